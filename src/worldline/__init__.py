@@ -1,0 +1,1 @@
+"""Shows, counts, weighs and cuts the flow of information in transformers."""

@@ -1,0 +1,4 @@
+"""One typed picture, the Scene, and its forms: text, HTML, JSON.
+
+Computes no science: every number in it was handed over.
+"""
