@@ -1,0 +1,104 @@
+"""A flow: the weight of every K/V edge of a run, as exact totals and the strongest edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+
+class Edge(NamedTuple):
+    """One read of the K/V stream: from (layer, src) into (layer + 1, dst) by one head."""
+
+    layer: int
+    head: int
+    src: int
+    dst: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How much of the flow the kept edges hold: sum of |weight| kept over `total`, of all edges."""
+
+    edges: int
+    of: int
+    share: float
+    total: float
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is asked: the logit of `token`, or its difference to that of `versus`."""
+
+    id: int
+    token: str
+    versus_id: int | None = None
+    versus: str | None = None
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a weight of this flow means."""
+
+    by: str
+    how: str | None
+    metric: str | None
+    target: Target | None
+    formula: str
+    unit: str
+    exactness: str
+
+
+@dataclass(eq=False)
+class Totals:
+    """Exact sums over all edges, positive and negative parts apart; float64.
+
+    `in_*` [layer, pos] by destination, `out_*` [layer, pos] by source, `head_*` [layer, head],
+    `distance_*` [layer, pos] by dst - src. The negative sums are negative numbers.
+    """
+
+    in_positive: Float[np.ndarray, "layer pos"]
+    in_negative: Float[np.ndarray, "layer pos"]
+    out_positive: Float[np.ndarray, "layer pos"]
+    out_negative: Float[np.ndarray, "layer pos"]
+    head_positive: Float[np.ndarray, "layer head"]
+    head_negative: Float[np.ndarray, "layer head"]
+    distance_positive: Float[np.ndarray, "layer pos"]
+    distance_negative: Float[np.ndarray, "layer pos"]
+    self_attention: Float[np.ndarray, "layer pos"]
+
+
+@dataclass(eq=False)
+class Flow:
+    """A weighed run. `edges` are the strongest, by size, strongest first.
+
+    `shares` (by share only) gives what each node of row 1..L is made of: a matrix [layer, pos]
+    per kind, adding up to one at every node.
+    """
+
+    meaning: Meaning
+    n_layers: int
+    n_pos: int
+    edges: list[Edge]
+    kept: Kept
+    totals: Totals
+    shares: dict[str, np.ndarray] | None = None
+    target_value: float | None = None
+    _dense: Callable[[int], np.ndarray] | None = field(default=None, repr=False)
+
+    def dense(self, layer: int) -> Float[np.ndarray, "head q_pos k_pos"]:
+        """Every weight of one layer, [head, dst, src], self-attention on the diagonal.
+
+        Computed anew at each call, so that no run ever holds more than it is asked for.
+        """
+        if self._dense is None:
+            raise ValueError("this flow was not made from a trace in memory")
+        if not 0 <= layer < self.n_layers:
+            raise ValueError(f"layer {layer}: accepted are 0 to {self.n_layers - 1}")
+        return self._dense(layer)

@@ -1,0 +1,78 @@
+"""Shares: what every node is made of, without a target; signed and exact."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from worldline.errors import InputError
+from worldline.flow.flow import Meaning
+from worldline.model.terms import CARRY, CONSTANTS, MLP, OTHER, attn_name
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from worldline.trace.trace import LiveBlock, Trace
+
+METRICS = ("identity", "variance")
+
+
+def share_meaning(metric: str) -> Meaning:
+    """What a share means."""
+    inner = "<c, y>" if metric == "identity" else "<c, D y>, D = 1 / variance per dimension"
+    return Meaning(
+        by="share",
+        how=None,
+        metric=metric,
+        target=None,
+        formula=f"{inner} / {inner.replace('c,', 'y,')}; K/V edge: a <v, u>, u pulled back from y",
+        unit="share of the node it is written into (all terms of a node add up to 1)",
+        exactness="exact sums; closed to the tolerance of the dtype",
+    )
+
+
+def read_gradient(
+    trace: Trace, layer: int, metric: str = "identity"
+) -> Float[Tensor, "pos d_model"]:
+    """The row whose inner product with a term is the term's share of node (layer + 1, pos).
+
+    Raises:
+        InputError: an unknown metric.
+    """
+    if metric not in METRICS:
+        raise InputError(f"metric {metric!r}: accepted are {', '.join(METRICS)}")
+    y = trace.resid[layer + 1]
+    y = y if y.dtype == torch.float64 else y.float()
+    dual = y
+    if metric == "variance" and y.shape[0] > 1:
+        dual = y / y.var(0).clamp_min(1e-12)
+    return dual / (y * dual).sum(-1, keepdim=True)
+
+
+def pulled_back(block: LiveBlock, gradient: Tensor) -> list[Tensor]:
+    """u of every read of a block: [head, pos, d_value], the pull-back of `gradient` to z."""
+    us = []
+    for call in block.calls:
+        term = block.terms[attn_name(call.index)]
+        shaped = gradient[None].to(call.z.dtype)
+        us.append(call.to_heads(term.pull_back(call.leaf, shaped))[0].detach())
+    return us
+
+
+def node_shares(
+    trace: Trace, metric: str, kv: np.ndarray, own: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Shares of every node of row 1..L, [layer, pos] each; `kv` and `own` come from the edges."""
+    assert trace.live is not None
+    names = {"carry": CARRY, "mlp": MLP, "constants": CONSTANTS, "other": OTHER}
+    found = {name: np.zeros((trace.n_layers, trace.n_pos)) for name in names}
+    for layer, block in enumerate(trace.live):
+        gradient = read_gradient(trace, layer, metric)
+        for name, term in names.items():
+            if term in block.terms:
+                value = block.terms[term].value()[0].detach().to(gradient.dtype)
+                found[name][layer] = (value * gradient).sum(-1).double().cpu().numpy()
+    return found | {"self_attention": own, "kv": kv}

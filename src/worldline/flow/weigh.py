@@ -1,0 +1,159 @@
+"""Weighs a trace: one interface for all weighings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from worldline.errors import InputError
+from worldline.flow.edges import Rule, edge_rows, sum_edges
+from worldline.flow.flow import Flow, Meaning, Target
+from worldline.flow.gradient import FORMULAS, gradient_meaning, target_gradients
+from worldline.flow.share import node_shares, pulled_back, read_gradient, share_meaning
+from worldline.trace.record import record
+from worldline.trace.store import refuse_other_model
+from worldline.text.tokens import decode, single_token
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from worldline.model.attention import AttentionCall
+    from worldline.model.load import LoadedModel
+    from worldline.trace.trace import Trace
+
+WEIGHINGS = ("share", "gradient")
+TOP = 2000
+
+
+def weigh(
+    trace: Trace,
+    by: str = "share",
+    *,
+    target: str | int | None = None,
+    versus: str | int | None = None,
+    how: str = "drop",
+    metric: str = "identity",
+    top: int = TOP,
+    model: LoadedModel | None = None,
+) -> Flow:
+    """Weigh every K/V edge of a trace; keep exact totals and the `top` strongest edges.
+
+    `by="share"`: what each node is made of, <term, y> / <y, y>; no target; `metric` is "identity"
+    or "variance" (every dimension divided by its variance over the text).
+    `by="gradient"`: what the target loses to first order if an edge is cut, matched to the cut:
+    `how="drop"` removes the weighted value, `how="mask"` lets the rest of the row renormalise.
+    `target` is a token (its text, "id:N", or its id); the default is the likeliest next token.
+    With `versus` the target is the difference of the two logits.
+
+    Exactness: sums over all edges are exact up to rounding; gradient weights are first-order
+    estimates of the effect of a cut.
+
+    Raises:
+        InputError: an unknown weighing, a target that is not one token, another model.
+    """
+    if by not in WEIGHINGS:
+        raise InputError(f"by={by!r}: accepted are {', '.join(WEIGHINGS)}")
+    if how not in FORMULAS:
+        raise InputError(f"how={how!r}: accepted are {', '.join(FORMULAS)}")
+    if by == "share" and (target is not None or versus is not None):
+        raise InputError('by="share" asks about no target; leave it out or use by="gradient"')
+    trace = _live(trace, model)
+    if by == "share":
+        return _share(trace, metric, top)
+    return _gradient(trace, _target(trace, target, versus), how, top)
+
+
+def _live(trace: Trace, model: LoadedModel | None) -> Trace:
+    """The trace with what weighing needs: recorded again if it came from a file."""
+    if model is not None:
+        refuse_other_model(trace, model)
+    if trace.live is not None and trace.model is not None:
+        return trace
+    if model is None:
+        raise InputError(
+            f"a trace that was loaded needs the model that made it: weigh(trace, model=...), "
+            f"{trace.identity.name}, weights {trace.identity.weights_hash[:12]}"
+        )
+    return record(model, trace.tokens, seed=trace.seed)
+
+
+def _target(trace: Trace, target: str | int | None, versus: str | int | None) -> Target:
+    assert trace.model is not None
+    tokenizer = trace.model.tokenizer
+    n_vocab = trace.extra.get("n_vocab")
+
+    def one(name: str, given: str | int) -> int:
+        found = given if isinstance(given, int) else single_token(tokenizer, given)
+        if n_vocab is not None and not 0 <= found < n_vocab:
+            raise InputError(f"{name} id {found}: accepted are 0 to {n_vocab - 1}")
+        return found
+
+    chosen = trace.predictions[0].id if target is None else one("target", target)
+    if versus is None:
+        return Target(chosen, decode(tokenizer, [chosen]))
+    other = one("versus", versus)
+    return Target(chosen, decode(tokenizer, [chosen]), other, decode(tokenizer, [other]))
+
+
+def _share(trace: Trace, metric: str, top: int) -> Flow:
+    assert trace.live is not None
+    live = trace.live
+
+    def reads():
+        for layer, block in enumerate(live):
+            if block.calls:
+                yield layer, block.calls, pulled_back(block, read_gradient(trace, layer, metric))
+
+    flow = _sum(trace, reads, "linear", share_meaning(metric), top)
+    totals = flow.totals
+    kv = totals.in_positive + totals.in_negative
+    flow.shares = node_shares(trace, metric, kv, totals.self_attention)
+    return flow
+
+
+def _gradient(trace: Trace, target: Target, how: str, top: int) -> Flow:
+    assert trace.live is not None and trace.model is not None
+    live = trace.live
+    value, gradients = target_gradients(trace.model, trace, target)
+
+    def reads():
+        for layer, block in enumerate(live):
+            if block.calls:
+                pairs = zip(block.calls, gradients[layer], strict=True)
+                yield layer, block.calls, [call.to_heads(u)[0] for call, u in pairs]
+
+    rule: Rule = "linear" if how == "drop" else "renormalise"
+    flow = _sum(trace, reads, rule, gradient_meaning(target, how), top)
+    flow.target_value = value
+    return flow
+
+
+Reads = Callable[[], "object"]
+
+
+def _sum(trace: Trace, reads, rule: Rule, meaning: Meaning, top: int) -> Flow:
+    assert trace.live is not None
+    heads = max((sum(c.n_heads for c in block.calls) for block in trace.live), default=0)
+    shape = (trace.n_layers, trace.n_pos, heads)
+    edges, kept, sums = sum_edges(reads(), rule, shape, top)
+
+    def dense(layer: int) -> np.ndarray:
+        for at, calls, us in reads():
+            if at == layer:
+                return np.concatenate([_dense(c, u, rule) for c, u in zip(calls, us, strict=True)])
+        return np.zeros((0, trace.n_pos, trace.n_pos))
+
+    return Flow(
+        meaning, trace.n_layers, trace.n_pos, edges, kept, sums.totals(), None, None, dense
+    )
+
+
+def _dense(call: AttentionCall, u: Tensor, rule: Rule) -> np.ndarray:
+    n_pos, step = call.q.shape[2], call.block_rows()
+    out = np.zeros((call.n_heads, n_pos, n_pos))
+    for start in range(0, n_pos, step):
+        stop = min(n_pos, start + step)
+        out[:, start:stop, :stop] = edge_rows(call, u, start, stop, rule).double().cpu().numpy()
+    return out

@@ -1,0 +1,103 @@
+"""Where a model's blocks are, found by watching one forward pass; no table of class names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from worldline.errors import RefusedError
+from worldline.model.watch import Watched, stream_input, watched_forward
+
+
+@dataclass(eq=False)
+class Anatomy:
+    """The blocks in the order in which they run, and which modules read attention.
+
+    `order` are block names, one per row of the grid (a block that runs twice stands twice);
+    `keys` says whether attention is reached through private keys; some types compare the name of
+    their implementation and change course under a private one, so they are watched without.
+    `expected_calls`: how often the modules that can read attention ran, times reads per run.
+    """
+
+    order: list[str]
+    blocks: list[torch.nn.Module]
+    keys: bool = True
+    expected_calls: int = 0
+
+    @property
+    def n_layers(self) -> int:
+        """Number of rows of blocks."""
+        return len(self.order)
+
+    def distinct_blocks(self) -> list[torch.nn.Module]:
+        """Every block module once."""
+        return list({id(block): block for block in self.blocks}.values())
+
+
+def find_anatomy(model: torch.nn.Module, inputs: dict[str, Any]) -> Anatomy:
+    """Watch one pass and find the blocks: the outermost list elements that hold attention reads.
+
+    Raises:
+        RefusedError: no attention read was seen, or the reads lie in no list of blocks.
+    """
+    names = {n: m for n, m in model.named_modules()}
+    ran: list[tuple[str, bool]] = []
+    handles = []
+    for name, module in names.items():
+        if _in_list(name, names):
+
+            def note(_module, args, kwargs, name=name):
+                ran.append((name, stream_input(args, kwargs) is not None))
+
+            handles.append(module.register_forward_pre_hook(note, with_kwargs=True))
+    try:
+        keys = True
+        with torch.no_grad():
+            plain = model(**inputs).logits
+        ran.clear()
+        seen = watched_forward(model, inputs, None, terms=False, modules=True)
+        if not torch.equal(seen.logits, plain):
+            ran.clear()
+            keys = False
+            seen = watched_forward(model, inputs, None, terms=False, modules=True, keys=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not seen.callers:
+        raise RefusedError("no softmax attention was reached: nothing moves through K and V here")
+    homes = {name: _block_of(name, names) for name in seen.callers}
+    lists = {home.rpartition(".")[0] for home in homes.values() if home}
+    if not lists or not all(homes.values()):
+        astray = next((n for n, h in homes.items() if not h), "")
+        raise RefusedError(f"attention in {astray or 'the model'} lies in no list of blocks")
+    order = [n for n, has_stream in ran if n.rpartition(".")[0] in lists and has_stream]
+    expected = _expected_calls(seen, names)
+    return Anatomy(order, [names[name] for name in order], keys, expected)
+
+
+def _in_list(name: str, names: dict[str, torch.nn.Module]) -> bool:
+    parent = name.rpartition(".")[0]
+    return bool(name) and isinstance(names.get(parent), torch.nn.ModuleList)
+
+
+def _block_of(name: str, names: dict[str, torch.nn.Module]) -> str | None:
+    """The outermost ancestor (or self) that is an element of a module list."""
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        prefix = ".".join(parts[:end])
+        if _in_list(prefix, names):
+            return prefix
+    return None
+
+
+def _expected_calls(seen: Watched, names: dict[str, torch.nn.Module]) -> int:
+    """Reads expected if every module of a kind that reads does so as often as the first did."""
+    expected = 0
+    for kind in {type(names[name]) for name in seen.callers}:
+        ran = [name for name in seen.runs if type(names[name]) is kind]
+        first = next(name for name in ran if name in seen.callers)
+        reads = seen.callers.count(first) // seen.runs[first]
+        expected += reads * sum(seen.runs[name] for name in ran)
+    return expected

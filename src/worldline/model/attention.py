@@ -1,0 +1,230 @@
+"""One attention read as it really happened, and the private keys through which it is reached."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from worldline.errors import RefusedError
+from worldline.model.terms import Term
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+    from torch import Tensor
+
+MASKED = -5e3  # an additive mask below this forbids; real masks are -1e4, the dtype's minimum, -inf
+LARGEST_SCRATCH_BYTES = 1 << 21  # a block of rows stays inside the processor's cache
+
+
+@dataclass(eq=False)
+class AttentionCall:
+    """What the attention function was given and what it returned, heads before positions.
+
+    Shapes: `q` [batch, head, pos, d_key], `k` [batch, kv_head, pos, d_key],
+    `v` [batch, kv_head, pos, d_value], `z` [batch, head, pos, d_value]. The pattern is
+    softmax(cap(scaling q k) + bias) over the allowed sources and the sinks.
+    """
+
+    layer: int
+    index: int
+    module: str
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    z: Tensor
+    leaf: Term  # z as the block sees it
+    layout: str
+    scaling: float
+    allowed: Tensor | None = None  # bool [batch|1, head|1, q_pos, k_pos]; None is plain causal
+    bias: Tensor | None = None  # float, broadcastable to [batch, head, q_pos, k_pos]
+    softcap: float | None = None
+    sinks: Tensor | None = None  # [head]
+    source: str = "key"
+    kv_layer: int = -1  # the layer whose block wrote K and V (itself unless layers share them)
+
+    @property
+    def n_heads(self) -> int:
+        """Number of query heads."""
+        return self.q.shape[1]
+
+    def release_inputs(self) -> None:
+        """Copy views that would keep larger buffers alive."""
+        for name in ("q", "k", "v", "z"):
+            tensor = getattr(self, name).detach()
+            spare = tensor.untyped_storage().nbytes() > 1.5 * tensor.numel() * tensor.element_size()
+            setattr(self, name, tensor.clone() if spare else tensor)
+
+    def block_rows(self) -> int:
+        """How many destination rows to treat at a time."""
+        n_pos, size = self.q.shape[2], self.q.element_size()
+        fit = LARGEST_SCRATCH_BYTES // max(1, self.n_heads * n_pos * size)
+        return int(min(n_pos, max(16, fit)))
+
+    def products(
+        self, left: Float[Tensor, "head rows d"], right: Float[Tensor, "kv_head pos d"]
+    ) -> Float[Tensor, "head rows pos"]:
+        """<left, right> for every destination row and source, grouped heads not copied."""
+        heads, rows, d = left.shape
+        group = heads // right.shape[0]
+        grouped = left.reshape(right.shape[0], group * rows, d)
+        return torch.bmm(grouped, right.transpose(1, 2)).view(heads, rows, right.shape[1])
+
+    def allowed_rows(self, start: int, stop: int, batch: int = 0) -> Bool[Tensor, "head rows pos"]:
+        """Which sources the rows may read: bool [head|1, rows, stop]."""
+        if self.allowed is None:
+            rows = torch.arange(start, stop, device=self.q.device)[:, None]
+            return (torch.arange(stop, device=self.q.device)[None, :] <= rows)[None]
+        item = self.allowed[batch if self.allowed.shape[0] > 1 else 0]
+        return item[:, start:stop, :stop]
+
+    def pattern_rows(
+        self, start: int, stop: int, batch: int = 0
+    ) -> Float[Tensor, "head rows pos"]:
+        """The attention pattern of destination rows start..stop over sources 0..stop.
+
+        Computed anew from q, k, mask, scaling, bias, soft-cap and sinks, in float32 at least.
+        A row sums to 1, or less where a sink takes part; a row that may read nothing is 0.
+        """
+        q, k = self.q[batch, :, start:stop], self.k[batch, :, :stop]
+        if q.dtype in (torch.float16, torch.bfloat16):
+            q, k = q.float(), k.float()
+        scores = self.products(q * self.scaling, k)
+        if self.softcap is not None:
+            scores.div_(self.softcap).tanh_().mul_(self.softcap)
+        if self.bias is not None:
+            bias = self.bias[batch if self.bias.shape[0] > 1 else 0]
+            rows = bias[:, start:stop] if bias.shape[1] > 1 else bias
+            scores += rows[..., :stop]
+        if self.allowed is None:
+            mask = self.allowed_rows(start, stop)[:, :, start:]
+            scores[:, :, start:].masked_fill_(~mask, float("-inf"))
+        else:
+            scores.masked_fill_(~self.allowed_rows(start, stop, batch), float("-inf"))
+        if self.sinks is not None:
+            column = self.sinks.to(scores.dtype).view(-1, 1, 1).expand(-1, scores.shape[1], 1)
+            scores = torch.cat([scores, column], dim=-1).softmax(-1)[..., :-1].contiguous()
+        else:
+            scores = torch.softmax(scores, -1)
+        if self.allowed is not None:
+            scores = scores.nan_to_num_(0.0)
+        return scores
+
+    def to_heads(self, leaf_shaped: Tensor) -> Float[Tensor, "batch head pos d_value"]:
+        """From the layout that the block sees to heads before positions."""
+        return _to_heads(leaf_shaped, self.layout, self.q.shape[0])
+
+    def from_heads(self, z: Float[Tensor, "batch head pos d_value"]) -> Tensor:
+        """From heads before positions to the layout that the block sees."""
+        if self.layout == "pos_first":
+            return z.transpose(1, 2).contiguous()
+        return z.reshape(-1, *z.shape[2:]) if self.layout == "folded" else z
+
+
+def _to_heads(tensor: Tensor, layout: str, batch: int) -> Tensor:
+    if layout == "pos_first":
+        return tensor.transpose(1, 2)
+    return tensor.view(batch, -1, *tensor.shape[1:]) if layout == "folded" else tensor
+
+
+def split_mask(mask: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """An additive or boolean mask as (allowed, bias); a side that says nothing is None."""
+    if mask.dtype == torch.bool:
+        return mask, None
+    allowed = mask > MASKED
+    bias = torch.where(allowed, mask, torch.zeros((), dtype=mask.dtype, device=mask.device))
+    return allowed, (bias if bool(bias.any()) else None)
+
+
+def causal_allowed(n_pos: int, device: torch.device) -> Bool[Tensor, "1 1 pos pos"]:
+    """The plain causal mask."""
+    return torch.ones(n_pos, n_pos, dtype=torch.bool, device=device).tril()[None, None]
+
+
+# --- the private keys ----------------------------------------------------------------------------
+
+Tap = Callable[..., Any]
+_TAP: ContextVar[Tap | None] = ContextVar("worldline_tap", default=None)
+PREFIX = "worldline_"
+
+
+@contextmanager
+def tapped(tap: Tap):
+    """Hand every attention call made through a private key to `tap` while inside."""
+    token = _TAP.set(tap)
+    try:
+        yield
+    finally:
+        _TAP.reset(token)
+
+
+def delegate_of(module: torch.nn.Module, implementation: str) -> Callable[..., Any]:
+    """The function that the model itself would have called."""
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    for kind in type(module).__mro__:
+        home = sys.modules.get(kind.__module__)
+        own = getattr(home, "ALL_ATTENTION_FUNCTIONS", None)
+        if implementation != "eager":
+            table = own if own is not None else ALL_ATTENTION_FUNCTIONS
+            return table[implementation]
+        eager = getattr(home, "eager_attention_forward", None)
+        if eager is not None:
+            return eager
+    raise RefusedError(
+        f"attention of {type(module).__name__}: no eager function found beside the module"
+    )
+
+
+def register_key(implementation: str) -> str:
+    """Register the private key of a delegate, with the delegate's own mask function; its name."""
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+    key = PREFIX + implementation
+    if key in ALL_ATTENTION_FUNCTIONS:
+        return key
+
+    def forward(module, query, key, value, *args, **kwargs):
+        delegate = delegate_of(module, implementation)
+        tap = _TAP.get()
+        if tap is None:
+            return delegate(module, query, key, value, *args, **kwargs)
+        return tap(delegate, module, query, key, value, *args, **kwargs)
+
+    ALL_ATTENTION_FUNCTIONS.register(key, forward)
+    if implementation in ALL_MASK_ATTENTION_FUNCTIONS:
+        mask = ALL_MASK_ATTENTION_FUNCTIONS[implementation]
+        ALL_MASK_ATTENTION_FUNCTIONS.register(key, mask)
+    return key
+
+
+@contextmanager
+def private_keys(model: torch.nn.Module):
+    """Point every configuration inside `model` at the private key of what it uses; undo after.
+
+    Sets the configurations' field directly, because the public setter checks types, may swap
+    kernels, and changes the user's model for good.
+    """
+    configs: dict[int, Any] = {}
+    for module in model.modules():
+        config = getattr(module, "config", None)
+        if config is not None and hasattr(config, "_attn_implementation_internal"):
+            configs[id(config)] = config
+            for value in vars(config).values():
+                if hasattr(value, "_attn_implementation_internal"):
+                    configs[id(value)] = value
+    before = {i: c._attn_implementation_internal for i, c in configs.items()}
+    try:
+        for i, config in configs.items():
+            if before[i] is not None and not str(before[i]).startswith(PREFIX):
+                config._attn_implementation_internal = register_key(before[i])
+        yield
+    finally:
+        for i, config in configs.items():
+            config._attn_implementation_internal = before[i]

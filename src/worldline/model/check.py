@@ -1,0 +1,335 @@
+"""The laws that a model must pass before any number of it is shown: inert, closed, causal, whole."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from worldline.errors import RefusedError
+from worldline.model.anatomy import Anatomy, find_anatomy
+from worldline.model.attention import AttentionCall
+from worldline.model.terms import CARRY, attn_name
+from worldline.model.watch import BlockEvent, stream_input, watched_forward
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-5, torch.bfloat16: 2e-2, torch.float16: 4e-3}
+PROBE_POSITIONS = 23  # longer than a tiny model's window, and no other size of it
+CHANGED = (0, 7)  # the tokens that are changed to see what follows
+
+
+@dataclass
+class Report:
+    """What the checks found on one model.
+
+    `status` is exact (every claim holds), partly (some layers move information by other means
+    than softmax attention and are carried as one opaque term) or refused.
+    Errors are relative: to the norm of the recomputed row.
+    """
+
+    status: str = "exact"
+    reason: str = ""
+    equal: bool = False
+    calls: int = 0
+    expected_calls: int = 0
+    reached_by: str = "key"
+    n_layers: int = 0
+    opaque_layers: list[int] = field(default_factory=list)
+    floor: float = 0.0
+    z_error: float = 0.0
+    closure_error: float = 0.0
+    tolerance: float = 0.0
+    padded: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        """The report as plain data."""
+        return asdict(self)
+
+    def refuse(self, reason: str) -> Report:
+        """The same report, refused."""
+        self.status, self.reason = "refused", reason
+        return self
+
+
+def tolerance_of(dtype: torch.dtype) -> float:
+    """The relative tolerance in which a node's terms must add up."""
+    return TOLERANCE.get(dtype, 1e-5)
+
+
+def model_dtype(model: torch.nn.Module) -> torch.dtype:
+    """The dtype in which the model computes: that of its first floating parameter."""
+    return next(p.dtype for p in model.parameters() if p.is_floating_point())
+
+
+def implementation_of(model: torch.nn.Module) -> str:
+    """Name of the attention implementation that the model uses."""
+    config = getattr(model, "config", None)
+    return str(getattr(config, "_attn_implementation", None) or "eager")
+
+
+def recomputed_z(call: AttentionCall, batch: int = 0) -> Tensor:
+    """z of one batch item, from q, k, v, mask, scaling, bias, soft-cap and sinks."""
+    n_pos, step = call.q.shape[2], call.block_rows()
+    group = call.n_heads // call.v.shape[1]
+    rows = []
+    for start in range(0, n_pos, step):
+        stop = min(n_pos, start + step)
+        pattern = call.pattern_rows(start, stop, batch)
+        v = call.v[batch, :, :stop].to(pattern.dtype)
+        grouped = pattern.view(v.shape[0], group * (stop - start), stop)
+        rows.append(torch.bmm(grouped, v).view(call.n_heads, stop - start, v.shape[-1]))
+    return torch.cat(rows, 1)
+
+
+def row_error(found: Tensor, true: Tensor) -> Tensor:
+    """Error of each row relative to the row's norm; rows that are zero count absolutely."""
+    norm = true.double().norm(dim=-1)
+    return (found.double() - true.double()).norm(dim=-1) / torch.where(norm > 0, norm, 1.0)
+
+
+def readable_rows(call: AttentionCall, batch: int) -> Tensor:
+    """Rows that may read at least one source (padding rows may not)."""
+    return call.allowed_rows(0, call.q.shape[2], batch).any(-1).all(0)
+
+
+def closure_of(event: BlockEvent, batch: int = 0) -> tuple[float, float, int]:
+    """(worst closure error, worst z error, position of the worst closure) of one block.
+
+    The attention terms are rebuilt head by head from recomputed patterns and recorded values,
+    pushed through whatever lies between z and the stream, and added to the other terms.
+    """
+    assert event.terms is not None
+    total = torch.zeros_like(event.resid_post)
+    readable = torch.ones(event.resid_post.shape[1], dtype=torch.bool)
+    z_error = 0.0
+    reads = {attn_name(call.index): call for call in event.calls}
+    for name, term in event.terms.items():
+        call = reads.get(name)
+        if call is None:
+            total = total + term.value().detach()
+            continue
+        rows = readable_rows(call, batch).cpu()
+        readable &= rows
+        z = recomputed_z(call, batch).to(call.z.dtype)
+        error = row_error(z, call.z[batch])[:, rows.to(z.device)]
+        z_error = max(z_error, float(error.max()) if error.numel() else 0.0)
+        for head in range(call.n_heads):
+            one = torch.zeros_like(call.z)
+            one[batch, head] = z[head]
+            total = total + term.replay(call.leaf, call.from_heads(one)).detach()
+    errors = row_error(total[batch], event.resid_post[batch].detach()).cpu()
+    errors = torch.where(readable, errors, 0.0)
+    return float(errors.max()), z_error, int(errors.argmax())
+
+
+def check_model(model: torch.nn.Module, *, vocab: int | None = None, seed: int = 0) -> Report:
+    """Run every check on a probe of random tokens; never raises for what a model does.
+
+    Checks: logits bitwise equal (or within the floor that two plain runs show), number of reads,
+    z recomputed, closure over heads and sources, causality, isolation (with every read cut,
+    nothing moves between columns), a padded batch.
+    """
+    report = Report(tolerance=tolerance_of(model_dtype(model)))
+    try:
+        return _check(model, report, vocab or _vocab(model), seed)
+    except RefusedError as error:
+        return report.refuse(str(error))
+    except (ValueError, TypeError, RuntimeError, KeyError, IndexError, AttributeError) as error:
+        line = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        return report.refuse(f"the probe failed: {type(error).__name__}: {line}"[:240])
+
+
+def _vocab(model: torch.nn.Module) -> int:
+    return int(model.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
+
+
+def _check(model, report: Report, vocab: int, seed: int) -> Report:
+    generator = torch.Generator().manual_seed(seed)
+    device = next(model.parameters()).device
+    low = min(8, vocab // 2)
+
+    def tokens(batch: int) -> Tensor:
+        ids = torch.randint(low, vocab, (batch, PROBE_POSITIONS), generator=generator)
+        return ids.to(device)
+
+    ids = tokens(1)
+    inputs = {"input_ids": ids, "use_cache": False}
+    anatomy = find_anatomy(model, inputs)
+    report.n_layers, report.expected_calls = anatomy.n_layers, anatomy.expected_calls
+    with torch.no_grad():
+        plain, again = model(**inputs).logits, model(**inputs).logits
+    report.floor = _largest_difference(plain, again)
+    events: list[BlockEvent] = []
+    seen = watched_forward(model, inputs, anatomy, on_block=events.append)
+    report.calls = seen.n_calls
+    report.reached_by = "key" if seen.n_key_calls == seen.n_calls else "operations"
+    report.equal = torch.equal(plain, seen.logits)
+    if not _same(plain, seen.logits, report.floor):
+        return report.refuse(_moved("logits change when watched", plain, seen.logits))
+    if seen.n_calls != anatomy.expected_calls or not seen.n_calls:
+        return report.refuse(
+            f"{seen.n_calls} attention reads were seen, {anatomy.expected_calls} were expected"
+        )
+    for step in (_structure, _closure):
+        if problem := step(events, report):
+            return report.refuse(problem)
+    if problem := _causality(model, anatomy, inputs, events, report):
+        return report.refuse(problem)
+    report.opaque_layers = _leaks(model, anatomy, inputs, events, report)
+    if problem := _padded(model, anatomy, tokens(2), report):
+        return report.refuse(problem)
+    if report.opaque_layers:
+        report.status = "partly"
+        report.reason = _opaque_reason(report, events)
+    return report
+
+
+def _same(left: Tensor, right: Tensor, floor: float) -> bool:
+    return torch.equal(left, right) or (
+        floor > 0 and _largest_difference(left, right) <= 10 * floor
+    )
+
+
+def _largest_difference(left: Tensor, right: Tensor) -> float:
+    return float((left.double() - right.double()).abs().nan_to_num(float("inf")).max())
+
+
+def _moved(what: str, plain: Tensor, seen: Tensor) -> str:
+    return f"{what}: largest difference {_largest_difference(plain, seen):.1e}"
+
+
+def _structure(events: list[BlockEvent], report: Report) -> str:
+    for event in events:
+        if CARRY not in (event.terms or {}):
+            return f"block {event.layer} does not carry its input on: no residual stream there"
+        if len(event.calls) > 1:
+            return (
+                f"block {event.layer} reads attention {len(event.calls)} times in a row; one read "
+                "a block is what a row of the grid can hold"
+            )
+        for call in event.calls:
+            if attn_name(call.index) not in (event.terms or {}):
+                return f"block {event.layer}: what attention returned does not reach the stream linearly"
+    return ""
+
+
+def _closure(events: list[BlockEvent], report: Report) -> str:
+    for event in events:
+        closure, z_error, pos = closure_of(event)
+        report.closure_error = max(report.closure_error, closure)
+        report.z_error = max(report.z_error, z_error)
+        if not z_error <= report.tolerance:
+            return f"layer {event.layer}: z recomputed differs from the model's by {z_error:.1e}"
+        if not closure <= report.tolerance:
+            names = ", ".join(event.terms or {})
+            return (
+                f"layer {event.layer}, position {pos}: the terms ({names}) miss the node by "
+                f"{closure:.1e}"
+            )
+    return ""
+
+
+def _changed(ids: Tensor, positions: tuple[int, ...], vocab_shift: int = 1) -> Tensor:
+    """Other tokens at `positions`: the ones that stand at the next position, shifted if equal."""
+    other = ids.clone()
+    for pos in positions:
+        new = ids[0, (pos + 1) % ids.shape[1]]
+        other[0, pos] = new if new != ids[0, pos] else ids[0, (pos + 2) % ids.shape[1]]
+    return other
+
+
+def _causality(model, anatomy: Anatomy, inputs, events, report: Report) -> str:
+    keep = PROBE_POSITIONS - 6
+    other = _changed(inputs["input_ids"], tuple(range(keep, PROBE_POSITIONS)))
+    later: list[BlockEvent] = []
+    watched_forward(
+        model, inputs | {"input_ids": other}, anatomy, terms=False, on_block=later.append
+    )
+    for a, b in zip(events, later, strict=True):
+        if not _same(a.resid_post[:, :keep], b.resid_post[:, :keep], report.floor):
+            size = _largest_difference(a.resid_post[:, :keep], b.resid_post[:, :keep])
+            return f"layer {a.layer} is not causal: a later token moves an earlier node by {size:.1e}"
+    return ""
+
+
+def _alone(call: AttentionCall) -> Tensor:
+    """A read of one's own value and of nothing else."""
+    return call.v.repeat_interleave(call.n_heads // call.v.shape[1], dim=1)
+
+
+def _leaks(model, anatomy: Anatomy, inputs, events, report: Report) -> list[int]:
+    """Layers that move information between columns although every attention read is cut.
+
+    Two runs with other tokens at CHANGED; in the second, each block is given the first run's
+    stream everywhere else, so that every layer is tested for itself.
+    """
+    first: list[BlockEvent] = []
+    watched_forward(
+        model, inputs, anatomy, terms=False, on_block=first.append, rewrite=_alone
+    )
+    same = [j for j in range(PROBE_POSITIONS) if j not in CHANGED]
+    found: list[int] = []
+    handles, row = [], [0]
+
+    def reset(module, args, kwargs):
+        x = stream_input(args, kwargs)
+        if x is not None and row[0] < len(first):
+            x.data[:, same] = first[row[0]].resid_pre[:, same]
+            row[0] += 1
+
+    def compare(event: BlockEvent) -> None:
+        a, b = first[event.layer].resid_post[:, same], event.resid_post[:, same]
+        if not _same(a, b, report.floor):
+            found.append(event.layer)
+
+    try:
+        for block in anatomy.distinct_blocks():
+            handles.append(block.register_forward_pre_hook(reset, with_kwargs=True))
+        other = _changed(inputs["input_ids"], CHANGED)
+        watched_forward(
+            model, inputs | {"input_ids": other}, anatomy, terms=False,
+            on_block=compare, rewrite=_alone,
+        )  # fmt: skip
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _padded(model, anatomy: Anatomy, ids: Tensor, report: Report) -> str:
+    """A batch of two, one of them padded on the left: equal logits, and z under that mask."""
+    mask = torch.ones_like(ids)
+    mask[1, :5] = 0
+    inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+    try:
+        with torch.no_grad():
+            plain, again = model(**inputs).logits, model(**inputs).logits
+    except (TypeError, ValueError, RuntimeError):
+        return ""  # the type takes no padding mask, alone or watched
+    floor = _largest_difference(plain, again)
+    events: list[BlockEvent] = []
+    seen = watched_forward(model, inputs, anatomy, on_block=events.append)
+    real = mask.bool()
+    if not _same(plain[real], seen.logits[real], floor):
+        return _moved("logits of a padded batch change when watched", plain[real], seen.logits[real])
+    for event in events:
+        for batch in (0, 1):
+            closure, z_error, pos = closure_of(event, batch)
+            if not max(closure, z_error) <= report.tolerance:
+                return (
+                    f"layer {event.layer}, padded batch, position {pos}: z misses by {z_error:.1e}, "
+                    f"the node by {closure:.1e}"
+                )
+    report.padded = True
+    return ""
+
+
+def _opaque_reason(report: Report, events: list[BlockEvent]) -> str:
+    names = ", ".join(map(str, report.opaque_layers))
+    return (
+        f"layers {names} of {report.n_layers} also move information between columns without "
+        "softmax attention; each is carried as one opaque term"
+    )

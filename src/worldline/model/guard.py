@@ -1,0 +1,72 @@
+"""Lets a model through once it has passed the checks, and remembers that it has."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from worldline.errors import RefusedError
+from worldline.model.cache import cache_root
+from worldline.model.check import Report, check_model, implementation_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from worldline.model.load import LoadedModel
+
+SCHEMA = 1  # raise when the checks change: older results no longer count
+
+
+def checked(model: LoadedModel, *, again: bool = False) -> Report:
+    """The report of the checks on `model`, from the cache where they ran before.
+
+    The result is kept per type, weights, dtype, device, attention implementation and versions.
+
+    Raises:
+        RefusedError: the model failed a check: which one, where and by how much.
+    """
+    place = _place(model)
+    report = None if again else _read(place)
+    if report is None:
+        report = check_model(model.module)
+        _write(place, report)
+    if report.status == "refused":
+        raise RefusedError(f"{model.name}: {report.reason}")
+    return report
+
+
+def _place(model: LoadedModel) -> Path:
+    parts = (
+        SCHEMA,
+        type(model.module).__name__,
+        model.config.get("model_type"),
+        model.weights_hash,
+        model.dtype,
+        model.device,
+        implementation_of(model.module),
+        version("torch"),
+        version("transformers"),
+        version("worldline"),
+    )
+    key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+    return cache_root() / "checks" / f"{key}.json"
+
+
+def _read(place: Path) -> Report | None:
+    try:
+        return Report(**json.loads(place.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write(place: Path, report: Report) -> None:
+    """Keep the report; a cache that cannot be written only costs the next check."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        part = place.with_suffix(".part")
+        part.write_text(json.dumps(report.as_dict()))
+        part.replace(place)
+    except OSError:
+        pass

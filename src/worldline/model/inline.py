@@ -1,0 +1,225 @@
+"""Attention written out inside a module: scores, softmax, weighted sum, seen operation by operation.
+
+Some types never call a shared attention function. Their read is recognised by what it does: a
+product of two tensors of shape [.., pos, pos] that reaches a softmax over its last axis and is
+then multiplied with a third tensor. Scaling, additive masks and biases on the way are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from worldline.model.attention import MASKED
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+PRODUCTS = frozenset("matmul __matmul__ bmm baddbmm".split())
+SAME = frozenset(
+    "view reshape to float double half bfloat16 type type_as contiguous clone dropout transpose "
+    "permute flatten unflatten squeeze unsqueeze expand nan_to_num".split()
+)
+
+
+@dataclass(eq=False)
+class Scores:
+    """Scores on their way to the softmax: scale * (q k) + sum of biases, cut where masked."""
+
+    q: Tensor | None
+    k: Tensor | None
+    scale: float = 1.0
+    biases: list[tuple[Tensor, float]] = field(default_factory=list)
+    masked: list[Tensor] = field(default_factory=list)  # True where forbidden
+    reason: str | None = None  # why the scores cannot be written that way, if they cannot
+
+    def scaled(self, factor: float) -> Scores:
+        biases = [(b, s * factor) for b, s in self.biases]
+        return Scores(self.q, self.k, self.scale * factor, biases, list(self.masked), self.reason)
+
+    def with_bias(self, bias: Tensor, sign: float) -> Scores:
+        return Scores(
+            self.q, self.k, self.scale, [*self.biases, (bias, sign)], list(self.masked), self.reason
+        )
+
+    def with_mask(self, forbidden: Tensor) -> Scores:
+        return Scores(
+            self.q, self.k, self.scale, list(self.biases), [*self.masked, forbidden], self.reason
+        )
+
+    def spoiled(self, reason: str) -> Scores:
+        return Scores(self.q, self.k, self.scale, [], [], self.reason or reason)
+
+
+@dataclass(eq=False)
+class Pattern:
+    """A pattern on its way to the weighted sum; `scores` is what the softmax was given."""
+
+    scores: Scores
+
+
+def scores_of(value: object) -> Scores | Pattern | None:
+    """The mark left on a tensor by `follow`."""
+    return getattr(value, "_worldline_scores", None) if isinstance(value, torch.Tensor) else None
+
+
+def follow(func, name: str, args, kwargs, out, n_pos: int):
+    """Follow scores and patterns through one operation.
+
+    Returns (Scores, v) when `out` is a weighted sum by a pattern, else None.
+    """
+    if not isinstance(out, torch.Tensor) or out.ndim < 2:
+        return None
+    if name in PRODUCTS:
+        factors = _factors(name, args, kwargs)
+        mark = scores_of(factors[0])
+        if isinstance(mark, Pattern):
+            return mark.scores, factors[1]
+        if out.ndim >= 3 and out.shape[-1] == n_pos and out.shape[-2] == n_pos:
+            found = Scores(factors[0], factors[1].transpose(-1, -2))
+            if name == "baddbmm":
+                found.scale = float(kwargs.get("alpha", 1.0))
+                if kwargs.get("beta", 1.0):
+                    found.biases.append((args[0], float(kwargs.get("beta", 1.0))))
+            out._worldline_scores = found  # type: ignore[attr-defined]
+        return None
+    if name in ("softmax", "_softmax"):
+        _follow_softmax(args, kwargs, out, n_pos)
+        return None
+    mark = _carried(name, args, kwargs, out)
+    if mark is not None:
+        out._worldline_scores = mark  # type: ignore[attr-defined]
+    return None
+
+
+def _factors(name: str, args, kwargs) -> tuple[Tensor, Tensor]:
+    keys = ("batch1", "batch2") if name == "baddbmm" else ("mat2", "other")
+    positional = args[1:] if name == "baddbmm" else args
+    named = [kwargs[key] for key in (*keys, "tensor2") if key in kwargs]
+    left, right = (*positional, *named)[:2]
+    return left, right
+
+
+def _follow_softmax(args, kwargs, out, n_pos: int) -> None:
+    axis = kwargs.get("dim", args[1] if len(args) > 1 else None)
+    if out.ndim < 3 or out.shape[-1] != n_pos or out.shape[-2] != n_pos:
+        return
+    if axis not in (-1, out.ndim - 1):
+        return
+    mark = scores_of(args[0])
+    if not isinstance(mark, Scores):
+        mark = Scores(None, None, reason="the scores are not a product of queries and keys")
+    out._worldline_scores = Pattern(mark)
+
+
+def _carried(name: str, args, kwargs, out) -> Scores | Pattern | None:
+    """The mark of a result that is made from marked scores or from a marked pattern."""
+    left = args[0] if args else None
+    right = args[1] if len(args) > 1 else None
+    mark, other = scores_of(left), right
+    if mark is None and name in ("add", "__add__", "__radd__", "mul", "__mul__", "__rmul__"):
+        mark, other = scores_of(right), left
+    if mark is None and name == "where" and len(args) == 3:
+        mark = scores_of(args[1])
+        if isinstance(mark, Scores):
+            return _masked(mark, ~args[0], args[2])
+    if mark is None:
+        return None
+    if name in SAME:
+        return mark
+    if isinstance(mark, Pattern):
+        if name in ("mul", "__mul__", "__rmul__", "__imul__", "mul_") and _all_ones(other):
+            return mark
+        return None
+    return _carried_scores(name, mark, other, args, kwargs, out)
+
+
+def _carried_scores(name: str, mark: Scores, other, args, kwargs, out) -> Scores | None:
+    if name in ("add", "__add__", "__radd__", "__iadd__", "add_"):
+        return mark.with_bias(torch.as_tensor(other), float(kwargs.get("alpha", 1.0)))
+    if name in ("sub", "__sub__", "__isub__", "sub_"):
+        return mark.with_bias(torch.as_tensor(other), -1.0)
+    if name in ("mul", "__mul__", "__rmul__", "__imul__", "mul_"):
+        return _times(mark, other)
+    if name in ("div", "__truediv__", "__itruediv__", "div_"):
+        if isinstance(other, torch.Tensor) and other.numel() != 1:
+            return mark.spoiled("the scores are divided by a tensor")
+        return mark.scaled(1.0 / float(other))
+    if name in ("masked_fill", "masked_fill_"):
+        return _masked(mark, args[1], args[2] if len(args) > 2 else kwargs["value"])
+    if name == "where" and len(args) == 3:
+        return mark.spoiled("the scores are a condition")
+    if name in ("max", "maximum", "clamp", "clip") and isinstance(other, torch.Tensor):
+        return mark  # older types clamp at the dtype's minimum: no effect above it
+    if out.shape == args[0].shape:
+        return mark.spoiled(f"the scores pass through `{name}`")
+    return None
+
+
+def _times(mark: Scores, other) -> Scores:
+    if not isinstance(other, torch.Tensor) or other.numel() == 1:
+        return mark.scaled(float(other))
+    ones = other == 1
+    if bool((ones | (other == 0)).all()):
+        return mark.with_mask(~ones)
+    return mark.spoiled("the scores are multiplied by a tensor")
+
+
+def _masked(mark: Scores, forbidden: Tensor, fill) -> Scores:
+    if float(torch.as_tensor(fill).max()) > MASKED:
+        return mark.spoiled("the scores are filled with a finite value")
+    return mark.with_mask(forbidden)
+
+
+def _all_ones(other) -> bool:
+    if isinstance(other, torch.Tensor):
+        return bool((other == 1).all())
+    return other == 1
+
+
+def mask_and_bias(
+    scores: Scores, shape: tuple[int, int, int]
+) -> tuple[Tensor | None, Tensor | None]:
+    """(allowed, bias) of scores for shape (batch, head, pos); broadcastable to four axes."""
+    batch, heads, n_pos = shape
+    total: Tensor | None = None
+    for bias, factor in scores.biases:
+        term = _four_axes(bias, batch, heads) * factor
+        total = term if total is None else total + term
+    allowed: Tensor | None = None
+    if total is not None:
+        allowed = total > MASKED
+        if bool(allowed.all()):
+            allowed = None
+        else:
+            total = total.masked_fill(~allowed, 0.0)
+        total = _compressed(total, allowed)
+    for forbidden in scores.masked:
+        free = ~_four_axes(forbidden.bool(), batch, heads)
+        allowed = free if allowed is None else allowed & free
+    if allowed is None:
+        device = scores.q.device if scores.q is not None else torch.device("cpu")
+        allowed = torch.ones(1, 1, n_pos, n_pos, dtype=torch.bool, device=device)
+    return allowed.expand(allowed.shape[0], allowed.shape[1], n_pos, n_pos), total
+
+
+def _compressed(bias: Tensor, allowed: Tensor | None) -> Tensor | None:
+    """The bias with one row only, where a row is all that the softmax can see of it."""
+    if not bool(bias.any()):
+        return None
+    if bias.shape[-2] == 1:
+        return bias
+    last = bias[..., -1:, :]
+    shift = bias - last
+    same = shift if allowed is None else torch.where(allowed, shift, shift[..., :1])
+    return last if bool((same == same[..., :1]).all()) else bias
+
+
+def _four_axes(tensor: Tensor, batch: int, heads: int) -> Tensor:
+    if tensor.ndim == 3 and tensor.shape[0] == batch * heads:
+        return tensor.view(batch, heads, *tensor.shape[1:])
+    while tensor.ndim < 4:
+        tensor = tensor[None]
+    return tensor

@@ -1,0 +1,233 @@
+"""Loads a causal language model by name, or takes one that is already in memory as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worldline.errors import InputError
+from worldline.model.bundled import BUNDLED_NAME, ensure_bundled
+from worldline.model.gguf import read_gguf
+from worldline.model.hub import settle_hub
+from worldline.model.quiet import Progress, one_line, quiet, say
+from worldline.model.refuse import (
+    config_message,
+    refuse_empty_folder,
+    refuse_incomplete,
+    refuse_missing_device,
+    refuse_other_kinds,
+    refuse_unknown_dtype,
+    weights_message,
+)
+from worldline.model.weights import refuse_nonfinite, weights_hash
+
+if TYPE_CHECKING:
+    import torch
+
+    from worldline.text.tokens import Tokenizer
+
+_LIMITS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_seq_len",
+    "n_ctx",
+    "max_sequence_length",
+    "seq_length",
+    "context_length",
+)
+
+
+@dataclass(eq=False)
+class LoadedModel:
+    """A causal language model with its tokenizer and what identifies it."""
+
+    module: torch.nn.Module
+    tokenizer: Tokenizer
+    name: str
+    config: dict[str, Any]
+    device: str
+    dtype: str
+
+    @property
+    def weights_hash(self) -> str:
+        """Hash of the weights as they are now; see `worldline.model.weights.weights_hash`."""
+        return weights_hash(self.module)
+
+
+def load_model(
+    name: str | tuple[Any, Any] | None = None,
+    *,
+    device: str = "cpu",
+    dtype: str | None = None,
+    trust_remote_code: bool = False,
+    allow_pickle: bool = False,
+    progress: Progress | None = None,
+) -> LoadedModel:
+    """Load a causal language model and its tokenizer, ready to run.
+
+    ``name`` is taken as the first of these that fits:
+
+    1. None, "bundled" or "smollm2-135m-instruct": the bundled model;
+    2. a ``(model, tokenizer)`` pair: handed on exactly as it was found, ``device`` unused;
+    3. a path of a folder, or of a ``.gguf`` file;
+    4. a hub id such as "owner/name".
+
+    ``dtype=None`` keeps that of the stored weights (float32 for GGUF). No code that came with a
+    model is run and no pickle is opened unless asked for.
+
+    Raises: InputError if there is no such model, it is not a causal language model, its weights
+    are missing, damaged or not finite, or the device is not there.
+    """
+    if isinstance(name, tuple):
+        return _take_pair(name, dtype)
+    refuse_unknown_dtype(dtype)
+    refuse_missing_device(device)
+    if name is None or name.lower() in {"bundled", BUNDLED_NAME}:
+        name = BUNDLED_NAME
+        folder = str(ensure_bundled(progress))
+        say(progress, f"loading {name}")
+        module, tokenizer = _from_folder(folder, name, dtype, local=True)
+    else:
+        module, tokenizer = _by_name(name, dtype, trust_remote_code, allow_pickle, progress)
+    refuse_nonfinite(module, name)
+    module.to(device).eval()
+    return _described(module, tokenizer, name)
+
+
+def context_length(config: Mapping[str, Any]) -> int | None:
+    """The most tokens a model was made for, by its configuration; None if it names no limit.
+
+    >>> context_length({"max_position_embeddings": 8192}), context_length({})
+    (8192, None)
+    """
+    for part in (config, config.get("text_config")):
+        if isinstance(part, Mapping):
+            for key in _LIMITS:
+                limit = part.get(key)
+                if isinstance(limit, int) and limit > 0:
+                    return limit
+    return None
+
+
+def _take_pair(pair: tuple[Any, Any], dtype: str | None) -> LoadedModel:
+    import torch
+
+    if len(pair) != 2 or not isinstance(pair[0], torch.nn.Module) or not callable(pair[1]):
+        kinds = ", ".join(type(item).__name__ for item in pair)
+        raise InputError(f"model ({kinds}): a pair in memory is (torch module, tokenizer)")
+    module, tokenizer = pair
+    if not hasattr(module, "config"):
+        raise InputError(f"model {type(module).__name__} has no .config, as transformers' have")
+    name = getattr(module.config, "_name_or_path", "") or type(module).__name__
+    refuse_nonfinite(module, name)
+    model = _described(module, tokenizer, name)
+    if dtype not in {None, model.dtype}:
+        raise InputError(
+            f"dtype {dtype}: a pair in memory is used as it is, and this one is {model.dtype}"
+        )
+    return model
+
+
+def _described(module: Any, tokenizer: Any, name: str) -> LoadedModel:
+    first = next(module.parameters(), None)
+    if first is None:
+        raise InputError(f'model "{name}" has no weights')
+    return LoadedModel(
+        module=module,
+        tokenizer=tokenizer,
+        name=name,
+        config=module.config.to_dict(),
+        device=str(first.device),
+        dtype=str(first.dtype).removeprefix("torch."),
+    )
+
+
+def _by_name(
+    name: str, dtype: str | None, remote_code: bool, pickle: bool, progress: Progress | None
+) -> tuple[Any, Any]:
+    path = Path(name).expanduser()
+    if path.is_dir():
+        refuse_empty_folder(name, path, pickle)
+        say(progress, f"loading {name}")
+        return _from_folder(str(path), name, dtype, remote_code, pickle, local=True)
+    if path.suffix.lower() == ".gguf" or path.is_file():
+        return _from_gguf(name, path, dtype, progress)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or not name:
+        raise InputError(
+            f'model "{name}": there is no such folder; give a folder, a .gguf file, '
+            'a hub id like "owner/name", or "bundled"'
+        )
+    local = settle_hub(name, progress)
+    say(progress, f"loading {name}")
+    return _from_folder(name, name, dtype, remote_code, pickle, local)
+
+
+def _from_gguf(
+    name: str, path: Path, dtype: str | None, progress: Progress | None
+) -> tuple[Any, Any]:
+    import torch
+
+    if not path.is_file():
+        raise InputError(f'model "{name}": there is no such file')
+    if path.suffix.lower() != ".gguf":
+        raise InputError(f'model "{name}" is a file, but not a .gguf file; a folder is fine too')
+    say(progress, f"reading {name} (GGUF: most of a minute for a small model)")
+    with quiet():
+        try:
+            module, tokenizer, report = read_gguf(
+                path, getattr(torch, dtype or "float32"), progress=progress
+            )
+        except Exception as error:
+            raise InputError(f'model "{name}" cannot be read: {one_line(error)}') from error
+    refuse_incomplete(name, report)
+    return module, tokenizer
+
+
+def _from_folder(
+    where: str,
+    name: str,
+    dtype: str | None,
+    remote_code: bool = False,
+    pickle: bool = False,
+    local: bool = False,
+) -> tuple[Any, Any]:
+    """Model and tokenizer of a local folder or, with ``local`` false, a hub id."""
+    import transformers
+
+    auto: Any = transformers.AutoModelForCausalLM
+    options: dict[str, Any] = {"trust_remote_code": remote_code, "local_files_only": local}
+    with quiet():
+        try:
+            config = transformers.AutoConfig.from_pretrained(where, **options)
+        except Exception as error:
+            raise InputError(config_message(name, error)) from error
+        refuse_other_kinds(name, config, remote_code)
+        tokenizer = _tokenizer(where, name, options)
+        try:
+            module, report = auto.from_pretrained(
+                where,
+                config=config,
+                dtype=dtype or "auto",
+                use_safetensors=None if pickle else True,
+                output_loading_info=True,
+                **options,
+            )
+        except Exception as error:
+            raise InputError(weights_message(name, error, pickle)) from error
+    refuse_incomplete(name, report)
+    return module, tokenizer
+
+
+def _tokenizer(where: str, name: str, options: dict[str, Any]) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(where, **options)
+        works = len(tokenizer("a")["input_ids"]) > 0
+    except Exception as error:
+        raise InputError(f'model "{name}" has no usable tokenizer: {one_line(error)}') from error
+    if not works:
+        raise InputError(f'model "{name}" has no tokenizer files (such as tokenizer.json)')
+    return tokenizer

@@ -1,0 +1,52 @@
+"""Keeps transformers' bars, log lines and side trips out of the way while something loads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+Progress = Callable[[str], None]
+"""Takes one line on what happens now; the caller decides where it is shown."""
+
+
+def say(progress: Progress | None, line: str) -> None:
+    """Hand a line to whoever listens."""
+    if progress is not None:
+        progress(line)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No bars and no log lines below errors from transformers; restored afterwards.
+
+    Also keeps transformers from asking a converter on the hub to rewrite pickled weights.
+    """
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    asked = os.environ.get("DISABLE_SAFETENSORS_CONVERSION")
+    os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
+        if asked is None:
+            del os.environ["DISABLE_SAFETENSORS_CONVERSION"]
+        else:
+            os.environ["DISABLE_SAFETENSORS_CONVERSION"] = asked
+
+
+def one_line(error: BaseException, limit: int = 240) -> str:
+    r"""First line of an error's message, or its type where it has none.
+
+    >>> one_line(ValueError("no such thing\nTraceback and so on"))
+    'no such thing'
+    """
+    lines = str(error).strip().splitlines()
+    text = " ".join(lines[0].split()) if lines else type(error).__name__
+    return text if len(text) <= limit else text[: limit - 1] + "…"

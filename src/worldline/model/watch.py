@@ -1,0 +1,454 @@
+"""One forward pass, watched: blocks as they run, their terms, every attention read.
+
+The model's own code runs unchanged. A function mode sees each tensor operation and carries terms
+through it (terms.py); attention is reached through private keys (attention.py) or recognised in
+the operations themselves (inline.py).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+from worldline.errors import RefusedError
+from worldline.model import inline
+from worldline.model.attention import (
+    AttentionCall,
+    _to_heads,
+    causal_allowed,
+    private_keys,
+    split_mask,
+    tapped,
+)
+from worldline.model.terms import (
+    CARRY,
+    Held,
+    Parts,
+    Term,
+    attn_name,
+    mark_of,
+    mark_result,
+    set_mark,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from worldline.model.anatomy import Anatomy
+
+Rewrite = Callable[[AttentionCall], "Tensor | None"]
+TENSORS = (torch.Tensor, torch.nn.Parameter)
+IN_PLACE = frozenset(("__iadd__", "__isub__", "__imul__", "__itruediv__"))
+
+
+@dataclass(eq=False)
+class BlockEvent:
+    """Block `layer` has run: what entered, what left, and what that is the sum of.
+
+    `resid_pre` and `resid_post` are [batch, pos, d_model]; `terms` maps a name to a Term whose
+    values add up to `resid_post`; None where the terms were not asked for.
+    """
+
+    layer: int
+    resid_pre: Tensor
+    resid_post: Tensor
+    terms: dict[str, Term] | None
+    calls: list[AttentionCall]
+
+
+@dataclass(eq=False)
+class Watched:
+    """What a watched pass leaves behind: the logits and how often attention was reached."""
+
+    logits: Tensor
+    n_calls: int
+    n_key_calls: int
+    callers: list[str] = field(default_factory=list)
+    runs: Counter[str] = field(default_factory=Counter)
+
+
+class Watch(TorchFunctionMode):
+    """Sees every tensor operation of a forward pass; see `watched_forward`."""
+
+    def __init__(
+        self,
+        anatomy: Anatomy | None,
+        n_pos: int,
+        *,
+        terms: bool = True,
+        on_block: Callable[[BlockEvent], None] | None = None,
+        on_call: Callable[[AttentionCall], None] | None = None,
+        rewrite: Rewrite | None = None,
+    ):
+        super().__init__()
+        self.anatomy, self.n_pos, self.terms = anatomy, n_pos, terms
+        self.on_block, self.on_call, self.rewrite = on_block, on_call, rewrite
+        self.block = -1
+        self.x: Tensor | None = None
+        self.calls: list[AttentionCall] = []
+        self.n_calls = self.n_key_calls = 0
+        self.callers: list[str] = []
+        self.stack: list[torch.nn.Module] = []
+        self.inside = False
+        self.batch = 1
+        self.leaf: Term | None = None
+        self.names: dict[int, str] = {}
+        self.runs: Counter[str] = Counter()
+
+    # --- operations ---
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if self.inside:
+            return func(*args, **kwargs)
+        name = getattr(func, "__name__", "")
+        if name == "__get__":
+            return self._getter(func, args)
+        if name == "scaled_dot_product_attention":
+            return self._direct_sdpa(func, args, kwargs)
+        before = self._protect(name, args) if self.block >= 0 and self.terms else args
+        out = func(*args, **kwargs)
+        if name == "__setitem__":
+            if self.block >= 0 and mark_of(args[2], self.block) is not None:
+                set_mark(args[0], Held(self.block))
+            return out
+        read = inline.follow(func, name, args, kwargs, out, self.n_pos)
+        if read is not None:
+            return self._inline_read(read, out)
+        if self.block >= 0 and self.terms and self._touches(args, kwargs):
+            mark_result(func, name, before, kwargs, self.block, out)
+        return out
+
+    def _touches(self, args, kwargs) -> bool:
+        block = self.block
+        for arg in args:
+            if isinstance(arg, TENSORS):
+                mark = getattr(arg, "_worldline", None)
+                if mark is not None and mark.block == block:
+                    return True
+            elif isinstance(arg, (tuple, list)) and self._touches(arg, {}):
+                return True
+        return any(mark_of(value, block) is not None for value in kwargs.values())
+
+    def _protect(self, name: str, args):
+        """Before an in-place operation: give leaves and marks a copy of the old value."""
+        in_place = name in IN_PLACE or (name.endswith("_") and not name.endswith("__"))
+        if not in_place or not args or not self._touches(args, {}):
+            return args
+        copy = args[0].clone()
+        mark = mark_of(args[0], self.block)
+        set_mark(copy, mark)
+        leaves = [f for t in mark.terms.values() for f in t.leaves()] if isinstance(mark, Parts) else []
+        for leaf in leaves:
+            if leaf.known is args[0]:
+                leaf.known = copy
+        if self.x is args[0]:
+            self.x = copy
+        return (copy, *args[1:])
+
+    def _getter(self, func, args):
+        out = func(*args)
+        if isinstance(out, torch.Tensor) and self.block >= 0 and out is not args[0]:
+            mark = mark_of(args[0], self.block)
+            if isinstance(mark, Parts):
+                mark = mark.through(lambda v: func(v))
+            set_mark(out, mark)
+        return out
+
+    # --- attention ---
+
+    def tap(self, delegate, module, query, key, value, attention_mask=None, *args, **kwargs):
+        """What a private key hands over: run the delegate, note the read."""
+        outer, self.inside = self.inside, True
+        try:
+            result = delegate(module, query, key, value, attention_mask, *args, **kwargs)
+            out = result[0] if isinstance(result, tuple) else result
+            self.n_key_calls += 1
+            call = _key_call(self, module, query, key, value, attention_mask, args, kwargs, out)
+            out = self._read(call, out)
+        finally:
+            self.inside = outer
+        return (out, *result[1:]) if isinstance(result, tuple) else out
+
+    def _direct_sdpa(self, func, args, kwargs):
+        names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+        given = dict(zip(names, args, strict=False)) | kwargs
+        self.inside = True
+        try:
+            out = func(*args, **kwargs)
+            call = _sdpa_call(self, given, out)
+            return self._read(call, out)
+        finally:
+            self.inside = False
+
+    def _inline_read(self, read: tuple[inline.Scores, Tensor], out: Tensor):
+        scores, values = read
+        self.inside = True
+        try:
+            call = _inline_call(self, scores, values, out)
+            return self._read(call, out)
+        finally:
+            self.inside = False
+
+    def _read(self, call: AttentionCall, out: Tensor) -> Tensor:
+        self.n_calls += 1
+        self.callers.append(call.module)
+        if self.rewrite is not None:
+            new = self.rewrite(call)
+            if new is not None:
+                out = call.from_heads(new).to(out.dtype).reshape(out.shape)
+                call.z = new
+                call.leaf.known = out
+        self.calls.append(call)
+        if self.on_call is not None:
+            self.on_call(call)
+        if self.block >= 0 and self.terms:
+            set_mark(out, Parts({attn_name(call.index): call.leaf}, self.block))
+        return out
+
+    def innermost(self) -> str:
+        """Name of the module whose forward is running."""
+        return self.names.get(id(self.stack[-1]), "") if self.stack else ""
+
+    # --- blocks ---
+
+    def enter(self, module: torch.nn.Module, args, kwargs) -> None:
+        """A block is about to run: its input starts a new row."""
+        x = stream_input(args, kwargs)
+        if x is None:
+            raise RefusedError(
+                f"block {self.block + 1} ({type(module).__name__}): none of its inputs is a "
+                "residual stream of shape batch x pos x d_model"
+            )
+        self.finish(x)
+        self.block += 1
+        if self.block == 0 and torch.is_grad_enabled() and not x.requires_grad:
+            x.requires_grad_(True)  # with frozen weights the graph starts here
+        self.x = x
+        self.batch = x.shape[0]
+        if self.terms:
+            set_mark(x, Parts({CARRY: Term(x)}, self.block))
+
+    def finish(self, x: Tensor) -> None:
+        """The row that started with the last `enter` is complete; `x` is the next row."""
+        if self.block < 0:
+            return
+        mark = mark_of(x, self.block)
+        terms = None
+        if self.terms:
+            if isinstance(mark, Parts):
+                terms = mark.terms
+            else:
+                terms = {"other" if mark is None else "mlp": Term(x)}
+        event = BlockEvent(self.block, self.x, x, terms, self.calls)  # type: ignore[arg-type]
+        set_mark(x, None)
+        if self.x is not None:
+            set_mark(self.x, None)
+        self.calls, self.x = [], None
+        if self.on_block is not None:
+            outer, self.inside = self.inside, True
+            try:
+                self.on_block(event)
+            finally:
+                self.inside = outer
+
+
+def stream_input(args, kwargs) -> Tensor | None:
+    """The residual stream among a block's arguments: its first real tensor of three axes."""
+    for value in (*args, kwargs.get("hidden_states"), *kwargs.values()):
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim == 3:
+            return value
+    return None
+
+
+def stream_output(out: Any) -> Tensor | None:
+    """The residual stream among what a block returned."""
+    if isinstance(out, torch.Tensor):
+        return out
+    if isinstance(out, (tuple, list)) and out:
+        return out[0] if isinstance(out[0], torch.Tensor) else None
+    return None
+
+
+@contextmanager
+def _watching_blocks(watch: Watch, anatomy: Anatomy):
+    """Hooks on the blocks only; the last block's output is the last row."""
+    handles = []
+    last = len(anatomy.order) - 1
+
+    def before(module, args, kwargs):
+        watch.enter(module, args, kwargs)
+
+    def after(module, args, kwargs, out):
+        if watch.block == last:
+            x = stream_output(out)
+            if x is None:
+                raise RefusedError(f"block {last}: it returned no tensor")
+            watch.finish(x)
+            watch.block = -1 if watch.block == last else watch.block
+
+    try:
+        for block in anatomy.distinct_blocks():
+            handles.append(block.register_forward_pre_hook(before, with_kwargs=True))
+            handles.append(block.register_forward_hook(after, with_kwargs=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _watching_modules(watch: Watch, model: torch.nn.Module):
+    """Know which module is running: needed to say where an inline read happened."""
+    watch.names = {id(m): n for n, m in model.named_modules()}
+    handles = []
+
+    def push(module, args):
+        watch.stack.append(module)
+        watch.runs[watch.names[id(module)]] += 1
+
+    def pop(module, args, out):
+        watch.stack.pop()
+
+    try:
+        for module in model.modules():
+            handles.append(module.register_forward_pre_hook(push))
+            handles.append(module.register_forward_hook(pop))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def watched_forward(
+    model: torch.nn.Module,
+    inputs: dict[str, Any],
+    anatomy: Anatomy | None,
+    *,
+    terms: bool = True,
+    grad: bool = False,
+    modules: bool = False,
+    keys: bool = True,
+    on_block: Callable[[BlockEvent], None] | None = None,
+    on_call: Callable[[AttentionCall], None] | None = None,
+    rewrite: Rewrite | None = None,
+) -> Watched:
+    """Run the model once under watch and leave it exactly as it was.
+
+    `inputs` are the keyword arguments of the model's forward; `rewrite` may replace what an
+    attention read returned; `modules` also tracks which module runs (slower); without `keys`
+    the attention is recognised in the operations alone.
+    """
+    n_pos = inputs["input_ids"].shape[1]
+    watch = Watch(
+        anatomy, n_pos, terms=terms, on_block=on_block, on_call=on_call, rewrite=rewrite
+    )
+    watch.batch = inputs["input_ids"].shape[0]
+    with ExitStack() as stack:
+        stack.enter_context(torch.enable_grad() if grad else torch.no_grad())
+        if keys if anatomy is None else anatomy.keys:
+            stack.enter_context(private_keys(model))
+            stack.enter_context(tapped(watch.tap))
+        if anatomy is not None:
+            stack.enter_context(_watching_blocks(watch, anatomy))
+        if modules:
+            stack.enter_context(_watching_modules(watch, model))
+        stack.enter_context(watch)
+        output = model(**inputs)
+    return Watched(output.logits, watch.n_calls, watch.n_key_calls, watch.callers, watch.runs)
+
+
+# --- reads as calls ------------------------------------------------------------------------------
+
+
+def _key_call(watch, module, query, key, value, mask, args, kwargs, out) -> AttentionCall:
+    scaling = kwargs.get("scaling")
+    if scaling is None and len(args) == 1 and isinstance(args[0], float):
+        scaling = args[0]
+    if scaling is None:
+        scaling = query.shape[-1] ** -0.5
+    allowed, bias = _given_mask(module, query, mask, kwargs)
+    position_bias = kwargs.get("position_bias")
+    if position_bias is not None:
+        bias = position_bias if bias is None else bias + position_bias
+    layout = "pos_first" if out.ndim == 4 and out.shape[1] == query.shape[2] else "head_first"
+    return _call(
+        watch, query, key, value, out, layout, float(scaling), allowed, bias, "key",
+        softcap=kwargs.get("softcap"), sinks=kwargs.get("s_aux"),
+    )  # fmt: skip
+
+
+def _given_mask(module, query, mask, kwargs):
+    n_pos = query.shape[2]
+    if isinstance(mask, torch.Tensor) and mask.ndim == 4:
+        return split_mask(mask[..., :n_pos])
+    allowed = None
+    window = kwargs.get("sliding_window")
+    if isinstance(mask, torch.Tensor) and mask.ndim == 2:
+        allowed = causal_allowed(n_pos, query.device) & mask.bool()[:, None, None, :]
+    causal = kwargs.get("is_causal")
+    causal = getattr(module, "is_causal", True) if causal is None else causal
+    if allowed is None and mask is None and not causal and n_pos > 1:
+        shape = (1, 1, n_pos, n_pos)
+        return torch.ones(shape, dtype=torch.bool, device=query.device), None
+    flash = "flash" in str(getattr(module.config, "_attn_implementation", ""))
+    if window is not None and flash:
+        near = torch.arange(n_pos, device=query.device)
+        within = (near[:, None] - near[None, :]) < window
+        base = causal_allowed(n_pos, query.device) if allowed is None else allowed
+        allowed = base & within
+    return allowed, None
+
+
+def _sdpa_call(watch, given, out) -> AttentionCall:
+    query = given["query"]
+    scale = given.get("scale")
+    mask = given.get("attn_mask")
+    n_pos = query.shape[-2]
+    if mask is not None:
+        allowed, bias = split_mask(mask)
+    elif given.get("is_causal"):
+        allowed, bias = None, None
+    else:
+        allowed = torch.ones(1, 1, n_pos, n_pos, dtype=torch.bool, device=query.device)
+        bias = None
+    return _call(
+        watch, query, given["key"], given["value"], out, "head_first",
+        float(query.shape[-1] ** -0.5 if scale is None else scale), allowed, bias, "sdpa",
+    )  # fmt: skip
+
+
+def _inline_call(watch, scores: inline.Scores, values, out) -> AttentionCall:
+    if scores.q is None or scores.k is None or scores.reason is not None:
+        raise RefusedError(f"attention of {watch.innermost() or 'a module'}: {scores.reason}")
+    layout = "head_first" if out.ndim == 4 else "folded"
+    q, k, v = (_to_heads(t, layout, watch.batch) for t in (scores.q, scores.k, values))
+    allowed, bias = inline.mask_and_bias(scores, (watch.batch, q.shape[1], watch.n_pos))
+    return _call(watch, q, k, v, out, layout, scores.scale, allowed, bias, "softmax")
+
+
+def _call(
+    watch, q, k, v, out, layout, scaling, allowed, bias, source, softcap=None, sinks=None
+) -> AttentionCall:
+    if q.ndim != 4 or v.ndim != 4:
+        raise RefusedError(
+            f"attention of {watch.innermost() or 'a module'}: queries of shape {tuple(q.shape)}, "
+            "where batch x head x pos x d_head is expected"
+        )
+    leaf = Term(out)
+    z = _to_heads(out, layout, q.shape[0])
+    if allowed is not None and allowed.ndim == 3:
+        allowed = allowed[None]
+    if bias is not None:
+        while bias.ndim < 4:
+            bias = bias[None]
+    return AttentionCall(
+        watch.block, len(watch.calls), watch.innermost(), q, k, v, z, leaf, layout, scaling,
+        allowed, bias, softcap, None if sinks is None else sinks.detach().reshape(-1), source, watch.block,
+    )  # fmt: skip

@@ -1,0 +1,127 @@
+"""What the weights of a module are: a hash that names them, and whether all are finite."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from worldline.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+_CHUNK_BYTES = 16 << 20
+_SAMPLES = 512
+_known: WeakKeyDictionary[Any, tuple[object, str]] = WeakKeyDictionary()
+
+
+def weights_hash(module: torch.nn.Module) -> str:
+    """Hash of a module's weights, computed again only when they changed.
+
+    Whether they changed is told by each tensor's address, version, type, shape and 512 of its
+    values spread evenly. In-place operations, loading, moving and casting are always seen, and so
+    are edits behind autograd's back (through ``.data`` or NumPy) of any 1/512 of a tensor in one
+    piece. A smaller edit of that kind is not: `hash_weights` does not remember.
+    """
+    state = _state_key(module)
+    known = _known.get(module)
+    if known is not None and known[0] == state:
+        return known[1]
+    found = hash_weights(module)
+    _known[module] = (state, found)
+    return found
+
+
+def hash_weights(module: torch.nn.Module) -> str:
+    """64 hex digits over the sorted (name, dtype, shape, bytes) of the state dict.
+
+    The bytes of each tensor are hashed in pieces of 16 MiB with BLAKE2b (256 bits), in threads;
+    SHA-256 over names, types, shapes and the pieces' digests makes the result. Equal hashes mean
+    equal weights as surely as for these functions themselves; device, strides and sharing of
+    memory do not matter, dtype does.
+    """
+    total = hashlib.sha256(b"worldline weights 1\n")
+    pieces: list[tuple[Any, int, int]] = []
+    heads: list[tuple[str, slice]] = []
+    seen: dict[object, slice] = {}
+    for name, tensor in _tensors(module):
+        place = _place(tensor)
+        if place not in seen:
+            first = len(pieces)
+            size = tensor.numel() * tensor.element_size()
+            pieces += [(tensor, at, size) for at in range(0, size, _CHUNK_BYTES)]
+            seen[place] = slice(first, len(pieces))
+        head = f"{name}\t{tensor.dtype}\t{list(tensor.shape)}\n"
+        heads.append((head, seen[place]))
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        digests = list(pool.map(_digest, pieces))
+    for head, part in heads:
+        total.update(head.encode())
+        for digest in digests[part]:
+            total.update(digest)
+    return total.hexdigest()
+
+
+def refuse_nonfinite(module: torch.nn.Module, name: str) -> None:
+    """Raise InputError naming the first tensor of the state dict that holds NaN or infinity."""
+    import torch
+
+    for key, tensor in _tensors(module):
+        if not tensor.dtype.is_floating_point or tensor.numel() == 0:
+            continue
+        wide = tensor if tensor.element_size() > 1 else tensor.to(torch.float32)
+        low, high = torch.aminmax(wide.detach())
+        if not bool(torch.isfinite(low) & torch.isfinite(high)):
+            kind = "NaN" if bool(torch.isnan(low) | torch.isnan(high)) else "infinity"
+            raise InputError(
+                f'model "{name}": the weights are damaged: {key} '
+                f"{list(tensor.shape)} ({str(tensor.dtype).removeprefix('torch.')}) holds {kind}"
+            )
+
+
+def _tensors(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    import torch
+
+    for name, tensor in sorted(module.state_dict().items()):
+        if isinstance(tensor, torch.Tensor):
+            if tensor.is_meta:
+                raise InputError(f"the weights are not loaded: {name} is on the meta device")
+            yield name, tensor
+
+
+def _place(tensor: torch.Tensor) -> object:
+    return (
+        tensor.device,
+        tensor.data_ptr(),
+        tensor.dtype,
+        tuple(tensor.shape),
+        tuple(tensor.stride()),
+    )
+
+
+def _digest(piece: tuple[Any, int, int]) -> bytes:
+    """Digest of one piece; hashing releases the GIL, so pieces go in parallel."""
+    import torch
+
+    tensor, at, size = piece
+    width = tensor.element_size()
+    flat = tensor.detach().reshape(-1)
+    part = flat[at // width : min(size, at + _CHUNK_BYTES) // width]
+    raw = part.cpu().contiguous().view(torch.uint8).numpy()
+    return hashlib.blake2b(memoryview(raw), digest_size=32).digest()
+
+
+def _state_key(module: torch.nn.Module) -> object:
+    import torch
+
+    keys = []
+    for name, tensor in _tensors(module):
+        flat = tensor.detach().reshape(-1)
+        sample = flat[:: max(1, flat.numel() // _SAMPLES)].cpu().contiguous().view(torch.uint8)
+        version = -1 if tensor.is_inference() else tensor._version
+        keys.append((name, version, *_place(tensor), sample.numpy().tobytes()))  # type: ignore[misc]
+    return tuple(keys)

@@ -1,0 +1,259 @@
+"""The slow, obvious reference: a small decoder and every measured quantity, in NumPy float64.
+
+It imports nothing of ours, so it can contradict the rest; only tests use it. All arrays are
+float64, a matrix over positions is [q_pos, k_pos] = [dst, src], and every node is a sum:
+
+    x[l+1, j] = carry[l, j] + sum over h, i <= j of attn_term[l, h, j, i] + mlp[l, j] + constants
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Array = np.ndarray
+Target = Callable[[Array], float]  # a function of the logits [pos, d_vocab]
+ACTIVATIONS = {
+    "silu": lambda x: x / 2 * (1 + np.tanh(x / 2)),
+    "quick_gelu": lambda x: x / 2 * (1 + np.tanh(1.702 * x / 2)),
+    "gelu": lambda x: x / 2 * (1 + np.vectorize(math.erf)(x / math.sqrt(2))),
+    "gelu_tanh": lambda x: x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "relu": lambda x: np.maximum(x, 0.0),
+}
+
+
+@dataclass(frozen=True)
+class Norm:
+    """n(x) = w * c / sqrt(mean(c^2) + eps) + b, c = x (rms) or x - mean(x) (layer); none: x."""
+
+    kind: str = "none"
+    w: Array | float = 1.0
+    b: Array | float = 0.0
+    eps: float = 1e-6
+
+    def __call__(self, x: Array, at: Array | None = None) -> Array:
+        """n(x), [..., d_model]; with `at` its linear part: no b, the root held as in n(at)."""
+        if self.kind == "none":
+            return x
+        if at is None:
+            return self(x, x) + self.b
+        c, d = (t - t.mean(-1, keepdims=True) * (self.kind == "layer") for t in (x, at))
+        return self.w * c / np.sqrt((d * d).mean(-1, keepdims=True) + self.eps)
+
+
+@dataclass
+class Layer:
+    """One block. Weights by name; those a model does not have are left out.
+
+    W_Q [head, d_model, d_head]; W_K, W_V [kv_head, d_model, d_head]; W_O [head, d_head, d_model];
+    b_Q, b_K, b_V [head or kv_head, d_head]; b_O; sinks [head], a score without a value per row;
+    W_in, W_gate [d_model, d_mlp]; W_out [d_mlp, d_model]; b_in, b_gate, b_out.
+    """
+
+    weights: dict[str, Array]
+    ln1: Norm
+    ln2: Norm  # a parallel block with one norm has it twice
+    ln1_post: Norm = Norm()  # on the attention output, before it is added
+    ln2_post: Norm = Norm()  # on the MLP output, before it is added
+    window: int | None = None  # j reads i only where j - i < window
+
+
+@dataclass
+class Decoder:
+    """Weights and options. Multipliers of embeddings or logits are folded into W_E and W_U."""
+
+    W_E: Array  # [d_vocab, d_model]
+    layers: Sequence[Layer]
+    ln_final: Norm
+    W_U: Array  # [d_model, d_vocab]; tied: W_E transposed
+    W_pos: Array | None = None  # [pos, d_model]: learned positions
+    rope_base: float | None = None  # None: no rotary
+    rope_dim: int | None = None  # None: the whole head is rotated
+    rope_interleaved: bool = False  # rotates pairs (2m, 2m+1), not (m, m + rope_dim/2)
+    act: str = "silu"  # with W_gate the MLP is act(x W_gate) * (x W_in), else act(x W_in)
+    parallel: bool = False  # the MLP reads x[l, j], not x[l, j] + attn_out
+    attn_scale: float | None = None  # None: d_head ** -0.5
+    attn_softcap: float | None = None
+    residual_multiplier: float = 1.0
+    final_softcap: float | None = None
+
+
+@dataclass
+class Run:
+    """What happened, and every node's terms, all between z and the stream held at its value."""
+
+    ids: tuple[int, ...]
+    edits: dict[str, Array]  # as given to run
+    sources: dict[str, Array]  # embed, pos_embed: [pos, d_model], they add up to row 0
+    resid_pre: Array  # [layer + 1, pos, d_model]: x; the last row enters the final norm
+    logits: Array  # [pos, d_vocab]
+    q: Array  # [layer, head, pos, d_head], after rotary
+    k: Array  # [layer, head, pos, d_head], after rotary, repeated for grouped heads
+    v: Array  # [layer, head, pos, d_head], with b_V, repeated for grouped heads
+    scores: Array  # [layer, head, q_pos, k_pos]: what the softmax sees, -inf where nothing is read
+    sinks: Array  # [layer, head], -inf where there is none
+    pattern: Array  # [layer, head, q_pos, k_pos]: live weights, after both edits
+    z: Array  # [layer, head, pos, d_head]
+    attn_out: Array  # [layer, pos, d_model]: all that attention adds to the stream
+    mlp_out: Array  # [layer, pos, d_model]: all that the MLP adds
+    attn_term: Array  # [layer, head, q_pos, k_pos, d_model]: what edge (h, i) writes into node j
+    terms: dict[str, Array]  # carry, mlp, b_O, ln1_post_b, b_out, ln2_post_b: [layer, pos, d_model]
+
+
+def run(decoder: Decoder, ids: Sequence[int], **edits: Array) -> Run:
+    """Run `ids`; edits: mask, drop [layer, head, q_pos, k_pos] (1: as is, 0: cut); z_shift, as z.
+
+    mask multiplies exp(score), so the rest of the row renormalises; drop multiplies the weight
+    after the softmax; z_shift is added to z (and is no term).
+    """
+    embed = decoder.W_E[list(ids)]
+    pos_embed = np.zeros_like(embed) if decoder.W_pos is None else decoder.W_pos[: len(ids)]
+    rows, blocks, terms = [embed + pos_embed], [], []
+    for n, layer in enumerate(decoder.layers):
+        block, terms_here = _block(decoder, layer, rows[-1], **{k: e[n] for k, e in edits.items()})
+        blocks.append(block)
+        terms.append(terms_here)
+        rows.append(rows[-1] + block["attn_out"] + block["mlp_out"])
+    return Run(
+        ids=tuple(ids),
+        edits=edits,
+        sources={"embed": embed, "pos_embed": pos_embed},
+        resid_pre=np.stack(rows),
+        logits=_soft_cap(decoder.ln_final(rows[-1]) @ decoder.W_U, decoder.final_softcap),
+        terms={name: np.stack([t[name] for t in terms]) for name in terms[0]},
+        **{name: np.stack([b[name] for b in blocks]) for name in blocks[0]},
+    )
+
+
+def _block(decoder: Decoder, layer: Layer, x: Array, mask=1.0, drop=1.0, z_shift=0.0):
+    """One block on x [pos, d_model]: this layer's part of Run's arrays, and of its terms."""
+    W, m = layer.weights, decoder.residual_multiplier
+    (n_heads, _, d_head), zero = W["W_Q"].shape, np.zeros_like(x)
+    b_O, b_in, b_gate, b_out = (W.get(name, 0.0) for name in ("b_O", "b_in", "b_gate", "b_out"))
+    normed = layer.ln1(x)
+    q, k, v = (normed @ W["W_" + n] + W.get("b_" + n, np.zeros(1))[..., None, :] for n in "QKV")
+    k, v = (np.repeat(heads, n_heads // len(heads), axis=0) for heads in (k, v))
+    q, k = _rotate(decoder, q), _rotate(decoder, k)
+    sinks = W.get("sinks", np.full(n_heads, -math.inf))
+    scale = d_head**-0.5 if decoder.attn_scale is None else decoder.attn_scale
+    scores = np.full((n_heads, len(x), len(x)), -math.inf)
+    for h, j, i in np.ndindex(*scores.shape):
+        if i <= j and (layer.window is None or j - i < layer.window):
+            scores[h, j, i] = _soft_cap(scale * (q[h, j] @ k[h, i]), decoder.attn_softcap)
+    with np.errstate(divide="ignore"):  # log(0) = -inf is what cuts
+        scores = scores + np.log(mask)
+    pattern = [[softmax_row(row, sinks[h]) for row in scores[h]] for h in range(n_heads)]
+    pattern = np.array(pattern) * drop
+    z = pattern @ v + z_shift
+    attn = (z @ W["W_O"]).sum(axis=0) + b_O
+    attn_out = m * layer.ln1_post(attn)
+    attn_term = np.einsum("hji,hid,hdm->hjim", pattern, v, W["W_O"])  # a * v through W_O
+    attn_term = m * layer.ln1_post(attn_term, attn[:, None])
+    normed = layer.ln2(x if decoder.parallel else x + attn_out)
+    act, hidden = ACTIVATIONS[decoder.act], normed @ W["W_in"] + b_in
+    hidden = act(normed @ W["W_gate"] + b_gate) * hidden if "W_gate" in W else act(hidden)
+    mlp = hidden @ W["W_out"] + b_out
+    block = {"q": q, "k": k, "v": v, "scores": scores, "sinks": sinks, "pattern": pattern, "z": z}
+    block |= {"attn_out": attn_out, "mlp_out": m * layer.ln2_post(mlp), "attn_term": attn_term}
+    return block, {
+        "carry": x,
+        "mlp": m * layer.ln2_post(mlp - b_out, mlp),
+        "b_O": m * layer.ln1_post(zero + b_O, attn),
+        "ln1_post_b": m * (zero + layer.ln1_post.b),
+        "b_out": m * layer.ln2_post(zero + b_out, mlp),
+        "ln2_post_b": m * (zero + layer.ln2_post.b),
+    }
+
+
+def _rotate(decoder: Decoder, heads: Array) -> Array:
+    """Pair m of [head, pos, d_head] at position j turns by j * rope_base ** (-2m / rope_dim)."""
+    dim, out = decoder.rope_dim or heads.shape[-1], heads.copy()
+    for j, m in np.ndindex(heads.shape[1], dim // 2 if decoder.rope_base else 0):
+        pair = [2 * m, 2 * m + 1] if decoder.rope_interleaved else [m, m + dim // 2]
+        c, s = (turn(j * decoder.rope_base ** (-2 * m / dim)) for turn in (math.cos, math.sin))
+        out[:, j, pair] = heads[:, j, pair] @ np.array([[c, s], [-s, c]])
+    return out
+
+
+def _soft_cap(y: Array, cap: float | None) -> Array:
+    return y if cap is None else cap * np.tanh(y / cap)
+
+
+def softmax_row(scores: Array, sink: Array | float = -math.inf) -> Array:
+    """exp(s_i) / (sum over m of exp(s_m) + exp(sink)); a row that reads nothing is all 0."""
+    top = max(scores.max(), sink)
+    if top == -math.inf:
+        return np.zeros_like(scores)
+    e = np.exp(scores - top)
+    return e / (e.sum() + math.exp(sink - top))
+
+
+def closure(run: Run) -> float:
+    """The worst |x[l+1, j] - sum of its terms| over all numbers of all nodes."""
+    total = run.attn_term.sum(axis=(1, 3)) + sum(run.terms.values())
+    return float(np.abs(run.resid_pre[1:] - total).max())
+
+
+def share(run: Run, metric: Array | float = 1.0) -> dict[str, Array]:
+    """For every term c of y = x[l+1, j]: <c, y> / <y, y>, stored at [l, j]; a node's sum is 1.
+
+    `kv` [layer, head, q_pos, k_pos] (i < j only), `self_attention` [layer, head, pos], the other
+    terms by name [layer, pos]. `metric` [d_model] weighs the dimensions of both inner products.
+    """
+    y = run.resid_pre[1:]
+    yy = (metric * y * y).sum(-1)
+    edges = (metric * run.attn_term * y[:, None, :, None]).sum(-1) / yy[:, None, :, None]
+    shares = {name: (metric * term * y).sum(-1) / yy for name, term in run.terms.items()}
+    return shares | {"kv": np.tril(edges, -1), "self_attention": np.diagonal(edges, 0, 2, 3)}
+
+
+def logit_target(token: int, versus: int | None = None, pos: int = -1) -> Target:
+    """The target logits[pos, token], less logits[pos, versus] if given."""
+    return lambda logits: logits[pos, token] - (0.0 if versus is None else logits[pos, versus])
+
+
+def logit_gradient_wrt_z(decoder: Decoder, run_: Run, target: Target, step: float = 1e-4) -> Array:
+    """u[l, h, j] = d target / d z[l, h, j], [layer, head, pos, d_head], by central differences.
+
+    Estimate: (8 f(s) - 8 f(-s) - f(2s) + f(-2s)) / 12 s; f re-runs with one number of z shifted.
+    """
+    u = np.zeros_like(run_.z)
+    for place in np.ndindex(*u.shape):
+        for n, weight in ((1, 8), (-1, -8), (2, -1), (-2, 1)):
+            shift = np.zeros_like(u)
+            shift[place] = n * step
+            logits = run(decoder, run_.ids, **{**run_.edits, "z_shift": shift}).logits
+            u[place] += weight * target(logits) / (12 * step)
+    return u
+
+
+def gradient_drop(run: Run, u: Array) -> Array:
+    """Per edge a <v, u>, what `drop` takes away to first order: [layer, head, q_pos, k_pos]."""
+    return run.pattern * np.einsum("lhid,lhjd->lhji", run.v, u)
+
+
+def gradient_mask(run: Run, u: Array) -> Array:
+    """Per edge a <v - z_rest, u> = a / (1 - a) <v - z, u>, what `mask` takes away, as above.
+
+    z_rest, the row without the edge, is a softmax over the others (0 if there are none), so a = 1
+    does no harm. Only for runs without dropped edges.
+    """
+    weights = np.zeros_like(run.pattern)
+    for l, h, j, i in np.ndindex(*weights.shape):  # noqa: E741
+        others = np.where(np.arange(len(run.ids)) == i, -math.inf, run.scores[l, h, j])
+        z_rest = softmax_row(others, run.sinks[l, h]) @ run.v[l, h]
+        weights[l, h, j, i] = run.pattern[l, h, j, i] * ((run.v[l, h, i] - z_rest) @ u[l, h, j])
+    return weights
+
+
+def cut_effect(decoder, ids, target, *, layer, head, src, dst, how, keep=0.0) -> float:
+    """target(edge cut) - target(plain run), about minus the weight above; how is mask or drop."""
+    if not 0 <= src <= dst < len(ids):
+        raise ValueError(f"no edge from src={src} to dst={dst} among {len(ids)} positions")
+    plain = run(decoder, ids)
+    edit = np.ones_like(plain.pattern)
+    edit[layer, head, dst, src] = keep
+    return target(run(decoder, ids, **{how: edit}).logits) - target(plain.logits)

@@ -1,0 +1,126 @@
+"""Chat turns to text by the model's own template, with the place of each turn's content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count, islice
+
+from worldline.errors import InputError
+from worldline.text.tokens import Tokenizer
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a conversation: who speaks ("system", "user", "assistant") and what is said."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class NamedSpan:
+    """The characters of one turn's content in a rendered chat; ``name`` as in "user 0"."""
+
+    name: str
+    start: int
+    end: int
+
+
+def render_chat(
+    tokenizer: Tokenizer, turns: Sequence[Turn], *, add_generation_prompt: bool = True
+) -> tuple[str, tuple[NamedSpan, ...]]:
+    """Text of a conversation, up to where the model would answer, and where each content stands.
+
+    Spans are named by role and place in the conversation: "user 0", "assistant 1". The text has
+    its special tokens written out, so tokenize it with ``add_special_tokens=False``.
+
+    **Exactness**: a span is given only where the place is certain: the template's own words are
+    told apart from the contents by rendering it with marks in their stead. A content that the
+    template rewrites, and that does not stand in the text exactly once, has no span.
+
+    Raises: InputError if the tokenizer has no chat template, there are no turns, or the template
+    refuses them.
+    """
+    if not getattr(tokenizer, "chat_template", None):
+        raise InputError("this model has no chat template; leave out --chat to give it plain text")
+    if not turns:
+        raise InputError("a chat needs at least one turn")
+    text = _render(tokenizer, turns, add_generation_prompt)
+    marks = _unused_marks(text, len(turns))
+    marked = [Turn(turn.role, mark) for turn, mark in zip(turns, marks, strict=True)]
+    try:
+        frame = _frame(_render(tokenizer, marked, add_generation_prompt), marks)
+    except InputError:
+        frame = None
+    places = None if frame is None else _fill(text, frame, turns)
+    if places is None:
+        places = [_only_place(text, turn.content) for turn in turns]
+    names = [f"{turn.role} {index}" for index, turn in enumerate(turns)]
+    return text, tuple(
+        NamedSpan(name, *place)
+        for name, place in zip(names, places, strict=True)
+        if place is not None
+    )
+
+
+def _render(tokenizer: Tokenizer, turns: Sequence[Turn], add_generation_prompt: bool) -> str:
+    conversation = [{"role": turn.role, "content": turn.content} for turn in turns]
+    try:
+        text = tokenizer.apply_chat_template(
+            conversation, tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+    except Exception as error:  # a template may raise whatever its author chose
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"the model's chat template refused these turns: {reason}") from error
+    return str(text)
+
+
+def _unused_marks(text: str, n_marks: int) -> list[str]:
+    """One word per turn that is nowhere in the text."""
+    words = (f"mark{number}mark" for number in count(1000))
+    return list(islice((word for word in words if word not in text), n_marks))
+
+
+def _frame(text: str, marks: Sequence[str]) -> list[str] | None:
+    """The template's own words before, between and after the contents."""
+    parts: list[str] = []
+    for mark in marks:
+        before, found, text = text.partition(mark)
+        if not found or mark in text:
+            return None
+        parts.append(before)
+    return [*parts, text]
+
+
+def _fill(
+    text: str, frame: Sequence[str], turns: Sequence[Turn]
+) -> list[tuple[int, int] | None] | None:
+    """Where the contents stand between the template's words; None if the text is not made so."""
+    spans: list[tuple[int, int] | None] = []
+    at = 0
+    for before, after, turn in zip(frame, frame[1:], turns, strict=False):
+        if not text.startswith(before, at):
+            return None
+        at += len(before)
+        for content in _forms(turn.content):
+            if text.startswith(content + after, at):
+                spans.append((at, at + len(content)))
+                at += len(content)
+                break
+        else:
+            return None
+    return spans if text[at:] == frame[-1] else None
+
+
+def _forms(content: str) -> list[str]:
+    """A content as it is, and with the blanks removed that templates like to strip."""
+    return [content, content.strip(), content.lstrip(), content.rstrip()]
+
+
+def _only_place(text: str, content: str) -> tuple[int, int] | None:
+    content = content.strip()
+    if not content or text.count(content) != 1:
+        return None
+    start = text.index(content)
+    return start, start + len(content)

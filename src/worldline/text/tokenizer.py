@@ -1,0 +1,77 @@
+"""What is asked of a tokenizer, and one call that encodes with any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from worldline.text.align import Span
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """What is asked of a tokenizer; those of transformers, fast and slow, fit."""
+
+    all_special_ids: Any
+    is_fast: Any
+    chat_template: Any
+
+    def __call__(self, text: str, **options: Any) -> Mapping[str, Any]:
+        """Encode."""
+        ...
+
+    def __len__(self) -> int:
+        """Size of the vocabulary with the added tokens."""
+        ...
+
+    def convert_ids_to_tokens(self, ids: list[int]) -> Any:
+        """Vocabulary pieces of ids."""
+        ...
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """Tokens that were added to the model's vocabulary: piece -> id."""
+        ...
+
+    def decode(self, ids: list[int], **options: Any) -> Any:
+        """Text of ids."""
+        ...
+
+    def apply_chat_template(self, conversation: list[dict[str, str]], **options: Any) -> Any:
+        """Text of a conversation."""
+        ...
+
+
+def encode(
+    tokenizer: Tokenizer, text: str, add_special_tokens: bool | None
+) -> tuple[list[int], list[Span] | None, list[bool]]:
+    """Ids, offsets if the tokenizer has them, and which tokens were added around the text."""
+    options: dict[str, Any] = {"verbose": False}
+    if add_special_tokens is not None:
+        options["add_special_tokens"] = add_special_tokens
+    if not tokenizer.is_fast:
+        ids = list(tokenizer(text, **options)["input_ids"])
+        bare = list(tokenizer(text, **options | {"add_special_tokens": False})["input_ids"])
+        return ids, None, _around(ids, bare)
+    encoding = tokenizer(text, return_offsets_mapping=True, **options)
+    ids = list(encoding["input_ids"])
+    offsets = [(int(start), int(end)) for start, end in encoding["offset_mapping"]]
+    special = special_ids(tokenizer)
+    absent = [
+        start == end and token in special for token, (start, end) in zip(ids, offsets, strict=True)
+    ]
+    return ids, offsets, absent
+
+
+def _around(ids: list[int], bare: list[int]) -> list[bool]:
+    for first in range(len(ids) - len(bare) + 1):
+        if ids[first : first + len(bare)] == bare:
+            return [not first <= index < first + len(bare) for index in range(len(ids))]
+    return [False] * len(ids)
+
+
+def special_ids(tokenizer: Tokenizer) -> set[int]:
+    """Ids of special tokens, those of the added vocabulary included."""
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    return set(tokenizer.all_special_ids) | {
+        token for token, entry in added.items() if entry.special
+    }

@@ -1,0 +1,233 @@
+"""Text to tokens with exact spans, tokens to text, and the id of a token named by its text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from worldline.errors import InputError
+from worldline.text.align import (
+    SPELLINGS,
+    Alignment,
+    Span,
+    Spelling,
+    from_decoding,
+    from_offsets,
+    from_own_bytes,
+    group_of,
+    spell_bytes,
+    walk,
+)
+from worldline.text.tokenizer import Tokenizer, encode, special_ids
+
+__all__ = ["Tokenizer", "Tokens", "decode", "single_token", "tokenize"]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A text and its tokens.
+
+    ``char_spans[i]`` are the characters that token i has a share in, ``byte_spans[i]`` its own
+    UTF-8 bytes; both are half-open, never run backwards, and are empty for a token that stands for
+    no text (a BOS that was added). Tokens that make up one character together have the same number
+    in ``groups`` and overlapping character spans, but disjoint byte spans.
+
+    **Exactness**: with ``exact_offsets`` byte spans are exact. Without it the text was changed by
+    the tokenizer: byte spans are those of the characters, or empty where nothing is known.
+
+    >>> tokens = Tokens("Hi", (5,), ("Hi",), ((0, 2),), ((0, 2),), (0,), (False,), True)
+    >>> len(tokens), tokens.group_texts
+    (1, ('Hi',))
+    """
+
+    text: str
+    ids: tuple[int, ...]
+    pieces: tuple[str, ...]
+    char_spans: tuple[Span, ...]
+    byte_spans: tuple[Span, ...]
+    groups: tuple[int, ...]
+    specials: tuple[bool, ...]
+    exact_offsets: bool
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def group_texts(self) -> tuple[str, ...]:
+        """Text of each character group, in order; empty for tokens that stand for no text."""
+        spans: dict[int, Span] = {}
+        for group, (start, end) in zip(self.groups, self.char_spans, strict=True):
+            first, last = spans.get(group, (start, end))
+            spans[group] = (min(first, start), max(last, end))
+        return tuple(self.text[start:end] for start, end in spans.values())
+
+
+def tokenize(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool | None = None) -> Tokens:
+    """Tokens of a text with their character and byte spans.
+
+    ``add_special_tokens=None`` leaves it to the tokenizer whether to add a BOS and the like. Give
+    False for a text that has them written out, such as a rendered chat.
+
+    **Exactness**: see `Tokens`; spans are proven by the tokens' own bytes where these make up the
+    text, else taken from a fast tokenizer's offsets, else from decoding token by token.
+
+    Raises: InputError if the text is not valid Unicode (a lone surrogate).
+    """
+    _refuse_surrogates(text)
+    ids, offsets, absent = encode(tokenizer, text, add_special_tokens)
+    written: list[str | bytes] = list(tokenizer.convert_ids_to_tokens(ids))
+    added = set(tokenizer.get_added_vocab().values())
+    plain = [token in added for token in ids]
+    alignment = Alignment(text)
+    spans = from_own_bytes(alignment, written, absent, plain)
+    exact = True
+    if spans is not None:
+        chars = [alignment.to_chars(span) for span in spans]
+    elif offsets is not None:
+        spans, chars, exact = from_offsets(alignment, offsets, written, absent, plain)
+    else:
+        spans, chars, exact = from_decoding(
+            alignment, ids, absent, lambda seen: decode(tokenizer, seen)
+        )
+    groups = group_of(chars)
+    special = special_ids(tokenizer)
+    return Tokens(
+        text=text,
+        ids=tuple(ids),
+        pieces=_displayed(alignment, written, spans, groups, exact),
+        char_spans=tuple(chars),
+        byte_spans=tuple(spans),
+        groups=tuple(groups),
+        specials=tuple(token in special for token in ids),
+        exact_offsets=exact,
+    )
+
+
+def decode(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
+    """Text of ids, special tokens written out, nothing cleaned up."""
+    return str(
+        tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    )
+
+
+def single_token(tokenizer: Tokenizer, text: str) -> int:
+    """Id of the one token whose text is exactly ``text``; ``id:1234`` names it by number.
+
+    A leading space counts: " Paris" and "Paris" are two tokens.
+
+    Raises: InputError, which says how the text splits, if it is not exactly one token.
+    """
+    if text.startswith("id:") and text[3:].strip().lstrip("+-").isdigit():
+        return _by_number(tokenizer, text)
+    if not text:
+        raise InputError('target "" is empty; give the text of one token, or id:NUMBER')
+    _refuse_surrogates(text)
+    found = _whole(tokenizer, text)
+    if found is None:
+        raise InputError(_split_message(tokenizer, text))
+    return found
+
+
+def _by_number(tokenizer: Tokenizer, text: str) -> int:
+    number = int(text[3:])
+    if not 0 <= number < len(tokenizer):
+        raise InputError(
+            f'target "{text}": there is no such token; the ids go from 0 to {len(tokenizer) - 1}'
+        )
+    return number
+
+
+def _whole(tokenizer: Tokenizer, text: str) -> int | None:
+    """Id of the token that is the whole text, its own leading space included."""
+    ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    spelling = _spelling(tokenizer)
+    if len(ids) == 1 and (
+        spelling is None
+        or ids[0] in tokenizer.get_added_vocab().values()
+        or spelling(tokenizer.convert_ids_to_tokens(ids)[0]) == text.encode()
+    ):
+        return ids[0]
+    if spelling is None or spelling is spell_bytes:
+        return None
+    piece = text.replace(" ", "▁")
+    number = getattr(tokenizer, "get_vocab", dict)().get(piece)
+    return None if number is None else int(number)
+
+
+def _spelling(tokenizer: Tokenizer) -> Spelling | None:
+    """How the vocabulary is spelled, told by which spelling reproduces a probe text."""
+    probe = "a é"
+    ids = list(tokenizer(probe, add_special_tokens=False)["input_ids"])
+    pieces = list(tokenizer.convert_ids_to_tokens(ids))
+    nowhere = [False] * len(ids)
+    for spelling in SPELLINGS:
+        if walk(pieces, nowhere, nowhere, probe.encode(), spelling) is not None:
+            return spelling
+    return None
+
+
+def _split_message(tokenizer: Tokenizer, text: str) -> str:
+    tokens = tokenize(tokenizer, text, add_special_tokens=False)
+    shown = [
+        f"{_quoted(piece)}" + ("" if tokens.groups.count(group) == 1 else f" (id:{token})")
+        for piece, group, token in zip(tokens.pieces, tokens.groups, tokens.ids, strict=True)
+    ]
+    parts = " + ".join(shown[:8]) + (" + …" if len(shown) > 8 else "")
+    message = (
+        f"target {_quoted(text)} is {len(tokens)} token{'s' * (len(tokens) != 1)}: {parts}; "
+        "give one of these, or id:NUMBER"
+    )
+    other = text.removeprefix(" ") if text.startswith(" ") else f" {text}"
+    if other and _whole(tokenizer, other) is not None:
+        how = "without" if text.startswith(" ") else "with"
+        message += f"; {how} the leading space, {_quoted(other)} is one token"
+    return message
+
+
+def _displayed(
+    alignment: Alignment,
+    written: Sequence[str | bytes],
+    spans: Sequence[Span],
+    groups: Sequence[int],
+    exact: bool,
+) -> tuple[str, ...]:
+    """What to show for each token: its text; bytes of a split character as ``<0xE6>``."""
+    shared = {group for group, after in pairwise(groups) if group == after}
+    return tuple(
+        _readable(alignment.raw[start:end])
+        if start < end and (exact or group not in shared)
+        else _named(piece)
+        for piece, (start, end), group in zip(written, spans, groups, strict=True)
+    )
+
+
+def _named(piece: str | bytes) -> str:
+    return _readable(piece) if isinstance(piece, bytes) else piece
+
+
+def _readable(raw: bytes) -> str:
+    shown = ""
+    while raw:
+        try:
+            return shown + raw.decode()
+        except UnicodeDecodeError as error:
+            shown += raw[: error.start].decode()
+            shown += "".join(f"<0x{byte:02X}>" for byte in raw[error.start : error.end])
+            raw = raw[error.end :]
+    return shown
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _refuse_surrogates(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(
+            f"character {error.start} of the text is a lone surrogate "
+            f"(U+{ord(text[error.start]):04X}), which is not valid Unicode"
+        ) from None

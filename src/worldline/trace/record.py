@@ -1,0 +1,210 @@
+"""Records one run: text in, Trace out."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from worldline.errors import InputError, RefusedError
+from worldline.model.check import Report, implementation_of, model_dtype, tolerance_of
+from worldline.model.guard import checked
+from worldline.model.load import context_length
+from worldline.model.terms import CARRY, CONSTANTS, MLP, OTHER
+from worldline.run.execute import anatomy_of, execute, inputs_of
+from worldline.run.plan import Plan
+from worldline.text.tokens import Tokens, tokenize
+from worldline.trace.trace import (
+    KEEP,
+    Closure,
+    Identity,
+    Inert,
+    LiveBlock,
+    Prediction,
+    Trace,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from worldline.model.load import LoadedModel
+    from worldline.model.watch import BlockEvent
+
+N_PREDICTIONS = 10
+
+
+class Recorder:
+    """Takes blocks as they complete and keeps their arrays."""
+
+    def __init__(self, keep: Sequence[str], tolerance: float):
+        self.keep, self.tolerance = keep, tolerance
+        self.resid: list[Tensor] = []
+        self.arrays: dict[str, list[Tensor | None]] = {}
+        if "terms" in keep:
+            self.arrays |= {"attn_out": [], "mlp_out": [], "constants": [], "other": []}
+        if "kv" in keep:
+            self.arrays |= {"k": [], "v": []}
+        if "q" in keep:
+            self.arrays["q"] = []
+        self.live: list[LiveBlock] = []
+        self.worst = (0.0, 0, 0)
+        self.owners: dict[int, int] = {}
+        self.n_heads = self.n_kv_heads = 0
+
+    def on_block(self, event: BlockEvent) -> None:
+        """Keep one block."""
+        assert event.terms is not None
+        self.resid.append(event.resid_pre[0])
+        self.last = event.resid_post[0]
+        self._close(event)
+        for call in event.calls:
+            call.kv_layer = self.owners.setdefault(call.k.data_ptr(), event.layer)
+            call.release_inputs()
+            self.n_heads = max(self.n_heads, call.n_heads)
+            self.n_kv_heads = max(self.n_kv_heads, call.k.shape[1])
+        self._keep_arrays(event)
+        self.live.append(LiveBlock(event.calls, event.terms))
+
+    def _close(self, event: BlockEvent) -> None:
+        values = [term.value()[0].detach() for term in event.terms.values()]  # type: ignore[union-attr]
+        total = values[0] + values[1] if len(values) > 1 else values[0].clone()
+        for value in values[2:]:
+            total += value
+        true = event.resid_post[0]
+        errors = total.sub_(true).norm(dim=-1) / true.norm(dim=-1).clamp_min(1e-30)
+        worst, pos = errors.max(0)
+        if not float(worst) <= self.tolerance:
+            raise RefusedError(
+                f"layer {event.layer}, position {int(pos)}: the terms "
+                f"({', '.join(event.terms or {})}) miss the node by {float(worst):.1e}, allowed "
+                f"are {self.tolerance:.0e}"
+            )
+        self.worst = max(self.worst, (float(worst), event.layer, int(pos)))
+
+    def _keep_arrays(self, event: BlockEvent) -> None:
+        terms, calls = event.terms or {}, event.calls
+        if "terms" in self.keep:
+            reads = [t.value()[0].detach() for n, t in terms.items() if n.startswith("attn")]
+            self.arrays["attn_out"].append(sum(reads[1:], reads[0]) if reads else None)
+            for name, term in (("mlp_out", MLP), ("constants", CONSTANTS), ("other", OTHER)):
+                value = terms[term].value()[0].detach() if term in terms else None
+                self.arrays[name].append(value)
+        for name in ("k", "v", "q"):
+            if name in self.arrays:
+                found = [getattr(call, name)[0] for call in calls]
+                self.arrays[name].append(torch.cat(found) if found else None)
+
+
+def record(
+    model: LoadedModel,
+    text: str | Tokens,
+    keep: Sequence[str] = KEEP,
+    *,
+    verify: bool = False,
+    seed: int | None = None,
+    add_special_tokens: bool | None = None,
+) -> Trace:
+    """Run `model` on `text` once and keep both highways.
+
+    `keep` chooses among "terms" (what attention, MLP and constants added), "kv" and "q"; the
+    residual stream is always kept. The model is checked on a probe text first (once per weights,
+    kept in the cache); `verify` also compares the logits of this very run with a plain one.
+
+    Exactness: bitwise; the closure error of every node is measured and a run whose terms do not
+    add up within the tolerance of the dtype is refused.
+
+    Raises:
+        InputError: an empty text, a text over the context length, an unknown name in `keep`.
+        RefusedError: a check failed: the layer, the term and the size of the error.
+    """
+    unknown = [name for name in keep if name not in KEEP]
+    if unknown:
+        raise InputError(f"keep={unknown[0]!r}: accepted are {', '.join(KEEP)}")
+    tokens = (
+        text
+        if isinstance(text, Tokens)
+        else tokenize(model.tokenizer, text, add_special_tokens=add_special_tokens)
+    )
+    refuse_length(model, tokens)
+    report = checked(model)
+    recorder = Recorder(keep, tolerance_of(model_dtype(model.module)))
+    plan = Plan(tuple(tokens.ids))
+    seen = execute(model, plan, recorder.on_block)
+    recorder.resid.append(recorder.last)
+    if not bool(torch.isfinite(seen.logits[0, -1]).all()):
+        raise RefusedError("the logits of this run are not finite: NaN or infinity in the forward pass")
+    return Trace(
+        tokens=tokens,
+        identity=identity_of(model, recorder),
+        resid=recorder.resid,
+        arrays=recorder.arrays,
+        predictions=predictions_of(model, seen.logits[0, -1]),
+        closure=Closure(*recorder.worst, tolerance=recorder.tolerance),
+        inert=_inert(model, plan, report, seen if verify else None),
+        versions=versions(),
+        seed=seed,
+        opaque_layers=tuple(report.opaque_layers),
+        live=recorder.live,
+        model=model,
+        extra={"n_vocab": seen.logits.shape[-1]},
+    )
+
+
+def refuse_length(model: LoadedModel, tokens: Tokens) -> None:
+    """Raise InputError for no tokens at all, or more than the model was made for."""
+    if not tokens.ids:
+        raise InputError("text: it is empty; give at least one token")
+    limit = context_length(model.config)
+    if limit is not None and len(tokens.ids) > limit:
+        raise InputError(
+            f"text: {len(tokens.ids):,} tokens, but {model.name} was made for at most {limit:,}"
+        )
+
+
+def _inert(model: LoadedModel, plan: Plan, report: Report, seen) -> Inert:
+    if seen is None:
+        return Inert("probe", report.equal, report.calls, report.expected_calls)
+    with torch.no_grad():
+        plain = model.module(**inputs_of(model, plan)).logits
+    equal = torch.equal(plain, seen.logits)
+    difference = float((plain.double() - seen.logits.double()).abs().max())
+    if not equal and not difference <= 10 * report.floor:
+        raise RefusedError(f"recording moved the logits of this run by {difference:.1e}")
+    return Inert("run", equal, seen.n_calls, anatomy_of(model).expected_calls)
+
+
+def identity_of(model: LoadedModel, recorder: Recorder) -> Identity:
+    """What identifies the model that ran."""
+    return Identity(
+        name=model.name,
+        model_type=str(model.config.get("model_type", "")),
+        config=model.config,
+        weights_hash=model.weights_hash,
+        dtype=model.dtype,
+        device=model.device,
+        implementation=implementation_of(model.module),
+        n_layers=len(recorder.live),
+        n_heads=recorder.n_heads,
+        n_kv_heads=recorder.n_kv_heads,
+        d_model=recorder.last.shape[-1],
+    )
+
+
+def predictions_of(model: LoadedModel, logits: Tensor) -> list[Prediction]:
+    """The most probable next tokens."""
+    logprobs = torch.log_softmax(logits.double(), -1)
+    best = logprobs.topk(min(N_PREDICTIONS, logprobs.numel()))
+    return [
+        Prediction(model.tokenizer.decode([int(i)]), int(i), float(p))
+        for p, i in zip(best.values, best.indices, strict=True)
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Versions of what took part in a run."""
+    from importlib.metadata import version
+
+    names = ("worldline", "torch", "transformers")
+    return {name: version(name) for name in names} | {"python": platform.python_version()}

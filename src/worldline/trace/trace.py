@@ -1,0 +1,156 @@
+"""A trace: what one run was, as named arrays, with the closure of every node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from worldline.errors import InputError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from worldline.model.attention import AttentionCall
+    from worldline.model.load import LoadedModel
+    from worldline.model.terms import Term
+    from worldline.text.tokens import Tokens
+
+KEEP = ("terms", "kv", "q")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which model ran: enough to refuse another one."""
+
+    name: str
+    model_type: str
+    config: dict[str, Any]
+    weights_hash: str
+    dtype: str
+    device: str
+    implementation: str
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    d_model: int
+
+
+@dataclass(frozen=True)
+class Inert:
+    """Whether recording left the run as it was: computed on a probe text or on this very run."""
+
+    checked: str
+    equal: bool
+    calls: int
+    expected_calls: int
+
+
+@dataclass(frozen=True)
+class Closure:
+    """The worst relative error with which a node equals the sum of its terms."""
+
+    worst: float
+    layer: int
+    pos: int
+    tolerance: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A candidate for the next token; `logprob` in nats."""
+
+    token: str
+    id: int
+    logprob: float
+
+
+@dataclass(eq=False)
+class LiveBlock:
+    """What weighing needs of a block beyond its arrays; only in the session that recorded it."""
+
+    calls: list[AttentionCall]
+    terms: dict[str, Term]
+
+
+@dataclass(eq=False)
+class Trace:
+    """One run of one model on one text.
+
+    `resid[l]` is the residual stream entering block l, [pos, d_model]; `resid[n_layers]` enters
+    the final norm. `attn_out`, `mlp_out`, `constants` and `other` hold, per block, the terms that
+    add up to the next row with the carry (None where a block has no such term). `k` and `v` are
+    [kv_head, pos, d_head] per block, as the attention function saw them, `q` [head, pos, d_head];
+    None for a block without softmax attention.
+
+    Exactness: every array is bitwise what the model computed, or a sum of such; `closure` says
+    how well the terms of every node add up.
+    """
+
+    tokens: Tokens
+    identity: Identity
+    resid: list[Float[Tensor, "pos d_model"]]
+    arrays: dict[str, list[Tensor | None]]
+    predictions: list[Prediction]
+    closure: Closure
+    inert: Inert
+    versions: dict[str, str]
+    seed: int | None = None
+    opaque_layers: tuple[int, ...] = ()
+    live: list[LiveBlock] | None = None
+    model: LoadedModel | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks."""
+        return len(self.resid) - 1
+
+    @property
+    def n_pos(self) -> int:
+        """Number of tokens."""
+        return self.resid[0].shape[0]
+
+    def array(self, name: str) -> list[Tensor | None]:
+        """The arrays recorded under `name`, one per block.
+
+        Raises:
+            InputError: nothing of that name was kept; says what was.
+        """
+        if name not in self.arrays:
+            kept = ", ".join(["resid", *self.arrays])
+            raise InputError(f'trace has no "{name}": kept were {kept}; see keep= of record')
+        return self.arrays[name]
+
+    @property
+    def attn_out(self) -> list[Tensor | None]:
+        """What attention added to the stream, per block, without biases."""
+        return self.array("attn_out")
+
+    @property
+    def mlp_out(self) -> list[Tensor | None]:
+        """What the non-linear part added to the stream, per block."""
+        return self.array("mlp_out")
+
+    @property
+    def k(self) -> list[Tensor | None]:
+        """Keys, per block."""
+        return self.array("k")
+
+    @property
+    def v(self) -> list[Tensor | None]:
+        """Values, per block."""
+        return self.array("v")
+
+    @property
+    def norms(self) -> Float[Tensor, "row pos"]:
+        """Euclidean norm of the residual stream at every node."""
+        return torch.stack([row.float().norm(dim=-1) for row in self.resid])
+
+    def nbytes(self) -> int:
+        """Bytes of all recorded arrays."""
+        tensors: Iterable[Tensor | None] = [*self.resid, *(t for a in self.arrays.values() for t in a)]
+        return sum(t.numel() * t.element_size() for t in tensors if t is not None)

@@ -1,0 +1,91 @@
+"""The Scene as one HTML file: the front end and the data inside, no request to any other place."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+from typing import Any
+
+from worldline.views.labels import readable_text
+from worldline.views.scene import STATIC, Scene
+from worldline.views.terminal import render_text
+
+MATRIX_DIGITS = 6
+"""Significant digits of the matrices in the file; the page shows three. Edges keep all."""
+
+_TEXT_WIDTH = 110
+# Besides what JSON asks for: whatever could end the element, open another or break a line.
+_ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
+_PAGE_STYLE = "html,body{margin:0;padding:0}#worldline>pre{padding:1em;overflow:auto}"
+
+
+def render_html(scene: Scene) -> str:
+    """Write one HTML file that shows the Scene anywhere, with the network off.
+
+    Its Content-Security-Policy forbids every request and admits the script and the styles inside
+    by their hashes. Where scripts do not run, or the built front end is missing, the picture as
+    text stands in its place.
+    """
+    script, style = _static("worldline.js"), _PAGE_STYLE + _static("worldline.css")
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src {_hashed(script)}",
+            f"style-src {_hashed(style)}",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+    title = html.escape(readable_text(scene.title) or "worldline")
+    return (
+        "<!doctype html>\n"
+        '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="referrer" content="no-referrer">\n'
+        '<link rel="icon" href="data:,">\n'
+        f"<title>{title} · worldline</title>\n"
+        f"<style>{style}</style>\n</head>\n<body>\n"
+        f'<main id="worldline">{_as_text(scene)}</main>\n'
+        f'<script type="application/json" id="worldline-scene">{scene_json(scene)}</script>\n'
+        f'<script type="module">{script}</script>\n'
+        "</body>\n</html>\n"
+    )
+
+
+def scene_json(scene: Scene) -> str:
+    """Give the Scene as JSON that can stand inside a script element, whatever its texts hold."""
+    wire = scene.model_dump(mode="json", by_alias=True)
+    for part in ("nodes", "flow"):
+        wire[part] = _shortened(wire[part])
+    return json.dumps(wire, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
+
+
+def _shortened(value: Any) -> Any:
+    """Round every float inside to ``MATRIX_DIGITS`` significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{MATRIX_DIGITS}g}")
+    if isinstance(value, list):
+        return [_shortened(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _shortened(item) for name, item in value.items()}
+    return value
+
+
+def _static(name: str) -> str:
+    """Read a part of the built front end; without it the page still holds the text."""
+    path = STATIC / name
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _hashed(content: str) -> str:
+    digest = hashlib.sha256(content.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+def _as_text(scene: Scene) -> str:
+    """Give the picture as text, for whoever reads the file without running its script."""
+    return f"<pre>{html.escape(render_text(scene, width=_TEXT_WIDTH, color=False))}</pre>"

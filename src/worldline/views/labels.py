@@ -1,0 +1,107 @@
+"""Words and numbers as a person reads them: token texts made visible, weights, shares.
+
+The front end has a twin of ``visible_text`` (``web/src/format.ts``); one table of examples
+(``tests/unit/views/visible.json``) tests both.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+from rich.cells import cell_len, set_cell_size
+
+from worldline.views.scene import Scene, SceneToken
+
+_NAMED = {" ": "·", "\n": "⏎", "\t": "⇥"}
+_JOINERS = "\u200c\u200d"
+_SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def visible_text(text: str) -> str:
+    r"""Show every character of a token: nothing in the result moves a cursor or reorders a line.
+
+    A space becomes a middle dot, a newline ``⏎``, a tab ``⇥``; other controls and whatever is
+    invisible, their code in angle quotes. Joiners stay where they join something.
+
+    >>> visible_text(" cat\n\x1b[31m")
+    '·cat⏎‹1B›[31m'
+    """
+    if not text:
+        return "∅"
+    shown: list[str] = []
+    for at, char in enumerate(text):
+        category = unicodedata.category(char)
+        if char in _NAMED:
+            shown.append(_NAMED[char])
+        elif char in _JOINERS and 0 < at < len(text) - 1:
+            shown.append(char)
+        elif category in ("Cc", "Cf", "Cs", "Zl", "Zp"):
+            shown.append(f"‹{ord(char):02X}›")
+        elif category == "Zs":
+            shown.append("␣")
+        elif category in ("Mn", "Mc", "Me") and at == 0:
+            shown.append(f"◌{char}")
+        else:
+            shown.append(char)
+    return "".join(shown)
+
+
+def readable_text(text: str) -> str:
+    """As ``visible_text``, for whole sentences: spaces stay spaces."""
+    return visible_text(text).replace("·", " ") if text else ""
+
+
+def clipped(text: str, cells: int) -> str:
+    """Cut ``text`` to at most ``cells`` terminal cells, with an ellipsis where something went."""
+    if cell_len(text) <= cells:
+        return text
+    return set_cell_size(text, max(0, cells - 1)).rstrip(" ") + "…"[: max(0, cells)]
+
+
+def padded(text: str, cells: int) -> str:
+    """Cut or fill ``text`` to exactly ``cells`` terminal cells."""
+    short = clipped(text, cells)
+    return short + " " * (cells - cell_len(short))
+
+
+def token_label(scene: Scene, token: SceneToken) -> str:
+    """Show a token by its text; one that is a piece of a character by that character, numbered."""
+    pieces = [other.pos for other in scene.tokens if other.group == token.group]
+    if len(pieces) == 1:
+        return visible_text(token.text)
+    whole = scene.text[token.char_start : token.char_end] or token.text
+    number = str(pieces.index(token.pos) + 1).translate(_SUPERSCRIPT)
+    return visible_text(whole) + number
+
+
+def signed(weight: float) -> str:
+    """Write a weight with its sign and three significant digits.
+
+    >>> signed(0.41234), signed(-0.00001234), signed(0.0)
+    ('+0.412', '-1.23e-05', '0')
+    """
+    size = abs(weight)
+    if size == 0:
+        return "0"
+    if 1e-3 <= size < 1e4:
+        return f"{weight:+.{max(0, 2 - math.floor(math.log10(size)))}f}"
+    return f"{weight:+.2e}"
+
+
+def percent(part: float) -> str:
+    """Write a share of one as a percentage that never rounds up to all or down to nothing.
+
+    >>> percent(0.8149), percent(0.0423), percent(0.9996), percent(0.00001)
+    ('81 %', '4.2 %', '>99.9 %', '<0.1 %')
+    """
+    size = abs(part)
+    if size == 0 or math.isclose(size, 1, abs_tol=1e-9):
+        return f"{part * 100:.0f} %"
+    if size < 0.001:
+        return "<0.1 %"
+    if 0.999 < size < 1:
+        return ">99.9 %"
+    if size < 0.1 or 0.99 <= size < 1:
+        return f"{part * 100:.1f} %"
+    return f"{part * 100:.0f} %"

@@ -1,0 +1,179 @@
+"""The lattice in characters: tokens as columns, layers as rows, strong edges as drawn strands.
+
+Knows cells and box-drawing characters; knows no colours and no tables.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from rich.cells import cell_len, chop_cells
+
+from worldline.views.labels import clipped, percent, signed, token_label, visible_text
+from worldline.views.scene import Scene, SceneEdge
+
+MIN_COLUMN, MAX_COLUMN = 5, 14
+GUTTER = 7
+_STEM, _NODE, _GAP = "│", "●", "⋯"
+# How a strand is drawn: heavy above half of the strongest weight, dashed below a tenth.
+_HEAVY, _LIGHT, _DASHED = ("┝", "━", "┿"), ("├", "─", "┼"), ("├", "╌", "┼")
+
+
+@dataclass
+class Line:
+    """One line of the picture: its characters, and which spans belong to a signed strand."""
+
+    text: str
+    strands: list[tuple[int, int, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which columns are shown, and at which cell each one stands."""
+
+    shown: tuple[int, ...]
+    width: int
+
+    def cell(self, pos: int) -> int:
+        """Give the cell at which the column of token ``pos`` stands."""
+        return GUTTER + self.shown.index(pos) * self.width
+
+
+def choose_columns(scene: Scene, edges: Iterable[SceneEdge], width: int) -> Columns:
+    """Choose what fits into ``width`` cells: the last column, the edges' columns, the last ones."""
+    n_tokens = len(scene.tokens)
+    room = max(2, (width - GUTTER) // MIN_COLUMN)
+    if n_tokens <= room:
+        shown = set(range(n_tokens))
+    else:
+        shown = {n_tokens - 1}
+        for edge in edges:
+            if len(shown | {edge.src, edge.dst}) <= room:
+                shown |= {edge.src, edge.dst}
+        for pos in reversed(range(n_tokens)):
+            if len(shown) == room:
+                break
+            shown.add(pos)
+    step = (width - GUTTER) // max(1, len(shown))
+    return Columns(tuple(sorted(shown)), max(MIN_COLUMN, min(MAX_COLUMN, step)))
+
+
+def pack(edges: Sequence[SceneEdge]) -> list[list[SceneEdge]]:
+    """Put one layer's edges into as few lanes as their spans allow, strongest first."""
+    lanes: list[list[SceneEdge]] = []
+    for edge in edges:
+        for lane in lanes:
+            if all(edge.dst <= other.src or other.dst <= edge.src for other in lane):
+                lane.append(edge)
+                break
+        else:
+            lanes.append([edge])
+    return lanes
+
+
+def draw_lane(columns: Columns, lane: Sequence[SceneEdge], strongest: float, name: str) -> Line:
+    """Draw one line of a layer: the residual stream as stems, each edge as a strand with a sign."""
+    cells = _stems(columns, name)
+    strands: list[tuple[int, int, float]] = []
+    for edge in lane:
+        start, stop = columns.cell(edge.src), columns.cell(edge.dst)
+        part = abs(edge.weight) / strongest if strongest else 0.0
+        opening, dash, crossing = _HEAVY if part >= 0.5 else _DASHED if part < 0.1 else _LIGHT
+        for at in range(start + 1, stop):
+            cells[at] = crossing if cells[at] in (_STEM, "├", "┝") else dash
+        cells[start] = opening
+        cells[stop - 1] = "▶"
+        label = signed(edge.weight)
+        if len(label) + 2 > columns.width - 1:
+            label = label[0]
+        at = stop - 1 - len(label)
+        cells[at : stop - 1] = label
+        strands.append((start + 1, stop, edge.weight))
+    return Line("".join(cells).rstrip(), strands)
+
+
+def draw_lattice(scene: Scene, edges: Sequence[SceneEdge], columns: Columns) -> list[Line]:
+    """Draw the lattice, prediction on top, embedding and token labels at the bottom."""
+    strongest = max((abs(edge.weight) for edge in edges), default=0.0)
+    lines = [*_prediction(scene, columns), _row(columns, "out")]
+    for first, last in _bands(scene.model.n_layers, {edge.layer for edge in edges}):
+        here = [edge for edge in edges if first <= edge.layer <= last]
+        if not here:
+            name = str(first) if first == last else f"{first}–{last}"
+            lines.append(Line("".join(_stems(columns, name))))
+        for at, lane in enumerate(pack(here)):
+            lines.append(draw_lane(columns, lane, strongest, str(first) if at == 0 else ""))
+    lines.append(_row(columns, "embed"))
+    return lines + _labels(scene, columns)
+
+
+def _bands(n_layers: int, busy: set[int]) -> list[tuple[int, int]]:
+    """Group layers from the top down: each busy layer alone, quiet ones in a row together."""
+    bands: list[tuple[int, int]] = []
+    for layer in reversed(range(n_layers)):
+        if bands and layer not in busy and bands[-1][0] not in busy:
+            bands[-1] = (layer, bands[-1][1])
+        else:
+            bands.append((layer, layer))
+    return bands
+
+
+def _blank(columns: Columns, name: str) -> list[str]:
+    cells = [" "] * (GUTTER + columns.width * len(columns.shown))
+    cells[: GUTTER - 2] = name.rjust(GUTTER - 2)
+    return cells
+
+
+def _stems(columns: Columns, name: str) -> list[str]:
+    cells = _blank(columns, name)
+    for pos in columns.shown:
+        cells[columns.cell(pos)] = _STEM
+    return cells
+
+
+def _row(columns: Columns, name: str) -> Line:
+    cells = _blank(columns, name)
+    for at, pos in enumerate(columns.shown):
+        cells[columns.cell(pos)] = _NODE
+        if pos != (columns.shown[at - 1] + 1 if at else 0):
+            cells[columns.cell(pos) - (2 if at else 1)] = _GAP
+    return Line("".join(cells).rstrip())
+
+
+def _prediction(scene: Scene, columns: Columns) -> list[Line]:
+    """Say on top of the last column what the model predicts there."""
+    if not scene.predictions or not columns.shown:
+        return []
+    best = scene.predictions[0]
+    label = f"{visible_text(best.token)} {percent(math.exp(best.logprob))}"
+    stem = columns.cell(columns.shown[-1])
+    room = stem - 1
+    if cell_len(label) <= room:
+        return [Line(" " * (room - cell_len(label)) + label + " ▲")]
+    width = GUTTER + columns.width * len(columns.shown)
+    return [Line(" " * stem + "▲ " + clipped(label, max(8, width - stem - 2)))]
+
+
+def _labels(scene: Scene, columns: Columns) -> list[Line]:
+    """Write position and token text below each column, the text on up to two lines."""
+    room = columns.width - 1
+    positions = _blank(columns, "token")
+    texts = [" " * GUTTER, " " * GUTTER]
+    for pos in columns.shown:
+        at = columns.cell(pos)
+        positions[at : at + len(str(pos))] = str(pos)
+        first, second = _folded(token_label(scene, scene.tokens[pos]), room)
+        for line, part in enumerate((first, second)):
+            texts[line] += part + " " * (columns.width - cell_len(part))
+    lines = ["".join(positions), *texts]
+    return [Line(line.rstrip()) for line in lines if line.strip()]
+
+
+def _folded(label: str, room: int) -> tuple[str, str]:
+    """Fold a label onto two lines of ``room`` cells each."""
+    if cell_len(label) <= room:
+        return label, ""
+    first, *rest = chop_cells(label, room)
+    return first, clipped("".join(rest), room)

@@ -1,0 +1,285 @@
+"""The Scene: one typed picture of one run, which text, HTML and JSON are drawn from.
+
+Conventions used by every field. Row ``l`` (0..L) is the residual stream entering block ``l``;
+row ``L`` enters the final norm. A K/V edge of layer ``l`` is read from node ``(l, src)`` and
+written into node ``(l + 1, dst)``, with ``src < dst``. Matrices are ``[row or layer][position]``.
+Names on the wire are the names here; ``schema_`` travels as ``schema``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, model_validator
+from pydantic.json_schema import GenerateJsonSchema
+
+SCENE_SCHEMA: Literal["worldline.scene/1"] = "worldline.scene/1"
+"""The tag every Scene of this version carries in its field ``schema``."""
+
+STATIC = Path(__file__).parent / "static"
+"""Where the built front end and the JSON Schema lie."""
+
+SCHEMA_PATH = STATIC / "scene.schema.json"
+"""The committed JSON Schema, from which the front end's TypeScript types are generated."""
+
+NonNegativeFloat = Annotated[FiniteFloat, Field(ge=0)]
+Row = tuple[FiniteFloat, ...]
+Matrix = tuple[Row, ...]
+
+
+class _Part(BaseModel):
+    """What all parts share: frozen, and no field that the schema does not name."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        protected_namespaces=(),
+        json_schema_serialization_defaults_required=True,
+    )
+
+
+class SceneModel(_Part):
+    """Which model ran, in numbers that identify it."""
+
+    name: str
+    n_layers: NonNegativeInt
+    n_heads: NonNegativeInt
+    n_kv_heads: NonNegativeInt
+    d_model: NonNegativeInt
+    dtype: str
+    device: str
+    weights_hash: str
+
+
+class SceneToken(_Part):
+    """One column: a token, the piece of the text it covers, and the group it is shown in.
+
+    ``char_start:char_end`` and ``byte_start:byte_end`` index the Scene's ``text`` (its UTF-8
+    bytes); a token that covers no text (a special one) has an empty span. Tokens with the same
+    ``group`` are pieces of one character and are shown together.
+    """
+
+    pos: NonNegativeInt
+    id: NonNegativeInt
+    text: str
+    char_start: NonNegativeInt
+    char_end: NonNegativeInt
+    byte_start: NonNegativeInt
+    byte_end: NonNegativeInt
+    group: NonNegativeInt
+    special: bool
+
+
+class ScenePrediction(_Part):
+    """One candidate for the token after the last column; ``logprob`` in nats."""
+
+    token: str
+    id: NonNegativeInt
+    logprob: FiniteFloat
+
+
+class SceneTarget(_Part):
+    """A token that the weighing asks about."""
+
+    token: str
+    id: NonNegativeInt
+
+
+class SceneWeighing(_Part):
+    """What an edge's weight means: the question, the formula, its unit and how exact it is."""
+
+    by: Literal["share", "gradient"]
+    target: SceneTarget | None
+    versus: SceneTarget | None
+    how: Literal["drop", "mask"] | None
+    metric: str | None
+    formula: str
+    unit: str
+    exactness: str
+
+
+class SceneEdge(_Part):
+    """One read of the K/V stream: from ``(layer, src)`` into ``(layer + 1, dst)`` by one head."""
+
+    layer: NonNegativeInt
+    head: NonNegativeInt
+    src: NonNegativeInt
+    dst: NonNegativeInt
+    weight: FiniteFloat
+
+
+class SceneKept(_Part):
+    """How much of the flow the Scene's edges hold.
+
+    ``total`` is the sum of |weight| over all ``of`` edges of the run, ``share`` the part of it
+    that the ``edges`` listed here hold.
+    """
+
+    edges: NonNegativeInt
+    of: NonNegativeInt
+    share: FiniteFloat
+    total: NonNegativeFloat
+
+
+class SceneLens(_Part):
+    """One token that the logit lens reads at a node; ``logprob`` in nats."""
+
+    token: str
+    logprob: FiniteFloat
+
+
+class SceneShares(_Part):
+    """What a node of row 1..L is made of: L x T each, entry ``[l][j]`` belongs to ``(l + 1, j)``.
+
+    The five matrices add up to one at every node.
+    """
+
+    carry: Matrix
+    mlp: Matrix
+    self_attention: Matrix
+    kv: Matrix
+    constants: Matrix
+
+
+class SceneNodes(_Part):
+    """What is known at every node: ``norm`` and ``lens`` for rows 0..L, ``shares`` for 1..L."""
+
+    norm: Matrix
+    lens: tuple[tuple[tuple[SceneLens, ...], ...], ...] | None
+    shares: SceneShares | None
+
+
+class SceneFlow(_Part):
+    """Exact totals of edge weights per layer and column, over all heads and all edges: L x T each.
+
+    ``in_*[l][j]`` sums the edges of block ``l`` written into ``(l + 1, j)``; ``out_*[l][i]`` sums
+    those read from ``(l, i)``. The negative sums are negative numbers (or 0).
+    """
+
+    in_positive: Matrix
+    in_negative: Matrix
+    out_positive: Matrix
+    out_negative: Matrix
+
+
+class SceneInert(_Part):
+    """Whether recording changed anything: on a probe text, or on this very run."""
+
+    checked: Literal["probe", "run"]
+    equal: bool
+    calls: NonNegativeInt
+    expected_calls: NonNegativeInt
+
+
+class SceneClosure(_Part):
+    """The worst relative error with which a node equals the sum of its terms, and where it is."""
+
+    worst: NonNegativeFloat
+    layer: NonNegativeInt
+    pos: NonNegativeInt
+    tolerance: NonNegativeFloat
+
+
+class SceneReproduce(_Part):
+    """The command line and the Python call that make this Scene again."""
+
+    cli: str
+    python: str
+
+
+class Scene(_Part):
+    """One run, as a picture: tokens as columns, layers as rows, weighed K/V edges between them.
+
+    The large parts (``nodes``, ``flow``) may be null; a view then leaves out what it cannot show
+    and says so.
+    """
+
+    schema_: Literal["worldline.scene/1"] = Field(default=SCENE_SCHEMA, alias="schema")
+    title: str
+    text: str
+    created: str | None
+    model: SceneModel
+    versions: dict[str, str]
+    seed: int | None
+    tokens: tuple[SceneToken, ...]
+    predictions: tuple[ScenePrediction, ...]
+    weighing: SceneWeighing
+    edges: tuple[SceneEdge, ...]
+    kept: SceneKept
+    nodes: SceneNodes | None
+    flow: SceneFlow | None
+    inert: SceneInert
+    closure_error: SceneClosure
+    reproduce: SceneReproduce
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Scene:
+        n_layers, n_tokens = self.model.n_layers, len(self.tokens)
+        for at, token in enumerate(self.tokens):
+            if token.pos != at:
+                raise ValueError(f"tokens[{at}] has pos {token.pos}, expected {at}")
+        strongest = float("inf")
+        for at, edge in enumerate(self.edges):
+            if not (edge.src < edge.dst < n_tokens and edge.layer < n_layers):
+                raise ValueError(
+                    f"edges[{at}] {edge!r} lies outside {n_layers} layers x {n_tokens} tokens, "
+                    "or does not go from an earlier column to a later one"
+                )
+            if abs(edge.weight) > strongest:
+                raise ValueError(f"edges[{at}] {edge!r} is stronger than the edge before it")
+            strongest = abs(edge.weight)
+        if self.kept.edges != len(self.edges):
+            raise ValueError(f"kept.edges is {self.kept.edges}, but {len(self.edges)} are listed")
+        for name, matrix, n_rows in self._matrices():
+            shape = [len(row) for row in matrix]
+            if shape != [n_tokens] * n_rows:
+                widths = sorted(set(shape))
+                raise ValueError(
+                    f"{name} has {len(shape)} rows of {widths}, expected {n_rows} x {n_tokens}"
+                )
+        return self
+
+    def _matrices(self) -> list[tuple[str, tuple[tuple[Any, ...], ...], int]]:
+        """Every large matrix as (name, matrix, number of rows it must have)."""
+        n_layers = self.model.n_layers
+        found: list[tuple[str, tuple[tuple[Any, ...], ...], int]] = []
+        if self.nodes is not None:
+            found.append(("nodes.norm", self.nodes.norm, n_layers + 1))
+            if self.nodes.lens is not None:
+                found.append(("nodes.lens", self.nodes.lens, n_layers + 1))
+            if self.nodes.shares is not None:
+                for name in SceneShares.model_fields:
+                    matrix = getattr(self.nodes.shares, name)
+                    found.append((f"nodes.shares.{name}", matrix, n_layers))
+        if self.flow is not None:
+            for name in SceneFlow.model_fields:
+                found.append((f"flow.{name}", getattr(self.flow, name), n_layers))
+        return found
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Give the Scene as JSON with its names on the wire (``schema``, not ``schema_``)."""
+        return self.model_dump_json(by_alias=True, indent=indent)
+
+
+class _WithoutFieldTitles(GenerateJsonSchema):
+    """Titles of fields only repeat their names, and would each become a TypeScript type."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
+        return False
+
+
+def scene_schema() -> dict[str, Any]:
+    """Give the JSON Schema of what ``Scene.to_json`` writes."""
+    return Scene.model_json_schema(
+        by_alias=True, mode="serialization", schema_generator=_WithoutFieldTitles
+    )
+
+
+def write_scene_schema(path: Path = SCHEMA_PATH) -> Path:
+    """Write the JSON Schema to ``path``; the front end's types are generated from it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(scene_schema(), indent=2) + "\n", encoding="utf-8")
+    return path

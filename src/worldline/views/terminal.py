@@ -1,0 +1,225 @@
+"""The Scene as text for a terminal: the lattice, the strongest edges, what is predicted next."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from worldline.views.labels import clipped, padded, percent, readable_text, signed, token_label
+from worldline.views.labels import visible_text as visible
+from worldline.views.lanes import Columns, choose_columns, draw_lattice
+from worldline.views.scene import Scene, SceneEdge
+
+N_DRAWN = 12
+"""How many edges the picture draws."""
+
+N_LISTED = 10
+"""How many edges the table lists."""
+
+_POSITIVE, _NEGATIVE, _PALE, _STRONG = "dodger_blue2", "dark_orange", "bright_black", "bold"
+_MIN_WIDTH = 40
+
+
+def render_text(scene: Scene, *, width: int, color: bool) -> str:
+    """Draw the Scene in at most ``width`` cells (at least 40): tokens as columns, layers as rows.
+
+    Says what it leaves out. A section that cannot be drawn is replaced by one line saying so;
+    nothing raises. Without ``color`` the result holds no escape sequence; sign is always visible.
+    """
+    width = max(_MIN_WIDTH, width)
+    sections = (_header, _picture, _table, _predictions, _checks)
+    blocks = [_drawn(section, scene, width) for section in sections]
+    return _printed(
+        [line for block in blocks if block for line in [*block, Text()]][:-1], width, color
+    )
+
+
+def _drawn(section: Callable[[Scene, int], list[Text]], scene: Scene, width: int) -> list[Text]:
+    """Draw one section, or say in one line that it is missing and why."""
+    try:
+        return section(scene, width)
+    except Exception as error:
+        name = section.__name__.strip("_")
+        return [Text(clipped(f"({name} left out: {visible(str(error))})", width))]
+
+
+def _printed(lines: Sequence[Text], width: int, color: bool) -> str:
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=width,
+        force_terminal=color,
+        color_system="256" if color else None,
+        no_color=not color,
+        legacy_windows=False,
+        highlight=False,
+        emoji=False,
+        markup=False,
+        _environ={},
+    )
+    for line in lines:
+        line.rstrip()
+        console.print(line, no_wrap=True, overflow="crop", crop=True, soft_wrap=False)
+    return out.getvalue()
+
+
+def _header(scene: Scene, width: int) -> list[Text]:
+    model, weighing = scene.model, scene.weighing
+    size = f"{_count(model.n_layers, 'layer')} x {_count(len(scene.tokens), 'token')}"
+    asked = f"weighed by {weighing.by}"
+    if weighing.how:
+        asked += f" ({weighing.how})"
+    if weighing.target:
+        asked += f" for {visible(weighing.target.token)}"
+    if weighing.versus:
+        asked += f" versus {visible(weighing.versus.token)}"
+    if weighing.metric:
+        asked += f", metric {weighing.metric}"
+    return [
+        Text(_quoted_end(readable_text(scene.text), width), style=_STRONG),
+        *_wrapped([readable_text(model.name), size, asked], " · ", width),
+        *_wrapped([readable_text(weighing.formula), f"unit: {weighing.unit}"], " · ", width, _PALE),
+    ]
+
+
+def _picture(scene: Scene, width: int) -> list[Text]:
+    if not scene.tokens:
+        return [Text("No tokens, no picture.")]
+    columns = choose_columns(scene, scene.edges[:N_DRAWN], width)
+    shown = set(columns.shown)
+    wanted = scene.edges[:N_DRAWN]
+    edges = [edge for edge in wanted if edge.src in shown and edge.dst in shown]
+    lines = [_styled(line.text, line.strands) for line in draw_lattice(scene, edges, columns)]
+    return lines + _left_out(scene, wanted, edges, columns, width)
+
+
+def _styled(text: str, strands: Sequence[tuple[int, int, float]]) -> Text:
+    """Colour the strands of one line by sign and leave the lattice pale."""
+    line = Text(text, style="")
+    for start, stop, weight in strands:
+        line.stylize(_POSITIVE if weight > 0 else _NEGATIVE, start, stop)
+    return line
+
+
+def _left_out(
+    scene: Scene,
+    wanted: Sequence[SceneEdge],
+    drawn: Sequence[SceneEdge],
+    columns: Columns,
+    width: int,
+) -> list[Text]:
+    """Say how the picture is to be read and what it does not show."""
+    notes: list[str] = []
+    if wanted:
+        drawn_of = f"the {len(drawn)} strongest" if len(drawn) == len(wanted) else f"{len(drawn)}"
+        if len(drawn) < len(wanted):
+            drawn_of += f" of the {len(wanted)} strongest"
+        notes.append(f"Drawn: {drawn_of} of {_count(scene.kept.of, 'edge')}")
+    else:
+        notes.append("No K/V edge to draw: the lattice alone")
+    quiet = scene.model.n_layers - len({edge.layer for edge in drawn})
+    if quiet and drawn:
+        notes.append(f"{_count(quiet, 'layer')} without a drawn edge folded")
+    hidden = len(scene.tokens) - len(columns.shown)
+    if hidden:
+        notes.append(
+            f"{hidden} of {_count(len(scene.tokens), 'token')} left out (⋯): shown are those of "
+            "the strongest edges, then the last ones"
+        )
+    return _wrapped(notes, "; ", width, _PALE)
+
+
+def _table(scene: Scene, width: int) -> list[Text]:
+    if not scene.edges:
+        return []
+    room = max(6, (width - 31 - 4) // 2)
+    lines = [Text("   #     weight  layer  head  from → to", style=_PALE)]
+    for at, edge in enumerate(scene.edges[:N_LISTED]):
+        line = Text(f"{at + 1:>4}  ")
+        line.append(f"{signed(edge.weight):>9}", _POSITIVE if edge.weight > 0 else _NEGATIVE)
+        line.append(f"  {edge.layer:>5}  {edge.head:>4}  ")
+        line.append(f"{_place(scene, edge.src, room)} → {_place(scene, edge.dst, room)}")
+        lines.append(line)
+    rest = len(scene.edges) - N_LISTED
+    if rest > 0:
+        lines.append(Text(f"      and {rest:,} weaker ones kept", style=_PALE))
+    return lines
+
+
+def _place(scene: Scene, pos: int, cells: int) -> str:
+    number = f" ({pos})"
+    return clipped(token_label(scene, scene.tokens[pos]), max(2, cells - len(number))) + number
+
+
+def _predictions(scene: Scene, width: int) -> list[Text]:
+    if not scene.predictions:
+        return [Text("No prediction was handed over.", style=_PALE)]
+    label = max(8, min(24, width - 40))
+    bar = max(6, min(40, width - label - 28))
+    lines = [Text("next token", style=_PALE)]
+    for prediction in scene.predictions[:N_LISTED]:
+        chance = math.exp(min(0.0, prediction.logprob))
+        line = Text(f"  {padded(visible(prediction.token), label)} {percent(chance):>7}  ")
+        line.append(f"{prediction.logprob:>8.3f} nats  ", _PALE)
+        line.append("█" * round(bar * chance) or "▏", _STRONG)
+        lines.append(line)
+    return lines
+
+
+def _checks(scene: Scene, width: int) -> list[Text]:
+    kept, inert, closed = scene.kept, scene.inert, scene.closure_error
+    where = "on a probe text" if inert.checked == "probe" else "on this very run"
+    calls = f"{inert.calls} of {inert.expected_calls} attention calls seen"
+    ok = inert.equal and inert.calls == inert.expected_calls
+    equal = "logits bitwise equal with and without recording" if inert.equal else "LOGITS DIFFER"
+    within = closed.worst <= closed.tolerance
+    closure = [
+        f"{'closed' if within else 'NOT CLOSED'}: terms add up at every node, "
+        f"worst error {closed.worst:.1e}",
+        f"at layer {closed.layer}, position {closed.pos} (tolerance {closed.tolerance:.0e})",
+    ]
+    holds = "holds" if kept.edges == 1 else "hold"
+    share = f"{kept.edges:,} of {_count(kept.of, 'edge')} {holds} {percent(kept.share)} of the flow"
+    return [
+        *_wrapped([share], "", width, _STRONG),
+        *_wrapped([f"{'inert' if ok else 'NOT INERT'}: {equal}, {where}", calls], "; ", width),
+        *_wrapped(closure, " ", width),
+        *_wrapped([f"again: {readable_text(scene.reproduce.cli)}"], "", width, _PALE),
+    ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _quoted_end(text: str, width: int) -> str:
+    """Quote a text; of a long one, its end, which is what the prediction continues."""
+    if cell_len(text) + 2 <= width:
+        return f"“{text}”"
+    while text and cell_len(text) + 3 > width:
+        text = text[max(1, (cell_len(text) + 3 - width) // 2) :]
+    return f"“…{text}”"
+
+
+def _wrapped(parts: Sequence[str], glue: str, width: int, style: str = "") -> list[Text]:
+    """Join parts with ``glue``, breaking between parts first and between words where needed."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and cell_len(lines[-1] + glue + part) <= width:
+            lines[-1] += glue + part
+            continue
+        if lines:
+            lines[-1] += glue.rstrip()
+        lines.append("")
+        for word in part.split(" "):
+            longer = f"{lines[-1]} {word}" if lines[-1] else word
+            if lines[-1] and cell_len(longer) > width:
+                lines.append(clipped(word, width))
+            else:
+                lines[-1] = clipped(longer, width)
+    return [Text(line, style=style) for line in lines]

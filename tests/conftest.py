@@ -1,0 +1,69 @@
+"""What every test runs under: run-time shape checks, fixed threads, no silent skips."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from filelock import FileLock
+from hypothesis import HealthCheck, settings
+
+if TYPE_CHECKING:
+    from worldline.model.load import LoadedModel
+
+STRICT = os.environ.get("WORLDLINE_STRICT") == "1"
+
+# One thread each: two test processes share two cores, and sums come out the same every time.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+if any(name.partition(".")[0] == "worldline" for name in sys.modules):
+    raise RuntimeError("worldline was imported before its run-time type checks were installed")
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"jaxtyping|beartype")
+    from jaxtyping import install_import_hook
+
+    install_import_hook("worldline", "beartype.beartype")
+
+settings.register_profile(
+    "local", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60
+)
+settings.register_profile("strict", settings.get_profile("local"), derandomize=True)
+settings.load_profile("strict" if STRICT or os.environ.get("CI") else "local")
+
+
+def _failed(report: Any) -> Any:
+    """Turn a skip into a failure that says why it was a skip."""
+    if STRICT and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"WORLDLINE_STRICT=1 allows no skips: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    return _failed((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, Any]:
+    return _failed((yield))
+
+
+@pytest.fixture(scope="session")
+def bundled() -> Iterator[LoadedModel]:
+    """The bundled model; its first use converts it, in one test process at a time."""
+    from worldline.model.load import load_model
+
+    with FileLock(Path(tempfile.gettempdir()) / f"worldline-bundled-{os.getuid()}.lock"):
+        model = load_model("bundled")
+    yield model

@@ -1,0 +1,616 @@
+"""The reference against transformers (a second witness) and against its own mathematics.
+
+transformers takes norms, softmax and rotary angles in float32 even in a float64 model. `Float64`
+turns those casts off, and then the two must agree to 1e-9; untouched, the model agrees to the
+rounding of float32 only.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers as hf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.overrides import TorchFunctionMode
+
+from worldline import reference as ref
+from worldline.reference import Decoder, Layer, Norm
+
+IDS = (3, 1, 4, 1, 5, 9)
+TARGET = ref.logit_target(2, versus=7)
+SIZES = {
+    "vocab_size": 11,
+    "hidden_size": 16,
+    "intermediate_size": 12,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 32,
+}
+GROUPED = {**SIZES, "num_key_value_heads": 2, "head_dim": 6}
+WINDOWS = {"sliding_window": 3, "layer_types": ["sliding_attention", "full_attention"]}
+
+
+class Float64(TorchFunctionMode):
+    """Every cast to float32 is a cast to float64."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.Tensor.float:
+            return args[0].double()
+        args = [torch.float64 if a is torch.float32 else a for a in args]
+        kwargs = {k: torch.float64 if a is torch.float32 else a for k, a in (kwargs or {}).items()}
+        return func(*args, **kwargs)
+
+
+def array(tensor):
+    return tensor.detach().double().numpy()
+
+
+def heads_in(linear, n):
+    """A projection into heads: W [head, d_model, d_head], b [head, d_head]."""
+    W = array(linear.weight)
+    b = None if linear.bias is None else array(linear.bias).reshape(n, -1)
+    return W.reshape(n, -1, W.shape[1]).swapaxes(1, 2), b
+
+
+def attention(q, k, v, o, n_heads, n_kv_heads):
+    weights = {}
+    for name, linear, n in (("Q", q, n_heads), ("K", k, n_kv_heads), ("V", v, n_kv_heads)):
+        weights["W_" + name], weights["b_" + name] = heads_in(linear, n)
+    weights["W_O"] = array(o.weight).T.reshape(n_heads, -1, o.weight.shape[0])
+    weights["b_O"] = o.bias
+    return weights
+
+
+def layer_of(weights, linears, **parts):
+    """`linears`: MLP matrices by name; all that is None is left out."""
+    for name, linear in linears.items():
+        weights["W_" + name], weights["b_" + name] = array(linear.weight).T, linear.bias
+    arrays = {k: array(w) if isinstance(w, torch.Tensor) else w for k, w in weights.items()}
+    return Layer({k: w for k, w in arrays.items() if w is not None}, **parts)
+
+
+def norm_of(module, kind="rms", plus=0.0):
+    bias = getattr(module, "bias", None)
+    eps = next(getattr(module, n) for n in ("eps", "variance_epsilon") if hasattr(module, n))
+    return Norm(kind, plus + array(module.weight), 0.0 if bias is None else array(bias), eps)
+
+
+def llama_like(model, norm=norm_of, mlp=None, **options):
+    """Llama and its relatives; `mlp(module)` gives the weights of another kind of MLP."""
+    c, layers = model.config, []
+    for block in model.model.layers:
+        a, n_kv = block.self_attn, c.num_key_value_heads
+        weights = attention(a.q_proj, a.k_proj, a.v_proj, a.o_proj, c.num_attention_heads, n_kv)
+        parts = {"window": getattr(a, "sliding_window", None)}
+        linears = {}
+        if mlp is None:
+            m = block.mlp
+            linears = {"gate": m.gate_proj, "in": m.up_proj, "out": m.down_proj}
+        else:
+            weights |= mlp(block.mlp) | {"sinks": a.sinks}
+        if hasattr(block, "pre_feedforward_layernorm"):
+            parts["ln1_post"] = norm(block.post_attention_layernorm)
+            parts["ln2"] = norm(block.pre_feedforward_layernorm)
+            parts["ln2_post"] = norm(block.post_feedforward_layernorm)
+        else:  # Cohere has one norm
+            second = getattr(block, "post_attention_layernorm", block.input_layernorm)
+            parts["ln2"] = norm(second)
+        layers.append(layer_of(weights, linears, ln1=norm(block.input_layernorm), **parts))
+    W_E, W_U = array(model.model.embed_tokens.weight), array(model.lm_head.weight).T
+    options = {"rope_base": c.rope_parameters["rope_theta"], **options}
+    W_E, W_U = W_E * options.pop("embed_scale", 1.0), W_U * options.pop("logit_scale", 1.0)
+    return Decoder(W_E, layers, norm(model.model.norm), W_U, **options)
+
+
+def llama():
+    config = hf.LlamaConfig(**GROUPED, rope_parameters={"rope_type": "default", "rope_theta": 50.0})
+    return config, llama_like
+
+
+def llama_biased():
+    return hf.LlamaConfig(**GROUPED, attention_bias=True, mlp_bias=True), llama_like
+
+
+def qwen2():
+    config = hf.Qwen2Config(**{**GROUPED, "head_dim": 4}, tie_word_embeddings=True)
+    return config, llama_like
+
+
+def gemma2():
+    config = hf.Gemma2Config(
+        **GROUPED,
+        **WINDOWS,
+        query_pre_attn_scalar=10,
+        attn_logit_softcapping=2.0,
+        final_logit_softcapping=3.0,
+    )
+
+    def convert(model):
+        return llama_like(
+            model,
+            norm=lambda module: norm_of(module, plus=1.0),
+            act="gelu_tanh",
+            attn_scale=10**-0.5,
+            attn_softcap=2.0,
+            final_softcap=3.0,
+            embed_scale=16**0.5,
+        )
+
+    return config, convert
+
+
+def granite():
+    config = hf.GraniteConfig(
+        **{k: v for k, v in GROUPED.items() if k != "head_dim"},
+        embedding_multiplier=3.0,
+        attention_multiplier=0.4,
+        residual_multiplier=0.3,
+        logits_scaling=2.0,
+    )
+    options = {"embed_scale": 3.0, "attn_scale": 0.4, "residual_multiplier": 0.3}
+    return config, lambda model: llama_like(model, logit_scale=0.5, **options)
+
+
+def cohere():
+    sizes = {k: v for k, v in GROUPED.items() if k != "head_dim"}
+    config = hf.CohereConfig(**sizes, logit_scale=0.25, pad_token_id=0, eos_token_id=1)
+
+    def convert(model):
+        return llama_like(
+            model,
+            norm=lambda module: norm_of(module, "layer"),
+            parallel=True,
+            rope_interleaved=True,
+            logit_scale=0.25,
+        )
+
+    return config, convert
+
+
+def gpt_oss():
+    """Sinks; with one expert, always chosen, the mixture is a plain gated MLP with (1 + up)."""
+    config = hf.GptOssConfig(
+        **GROUPED,
+        **WINDOWS,
+        num_local_experts=1,
+        num_experts_per_tok=1,
+        swiglu_limit=1e9,
+        rope_parameters={"rope_type": "default", "rope_theta": 50.0},
+    )
+
+    def mlp(module):
+        both, bias = (
+            array(module.experts.gate_up_proj[0]),
+            array(module.experts.gate_up_proj_bias[0]),
+        )
+        return {
+            "W_gate": both[:, ::2],
+            "b_gate": bias[::2],
+            "W_in": both[:, 1::2],
+            "b_in": 1.0 + bias[1::2],
+            "W_out": module.experts.down_proj[0],
+            "b_out": module.experts.down_proj_bias[0],
+        }
+
+    return config, lambda model: llama_like(model, mlp=mlp, act="quick_gelu")
+
+
+def gpt_neox(parallel=True):
+    config = hf.GPTNeoXConfig(
+        **SIZES,
+        use_parallel_residual=parallel,
+        rope_parameters={"rope_type": "default", "rope_theta": 50.0, "partial_rotary_factor": 0.5},
+    )
+
+    def convert(model):
+        layers = []
+        for block in model.gpt_neox.layers:
+            W, b = heads_in(block.attention.query_key_value, 4)  # [head, d_model, 3 * d_head]
+            weights = {"W_O": array(block.attention.dense.weight).T.reshape(4, 4, 16)}
+            weights["b_O"] = block.attention.dense.bias
+            for n, name in enumerate("QKV"):
+                weights["W_" + name] = W[:, :, 4 * n : 4 * n + 4]
+                weights["b_" + name] = b[:, 4 * n : 4 * n + 4]
+            linears = {"in": block.mlp.dense_h_to_4h, "out": block.mlp.dense_4h_to_h}
+            ln1 = norm_of(block.input_layernorm, "layer")
+            ln2 = norm_of(block.post_attention_layernorm, "layer")
+            layers.append(layer_of(weights, linears, ln1=ln1, ln2=ln2))
+        return Decoder(
+            array(model.gpt_neox.embed_in.weight),
+            layers,
+            norm_of(model.gpt_neox.final_layer_norm, "layer"),
+            array(model.get_output_embeddings().weight).T,
+            rope_base=50.0,
+            rope_dim=2,
+            act="gelu",
+            parallel=parallel,
+        )
+
+    return config, convert
+
+
+def opt():
+    sizes = {k: v for k, v in SIZES.items() if k != "intermediate_size"}
+    config = hf.OPTConfig(**sizes, ffn_dim=12, word_embed_proj_dim=16)
+
+    def convert(model):
+        decoder, layers = model.model.decoder, []
+        for block in decoder.layers:
+            a = block.self_attn
+            weights = attention(a.q_proj, a.k_proj, a.v_proj, a.out_proj, 4, 4)
+            ln1 = norm_of(block.self_attn_layer_norm, "layer")
+            ln2 = norm_of(block.final_layer_norm, "layer")
+            linears = {"in": block.fc1, "out": block.fc2}
+            layers.append(layer_of(weights, linears, ln1=ln1, ln2=ln2))
+        return Decoder(
+            array(decoder.embed_tokens.weight),
+            layers,
+            norm_of(decoder.final_layer_norm, "layer"),
+            array(model.lm_head.weight).T,
+            W_pos=array(decoder.embed_positions.weight)[2:],
+            act="relu",
+        )
+
+    return config, convert
+
+
+FAMILIES = {
+    "llama": llama,
+    "llama_biased": llama_biased,
+    "qwen2": qwen2,
+    "gemma2": gemma2,
+    "granite": granite,
+    "cohere": cohere,
+    "gpt_oss": gpt_oss,
+    "gpt_neox": gpt_neox,
+    "gpt_neox_sequential": lambda: gpt_neox(parallel=False),
+    "opt": opt,
+}
+OUT_PROJECTIONS = ("o_proj", "dense", "out_proj")
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def witness(request):
+    """A tiny random model of a family, every parameter drawn anew, and its Decoder."""
+    config, convert = FAMILIES[request.param]()
+    torch.manual_seed(0)
+    with Float64():
+        model = hf.AutoModelForCausalLM.from_config(config, attn_implementation="eager").double()
+    if hasattr(model, "set_experts_implementation"):
+        model.set_experts_implementation("eager")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            is_scale = "norm" in name and name.endswith("weight")
+            parameter.normal_(1.0 if is_scale else 0.0, 0.4)
+    return model.eval(), convert(model)
+
+
+def record(model, ids):
+    """The model's outputs, z [layer][head, pos, d_head], and d target / d z of the same shape."""
+    z = []
+
+    def keep(module, args):
+        args[0].retain_grad()
+        z.append(args[0])
+
+    hooks = [
+        module.register_forward_pre_hook(keep)
+        for name, module in model.named_modules()
+        if name.rsplit(".", 1)[-1] in OUT_PROJECTIONS
+    ]
+    ask = {"use_cache": False, "output_hidden_states": True, "output_attentions": True}
+    out = model(torch.tensor([ids]), **ask)
+    for hook in hooks:
+        hook.remove()
+    TARGET(out.logits[0]).backward()
+    n = model.config.num_attention_heads
+    z, u = ([array(t[0]).reshape(len(ids), n, -1) for t in ts] for ts in (z, [t.grad for t in z]))
+    return out, np.swapaxes(z, 1, 2), np.swapaxes(u, 1, 2)
+
+
+def worst(a, b):
+    assert np.shape(a) == np.shape(b)
+    return np.abs(np.asarray(a) - b).max()
+
+
+def test_run_agrees_with_transformers(witness):
+    model, decoder = witness
+    with Float64():
+        out, z, _ = record(model, IDS)
+    run = ref.run(decoder, IDS)
+    rows = len(run.resid_pre) - 1  # transformers' last hidden state has passed the final norm
+    assert worst(run.resid_pre[:rows], [array(x[0]) for x in out.hidden_states[:rows]]) < 1e-9
+    assert worst(run.pattern, [array(a[0]) for a in out.attentions]) < 1e-9
+    assert worst(run.z, z) < 1e-9
+    assert worst(run.logits, array(out.logits[0])) < 1e-9
+    assert np.abs(run.logits).max() > 0.1
+    assert ref.closure(run) < 1e-12
+
+
+def test_run_agrees_with_transformers_as_it_is_to_float32_rounding(witness):
+    model, decoder = witness
+    with torch.no_grad():
+        logits = model(torch.tensor([IDS]), use_cache=False).logits[0]
+    assert worst(ref.run(decoder, IDS).logits, array(logits)) < 1e-5
+
+
+def test_gradient_agrees_with_autograd(witness):
+    model, decoder = witness
+    ids = IDS[:4]  # one more than the window
+    with Float64():
+        _, _, u = record(model, ids)
+    step = 1e-5 if decoder.act == "relu" else 1e-4  # a kink within the step spoils the difference
+    ours = ref.logit_gradient_wrt_z(decoder, ref.run(decoder, ids), TARGET, step)
+    assert worst(ours, u) < 1e-8
+
+
+@st.composite
+def decoders(draw, *, smooth=False, positions=(None, "rope", "learned")):
+    """A small random decoder with any combination of the options, and token ids for it."""
+    rng = np.random.default_rng(draw(st.integers(0, 10**6)))
+    n_heads, n_kv_heads = draw(st.sampled_from([(1, 1), (2, 1), (2, 2), (4, 2)]))
+    d_model, d_mlp, d_vocab = 6, 5, 8
+    maybe = st.booleans()
+
+    def normal(*shape):
+        return 0.6 * rng.normal(size=shape)
+
+    def norm(kind):
+        b = normal(d_model) if kind == "layer" else 0.0
+        return Norm(kind, 1.0 + normal(d_model), b, eps=0.01)  # keeps derivatives moderate
+
+    kind, post = draw(st.sampled_from(["rms", "layer"])), draw(st.sampled_from(["none", "rms"]))
+    gated, biased, sinks, window = draw(maybe), draw(maybe), draw(maybe), draw(maybe)
+    shapes = {
+        "W_Q": (n_heads, d_model, 4),
+        "W_K": (n_kv_heads, d_model, 4),
+        "W_V": (n_kv_heads, d_model, 4),
+        "W_O": (n_heads, 4, d_model),
+        "W_in": (d_model, d_mlp),
+        "W_out": (d_mlp, d_model),
+        "W_gate": (d_model, d_mlp),
+        "b_Q": (n_heads, 4),
+        "b_K": (n_kv_heads, 4),
+        "b_V": (n_kv_heads, 4),
+        "b_O": (d_model,),
+        "b_in": (d_mlp,),
+        "b_gate": (d_mlp,),
+        "b_out": (d_model,),
+        "sinks": (n_heads,),
+    }
+    absent = set() if gated else {"W_gate", "b_gate"}
+    absent |= set() if biased else {name for name in shapes if name.startswith("b_")}
+    absent |= set() if sinks else {"sinks"}
+    layers = [
+        Layer(
+            {name: normal(*shape) for name, shape in shapes.items() if name not in absent},
+            norm(kind),
+            norm(kind),
+            norm(post) if post != "none" else Norm(),
+            norm(kind) if post != "none" else Norm(),
+            window=2 if window and n == 0 else None,
+        )
+        for n in range(draw(st.integers(1, 2)))
+    ]
+    W_E, position = normal(d_vocab, d_model), draw(st.sampled_from(positions))
+    acts = ["silu", "gelu", "gelu_tanh", "quick_gelu"] + ([] if smooth else ["relu"])
+    decoder = Decoder(
+        W_E,
+        layers,
+        norm(kind),
+        W_E.T if draw(maybe) else normal(d_model, d_vocab),
+        W_pos=normal(5, d_model) if position == "learned" else None,
+        rope_base=20.0 if position == "rope" else None,
+        rope_dim=draw(st.sampled_from([None, 2])),
+        rope_interleaved=draw(maybe),
+        act=draw(st.sampled_from(acts)),
+        parallel=draw(maybe),
+        attn_softcap=draw(st.sampled_from([None, 0.8])),
+        residual_multiplier=draw(st.sampled_from([1.0, 0.4])),
+        final_softcap=draw(st.sampled_from([None, 2.0])),
+    )
+    ids = draw(st.lists(st.integers(0, d_vocab - 1), min_size=1, max_size=4))
+    return decoder, tuple(ids)
+
+
+def edges_of(run):
+    """Every edge that exists, as cut_effect's keywords."""
+    for layer, head, dst, src in zip(*np.nonzero(run.pattern), strict=True):
+        yield {"layer": layer, "head": head, "src": src, "dst": dst}
+
+
+def edit_of(run, edges, keep=0.0):
+    edit = np.ones_like(run.pattern)
+    for edge in edges:
+        edit[edge["layer"], edge["head"], edge["dst"], edge["src"]] = keep
+    return edit
+
+
+few = settings(max_examples=25, deadline=None)
+fewer = settings(max_examples=8, deadline=None)
+
+
+@few
+@given(decoders(), st.booleans())
+def test_terms_add_up_and_shares_sum_to_one(case, weighed):
+    decoder, ids = case
+    run = ref.run(decoder, ids)
+    assert ref.closure(run) < 1e-12
+    assert worst(sum(run.sources.values()), run.resid_pre[0]) == 0
+    shares = ref.share(run, np.linspace(0.1, 3, 6) if weighed else 1.0)
+    total = shares.pop("kv").sum(axis=(1, 3)) + shares.pop("self_attention").sum(axis=1)
+    assert set(shares) == {"carry", "mlp", "b_O", "ln1_post_b", "b_out", "ln2_post_b"}
+    assert worst(total + sum(shares.values()), np.ones_like(total)) < 1e-10
+
+
+def test_share_of_an_edge_is_its_projection_on_the_node():
+    decoder, ids = llama_by_hand(), (1, 2, 3)
+    run = ref.run(decoder, ids)
+    y, term = run.resid_pre[2, 2], run.pattern[1, 0, 2, 1] * run.v[1, 0, 1]
+    by_hand = (term @ decoder.layers[1].weights["W_O"][0]) @ y / (y @ y)
+    assert ref.share(run)["kv"][1, 0, 2, 1] == pytest.approx(by_hand, rel=1e-12)
+    assert not ref.share(run)["kv"][:, :, range(3), range(3)].any()
+
+
+def llama_by_hand():
+    rng = np.random.default_rng(7)
+    shapes = {"Q": (1, 4, 2), "K": (1, 4, 2), "V": (1, 4, 2), "O": (1, 2, 4), "in": (4, 3)}
+    shapes |= {"gate": (4, 3), "out": (3, 4)}
+    layers = [
+        Layer({"W_" + k: rng.normal(size=s) for k, s in shapes.items()}, Norm("rms"), Norm("rms"))
+        for _ in range(2)
+    ]
+    W_E = rng.normal(size=(5, 4))
+    return Decoder(W_E, layers, Norm("rms"), W_E.T, rope_base=10.0)
+
+
+@few
+@given(decoders(), st.data())
+def test_nothing_outside_the_past_changes_a_node(case, data):
+    decoder, ids = case
+    t = data.draw(st.integers(0, len(ids) - 1))
+    changed = (*ids[:t], (ids[t] + 1) % 8, *ids[t + 1 :])
+    a, b = ref.run(decoder, ids), ref.run(decoder, changed)
+    assert np.array_equal(a.resid_pre[:, :t], b.resid_pre[:, :t])
+    assert np.array_equal(a.logits[:t], b.logits[:t])
+    future = np.triu(np.ones((len(ids), len(ids)), dtype=bool), 1)
+    assert not a.pattern[..., future].any()
+    assert not a.attn_term[:, :, future].any()
+
+
+@few
+@given(decoders())
+def test_a_pattern_row_sums_to_one_less_the_sink(case):
+    decoder, ids = case
+    run = ref.run(decoder, ids)
+    if "sinks" not in decoder.layers[0].weights:
+        assert worst(run.pattern.sum(-1), np.ones(run.pattern.shape[:-1])) < 1e-14
+        return
+    sink = run.sinks[..., None]
+    odds = np.exp(run.scores - sink[..., None]).sum(-1)  # all that is read, against the sink
+    assert worst(run.pattern.sum(-1), odds / (1 + odds)) < 1e-12
+
+
+@fewer
+@given(decoders(smooth=True), st.data())
+def test_gradients_are_the_derivatives_of_the_cuts(case, data):
+    """d target / d keep at 1: a <v, u> for drop, a <v - z, u> = (1 - a) gradient_mask for mask."""
+    decoder, ids = case
+    run = ref.run(decoder, ids)
+    u = ref.logit_gradient_wrt_z(decoder, run, TARGET)
+    weights = {"drop": ref.gradient_drop(run, u)}
+    weights["mask"] = (1 - run.pattern) * ref.gradient_mask(run, u)
+    edges = list(edges_of(run))
+    for edge in data.draw(st.lists(st.sampled_from(edges), min_size=1, max_size=4)):
+        for how, weight in weights.items():
+            f = [
+                ref.cut_effect(decoder, ids, TARGET, **edge, how=how, keep=1 + n * 1e-4)
+                for n in (-2, -1, 1, 2)
+            ]
+            derivative = (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / 12e-4
+            at = tuple(edge[n] for n in ("layer", "head", "dst", "src"))
+            assert derivative == pytest.approx(weight[at], rel=1e-6, abs=1e-8)
+
+
+@fewer
+@given(decoders(), st.sampled_from([1.0, 40.0]))
+def test_gradient_mask_is_exact_for_the_change_of_z(case, sharpness):
+    """Also where a = 1 in floating point and a / (1 - a) is not a number."""
+    decoder, ids = case
+    for layer in decoder.layers:
+        layer.weights["W_Q"] = sharpness * layer.weights["W_Q"]
+    run = ref.run(decoder, ids)
+    u = np.random.default_rng(0).normal(size=run.z.shape)
+    weights = ref.gradient_mask(run, u)
+    for edge in edges_of(run):
+        at = tuple(edge[n] for n in ("layer", "head", "dst", "src"))
+        row = at[:3]
+        cut = ref.run(decoder, ids, mask=edit_of(run, [edge]))
+        assert weights[at] == pytest.approx((run.z[row] - cut.z[row]) @ u[row], rel=1e-9, abs=1e-12)
+        if run.pattern[at] < 0.9:
+            a, v = run.pattern[at], run.v[at[0], at[1], at[3]]
+            assert weights[at] == pytest.approx(a / (1 - a) * (v - run.z[row]) @ u[row], rel=1e-9)
+
+
+def test_gradient_mask_where_an_edge_has_the_whole_row():
+    decoder = llama_by_hand()
+    for layer in decoder.layers:
+        layer.weights["W_Q"] = 500.0 * layer.weights["W_Q"]
+    run = ref.run(decoder, (1, 2, 3))
+    assert (run.pattern[:, :, 1:] == 1.0).any()  # rows of several edges, one has it all
+    weights = ref.gradient_mask(run, np.ones_like(run.z))
+    assert np.isfinite(weights).all()
+    assert weights[0, 0, 0, 0] == pytest.approx(run.v[0, 0, 0].sum())  # an emptied row gives z = 0
+
+
+@few
+@given(decoders(), st.sampled_from(["mask", "drop"]))
+def test_edits_that_cut_nothing_are_the_identity(case, how):
+    decoder, ids = case
+    run = ref.run(decoder, ids)
+    same = ref.run(decoder, ids, **{how: edit_of(run, [])}, z_shift=np.zeros_like(run.z))
+    assert np.array_equal(run.logits, same.logits)
+    assert np.array_equal(run.attn_term, same.attn_term)
+
+
+@few
+@given(decoders(positions=(None, "rope")))
+def test_a_column_that_reads_nobody_is_its_one_token_run(case):
+    decoder, ids = case
+    run = ref.run(decoder, ids)
+    into_last = [e for e in edges_of(run) if e["src"] < e["dst"] == len(ids) - 1]
+    alone = ref.run(decoder, ids, mask=edit_of(run, into_last))
+    assert worst(alone.logits[-1], ref.run(decoder, ids[-1:]).logits[0]) < 1e-9
+    assert ref.closure(alone) < 1e-12
+
+
+@fewer
+@given(decoders())
+def test_a_dropped_edge_leaves_the_other_weights_alone(case):
+    decoder, ids = case
+    run = ref.run(decoder, ids)
+    for edge in edges_of(run):
+        if edge["layer"] == 0:
+            cut = ref.run(decoder, ids, drop=edit_of(run, [edge]))
+            expected = run.pattern[0].copy()
+            expected[edge["head"], edge["dst"], edge["src"]] = 0.0
+            assert np.array_equal(cut.pattern[0], expected)
+            assert ref.closure(cut) < 1e-12
+
+
+@fewer
+@given(decoders(), st.sampled_from(["mask", "drop"]))
+def test_last_layer_edges_into_other_columns_do_nothing(case, how):
+    decoder, ids = case
+    run = ref.run(decoder, ids)
+    for edge in edges_of(run):
+        if edge["layer"] == len(decoder.layers) - 1 and edge["dst"] < len(ids) - 1:
+            assert ref.cut_effect(decoder, ids, TARGET, **edge, how=how) == 0.0
+
+
+def test_cut_effect_refuses_what_is_no_edge():
+    with pytest.raises(ValueError, match="src=2 to dst=1"):
+        ref.cut_effect(
+            llama_by_hand(), (1, 2, 3), TARGET, layer=0, head=0, src=2, dst=1, how="mask"
+        )
+    with pytest.raises(TypeError):
+        ref.cut_effect(
+            llama_by_hand(), (1, 2, 3), TARGET, layer=0, head=0, src=1, dst=2, how="zero"
+        )
+
+
+def test_reference_imports_nothing_of_ours():
+    tree = ast.parse(Path(ref.__file__).read_text(encoding="utf-8"))
+    imports = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
+    assert {name for n in imports for name in [getattr(n, "module", None) or n.names[0].name]} == {
+        "__future__",
+        "math",
+        "collections.abc",
+        "dataclasses",
+        "numpy",
+    }

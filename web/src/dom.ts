@@ -1,0 +1,49 @@
+// Small makers of elements. Text always goes through textContent; no markup is ever parsed.
+
+type Child = Node | string | null | undefined | false;
+
+interface Attributes {
+  class?: string;
+  text?: string;
+  on?: Partial<{ [K in keyof HTMLElementEventMap]: (event: HTMLElementEventMap[K]) => void }>;
+  [name: string]: unknown;
+}
+
+/** Make an element; unknown keys become attributes, false and null ones are left out. */
+export function h<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  attributes: Attributes = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "on" || value === undefined || value === null || value === false) continue;
+    if (name === "text") element.textContent = String(value);
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  for (const [name, listener] of Object.entries(attributes.on ?? {})) {
+    element.addEventListener(name, listener as EventListener);
+  }
+  element.append(...children.filter((child): child is Node | string => Boolean(child)));
+  return element;
+}
+
+/** A token as a chip: isolated from the direction of the text around it, spaces as pale dots. */
+export function chip(label: string, extra = ""): HTMLElement {
+  const element = h("bdi", { class: `wl-token ${extra}`.trim() });
+  for (const part of label.split(/(·+)/)) {
+    if (part === "") continue;
+    element.append(part.startsWith("·") ? h("span", { class: "wl-space", text: part }) : part);
+  }
+  return element;
+}
+
+/** A number: what is shown, and in `value` exactly what the Scene says. */
+export function number(value: number, shown: string, name: string, extra = ""): HTMLElement {
+  return h("data", { class: `wl-number ${extra}`.trim(), value, "data-name": name, text: shown });
+}
+
+/** The class that colours a signed number. */
+export function signClass(value: number): string {
+  return value > 0 ? "wl-positive" : value < 0 ? "wl-negative" : "";
+}

@@ -1,0 +1,263 @@
+// The lattice: canvas for strands and dots, DOM for names, and what the pointer finds in it.
+import { select } from "d3-selection";
+import { type D3ZoomEvent, zoom as zoomBehavior, type ZoomBehavior, zoomIdentity } from "d3-zoom";
+import { h } from "./dom.ts";
+import {
+  distanceTo,
+  type Layout,
+  layoutOf,
+  MARGIN,
+  nodeAt,
+  type NodeRef,
+  trackOf,
+  visibleColumns,
+  xOf,
+  yOf,
+  type Zoom,
+} from "./layout.ts";
+import { placeColumns } from "./marks/columns.ts";
+import { placeCones } from "./marks/cones.ts";
+import { drawBusyDots, drawDots } from "./marks/dots.ts";
+import { placeFocus } from "./marks/focus.ts";
+import { placePrediction } from "./marks/prediction.ts";
+import { drawLitResidual, drawResidual } from "./marks/residual.ts";
+import { placeBand, placeRows } from "./marks/rows.ts";
+import { drawStrands } from "./marks/strands.ts";
+import type { Scene } from "./scene.gen.ts";
+import type { RankedEdge, Selection } from "./select.ts";
+import { readPalette, type Palette, type View } from "./view.ts";
+
+/** What lies under the pointer: a node, an edge, or nothing. */
+export type Hit = { node: NodeRef } | { edge: RankedEdge } | null;
+
+export interface LatticeEvents {
+  /** The pointer came upon something else, at this place of the stage. */
+  onHover(hit: Hit, x: number, y: number): void;
+  onClick(hit: Hit): void;
+}
+
+/** What is in the light; the rest of a View the lattice knows itself. */
+export type Light = Pick<View, "selection" | "focus" | "fixed" | "edge" | "layer">;
+
+const CLOSEST_GAP = 64;
+const NEAR_STRAND = 5;
+
+export class Lattice {
+  readonly element: HTMLElement;
+  private readonly under = h("div", { class: "wl-under" });
+  private readonly base = h("canvas", { class: "wl-canvas" });
+  private readonly flow = h("canvas", { class: "wl-canvas" });
+  private readonly over = h("div", { class: "wl-over", "aria-hidden": "true" });
+  private readonly tools = h("div", { class: "wl-tools", role: "group", "aria-label": "Zoom" });
+  private readonly zooming: ZoomBehavior<HTMLElement, unknown>;
+  private readonly observer: ResizeObserver;
+  private layout: Layout;
+  private zoom: Zoom = { k: 1, shift: 0 };
+  private palette: Palette | null = null;
+  private light: Light;
+  private frame = 0;
+  private stale = true;
+
+  constructor(
+    private readonly scene: Scene,
+    private readonly labels: string[],
+    selection: Selection,
+    private readonly events: LatticeEvents,
+  ) {
+    this.light = { selection, focus: null, fixed: null, edge: null, layer: null };
+    this.element = h(
+      "div",
+      {
+        class: "wl-stage",
+        tabindex: 0,
+        role: "application",
+        "aria-roledescription": "lattice",
+        "aria-label":
+          `Lattice of ${scene.tokens.length} tokens by ${scene.model.n_layers} layers. ` +
+          "Arrow keys move from node to node, Enter fixes one, Escape clears, question mark " +
+          "shows all keys.",
+      },
+      this.under,
+      this.base,
+      this.flow,
+      this.over,
+      this.tools,
+    );
+    this.layout = this.measured(800, 600);
+    this.zooming = zoomBehavior<HTMLElement, unknown>()
+      .filter((event: Event) => this.wantsZoom(event))
+      .on("zoom", (event: D3ZoomEvent<HTMLElement, unknown>) => this.zoomed(event));
+    select(this.element).call(this.zooming).on("dblclick.zoom", null);
+    this.fillTools();
+    this.element.addEventListener("pointermove", (event) => this.moved(event));
+    this.element.addEventListener("pointerleave", (event) => {
+      if (!event.shiftKey) this.events.onHover(null, 0, 0);
+    });
+    this.element.addEventListener("click", (event) => this.clicked(event));
+    this.observer = new ResizeObserver(() => this.resize());
+    this.observer.observe(this.element);
+  }
+
+  /** Put other things into the light, at the next frame. */
+  show(light: Light): void {
+    if (light.selection !== this.light.selection) this.stale = true;
+    this.light = light;
+    this.invalidate();
+  }
+
+  /** Read the colours again: the theme changed. */
+  recolour(): void {
+    this.palette = null;
+    this.stale = true;
+    this.invalidate();
+  }
+
+  /** Where a node is on the stage; pans so that it can be seen. */
+  reveal(node: NodeRef): { x: number; y: number } {
+    const x = xOf(this.layout, this.zoom, node.pos);
+    const most = this.layout.width - MARGIN.right;
+    const wanted = Math.max(MARGIN.left, Math.min(most, x));
+    if (Math.abs(wanted - x) > 0.5) {
+      this.zooming.translateBy(select(this.element), (wanted - x) / this.zoom.k, 0);
+    }
+    return { x: xOf(this.layout, this.zoom, node.pos), y: yOf(this.layout, node.layer) };
+  }
+
+  destroy(): void {
+    this.observer.disconnect();
+    cancelAnimationFrame(this.frame);
+  }
+
+  private measured(width: number, height: number): Layout {
+    const { tokens, model } = this.scene;
+    return layoutOf({ width, height }, tokens.length, model.n_layers, model.n_heads);
+  }
+
+  private get closest(): number {
+    return Math.max(1, CLOSEST_GAP / this.layout.gap);
+  }
+
+  private resize(): void {
+    const { clientWidth: width, clientHeight: height } = this.element;
+    if (width === 0 || height === 0) return;
+    this.layout = this.measured(width, height);
+    const ratio = Math.min(2, window.devicePixelRatio || 1);
+    for (const canvas of [this.base, this.flow]) {
+      canvas.width = Math.round(width * ratio);
+      canvas.height = Math.round(height * ratio);
+      canvas.getContext("2d")?.setTransform(ratio, 0, 0, ratio, 0, 0);
+    }
+    const whole: [[number, number], [number, number]] = [[0, 0], [width, height]]; // prettier-ignore
+    this.zooming.extent(whole).translateExtent(whole).scaleExtent([1, this.closest]);
+    this.tools.hidden = this.closest <= 1;
+    if (this.zoom.k > this.closest || this.zoom.k === 1) {
+      this.zooming.transform(select(this.element), zoomIdentity);
+    }
+    this.stale = true;
+    this.draw();
+  }
+
+  private wantsZoom(event: Event): boolean {
+    if (this.closest <= 1 || (event.target as HTMLElement).closest(".wl-tools")) return false;
+    return !(event instanceof MouseEvent) || (!event.button && (!event.ctrlKey || event.type === "wheel"));
+  }
+
+  private zoomed(event: D3ZoomEvent<HTMLElement, unknown>): void {
+    this.zoom = { k: event.transform.k, shift: event.transform.x };
+    this.stale = true;
+    this.invalidate();
+  }
+
+  private fillTools(): void {
+    const by = (factor: number) => () => this.zooming.scaleBy(select(this.element), factor);
+    const whole = (): void => this.zooming.transform(select(this.element), zoomIdentity);
+    const button = (text: string, label: string, click: () => void): HTMLElement =>
+      h("button", { type: "button", text, "aria-label": label, title: label, on: { click } });
+    this.tools.append(
+      button("+", "Zoom in", by(1.8)),
+      button("−", "Zoom out", by(1 / 1.8)),
+      button("⤢", "Show all columns", whole),
+    );
+  }
+
+  private moved(event: PointerEvent): void {
+    if (event.shiftKey || event.buttons !== 0) return;
+    const [x, y] = this.placeOf(event);
+    this.events.onHover(this.hit(x, y), x, y);
+  }
+
+  private clicked(event: MouseEvent): void {
+    if ((event.target as HTMLElement).closest(".wl-tools")) return;
+    const [x, y] = this.placeOf(event);
+    this.events.onClick(this.hit(x, y));
+  }
+
+  private placeOf(event: MouseEvent): [number, number] {
+    const box = this.element.getBoundingClientRect();
+    return [event.clientX - box.left, event.clientY - box.top];
+  }
+
+  private hit(x: number, y: number): Hit {
+    const node = nodeAt(this.layout, this.zoom, x, y);
+    if (node) return { node };
+    let nearest = NEAR_STRAND;
+    let found: RankedEdge | null = null;
+    for (const edge of this.light.selection.edges) {
+      if (this.light.layer !== null && edge.layer !== this.light.layer) continue;
+      const distance = distanceTo(trackOf(this.layout, this.zoom, edge), x, y);
+      if (distance < nearest) {
+        nearest = distance;
+        found = edge;
+      }
+    }
+    return found && { edge: found };
+  }
+
+  private invalidate(): void {
+    if (this.frame) return;
+    this.frame = requestAnimationFrame(() => this.draw());
+  }
+
+  private draw(): void {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    const base = this.base.getContext("2d");
+    const flow = this.flow.getContext("2d");
+    if (!base || !flow || this.scene.tokens.length === 0) return;
+    this.palette ??= readPalette(this.element);
+    const view: View = {
+      ...this.light,
+      scene: this.scene,
+      labels: this.labels,
+      layout: this.layout,
+      zoom: this.zoom,
+      columns: visibleColumns(this.layout, this.zoom),
+      palette: this.palette,
+    };
+    if (this.stale) this.clipped(base, () => [drawResidual(base, view), drawDots(base, view)]);
+    this.stale = false;
+    this.clipped(flow, () => [
+      drawLitResidual(flow, view),
+      drawStrands(flow, view),
+      drawBusyDots(flow, view),
+    ]);
+    placeBand(this.under, view);
+    placeCones(this.under, this.over, view);
+    placeRows(this.over, view);
+    placeColumns(this.over, view);
+    placeFocus(this.over, view);
+    placePrediction(this.over, view);
+  }
+
+  /** Draw right of the layer names only, so that a zoomed lattice slides under them. */
+  private clipped(context: CanvasRenderingContext2D, paint: () => unknown): void {
+    const { width, height } = this.layout;
+    context.clearRect(0, 0, width, height);
+    context.save();
+    context.beginPath();
+    context.rect(MARGIN.left - 12, 0, width, height);
+    context.clip();
+    paint();
+    context.restore();
+  }
+}

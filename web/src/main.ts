@@ -1,0 +1,22 @@
+// The one module of the front end: a page, a notebook and a file are three hosts of it.
+import { mount } from "./mount.ts";
+import type { Scene } from "./scene.gen.ts";
+
+export { mount };
+export type { Scene };
+
+/** In a file made by Python the Scene lies in the document: draw it at once. */
+function boot(): void {
+  const data = document.getElementById("worldline-scene");
+  const host = document.getElementById("worldline");
+  if (!data || !host) return;
+  try {
+    mount(host, JSON.parse(data.textContent ?? "") as Scene, { page: true });
+  } catch (error) {
+    const notice = document.createElement("p");
+    notice.textContent = `The picture could not be drawn (${String(error)}); here it is as text.`;
+    host.prepend(notice);
+  }
+}
+
+if (typeof document !== "undefined") boot();

@@ -1,0 +1,31 @@
+// On top of the last column: what the model predicts there.
+import { chip, h } from "../dom.ts";
+import { chance, clipped, visibleText } from "../format.ts";
+import { MARGIN, xOf, yOf } from "../layout.ts";
+import type { View } from "../view.ts";
+
+export function placePrediction(over: HTMLElement, view: View): void {
+  const best = view.scene.predictions[0];
+  const old = over.querySelector<HTMLElement>(".wl-next");
+  if (!best || view.layout.nTokens === 0) {
+    old?.remove();
+    return;
+  }
+  const mark = old ?? over.appendChild(makeNext(best.token, best.logprob));
+  const x = xOf(view.layout, view.zoom, view.layout.nTokens - 1);
+  const half = mark.offsetWidth / 2;
+  const middle = Math.max(MARGIN.left + half, Math.min(view.layout.width - half - 2, x));
+  const y = yOf(view.layout, view.layout.nLayers) - 8;
+  mark.style.transform = `translate(${middle}px, ${y}px) translate(-50%, -100%)`;
+  mark.style.setProperty("--wl-stem", `${Math.max(8, Math.min(2 * half - 8, x - middle + half))}px`);
+}
+
+function makeNext(token: string, logprob: number): HTMLElement {
+  return h(
+    "div",
+    { class: "wl-next" },
+    h("span", { class: "wl-pale", text: "next" }),
+    chip(clipped(visibleText(token), 18)),
+    h("b", { text: chance(logprob) }),
+  );
+}

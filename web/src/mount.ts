@@ -1,0 +1,242 @@
+// Puts one Scene into one element: what a person chose on one side, what is drawn on the other.
+import { caption } from "./caption.ts";
+import { h } from "./dom.ts";
+import { edgeWords, rowName, tokenLabels } from "./facts.ts";
+import { signed } from "./format.ts";
+import { nodeFacts } from "./facts.ts";
+import { listenToKeys } from "./keys.ts";
+import { type Hit, Lattice } from "./lattice.ts";
+import type { NodeRef } from "./layout.ts";
+import { Controls } from "./panels/controls.ts";
+import { aboutDialog, keysDialog } from "./panels/dialogs.ts";
+import { header } from "./panels/header.ts";
+import { predictionsPanel } from "./panels/predictions.ts";
+import { nodePanel, type SideEvents, strongestPanel } from "./panels/side.ts";
+import { Tooltip } from "./panels/tooltip.ts";
+import type { Scene } from "./scene.gen.ts";
+import { firstCount, rank, type RankedEdge, select } from "./select.ts";
+import { fromFragment, START, type State, toFragment } from "./state.ts";
+
+export interface MountOptions {
+  /** The picture is the whole page: its state lives in the address, its keys work everywhere. */
+  page?: boolean;
+}
+
+export interface Mounted {
+  /** What is chosen now. */
+  readonly state: State;
+  destroy(): void;
+}
+
+export function mount(element: HTMLElement, scene: Scene, options: MountOptions = {}): Mounted {
+  const page = options.page ?? false;
+  const bounds = { nTokens: scene.tokens.length, nLayers: scene.model.n_layers };
+  const labels = tokenLabels(scene);
+  const ranked = rank(scene);
+  let state: State = page ? fromFragment(location.hash, bounds) : START;
+  let selection = chosen();
+  let hover: Hit = null;
+  let cursor: NodeRef | null = null;
+
+  const about = aboutDialog(scene);
+  const keys = keysDialog();
+  const tooltip = new Tooltip(scene, labels);
+  const live = h("div", { class: "wl-unseen", role: "status", "aria-live": "polite" });
+  const side = h("div", { class: "wl-side-host" });
+  const controls = new Controls(scene.weighing.unit, {
+    onCount: (n, settled) => change({ n }, settled ? "replace" : "none"),
+    onSink: (sink) => change({ sink }, "replace"),
+    onAbout: () => about.showModal(),
+  });
+  const lattice = new Lattice(scene, labels, selection, { onHover, onClick });
+  lattice.element.append(tooltip.element);
+  const root = h(
+    "div",
+    { class: "wl", "data-host": page ? "page" : "cell" },
+    header(scene, {
+      onAbout: () => about.showModal(),
+      onKeys: () => keys.showModal(),
+      onTheme: () => change({ theme: isDark() ? "light" : "dark" }, "replace"),
+    }),
+    caption(scene),
+    h("div", { class: "wl-centre" }, lattice.element),
+    h("aside", { class: "wl-aside", "aria-label": "Numbers" }, predictionsPanel(scene), side),
+    controls.element,
+    live,
+    about,
+    keys,
+  );
+
+  const sideEvents: SideEvents = {
+    onEdge: (edge) => point(edge && { edge }),
+    onPick: (edge) => fix({ layer: edge.layer + 1, pos: edge.dst }),
+    onClear: () => fix(null),
+  };
+
+  function chosen() {
+    const n = state.n ?? firstCount(ranked, state.sink, scene.tokens.length);
+    return select(ranked, n, state.sink);
+  }
+
+  /** Change what was chosen, draw it, and note it in the address. */
+  function change(patch: Partial<State>, note: "push" | "replace" | "none"): void {
+    const before = state;
+    state = { ...state, ...patch };
+    if (page && note !== "none") remember(note);
+    if (before.n !== state.n || before.sink !== state.sink) selection = chosen();
+    show(before);
+  }
+
+  function remember(how: "push" | "replace"): void {
+    const fragment = toFragment(state);
+    const address = fragment ? `#${fragment}` : location.pathname + location.search;
+    if (fragment === location.hash.replace(/^#/, "")) return;
+    try {
+      if (how === "push") history.pushState(null, "", address);
+      else history.replaceState(null, "", address);
+    } catch {
+      // A document without an address of its own cannot remember; nothing else depends on it.
+    }
+  }
+
+  function recall(): void {
+    const before = state;
+    state = fromFragment(location.hash, bounds);
+    selection = chosen();
+    cursor = null;
+    show(before);
+  }
+
+  function show(before: State | null): void {
+    controls.show(selection, state.sink);
+    if (state.theme) root.dataset["theme"] = state.theme;
+    else delete root.dataset["theme"];
+    if (before?.theme !== state.theme) lattice.recolour();
+    side.replaceChildren(
+      state.node
+        ? nodePanel(scene, labels, ranked, state.node, sideEvents)
+        : strongestPanel(scene, labels, selection, sideEvents),
+    );
+    draw();
+  }
+
+  function draw(): void {
+    const node = hover && "node" in hover ? hover.node : null;
+    const edge = hover && "edge" in hover ? hover.edge : null;
+    lattice.show({
+      selection,
+      focus: edge ? null : (node ?? cursor ?? state.node),
+      fixed: state.node,
+      edge,
+      layer: state.layer,
+    });
+  }
+
+  function point(hit: Hit): void {
+    hover = hit;
+    draw();
+  }
+
+  function onHover(hit: Hit, x: number, y: number): void {
+    const same = JSON.stringify(hit) === JSON.stringify(hover);
+    if (hit) cursor = null;
+    if (!hit && !cursor) tooltip.hide();
+    if (hit && "edge" in hit) tooltip.showEdge(hit.edge, x, y);
+    if (hit && "node" in hit && !same) {
+      const at = lattice.reveal(hit.node);
+      tooltip.showNode(hit.node, at.x, at.y);
+    }
+    if (!same) point(hit);
+  }
+
+  function onClick(hit: Hit): void {
+    if (!hit) fix(null);
+    else if ("node" in hit) fix(hit.node);
+    else fix({ layer: hit.edge.layer + 1, pos: hit.edge.dst });
+  }
+
+  function fix(node: NodeRef | null): void {
+    if (JSON.stringify(node) === JSON.stringify(state.node)) return;
+    tooltip.hide();
+    change({ node }, "push");
+  }
+
+  function move(layers: number, columns: number): void {
+    const from = cursor ?? state.node ?? { layer: bounds.nLayers, pos: bounds.nTokens - 1 };
+    const fresh = !cursor && !state.node;
+    const clamp = (value: number, most: number): number => Math.max(0, Math.min(most, value));
+    cursor = {
+      layer: clamp(from.layer + (fresh ? 0 : layers), bounds.nLayers),
+      pos: clamp(from.pos + (fresh ? 0 : columns), bounds.nTokens - 1),
+    };
+    hover = null;
+    const at = lattice.reveal(cursor);
+    tooltip.showNode(cursor, at.x, at.y);
+    live.textContent = nodeWords(cursor);
+    draw();
+  }
+
+  function nodeWords(node: NodeRef): string {
+    const inflow = nodeFacts(scene, node).inflow;
+    const net = inflow ? `, net inflow ${signed(inflow.positive + inflow.negative)}` : "";
+    return `Token ${labels[node.pos]}, position ${node.pos}, ${rowName(scene, node.layer)}${net}`;
+  }
+
+  function step(by: number): void {
+    const last = bounds.nLayers - 1;
+    const from = state.layer ?? (by > 0 ? -1 : last + 1);
+    const layer = Math.max(0, Math.min(last, from + by));
+    const inside = selection.edges.filter((edge) => edge.layer === layer);
+    const best: RankedEdge | undefined = inside[0];
+    live.textContent =
+      `Layer ${layer}: ${inside.length} drawn. ` +
+      (best ? `Strongest: ${edgeWords(labels, scene.weighing.unit, best)}` : "");
+    change({ layer }, "replace");
+  }
+
+  function escape(): void {
+    tooltip.hide();
+    if (hover || cursor) {
+      hover = null;
+      cursor = null;
+      draw();
+    } else if (state.layer !== null) change({ layer: null }, "replace");
+    else fix(null);
+  }
+
+  function isDark(): boolean {
+    return state.theme ? state.theme === "dark" : dark.matches;
+  }
+
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const recolour = (): void => lattice.recolour();
+  dark.addEventListener("change", recolour);
+  const quiet = listenToKeys(page ? document : root, {
+    move,
+    step,
+    escape,
+    enter: () => cursor && fix(cursor),
+    help: () => keys.showModal(),
+    busy: () => about.open || keys.open,
+  });
+  if (page) {
+    addEventListener("popstate", recall);
+    addEventListener("hashchange", recall);
+  }
+  element.replaceChildren(root);
+  show(null);
+
+  return {
+    get state() {
+      return state;
+    },
+    destroy() {
+      quiet();
+      lattice.destroy();
+      dark.removeEventListener("change", recolour);
+      removeEventListener("popstate", recall);
+      removeEventListener("hashchange", recall);
+      root.remove();
+    },
+  };
+}

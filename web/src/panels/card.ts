@@ -1,0 +1,74 @@
+// The numbers of one node, for the tooltip and for the side panel.
+import { chip, h, number, signClass } from "../dom.ts";
+import { type Inflow, nodeFacts, rowName, SHARE_LABELS } from "../facts.ts";
+import { chance, clipped, plain, signed, visibleText } from "../format.ts";
+import type { NodeRef } from "../layout.ts";
+import type { Scene } from "../scene.gen.ts";
+
+export function nodeTitle(scene: Scene, labels: string[], node: NodeRef): HTMLElement {
+  return h(
+    "div",
+    { class: "wl-title" },
+    chip(clipped(labels[node.pos] ?? "", 28)),
+    h("span", { class: "wl-pale", text: `position ${node.pos}` }),
+    h("div", { class: "wl-pale", text: rowName(scene, node.layer) }),
+  );
+}
+
+export function nodeCard(scene: Scene, node: NodeRef): HTMLElement {
+  const facts = nodeFacts(scene, node);
+  const card = h("dl", { class: "wl-facts" });
+  if (facts.inflow) card.append(...flowRows("in", facts.inflow, "written here by K/V reads"));
+  if (facts.lens && facts.lens.length > 0) {
+    const guesses = h("dd", { class: "wl-lens" });
+    for (const { token, logprob } of facts.lens) {
+      guesses.append(
+        h(
+          "span",
+          {},
+          chip(clipped(visibleText(token), 14)),
+          " ",
+          number(logprob, chance(logprob), "lens"),
+        ),
+      );
+    }
+    card.append(h("dt", { text: "if decoded here" }), guesses);
+  }
+  if (facts.norm !== null) {
+    const value = number(facts.norm, plain(facts.norm), "norm");
+    card.append(h("dt", { text: "norm" }), h("dd", {}, value));
+  }
+  for (const [name, share] of facts.shares ?? []) {
+    card.append(
+      h("dt", { text: SHARE_LABELS[name] }),
+      h("dd", {}, bar(share), number(share, share.toFixed(3).replace("-", "−"), name)),
+    );
+  }
+  if (card.childElementCount === 0) {
+    card.append(h("dt", { class: "wl-wide", text: "This file holds no numbers for single nodes." }));
+  }
+  return card;
+}
+
+/** Constructive and destructive sums, and their net. */
+export function flowRows(side: "in" | "out", flow: Inflow, words: string): HTMLElement[] {
+  const net = flow.positive + flow.negative;
+  const cell = (value: number, name: string): HTMLElement =>
+    number(value, signed(value), `${side}_${name}`, signClass(value));
+  return [
+    h("dt", { class: "wl-wide", text: words }),
+    h(
+      "dd",
+      { class: "wl-sums" },
+      cell(flow.positive, "positive"),
+      cell(flow.negative, "negative"),
+      h("span", {}, "net ", cell(net, "net")),
+    ),
+  ];
+}
+
+function bar(share: number): HTMLElement {
+  const inner = h("i", { class: share < 0 ? "wl-less" : "" });
+  inner.style.width = `${Math.min(100, Math.abs(share) * 100)}%`;
+  return h("span", { class: "wl-bar", "aria-hidden": "true" }, inner);
+}

@@ -1,0 +1,75 @@
+// The head of the page: the text, who read it, what the weights ask, and whether to trust them.
+import { h } from "../dom.ts";
+import { asked } from "../facts.ts";
+import { counted, readableText } from "../format.ts";
+import type { Scene } from "../scene.gen.ts";
+
+export interface HeaderEvents {
+  onAbout(): void;
+  onKeys(): void;
+  onTheme(): void;
+}
+
+export function header(scene: Scene, events: HeaderEvents): HTMLElement {
+  const text = readableText(scene.text);
+  const { model } = scene;
+  const size = `${counted(model.n_layers, "layer")}, ${counted(scene.tokens.length, "token")}`;
+  const button = (label: string, words: string, click: () => void, name: string): HTMLElement =>
+    h("button", { type: "button", class: name, text: label, "aria-label": words, title: words, on: { click } });
+  return h(
+    "header",
+    { class: "wl-header" },
+    h(
+      "div",
+      { class: "wl-heading" },
+      h("h1", { title: text }, h("bdi", { text: `“${text}”` })),
+      h(
+        "p",
+        { class: "wl-byline" },
+        h("b", { text: readableText(model.name) }),
+        h("span", { text: size }),
+        h("span", { text: `width of a strand: ${asked(scene)} (${scene.weighing.unit})` }),
+      ),
+    ),
+    h(
+      "div",
+      { class: "wl-actions" },
+      ...badges(scene, events.onAbout),
+      button("i", "What the numbers mean, and how to get them again", events.onAbout, "wl-i"),
+      button("?", "Keys", events.onKeys, "wl-round"),
+      button("◐", "Light or dark", events.onTheme, "wl-round wl-theme"),
+    ),
+  );
+}
+
+/** Whether recording was inert, and whether every node is the sum of its terms. */
+function badges(scene: Scene, onAbout: () => void): HTMLElement[] {
+  const { inert, closure_error: closure } = scene;
+  const isInert = inert.equal && inert.calls === inert.expected_calls;
+  const isClosed = closure.worst <= closure.tolerance;
+  const badge = (good: boolean, yes: string, no: string, title: string): HTMLElement =>
+    h("button", {
+      type: "button",
+      class: `wl-badge ${good ? "wl-good" : "wl-bad"}`,
+      title,
+      text: good ? `✓ ${yes}` : `✗ ${no}`,
+      on: { click: onAbout },
+    });
+  return [
+    badge(
+      isInert,
+      "inert",
+      "not inert",
+      `Recording ${isInert ? "changed no bit of the logits" : "changed the run"}, checked on ` +
+        `${inert.checked === "probe" ? "a probe text" : "this very run"}; ${inert.calls} of ` +
+        `${inert.expected_calls} attention calls seen.`,
+    ),
+    badge(
+      isClosed,
+      `closed to ${closure.worst.toExponential(0)}`,
+      "not closed",
+      "Every node equals the sum of its terms; worst error " +
+        `${closure.worst.toExponential(1)} (tolerance ${closure.tolerance.toExponential(0)}).`,
+    ),
+  ];
+}

@@ -1,0 +1,80 @@
+// The side panel: the fixed node with its edges, or, when none is fixed, the strongest reads.
+import { h } from "../dom.ts";
+import { nodeFacts } from "../facts.ts";
+import { counted } from "../format.ts";
+import type { NodeRef } from "../layout.ts";
+import type { Scene } from "../scene.gen.ts";
+import type { Ranked, RankedEdge, Selection } from "../select.ts";
+import { flowRows, nodeCard, nodeTitle } from "./card.ts";
+import { edgeList, type EdgeListEvents } from "./edges.ts";
+
+const LISTED = 12;
+
+export interface SideEvents extends EdgeListEvents {
+  onClear(): void;
+}
+
+export function strongestPanel(
+  scene: Scene,
+  labels: string[],
+  selection: Selection,
+  events: SideEvents,
+): HTMLElement {
+  const edges = selection.edges.slice(0, LISTED);
+  return h(
+    "section",
+    { class: "wl-panel wl-side", "aria-label": "Strongest reads" },
+    h("h2", { text: "Strongest reads" }),
+    edges.length > 0
+      ? edgeList(scene, labels, edges, "both", events)
+      : h("p", { class: "wl-pale", text: noEdges(scene) }),
+    h("p", { class: "wl-hint", text: "Point at a node to see its past and future. Click to fix it." }),
+  );
+}
+
+function noEdges(scene: Scene): string {
+  return scene.tokens.length < 2
+    ? "A single token has nobody to read from."
+    : "No edge is drawn. Move the slider to the right.";
+}
+
+export function nodePanel(
+  scene: Scene,
+  labels: string[],
+  ranked: Ranked,
+  node: NodeRef,
+  events: SideEvents,
+): HTMLElement {
+  const into = ranked.all.edges.filter(
+    (edge) => edge.layer + 1 === node.layer && edge.dst === node.pos,
+  );
+  const out = ranked.all.edges.filter(
+    (edge) => edge.layer === node.layer && edge.src === node.pos,
+  );
+  const outflow = nodeFacts(scene, node).outflow;
+  const clear = h("button", {
+    type: "button",
+    class: "wl-close",
+    "aria-label": "Clear the fixed node",
+    title: "Clear (Esc)",
+    text: "×",
+    on: { click: () => events.onClear() },
+  });
+  const titled = (title: string, edges: RankedEdge[], ends: "src" | "dst"): (HTMLElement | null)[] => [
+    h("h3", { text: `${title}: ${counted(edges.length, "edge")} in this file` }),
+    edges.length > 0 ? edgeList(scene, labels, edges.slice(0, LISTED), ends, events) : null,
+    edges.length > LISTED
+      ? h("p", { class: "wl-hint", text: `and ${edges.length - LISTED} weaker ones` })
+      : null,
+  ];
+  return h(
+    "section",
+    { class: "wl-panel wl-side", "aria-label": "Fixed node" },
+    clear,
+    nodeTitle(scene, labels, node),
+    nodeCard(scene, node),
+    ...titled("Read from earlier tokens", into, "src"),
+    ...titled("Read by later tokens", out, "dst"),
+    outflow ? h("dl", { class: "wl-facts" }, ...flowRows("out", outflow, "all reads of it")) : null,
+  );
+}

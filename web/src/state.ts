@@ -1,0 +1,61 @@
+// What a person chose, as it travels in the address: reload and back restore it.
+import type { NodeRef } from "./layout.ts";
+
+export type Theme = "light" | "dark";
+
+export interface State {
+  /** How many edges are drawn; null: the first picture's count. */
+  n: number | null;
+  /** The fixed node. */
+  node: NodeRef | null;
+  /** Whether edges read from column 0 are shown. */
+  sink: boolean;
+  /** The one layer in the light, or null for all. */
+  layer: number | null;
+  /** Chosen by hand, or null to follow the system. */
+  theme: Theme | null;
+}
+
+export const START: State = { n: null, node: null, sink: true, layer: null, theme: null };
+
+export interface Bounds {
+  nTokens: number;
+  nLayers: number;
+}
+
+/** Write a state as a fragment; what is as at the start is left out. */
+export function toFragment(state: State): string {
+  const parts: string[] = [];
+  if (state.n !== null) parts.push(`n=${state.n}`);
+  if (state.node) parts.push(`node=${state.node.layer}.${state.node.pos}`);
+  if (!state.sink) parts.push("sink=0");
+  if (state.layer !== null) parts.push(`layer=${state.layer}`);
+  if (state.theme) parts.push(`theme=${state.theme}`);
+  return parts.join("&");
+}
+
+/** Read a fragment; what it does not say, or says wrongly, is as at the start. */
+export function fromFragment(fragment: string, bounds: Bounds): State {
+  const given = new URLSearchParams(fragment.replace(/^#/, ""));
+  const theme = given.get("theme");
+  return {
+    n: whole(given.get("n"), Number.MAX_SAFE_INTEGER),
+    node: nodeOf(given.get("node"), bounds),
+    sink: given.get("sink") !== "0",
+    layer: whole(given.get("layer"), bounds.nLayers - 1),
+    theme: theme === "light" || theme === "dark" ? theme : null,
+  };
+}
+
+function nodeOf(text: string | null, bounds: Bounds): NodeRef | null {
+  const [first = null, second = null] = text?.split(".") ?? [];
+  const layer = whole(first, bounds.nLayers);
+  const pos = whole(second, bounds.nTokens - 1);
+  return layer === null || pos === null ? null : { layer, pos };
+}
+
+function whole(text: string | null, most: number): number | null {
+  if (text === null || !/^\d{1,9}$/.test(text)) return null;
+  const number = Number(text);
+  return number <= most ? number : null;
+}

@@ -1,0 +1,43 @@
+// What every mark is given to draw itself.
+import type { Layout, NodeRef, Zoom } from "./layout.ts";
+import type { Scene } from "./scene.gen.ts";
+import type { RankedEdge, Selection } from "./select.ts";
+
+/** The colours of the canvas, read from the style sheet so that both themes live in one place. */
+export interface Palette {
+  dot: string;
+  busy: string;
+  residual: string;
+  positive: string;
+  negative: string;
+}
+
+export interface View {
+  scene: Scene;
+  labels: string[];
+  layout: Layout;
+  zoom: Zoom;
+  columns: [number, number];
+  palette: Palette;
+  selection: Selection;
+  /** The node in the light: hovered, or else fixed. */
+  focus: NodeRef | null;
+  /** The fixed node. */
+  fixed: NodeRef | null;
+  /** The edge in the light. */
+  edge: RankedEdge | null;
+  /** The layer in the light. */
+  layer: number | null;
+}
+
+export function readPalette(root: HTMLElement): Palette {
+  const style = getComputedStyle(root);
+  const of = (name: string): string => style.getPropertyValue(`--wl-${name}`).trim() || "gray";
+  return {
+    dot: of("dot"),
+    busy: of("busy"),
+    residual: of("residual"),
+    positive: of("positive"),
+    negative: of("negative"),
+  };
+}
