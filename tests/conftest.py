@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,10 +60,9 @@ def pytest_make_collect_report() -> Generator[None, Any, Any]:
 
 
 @pytest.fixture(scope="session")
-def bundled() -> Iterator[LoadedModel]:
+def bundled() -> LoadedModel:
     """The bundled model; its first use converts it, in one test process at a time."""
     from worldline.model.load import load_model
 
     with FileLock(Path(tempfile.gettempdir()) / f"worldline-bundled-{os.getuid()}.lock"):
-        model = load_model("bundled")
-    yield model
+        return load_model("bundled")

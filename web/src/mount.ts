@@ -115,7 +115,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     side.replaceChildren(
       state.node
         ? nodePanel(scene, labels, ranked, state.node, sideEvents)
-        : strongestPanel(scene, labels, selection, sideEvents),
+        : strongestPanel(scene, labels, selection, state.layer, sideEvents),
     );
     draw();
   }

@@ -13,10 +13,11 @@ export function widthScale(strongest: number, layout: Layout): ScalePower<number
     .clamp(true);
 }
 
-/** How strongly a strand is painted: faint ones stay behind without vanishing. */
-export function alphaScale(strongest: number): ScalePower<number, number> {
+/** How strongly a strand is painted: faint ones stay behind, the more so
+ * the more there are. */
+export function alphaScale(strongest: number, many: number): ScalePower<number, number> {
   return scaleSqrt()
     .domain([0, strongest || 1])
-    .range([0.38, 0.95])
+    .range([0.38 * Math.min(1, Math.sqrt(400 / Math.max(1, many))), 0.95])
     .clamp(true);
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import logging
 import math
 import re
 from collections.abc import Iterator
@@ -27,7 +28,7 @@ from transformers import (
     PreTrainedModel,
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-from transformers.utils import logging
+from transformers.utils import logging as transformers_logging
 
 from worldline.model.tiny_fit import FIRST_ORDINARY_ID, NEEDED, OVERRIDES, VOCAB, shrink
 
@@ -260,9 +261,10 @@ def _default(cls: type[PreTrainedConfig]) -> PreTrainedConfig:
 
 def _build(config: PreTrainedConfig, **kwargs: Any) -> PreTrainedModel:
     """The causal model of this configuration, or of the part of it that the model class reads."""
-    cls = AutoModelForCausalLM._model_mapping[type(config)]
+    whole: Any = type(config)
+    cls: Any = AutoModelForCausalLM._model_mapping[whole]
     if not isinstance(config, cls.config_class):
-        parts = [getattr(config, name) for name in type(config).sub_configs]
+        parts = [getattr(config, name) for name in whole.sub_configs]
         config = next((part for part in parts if isinstance(part, cls.config_class)), config)
     with _blind(cls):
         return cls._from_config(config, **kwargs)
@@ -274,7 +276,7 @@ def _blind(cls: type[PreTrainedModel]) -> Iterator[None]:
 
     It is gemma3n's, and no text-only forward enters it.
     """
-    module = importlib.import_module(cls.__module__)
+    module: Any = importlib.import_module(cls.__module__)
     if not module.__name__.endswith("modeling_gemma3n"):
         yield
         return
@@ -337,9 +339,9 @@ def _fan_in(module: nn.Module, value: torch.Tensor) -> float:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silence transformers' log: it warns of defaults that a tiny configuration contradicts."""
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.CRITICAL)
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        transformers_logging.set_verbosity(before)

@@ -49,10 +49,9 @@ _DEPTH = (
 _SIZES: list[tuple[float, str]] = [
     (
         HIDDEN,
-        "hidden_size d_model n_embd emb_dim embedding_dim hidden_size_global "
-        " lru_width embed_dim "
-        "out_hidden_size hidden_dim vision_output_dim dim_model_base "
-        "backbone_hidden_size projector_input_dim projector_output_dim",
+        "hidden_size d_model n_embd emb_dim embedding_dim hidden_size_global lru_width embed_dim "
+        "out_hidden_size hidden_dim vision_output_dim dim_model_base backbone_hidden_size "
+        "projector_input_dim projector_output_dim",
     ),
     (
         48,

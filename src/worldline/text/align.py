@@ -113,7 +113,7 @@ def _match(
     piece: str | bytes, is_plain: bool, raw: bytes, at: int, spelling: Spelling, fresh: bool
 ) -> int | None:
     own = [spelling(piece)]
-    if is_plain and isinstance(piece, str):
+    if isinstance(piece, str) and (is_plain or "▁" in piece):  # which may stand for itself
         own.insert(0, piece.encode())
     candidates = [candidate for candidate in own if candidate is not None]
     for candidate in candidates:
@@ -173,30 +173,35 @@ def from_offsets(
 def from_decoding(
     alignment: Alignment, ids: Sequence[int], absent: Sequence[bool], decode: Callable[..., str]
 ) -> tuple[list[Span], list[Span], bool]:
-    """Spans without offsets: how far the decoded text grows with each token.
+    """Byte and character spans without offsets: how far the decoded text grows with each token.
 
-    Where the decoded text is not the text, the spans from there on are empty and not exact.
+    Exact as long as every token ends with a character. Where the decoded text is not the text, and
+    from a replacement character in the text on, spans are empty.
     """
-    text, at, exact, lead = alignment.text, 0, True, 0
+    text, at, exact, known = alignment.text.partition("\ufffd")[0], 0, True, True
     chars: list[Span] = []
     seen: list[int] = []
     for token, gone in zip(ids, absent, strict=True):
-        if gone or not exact:
-            chars.append((at, at))
+        reach = chars[-1][1] if chars else 0
+        if gone or not known:
+            chars.append((reach, reach))
             continue
         seen.append(token)
-        grown = decode(seen).rstrip("\ufffd")
-        if not at and grown.startswith(" ") and not text.startswith(" "):
-            lead = 1
-        grown = grown[lead:]
-        if not text.startswith(grown) or len(grown) < at:
-            exact = False
-            chars.append((at, at))
-            continue
-        chars.append((at, len(grown)))
-        at = len(grown)
-    exact = exact and at == len(text)
+        grown, partial = _decoded(decode(seen), alignment.text)
+        known = text.startswith(grown) and at <= len(grown) <= len(text) - partial
+        exact = exact and known and not partial
+        chars.append((at, len(grown) + partial) if known else (reach, reach))
+        at = len(grown) if known else at
+    exact = exact and at == len(alignment.text)
     return [alignment.to_bytes(span) for span in chars], chars, exact
+
+
+def _decoded(grown: str, text: str) -> tuple[str, bool]:
+    """Whole characters of a decoded beginning of a text, and whether a part of one follows."""
+    if grown.startswith(" ") and not text.startswith(" "):
+        grown = grown[1:]
+    whole = grown.rstrip("\ufffd")
+    return whole, whole != grown
 
 
 def group_of(chars: Sequence[Span]) -> list[int]:

@@ -13,7 +13,7 @@ export function placePrediction(over: HTMLElement, view: View): void {
   }
   const mark = old ?? over.appendChild(makeNext(best.token, best.logprob));
   const x = xOf(view.layout, view.zoom, view.layout.nTokens - 1);
-  const half = mark.offsetWidth / 2;
+  const half = Number((mark.dataset["width"] ??= String(mark.offsetWidth))) / 2;
   const middle = Math.max(MARGIN.left + half, Math.min(view.layout.width - half - 2, x));
   const y = yOf(view.layout, view.layout.nLayers) - 8;
   mark.style.transform = `translate(${middle}px, ${y}px) translate(-50%, -100%)`;

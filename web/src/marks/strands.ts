@@ -5,48 +5,31 @@ import { alphaScale, widthScale } from "../scales.ts";
 import type { SceneEdge } from "../scene.gen.ts";
 import type { View } from "../view.ts";
 
+// A strand of which the window shows neither end.
+const PASSING = 0.3;
 const MOST_SHADED = 600;
 const LIT = { in: 1, out: 1, past: 0.72, future: 0.72, outside: 0.07 };
 
 export function drawStrands(context: CanvasRenderingContext2D, view: View): void {
-  const { layout, zoom, palette, selection } = view;
+  const { layout, zoom, selection } = view;
   const width = widthScale(selection.strongest, layout);
-  const alpha = alphaScale(selection.strongest);
-  context.lineCap = "round";
-  context.lineJoin = "round";
+  const alpha = alphaScale(selection.strongest, selection.edges.length);
+  const shaded = selection.edges.length <= MOST_SHADED;
   // The weakest first, so that the strongest lie on top; the edge in the light last of all.
   for (let at = selection.edges.length - 1; at >= 0; at -= 1) {
     const edge = selection.edges[at];
     if (!edge || edge.dst < view.columns[0] || edge.src > view.columns[1]) continue;
     const weight = Math.abs(edge.weight);
-    context.globalAlpha = alpha(weight) * lightOn(view, edge);
-    const track = trackOf(layout, zoom, edge);
-    context.strokeStyle = paint(context, view, edge, track);
-    context.lineWidth = width(weight);
-    stroke(context, track);
+    const passing = edge.src < view.columns[0] && edge.dst > view.columns[1];
+    context.globalAlpha = alpha(weight) * lightOn(view, edge) * (passing ? PASSING : 1);
+    drawTrack(context, view, trackOf(layout, zoom, edge), edge.weight, width(weight), shaded);
   }
   if (view.edge) {
+    const thick = width(Math.abs(view.edge.weight)) + 1.2;
     context.globalAlpha = 1;
-    context.strokeStyle = view.edge.weight > 0 ? palette.positive : palette.negative;
-    context.lineWidth = width(Math.abs(view.edge.weight)) + 1.2;
-    stroke(context, trackOf(layout, zoom, view.edge));
+    drawTrack(context, view, trackOf(layout, zoom, view.edge), view.edge.weight, thick, false);
   }
   context.globalAlpha = 1;
-}
-
-/** The colour of its sign, which it takes on after leaving the residual stream of its source. */
-function paint(
-  context: CanvasRenderingContext2D,
-  { palette, selection }: View,
-  edge: SceneEdge,
-  { x0, x1 }: Track,
-): string | CanvasGradient {
-  const sign = edge.weight > 0 ? palette.positive : palette.negative;
-  if (x1 - x0 < 8 || selection.edges.length > MOST_SHADED) return sign;
-  const shade = context.createLinearGradient(x0, 0, x1, 0);
-  shade.addColorStop(0, palette.residual);
-  shade.addColorStop(Math.min(0.6, 72 / (x1 - x0)), sign);
-  return shade;
 }
 
 /** How much light falls on an edge, from 0 to 1, given what is pointed at. */
@@ -56,12 +39,43 @@ export function lightOn(view: View, edge: SceneEdge): number {
   return view.focus ? LIT[edgeSide(view.focus, edge)] : 1;
 }
 
-function stroke(context: CanvasRenderingContext2D, track: Track): void {
+/**
+ * Two curves and, between them, a bar: a bar is many times cheaper to paint than a long stroke.
+ * The first curve leaves the residual stream in its colour and takes on that of its sign.
+ */
+function drawTrack(
+  context: CanvasRenderingContext2D,
+  { palette, layout }: View,
+  track: Track,
+  weight: number,
+  width: number,
+  shaded: boolean,
+): void {
   const { x0, y0, x1, y1, lane, radius } = track;
+  const sign = weight > 0 ? palette.positive : palette.negative;
+  const from = Math.round(x0 + radius);
+  const to = Math.max(from, Math.round(x1 - radius));
+  context.lineWidth = width;
+  context.fillStyle = sign;
+  context.strokeStyle = sign;
+  const left = Math.max(from, -1);
+  const right = Math.min(to, layout.width + 1);
+  if (right > left) context.fillRect(left, lane - width / 2, right - left, width);
+  if (to > -8 && x1 < layout.width + 8) {
+    context.beginPath();
+    context.moveTo(to, lane);
+    context.bezierCurveTo(x1 - radius * 0.3, lane, x1, lane, x1, y1);
+    context.stroke();
+  }
+  if (from < -8 || x0 > layout.width + 8) return;
+  if (shaded && from - x0 > 4) {
+    const shade = context.createLinearGradient(x0, 0, from, 0);
+    shade.addColorStop(0, palette.residual);
+    shade.addColorStop(1, sign);
+    context.strokeStyle = shade;
+  }
   context.beginPath();
   context.moveTo(x0, y0);
-  context.bezierCurveTo(x0, lane, x0 + radius * 0.3, lane, x0 + radius, lane);
-  context.lineTo(x1 - radius, lane);
-  context.bezierCurveTo(x1 - radius * 0.3, lane, x1, lane, x1, y1);
+  context.bezierCurveTo(x0, lane, x0 + radius * 0.3, lane, from, lane);
   context.stroke();
 }

@@ -18,24 +18,27 @@ export function strongestPanel(
   scene: Scene,
   labels: string[],
   selection: Selection,
+  layer: number | null,
   events: SideEvents,
 ): HTMLElement {
-  const edges = selection.edges.slice(0, LISTED);
+  const inside = selection.edges.filter((edge) => layer === null || edge.layer === layer);
+  const edges = inside.slice(0, LISTED);
+  const title = layer === null ? "Strongest reads" : `Strongest reads of layer ${layer}`;
   return h(
     "section",
-    { class: "wl-panel wl-side", "aria-label": "Strongest reads" },
-    h("h2", { text: "Strongest reads" }),
+    { class: "wl-panel wl-side", "aria-label": title },
+    h("h2", { text: title }),
     edges.length > 0
       ? edgeList(scene, labels, edges, "both", events)
-      : h("p", { class: "wl-pale", text: noEdges(scene) }),
+      : h("p", { class: "wl-pale", text: noEdges(scene, layer) }),
     h("p", { class: "wl-hint", text: "Point at a node to see its past and future. Click to fix it." }),
   );
 }
 
-function noEdges(scene: Scene): string {
-  return scene.tokens.length < 2
-    ? "A single token has nobody to read from."
-    : "No edge is drawn. Move the slider to the right.";
+function noEdges(scene: Scene, layer: number | null): string {
+  if (scene.tokens.length < 2) return "A single token has nobody to read from.";
+  const where = layer === null ? "" : ` in layer ${layer}`;
+  return `No edge is drawn${where}. Move the slider to the right.`;
 }
 
 export function nodePanel(

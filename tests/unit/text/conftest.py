@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
-
+import pytest
 from tokenizers import (
     AddedToken,
     Tokenizer,
@@ -24,7 +23,6 @@ LINES = [
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 
 
-@cache
 def byte_level(bos: bool = False, nfkc: bool = False) -> PreTrainedTokenizerFast:
     """GPT-2's kind: every byte has a letter, any text can be written."""
     raw = Tokenizer(models.BPE())
@@ -46,9 +44,8 @@ def byte_level(bos: bool = False, nfkc: bool = False) -> PreTrainedTokenizerFast
     return PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<|end|>", eos_token="<|end|>")
 
 
-@cache
 def sentence_piece(kind: str) -> PreTrainedTokenizerFast:
-    """Llama's kind: ``▁`` for a space, one put in front, bytes for what is not in the vocabulary."""
+    """Llama's kind: ``▁`` for a space, one put in front, bytes for unknown letters."""
     words = sorted({"▁the", "▁cat", "▁sat", "▁Paris", "Paris", "at", "th", "▁c", "▁s", "▁th"})
     letters = sorted(set("abcdefghijklmnopqrstuvwxyzPF▁,"))
     if kind == "bpe":
@@ -71,9 +68,7 @@ def sentence_piece(kind: str) -> PreTrainedTokenizerFast:
         ]
     )
     raw.add_special_tokens([AddedToken(piece, special=True) for piece in ("<s>", "</s>")])
-    raw.post_processor = processors.TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", 1)]
-    )
+    raw.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     return PreTrainedTokenizerFast(
         tokenizer_object=raw, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )
@@ -109,3 +104,19 @@ class Slow:
 
     def apply_chat_template(self, conversation, **options):
         return self.fast.apply_chat_template(conversation, **options)
+
+
+@pytest.fixture(scope="session")
+def small() -> dict[str, object]:
+    """Every kind of tokenizer by name."""
+    return {
+        "byte-level": byte_level(),
+        "byte-level with BOS": byte_level(bos=True),
+        "byte-level, NFKC": byte_level(nfkc=True),
+        "pieces, BPE": sentence_piece("bpe"),
+        "pieces, unigram": sentence_piece("unigram"),
+        "slow byte-level": Slow(byte_level(bos=True)),
+        "slow pieces": Slow(sentence_piece("bpe")),
+        "slow opaque": Slow(byte_level(), opaque=True),
+        "slow opaque, NFKC": Slow(byte_level(nfkc=True), opaque=True),
+    }

@@ -1,0 +1,51 @@
+"""The command line: one file per command, loaded only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from worldline.apps.cli import cache, models, trace
+from worldline.errors import InputError, RefusedError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Shows, counts, weighs and cuts the flow of information in transformers.",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(f"worldline {installed('worldline')}")
+        raise typer.Exit
+
+
+app.command("trace")(trace.trace)
+app.command("models")(models.models)
+app.add_typer(cache.app, name="cache")
+
+
+def main() -> None:
+    """Run the command line; what the user gave wrong is one line and exit code 2."""
+    try:
+        app()
+    except (InputError, RefusedError) as error:
+        line = " ".join(str(error).split())
+        typer.echo(f"worldline: {line}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("worldline: stopped", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)

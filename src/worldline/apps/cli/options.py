@@ -1,0 +1,26 @@
+"""Options that mean the same in every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[
+    str | None,
+    typer.Option(help="A hub id, a folder or a .gguf file. Default: the bundled model."),
+]
+Target = Annotated[str | None, typer.Option(help='A token, such as " Paris", or id:NUMBER.')]
+Versus = Annotated[str | None, typer.Option(help="A second token: weigh the difference to it.")]
+By = Annotated[str | None, typer.Option(help="share or gradient (default: gradient).")]
+How = Annotated[str, typer.Option(help="drop or mask: which cut the gradient is matched to.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
+Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or float64.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the processor to use.")]
+Json = Annotated[
+    str | None,
+    typer.Option("--json", help="Write the numbers as JSON to a file, or to - (standard output)."),
+]
+File = Annotated[Path | None, typer.Option(help="Read the text from this file.")]

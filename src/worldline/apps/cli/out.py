@@ -1,0 +1,75 @@
+"""Texts in, files out: whole or not at all, and refused in words."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from worldline.errors import InputError
+
+
+def read_text(text: str | None, file: Path | None) -> str:
+    """The text that was given: an argument, - for standard input, or a file.
+
+    Raises:
+        InputError: none or two were given, it is empty, or it is not UTF-8.
+    """
+    if (text is None) == (file is None):
+        raise InputError("text: give one: TEXT, - for standard input, or --file F")
+    try:
+        if file is not None:
+            found = file.expanduser().read_text(encoding="utf-8")
+        elif text == "-":
+            found = sys.stdin.buffer.read().decode("utf-8")
+        else:
+            found = str(text)
+    except UnicodeDecodeError as error:
+        raise InputError(f"text: not UTF-8 at byte {error.start}") from None
+    except OSError as error:
+        raise InputError(f"--file {file}: {error.strerror or error}") from None
+    if not found:
+        raise InputError("text: it is empty; give at least one character")
+    return found
+
+
+def refuse_unwritable(*places: str | Path | None) -> None:
+    """Raise InputError before any work if a file that is asked for cannot be written."""
+    for place in places:
+        if place is None or str(place) == "-":
+            continue
+        path = Path(place).expanduser()
+        if path.is_dir():
+            raise InputError(f"{place}: is a folder; name a file")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(path.name + ".part")
+            part.touch()
+            part.unlink()
+        except OSError as error:
+            raise InputError(f"{place}: cannot be written ({error.strerror or error})") from None
+
+
+def write_text(place: str | Path, content: str) -> Path:
+    """Write a file whole or not at all."""
+    path = Path(place).expanduser()
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(content, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"{place}: cannot be written ({error.strerror or error})") from None
+    return path
+
+
+def write_json(place: str, value: Any) -> None:
+    """Write JSON to a file, or to standard output for -."""
+    content = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    if place == "-":
+        typer.echo(content)
+    else:
+        write_text(place, content + "\n")

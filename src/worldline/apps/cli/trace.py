@@ -1,0 +1,76 @@
+"""``worldline trace``: where did the next token come from?"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worldline.apps.cli import options
+from worldline.apps.cli.out import read_text, refuse_unwritable, write_json, write_text
+from worldline.apps.cli.progress import elapsed_line
+from worldline.errors import InputError
+
+NARROW, WIDE = 40, 160
+
+
+def trace(
+    text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.")] = None,
+    file: options.File = None,
+    model: options.Model = None,
+    target: options.Target = None,
+    versus: options.Versus = None,
+    by: options.By = None,
+    how: options.How = "drop",
+    chat: Annotated[
+        bool, typer.Option("--chat", help="Set the text as a user's turn of a chat.")
+    ] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare this very run with a plain one.")
+    ] = False,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = None,
+    seed: options.Seed = None,
+    threads: options.Threads = None,
+    out: Annotated[Path | None, typer.Option(help="Write the picture as one HTML file.")] = None,
+    json: options.Json = None,
+    save: Annotated[Path | None, typer.Option(help="Save the trace as safetensors.")] = None,
+) -> None:
+    """Record one run, weigh every K/V edge, and show where the next token came from."""
+    given = read_text(text, file)
+    refuse_unwritable(out, save, json)
+    if versus is not None and target is None:
+        raise InputError("--versus: needs --target, the token it is compared with")
+    from rich.console import Console
+
+    from worldline.session import observe
+    from worldline.trace.store import save_trace
+
+    _set_up(threads, seed)
+    with elapsed_line(Console(stderr=True)) as say:
+        seen = observe(
+            given, model, by=by, target=target, versus=versus, how=how, chat=chat, verify=verify,
+            device=device, dtype=dtype, seed=seed, progress=say,
+        )  # fmt: skip
+    if json != "-":
+        width = min(WIDE, max(NARROW, shutil.get_terminal_size((100, 24)).columns))
+        typer.echo(seen.show(width, color=sys.stdout.isatty()))
+    if json is not None:
+        write_json(json, seen.json())
+    if save is not None:
+        typer.echo(f"saving {seen.trace.nbytes():,} bytes to {save}", err=True)
+        save_trace(seen.trace, save)
+    if out is not None:
+        typer.echo(str(write_text(out, seen.html())), err=json == "-")
+
+
+def _set_up(threads: int | None, seed: int | None) -> None:
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    if seed is not None:
+        torch.manual_seed(seed)

@@ -1,0 +1,52 @@
+"""Logit lens: what the model's own last norm and unembedding read at a node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from worldline.model.tail import find_tail
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from worldline.trace.trace import Trace
+
+N_TOKENS = 3
+LARGEST = 4000  # nodes; one costs d_model x d_vocab products
+
+
+def logit_lens(
+    trace: Trace, rows: Sequence[int] | None = None
+) -> list[list[list[tuple[int, float]]]] | None:
+    """Per row and position the three likeliest (token id, log-probability in nats).
+
+    None where the model's end is more than a norm and an unembedding (a soft-cap, a scale), or
+    where more than 4,000 nodes are asked for.
+
+    Exactness: on the last row bitwise the model's own logits, which is how the end is verified.
+    Source: nostalgebraist, "interpreting GPT: the logit lens" (2020).
+    """
+    if trace.model is None:
+        return None
+    rows = range(trace.n_layers + 1) if rows is None else rows
+    if len(rows) * trace.n_pos > LARGEST:
+        return None
+    tail = find_tail(trace.model.module, trace.tokens.ids)
+    if tail is None:
+        return None
+    found = []
+    with torch.no_grad():
+        for row in rows:
+            logprobs = torch.log_softmax(tail(trace.resid[row][None])[0].float(), -1)
+            best = logprobs.topk(min(N_TOKENS, logprobs.shape[-1]))
+            found.append(
+                [
+                    list(zip(ids, values, strict=True))
+                    for ids, values in zip(
+                        best.indices.tolist(), best.values.tolist(), strict=True
+                    )
+                ]
+            )
+    return found

@@ -1,0 +1,33 @@
+"""Nodes: the residual stream at one layer and one position."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from worldline.errors import InputError
+
+
+@dataclass(frozen=True, order=True, kw_only=True)
+class Node:
+    """The residual stream entering block `layer` at position `pos`.
+
+    >>> Node(layer=2, pos=5)
+    Node(layer=2, pos=5)
+    """
+
+    layer: int
+    pos: int
+
+    def __post_init__(self) -> None:
+        if self.layer < 0 or self.pos < 0:
+            raise InputError(f"{self}: layer and pos start at 0")
+
+    def sees(self, other: Node) -> bool:
+        """Whether `other` lies in this node's past cone (itself included).
+
+        >>> Node(layer=2, pos=5).sees(Node(layer=0, pos=3))
+        True
+        """
+        return other.layer <= self.layer and other.pos <= self.pos and (
+            other.layer < self.layer or other.pos == self.pos
+        )

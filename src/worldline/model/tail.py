@@ -1,0 +1,67 @@
+"""What lies between the last row and the logits, where it is a norm and an unembedding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+N_PROBE = 4
+
+
+def find_tail(
+    model: torch.nn.Module, ids: Sequence[int]
+) -> Callable[[Tensor], Tensor] | None:
+    """The function from the last row to the logits, or None if it is not norm, then unembedding.
+
+    Found by watching which module feeds the output embedding, and accepted only if it gives
+    the model's logits bitwise.
+    """
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    if head is None:
+        return None
+    device = next(model.parameters()).device
+    probe = torch.tensor([list(ids[:N_PROBE])], device=device)
+    made: dict[int, tuple[torch.nn.Module, Tensor, Tensor]] = {}
+    entered: list[Tensor] = []
+
+    def after(module, args, out):
+        if len(args) == 1 and isinstance(args[0], torch.Tensor) and isinstance(out, torch.Tensor):
+            made[id(out)] = (module, args[0], out)
+
+    def at_head(_module, args):
+        entered.append(args[0])
+
+    leaves = [m for m in model.modules() if m is not head and not any(True for _ in m.children())]
+    handles = [m.register_forward_hook(after) for m in leaves]
+    handles.append(head.register_forward_pre_hook(at_head))
+    try:
+        with torch.no_grad():
+            logits = model(input_ids=probe, use_cache=False).logits
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not entered:
+        return None
+    norm = _maker(entered[0], made)
+    if norm is None:
+        return None
+    module, x, _ = norm
+    with torch.no_grad():
+        same = torch.equal(head(module(x)), logits)
+    return (lambda rows: head(module(rows))) if same else None
+
+
+def _maker(tensor: Tensor, made):
+    """The (module, input, output) that made `tensor`, or a view of it."""
+    found = made.get(id(tensor))
+    if found is not None:
+        return found
+    for module, x, out in made.values():
+        if out.data_ptr() == tensor.data_ptr() and out.shape == tensor.shape:
+            return module, x, out
+    return None

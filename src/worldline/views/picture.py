@@ -1,0 +1,141 @@
+"""Puts a trace, its flow and its lens into a Scene; arranges numbers, computes none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from worldline.views.scene import Scene
+
+if TYPE_CHECKING:
+    from worldline.flow.flow import Flow
+    from worldline.trace.trace import Trace
+
+LARGEST_MATRIX = 12_000  # cells; beyond it the per-node matrices stay out of the picture
+DIGITS = 6
+
+
+def picture(
+    trace: Trace,
+    flow: Flow,
+    *,
+    shares: dict[str, Any] | None = None,
+    lens: list[list[list[tuple[int, float]]]] | None = None,
+    reproduce: tuple[str, str] = ("", ""),
+    created: str | None = None,
+) -> Scene:
+    """The Scene of one weighed run. `reproduce` is (command line, Python call)."""
+    text, small = trace.tokens.text, trace.n_layers * trace.n_pos <= LARGEST_MATRIX
+    fields = {
+        "schema": "worldline.scene/1",
+        "title": text if len(text) <= 80 else text[:79] + "…",
+        "text": text,
+        "created": created,
+        "model": _model(trace),
+        "versions": trace.versions,
+        "seed": trace.seed,
+        "tokens": _tokens(trace),
+        "predictions": [vars(p) for p in trace.predictions],
+        "weighing": _weighing(flow),
+        "edges": [_edge(edge) for edge in flow.edges],
+        "kept": vars(flow.kept),
+        "nodes": _nodes(trace, shares, lens) if small else None,
+        "flow": _totals(flow) if small else None,
+        "inert": vars(trace.inert),
+        "closure_error": vars(trace.closure),
+        "reproduce": {"cli": reproduce[0], "python": reproduce[1]},
+    }
+    return Scene.model_validate(fields)
+
+
+def _model(trace: Trace) -> dict[str, Any]:
+    names = ("name", "n_layers", "n_heads", "n_kv_heads", "d_model", "dtype", "device")
+    found = {name: getattr(trace.identity, name) for name in names}
+    return found | {"weights_hash": trace.identity.weights_hash}
+
+
+def _tokens(trace: Trace) -> list[dict[str, Any]]:
+    tokens = trace.tokens
+    rows = zip(
+        tokens.ids,
+        tokens.pieces,
+        tokens.char_spans,
+        tokens.byte_spans,
+        tokens.groups,
+        tokens.specials,
+        strict=True,
+    )
+    return [
+        {
+            "pos": pos,
+            "id": token,
+            "text": piece,
+            "char_start": chars[0],
+            "char_end": chars[1],
+            "byte_start": octets[0],
+            "byte_end": octets[1],
+            "group": group,
+            "special": special,
+        }
+        for pos, (token, piece, chars, octets, group, special) in enumerate(rows)
+    ]
+
+
+def _weighing(flow: Flow) -> dict[str, Any]:
+    meaning, target = flow.meaning, flow.meaning.target
+    asked = versus = None
+    if target is not None:
+        asked = {"token": target.token, "id": target.id}
+        if target.versus_id is not None:
+            versus = {"token": target.versus or "", "id": target.versus_id}
+    return {
+        "by": meaning.by,
+        "target": asked,
+        "versus": versus,
+        "how": meaning.how,
+        "metric": meaning.metric,
+        "formula": meaning.formula,
+        "unit": meaning.unit,
+        "exactness": meaning.exactness,
+    }
+
+
+def _edge(edge) -> dict[str, Any]:
+    return edge._asdict()
+
+
+def _rows(matrix) -> list[list[float]]:
+    return [[_short(value) for value in row] for row in matrix.tolist()]
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
+
+
+def _nodes(trace: Trace, shares, lens) -> dict[str, Any]:
+    shown = None
+    if shares is not None:
+        present = {n: m for n, m in shares.items() if n != "other" or m.any()}
+        shown = {name: _rows(matrix) for name, matrix in present.items()}
+    return {"norm": _rows(trace.norms), "lens": _lens(trace, lens), "shares": shown}
+
+
+def _lens(trace: Trace, lens) -> list[Any] | None:
+    if lens is None or trace.model is None:
+        return None
+    seen: dict[int, str] = {}
+
+    def text(token: int) -> str:
+        if token not in seen:
+            assert trace.model is not None
+            seen[token] = trace.model.tokenizer.decode([token])
+        return seen[token]
+
+    return [
+        [[{"token": text(t), "logprob": _short(p)} for t, p in node] for node in row]
+        for row in lens
+    ]
+
+
+def _totals(flow: Flow) -> dict[str, Any]:
+    names = ("in_positive", "in_negative", "out_positive", "out_negative")
+    return {name: _rows(getattr(flow.totals, name)) for name in names}
