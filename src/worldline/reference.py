@@ -178,7 +178,7 @@ def _rotate(decoder: Decoder, heads: Array) -> Array:
     return out
 
 
-def _soft_cap(y: Array, cap: float | None) -> Array:
+def _soft_cap(y: Array | float, cap: float | None) -> Array | float:
     return y if cap is None else cap * np.tanh(y / cap)
 
 

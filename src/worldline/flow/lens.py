@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 N_TOKENS = 3
 LARGEST = 4000  # nodes; one costs d_model x d_vocab products
+CHUNK = 256  # nodes at a time: their logits are held at once
 
 
 def logit_lens(
@@ -36,17 +37,13 @@ def logit_lens(
     tail = find_tail(trace.model.module, trace.tokens.ids)
     if tail is None:
         return None
+    nodes = torch.cat([trace.resid[row] for row in rows])
     found = []
     with torch.no_grad():
-        for row in rows:
-            logprobs = torch.log_softmax(tail(trace.resid[row][None])[0].float(), -1)
+        for chunk in nodes.split(CHUNK):
+            logprobs = torch.log_softmax(tail(chunk[None])[0].float(), -1)
             best = logprobs.topk(min(N_TOKENS, logprobs.shape[-1]))
-            found.append(
-                [
-                    list(zip(ids, values, strict=True))
-                    for ids, values in zip(
-                        best.indices.tolist(), best.values.tolist(), strict=True
-                    )
-                ]
-            )
-    return found
+            pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+            found += [list(zip(ids, values, strict=True)) for ids, values in pairs]
+    n_pos = trace.n_pos
+    return [found[at : at + n_pos] for at in range(0, len(found), n_pos)]

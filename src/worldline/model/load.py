@@ -173,7 +173,7 @@ def _from_gguf(
         raise InputError(f'model "{name}": there is no such file')
     if path.suffix.lower() != ".gguf":
         raise InputError(f'model "{name}" is a file, but not a .gguf file; a folder is fine too')
-    say(progress, f"reading {name} (GGUF: most of a minute for a small model)")
+    say(progress, f"reading {name} (GGUF: it may take a minute)")
     with quiet():
         try:
             module, tokenizer, report = read_gguf(

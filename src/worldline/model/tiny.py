@@ -329,9 +329,9 @@ def _redrawn(
 
 def _fan_in(module: nn.Module, value: torch.Tensor) -> float:
     if type(module).__name__ == "Conv1D":  # GPT-2's, which is a transposed linear layer
-        return value.shape[0]
+        return float(value.shape[0])
     if value.ndim == 2 or isinstance(module, nn.modules.conv._ConvNd):
-        return math.prod(value.shape[1:])
+        return float(math.prod(value.shape[1:]))
     # Experts, and heads kept apart, come in any order of axes: the two largest stand for both.
     return math.sqrt(math.prod(sorted(value.shape)[-2:]))
 

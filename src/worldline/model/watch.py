@@ -428,7 +428,10 @@ def _inline_call(watch, scores: inline.Scores, values, out) -> AttentionCall:
     if scores.q is None or scores.k is None or scores.reason is not None:
         raise RefusedError(f"attention of {watch.innermost() or 'a module'}: {scores.reason}")
     layout = "head_first" if out.ndim == 4 else "folded"
-    q, k, v = (_to_heads(t, layout, watch.batch) for t in (scores.q, scores.k, values))
+    q, k, v = (
+        t if t.ndim == 4 else _to_heads(t, "folded", watch.batch)
+        for t in (scores.q, scores.k, values)
+    )
     allowed, bias = inline.mask_and_bias(scores, (watch.batch, q.shape[1], watch.n_pos))
     return _call(watch, q, k, v, out, layout, scores.scale, allowed, bias, "softmax")
 

@@ -50,10 +50,11 @@ AWKWARD = [
     " mat",
     ".",
 ]
-WORDS = (
+SENTENCE = (
     "The quick brown fox jumps over the lazy dog while a calm old river carries every word that "
     "was read towards the next one and nothing is ever lost , only weighed again ."
-).split()
+)
+WORDS = SENTENCE.split()
 
 
 def words(n_tokens: int) -> list[str]:
@@ -145,9 +146,7 @@ def make_wire(
     }
 
 
-def _edges(
-    rng: random.Random, n_tokens: int, n_layers: int, n_heads: int
-) -> list[dict[str, Any]]:
+def _edges(rng: random.Random, n_tokens: int, n_layers: int, n_heads: int) -> list[dict[str, Any]]:
     """A sink in column 0, previous-token heads, and a few long reads into the last column."""
     edges: list[dict[str, Any]] = []
     per_column = max(2, min(n_heads, 1600 // max(n_tokens, 1)))
@@ -242,11 +241,14 @@ def _weighing(by: str) -> dict[str, Any]:
 
 
 def _nodes(rng: random.Random, n_tokens: int, n_layers: int) -> dict[str, Any]:
+    sink = 900.0
     norm = [
-        [(900.0 if j == 0 and l > 1 else 3.0 + 2.4 * l) * (0.9 + 0.2 * rng.random())
-         for j in range(n_tokens)]
-        for l in range(n_layers + 1)
-    ]  # fmt: skip
+        [
+            (sink if pos == 0 and row > 1 else 3.0 + 2.4 * row) * (0.9 + 0.2 * rng.random())
+            for pos in range(n_tokens)
+        ]
+        for row in range(n_layers + 1)
+    ]
     guesses = [" the", " Paris", " city", ",", " a", "\n", "France", " 東", "</b>"]
     lens = [
         [
