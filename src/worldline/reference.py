@@ -139,10 +139,9 @@ def _block(decoder: Decoder, layer: Layer, x: Array, mask=1.0, drop=1.0, z_shift
     q, k = _rotate(decoder, q), _rotate(decoder, k)
     sinks = W.get("sinks", np.full(n_heads, -math.inf))
     scale = d_head**-0.5 if decoder.attn_scale is None else decoder.attn_scale
-    scores = np.full((n_heads, len(x), len(x)), -math.inf)
-    for h, j, i in np.ndindex(*scores.shape):
-        if i <= j and (layer.window is None or j - i < layer.window):
-            scores[h, j, i] = _soft_cap(scale * (q[h, j] @ k[h, i]), decoder.attn_softcap)
+    dots = _soft_cap(scale * (q @ k.swapaxes(1, 2)), decoder.attn_softcap)
+    back = np.subtract.outer(np.arange(len(x)), np.arange(len(x)))  # j - i
+    scores = np.where((back >= 0) & (back < (layer.window or math.inf)), dots, -math.inf)
     with np.errstate(divide="ignore"):  # log(0) = -inf is what cuts
         scores = scores + np.log(mask)
     pattern = [[softmax_row(row, sinks[h]) for row in scores[h]] for h in range(n_heads)]
@@ -178,7 +177,7 @@ def _rotate(decoder: Decoder, heads: Array) -> Array:
     return out
 
 
-def _soft_cap(y: Array | float, cap: float | None) -> Array | float:
+def _soft_cap(y: Array, cap: float | None) -> Array:
     return y if cap is None else cap * np.tanh(y / cap)
 
 

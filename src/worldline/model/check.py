@@ -11,7 +11,7 @@ from worldline.errors import RefusedError
 from worldline.model.anatomy import Anatomy, find_anatomy
 from worldline.model.attention import AttentionCall
 from worldline.model.terms import CARRY, attn_name
-from worldline.model.watch import BlockEvent, stream_input, watched_forward
+from worldline.model.watch import BlockEvent, watched_forward
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -323,39 +323,28 @@ def _alone(call: AttentionCall) -> Tensor:
 def _leaks(model, anatomy: Anatomy, inputs, events, report: Report) -> list[int]:
     """Layers that move information between columns although every attention read is cut.
 
-    Two runs with other tokens at CHANGED; in the second, each block is given the first run's
-    stream everywhere else, so that every layer is tested for itself.
+    Two runs with other tokens at CHANGED; in the second, the stream everywhere else is put back
+    after each block to what it was in the first, so that every layer is tested for itself.
     """
     first: list[BlockEvent] = []
     watched_forward(
         model, inputs, anatomy, terms=False, on_block=first.append, rewrite=_alone
     )
     same = [j for j in range(PROBE_POSITIONS) if j not in CHANGED]
+    floor = max(report.floor, report.shape_floor)
     found: list[int] = []
-    handles, row = [], [0]
-
-    def reset(module, args, kwargs):
-        x = stream_input(args, kwargs)
-        if x is not None and row[0] < len(first):
-            x.data[:, same] = first[row[0]].resid_pre[:, same]
-            row[0] += 1
 
     def compare(event: BlockEvent) -> None:
-        a, b = first[event.layer].resid_post[:, same], event.resid_post[:, same]
-        if not _same(a, b, max(report.floor, report.shape_floor)):
+        before = first[event.layer].resid_post[:, same]
+        if not _same(before, event.resid_post[:, same], floor):
             found.append(event.layer)
+        event.resid_post[:, same] = before  # what the next block is given
 
-    try:
-        for block in anatomy.distinct_blocks():
-            handles.append(block.register_forward_pre_hook(reset, with_kwargs=True))
-        other = _changed(inputs["input_ids"], CHANGED)
-        watched_forward(
-            model, inputs | {"input_ids": other}, anatomy, terms=False,
-            on_block=compare, rewrite=_alone,
-        )  # fmt: skip
-    finally:
-        for handle in handles:
-            handle.remove()
+    other = _changed(inputs["input_ids"], CHANGED)
+    watched_forward(
+        model, inputs | {"input_ids": other}, anatomy, terms=False,
+        on_block=compare, rewrite=_alone,
+    )  # fmt: skip
     return found
 
 

@@ -30,7 +30,6 @@ export function edgeList(
       {
         type: "button",
         title: words,
-        "aria-label": words,
         on: {
           pointerenter: () => events.onEdge(edge),
           pointerleave: () => events.onEdge(null),

@@ -1,0 +1,326 @@
+"""The HTML file in a real headless Chromium, with the network off."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from worldline.views.html import render_html
+from worldline.views.scene import Scene
+
+playwright_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    pytest.skip("needs Debian's chromium in PATH", allow_module_level=True)
+
+ARGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+INSIDE = ("file", "data", "about")
+SCENES = Path(__file__).parents[1] / "unit" / "views" / "scenes.py"
+
+
+def _scenes():
+    spec = importlib.util.spec_from_file_location("worldline_test_scenes", SCENES)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return _scenes()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        yield chromium
+        chromium.close()
+
+
+class Opened:
+    """A file in the browser, and everything it complained about or asked for."""
+
+    def __init__(self, page, address):
+        self.page, self.address = page, address
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+    def go(self, fragment=""):
+        self.page.goto(self.address + fragment)
+        self.page.locator(".wl-row").first.wait_for()
+        return self.page
+
+    def ring(self, kind="wl-focused"):
+        """The middle of the ring around a node, in the window."""
+        box = self.page.locator(f".wl-ring.{kind}").bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def place(self, layer, pos):
+        """Where a node is: its ring shows it when it is fixed through the address."""
+        self.page.goto("about:blank")
+        self.go(f"#node={layer}.{pos}")
+        place = self.ring("wl-fixed")
+        self.page.goto("about:blank")
+        return place
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    contexts = []
+
+    def open_scene(scene, *, size=(1440, 900), scheme="light", scripts=True):
+        path = tmp_path / f"scene{len(contexts)}.html"
+        path.write_text(render_html(scene), encoding="utf-8")
+        context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme=scheme,
+            offline=True,
+            java_script_enabled=scripts,
+        )
+        contexts.append(context)
+        found = Opened(context.new_page(), path.as_uri())
+        opens.append(found)
+        return found
+
+    opens: list[Opened] = []
+    yield open_scene
+    for found in opens:
+        assert found.complaints == []
+        outside = [
+            url for url in found.requests if not url.startswith(("file:", "data:", "about:"))
+        ]
+        assert outside == []
+    for context in contexts:
+        context.close()
+
+
+def _value(page, name):
+    return float(page.locator(f".wl-tooltip [data-name={name}]").first.get_attribute("value"))
+
+
+def test_all_is_seen_without_scrolling_and_the_slider_says_what_it_keeps(opened, scenes):
+    scene = scenes.make_scene()
+    page = opened(scene).go()
+    root = page.evaluate("[document.documentElement.scrollHeight, innerHeight, scrollX, scrollY]")
+    assert root[0] <= root[1]
+    assert page.locator(".wl-column").count() == 6
+    assert page.locator("h1").inner_text() == "“<|im_start|>The capital of France is”"
+    assert "Paris" in page.locator(".wl-next").inner_text()
+    assert page.locator(".wl-predictions li").count() == 10
+    says = page.locator(".wl-says")
+    slider = page.locator(".wl-slider")
+    slider.focus()
+    page.keyboard.press("End")
+    part = round(100 * sum(abs(edge.weight) for edge in scene.edges) / scene.kept.total)
+    assert says.inner_text() == f"200 of 4,050 edges, {part} % of the flow"
+    page.keyboard.press("ArrowLeft")
+    assert says.inner_text().startswith("199 of 4,050 edges")
+    page.keyboard.press("Home")
+    assert says.inner_text() == "0 of 4,050 edges, 0 % of the flow"
+    assert slider.get_attribute("aria-valuetext") == says.inner_text()
+
+
+def test_column_0_can_be_hidden(opened, scenes):
+    scene = scenes.make_scene()
+    page = opened(scene).go("#n=999")
+    page.get_by_label("reads of column 0").uncheck()
+    rest = [abs(edge.weight) for edge in scene.edges if edge.src != 0]
+    part = round(100 * sum(rest) / scene.kept.total)
+    assert (
+        page.locator(".wl-says").inner_text() == f"{len(rest)} of 4,050 edges, {part} % of the flow"
+    )
+    assert "sink=0" in page.url
+
+
+def test_hovering_a_node_shows_the_scenes_numbers_and_its_cones(opened, scenes):
+    scene = scenes.make_scene()
+    file = opened(scene)
+    place = file.place(12, 4)
+    page = file.go()
+    page.mouse.move(*place)
+    page.locator(".wl-tooltip").wait_for(state="visible")
+    assert _value(page, "norm") == pytest.approx(scene.nodes.norm[12][4], rel=1e-5)
+    assert _value(page, "kv") == pytest.approx(scene.nodes.shares.kv[11][4], rel=1e-5)
+    assert _value(page, "in_positive") == pytest.approx(scene.flow.in_positive[11][4], rel=1e-5)
+    assert _value(page, "in_negative") == pytest.approx(scene.flow.in_negative[11][4], rel=1e-5)
+    assert _value(page, "lens") == scene.nodes.lens[12][4][0].logprob
+    assert page.locator(".wl-cone").count() == 2
+    past = page.locator(".wl-cone-past").bounding_box()
+    assert past["y"] == pytest.approx(place[1], abs=2)
+    assert past["x"] < page.locator(".wl-column").first.bounding_box()["x"] + 60
+    page.mouse.move(1400, 880)
+    assert page.locator(".wl-cone").count() == 0
+    assert page.locator(".wl-tooltip").is_hidden()
+
+
+def test_hovering_an_edge_shows_its_weight(opened, scenes):
+    scene = scenes.make_scene(n_edges=3)
+    edge = scene.edges[0]
+    file = opened(scene)
+    x0, y0 = file.place(edge.layer, edge.src)
+    x1, y1 = file.place(edge.layer + 1, edge.dst)
+    lane = y0 + (y1 - y0) * (0.26 + 0.48 * (edge.head + 0.5) / scene.model.n_heads)
+    page = file.go()
+    page.mouse.move((x0 + x1) / 2, lane)
+    page.locator(".wl-tooltip").wait_for(state="visible")
+    assert _value(page, "weight") == edge.weight
+    words = page.locator(".wl-tooltip").inner_text()
+    assert f"layer {edge.layer}, head {edge.head}, position {edge.src} to {edge.dst}" in words
+    assert "no. 1 of 4,050" in words
+
+
+def test_a_click_fixes_a_node_and_back_undoes_it(opened, scenes):
+    scene = scenes.make_scene()
+    edge = scene.edges[0]
+    file = opened(scene)
+    place = file.place(edge.layer + 1, edge.dst)
+    page = file.go()
+    assert page.locator("[aria-label='Strongest reads']").is_visible()
+    page.mouse.click(*place)
+    panel = page.locator("[aria-label='Fixed node']")
+    panel.wait_for()
+    into = [e for e in scene.edges if e.layer == edge.layer and e.dst == edge.dst]
+    weights = panel.locator(".wl-edges").first.locator("[data-name=weight]")
+    found = [float(item.get_attribute("value")) for item in weights.all()]
+    assert found == [e.weight for e in into][:12]
+    assert page.url.endswith(f"#node={edge.layer + 1}.{edge.dst}")
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    assert panel.count() == 0
+    page.go_back()
+    panel.wait_for()
+    page.go_back()
+    panel.wait_for(state="detached")
+
+
+def test_the_keyboard_reaches_everything(opened, scenes):
+    file = opened(scenes.make_scene())
+    page = file.go()
+    page.keyboard.press("ArrowUp")
+    page.locator(".wl-tooltip").wait_for(state="visible")
+    assert "position 5, output of layer 29" in page.locator("[role=status]").inner_text()
+    top = file.ring()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowDown")
+    page.wait_for_function(
+        "x => document.querySelector('.wl-ring').getBoundingClientRect().x < x - 20", arg=top[0]
+    )
+    assert file.ring()[1] > top[1]
+    page.keyboard.press("Enter")
+    page.wait_for_url("**#node=29.4")
+    page.keyboard.press("]")
+    page.keyboard.press("]")
+    page.wait_for_url("**layer=1")
+    page.locator(".wl-band").wait_for()
+    page.keyboard.press("[")
+    page.wait_for_url("**layer=0")
+    assert "Layer 0:" in page.locator("[role=status]").inner_text()
+    for _ in range(3):
+        page.keyboard.press("Escape")
+    assert "#" not in page.url
+    page.keyboard.press("?")
+    keys = page.locator("dialog[open]")
+    assert "step through the layers" in keys.inner_text()
+    page.keyboard.press("Escape")
+    assert keys.count() == 0
+
+
+def test_state_survives_a_reload(opened, scenes):
+    page = opened(scenes.make_scene()).go()
+    page.locator(".wl-slider").focus()
+    page.keyboard.press("End")
+    page.keyboard.press("PageDown")
+    page.locator(".wl-theme").click()
+    page.locator(".wl-edges button").first.click()
+    says = page.locator(".wl-says").inner_text()
+    title = page.locator(".wl-side .wl-title").inner_text()
+    assert re.search(r"#n=150&node=\d+\.\d+&theme=dark$", page.url)
+    page.reload()
+    page.locator(".wl-row").first.wait_for()
+    assert page.locator(".wl-says").inner_text() == says
+    assert page.locator(".wl-side .wl-title").inner_text() == title
+    assert page.locator(".wl").get_attribute("data-theme") == "dark"
+
+
+def _paper(page):
+    return page.locator(".wl").evaluate("root => getComputedStyle(root).backgroundColor")
+
+
+def test_light_and_dark_follow_the_system_and_the_button(opened, scenes):
+    scene = scenes.make_scene()
+    light, dark = opened(scene).go(), opened(scene, scheme="dark").go()
+    day, night = _paper(light), _paper(dark)
+    assert day != night
+    light.locator(".wl-theme").click()
+    dark.locator(".wl-theme").click()
+    assert (_paper(light), _paper(dark)) == (night, day)
+
+
+def test_what_the_numbers_mean_is_behind_the_i(opened, scenes):
+    scene = scenes.make_scene()
+    page = opened(scene).go()
+    page.locator(".wl-header .wl-i").click()
+    words = page.locator("dialog[open]").inner_text()
+    for part in (scene.weighing.exactness, scene.weighing.unit, scene.model.weights_hash):
+        assert part in words
+    assert scene.reproduce.cli in words
+    assert scene.reproduce.python in words
+
+
+def test_text_from_tokens_is_never_markup(opened, scenes):
+    scene = scenes.make_scene(scenes.AWKWARD)
+    page = opened(scene).go("#node=30.39")
+    assert page.locator("#worldline b b, .wl-column b, .wl-token script").count() == 0
+    names = page.locator(".wl-column").all_inner_texts()
+    assert "</script>" in names
+    assert "<b>bold</b>" in names
+    assert "‹202E›" in names
+    assert "⏎" in names
+
+
+def test_failed_checks_are_seen(opened, scenes):
+    wire = scenes.make_wire()
+    wire["inert"] |= {"equal": False}
+    wire["closure_error"] |= {"worst": 0.5}
+    page = opened(Scene.model_validate(wire)).go()
+    assert page.locator(".wl-badge.wl-bad").all_inner_texts() == ["✗ not inert", "✗ not closed"]
+
+
+@pytest.mark.parametrize("texts", [["Hello"], None])
+def test_null_parts_degrade(opened, scenes, texts):
+    scene = scenes.make_scene(texts, n_edges=4, with_nodes=False, with_flow=False, by="share")
+    file = opened(scene)
+    page = file.go()
+    page.keyboard.press("ArrowUp")
+    assert "holds no numbers" in page.locator(".wl-tooltip").inner_text()
+
+
+def test_hundreds_of_columns_zoom_and_cull_their_names(opened, scenes):
+    scene = scenes.make_scene(scenes.words(300), n_edges=1000, with_nodes=False, with_flow=False)
+    page = opened(scene, size=(900, 700)).go("#n=1000")
+    boxes = [column.bounding_box() for column in page.locator(".wl-column").all()]
+    assert 10 < len(boxes) < 60
+    before = page.locator(".wl-column").first.bounding_box()
+    page.get_by_label("Zoom in").click()
+    page.get_by_label("Zoom in").click()
+    page.wait_for_timeout(300)
+    assert page.locator(".wl-column").first.bounding_box() != before
+    page.get_by_label("Show all columns").click()
+    page.wait_for_timeout(300)
+    assert page.locator(".wl-column").first.bounding_box() == before
+
+
+def test_without_scripts_the_picture_is_there_as_text(opened, scenes):
+    file = opened(scenes.make_scene(), scripts=False)
+    file.page.goto(file.address)
+    assert "200 of 4,050 edges hold" in file.page.locator("pre").inner_text()
