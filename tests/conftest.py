@@ -31,7 +31,10 @@ with warnings.catch_warnings():
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"jaxtyping|beartype")
     from jaxtyping import install_import_hook
 
-    install_import_hook("worldline", "beartype.beartype")
+    # apps is left out: typer hands its commands another Context than the one it has them name.
+    package = Path(__file__).parents[1] / "src" / "worldline"
+    parts = {entry.stem for entry in package.iterdir()} - {"apps", "__init__", "__pycache__"}
+    install_import_hook([f"worldline.{part}" for part in sorted(parts)], "beartype.beartype")
 
 settings.register_profile(
     "local", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60

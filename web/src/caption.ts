@@ -9,7 +9,7 @@ export function caption(scene: Scene): HTMLElement {
   const aims = by === "gradient" && target;
   const over = versus ? ` over ${name(versus.token)}` : "";
   const positive = aims ? `blue speaks for ${name(target.token)}${over}` : "blue pushes the state where it went";
-  const negative = aims ? "orange speaks against it" : "orange was overcome";
+  const negative = aims ? "orange speaks against it" : "orange pulled elsewhere and was overcome";
   return h(
     "p",
     { class: "wl-caption" },

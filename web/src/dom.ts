@@ -28,14 +28,19 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** A token as a chip: isolated from the direction of the text around it, spaces as pale dots. */
+/** A token as a chip: isolated from the direction of the text around it, spaces as pale dots (unless it is nothing else). */
 export function chip(label: string, extra = ""): HTMLElement {
   const element = h("bdi", { class: `wl-token ${extra}`.trim() });
+  if (/^·+$/.test(label)) element.append(label);
+  else element.append(...parts(label));
+  return element;
+}
+
+function* parts(label: string): Generator<Node | string> {
   for (const part of label.split(/(·+)/)) {
     if (part === "") continue;
-    element.append(part.startsWith("·") ? h("span", { class: "wl-space", text: part }) : part);
+    yield part.startsWith("·") ? h("span", { class: "wl-space", text: part }) : part;
   }
-  return element;
 }
 
 /** A number: what is shown, and in `value` exactly what the Scene says. */

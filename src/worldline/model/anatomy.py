@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from worldline.errors import RefusedError
-from worldline.model.watch import Watched, stream_input, watched_forward
+from worldline.model.watch import BlockEvent, Watched, stream_input, watched_forward
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(eq=False)
@@ -18,13 +21,16 @@ class Anatomy:
     `order` are block names, one per row of the grid (a block that runs twice stands twice);
     `keys` says whether attention is reached through private keys; some types compare the name of
     their implementation and change course under a private one, so they are watched without.
-    `expected_calls`: how often the modules that can read attention ran, times reads per run.
+    `late`: only what follows a block's read needs to be seen operation by operation, because all
+    reads come through keys and what was computed before them makes no term of its own; this is
+    most of the cost of watching. `expected_calls`: how often the modules that can read attention ran, times reads per run.
     """
 
     order: list[str]
     blocks: list[torch.nn.Module]
     keys: bool = True
     expected_calls: int = 0
+    late: bool = False
 
     @property
     def n_layers(self) -> int:
@@ -74,7 +80,26 @@ def find_anatomy(model: torch.nn.Module, inputs: dict[str, Any]) -> Anatomy:
         raise RefusedError(f"attention in {astray or 'the model'} lies in no list of blocks")
     order = [n for n, has_stream in ran if n.rpartition(".")[0] in lists and has_stream]
     expected = _expected_calls(seen, names)
-    return Anatomy(order, [names[name] for name in order], keys, expected)
+    found = Anatomy(order, [names[name] for name in order], keys, expected)
+    found.late = keys and seen.n_key_calls == seen.n_calls and _same_terms(model, inputs, found)
+    return found
+
+
+def _same_terms(model: torch.nn.Module, inputs: dict[str, Any], anatomy: Anatomy) -> bool:
+    """Whether every block has the same terms when watched only after its read."""
+    found: list[list[dict[str, Tensor]]] = [[], []]
+    for late in (False, True):
+        anatomy.late = late
+
+        def keep(event: BlockEvent, late=late) -> None:
+            terms = event.terms or {}
+            found[late].append({name: term.value().detach() for name, term in terms.items()})
+
+        watched_forward(model, inputs, anatomy, on_block=keep)
+    return len(found[0]) == len(found[1]) and all(
+        a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+        for a, b in zip(*found, strict=True)
+    )
 
 
 def _in_list(name: str, names: dict[str, torch.nn.Module]) -> bool:

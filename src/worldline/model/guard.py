@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worldline.errors import RefusedError
@@ -12,10 +14,9 @@ from worldline.model.cache import cache_root
 from worldline.model.check import Report, check_model, implementation_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from worldline.model.load import LoadedModel
 
+_PASSED: dict[Path, Report] = {}
 SCHEMA = 1  # raise when the checks change: older results no longer count
 
 
@@ -28,10 +29,11 @@ def checked(model: LoadedModel, *, again: bool = False) -> Report:
         RefusedError: the model failed a check: which one, where and by how much.
     """
     place = _place(model)
-    report = None if again else _read(place)
+    report = None if again else _PASSED.get(place) or _read(place)
     if report is None:
         report = check_model(model.module)
         _write(place, report)
+    _PASSED[place] = report
     if report.status == "refused":
         raise RefusedError(f"{model.name}: {report.reason}")
     return report
@@ -46,12 +48,15 @@ def _place(model: LoadedModel) -> Path:
         model.dtype,
         model.device,
         implementation_of(model.module),
-        version("torch"),
-        version("transformers"),
-        version("worldline"),
+        *_versions(),
     )
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
     return cache_root() / "checks" / f"{key}.json"
+
+
+@functools.cache
+def _versions() -> tuple[str, ...]:
+    return version("torch"), version("transformers"), version("worldline")
 
 
 def _read(place: Path) -> Report | None:

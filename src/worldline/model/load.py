@@ -148,7 +148,7 @@ def _by_name(
     name: str, dtype: str | None, remote_code: bool, pickle: bool, progress: Progress | None
 ) -> tuple[Any, Any]:
     path = Path(name).expanduser()
-    if path.is_dir():
+    if name and path.is_dir():
         refuse_empty_folder(name, path, pickle)
         say(progress, f"loading {name}")
         return _from_folder(str(path), name, dtype, remote_code, pickle, local=True)

@@ -100,8 +100,22 @@ class Watch(TorchFunctionMode):
         self.leaf: Term | None = None
         self.names: dict[int, str] = {}
         self.runs: Counter[str] = Counter()
+        self.late = anatomy is not None and anatomy.late
+        self.seeing = False
 
     # --- operations ---
+
+    def see(self) -> None:
+        """Start to see operations."""
+        if not self.seeing:
+            self.seeing = True
+            self.__enter__()
+
+    def look_away(self) -> None:
+        """See no operations until the next `see`."""
+        if self.seeing:
+            self.seeing = False
+            self.__exit__(None, None, None)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -174,6 +188,8 @@ class Watch(TorchFunctionMode):
             out = self._read(call, out)
         finally:
             self.inside = outer
+        if self.late and self.terms:
+            self.see()
         return (out, *result[1:]) if isinstance(result, tuple) else out
 
     def _direct_sdpa(self, func, args, kwargs):
@@ -239,6 +255,8 @@ class Watch(TorchFunctionMode):
         """The row that started with the last `enter` is complete; `x` is the next row."""
         if self.block < 0:
             return
+        if self.late:
+            self.look_away()
         mark = mark_of(x, self.block)
         terms = None
         if self.terms:
@@ -359,7 +377,9 @@ def watched_forward(
             stack.enter_context(_watching_blocks(watch, anatomy))
         if modules:
             stack.enter_context(_watching_modules(watch, model))
-        stack.enter_context(watch)
+        stack.callback(watch.look_away)
+        if not watch.late:
+            watch.see()
         output = model(**inputs)
     return Watched(output.logits, watch.n_calls, watch.n_key_calls, watch.callers, watch.runs)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -202,9 +203,14 @@ def predictions_of(model: LoadedModel, logits: Tensor) -> list[Prediction]:
     ]
 
 
-def versions() -> dict[str, str]:
-    """Versions of what took part in a run."""
+@functools.cache
+def _versions() -> tuple[tuple[str, str], ...]:
     from importlib.metadata import version
 
     names = ("worldline", "torch", "transformers")
-    return {name: version(name) for name in names} | {"python": platform.python_version()}
+    return (*((name, version(name)) for name in names), ("python", platform.python_version()))
+
+
+def versions() -> dict[str, str]:
+    """Versions of what took part in a run."""
+    return dict(_versions())

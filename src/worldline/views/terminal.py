@@ -22,13 +22,14 @@ N_LISTED = 10
 """How many edges the table lists."""
 
 _POSITIVE, _NEGATIVE, _PALE, _STRONG = "dodger_blue2", "dark_orange", "bright_black", "bold"
-_MIN_WIDTH = 40
+_MIN_WIDTH, _WIDE = 40, 56
 
 
 def render_text(scene: Scene, *, width: int, color: bool) -> str:
     """Draw the Scene in at most ``width`` cells (at least 40): tokens as columns, layers as rows.
 
-    Says what it leaves out. A section that cannot be drawn is replaced by one line saying so;
+    Says what it leaves out. Only the last line, the command that draws it again, may be wider: it
+    is there to be copied. A section that cannot be drawn is replaced by one line saying so;
     nothing raises. Without ``color`` the result holds no escape sequence; sign is always visible.
     """
     width = max(_MIN_WIDTH, width)
@@ -64,7 +65,7 @@ def _printed(lines: Sequence[Text], width: int, color: bool) -> str:
     )
     for line in lines:
         line.rstrip()
-        console.print(line, no_wrap=True, overflow="crop", crop=True, soft_wrap=False)
+        console.print(line, soft_wrap=True)
     return out.getvalue()
 
 
@@ -137,12 +138,15 @@ def _left_out(
 def _table(scene: Scene, width: int) -> list[Text]:
     if not scene.edges:
         return []
-    room = max(6, (width - 31 - 4) // 2)
-    lines = [Text("   #     weight  layer  head  from → to", style=_PALE)]
+    wide = width >= _WIDE
+    head = "   #     weight  layer  head  from → to" if wide else "  #    weight  where  from → to"
+    room = (width - (31 if wide else 23) - 4) // 2
+    lines = [Text(head, style=_PALE)]
     for at, edge in enumerate(scene.edges[:N_LISTED]):
-        line = Text(f"{at + 1:>4}  ")
+        line = Text(f"{at + 1:>4}  " if wide else f"{at + 1:>3} ")
         line.append(f"{signed(edge.weight):>9}", _POSITIVE if edge.weight > 0 else _NEGATIVE)
-        line.append(f"  {edge.layer:>5}  {edge.head:>4}  ")
+        where = f"  {edge.layer:>5}  {edge.head:>4}  " if wide else f"  L{edge.layer} h{edge.head}"
+        line.append(where if wide else f"{where:<10}")
         line.append(f"{_place(scene, edge.src, room)} → {_place(scene, edge.dst, room)}")
         lines.append(line)
     rest = len(scene.edges) - N_LISTED
@@ -152,20 +156,21 @@ def _table(scene: Scene, width: int) -> list[Text]:
 
 
 def _place(scene: Scene, pos: int, cells: int) -> str:
-    number = f" ({pos})"
-    return clipped(token_label(scene, scene.tokens[pos]), max(2, cells - len(number))) + number
+    """Name a column by its token and, where there is room, its position."""
+    number = f" ({pos})" if cells >= 10 else ""
+    return clipped(token_label(scene, scene.tokens[pos]), cells - len(number)) + number
 
 
 def _predictions(scene: Scene, width: int) -> list[Text]:
     if not scene.predictions:
         return [Text("No prediction was handed over.", style=_PALE)]
-    label = max(8, min(24, width - 40))
-    bar = max(6, min(40, width - label - 28))
+    label, nats = max(8, min(24, width - 40)), width >= _WIDE
+    bar = max(6, min(40, width - label - (28 if nats else 13)))
     lines = [Text("next token", style=_PALE)]
     for prediction in scene.predictions[:N_LISTED]:
         chance = math.exp(min(0.0, prediction.logprob))
         line = Text(f"  {padded(visible(prediction.token), label)} {percent(chance):>7}  ")
-        line.append(f"{prediction.logprob:>8.3f} nats  ", _PALE)
+        line.append(f"{prediction.logprob:>8.3f} nats  " if nats else "", _PALE)
         line.append("█" * round(bar * chance) or "▏", _STRONG)
         lines.append(line)
     return lines
@@ -189,7 +194,7 @@ def _checks(scene: Scene, width: int) -> list[Text]:
         *_wrapped([share], "", width, _STRONG),
         *_wrapped([f"{'inert' if ok else 'NOT INERT'}: {equal}, {where}", calls], "; ", width),
         *_wrapped(closure, " ", width),
-        *_wrapped([f"again: {readable_text(scene.reproduce.cli)}"], "", width, _PALE),
+        Text(f"again: {readable_text(scene.reproduce.cli)}", style=_PALE),
     ]
 
 
@@ -209,17 +214,18 @@ def _quoted_end(text: str, width: int) -> str:
 def _wrapped(parts: Sequence[str], glue: str, width: int, style: str = "") -> list[Text]:
     """Join parts with ``glue``, breaking between parts first and between words where needed."""
     lines: list[str] = []
+    end = "" if glue == " · " else glue.rstrip()
     for part in parts:
-        if lines and cell_len(lines[-1] + glue + part) <= width:
+        if lines and cell_len(lines[-1] + glue + part + end) <= width:
             lines[-1] += glue + part
             continue
         if lines:
-            lines[-1] += glue.rstrip()
+            lines[-1] += end
         lines.append("")
         for word in part.split(" "):
             longer = f"{lines[-1]} {word}" if lines[-1] else word
-            if lines[-1] and cell_len(longer) > width:
-                lines.append(clipped(word, width))
+            if lines[-1] and cell_len(longer + end) > width:
+                lines.append(clipped(word, width - len(end)))
             else:
-                lines[-1] = clipped(longer, width)
+                lines[-1] = clipped(longer, width - len(end))
     return [Text(line, style=style) for line in lines]

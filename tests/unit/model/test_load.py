@@ -73,12 +73,12 @@ class TestFolder:
     def test_cut_off_file(self, tiny_folder):
         file = tiny_folder / "model.safetensors"
         file.write_bytes(file.read_bytes()[:-1000])
-        with pytest.raises(InputError, match="weights of model .* cannot be loaded"):
+        with pytest.raises(InputError, match=r"weights of model .* cannot be loaded"):
             load_model(str(tiny_folder))
 
     def test_no_configuration(self, tiny_folder, remove_files):
         remove_files(tiny_folder, "config.json")
-        with pytest.raises(InputError, match="folder without a config.json"):
+        with pytest.raises(InputError, match=r"folder without a config\.json"):
             load_model(str(tiny_folder))
 
     def test_broken_configuration(self, tiny_folder):
@@ -93,7 +93,7 @@ class TestFolder:
 
     def test_no_tokenizer(self, tiny_folder, remove_files):
         remove_files(tiny_folder, "tokenizer*", "special_tokens_map.json")
-        with pytest.raises(InputError, match="tokenizer"):
+        with pytest.raises(InputError, match=r"has no (usable )?tokenizer"):
             load_model(str(tiny_folder))
 
     @pytest.mark.parametrize("config", [T5Config(), ViTConfig()])
@@ -171,7 +171,7 @@ class TestPair:
 
     def test_not_a_pair(self, tiny_module):
         with pytest.raises(InputError, match=r"\(torch module, tokenizer\)"):
-            load_model((tiny_module,))
+            load_model(("tiny", tiny_module))
 
 
 class TestGguf:

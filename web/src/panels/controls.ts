@@ -74,7 +74,8 @@ export class Controls {
       `${of} of the run.`;
     this.slider.setAttribute("aria-valuetext", words);
     this.sink.checked = sink;
-    this.widths.textContent = selection.strongest > 0 ? `widest strand ${plain(selection.strongest)} ${this.unit}` : "";
+    this.widths.textContent = selection.strongest > 0 ? `widest strand ${plain(selection.strongest)}` : "";
+    this.widths.title = this.unit;
   }
 
   /** Arrow keys go edge by edge, whatever the scale of the slider. */

@@ -28,7 +28,7 @@ export function header(scene: Scene, events: HeaderEvents): HTMLElement {
         { class: "wl-byline" },
         h("b", { text: readableText(model.name) }),
         h("span", { text: size }),
-        h("span", { text: `width of a strand: ${asked(scene)} (${scene.weighing.unit})` }),
+        h("span", { text: `width of a strand: ${asked(scene)}` }),
       ),
     ),
     h(
@@ -66,7 +66,7 @@ function badges(scene: Scene, onAbout: () => void): HTMLElement[] {
     ),
     badge(
       isClosed,
-      `closed to ${closure.worst.toExponential(0)}`,
+      closure.worst === 0 ? "closed exactly" : `closed to ${closure.worst.toExponential(0)}`,
       "not closed",
       "Every node equals the sum of its terms; worst error " +
         `${closure.worst.toExponential(1)} (tolerance ${closure.tolerance.toExponential(0)}).`,

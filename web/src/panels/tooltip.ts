@@ -41,7 +41,7 @@ export class Tooltip {
         "div",
         { class: "wl-weight" },
         number(edge.weight, signed(edge.weight), "weight", signClass(edge.weight)),
-        h("span", { class: "wl-pale", text: weighing.unit }),
+        h("div", { class: "wl-pale", text: weighing.unit }),
       ),
       h("div", { class: "wl-hint", text: `no. ${count(edge.rank + 1)} of ${count(kept.of)}, ${part} of the flow` }),
     );
