@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from worldline.errors import RefusedError
+from worldline.model.terms import CARRY
 from worldline.model.watch import BlockEvent, Watched, stream_input, watched_forward
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ class Anatomy:
     their implementation and change course under a private one, so they are watched without.
     `late`: only what follows a block's read needs to be seen operation by operation, because all
     reads come through keys and what was computed before them makes no term of its own; this is
-    most of the cost of watching. `expected_calls`: how often the modules that can read attention ran, times reads per run.
+    most of the cost of watching. `expected_calls`: how often the modules that can read attention
+    ran, times reads per run. `end`: the module whose input is the last row, where that is not
+    what the last block returns (types that keep the parts of their blocks in lists side by side).
     """
 
     order: list[str]
@@ -31,6 +34,7 @@ class Anatomy:
     keys: bool = True
     expected_calls: int = 0
     late: bool = False
+    end: torch.nn.Module | None = None
 
     @property
     def n_layers(self) -> int:
@@ -49,15 +53,15 @@ def find_anatomy(model: torch.nn.Module, inputs: dict[str, Any]) -> Anatomy:
         RefusedError: no attention read was seen, or the reads lie in no list of blocks.
     """
     names = {n: m for n, m in model.named_modules()}
+    n_pos = inputs["input_ids"].shape[1]
     ran: list[tuple[str, bool]] = []
     handles = []
     for name, module in names.items():
-        if _in_list(name, names):
 
-            def note(_module, args, kwargs, name=name):
-                ran.append((name, stream_input(args, kwargs) is not None))
+        def note(_module, args, kwargs, name=name):
+            ran.append((name, stream_input(args, kwargs, n_pos) is not None))
 
-            handles.append(module.register_forward_pre_hook(note, with_kwargs=True))
+        handles.append(module.register_forward_pre_hook(note, with_kwargs=True))
     try:
         keys = True
         with torch.no_grad():
@@ -72,33 +76,77 @@ def find_anatomy(model: torch.nn.Module, inputs: dict[str, Any]) -> Anatomy:
         for handle in handles:
             handle.remove()
     if not seen.callers:
-        raise RefusedError("no softmax attention was reached: nothing moves through K and V here")
+        raise RefusedError(_nothing_read(seen, n_pos))
     homes = {name: _block_of(name, names) for name in seen.callers}
     lists = {home.rpartition(".")[0] for home in homes.values() if home}
     if not lists or not all(homes.values()):
         astray = next((n for n, h in homes.items() if not h), "")
-        raise RefusedError(f"attention in {astray or 'the model'} lies in no list of blocks")
+        raise RefusedError(
+            f"attention in `{astray or 'the model'}` lies in no list of blocks, so there are no rows "
+            "between which it could be drawn"
+        )
     order = [n for n, has_stream in ran if n.rpartition(".")[0] in lists and has_stream]
+    if not order:
+        raise RefusedError("the blocks are given no tensor of shape batch x pos x d_model")
     expected = _expected_calls(seen, names)
     found = Anatomy(order, [names[name] for name in order], keys, expected)
-    found.late = keys and seen.n_key_calls == seen.n_calls and _same_terms(model, inputs, found)
+    terms = _terms_of(model, inputs, found)
+    if CARRY not in terms[-1] and (end := _after_blocks(ran, order[-1], names)) is not None:
+        found.end = names[end]
+        terms = _terms_of(model, inputs, found)
+    if keys and seen.n_key_calls == seen.n_calls:
+        found.late = True
+        found.late = _equal_terms(terms, _terms_of(model, inputs, found))
     return found
 
 
-def _same_terms(model: torch.nn.Module, inputs: dict[str, Any], anatomy: Anatomy) -> bool:
-    """Whether every block has the same terms when watched only after its read."""
-    found: list[list[dict[str, Tensor]]] = [[], []]
-    for late in (False, True):
-        anatomy.late = late
+def _nothing_read(seen: Watched, n_pos: int) -> str:
+    """Why no attention read was seen."""
+    other = sorted(
+        {shape[-2:] for shape in seen.softmaxes if len(shape) > 3 or shape[-1] == shape[-2]}
+    )
+    if other:
+        rows, columns = other[0]
+        return (
+            f"the text has {n_pos} tokens, but softmax attention ran over {rows} x {columns} "
+            "positions: its rows and columns are not the tokens"
+        )
+    return "no softmax attention over the tokens ran, so there is no K/V edge to show"
 
-        def keep(event: BlockEvent, late=late) -> None:
-            terms = event.terms or {}
-            found[late].append({name: term.value().detach() for name, term in terms.items()})
 
-        watched_forward(model, inputs, anatomy, on_block=keep)
-    return len(found[0]) == len(found[1]) and all(
+def _after_blocks(
+    ran: list[tuple[str, bool]], last: str, names: dict[str, torch.nn.Module]
+) -> str | None:
+    """The first module after the last block that is given a residual stream and is in no list."""
+    place = max(k for k, (name, _) in enumerate(ran) if name == last)
+    return next(
+        (n for n, has_stream in ran[place + 1 :] if has_stream and _block_of(n, names) is None),
+        None,
+    )
+
+
+def _terms_of(
+    model: torch.nn.Module, inputs: dict[str, Any], anatomy: Anatomy
+) -> list[dict[str, Tensor]]:
+    """The value of every term of every block."""
+    found: list[dict[str, Tensor]] = []
+
+    def keep(event: BlockEvent) -> None:
+        terms = event.terms or {}
+        found.append({name: term.value().detach() for name, term in terms.items()})
+
+    watched_forward(model, inputs, anatomy, on_block=keep)
+    if len(found) != anatomy.n_layers:
+        raise RefusedError(
+            f"{anatomy.n_layers} blocks were found, but {len(found)} of them ran to their end"
+        )
+    return found
+
+
+def _equal_terms(left: list[dict[str, Tensor]], right: list[dict[str, Tensor]]) -> bool:
+    return all(
         a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-        for a, b in zip(*found, strict=True)
+        for a, b in zip(left, right, strict=True)
     )
 
 

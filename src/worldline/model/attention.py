@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MASKED = -5e3  # an additive mask below this forbids; real masks are -1e4, the dtype's minimum, -inf
-LARGEST_SCRATCH_BYTES = 1 << 21  # a block of rows stays inside the processor's cache
+LARGEST_SCRATCH_BYTES = 1 << 22  # a block of rows stays inside the processor's cache
 
 
 @dataclass(eq=False)
@@ -64,7 +64,7 @@ class AttentionCall:
         """How many destination rows to treat at a time."""
         n_pos, size = self.q.shape[2], self.q.element_size()
         fit = LARGEST_SCRATCH_BYTES // max(1, self.n_heads * n_pos * size)
-        return int(min(n_pos, max(16, fit)))
+        return int(min(n_pos, max(32, fit)))
 
     def products(
         self, left: Float[Tensor, "head rows d"], right: Float[Tensor, "kv_head pos d"]
@@ -83,9 +83,7 @@ class AttentionCall:
         item = self.allowed[batch if self.allowed.shape[0] > 1 else 0]
         return item[:, start:stop, :stop]
 
-    def pattern_rows(
-        self, start: int, stop: int, batch: int = 0
-    ) -> Float[Tensor, "head rows pos"]:
+    def pattern_rows(self, start: int, stop: int, batch: int = 0) -> Float[Tensor, "head rows pos"]:
         """The attention pattern of destination rows start..stop over sources 0..stop.
 
         Computed anew from q, k, mask, scaling, bias, soft-cap and sinks, in float32 at least.
@@ -123,12 +121,16 @@ class AttentionCall:
         """From heads before positions to the layout that the block sees."""
         if self.layout == "pos_first":
             return z.transpose(1, 2).contiguous()
+        if self.layout == "pos_outermost":
+            return z.permute(2, 0, 1, 3).contiguous()
         return z.reshape(-1, *z.shape[2:]) if self.layout == "folded" else z
 
 
 def _to_heads(tensor: Tensor, layout: str, batch: int) -> Tensor:
     if layout == "pos_first":
         return tensor.transpose(1, 2)
+    if layout == "pos_outermost":
+        return tensor.permute(1, 2, 0, 3)
     return tensor.view(batch, -1, *tensor.shape[1:]) if layout == "folded" else tensor
 
 

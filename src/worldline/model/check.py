@@ -140,13 +140,26 @@ def check_model(model: torch.nn.Module, *, vocab: int | None = None, seed: int =
         return _check(model, report, vocab or _vocab(model), seed)
     except RefusedError as error:
         return report.refuse(str(error))
-    except (ValueError, TypeError, RuntimeError, KeyError, IndexError, AttributeError) as error:
-        line = str(error).strip().splitlines()[0] if str(error).strip() else ""
-        return report.refuse(f"the probe failed: {type(error).__name__}: {line}"[:240])
+    except ERRORS as error:
+        return report.refuse(f"watching this model failed, so nothing is claimed ({_said(error)})")
+
+
+ERRORS = (
+    ValueError, TypeError, RuntimeError, KeyError, IndexError, AttributeError,
+    AssertionError, NotImplementedError,
+)  # fmt: skip
+
+
+def _said(error: Exception) -> str:
+    line = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    return f"{type(error).__name__}: {line}"[:160]
 
 
 def _vocab(model: torch.nn.Module) -> int:
-    return int(model.get_input_embeddings().weight.shape[0])  # type: ignore[operator]
+    """The number of token ids that the model takes; of several tables, the smallest."""
+    table: Any = model.get_input_embeddings()  # type: ignore[operator]
+    tables = list(table) if isinstance(table, torch.nn.ModuleList) else [table]
+    return min(int(table.weight.shape[0]) for table in tables)
 
 
 def _check(model, report: Report, vocab: int, seed: int) -> Report:
@@ -160,6 +173,13 @@ def _check(model, report: Report, vocab: int, seed: int) -> Report:
 
     ids = tokens(1)
     inputs = {"input_ids": ids, "use_cache": False}
+    try:
+        with torch.no_grad():
+            model(**inputs)
+    except ERRORS as error:
+        return report.refuse(
+            f"the model itself, unwatched, fails on {PROBE_POSITIONS} random tokens ({_said(error)})"
+        )
     anatomy = find_anatomy(model, inputs)
     report.n_layers, report.expected_calls = anatomy.n_layers, anatomy.expected_calls
     with torch.no_grad():
@@ -209,11 +229,36 @@ def _moved(what: str, plain: Tensor, seen: Tensor) -> str:
 def _structure(events: list[BlockEvent], report: Report) -> str:
     for event in events:
         if CARRY not in (event.terms or {}):
+            if event.streams > 1:
+                return (
+                    f"block {event.layer}: {event.streams} residual streams run side by side and are "
+                    "mixed in a way that cannot be held linear"
+                )
             return f"block {event.layer} does not carry its input on: no residual stream there"
         for call in event.calls:
             if attn_name(call.index) not in (event.terms or {}):
-                return f"block {event.layer}: what attention returned does not reach the stream linearly"
+                return (
+                    f"block {event.layer}: what attention returned goes through a non-linear part "
+                    "before it reaches the residual stream, so no K/V edge has a share of its own"
+                )
+            if not _keeps_columns(event, call):
+                return (
+                    f"block {event.layer}: what attention returned to one column is mixed into other "
+                    "columns before it reaches the residual stream"
+                )
     return ""
+
+
+def _keeps_columns(event: BlockEvent, call: AttentionCall) -> bool:
+    """Whether z of one position goes to the node of that position and to no other."""
+    assert event.terms is not None
+    pos = call.q.shape[2] // 2
+    one = torch.zeros_like(call.z)
+    one[:, :, pos] = call.z[:, :, pos]
+    image = event.terms[attn_name(call.index)].replay(call.leaf, call.from_heads(one)).detach()
+    image = image.clone()
+    image[:, pos] = 0
+    return not bool(image.any())
 
 
 def _closure(events: list[BlockEvent], report: Report) -> str:
@@ -246,7 +291,9 @@ def _causality(model, anatomy: Anatomy, inputs, events, report: Report) -> str:
     other = _changed(inputs["input_ids"], tuple(range(keep, PROBE_POSITIONS)))
     later = _rows(model, anatomy, inputs | {"input_ids": other})
     first = [event.resid_post for event in events]
-    moved = [_largest_difference(a[:, :keep], b[:, :keep]) for a, b in zip(first, later, strict=True)]
+    moved = [
+        _largest_difference(a[:, :keep], b[:, :keep]) for a, b in zip(first, later, strict=True)
+    ]
     report.causality_error = max(moved)
     if report.causality_error > 0:
         report.shape_floor = _shape_floor(model, anatomy, inputs, keep, first)
@@ -309,9 +356,7 @@ def _in_series(model, anatomy: Anatomy, inputs, events: list[BlockEvent]) -> str
                 )
 
     if layers:
-        watched_forward(
-            model, inputs, anatomy, terms=False, on_block=compare, rewrite=disturb
-        )
+        watched_forward(model, inputs, anatomy, terms=False, on_block=compare, rewrite=disturb)
     return problem
 
 
@@ -324,10 +369,14 @@ def _leaks(model, anatomy: Anatomy, inputs, events, report: Report) -> list[int]
     """Layers that move information between columns although every attention read is cut.
 
     Two runs with other tokens at CHANGED; in the second, the stream everywhere else is put back
-    after each block to what it was in the first, so that every layer is tested for itself.
+    after each block to what it was in the first, so that every layer is tested for itself. Neither
+    the stream may move there nor queries, keys or values, from which the patterns are made.
+
+    Raises:
+        RefusedError: what comes after the last block moves information between columns.
     """
     first: list[BlockEvent] = []
-    watched_forward(
+    plain = watched_forward(
         model, inputs, anatomy, terms=False, on_block=first.append, rewrite=_alone
     )
     same = [j for j in range(PROBE_POSITIONS) if j not in CHANGED]
@@ -335,16 +384,26 @@ def _leaks(model, anatomy: Anatomy, inputs, events, report: Report) -> list[int]
     found: list[int] = []
 
     def compare(event: BlockEvent) -> None:
-        before = first[event.layer].resid_post[:, same]
-        if not _same(before, event.resid_post[:, same], floor):
+        known = first[event.layer]
+        before = known.resid_post[:, same]
+        pairs = [(before, event.resid_post[:, same])]
+        if event.layer == 0:
+            pairs.append((known.resid_pre[:, same], event.resid_pre[:, same]))
+        for call, other in zip(event.calls, known.calls, strict=True):
+            for name in ("q", "k", "v"):
+                a, b = getattr(call, name), getattr(other, name)
+                pairs.append((a[:, :, same], b[:, :, same]))
+        if not all(_same(a, b, floor) for a, b in pairs):
             found.append(event.layer)
-        event.resid_post[:, same] = before  # what the next block is given
+        event.put_back(same, before)  # what the next block is given
 
     other = _changed(inputs["input_ids"], CHANGED)
-    watched_forward(
+    changed = watched_forward(
         model, inputs | {"input_ids": other}, anatomy, terms=False,
         on_block=compare, rewrite=_alone,
     )  # fmt: skip
+    if not _same(plain.logits[:, same], changed.logits[:, same], floor):
+        raise RefusedError("what comes after the last block moves information between columns")
     return found
 
 
@@ -356,14 +415,17 @@ def _padded(model, anatomy: Anatomy, ids: Tensor, report: Report) -> str:
     try:
         with torch.no_grad():
             plain, again = model(**inputs).logits, model(**inputs).logits
-    except (TypeError, ValueError, RuntimeError):
-        return ""  # the type takes no padding mask, alone or watched
+    except ERRORS as error:
+        report.reason = f"the model takes no padded batch ({_said(error)}): not checked on one"
+        return ""
     floor = _largest_difference(plain, again)
     events: list[BlockEvent] = []
     seen = watched_forward(model, inputs, anatomy, on_block=events.append)
     real = mask.bool()
     if not _same(plain[real], seen.logits[real], floor):
-        return _moved("logits of a padded batch change when watched", plain[real], seen.logits[real])
+        return _moved(
+            "logits of a padded batch change when watched", plain[real], seen.logits[real]
+        )
     for event in events:
         for batch in (0, 1):
             closure, z_error, pos = closure_of(event, batch)

@@ -7,7 +7,7 @@ then multiplied with a third tensor. Scaling, additive masks and biases on the w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +17,7 @@ from worldline.model.attention import MASKED
 if TYPE_CHECKING:
     from torch import Tensor
 
-PRODUCTS = frozenset("matmul __matmul__ bmm baddbmm".split())
+PRODUCTS = frozenset("matmul __matmul__ bmm baddbmm einsum".split())
 SAME = frozenset(
     "view reshape to float double half bfloat16 type type_as contiguous clone dropout transpose "
     "permute flatten unflatten squeeze unsqueeze expand nan_to_num".split()
@@ -34,23 +34,35 @@ class Scores:
     biases: list[tuple[Tensor, float]] = field(default_factory=list)
     masked: list[Tensor] = field(default_factory=list)  # True where forbidden
     reason: str | None = None  # why the scores cannot be written that way, if they cannot
+    sinks: Tensor | None = None  # [head], a last column that takes part and reads nothing
 
     def scaled(self, factor: float) -> Scores:
         biases = [(b, s * factor) for b, s in self.biases]
-        return Scores(self.q, self.k, self.scale * factor, biases, list(self.masked), self.reason)
+        sinks = None if self.sinks is None else self.sinks * factor
+        return replace(self, scale=self.scale * factor, biases=biases, sinks=sinks)
 
     def with_bias(self, bias: Tensor, sign: float) -> Scores:
-        return Scores(
-            self.q, self.k, self.scale, [*self.biases, (bias, sign)], list(self.masked), self.reason
-        )
+        if self.sinks is not None:
+            if bias.ndim and bias.shape[-1] == 1:
+                return self  # one number a row, the sink included: the softmax does not see it
+            return self.spoiled("something is added after a sink took its place")
+        return replace(self, biases=[*self.biases, (bias, sign)])
 
     def with_mask(self, forbidden: Tensor) -> Scores:
-        return Scores(
-            self.q, self.k, self.scale, list(self.biases), [*self.masked, forbidden], self.reason
-        )
+        if self.sinks is not None:
+            return self.spoiled("a mask comes after a sink took its place")
+        return replace(self, masked=[*self.masked, forbidden])
+
+    def with_sinks(self, column: Tensor) -> Scores:
+        if self.sinks is not None or column.shape[-1] != 1 or column.ndim != 4:
+            return self.spoiled("more than one column joins the scores")
+        sinks = column[0, :, 0, 0]
+        if not bool((column == sinks[None, :, None, None]).all()):
+            return self.spoiled("the column that joins the scores is no sink: it varies over rows")
+        return replace(self, sinks=sinks)
 
     def spoiled(self, reason: str) -> Scores:
-        return Scores(self.q, self.k, self.scale, [], [], self.reason or reason)
+        return Scores(self.q, self.k, reason=self.reason or reason)
 
 
 @dataclass(eq=False)
@@ -58,6 +70,15 @@ class Pattern:
     """A pattern on its way to the weighted sum; `scores` is what the softmax was given."""
 
     scores: Scores
+
+
+@dataclass(eq=False)
+class Read:
+    """A weighted sum by a pattern; `layout` says how its axes lie where that is not plain."""
+
+    scores: Scores
+    values: Tensor
+    layout: str | None = None
 
 
 def scores_of(value: object) -> Scores | Pattern | None:
@@ -68,15 +89,17 @@ def scores_of(value: object) -> Scores | Pattern | None:
 def follow(func, name: str, args, kwargs, out, n_pos: int):
     """Follow scores and patterns through one operation.
 
-    Returns (Scores, v) when `out` is a weighted sum by a pattern, else None.
+    Returns a Read when `out` is a weighted sum by a pattern, else None.
     """
     if not isinstance(out, torch.Tensor) or out.ndim < 2:
         return None
+    if name == "einsum":
+        return _follow_einsum(args, out, n_pos)
     if name in PRODUCTS:
         factors = _factors(name, args, kwargs)
         mark = scores_of(factors[0])
         if isinstance(mark, Pattern):
-            return mark.scores, factors[1]
+            return Read(mark.scores, factors[1])
         if out.ndim >= 3 and out.shape[-1] == n_pos and out.shape[-2] == n_pos:
             found = Scores(factors[0], factors[1].transpose(-1, -2))
             if name == "baddbmm":
@@ -88,7 +111,7 @@ def follow(func, name: str, args, kwargs, out, n_pos: int):
     if name in ("softmax", "_softmax"):
         _follow_softmax(args, kwargs, out, n_pos)
         return None
-    mark = _carried(name, args, kwargs, out)
+    mark = _carried(name, args, kwargs, out, n_pos)
     if mark is not None:
         out._worldline_scores = mark  # type: ignore[attr-defined]
     return None
@@ -102,20 +125,65 @@ def _factors(name: str, args, kwargs) -> tuple[Tensor, Tensor]:
     return left, right
 
 
+#: How the axes of a weighted sum may lie, with (b)atch, (h)ead, (i) destination, (d)imension.
+LAYOUTS = {"bhid": "head_first", "bihd": "pos_first", "ibhd": "pos_outermost"}
+
+
+def _follow_einsum(args, out, n_pos: int) -> Read | None:
+    """Products written as an equation; the letters say which axis is which."""
+    operands = args[1] if isinstance(args[1], (tuple, list)) else args[1:]
+    inputs, _, result = str(args[0]).replace(" ", "").partition("->")
+    letters = inputs.split(",")
+    if len(operands) != 2 or len(letters) != 2 or "." in inputs or not result:
+        return None
+    mark = scores_of(operands[0])
+    if isinstance(mark, Pattern):
+        return _einsum_read(mark.scores, operands[1], letters, result)
+    square = out.ndim == 4 and out.shape[-1] == n_pos and out.shape[-2] == n_pos
+    inner = [c for c in letters[0] if c in letters[1] and c not in result]
+    if not square or len(inner) != 1:
+        return None
+    b, h, i, j = result
+    wanted = (b + h + i + inner[0], b + h + j + inner[0])
+    if all(sorted(a) == sorted(w) for a, w in zip(letters, wanted, strict=True)):
+        q, k = (
+            t.permute([a.index(c) for c in w])
+            for t, a, w in zip(operands, letters, wanted, strict=True)
+        )
+        out._worldline_scores = Scores(q, k)  # type: ignore[attr-defined]
+    return None
+
+
+def _einsum_read(scores: Scores, values: Tensor, letters: list[str], result: str) -> Read:
+    b, h, i, j = letters[0]
+    (d,) = set(letters[1]) - {b, h, j} or {""}
+    layout = LAYOUTS.get(result.translate(str.maketrans(b + h + i + d, "bhid")))
+    if layout is None or sorted(letters[1]) != sorted(b + h + j + d):
+        return Read(scores.spoiled(f"a weighted sum {','.join(letters)}->{result}"), values)
+    return Read(scores, values.permute([letters[1].index(c) for c in b + h + j + d]), layout)
+
+
 def _follow_softmax(args, kwargs, out, n_pos: int) -> None:
     axis = kwargs.get("dim", args[1] if len(args) > 1 else None)
-    if out.ndim < 3 or out.shape[-1] != n_pos or out.shape[-2] != n_pos:
-        return
-    if axis not in (-1, out.ndim - 1):
+    if out.ndim < 3 or out.shape[-2] != n_pos or axis not in (-1, out.ndim - 1):
         return
     mark = scores_of(args[0])
+    sinks = isinstance(mark, Scores) and mark.sinks is not None
+    if out.shape[-1] != n_pos + sinks:
+        return
     if not isinstance(mark, Scores):
         mark = Scores(None, None, reason="the scores are not a product of queries and keys")
     out._worldline_scores = Pattern(mark)
 
 
-def _carried(name: str, args, kwargs, out) -> Scores | Pattern | None:
+def _carried(name: str, args, kwargs, out, n_pos: int) -> Scores | Pattern | None:
     """The mark of a result that is made from marked scores or from a marked pattern."""
+    if name in ("cat", "concat", "concatenate"):
+        pieces = args[0] if args else kwargs["tensors"]
+        mark = scores_of(pieces[0])
+        if isinstance(mark, Scores) and len(pieces) == 2 and out.shape[-1] == n_pos + 1:
+            return mark.with_sinks(pieces[1])
+        return None
     left = args[0] if args else None
     right = args[1] if len(args) > 1 else None
     mark, other = scores_of(left), right
@@ -130,6 +198,9 @@ def _carried(name: str, args, kwargs, out) -> Scores | Pattern | None:
     if name in SAME:
         return mark
     if isinstance(mark, Pattern):
+        if name == "__getitem__" and mark.scores.sinks is not None:
+            kept = out.shape == (*args[0].shape[:-1], n_pos) and args[0].shape[-1] == n_pos + 1
+            return mark if kept and torch.equal(out, args[0][..., :-1]) else None
         if name in ("mul", "__mul__", "__rmul__", "__imul__", "mul_") and _all_ones(other):
             return mark
         return None

@@ -147,6 +147,7 @@ DIFFERENCES = frozenset("sub __sub__ __rsub__ __isub__ sub_ subtract rsub".split
 PRODUCTS = frozenset("mul __mul__ __rmul__ __imul__ mul_ multiply".split())
 QUOTIENTS = frozenset("div __truediv__ __itruediv__ div_ true_divide".split())
 REDUCTIONS = frozenset(("mean", "sum"))
+SCATTERS = frozenset(("index_add", "index_add_", "scatter_add", "scatter_add_"))
 
 
 def _linear(args, kwargs, block, out):
@@ -326,6 +327,10 @@ def mark_result(func, name: str, args, kwargs, block: int, out) -> None:
         mark = _layer_norm(args, kwargs, block, out)
     elif name == "rms_norm":
         mark = _rms_norm(args, kwargs, block)
+    elif name == "einsum":
+        mark = _einsum(args, block)
+    elif name in SCATTERS:
+        mark = _scatter(func, args, kwargs, block, out)
     elif name in ("dropout", "feature_dropout"):
         mark = _dropout(args, kwargs, block)
     elif name in ("cat", "concat", "concatenate", "stack"):
@@ -336,6 +341,47 @@ def mark_result(func, name: str, args, kwargs, block: int, out) -> None:
         mark = Held(block)
     for tensor in _tensors(out):
         set_mark(tensor, mark)
+
+
+def _einsum(args, block):
+    """Linear in its one operand that has terms, where the others do not depend on the input."""
+    operands = list(args[1]) if isinstance(args[1], (tuple, list)) else list(args[1:])
+    marks = [mark_of(operand, block) for operand in operands]
+    at = [k for k, mark in enumerate(marks) if mark is not None]
+    if len(at) != 1:
+        return Held(block)
+    mark, place = marks[at[0]], at[0]
+    if not isinstance(mark, Parts):
+        return Held(block)
+    held = [operand.detach() for operand in operands]
+
+    def fn(v: Tensor) -> Tensor:
+        return torch.einsum(args[0], *held[:place], v, *held[place + 1 :])
+
+    return mark.through(fn)
+
+
+def _scatter(func, args, kwargs, block, out):
+    """Rows added to others at indices that are held: linear in both."""
+    target, source = args[0], kwargs.get("source", kwargs.get("src", args[-1]))
+    mark, onto = mark_of(source, block), mark_of(target, block)
+    if kwargs.keys() - {"source", "src"} or not isinstance(mark, Parts):
+        return Held(block)
+    if onto is None and not bool(target.any()):
+        onto = Parts({}, block)
+    if len(args) < 3 or not isinstance(onto, Parts):
+        return Held(block)
+    axis, index = args[1:3]
+    name = func.__name__.rstrip("_")
+    shape = target.shape
+
+    def fn(v: Tensor) -> Tensor:
+        return getattr(v.new_zeros(shape), name)(axis, index, v)
+
+    terms = dict(onto.terms)
+    for key, term in mark.through(fn).terms.items():
+        add_term(terms, key, term)
+    return Parts(terms, block)
 
 
 def _dropout(args, kwargs, block):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 
 from worldline.errors import RefusedError
@@ -51,8 +52,9 @@ IN_PLACE = frozenset(("__iadd__", "__isub__", "__imul__", "__itruediv__"))
 class BlockEvent:
     """Block `layer` has run: what entered, what left, and what that is the sum of.
 
-    `resid_pre` and `resid_post` are [batch, pos, d_model]; `terms` maps a name to a Term whose
-    values add up to `resid_post`; None where the terms were not asked for.
+    `resid_pre` and `resid_post` are [batch, pos, d_model], several streams side by side being one
+    wide one; `terms` maps a name to a Term whose values add up to `resid_post`; None where the
+    terms were not asked for.
     """
 
     layer: int
@@ -60,6 +62,18 @@ class BlockEvent:
     resid_post: Tensor
     terms: dict[str, Term] | None
     calls: list[AttentionCall]
+    _raw: Tensor | None = None  # the next row as the model holds it, batch and positions first
+
+    @property
+    def streams(self) -> int:
+        """How many residual streams run side by side."""
+        assert self._raw is not None
+        return self._raw.shape[2] if self._raw.ndim == 4 else 1
+
+    def put_back(self, positions: list[int], rows: Tensor) -> None:
+        """Overwrite the row that the next block is given, at these positions."""
+        assert self._raw is not None
+        self._raw[:, positions] = rows.reshape(*rows.shape[:2], *self._raw.shape[2:])
 
 
 @dataclass(eq=False)
@@ -71,6 +85,7 @@ class Watched:
     n_key_calls: int
     callers: list[str] = field(default_factory=list)
     runs: Counter[str] = field(default_factory=Counter)
+    softmaxes: set[tuple[int, ...]] = field(default_factory=set)
 
 
 class Watch(TorchFunctionMode):
@@ -100,6 +115,8 @@ class Watch(TorchFunctionMode):
         self.leaf: Term | None = None
         self.names: dict[int, str] = {}
         self.runs: Counter[str] = Counter()
+        self.softmaxes: set[tuple[int, ...]] = set()
+        self.owners: list[tuple[StorageWeakRef, int, int]] = []
         self.late = anatomy is not None and anatomy.late
         self.seeing = False
 
@@ -132,6 +149,8 @@ class Watch(TorchFunctionMode):
             if self.block >= 0 and mark_of(args[2], self.block) is not None:
                 set_mark(args[0], Held(self.block))
             return out
+        if self.names and name == "softmax" and out.ndim > 2:
+            self.softmaxes.add(tuple(out.shape))
         read = inline.follow(func, name, args, kwargs, out, self.n_pos)
         if read is not None:
             return self._inline_read(read, out)
@@ -158,7 +177,9 @@ class Watch(TorchFunctionMode):
         copy = args[0].clone()
         mark = mark_of(args[0], self.block)
         set_mark(copy, mark)
-        leaves = [f for t in mark.terms.values() for f in t.leaves()] if isinstance(mark, Parts) else []
+        leaves = (
+            [f for t in mark.terms.values() for f in t.leaves()] if isinstance(mark, Parts) else []
+        )
         for leaf in leaves:
             if leaf.known is args[0]:
                 leaf.known = copy
@@ -203,11 +224,10 @@ class Watch(TorchFunctionMode):
         finally:
             self.inside = False
 
-    def _inline_read(self, read: tuple[inline.Scores, Tensor], out: Tensor):
-        scores, values = read
+    def _inline_read(self, read: inline.Read, out: Tensor):
         self.inside = True
         try:
-            call = _inline_call(self, scores, values, out)
+            call = _inline_call(self, read, out)
             return self._read(call, out)
         finally:
             self.inside = False
@@ -236,7 +256,7 @@ class Watch(TorchFunctionMode):
 
     def enter(self, module: torch.nn.Module, args, kwargs) -> None:
         """A block is about to run: its input starts a new row."""
-        x = stream_input(args, kwargs)
+        x = stream_input(args, kwargs, self.n_pos)
         if x is None:
             raise RefusedError(
                 f"block {self.block + 1} ({type(module).__name__}): none of its inputs is a "
@@ -247,7 +267,6 @@ class Watch(TorchFunctionMode):
         if self.block == 0 and torch.is_grad_enabled() and not x.requires_grad:
             x.requires_grad_(True)  # with frozen weights the graph starts here
         self.x = x
-        self.batch = x.shape[0]
         if self.terms:
             set_mark(x, Parts({CARRY: Term(x)}, self.block))
 
@@ -264,10 +283,14 @@ class Watch(TorchFunctionMode):
                 terms = mark.terms
             else:
                 terms = {"other" if mark is None else "mlp": Term(x)}
-        event = BlockEvent(self.block, self.x, x, terms, self.calls)  # type: ignore[arg-type]
+        assert self.x is not None
+        before, after = self._rows(self.x), self._rows(x)
+        raw = x if before is self.x else _batch_first(x, self.batch, self.n_pos)
+        if after is not x and terms is not None:
+            terms = {n: Term(None, self._rows, (t,)) for n, t in terms.items()}
+        event = BlockEvent(self.block, before, after, terms, self.calls, raw)
         set_mark(x, None)
-        if self.x is not None:
-            set_mark(self.x, None)
+        set_mark(self.x, None)
         self.calls, self.x = [], None
         if self.on_block is not None:
             outer, self.inside = self.inside, True
@@ -276,12 +299,39 @@ class Watch(TorchFunctionMode):
             finally:
                 self.inside = outer
 
+    def owner_of(self, k: Tensor) -> int:
+        """The layer whose block wrote these keys: an earlier one where layers share them."""
+        self.owners = [entry for entry in self.owners if not entry[0].expired()]
+        for _, place, layer in self.owners:
+            if place == k.data_ptr():
+                return layer
+        self.owners.append((StorageWeakRef(k.untyped_storage()), k.data_ptr(), self.block))
+        return self.block
 
-def stream_input(args, kwargs) -> Tensor | None:
-    """The residual stream among a block's arguments: its first real tensor of three axes."""
+    def _rows(self, x: Tensor) -> Tensor:
+        """A residual stream as [batch, pos, d_model]."""
+        x = _batch_first(x, self.batch, self.n_pos)
+        return x.flatten(2) if x.ndim == 4 else x
+
+
+def _batch_first(x: Tensor, batch: int, n_pos: int) -> Tensor:
+    """Batch and positions as the first two axes: some types keep positions or streams first."""
+    if x.ndim == 4 and x.shape[1:3] == (batch, n_pos):
+        return x.permute(1, 2, 0, 3)
+    if x.ndim == 3 and x.shape[:2] == (n_pos, batch) and n_pos != batch:
+        return x.transpose(0, 1)
+    return x
+
+
+def stream_input(args, kwargs, n_pos: int) -> Tensor | None:
+    """The residual stream among a block's arguments: its first real tensor of three axes.
+
+    Or of four, where several streams run side by side: positions come second or third.
+    """
     for value in (*args, kwargs.get("hidden_states"), *kwargs.values()):
-        if isinstance(value, torch.Tensor) and value.is_floating_point() and value.ndim == 3:
-            return value
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            if value.ndim == 3 or (value.ndim == 4 and n_pos in value.shape[1:3]):
+                return value
     return None
 
 
@@ -296,9 +346,16 @@ def stream_output(out: Any) -> Tensor | None:
 
 @contextmanager
 def _watching_blocks(watch: Watch, anatomy: Anatomy):
-    """Hooks on the blocks only; the last block's output is the last row."""
+    """Hooks on the blocks; the last row is the last block's output, or enters `anatomy.end`."""
     handles = []
     last = len(anatomy.order) - 1
+
+    def end(module, args, kwargs):
+        if watch.block == last:
+            x = stream_input(args, kwargs, watch.n_pos)
+            assert x is not None
+            watch.finish(x)
+            watch.block = -1
 
     def before(module, args, kwargs):
         watch.enter(module, args, kwargs)
@@ -314,7 +371,10 @@ def _watching_blocks(watch: Watch, anatomy: Anatomy):
     try:
         for block in anatomy.distinct_blocks():
             handles.append(block.register_forward_pre_hook(before, with_kwargs=True))
-            handles.append(block.register_forward_hook(after, with_kwargs=True))
+            if anatomy.end is None:
+                handles.append(block.register_forward_hook(after, with_kwargs=True))
+        if anatomy.end is not None:
+            handles.append(anatomy.end.register_forward_pre_hook(end, with_kwargs=True))
         yield
     finally:
         for handle in handles:
@@ -364,9 +424,7 @@ def watched_forward(
     the attention is recognised in the operations alone.
     """
     n_pos = inputs["input_ids"].shape[1]
-    watch = Watch(
-        anatomy, n_pos, terms=terms, on_block=on_block, on_call=on_call, rewrite=rewrite
-    )
+    watch = Watch(anatomy, n_pos, terms=terms, on_block=on_block, on_call=on_call, rewrite=rewrite)
     watch.batch = inputs["input_ids"].shape[0]
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad() if grad else torch.no_grad())
@@ -381,7 +439,9 @@ def watched_forward(
         if not watch.late:
             watch.see()
         output = model(**inputs)
-    return Watched(output.logits, watch.n_calls, watch.n_key_calls, watch.callers, watch.runs)
+    return Watched(
+        output.logits, watch.n_calls, watch.n_key_calls, watch.callers, watch.runs, watch.softmaxes
+    )
 
 
 # --- reads as calls ------------------------------------------------------------------------------
@@ -397,6 +457,11 @@ def _key_call(watch, module, query, key, value, mask, args, kwargs, out) -> Atte
     position_bias = kwargs.get("position_bias")
     if position_bias is not None:
         bias = position_bias if bias is None else bias + position_bias
+    if key.shape[2] != watch.n_pos:
+        raise RefusedError(
+            f"attention of {_place(watch, module)} reads {key.shape[2]} keys where the text has "
+            f"{watch.n_pos} tokens: its keys are not those of single tokens"
+        )
     layout = "pos_first" if out.ndim == 4 and out.shape[1] == query.shape[2] else "head_first"
     return _call(
         watch, query, key, value, out, layout, float(scaling), allowed, bias, "key",
@@ -444,16 +509,24 @@ def _sdpa_call(watch, given, out) -> AttentionCall:
     )  # fmt: skip
 
 
-def _inline_call(watch, scores: inline.Scores, values, out) -> AttentionCall:
+def _place(watch: Watch, module: torch.nn.Module | None = None) -> str:
+    name = watch.names.get(id(module), "") if module is not None else watch.innermost()
+    return name or (f"block {watch.block}" if watch.block >= 0 else "a module")
+
+
+def _inline_call(watch, read: inline.Read, out) -> AttentionCall:
+    scores, values = read.scores, read.values
     if scores.q is None or scores.k is None or scores.reason is not None:
-        raise RefusedError(f"attention of {watch.innermost() or 'a module'}: {scores.reason}")
-    layout = "head_first" if out.ndim == 4 else "folded"
+        raise RefusedError(f"attention of {_place(watch)}: {scores.reason}")
+    layout = read.layout or ("head_first" if out.ndim == 4 else "folded")
     q, k, v = (
         t if t.ndim == 4 else _to_heads(t, "folded", watch.batch)
         for t in (scores.q, scores.k, values)
     )
     allowed, bias = inline.mask_and_bias(scores, (watch.batch, q.shape[1], watch.n_pos))
-    return _call(watch, q, k, v, out, layout, scores.scale, allowed, bias, "softmax")
+    return _call(
+        watch, q, k, v, out, layout, scores.scale, allowed, bias, "softmax", sinks=scores.sinks
+    )
 
 
 def _call(
@@ -461,7 +534,7 @@ def _call(
 ) -> AttentionCall:
     if q.ndim != 4 or v.ndim != 4:
         raise RefusedError(
-            f"attention of {watch.innermost() or 'a module'}: queries of shape {tuple(q.shape)}, "
+            f"attention of {_place(watch)}: queries of shape {tuple(q.shape)}, "
             "where batch x head x pos x d_head is expected"
         )
     leaf = Term(out)
@@ -473,5 +546,6 @@ def _call(
             bias = bias[None]
     return AttentionCall(
         watch.block, len(watch.calls), watch.innermost(), q, k, v, z, leaf, layout, scaling,
-        allowed, bias, softcap, None if sinks is None else sinks.detach().reshape(-1), source, watch.block,
+        allowed, bias, softcap, None if sinks is None else sinks.detach().reshape(-1), source,
+        watch.owner_of(k),
     )  # fmt: skip
