@@ -51,7 +51,9 @@ def main() -> None:
     jobs = [(name, sys.executable) for name in names]
     if given.peers:
         jobs.append((LENS, str(peer_python())))
-    print(f"{'positions':>9}  {'measure':32} {'ratio':>7} {'spread':>7} {'goal':>6} {'extra MB':>9}")
+    print(
+        f"{'positions':>9}  {'measure':32} {'ratio':>7} {'spread':>7} {'goal':>6} {'extra MB':>9}"
+    )
     for n_pos in sizes:
         for name, python in jobs:
             found = ask(python, n_pos, name, given.pairs, given.threads)

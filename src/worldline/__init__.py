@@ -1,7 +1,7 @@
 """Shows, counts, weighs and cuts the flow of information in transformers.
 
-    >>> import worldline as wl
-    >>> wl.observe("The capital of France is").show()  # doctest: +SKIP
+>>> import worldline as wl
+>>> wl.observe("The capital of France is").show()  # doctest: +SKIP
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """observe(): text in, every stage called in order. The file to open first.
 
-    load_model    model/   weights, tokenizer, identity
-    tokenize      text/    tokens with offsets
-    record        trace/   one run, both highways, closure        (run/ executes, model/ watches)
-    weigh         flow/    every K/V edge gets a number
-    picture       views/   a Scene, which text, HTML and JSON are drawn from
+load_model    model/   weights, tokenizer, identity
+tokenize      text/    tokens with offsets
+record        trace/   one run, both highways, closure        (run/ executes, model/ watches)
+weigh         flow/    every K/V edge gets a number
+picture       views/   a Scene, which text, HTML and JSON are drawn from
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ class Observation:
         found = {name: scene[name] for name in names}
         found |= {name: scene["model"][name] for name in ("n_layers", "n_heads")}
         found |= {name: scene[name] for name in ("weighing", "edges", "kept", "versions", "seed")}
-        return found | {"schema": "worldline.observation/1", "opaque_layers": list(self.trace.opaque_layers)}
+        return found | {
+            "schema": "worldline.observation/1",
+            "opaque_layers": list(self.trace.opaque_layers),
+        }
 
 
 def observe(
@@ -84,8 +87,10 @@ def observe(
         RefusedError: the model failed a check; no number is given.
     """
     say = progress or (lambda line: None)
-    loaded = model if isinstance(model, LoadedModel) else load_model(
-        model, device=device, dtype=dtype, progress=progress
+    loaded = (
+        model
+        if isinstance(model, LoadedModel)
+        else load_model(model, device=device, dtype=dtype, progress=progress)
     )
     shown, special = text, None
     if chat:
@@ -97,8 +102,10 @@ def observe(
     say("weighing")
     by = by or "gradient"
     shares = weigh(trace, "share", top=top if by == "share" else 0)
-    flow = shares if by == "share" else weigh(
-        trace, by, target=target, versus=versus, how=how, top=top
+    flow = (
+        shares
+        if by == "share"
+        else weigh(trace, by, target=target, versus=versus, how=how, top=top)
     )
     say("drawing")
     options = {"by": by, "target": target, "versus": versus, "how": how if by != "share" else None,

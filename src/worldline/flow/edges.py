@@ -19,10 +19,16 @@ if TYPE_CHECKING:
 Rule = Literal["linear", "renormalise"]
 NEAR_ONE = 1e-3  # below this remainder of a row, 1 - a is taken from the other entries
 SUMS = ("in", "out", "head", "distance")
+SUM_DTYPE = {"mps": torch.float32}  # where the device has no float64
 
 
 def edge_rows(
-    call: AttentionCall, u: Float[Tensor, "head pos d_value"], start: int, stop: int, rule: Rule
+    call: AttentionCall,
+    u: Float[Tensor, "head pos d_value"],
+    start: int,
+    stop: int,
+    rule: Rule,
+    out: Tensor | None = None,
 ) -> Float[Tensor, "head rows pos"]:
     """Weights of the edges into rows start..stop, self-attention included.
 
@@ -34,11 +40,11 @@ def edge_rows(
     rows = u[:, start:stop].to(pattern.dtype)
     reads = call.products(rows, v)
     if rule == "linear":
-        return pattern.mul_(reads)
+        return torch.mul(pattern, reads, out=out)
     z = call.z[0, :, start:stop].to(pattern.dtype)
     level = (z * rows).sum(-1, keepdim=True)
     rest = 1 - pattern
-    weights = pattern / rest.clamp_min(NEAR_ONE) * (reads - level)
+    weights = torch.mul(pattern / rest.clamp_min(NEAR_ONE), reads - level, out=out)
     return _mend_near_one(weights, pattern, reads, rest, call, start)
 
 
@@ -73,27 +79,26 @@ class Strongest:
         self.weights: list[np.ndarray] = []
         self.held = 0
 
-    def offer(self, layer: int, head0: int, start: int, weights: Tensor, sizes: Tensor) -> None:
-        """Look through [head, rows, pos] weights whose absolute values are `sizes`."""
+    def offer(self, layer: int, head0: int, start: int, both: Tensor) -> None:
+        """Look through [2, head, rows, pos]: weights and their absolute values."""
         if self.top == 0:
             return
-        rows = sizes.shape[1]
-        peaks = sizes.amax(-1)
-        heads, lines = (peaks > self.floor).nonzero(as_tuple=True)
+        weights, sizes = both
+        heads, rows = (sizes.amax(-1) > self.floor).nonzero(as_tuple=True)
         if not heads.numel():
             return
-        candidates = sizes[heads, lines]
+        candidates = sizes[heads, rows]
         which, src = (candidates > self.floor).nonzero(as_tuple=True)
-        if which.numel() > 4 * self.top:
-            best = candidates[which, src].topk(self.top).indices.sort().values
+        if which.numel() > 2 * self.top:
+            best = candidates[which, src].topk(self.top, sorted=False).indices.sort().values
             which, src = which[best], src[best]
-        head, row = heads[which], lines[which]
+        head, row = heads[which], rows[which]
         values = weights[head, row, src]
         key = torch.stack([torch.full_like(head, layer), head + head0, src, row + start])
         self.keys.append(key.cpu().numpy())
         self.weights.append(values.double().cpu().numpy())
         self.held += values.numel()
-        if self.held > 3 * self.top + rows:
+        if self.held > 2 * self.top or (self.floor == 0.0 and self.held >= self.top):
             self._prune()
 
     def _prune(self) -> None:
@@ -118,54 +123,55 @@ class Strongest:
 class Sums:
     """Signed and absolute sums of all edges, by destination, source, head and distance."""
 
-    def __init__(self, n_layers: int, n_pos: int, n_heads: int):
+    def __init__(self, n_layers: int, n_pos: int, n_heads: int, device: torch.device):
         sizes = {"in": n_pos, "out": n_pos, "head": n_heads, "distance": n_pos}
-        self.signed = {name: np.zeros((n_layers, size)) for name, size in sizes.items()}
-        self.absolute = {name: np.zeros((n_layers, size)) for name, size in sizes.items()}
-        self.self_attention = np.zeros((n_layers, n_pos))
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(
+                shape, dtype=SUM_DTYPE.get(device.type, torch.float64), device=device
+            )
+
+        self.sums = {name: zeros(2, n_layers, size) for name, size in sizes.items()}
+        self.self_attention = zeros(n_layers, n_pos)
         self.n_edges = 0
 
-    def add(self, layer: int, head0: int, start: int, weights: Tensor, sizes: Tensor) -> None:
-        """Add [head, rows, pos] weights (self-attention zeroed) and their absolute values."""
-        heads, rows, n_src = weights.shape
-        for store, values in ((self.signed, weights), (self.absolute, sizes)):
-            ones = values.new_ones(n_src)
-            by_row = (values.reshape(heads * rows, n_src) @ ones).view(heads, rows)
-            over_heads = values.new_ones(1, heads) @ values.reshape(heads, rows * n_src)
-            plane = over_heads.view(rows, n_src)
-            store["in"][layer, start : start + rows] += by_row.double().sum(0).cpu().numpy()
-            store["head"][layer, head0 : head0 + heads] += by_row.double().sum(1).cpu().numpy()
-            store["out"][layer, :n_src] += plane.sum(0).double().cpu().numpy()
-            store["distance"][layer, :n_src] += _by_distance(plane, start).cpu().numpy()
+    def add(self, layer: int, head0: int, start: int, both: Tensor) -> None:
+        """Add [2, head, rows, pos]: weights without self-attention, and their absolute values."""
+        _, heads, rows, n_src = both.shape
+        by_row = (both.view(-1, n_src) @ both.new_ones(n_src)).view(2, heads, rows)
+        planes = torch.matmul(both.new_ones(1, heads), both.view(2, heads, rows * n_src))
+        planes = planes.view(2, rows, n_src)
+        self.sums["in"][:, layer, start : start + rows] += by_row.sum(1)
+        self.sums["head"][:, layer, head0 : head0 + heads] += by_row.sum(2)
+        self.sums["out"][:, layer, :n_src] += planes.sum(1)
+        self.sums["distance"][:, layer, :n_src] += _by_distance(planes, start)
 
     def totals(self) -> Totals:
         """The sums as positive and negative parts."""
         parts = {}
         for name in SUMS:
-            signed, absolute = self.signed[name], self.absolute[name]
+            signed, absolute = self.sums[name].double().cpu().numpy()
             parts[f"{name}_positive"] = (absolute + signed) / 2
             parts[f"{name}_negative"] = (signed - absolute) / 2
-        return Totals(**parts, self_attention=self.self_attention)
+        return Totals(**parts, self_attention=self.self_attention.double().cpu().numpy())
 
     def total(self) -> float:
         """Sum of |weight| over all edges."""
-        return float(self.absolute["in"].sum())
+        return float(self.sums["in"][1].sum())
 
 
-def _by_distance(plane: Tensor, start: int) -> Tensor:
-    """Sums of [rows, pos] along its diagonals: entry d holds the edges with dst - src = d."""
-    rows, n_src = plane.shape
-    width = n_src + rows
-    skewed = plane.new_zeros(rows, width)
-    skewed[:, :n_src] = plane.flip(1)  # column c is source n_src - 1 - c
-    # element (r, c) lies at distance start + r - (n_src - 1 - c); shear so that columns agree
-    flat = torch.cat([skewed.reshape(-1), plane.new_zeros(rows)])
-    sheared = flat.as_strided((rows, width), (width - 1, 1), 0).clone()
-    lower = torch.arange(rows)[:, None] > torch.arange(width)[None, :]
-    sheared.masked_fill_(lower.to(sheared.device), 0.0)
-    sums = sheared.double().sum(0)
-    offset = start - (n_src - 1)  # distance of column 0
-    return sums[-offset : n_src - offset]
+def _by_distance(planes: Float[Tensor, "two rows pos"], start: int) -> Float[Tensor, "two pos"]:
+    """Sums along the diagonals: entry d holds the edges with dst - src = d.
+
+    Rows are reversed in src and sheared by one column each, so that a diagonal is a column.
+    """
+    two, rows, n_src = planes.shape
+    width = n_src + rows - 1
+    padded = planes.new_zeros(two, rows, width + 1)
+    padded[:, :, :n_src] = planes.flip(2)
+    sheared = padded.view(two, -1)[:, : rows * width].view(two, rows, width)
+    offset = n_src - 1 - start  # the column of distance 0
+    return sheared.sum(1)[:, offset : offset + n_src]
 
 
 def sum_edges(
@@ -173,12 +179,13 @@ def sum_edges(
     rule: Rule,
     shape: tuple[int, int, int],
     top: int,
+    device: torch.device,
 ) -> tuple[list[Edge], Kept, Sums]:
     """Go over all edges of all layers; `reads` gives each layer's calls and their u.
 
     `shape` is (n_layers, n_pos, most heads of a layer).
     """
-    sums, strongest = Sums(*shape), Strongest(top)
+    sums, strongest = Sums(*shape, device), Strongest(top)
     for layer, calls, us in reads:
         head0 = 0
         for call, u in zip(calls, us, strict=True):
@@ -194,14 +201,17 @@ def _sum_call(call, u, rule, layer: int, head0: int, sums: Sums, strongest: Stro
     n_pos, step = call.q.shape[2], call.block_rows()
     for start in range(0, n_pos, step):
         stop = min(n_pos, start + step)
-        weights = edge_rows(call, u, start, stop, rule)
-        own = weights[:, :, start:].diagonal(dim1=1, dim2=2)
-        sums.self_attention[layer, start:stop] += own.double().sum(0).cpu().numpy()
+        dtype = torch.float32 if call.q.element_size() < 4 else call.q.dtype
+        shape = (2, call.n_heads, stop - start, stop)
+        both = torch.empty(shape, dtype=dtype, device=call.q.device)
+        edge_rows(call, u, start, stop, rule, both[0])
+        own = both[0, :, :, start:].diagonal(dim1=1, dim2=2)
+        sums.self_attention[layer, start:stop] += own.sum(0)
         own.zero_()
-        sizes = weights.abs()
-        sums.add(layer, head0, start, weights, sizes)
+        torch.abs(both[0], out=both[1])
+        sums.add(layer, head0, start, both)
         sums.n_edges += _count(call, start, stop)
-        strongest.offer(layer, head0, start, weights, sizes)
+        strongest.offer(layer, head0, start, both)
 
 
 def _count(call: AttentionCall, start: int, stop: int) -> int:

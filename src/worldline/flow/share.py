@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -62,17 +62,18 @@ def pulled_back(block: LiveBlock, gradient: Tensor) -> list[Tensor]:
     return us
 
 
-def node_shares(
-    trace: Trace, metric: str, kv: np.ndarray, own: np.ndarray
-) -> dict[str, np.ndarray]:
-    """Shares of every node of row 1..L, [layer, pos] each; `kv` and `own` come from the edges."""
-    assert trace.live is not None
-    names = {"carry": CARRY, "mlp": MLP, "constants": CONSTANTS, "other": OTHER}
-    found = {name: np.zeros((trace.n_layers, trace.n_pos)) for name in names}
-    for layer, block in enumerate(trace.live):
-        gradient = read_gradient(trace, layer, metric)
-        for name, term in names.items():
+class NodeShares:
+    """Collects the shares of what is no K/V edge, layer by layer."""
+
+    NAMES: ClassVar = {"carry": CARRY, "mlp": MLP, "constants": CONSTANTS, "other": OTHER}
+
+    def __init__(self, trace: Trace):
+        self.found = {name: np.zeros((trace.n_layers, trace.n_pos)) for name in self.NAMES}
+
+    def add(self, layer: int, block: LiveBlock, gradient: Tensor) -> None:
+        """Shares of one block's terms along the node's dual `gradient`."""
+        for name, term in self.NAMES.items():
             if term in block.terms:
-                value = block.terms[term].value()[0].detach().to(gradient.dtype)
-                found[name][layer] = (value * gradient).sum(-1).double().cpu().numpy()
-    return found | {"self_attention": own, "kv": kv}
+                value = block.terms[term].value()[0].detach()
+                inner = torch.linalg.vecdot(value.to(gradient.dtype), gradient)
+                self.found[name][layer] = inner.cpu().numpy()

@@ -11,7 +11,7 @@ from worldline.errors import InputError
 from worldline.flow.edges import Rule, edge_rows, sum_edges
 from worldline.flow.flow import Flow, Meaning, Target
 from worldline.flow.gradient import FORMULAS, gradient_meaning, target_gradients
-from worldline.flow.share import node_shares, pulled_back, read_gradient, share_meaning
+from worldline.flow.share import NodeShares, pulled_back, read_gradient, share_meaning
 from worldline.trace.record import record
 from worldline.trace.store import refuse_other_model
 from worldline.text.tokens import decode, single_token
@@ -99,17 +99,19 @@ def _target(trace: Trace, target: str | int | None, versus: str | int | None) ->
 
 def _share(trace: Trace, metric: str, top: int) -> Flow:
     assert trace.live is not None
-    live = trace.live
+    live, nodes = trace.live, NodeShares(trace)
 
     def reads():
         for layer, block in enumerate(live):
+            gradient = read_gradient(trace, layer, metric)
+            nodes.add(layer, block, gradient)
             if block.calls:
-                yield layer, block.calls, pulled_back(block, read_gradient(trace, layer, metric))
+                yield layer, block.calls, pulled_back(block, gradient)
 
     flow = _sum(trace, reads, "linear", share_meaning(metric), top)
     totals = flow.totals
     kv = totals.in_positive + totals.in_negative
-    flow.shares = node_shares(trace, metric, kv, totals.self_attention)
+    flow.shares = nodes.found | {"self_attention": totals.self_attention, "kv": kv}
     return flow
 
 
@@ -137,7 +139,7 @@ def _sum(trace: Trace, reads, rule: Rule, meaning: Meaning, top: int) -> Flow:
     assert trace.live is not None
     heads = max((sum(c.n_heads for c in block.calls) for block in trace.live), default=0)
     shape = (trace.n_layers, trace.n_pos, heads)
-    edges, kept, sums = sum_edges(reads(), rule, shape, top)
+    edges, kept, sums = sum_edges(reads(), rule, shape, top, trace.resid[0].device)
 
     def dense(layer: int) -> np.ndarray:
         for at, calls, us in reads():
@@ -145,9 +147,7 @@ def _sum(trace: Trace, reads, rule: Rule, meaning: Meaning, top: int) -> Flow:
                 return np.concatenate([_dense(c, u, rule) for c, u in zip(calls, us, strict=True)])
         return np.zeros((0, trace.n_pos, trace.n_pos))
 
-    return Flow(
-        meaning, trace.n_layers, trace.n_pos, edges, kept, sums.totals(), None, None, dense
-    )
+    return Flow(meaning, trace.n_layers, trace.n_pos, edges, kept, sums.totals(), None, None, dense)
 
 
 def _dense(call: AttentionCall, u: Tensor, rule: Rule) -> np.ndarray:

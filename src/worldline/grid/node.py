@@ -28,6 +28,8 @@ class Node:
         >>> Node(layer=2, pos=5).sees(Node(layer=0, pos=3))
         True
         """
-        return other.layer <= self.layer and other.pos <= self.pos and (
-            other.layer < self.layer or other.pos == self.pos
+        return (
+            other.layer <= self.layer
+            and other.pos <= self.pos
+            and (other.layer < self.layer or other.pos == self.pos)
         )

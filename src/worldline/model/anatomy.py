@@ -52,7 +52,7 @@ def find_anatomy(model: torch.nn.Module, inputs: dict[str, Any]) -> Anatomy:
     Raises:
         RefusedError: no attention read was seen, or the reads lie in no list of blocks.
     """
-    names = {n: m for n, m in model.named_modules()}
+    names = dict(model.named_modules())
     n_pos = inputs["input_ids"].shape[1]
     ran: list[tuple[str, bool]] = []
     handles = []
@@ -82,8 +82,8 @@ def find_anatomy(model: torch.nn.Module, inputs: dict[str, Any]) -> Anatomy:
     if not lists or not all(homes.values()):
         astray = next((n for n, h in homes.items() if not h), "")
         raise RefusedError(
-            f"attention in `{astray or 'the model'}` lies in no list of blocks, so there are no rows "
-            "between which it could be drawn"
+            f"attention in `{astray or 'the model'}` lies in no list of blocks, so there are no "
+            "rows between which it could be drawn"
         )
     order = [n for n, has_stream in ran if n.rpartition(".")[0] in lists and has_stream]
     if not order:

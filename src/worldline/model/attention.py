@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MASKED = -5e3  # an additive mask below this forbids; real masks are -1e4, the dtype's minimum, -inf
-LARGEST_SCRATCH_BYTES = 1 << 22  # a block of rows stays inside the processor's cache
+LARGEST_SCRATCH_BYTES = 1 << 20  # a block of rows stays inside the processor's cache
 
 
 @dataclass(eq=False)

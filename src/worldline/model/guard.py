@@ -20,15 +20,17 @@ _PASSED: dict[Path, Report] = {}
 SCHEMA = 1  # raise when the checks change: older results no longer count
 
 
-def checked(model: LoadedModel, *, again: bool = False) -> Report:
+def checked(model: LoadedModel, weights: str, *, again: bool = False) -> Report:
     """The report of the checks on `model`, from the cache where they ran before.
+
+    `weights` is the model's `weights_hash`, asked for once by whoever needs it too.
 
     The result is kept per type, weights, dtype, device, attention implementation and versions.
 
     Raises:
         RefusedError: the model failed a check: which one, where and by how much.
     """
-    place = _place(model)
+    place = _place(model, weights)
     report = None if again else _PASSED.get(place) or _read(place)
     if report is None:
         report = check_model(model.module)
@@ -39,12 +41,12 @@ def checked(model: LoadedModel, *, again: bool = False) -> Report:
     return report
 
 
-def _place(model: LoadedModel) -> Path:
+def _place(model: LoadedModel, weights: str) -> Path:
     parts = (
         SCHEMA,
         type(model.module).__name__,
         model.config.get("model_type"),
-        model.weights_hash,
+        weights,
         model.dtype,
         model.device,
         implementation_of(model.module),

@@ -1,4 +1,4 @@
-"""Attention written out inside a module: scores, softmax, weighted sum, seen operation by operation.
+"""Attention written out inside a module: scores, softmax, weighted sum, seen one by one.
 
 Some types never call a shared attention function. Their read is recognised by what it does: a
 product of two tensors of shape [.., pos, pos] that reaches a softmax over its last axis and is
@@ -17,10 +17,30 @@ from worldline.model.attention import MASKED
 if TYPE_CHECKING:
     from torch import Tensor
 
-PRODUCTS = frozenset("matmul __matmul__ bmm baddbmm einsum".split())
+PRODUCTS = frozenset(("matmul", "__matmul__", "bmm", "baddbmm", "einsum"))
 SAME = frozenset(
-    "view reshape to float double half bfloat16 type type_as contiguous clone dropout transpose "
-    "permute flatten unflatten squeeze unsqueeze expand nan_to_num".split()
+    (
+        "view",
+        "reshape",
+        "to",
+        "float",
+        "double",
+        "half",
+        "bfloat16",
+        "type",
+        "type_as",
+        "contiguous",
+        "clone",
+        "dropout",
+        "transpose",
+        "permute",
+        "flatten",
+        "unflatten",
+        "squeeze",
+        "unsqueeze",
+        "expand",
+        "nan_to_num",
+    )
 )
 
 
@@ -37,11 +57,13 @@ class Scores:
     sinks: Tensor | None = None  # [head], a last column that takes part and reads nothing
 
     def scaled(self, factor: float) -> Scores:
+        """Times a number."""
         biases = [(b, s * factor) for b, s in self.biases]
         sinks = None if self.sinks is None else self.sinks * factor
         return replace(self, scale=self.scale * factor, biases=biases, sinks=sinks)
 
     def with_bias(self, bias: Tensor, sign: float) -> Scores:
+        """Plus or minus something."""
         if self.sinks is not None:
             if bias.ndim and bias.shape[-1] == 1:
                 return self  # one number a row, the sink included: the softmax does not see it
@@ -49,11 +71,13 @@ class Scores:
         return replace(self, biases=[*self.biases, (bias, sign)])
 
     def with_mask(self, forbidden: Tensor) -> Scores:
+        """Cut where `forbidden`."""
         if self.sinks is not None:
             return self.spoiled("a mask comes after a sink took its place")
         return replace(self, masked=[*self.masked, forbidden])
 
     def with_sinks(self, column: Tensor) -> Scores:
+        """With a last column that takes part in the softmax and reads nothing."""
         if self.sinks is not None or column.shape[-1] != 1 or column.ndim != 4:
             return self.spoiled("more than one column joins the scores")
         sinks = column[0, :, 0, 0]
@@ -62,6 +86,7 @@ class Scores:
         return replace(self, sinks=sinks)
 
     def spoiled(self, reason: str) -> Scores:
+        """Scores that cannot be written as attention, with the reason."""
         return Scores(self.q, self.k, reason=self.reason or reason)
 
 
@@ -86,7 +111,7 @@ def scores_of(value: object) -> Scores | Pattern | None:
     return getattr(value, "_worldline_scores", None) if isinstance(value, torch.Tensor) else None
 
 
-def follow(func, name: str, args, kwargs, out, n_pos: int):
+def follow(name: str, args, kwargs, out, n_pos: int):
     """Follow scores and patterns through one operation.
 
     Returns a Read when `out` is a weighted sum by a pattern, else None.

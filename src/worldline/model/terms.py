@@ -137,15 +137,57 @@ def set_mark(tensor: Tensor, mark: Parts | Held | None) -> None:
 # mark of the result, None for "no dependence". Anything without a rule is held.
 
 STRUCTURAL = frozenset(
-    "view reshape transpose permute contiguous to float double half bfloat16 type type_as "
-    "flatten unflatten squeeze unsqueeze __getitem__ clone expand expand_as repeat swapaxes "
-    "swapdims movedim t narrow select detach chunk split tensor_split unbind repeat_interleave "
-    "roll flip alias view_as reshape_as neg __neg__ index_select unsqueeze_ squeeze_ mT".split()
+    (
+        "view",
+        "reshape",
+        "transpose",
+        "permute",
+        "contiguous",
+        "to",
+        "float",
+        "double",
+        "half",
+        "bfloat16",
+        "type",
+        "type_as",
+        "flatten",
+        "unflatten",
+        "squeeze",
+        "unsqueeze",
+        "__getitem__",
+        "clone",
+        "expand",
+        "expand_as",
+        "repeat",
+        "swapaxes",
+        "swapdims",
+        "movedim",
+        "t",
+        "narrow",
+        "select",
+        "detach",
+        "chunk",
+        "split",
+        "tensor_split",
+        "unbind",
+        "repeat_interleave",
+        "roll",
+        "flip",
+        "alias",
+        "view_as",
+        "reshape_as",
+        "neg",
+        "__neg__",
+        "index_select",
+        "unsqueeze_",
+        "squeeze_",
+        "mT",
+    )
 )
-SUMS = frozenset("add __add__ __radd__ __iadd__ add_".split())
-DIFFERENCES = frozenset("sub __sub__ __rsub__ __isub__ sub_ subtract rsub".split())
-PRODUCTS = frozenset("mul __mul__ __rmul__ __imul__ mul_ multiply".split())
-QUOTIENTS = frozenset("div __truediv__ __itruediv__ div_ true_divide".split())
+SUMS = frozenset(("add", "__add__", "__radd__", "__iadd__", "add_"))
+DIFFERENCES = frozenset(("sub", "__sub__", "__rsub__", "__isub__", "sub_", "subtract", "rsub"))
+PRODUCTS = frozenset(("mul", "__mul__", "__rmul__", "__imul__", "mul_", "multiply"))
+QUOTIENTS = frozenset(("div", "__truediv__", "__itruediv__", "div_", "true_divide"))
 REDUCTIONS = frozenset(("mean", "sum"))
 SCATTERS = frozenset(("index_add", "index_add_", "scatter_add", "scatter_add_"))
 
@@ -171,7 +213,7 @@ def _addmm(args, kwargs, block, out):
     return mark.through(lambda v: v @ weight, lambda g: g @ weight.T, constant)
 
 
-def _matmul(args, kwargs, block):
+def _matmul(args, block):
     x, weight = args[:2]
     mark = mark_of(x, block)
     if not isinstance(mark, Parts) or mark_of(weight, block) is not None:
@@ -248,7 +290,7 @@ def _sum(args, kwargs, block, out, sign=1.0):
     return Parts(terms, block)
 
 
-def _product(args, kwargs, block):
+def _product(args, block):
     left, right = args[0], args[1]
     marks = mark_of(left, block), mark_of(right, block)
     for mark, factor, other in ((marks[0], right, marks[1]), (marks[1], left, marks[0])):
@@ -316,13 +358,13 @@ def mark_result(func, name: str, args, kwargs, block: int, out) -> None:
         args = args[::-1] if name in ("__rsub__", "rsub") else args
         mark = _sum(args, kwargs, block, out, -1.0)
     elif name in PRODUCTS:
-        mark = _product(args, kwargs, block)
+        mark = _product(args, block)
     elif name in QUOTIENTS:
         mark = _quotient(args, kwargs, block)
     elif name == "addmm":
         mark = _addmm(args, kwargs, block, out)
     elif name in ("matmul", "__matmul__", "mm"):
-        mark = _matmul(args, kwargs, block)
+        mark = _matmul(args, block)
     elif name == "layer_norm":
         mark = _layer_norm(args, kwargs, block, out)
     elif name == "rms_norm":
@@ -330,7 +372,7 @@ def mark_result(func, name: str, args, kwargs, block: int, out) -> None:
     elif name == "einsum":
         mark = _einsum(args, block)
     elif name in SCATTERS:
-        mark = _scatter(func, args, kwargs, block, out)
+        mark = _scatter(func, args, kwargs, block)
     elif name in ("dropout", "feature_dropout"):
         mark = _dropout(args, kwargs, block)
     elif name in ("cat", "concat", "concatenate", "stack"):
@@ -361,7 +403,7 @@ def _einsum(args, block):
     return mark.through(fn)
 
 
-def _scatter(func, args, kwargs, block, out):
+def _scatter(func, args, kwargs, block):
     """Rows added to others at indices that are held: linear in both."""
     target, source = args[0], kwargs.get("source", kwargs.get("src", args[-1]))
     mark, onto = mark_of(source, block), mark_of(target, block)

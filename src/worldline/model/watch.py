@@ -151,7 +151,7 @@ class Watch(TorchFunctionMode):
             return out
         if self.names and name == "softmax" and out.ndim > 2:
             self.softmaxes.add(tuple(out.shape))
-        read = inline.follow(func, name, args, kwargs, out, self.n_pos)
+        read = inline.follow(name, args, kwargs, out, self.n_pos)
         if read is not None:
             return self._inline_read(read, out)
         if self.block >= 0 and self.terms and self._touches(args, kwargs):
@@ -329,9 +329,10 @@ def stream_input(args, kwargs, n_pos: int) -> Tensor | None:
     Or of four, where several streams run side by side: positions come second or third.
     """
     for value in (*args, kwargs.get("hidden_states"), *kwargs.values()):
-        if isinstance(value, torch.Tensor) and value.is_floating_point():
-            if value.ndim == 3 or (value.ndim == 4 and n_pos in value.shape[1:3]):
-                return value
+        if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+            continue
+        if value.ndim == 3 or (value.ndim == 4 and n_pos in value.shape[1:3]):
+            return value
     return None
 
 
@@ -350,7 +351,7 @@ def _watching_blocks(watch: Watch, anatomy: Anatomy):
     handles = []
     last = len(anatomy.order) - 1
 
-    def end(module, args, kwargs):
+    def end(_module, args, kwargs):
         if watch.block == last:
             x = stream_input(args, kwargs, watch.n_pos)
             assert x is not None
@@ -360,7 +361,7 @@ def _watching_blocks(watch: Watch, anatomy: Anatomy):
     def before(module, args, kwargs):
         watch.enter(module, args, kwargs)
 
-    def after(module, args, kwargs, out):
+    def after(_module, _args, _kwargs, out):
         if watch.block == last:
             x = stream_output(out)
             if x is None:
@@ -387,11 +388,11 @@ def _watching_modules(watch: Watch, model: torch.nn.Module):
     watch.names = {id(m): n for n, m in model.named_modules()}
     handles = []
 
-    def push(module, args):
+    def push(module, _args):
         watch.stack.append(module)
         watch.runs[watch.names[id(module)]] += 1
 
-    def pop(module, args, out):
+    def pop(_module, _args, _out):
         watch.stack.pop()
 
     try:

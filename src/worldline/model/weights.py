@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     import torch
 
 _CHUNK_BYTES = 16 << 20
-_SAMPLES = 512
+_SAMPLES = 16  # a weighing asks for the hash: more samples would cost more than the recording
 _known: WeakKeyDictionary[Any, tuple[object, str]] = WeakKeyDictionary()
 
 
 def weights_hash(module: torch.nn.Module) -> str:
     """Hash of a module's weights, computed again only when they changed.
 
-    Whether they changed is told by each tensor's address, version, type, shape and 512 of its
+    Whether they changed is told by each tensor's address, version, type, shape and 16 of its
     values spread evenly. In-place operations, loading, moving and casting are always seen, and so
-    are edits behind autograd's back (through ``.data`` or NumPy) of any 1/512 of a tensor in one
+    are edits behind autograd's back (through ``.data`` or NumPy) of any 1/16 of a tensor in one
     piece. A smaller edit of that kind is not: `hash_weights` does not remember.
     """
     state = _state_key(module)

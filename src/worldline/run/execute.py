@@ -76,7 +76,9 @@ def differentiate(
         value = measure(seen.logits[0, -1])
         flat = [z for block in reads for z in block]
         found = torch.autograd.grad(value, flat, allow_unused=True)
-    gradients = iter(torch.zeros_like(z) if g is None else g for z, g in zip(flat, found, strict=True))
+    gradients = iter(
+        torch.zeros_like(z) if g is None else g for z, g in zip(flat, found, strict=True)
+    )
     return float(value.detach()), [[next(gradients) for _ in block] for block in reads]
 
 

@@ -129,16 +129,19 @@ def record(
         else tokenize(model.tokenizer, text, add_special_tokens=add_special_tokens)
     )
     refuse_length(model, tokens)
-    report = checked(model)
+    weights = model.weights_hash
+    report = checked(model, weights)
     recorder = Recorder(keep, tolerance_of(model_dtype(model.module)))
     plan = Plan(tuple(tokens.ids))
     seen = execute(model, plan, recorder.on_block)
     recorder.resid.append(recorder.last)
     if not bool(torch.isfinite(seen.logits[0, -1]).all()):
-        raise RefusedError("the logits of this run are not finite: NaN or infinity in the forward pass")
+        raise RefusedError(
+            "the logits of this run are not finite: NaN or infinity in the forward pass"
+        )
     return Trace(
         tokens=tokens,
-        identity=identity_of(model, recorder),
+        identity=identity_of(model, weights, recorder),
         resid=recorder.resid,
         arrays=recorder.arrays,
         predictions=predictions_of(model, seen.logits[0, -1]),
@@ -176,13 +179,13 @@ def _inert(model: LoadedModel, plan: Plan, report: Report, seen) -> Inert:
     return Inert("run", equal, seen.n_calls, anatomy_of(model).expected_calls)
 
 
-def identity_of(model: LoadedModel, recorder: Recorder) -> Identity:
+def identity_of(model: LoadedModel, weights: str, recorder: Recorder) -> Identity:
     """What identifies the model that ran."""
     return Identity(
         name=model.name,
         model_type=str(model.config.get("model_type", "")),
         config=model.config,
-        weights_hash=model.weights_hash,
+        weights_hash=weights,
         dtype=model.dtype,
         device=model.device,
         implementation=implementation_of(model.module),

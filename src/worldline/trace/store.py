@@ -37,7 +37,9 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
     except Exception as error:  # safetensors raises its own kind for a full disk
         part.unlink(missing_ok=True)
         size = trace.nbytes()
-        raise InputError(f"{place}: cannot be written ({error}); {size:,} bytes are needed") from None
+        raise InputError(
+            f"{place}: cannot be written ({error}); {size:,} bytes are needed"
+        ) from None
     return place
 
 

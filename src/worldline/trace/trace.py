@@ -152,5 +152,8 @@ class Trace:
 
     def nbytes(self) -> int:
         """Bytes of all recorded arrays."""
-        tensors: Iterable[Tensor | None] = [*self.resid, *(t for a in self.arrays.values() for t in a)]
+        tensors: Iterable[Tensor | None] = [
+            *self.resid,
+            *(t for a in self.arrays.values() for t in a),
+        ]
         return sum(t.numel() * t.element_size() for t in tensors if t is not None)

@@ -26,7 +26,9 @@ def models(
     known = causal_types()
     unknown = [name for name in names or [] if name not in known]
     if unknown:
-        raise InputError(f"model type {unknown[0]!r}: not among the {len(known)} that are installed")
+        raise InputError(
+            f"model type {unknown[0]!r}: not among the {len(known)} that are installed"
+        )
     chosen = names or known
     if not check:
         typer.echo("\n".join(chosen))
