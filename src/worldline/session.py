@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from worldline.flow.flow import Flow
     from worldline.trace.trace import Trace
 
+CLOSED_OVER_SOURCES = 128  # positions up to which every head and source is added up anew
+
 
 @dataclass(eq=False)
 class Observation:
@@ -98,7 +100,8 @@ def observe(
         special = False
     say("recording")
     tokens = tokenize(loaded.tokenizer, shown, add_special_tokens=special)
-    trace = record(loaded, tokens, verify=verify, seed=seed)
+    over = "sources" if len(tokens) <= CLOSED_OVER_SOURCES else "terms"
+    trace = record(loaded, tokens, verify=verify, close_over=over, seed=seed)
     say("weighing")
     by = by or "gradient"
     shares = weigh(trace, "share", top=top if by == "share" else 0)

@@ -42,7 +42,7 @@ export interface NodeFacts {
   outflow: Inflow | null;
 }
 
-const SHARE_NAMES: (keyof SceneShares)[] = ["carry", "mlp", "self_attention", "kv", "constants"];
+const SHARE_NAMES: (keyof SceneShares)[] = ["carry", "mlp", "self_attention", "kv", "constants", "other"];
 
 export const SHARE_LABELS: Record<keyof SceneShares, string> = {
   carry: "carry",
@@ -50,6 +50,7 @@ export const SHARE_LABELS: Record<keyof SceneShares, string> = {
   self_attention: "self attention",
   kv: "K/V reads",
   constants: "constants",
+  other: "from elsewhere",
 };
 
 export function nodeFacts(scene: Scene, { layer, pos }: NodeRef): NodeFacts {
@@ -64,7 +65,10 @@ export function nodeFacts(scene: Scene, { layer, pos }: NodeRef): NodeFacts {
     lens: nodes?.lens?.[layer]?.[pos] ?? null,
     shares:
       shares && layer > 0
-        ? SHARE_NAMES.map((name) => [name, shares[name][layer - 1]?.[pos] ?? 0])
+        ? SHARE_NAMES.flatMap((name) => {
+            const row = shares[name]?.[layer - 1];
+            return row ? [[name, row[pos] ?? 0] as [keyof SceneShares, number]] : [];
+          })
         : null,
     inflow: pair(inPositive, inNegative),
     outflow: pair(outPositive, outNegative),

@@ -126,7 +126,8 @@ export interface SceneLens {
 /**
  * What a node of row 1..L is made of: L x T each, entry ``[l][j]`` belongs to ``(l + 1, j)``.
  *
- * The five matrices add up to one at every node.
+ * The matrices add up to one at every node. ``other`` is what entered the block from elsewhere
+ * than the node below (such as a second embedding); null where nothing did.
  */
 export interface SceneShares {
   carry: number[][];
@@ -134,6 +135,7 @@ export interface SceneShares {
   self_attention: number[][];
   kv: number[][];
   constants: number[][];
+  other: number[][] | null;
 }
 /**
  * Exact totals of edge weights per layer and column, over all heads and all edges: L x T each.
@@ -158,12 +160,16 @@ export interface SceneInert {
 }
 /**
  * The worst relative error with which a node equals the sum of its terms, and where it is.
+ *
+ * ``over`` is "sources" where attention was added up anew over heads and sources, "terms" where
+ * what attention added is one term.
  */
 export interface SceneClosure {
   worst: number;
   layer: number;
   pos: number;
   tolerance: number;
+  over: "terms" | "sources";
 }
 /**
  * The command line and the Python call that make this Scene again.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from worldline.errors import InputError, RefusedError
-from worldline.model.check import Report, implementation_of, model_dtype, tolerance_of
+from worldline.model.check import Report, closure_of, implementation_of, model_dtype, tolerance_of
 from worldline.model.guard import checked
 from worldline.model.load import context_length
 from worldline.model.terms import CARRY, CONSTANTS, MLP, OTHER
@@ -34,13 +34,14 @@ if TYPE_CHECKING:
     from worldline.model.watch import BlockEvent
 
 N_PREDICTIONS = 10
+CLOSE_OVER = ("terms", "sources")
 
 
 class Recorder:
     """Takes blocks as they complete and keeps their arrays."""
 
-    def __init__(self, keep: Sequence[str], tolerance: float):
-        self.keep, self.tolerance = keep, tolerance
+    def __init__(self, keep: Sequence[str], tolerance: float, close_over: str = "terms"):
+        self.keep, self.tolerance, self.close_over = keep, tolerance, close_over
         self.resid: list[Tensor] = []
         self.arrays: dict[str, list[Tensor | None]] = {}
         if "terms" in keep:
@@ -69,20 +70,27 @@ class Recorder:
         self.live.append(LiveBlock(event.calls, event.terms))
 
     def _close(self, event: BlockEvent) -> None:
-        values = [term.value()[0].detach() for term in event.terms.values()]  # type: ignore[union-attr]
+        if self.close_over == "sources":
+            worst, z_error, pos = closure_of(event)
+            worst = max(worst, z_error)
+        else:
+            worst, pos = self._sum_of_terms(event)
+        if not worst <= self.tolerance:
+            raise RefusedError(
+                f"layer {event.layer}, position {pos}: the terms ({', '.join(event.terms or {})}) "
+                f"miss the node by {worst:.1e}, allowed are {self.tolerance:.0e}"
+            )
+        self.worst = max(self.worst, (worst, event.layer, pos))
+
+    def _sum_of_terms(self, event: BlockEvent) -> tuple[float, int]:
+        values = [term.value()[0].detach() for term in (event.terms or {}).values()]
         total = values[0] + values[1] if len(values) > 1 else values[0].clone()
         for value in values[2:]:
             total += value
         true = event.resid_post[0]
         errors = total.sub_(true).norm(dim=-1) / true.norm(dim=-1).clamp_min(1e-30)
         worst, pos = errors.max(0)
-        if not float(worst) <= self.tolerance:
-            raise RefusedError(
-                f"layer {event.layer}, position {int(pos)}: the terms "
-                f"({', '.join(event.terms or {})}) miss the node by {float(worst):.1e}, allowed "
-                f"are {self.tolerance:.0e}"
-            )
-        self.worst = max(self.worst, (float(worst), event.layer, int(pos)))
+        return float(worst), int(pos)
 
     def _keep_arrays(self, event: BlockEvent) -> None:
         terms, calls = event.terms or {}, event.calls
@@ -104,6 +112,7 @@ def record(
     keep: Sequence[str] = KEEP,
     *,
     verify: bool = False,
+    close_over: str = "terms",
     seed: int | None = None,
     add_special_tokens: bool | None = None,
 ) -> Trace:
@@ -111,7 +120,8 @@ def record(
 
     `keep` chooses among "terms" (what attention, MLP and constants added), "kv" and "q"; the
     residual stream is always kept. The model is checked on a probe text first (once per weights,
-    kept in the cache); `verify` also compares the logits of this very run with a plain one.
+    kept in the cache); `verify` also compares the logits of this very run with a plain one and
+    closes every node over heads and sources, as `close_over="sources"` does alone.
 
     Exactness: bitwise; the closure error of every node is measured and a run whose terms do not
     add up within the tolerance of the dtype is refused.
@@ -120,6 +130,8 @@ def record(
         InputError: an empty text, a text over the context length, an unknown name in `keep`.
         RefusedError: a check failed: the layer, the term and the size of the error.
     """
+    if close_over not in CLOSE_OVER:
+        raise InputError(f"close_over={close_over!r}: accepted are {', '.join(CLOSE_OVER)}")
     unknown = [name for name in keep if name not in KEEP]
     if unknown:
         raise InputError(f"keep={unknown[0]!r}: accepted are {', '.join(KEEP)}")
@@ -131,7 +143,8 @@ def record(
     refuse_length(model, tokens)
     weights = model.weights_hash
     report = checked(model, weights)
-    recorder = Recorder(keep, tolerance_of(model_dtype(model.module)))
+    over = "sources" if verify else close_over
+    recorder = Recorder(keep, tolerance_of(model_dtype(model.module)), over)
     plan = Plan(tuple(tokens.ids))
     seen = execute(model, plan, recorder.on_block)
     recorder.resid.append(recorder.last)
@@ -145,7 +158,7 @@ def record(
         resid=recorder.resid,
         arrays=recorder.arrays,
         predictions=predictions_of(model, seen.logits[0, -1]),
-        closure=Closure(*recorder.worst, tolerance=recorder.tolerance),
+        closure=Closure(*recorder.worst, tolerance=recorder.tolerance, over=over),
         inert=_inert(model, plan, report, seen if verify else None),
         versions=versions(),
         seed=seed,

@@ -51,12 +51,17 @@ class Inert:
 
 @dataclass(frozen=True)
 class Closure:
-    """The worst relative error with which a node equals the sum of its terms."""
+    """The worst relative error with which a node equals the sum of its terms.
+
+    `over` says what was added up: "sources", where the attention term is rebuilt head by head and
+    source by source from recomputed patterns, or "terms", where it is taken as one.
+    """
 
     worst: float
     layer: int
     pos: int
     tolerance: float
+    over: str
 
 
 @dataclass(frozen=True)

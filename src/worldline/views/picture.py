@@ -114,8 +114,9 @@ def _short(value: float) -> float:
 def _nodes(trace: Trace, shares, lens) -> dict[str, Any]:
     shown = None
     if shares is not None:
-        present = {n: m for n, m in shares.items() if n != "other" or m.any()}
-        shown = {name: _rows(matrix) for name, matrix in present.items()}
+        shown = {name: _rows(matrix) for name, matrix in shares.items()}
+        if not shares["other"].any():
+            shown["other"] = None
     return {"norm": _rows(trace.norms), "lens": _lens(trace, lens), "shares": shown}
 
 

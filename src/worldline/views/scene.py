@@ -134,7 +134,8 @@ class SceneLens(_Part):
 class SceneShares(_Part):
     """What a node of row 1..L is made of: L x T each, entry ``[l][j]`` belongs to ``(l + 1, j)``.
 
-    The five matrices add up to one at every node.
+    The matrices add up to one at every node. ``other`` is what entered the block from elsewhere
+    than the node below (such as a second embedding); null where nothing did.
     """
 
     carry: Matrix
@@ -142,6 +143,7 @@ class SceneShares(_Part):
     self_attention: Matrix
     kv: Matrix
     constants: Matrix
+    other: Matrix | None
 
 
 class SceneNodes(_Part):
@@ -175,12 +177,17 @@ class SceneInert(_Part):
 
 
 class SceneClosure(_Part):
-    """The worst relative error with which a node equals the sum of its terms, and where it is."""
+    """The worst relative error with which a node equals the sum of its terms, and where it is.
+
+    ``over`` is "sources" where attention was added up anew over heads and sources, "terms" where
+    what attention added is one term.
+    """
 
     worst: NonNegativeFloat
     layer: NonNegativeInt
     pos: NonNegativeInt
     tolerance: NonNegativeFloat
+    over: Literal["terms", "sources"]
 
 
 class SceneReproduce(_Part):
@@ -253,7 +260,8 @@ class Scene(_Part):
             if self.nodes.shares is not None:
                 for name in SceneShares.model_fields:
                     matrix = getattr(self.nodes.shares, name)
-                    found.append((f"nodes.shares.{name}", matrix, n_layers))
+                    if matrix is not None:
+                        found.append((f"nodes.shares.{name}", matrix, n_layers))
         if self.flow is not None:
             for name in SceneFlow.model_fields:
                 found.append((f"flow.{name}", getattr(self.flow, name), n_layers))

@@ -183,8 +183,9 @@ def _checks(scene: Scene, width: int) -> list[Text]:
     ok = inert.equal and inert.calls == inert.expected_calls
     equal = "logits bitwise equal with and without recording" if inert.equal else "LOGITS DIFFER"
     within = closed.worst <= closed.tolerance
+    over = "heads and sources" if closed.over == "sources" else "terms"
     closure = [
-        f"{'closed' if within else 'NOT CLOSED'}: terms add up at every node, "
+        f"{'closed' if within else 'NOT CLOSED'}: {over} add up at every node, "
         f"worst error {closed.worst:.1e}",
         f"at layer {closed.layer}, position {closed.pos} (tolerance {closed.tolerance:.0e})",
     ]

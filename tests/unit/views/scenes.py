@@ -138,7 +138,13 @@ def make_wire(
         "nodes": _nodes(rng, n_tokens, n_layers) if with_nodes else None,
         "flow": _flow(everything, n_tokens, n_layers) if with_flow else None,
         "inert": {"checked": "probe", "equal": True, "calls": 30, "expected_calls": 30},
-        "closure_error": {"worst": 3.1e-07, "layer": 17, "pos": 0, "tolerance": 1e-05},
+        "closure_error": {
+            "worst": 3.1e-07,
+            "layer": 17,
+            "pos": 0,
+            "tolerance": 1e-05,
+            "over": "sources",
+        },
         "reproduce": {
             "cli": 'worldline trace "The capital of France is" --target " Paris" --how drop',
             "python": 'wl.observe("The capital of France is", target=" Paris", how="drop")',
@@ -276,7 +282,7 @@ def _nodes(rng: random.Random, n_tokens: int, n_layers: int) -> dict[str, Any]:
             rows["carry"].append(1.0 - mlp - own - kv)
         for name, row in rows.items():
             shares[name].append(row)
-    return {"norm": norm, "lens": lens, "shares": shares}
+    return {"norm": norm, "lens": lens, "shares": {**shares, "other": None}}
 
 
 def _flow(edges: list[dict[str, Any]], n_tokens: int, n_layers: int) -> dict[str, Any]:

@@ -35,7 +35,8 @@ export function aboutDialog(scene: Scene): HTMLDialogElement {
     [
       "Closure",
       `worst error ${closure.worst.toExponential(2)} at layer ${closure.layer}, position ` +
-        `${closure.pos}; tolerance ${closure.tolerance.toExponential(0)}`,
+        `${closure.pos}; tolerance ${closure.tolerance.toExponential(0)}; added up over ` +
+        `${closure.over === "sources" ? "heads and sources" : "terms"}`,
     ],
     [
       "Model",

@@ -68,7 +68,7 @@ function badges(scene: Scene, onAbout: () => void): HTMLElement[] {
       isClosed,
       closure.worst === 0 ? "closed exactly" : `closed to ${closure.worst.toExponential(0)}`,
       "not closed",
-      "Every node equals the sum of its terms; worst error " +
+      `Every node equals the sum of its ${closure.over === "sources" ? "heads and sources" : "terms"}; worst error ` +
         `${closure.worst.toExponential(1)} (tolerance ${closure.tolerance.toExponential(0)}).`,
     ),
   ];
