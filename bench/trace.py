@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -140,22 +141,23 @@ def our_measure(name: str, n_pos: int):
     from worldline.trace.record import record
 
     model = load_model("bundled")
-    ids = random_ids(n_pos, model.module.config.vocab_size)
+    module: Any = model.module
+    ids = random_ids(n_pos, model.config["vocab_size"])
     empty = tuple((0, 0) for _ in range(n_pos))
     tokens = Tokens("", tuple(ids[0].tolist()), ("",) * n_pos, empty, empty,
                     tuple(range(n_pos)), (False,) * n_pos, False)  # fmt: skip
 
     def plain():
         with torch.no_grad():
-            return model.module(input_ids=ids, use_cache=False).logits
+            return module(input_ids=ids, use_cache=False).logits
 
     def eager():
-        model.module.set_attn_implementation("eager")
+        module.set_attn_implementation("eager")
         with torch.no_grad():
-            kept = model.module(
+            kept = module(
                 input_ids=ids, use_cache=False, output_attentions=True, output_hidden_states=True
             )
-        model.module.set_attn_implementation("sdpa")
+        module.set_attn_implementation("sdpa")
         return kept
 
     measures = {
@@ -167,10 +169,10 @@ def our_measure(name: str, n_pos: int):
     return plain, measures[name]
 
 
-def lens_measure(name: str, n_pos: int):
+def lens_measure(_name: str, n_pos: int):
     """(plain forward, run_with_cache) of the same weights in TransformerLens."""
     import torch
-    from transformer_lens.model_bridge import TransformerBridge
+    from transformer_lens.model_bridge import TransformerBridge  # pyright: ignore
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = json.loads((PEER_VENV / "model.json").read_text())["folder"]

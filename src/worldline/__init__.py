@@ -56,7 +56,7 @@ _HOMES = {
     "weigh": "flow.weigh",
 }
 
-__all__ = list(_HOMES)  # noqa: PLE0605
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

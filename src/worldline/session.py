@@ -9,8 +9,6 @@ picture       views/   a Scene, which text, HTML and JSON are drawn from
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from worldline.flow.lens import logit_lens
 from worldline.flow.weigh import weigh
+from worldline.model.bundled import BUNDLED_NAME
 from worldline.model.load import LoadedModel, load_model
 from worldline.text.chat import Turn, render_chat
 from worldline.text.tokens import tokenize
 from worldline.trace.record import record
 from worldline.views.html import render_html
-from worldline.views.picture import picture
+from worldline.views.picture import numbers, picture, reproduce
 from worldline.views.scene import Scene
 from worldline.views.terminal import render_text
 
@@ -52,15 +51,7 @@ class Observation:
 
     def json(self) -> dict[str, Any]:
         """The numbers of the command line's --json."""
-        scene = json.loads(self.scene.model_dump_json(by_alias=True))
-        names = ("schema", "model", "tokens", "inert", "closure_error", "predictions")
-        found = {name: scene[name] for name in names}
-        found |= {name: scene["model"][name] for name in ("n_layers", "n_heads")}
-        found |= {name: scene[name] for name in ("weighing", "edges", "kept", "versions", "seed")}
-        return found | {
-            "schema": "worldline.observation/1",
-            "opaque_layers": list(self.trace.opaque_layers),
-        }
+        return numbers(self.scene, self.trace.opaque_layers)
 
 
 def observe(
@@ -88,44 +79,42 @@ def observe(
         InputError: what was given cannot be used.
         RefusedError: the model failed a check; no number is given.
     """
-    say = progress or (lambda line: None)
-    loaded = (
-        model
-        if isinstance(model, LoadedModel)
-        else load_model(model, device=device, dtype=dtype, progress=progress)
-    )
+    say = progress or _silent
+    if not isinstance(model, LoadedModel):
+        model = load_model(model, device=device, dtype=dtype, progress=progress)
     shown, special = text, None
     if chat:
-        shown, _spans = render_chat(loaded.tokenizer, [Turn("user", text)])
+        shown, _ = render_chat(model.tokenizer, [Turn("user", text)])
         special = False
-    say("recording")
-    tokens = tokenize(loaded.tokenizer, shown, add_special_tokens=special)
+    tokens = tokenize(model.tokenizer, shown, add_special_tokens=special)
     over = "sources" if len(tokens) <= CLOSED_OVER_SOURCES else "terms"
-    trace = record(loaded, tokens, verify=verify, close_over=over, seed=seed)
+    say("recording")
+    trace = record(model, tokens, verify=verify, close_over=over, seed=seed)
     say("weighing")
     by = by or "gradient"
     shares = weigh(trace, "share", top=top if by == "share" else 0)
-    flow = (
-        shares
-        if by == "share"
-        else weigh(trace, by, target=target, versus=versus, how=how, top=top)
-    )
+    flow = shares
+    if by != "share" or target is not None or versus is not None:
+        flow = weigh(trace, by, target=target, versus=versus, how=how, top=top)
     say("drawing")
-    options = {"by": by, "target": target, "versus": versus, "how": how if by != "share" else None,
-               "chat": chat or None, "model": model if isinstance(model, str) else None}  # fmt: skip
     scene = picture(
         trace,
         flow,
         shares=shares.shares,
         lens=logit_lens(trace),
-        reproduce=reproduce(text, {k: v for k, v in options.items() if v is not None}),
+        reproduce=reproduce(
+            text,
+            by=by,
+            target=target,
+            versus=versus,
+            how=flow.meaning.how,
+            chat=chat or None,
+            model=None if model.name == BUNDLED_NAME else model.name,
+        ),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return Observation(trace, flow, scene)
 
 
-def reproduce(text: str, options: dict[str, Any]) -> tuple[str, str]:
-    """The command line and the Python call that make the same picture."""
-    flags = [f"--{k}" if v is True else f"--{k} {shlex.quote(str(v))}" for k, v in options.items()]
-    words = "".join(f", {k}={v!r}" for k, v in options.items())
-    return " ".join(["worldline trace", shlex.quote(text), *flags]), f"wl.observe({text!r}{words})"
+def _silent(_line: str) -> None:
+    """Progress that nobody asked for."""

@@ -53,7 +53,7 @@ def read_gradient(
 
 
 def pulled_back(block: LiveBlock, gradient: Tensor) -> list[Tensor]:
-    """u of every read of a block: [head, pos, d_value], the pull-back of `gradient` to z."""
+    """U of every read of a block: [head, pos, d_value], the pull-back of `gradient` to z."""
     us = []
     for call in block.calls:
         term = block.terms[attn_name(call.index)]

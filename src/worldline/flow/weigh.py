@@ -12,9 +12,9 @@ from worldline.flow.edges import Rule, edge_rows, sum_edges
 from worldline.flow.flow import Flow, Meaning, Target
 from worldline.flow.gradient import FORMULAS, gradient_meaning, target_gradients
 from worldline.flow.share import NodeShares, pulled_back, read_gradient, share_meaning
+from worldline.text.tokens import decode, single_token
 from worldline.trace.record import record
 from worldline.trace.store import refuse_other_model
-from worldline.text.tokens import decode, single_token
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +116,8 @@ def _share(trace: Trace, metric: str, top: int) -> Flow:
 
 
 def _gradient(trace: Trace, target: Target, how: str, top: int) -> Flow:
-    assert trace.live is not None and trace.model is not None
+    assert trace.live is not None
+    assert trace.model is not None
     live = trace.live
     value, gradients = target_gradients(trace.model, trace, target)
 

@@ -1,44 +1,60 @@
-"""Lets a model through once it has passed the checks, and remembers that it has."""
+"""Lets a model through once it has passed the checks, and remembers what it was like."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
+import os
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
 
 from worldline.errors import RefusedError
+from worldline.model.anatomy import Anatomy, find_anatomy
 from worldline.model.cache import cache_root
 from worldline.model.check import Report, check_model, implementation_of
 
 if TYPE_CHECKING:
     from worldline.model.load import LoadedModel
 
-_PASSED: dict[Path, Report] = {}
-SCHEMA = 1  # raise when the checks change: older results no longer count
+SCHEMA = 3  # raise when the checks change: older results no longer count
+PROBE_IDS = range(1, 6)  # the short text whose pass shows where the blocks are
+
+_passed: dict[Path, Report] = {}
+_anatomies: WeakKeyDictionary[torch.nn.Module, Anatomy] = WeakKeyDictionary()
 
 
 def checked(model: LoadedModel, weights: str, *, again: bool = False) -> Report:
     """The report of the checks on `model`, from the cache where they ran before.
 
-    `weights` is the model's `weights_hash`, asked for once by whoever needs it too.
-
-    The result is kept per type, weights, dtype, device, attention implementation and versions.
+    `weights` is the model's `weights_hash`, asked for once by whoever needs it too. What is kept
+    belongs to one type, weights, dtype, device, attention implementation and set of versions.
 
     Raises:
         RefusedError: the model failed a check: which one, where and by how much.
     """
     place = _place(model, weights)
-    report = None if again else _PASSED.get(place) or _read(place)
+    report = None if again else _passed.get(place) or _read(place, model.module)
     if report is None:
         report = check_model(model.module)
-        _write(place, report)
-    _PASSED[place] = report
+        _write(place, report, None if report.status == "refused" else model.module)
+    _passed[place] = report
     if report.status == "refused":
         raise RefusedError(f"{model.name}: {report.reason}")
     return report
+
+
+def anatomy_of(module: torch.nn.Module) -> Anatomy:
+    """The model's blocks, found once and known as long as the model lives."""
+    known = _anatomies.get(module)
+    if known is None:
+        ids = torch.tensor([list(PROBE_IDS)], device=next(module.parameters()).device)
+        known = _anatomies[module] = find_anatomy(module, {"input_ids": ids, "use_cache": False})
+    return known
 
 
 def _place(model: LoadedModel, weights: str) -> Path:
@@ -61,19 +77,42 @@ def _versions() -> tuple[str, ...]:
     return version("torch"), version("transformers"), version("worldline")
 
 
-def _read(place: Path) -> Report | None:
+def _read(place: Path, module: torch.nn.Module) -> Report | None:
+    """What was kept: the report; the anatomy goes to the module. None if it is not usable."""
     try:
-        return Report(**json.loads(place.read_text()))
-    except (OSError, ValueError, TypeError):
+        kept = json.loads(place.read_text())
+        report = Report(**kept["report"])
+        if kept["anatomy"] is not None:
+            _anatomies[module] = _anatomy(kept["anatomy"], module)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
+    return report
 
 
-def _write(place: Path, report: Report) -> None:
-    """Keep the report; a cache that cannot be written only costs the next check."""
+def _anatomy(kept: dict[str, Any], module: torch.nn.Module) -> Anatomy:
+    end = kept["end"]
+    return Anatomy(
+        kept["order"],
+        [module.get_submodule(name) for name in kept["order"]],
+        kept["keys"],
+        kept["expected_calls"],
+        kept["late"],
+        None if end is None else module.get_submodule(end),
+    )
+
+
+def _write(place: Path, report: Report, module: torch.nn.Module | None) -> None:
+    """Keep what was found; a cache that cannot be written only costs the next check."""
+    kept = None
+    if module is not None:
+        anatomy = anatomy_of(module)
+        names = {part: name for name, part in module.named_modules()}
+        kept = {key: getattr(anatomy, key) for key in ("order", "keys", "expected_calls", "late")}
+        kept["end"] = None if anatomy.end is None else names[anatomy.end]
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        part = place.with_suffix(".part")
-        part.write_text(json.dumps(report.as_dict()))
+        part = place.with_suffix(f".{os.getpid()}.part")
+        part.write_text(json.dumps({"report": report.as_dict(), "anatomy": kept}))
         part.replace(place)
     except OSError:
         pass

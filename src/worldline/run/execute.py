@@ -6,11 +6,10 @@ import inspect
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
 
 import torch
 
-from worldline.model.anatomy import Anatomy, find_anatomy
+from worldline.model.guard import anatomy_of
 from worldline.model.watch import BlockEvent, Watched, watched_forward
 from worldline.run.plan import Plan
 
@@ -19,24 +18,12 @@ if TYPE_CHECKING:
 
     from worldline.model.load import LoadedModel
 
-PROBE_IDS = 5  # positions of the short pass that finds the blocks
-_ANATOMIES: WeakKeyDictionary[torch.nn.Module, Anatomy] = WeakKeyDictionary()
-
 
 def inputs_of(model: LoadedModel, plan: Plan) -> dict:
     """The keyword arguments of the model's forward for a plan."""
     device = next(model.module.parameters()).device
     ids = torch.tensor([plan.ids], dtype=torch.long, device=device)
     return {"input_ids": ids, "use_cache": False}
-
-
-def anatomy_of(model: LoadedModel) -> Anatomy:
-    """The model's blocks, found once and kept as long as the model lives."""
-    known = _ANATOMIES.get(model.module)
-    if known is None:
-        known = find_anatomy(model.module, inputs_of(model, Plan(tuple(range(1, 1 + PROBE_IDS)))))
-        _ANATOMIES[model.module] = known
-    return known
 
 
 def execute(
@@ -47,7 +34,7 @@ def execute(
     Exactness: the logits are bitwise those of the plain run at equal shapes.
     """
     return watched_forward(
-        model.module, inputs_of(model, plan), anatomy_of(model), on_block=on_block
+        model.module, inputs_of(model, plan), anatomy_of(model.module), on_block=on_block
     )
 
 
@@ -71,7 +58,7 @@ def differentiate(
 
     with _frozen(model.module):
         seen = watched_forward(
-            model.module, inputs, anatomy_of(model), terms=False, grad=True, on_block=keep
+            model.module, inputs, anatomy_of(model.module), terms=False, grad=True, on_block=keep
         )
         value = measure(seen.logits[0, -1])
         flat = [z for block in reads for z in block]

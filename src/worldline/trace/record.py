@@ -11,10 +11,10 @@ import torch
 
 from worldline.errors import InputError, RefusedError
 from worldline.model.check import Report, closure_of, implementation_of, model_dtype, tolerance_of
-from worldline.model.guard import checked
+from worldline.model.guard import anatomy_of, checked
 from worldline.model.load import context_length
-from worldline.model.terms import CARRY, CONSTANTS, MLP, OTHER
-from worldline.run.execute import anatomy_of, execute, inputs_of
+from worldline.model.terms import CONSTANTS, MLP, OTHER
+from worldline.run.execute import execute, inputs_of
 from worldline.run.plan import Plan
 from worldline.text.tokens import Tokens, tokenize
 from worldline.trace.trace import (
@@ -189,7 +189,7 @@ def _inert(model: LoadedModel, plan: Plan, report: Report, seen) -> Inert:
     difference = float((plain.double() - seen.logits.double()).abs().max())
     if not equal and not difference <= 10 * report.floor:
         raise RefusedError(f"recording moved the logits of this run by {difference:.1e}")
-    return Inert("run", equal, seen.n_calls, anatomy_of(model).expected_calls)
+    return Inert("run", equal, seen.n_calls, anatomy_of(model.module).expected_calls)
 
 
 def identity_of(model: LoadedModel, weights: str, recorder: Recorder) -> Identity:

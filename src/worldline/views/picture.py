@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shlex
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from worldline.views.scene import Scene
@@ -114,9 +117,7 @@ def _short(value: float) -> float:
 def _nodes(trace: Trace, shares, lens) -> dict[str, Any]:
     shown = None
     if shares is not None:
-        shown = {name: _rows(matrix) for name, matrix in shares.items()}
-        if not shares["other"].any():
-            shown["other"] = None
+        shown = {n: _rows(m) if n != "other" or m.any() else None for n, m in shares.items()}
     return {"norm": _rows(trace.norms), "lens": _lens(trace, lens), "shares": shown}
 
 
@@ -140,3 +141,28 @@ def _lens(trace: Trace, lens) -> list[Any] | None:
 def _totals(flow: Flow) -> dict[str, Any]:
     names = ("in_positive", "in_negative", "out_positive", "out_negative")
     return {name: _rows(getattr(flow.totals, name)) for name in names}
+
+
+def numbers(scene: Scene, opaque_layers: Sequence[int]) -> dict[str, Any]:
+    """The numbers of a Scene without what only drawing needs: the command line's --json."""
+    whole = json.loads(scene.to_json())
+    names = (
+        *("text", "tokens", "inert", "closure_error", "predictions", "weighing", "edges", "kept"),
+        *("versions", "seed", "reproduce"),
+    )
+    return {
+        "schema": "worldline.observation/1",
+        "model": whole["model"],
+        "n_layers": scene.model.n_layers,
+        "n_heads": scene.model.n_heads,
+        "opaque_layers": list(opaque_layers),
+        **{name: whole[name] for name in names},
+    }
+
+
+def reproduce(text: str, **options: Any) -> tuple[str, str]:
+    """The command line and the Python call that make the same picture; None is left out."""
+    given = {key: value for key, value in options.items() if value is not None}
+    flags = [f"--{k}" if v is True else f"--{k} {shlex.quote(str(v))}" for k, v in given.items()]
+    words = "".join(f", {k}={v!r}" for k, v in given.items())
+    return " ".join(["worldline trace", shlex.quote(text), *flags]), f"wl.observe({text!r}{words})"

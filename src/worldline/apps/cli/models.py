@@ -1,4 +1,4 @@
-"""``worldline models``: which architectures does the instrument read exactly?"""
+"""``worldline models``: which architectures the instrument reads exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``worldline trace``: where did the next token come from?"""
+"""``worldline trace``: where the next token came from."""
 
 from __future__ import annotations
 
