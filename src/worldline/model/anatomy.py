@@ -14,6 +14,8 @@ from worldline.model.watch import BlockEvent, Watched, stream_input, watched_for
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from worldline.model.attention import AttentionCall
+
 
 @dataclass(eq=False)
 class Anatomy:
@@ -63,15 +65,9 @@ def find_anatomy(model: torch.nn.Module, inputs: dict[str, Any]) -> Anatomy:
 
         handles.append(module.register_forward_pre_hook(note, with_kwargs=True))
     try:
-        keys = True
         with torch.no_grad():
             plain = model(**inputs).logits
-        ran.clear()
-        seen = watched_forward(model, inputs, None, terms=False, modules=True)
-        if not torch.equal(seen.logits, plain):
-            ran.clear()
-            keys = False
-            seen = watched_forward(model, inputs, None, terms=False, modules=True, keys=False)
+        seen, keys = _see_reads(model, inputs, plain, ran)
     finally:
         for handle in handles:
             handle.remove()
@@ -100,10 +96,55 @@ def find_anatomy(model: torch.nn.Module, inputs: dict[str, Any]) -> Anatomy:
     return found
 
 
+def _see_reads(
+    model: torch.nn.Module, inputs: dict[str, Any], plain: Tensor, ran: list[tuple[str, bool]]
+) -> tuple[Watched, bool]:
+    """A pass with every read seen, and whether private keys were used for it.
+
+    Some types compare the name of their implementation and take another course under a private
+    one, mostly to another mask; those are watched without keys. Where the logits move although
+    the patterns are the same, it is the watching itself that disturbs.
+
+    Raises:
+        RefusedError: watching through the keys changes what attention returns.
+    """
+    calls: dict[bool, list[AttentionCall]] = {True: [], False: []}
+
+    def see(keys: bool) -> Watched:
+        ran.clear()
+        return watched_forward(
+            model, inputs, None, terms=False, modules=True, keys=keys, on_call=calls[keys].append
+        )
+
+    seen = see(True)
+    if torch.equal(seen.logits, plain):
+        return seen, True
+    seen = see(False)
+    if not torch.equal(seen.logits, plain):
+        return seen, False
+    for with_keys, without in zip(calls[True], calls[False], strict=False):
+        if with_keys.source != "key" or torch.equal(with_keys.z, without.z):
+            continue
+        n_pos = with_keys.q.shape[2]
+        patterns = (call.pattern_rows(0, n_pos) for call in (with_keys, without))
+        if torch.allclose(*patterns, rtol=1e-3, atol=1e-5):
+            size = float((with_keys.z - without.z).abs().max())
+            raise RefusedError(
+                f"logits change when watched: {with_keys.module} returns what differs by {size:.1e} "
+                "through the recording key, at equal patterns"
+            )
+        break
+    return seen, False
+
+
 def _nothing_read(seen: Watched, n_pos: int) -> str:
     """Why no attention read was seen."""
     other = sorted(
-        {shape[-2:] for shape in seen.softmaxes if len(shape) > 3 or shape[-1] == shape[-2]}
+        {
+            (shape[-2], shape[-1])
+            for shape in seen.softmaxes
+            if len(shape) > 3 or shape[-1] == shape[-2]
+        }
     )
     if other:
         rows, columns = other[0]

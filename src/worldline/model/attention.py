@@ -7,16 +7,14 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from jaxtyping import Bool, Float  # at run time, or the tests' checks of shapes say nothing
+from torch import Tensor
 
 from worldline.errors import RefusedError
 from worldline.model.terms import Term
-
-if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
-    from torch import Tensor
 
 MASKED = -5e3  # an additive mask below this forbids; real masks are -1e4, the dtype's minimum, -inf
 LARGEST_SCRATCH_BYTES = 1 << 20  # a block of rows stays inside the processor's cache

@@ -77,7 +77,7 @@ def implementation_of(model: torch.nn.Module) -> str:
 
 
 def recomputed_z(call: AttentionCall, batch: int = 0) -> Tensor:
-    """What attention returns for one batch item, from q, k, v, mask, scaling, bias, soft-cap and sinks."""
+    """What attention returns for one batch item, made from everything that it was given."""
     n_pos, step = call.q.shape[2], call.block_rows()
     group = call.n_heads // call.v.shape[1]
     rows = []
@@ -161,7 +161,7 @@ def _said(error: Exception) -> str:
 def _vocab(model: torch.nn.Module) -> int:
     """The number of token ids that the model takes; of several tables, the smallest."""
     table: Any = model.get_input_embeddings()  # type: ignore[operator]
-    tables = list(table) if isinstance(table, torch.nn.ModuleList) else [table]
+    tables: list[Any] = list(table) if isinstance(table, torch.nn.ModuleList) else [table]
     return min(int(table.weight.shape[0]) for table in tables)
 
 

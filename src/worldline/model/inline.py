@@ -17,30 +17,15 @@ from worldline.model.attention import MASKED
 if TYPE_CHECKING:
     from torch import Tensor
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 PRODUCTS = frozenset(("matmul", "__matmul__", "bmm", "baddbmm", "einsum"))
-SAME = frozenset(
-    (
-        "view",
-        "reshape",
-        "to",
-        "float",
-        "double",
-        "half",
-        "bfloat16",
-        "type",
-        "type_as",
-        "contiguous",
-        "clone",
-        "dropout",
-        "transpose",
-        "permute",
-        "flatten",
-        "unflatten",
-        "squeeze",
-        "unsqueeze",
-        "expand",
-        "nan_to_num",
-    )
+SAME = _words(
+    "view reshape to float double half bfloat16 type type_as contiguous clone dropout "
+    "transpose permute flatten unflatten squeeze unsqueeze expand nan_to_num"
 )
 
 
@@ -55,6 +40,7 @@ class Scores:
     masked: list[Tensor] = field(default_factory=list)  # True where forbidden
     reason: str | None = None  # why the scores cannot be written that way, if they cannot
     sinks: Tensor | None = None  # [head], a last column that takes part and reads nothing
+    inner: float | None = None  # scale * tanh(inner * (q k)) + ..., where a soft-cap came
 
     def scaled(self, factor: float) -> Scores:
         """Times a number."""
@@ -69,6 +55,22 @@ class Scores:
                 return self  # one number a row, the sink included: the softmax does not see it
             return self.spoiled("something is added after a sink took its place")
         return replace(self, biases=[*self.biases, (bias, sign)])
+
+    def capped(self) -> Scores:
+        """Through a tanh, which with the scales on both sides is a soft-cap."""
+        if self.inner is not None or self.biases or self.masked or self.sinks is not None:
+            return self.spoiled("a soft-cap comes after something else than a scale")
+        return replace(self, scale=1.0, inner=self.scale)
+
+    @property
+    def scaling(self) -> float:
+        """The factor of the product of queries and keys, before a soft-cap."""
+        return self.scale if self.inner is None else self.inner * self.scale
+
+    @property
+    def softcap(self) -> float | None:
+        """The soft-cap, if there is one."""
+        return None if self.inner is None else self.scale
 
     def with_mask(self, forbidden: Tensor) -> Scores:
         """Cut where `forbidden`."""
@@ -243,6 +245,8 @@ def _carried_scores(name: str, mark: Scores, other, args, kwargs, out) -> Scores
         if isinstance(other, torch.Tensor) and other.numel() != 1:
             return mark.spoiled("the scores are divided by a tensor")
         return mark.scaled(1.0 / float(other))
+    if name in ("tanh", "tanh_"):
+        return mark.capped()
     if name in ("masked_fill", "masked_fill_"):
         return _masked(mark, args[1], args[2] if len(args) > 2 else kwargs["value"])
     if name == "where" and len(args) == 3:

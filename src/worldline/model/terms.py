@@ -136,53 +136,17 @@ def set_mark(tensor: Tensor, mark: Parts | Held | None) -> None:
 # A rule gets (func, args, kwargs, marks of the tensor arguments, block, out) and returns the
 # mark of the result, None for "no dependence". Anything without a rule is held.
 
-STRUCTURAL = frozenset(
-    (
-        "view",
-        "reshape",
-        "transpose",
-        "permute",
-        "contiguous",
-        "to",
-        "float",
-        "double",
-        "half",
-        "bfloat16",
-        "type",
-        "type_as",
-        "flatten",
-        "unflatten",
-        "squeeze",
-        "unsqueeze",
-        "__getitem__",
-        "clone",
-        "expand",
-        "expand_as",
-        "repeat",
-        "swapaxes",
-        "swapdims",
-        "movedim",
-        "t",
-        "narrow",
-        "select",
-        "detach",
-        "chunk",
-        "split",
-        "tensor_split",
-        "unbind",
-        "repeat_interleave",
-        "roll",
-        "flip",
-        "alias",
-        "view_as",
-        "reshape_as",
-        "neg",
-        "__neg__",
-        "index_select",
-        "unsqueeze_",
-        "squeeze_",
-        "mT",
-    )
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+STRUCTURAL = _words(
+    "view reshape transpose permute contiguous to float double half bfloat16 type type_as "
+    "flatten unflatten squeeze unsqueeze __getitem__ clone expand expand_as repeat swapaxes "
+    "swapdims movedim t narrow select detach chunk split tensor_split unbind "
+    "repeat_interleave roll flip alias view_as reshape_as neg __neg__ index_select "
+    "unsqueeze_ squeeze_ mT"
 )
 SUMS = frozenset(("add", "__add__", "__radd__", "__iadd__", "add_"))
 DIFFERENCES = frozenset(("sub", "__sub__", "__rsub__", "__isub__", "sub_", "subtract", "rsub"))

@@ -85,7 +85,7 @@ class Watched:
     n_key_calls: int
     callers: list[str] = field(default_factory=list)
     runs: Counter[str] = field(default_factory=Counter)
-    softmaxes: set[tuple[int, ...]] = field(default_factory=set)
+    softmaxes: set[torch.Size] = field(default_factory=set)
 
 
 class Watch(TorchFunctionMode):
@@ -115,7 +115,7 @@ class Watch(TorchFunctionMode):
         self.leaf: Term | None = None
         self.names: dict[int, str] = {}
         self.runs: Counter[str] = Counter()
-        self.softmaxes: set[tuple[int, ...]] = set()
+        self.softmaxes: set[torch.Size] = set()
         self.owners: list[tuple[StorageWeakRef, int, int]] = []
         self.late = anatomy is not None and anatomy.late
         self.seeing = False
@@ -150,7 +150,7 @@ class Watch(TorchFunctionMode):
                 set_mark(args[0], Held(self.block))
             return out
         if self.names and name == "softmax" and out.ndim > 2:
-            self.softmaxes.add(tuple(out.shape))
+            self.softmaxes.add(out.shape)
         read = inline.follow(name, args, kwargs, out, self.n_pos)
         if read is not None:
             return self._inline_read(read, out)
@@ -526,7 +526,18 @@ def _inline_call(watch, read: inline.Read, out) -> AttentionCall:
     )
     allowed, bias = inline.mask_and_bias(scores, (watch.batch, q.shape[1], watch.n_pos))
     return _call(
-        watch, q, k, v, out, layout, scores.scale, allowed, bias, "softmax", sinks=scores.sinks
+        watch,
+        q,
+        k,
+        v,
+        out,
+        layout,
+        scores.scaling,
+        allowed,
+        bias,
+        "softmax",
+        softcap=scores.softcap,
+        sinks=scores.sinks,
     )
 
 

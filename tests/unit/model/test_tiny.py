@@ -13,6 +13,8 @@ from transformers.utils import logging
 from worldline.model import tiny
 
 TYPES = tiny.causal_types()
+#: One of each sort, for what need not be tried on every type.
+SOME = "bert cpmant falcon_h1 gpt_oss llama mamba mixtral qwen3_next reformer xlstm".split()
 RUNNABLE = [name for name in TYPES if name not in tiny.UNBUILDABLE]
 
 #: Every type that is no plain decoder; found by watching and, where it says "other", by reading.
@@ -81,22 +83,20 @@ def logits(model, ids):
 
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_model_builds_small_and_its_logits_depend_on_its_input(name):
-    model = cached(name)
+    model = tiny.tiny_model(name)
     assert not model.training
     assert sum(p.numel() for p in model.parameters()) < 300_000
     ids = tiny.tiny_ids(24, batch=2)
+    start = time.process_time()  # of this process alone, however busy the machine
     out = logits(model, ids)
+    assert time.process_time() - start < 2
     assert out.shape[:2] == (2, 24)
     assert out.isfinite().all()
     assert not torch.allclose(out[0], out[1], atol=1e-3)
     assert 0.05 < out.std() < 20
-    start = time.process_time()  # of this process alone, however busy the machine
-    again = logits(model, ids)
-    assert time.process_time() - start < 1
-    assert torch.equal(again, out)
 
 
-@pytest.mark.parametrize("name", RUNNABLE)
+@pytest.mark.parametrize("name", SOME)
 def test_seed_alone_decides_the_weights(name):
     verbosity = logging.get_verbosity()
     torch.manual_seed(5)
@@ -115,7 +115,7 @@ def test_another_seed_gives_other_weights(name):
     assert not any(torch.equal(value, other[key]) for key, value in weights(cached(name)).items())
 
 
-@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("name", SOME)  # tests/families/test_census.py asks it of every type
 def test_kind(name):
     assert tiny.kind(name) == UNCOMMON.get(name, "softmax decoder")
     assert tiny.kind(name) in tiny.KINDS
