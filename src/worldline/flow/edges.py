@@ -49,29 +49,26 @@ def edge_rows(
 
 
 def _mend_near_one(weights, pattern, reads, rest, call: AttentionCall, start: int) -> Tensor:
-    """Where one entry holds nearly the whole row: a <v - z_rest, u>, z_rest from the others."""
-    for head, row, src in (rest < NEAR_ONE).nonzero().tolist():
-        others = pattern[head, row].clone()
-        others[src] = 0.0
-        mass = others.sum()
-        if call.sinks is not None:
-            mass = mass + _sink_mass(call, head, start + row)
-        value = (others @ reads[head, row]) / mass if float(mass) > 0 else 0.0
-        weights[head, row, src] = pattern[head, row, src] * (reads[head, row, src] - value)
+    """Where one entry holds nearly the whole row: a <v - z_rest, u>, z_rest from the others.
+
+    The others are a softmax of their own: their shares of the row may be too small for a number.
+    """
+    head, row = (rest.amin(-1) < NEAR_ONE).nonzero(as_tuple=True)
+    if not head.numel():
+        return weights
+    src = rest[head, row].argmin(-1)
+    at = head, row, src
+    scores = call.score_rows(start, start + rest.shape[1])[head, row]
+    scores[torch.arange(len(src), device=src.device), src] = float("-inf")
+    if call.sinks is not None:
+        scores = torch.cat([scores, call.sinks.to(scores.dtype)[head][:, None]], -1)
+    others = torch.softmax(scores, -1)[:, : rest.shape[2]].nan_to_num(0.0)  # an emptied row is 0
+    weights[at] = pattern[at] * (reads[at] - (others * reads[head, row]).sum(-1))
     return weights
 
 
-def _sink_mass(call: AttentionCall, head: int, pos: int) -> Tensor:
-    """What the sink takes of one row, without the cancellation of 1 - sum."""
-    assert call.sinks is not None
-    group = call.n_heads // call.k.shape[1]
-    scores = call.k[0, head // group, : pos + 1] @ call.q[0, head, pos] * call.scaling
-    scores = scores.masked_fill(~call.allowed_rows(pos, pos + 1)[0, 0], float("-inf"))
-    return torch.softmax(torch.cat([scores, call.sinks[head : head + 1].to(scores)]), 0)[-1]
-
-
 class Strongest:
-    """The `top` strongest edges met so far; ties keep the earlier edge."""
+    """The `top` strongest edges met so far; of equal ones those that were met first."""
 
     def __init__(self, top: int):
         self.top, self.floor = top, 0.0
@@ -90,7 +87,11 @@ class Strongest:
         candidates = sizes[heads, rows]
         which, src = (candidates > self.floor).nonzero(as_tuple=True)
         if which.numel() > 2 * self.top:
-            best = candidates[which, src].topk(self.top, sorted=False).indices.sort().values
+            found = candidates[which, src]
+            least = found.topk(self.top).values[-1]
+            above = found > least
+            ties = (found == least).nonzero()[: self.top - int(above.sum()), 0]
+            best = torch.cat([above.nonzero()[:, 0], ties]).sort().values
             which, src = which[best], src[best]
         head, row = heads[which], rows[which]
         values = weights[head, row, src]

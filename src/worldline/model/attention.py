@@ -81,11 +81,10 @@ class AttentionCall:
         item = self.allowed[batch if self.allowed.shape[0] > 1 else 0]
         return item[:, start:stop, :stop]
 
-    def pattern_rows(self, start: int, stop: int, batch: int = 0) -> Float[Tensor, "head rows pos"]:
-        """The attention pattern of destination rows start..stop over sources 0..stop.
+    def score_rows(self, start: int, stop: int, batch: int = 0) -> Float[Tensor, "head rows pos"]:
+        """What the softmax of rows start..stop sees of sources 0..stop, -inf where it may not read.
 
-        Computed anew from q, k, mask, scaling, bias, soft-cap and sinks, in float32 at least.
-        A row sums to 1, or less where a sink takes part; a row that may read nothing is 0.
+        Computed anew from q, k, mask, scaling, bias and soft-cap, in float32 at least.
         """
         q, k = self.q[batch, :, start:stop], self.k[batch, :, :stop]
         if q.dtype in (torch.float16, torch.bfloat16):
@@ -102,6 +101,15 @@ class AttentionCall:
             scores[:, :, start:].masked_fill_(~mask, float("-inf"))
         else:
             scores.masked_fill_(~self.allowed_rows(start, stop, batch), float("-inf"))
+        return scores
+
+    def pattern_rows(self, start: int, stop: int, batch: int = 0) -> Float[Tensor, "head rows pos"]:
+        """The attention pattern of destination rows start..stop over sources 0..stop.
+
+        The softmax of `score_rows` and the sinks. A row sums to 1, or less where a sink takes
+        part; a row that may read nothing is 0.
+        """
+        scores = self.score_rows(start, stop, batch)
         if self.sinks is not None:
             column = self.sinks.to(scores.dtype).view(-1, 1, 1).expand(-1, scores.shape[1], 1)
             scores = torch.cat([scores, column], dim=-1).softmax(-1)[..., :-1].contiguous()
