@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,11 +32,14 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
 
     place = Path(path).expanduser()
     part = place.with_name(place.name + ".part")
+    if place.exists() and not place.is_file():  # /dev/null is not to be replaced
+        raise InputError(f"{place}: cannot be written (it is there and is no file)")
     try:
         save_file(_tensors(trace), part, metadata={"worldline": json.dumps(_header(trace))})
         part.replace(place)
     except Exception as error:  # safetensors raises its own kind for a full disk
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         size = trace.nbytes()
         raise InputError(
             f"{place}: cannot be written ({error}); {size:,} bytes are needed"
@@ -61,12 +65,13 @@ def load_trace(path: str | Path) -> Trace:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except Exception as error:
         raise InputError(f"{place}: not a whole safetensors file ({error})") from None
-    if header.get("schema") != SCHEMA:
-        found = header.get("schema", "a file without a worldline header")
+    named = header.get("schema") if isinstance(header, dict) else None
+    if named != SCHEMA:
+        found = named or "a file without a worldline header"
         raise InputError(f"{place}: {found}; this version reads {SCHEMA}")
     try:
         return _from(header, tensors)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{place}: its header or its arrays are damaged ({error})") from None
 
 

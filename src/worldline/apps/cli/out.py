@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,8 @@ def refuse_unwritable(*places: str | Path | None) -> None:
         path = Path(place).expanduser()
         if path.is_dir():
             raise InputError(f"{place}: is a folder; name a file")
+        if _is_device(path):
+            continue
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(path.name + ".part")
@@ -53,15 +56,23 @@ def refuse_unwritable(*places: str | Path | None) -> None:
             raise InputError(f"{place}: cannot be written ({error.strerror or error})") from None
 
 
+def _is_device(path: Path) -> bool:
+    """Whether something is there that is no file, such as /dev/null: never to be replaced."""
+    return path.exists() and not path.is_file()
+
+
 def write_text(place: str | Path, content: str) -> Path:
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all; what is no file (a pipe, /dev/null) is written to."""
     path = Path(place).expanduser()
-    part = path.with_name(path.name + ".part")
+    part = path if _is_device(path) else path.with_name(path.name + ".part")
     try:
         part.write_text(content, encoding="utf-8")
-        part.replace(path)
+        if part != path:
+            part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        if part != path:
+            with suppress(OSError):
+                part.unlink()
         raise InputError(f"{place}: cannot be written ({error.strerror or error})") from None
     return path
 
