@@ -263,17 +263,21 @@ FAMILIES = {
 }
 
 
-def witness_of(family, seed=0, dtype=torch.float64, attn_implementation="eager"):
-    """A tiny random model of a family, every parameter drawn anew, and its Decoder."""
+def witness_of(family, change=None):
+    """A tiny random model of a family, every parameter drawn anew, and its Decoder.
+
+    `change` may alter a parameter, given its name; the two share the memory of some.
+    """
     config, convert = FAMILIES[family]()
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     with Float64():
-        model = hf.AutoModelForCausalLM.from_config(config, attn_implementation=attn_implementation)
-        model = model.to(dtype)
+        model = hf.AutoModelForCausalLM.from_config(config, attn_implementation="eager").double()
     if hasattr(model, "set_experts_implementation"):
         model.set_experts_implementation("eager")
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             is_scale = "norm" in name and name.endswith("weight")
             parameter.normal_(1.0 if is_scale else 0.0, 0.4)
+            if change is not None:
+                change(name, parameter)
     return model.eval(), convert(model)

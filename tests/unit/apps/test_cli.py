@@ -1,0 +1,361 @@
+"""The command line in this process: every wrong input is one line and exit code 2."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+import subprocess
+import sys
+
+import pytest
+import torch
+import typer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+import worldline.apps.cli as cli
+from worldline.apps.cli import main
+
+TEXT = "the cat sat on the mat"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A tiny model in a folder, for at most 32 tokens: letters, and "the" as one token."""
+    place = tmp_path_factory.mktemp("models") / "tiny"
+    torch.manual_seed(0)
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = [("t", "h"), ("th", "e"), ("Ġ", "the")]
+    pieces = ["<|end|>", *letters, *("".join(pair) for pair in merges)]
+    raw = Tokenizer(models.BPE({p: n for n, p in enumerate(pieces)}, merges))
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    raw.add_special_tokens(["<|end|>"])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<|end|>")
+    tokenizer.chat_template = (
+        "{% for m in messages %}<|end|>{{ m.role }}:{{ m.content }}{% endfor %}"
+    )
+    config = LlamaConfig(
+        vocab_size=len(pieces), hidden_size=16, intermediate_size=24, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=32,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(place)
+    tokenizer.save_pretrained(place)
+    return place
+
+
+@pytest.fixture(autouse=True)
+def aside(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    threads = torch.get_num_threads()
+    yield
+    torch.set_num_threads(threads)
+
+
+class Said:
+    """What a command line did."""
+
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    def run(*words, stdin=None):
+        monkeypatch.setattr(sys, "argv", ["worldline", *map(str, words)])
+        if stdin is not None:
+            raw = stdin if isinstance(stdin, bytes) else stdin.encode()
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        said = capsys.readouterr()
+        return Said(code, said.out, said.err)
+
+    return run
+
+
+def refused(said, *words):
+    """Exit code 2, nothing on standard output, one line with what was wrong."""
+    assert said.code == 2, said.err
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    lines = [line for line in said.err.splitlines() if not line.endswith(" …")]
+    assert len(lines) == 1, said.err
+    assert lines[0].startswith("worldline: ")
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+# --- wrong inputs ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (("",), ["text: it is empty"]),
+        ((), ["text: give one: TEXT, - for standard input, or --file F"]),
+        ((TEXT, "--file", "some.txt"), ["text: give one"]),
+        (("--file", "/nowhere/some.txt"), ["/nowhere/some.txt", "No such file"]),
+        (("--file", "/"), ["--file /", "directory"]),
+        ((TEXT, "--versus", " the"), ["--versus: needs --target"]),
+        ((TEXT, "--out", "/"), ["/: is a folder"]),
+        ((TEXT, "--save", "/proc/nothing/x"), ["/proc/nothing/x: cannot be written"]),
+        ((TEXT, "--json", "/proc/x.json"), ["/proc/x.json: cannot be written"]),
+    ],
+)
+def test_wrong_before_any_model(run, words, parts):
+    refused(run("trace", *words), *parts)
+
+
+@pytest.mark.parametrize("option", ["--out", "--json", "--save"])
+def test_a_path_below_a_file_cannot_be_written(run, tmp_path, option):
+    """As for a folder without permission, which root would not notice."""
+    (tmp_path / "file").write_text("kept")
+    refused(run("trace", TEXT, option, tmp_path / "file" / "x"), f"{tmp_path}/file/x: cannot be")
+    assert (tmp_path / "file").read_text() == "kept"
+
+
+def test_text_that_is_not_utf8(run, tmp_path):
+    (tmp_path / "t").write_bytes(b"ab\xff")
+    refused(run("trace", "--file", tmp_path / "t"), "not UTF-8 at byte 2")
+    refused(run("trace", "-", stdin=b"\xe2\x82"), "not UTF-8 at byte 0")
+    refused(run("trace", "-", stdin=""), "it is empty")
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        (["--target", "cat"], ['target "cat" is 3 tokens: "c" + "a" + "t"']),
+        (["--target", ""], ['target "" is empty']),
+        (["--target", "id:99999"], ["id:99999", "the ids go from 0 to"]),
+        (["--target", "the", "--versus", "cat"], ['"cat" is 3 tokens']),
+        (["--by", "magic"], ["magic", "share, gradient"]),
+        (["--how", "erase"], ["erase", "drop, mask"]),
+        (["--dtype", "float7"], ["float7", "float32"]),
+        (["--device", "toaster"], ["toaster"]),
+        (["--by", "share", "--target", "the"], ["by=\"share\" asks about no target"]),
+    ],
+)  # fmt: skip
+def test_wrong_options(run, folder, options, parts):
+    refused(run("trace", TEXT, "--model", folder, *options), *parts)
+
+
+def test_text_over_the_context_length(run, folder):
+    refused(run("trace", "x" * 33, "--model", folder), "33 tokens", "at most 32")
+    assert run("trace", "x" * 32, "--model", folder).code == 0
+
+
+@pytest.mark.parametrize(
+    "model", ["./nowhere", "/nowhere", "nobody/nothing-of-this-name", "", "a b", "x.gguf"]
+)
+def test_unknown_models(run, model):
+    refused(run("trace", TEXT, "--model", model), "model")
+
+
+def test_weights_with_nan(run, folder, tmp_path, capsys):
+    model = LlamaForCausalLM.from_pretrained(folder)
+    with torch.no_grad():
+        model.model.layers[1].mlp.up_proj.weight[3, 4] = float("nan")
+    broken = tmp_path / "broken"
+    model.save_pretrained(broken)
+    capsys.readouterr()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (broken / name).write_bytes((folder / name).read_bytes())
+    refused(run("trace", TEXT, "--model", broken), "layers.1.mlp.up_proj.weight", "NaN")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--threads", "0"), ("--threads", "many"), ("--seed", "x"), ("--nonsense", "1")],
+)
+def test_what_the_parser_refuses(run, option, value):
+    said = run("trace", TEXT, option, value)
+    assert said.code == 2
+    assert said.out == ""
+    assert option in said.err
+    assert "Traceback" not in said.err
+
+
+def test_unknown_types(run):
+    refused(run("models", "nonsense"), "'nonsense'", "not among")
+
+
+def test_disk_is_full(run, folder, tmp_path, monkeypatch):
+    """The file is whole or not there at all."""
+    import pathlib
+
+    true = pathlib.Path.write_text
+
+    def full(self, *args, **options):
+        true(self, "half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_text", full)
+    for option in ("--json", "--out"):
+        said = run("trace", TEXT, "--model", folder, option, tmp_path / "f")
+        assert said.code == 2
+        assert said.err.splitlines()[-1] == (
+            f"worldline: {tmp_path}/f: cannot be written (No space left on device)"
+        )
+    assert not [p for p in tmp_path.iterdir() if p.name.startswith("f")]
+
+
+def test_disk_is_full_while_saving(run, folder, tmp_path, monkeypatch):
+    import safetensors.torch
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(safetensors.torch, "save_file", full)
+    said = run("trace", TEXT, "--model", folder, "--save", tmp_path / "f")
+    assert said.code == 2
+    assert "No space left on device" in said.err.splitlines()[-1]
+    assert "bytes are needed" in said.err.splitlines()[-1]
+
+
+def test_what_is_no_file_is_never_replaced(run, folder, tmp_path):
+    """A pipe stands for /dev/null and /dev/full, which a failing test would replace by a file."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert run("trace", "the", "--model", folder, "--json", pipe).code == 0
+        assert json.loads(os.read(reader, 1 << 20))["schema"] == "worldline.observation/1"
+        assert run("trace", "the", "--model", folder, "--save", pipe).code == 2
+        assert stat.S_ISFIFO(pipe.stat().st_mode)
+    finally:
+        os.close(reader)
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith("pipe")] == ["pipe"]
+
+
+# --- right ones -----------------------------------------------------------------------------------
+
+
+def test_the_picture_is_on_standard_output(run, folder):
+    said = run("trace", TEXT, "--model", folder)
+    assert said.code == 0
+    assert TEXT in said.out.splitlines()[0]
+    assert "\x1b[" not in said.out
+    *picture, command = said.out.rstrip().splitlines()
+    assert max(map(len, picture)) <= 100
+    assert command.split()[:2] == ["worldline", "trace"]
+
+
+def test_json_alone_on_standard_output(run, folder, tmp_path):
+    out = tmp_path / "new" / "p.html"
+    said = run("trace", TEXT, "--model", folder, "--json", "-", "--out", out)
+    found = json.loads(said.out)
+    assert found["schema"] == "worldline.observation/1"
+    assert said.out.count("\n") == 1
+    assert str(out) in said.err
+    assert out.read_text().startswith("<!doctype html>")
+
+
+def test_json_in_a_file_beside_the_picture(run, folder, tmp_path):
+    said = run("trace", TEXT, "--model", folder, "--json", tmp_path / "f.json")
+    assert json.loads((tmp_path / "f.json").read_text())["kept"]["edges"] > 0
+    assert said.out
+    assert not said.out.startswith("{")
+
+
+def test_standard_input_file_and_argument_are_one(run, folder, tmp_path):
+    (tmp_path / "t").write_text(TEXT)
+    options = ("--model", folder, "--json", "-")
+    seen = [
+        json.loads(run("trace", *words, *options, stdin=stdin).out)
+        for words, stdin in (((TEXT,), None), (("-",), TEXT), (("--file", tmp_path / "t"), None))
+    ]
+    assert seen[0]["edges"] == seen[1]["edges"] == seen[2]["edges"]
+    assert seen[0]["tokens"] == seen[1]["tokens"] == seen[2]["tokens"]
+
+
+def test_seed_threads_and_dtype(run, folder):
+    said = run("trace", TEXT, "--model", folder, "--seed", "5", "--threads", "2",
+               "--dtype", "float64", "--json", "-")  # fmt: skip
+    found = json.loads(said.out)
+    assert found["seed"] == 5
+    assert torch.get_num_threads() == 2
+    assert found["model"]["dtype"] == "float64"
+
+
+def test_chat_sets_the_text_as_a_turn(run, folder):
+    found = json.loads(run("trace", "hi", "--chat", "--model", folder, "--json", "-").out)
+    assert "".join(t["text"] for t in found["tokens"]) == "<|end|>user:hi"
+
+
+def test_target_and_versus(run, folder):
+    options = ("--model", folder, "--target", "the", "--versus", " the", "--how", "mask")
+    weighing = json.loads(run("trace", TEXT, *options, "--json", "-").out)["weighing"]
+    assert (weighing["target"]["token"], weighing["versus"]["token"]) == ("the", " the")
+    assert (weighing["by"], weighing["how"]) == ("gradient", "mask")
+
+
+def test_save_says_the_size_before(run, folder, tmp_path):
+    from worldline.trace.store import load_trace
+
+    said = run("trace", TEXT, "--model", folder, "--save", tmp_path / "t")
+    trace = load_trace(tmp_path / "t")
+    assert f"saving {trace.nbytes():,} bytes to {tmp_path}/t" in said.err
+
+
+def test_a_run_can_be_verified(run, folder):
+    found = json.loads(run("trace", TEXT, "--verify", "--model", folder, "--json", "-").out)
+    assert found["inert"] == {"checked": "run", "equal": True, "calls": 2, "expected_calls": 2}
+    assert found["closure_error"]["over"] == "sources"
+
+
+def test_models_lists_and_checks(run):
+    assert "llama" in run("models").out.splitlines()
+    found = json.loads(run("models", "llama", "--check", "--json", "-").out)
+    (row,) = found["types"]
+    assert (row["type"], row["status"]) == ("llama", "exact")
+    assert found["summary"]["decoders_exact"] == 1
+
+
+def test_stopping_is_no_traceback(run, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("worldline.apps.cli.trace.read_text", stop)
+    said = run("trace", TEXT)
+    assert said.code in (1, 130)
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize("words", [(), ("trace",), ("models",), ("cache",), ("cache", "clear")])
+def test_help_loads_no_model_code(words):
+    code = (
+        "import sys, worldline.apps.cli as cli;"
+        f"sys.argv = ['worldline', *{list(words)!r}, '--help']\n"
+        "try: cli.main()\nexcept SystemExit as stop: assert not stop.code, stop.code\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--help" in done.stdout
+
+
+def commands(command, path=()):
+    yield path, command
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from commands(inner, (*path, name))
+
+
+def test_an_option_means_the_same_in_every_command():
+    known = {}
+    for path, command in commands(typer.main.get_command(cli.app)):
+        for parameter in command.params:
+            if parameter.param_type_name != "option":
+                continue
+            for name in parameter.opts:
+                meaning = (parameter.display_type, parameter.is_flag, parameter.help)
+                first = known.setdefault(name, (path, meaning))
+                assert first[1] == meaning, (name, first[0], path)
+    assert {"--json", "--model", "--by", "--how", "--target", "--out", "--seed"} <= known.keys()

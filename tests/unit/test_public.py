@@ -1,0 +1,80 @@
+"""The public names: all there, few, said what they are, and no folder's name."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import worldline
+
+PACKAGE = Path(worldline.__file__).parent
+ERRORS = ("InputError", "RefusedError")
+# What gives numbers must say how exact they are, what refuses must say when.
+NUMBERS = ("Trace", "Tokens", "execute", "logit_lens", "record", "save_trace", "tokenize", "weigh")
+RAISES = ("load_model", "load_trace", "observe", "record", "save_trace", "tokenize", "weigh")
+
+
+@pytest.mark.parametrize("name", worldline.__all__)
+def test_every_name_resolves_and_says_what_it_is(name):
+    value = getattr(worldline, name)
+    assert value.__name__ == name
+    words = inspect.getdoc(value)
+    assert words
+    assert value.__doc__, f"{name} has only inherited words"
+    if name in NUMBERS:
+        assert "xactness" in words
+    if name in RAISES:
+        assert "Raises:" in words
+
+
+def test_they_are_few_and_listed():
+    assert len(worldline.__all__) <= 40
+    assert len(set(worldline.__all__)) == len(worldline.__all__)
+    assert dir(worldline) == sorted(worldline.__all__)
+
+
+def test_none_is_the_name_of_a_module_or_folder():
+    modules = {path.stem for path in PACKAGE.rglob("*.py")} - {"__init__"}
+    folders = {path.name for path in PACKAGE.rglob("*") if path.is_dir()}
+    assert {"weigh", "flow", "record"} <= modules | folders  # the walk sees something
+    clash = set(worldline.__all__) & (modules | folders)
+    assert clash <= PUBLIC_IN_A_FILE_OF_ITS_NAME
+
+
+# `weigh`, `record` and `execute` live in flow/weigh.py, trace/record.py and run/execute.py: one
+# verb, one file. From `worldline` they are never the module, which the next test shows.
+PUBLIC_IN_A_FILE_OF_ITS_NAME = {"weigh", "record", "execute"}
+
+
+def test_a_public_name_is_never_a_module():
+    code = (
+        "import worldline.flow.weigh, worldline.trace.record, worldline.run.execute, worldline;"
+        "import types;"
+        "bad = [n for n in worldline.__all__ if isinstance(getattr(worldline, n), types.ModuleType)];"
+        "assert not bad, bad"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_another_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        worldline.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import worldline",
+        "import worldline; worldline.__all__; dir(worldline)",
+        "import worldline; worldline.Node, worldline.Plan, worldline.Tokens, worldline.InputError",
+        "import worldline.apps.cli",
+    ],
+)
+def test_importing_loads_neither_torch_nor_transformers(code):
+    code += "; import sys; print(sorted({'torch', 'transformers', 'numpy'} & set(sys.modules)))"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout in ("[]\n", "['numpy']\n")

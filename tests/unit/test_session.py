@@ -1,0 +1,141 @@
+"""observe(): the stages in order, and a golden Scene of a tiny model."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from tiny_runs import FLOAT64, NamesIds, loaded, some_tokens
+from worldline.errors import InputError
+from worldline.session import observe, reproduce
+from worldline.views.scene import Scene
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "scene_tiny_llama.json"
+CHANGES = ("versions", "created", "reproduce")  # with the version, the day, or the caller
+TEXT = some_tokens(6, seed=5).text
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def seen(cache):
+    return observe(TEXT, loaded("llama", FLOAT64), by="gradient", target=20, versus=30, top=40)
+
+
+def rounded(value):
+    """Six significant digits; what is rounding alone is 0."""
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if abs(value) > 1e-12 else 0.0
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    if isinstance(value, dict):
+        return {name: rounded(item) for name, item in value.items()}
+    return value
+
+
+def test_golden_scene(seen):
+    scene = json.loads(seen.scene.to_json())
+    for name in CHANGES:
+        assert scene.pop(name)
+    assert len(scene["model"].pop("weights_hash")) == 64
+    assert 0 < scene["closure_error"].pop("worst") < 1e-12
+    for place in ("layer", "pos"):
+        scene["closure_error"].pop(place)
+    found = json.dumps(rounded(scene), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        GOLDEN.write_text(found, encoding="utf-8")
+    assert json.loads(found) == json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+def test_the_scene_shows_the_trace_and_the_flow(seen):
+    scene, flow, trace = seen.scene, seen.flow, seen.trace
+    assert [tuple(e.model_dump().values()) for e in scene.edges] == [tuple(e) for e in flow.edges]
+    assert scene.kept.model_dump() == vars(flow.kept)
+    np.testing.assert_allclose(scene.nodes.norm, trace.norms, rtol=1e-5)
+    np.testing.assert_allclose(scene.flow.in_positive, flow.totals.in_positive, rtol=1e-5)
+    shares = scene.nodes.shares.model_dump()
+    total = sum(np.array(matrix) for matrix in shares.values() if matrix is not None)
+    np.testing.assert_allclose(total, 1, atol=1e-5)
+    best = scene.predictions[0]
+    assert best.logprob == trace.predictions[0].logprob
+    assert scene.nodes.lens[-1][-1][0].logprob == pytest.approx(best.logprob, abs=1e-4)
+    assert scene.nodes.lens[-1][-1][0].token == best.token
+    assert Scene.model_validate_json(scene.to_json()) == scene
+
+
+def test_json_holds_what_the_command_line_promises(seen):
+    found = seen.json()
+    promised = {"schema", "model", "tokens", "n_layers", "n_heads", "inert", "closure_error",
+                "predictions", "weighing", "edges", "kept"}  # fmt: skip
+    assert promised <= found.keys()
+    assert found["schema"] == "worldline.observation/1"
+    assert found["weighing"]["target"] == {"token": "t20 ", "id": 20}
+    assert found["weighing"]["versus"] == {"token": "t30 ", "id": 30}
+    json.dumps(found, allow_nan=False)
+
+
+def test_by_share_there_is_no_target():
+    seen = observe(TEXT, loaded("llama"), by="share", top=5)
+    assert seen.scene.weighing.target is None
+    assert seen.scene.weighing.how is None
+    assert len(seen.scene.edges) == 5
+
+
+def test_the_default_is_what_the_likeliest_token_owes():
+    seen = observe(TEXT, loaded("llama"), top=3)
+    weighing = seen.scene.weighing
+    assert (weighing.by, weighing.how) == ("gradient", "drop")
+    assert weighing.target.id == seen.scene.predictions[0].id
+
+
+def test_a_pair_in_memory_and_the_stages_that_are_told():
+    said = []
+    module = loaded("llama").module
+    seen = observe(TEXT, (module, NamesIds()), top=3, progress=said.append)
+    assert [line for line in said if line in ("recording", "weighing", "drawing")] == [
+        "recording", "weighing", "drawing",
+    ]  # fmt: skip
+    assert seen.trace.model.module is module
+    assert "predict" in seen.show(80).lower() or seen.scene.tokens[0].text in seen.show(80)
+    assert seen.html().startswith("<!doctype html>")
+
+
+def test_seed_is_kept():
+    assert observe(TEXT, loaded("llama"), seed=7, top=1).scene.seed == 7
+
+
+def test_verify_checks_this_very_run():
+    inert = observe(TEXT, loaded("llama"), verify=True, top=1).scene.inert
+    assert (inert.checked, inert.equal, inert.calls) == ("run", True, inert.expected_calls)
+
+
+def test_one_token_has_no_edges():
+    seen = observe(some_tokens(1).text, loaded("llama"))
+    assert seen.scene.edges == ()
+    assert seen.scene.kept.of == 0
+    seen.show()
+    seen.html()
+
+
+def test_no_token_is_refused():
+    with pytest.raises(InputError, match="it is empty"):
+        observe("", loaded("llama"))
+
+
+def test_reproduce_quotes_what_it_is_given():
+    cli, python = reproduce('say "it\'s"', {"by": "share", "chat": True})
+    assert shlex.split(cli) == ["worldline", "trace", 'say "it\'s"', "--by", "share", "--chat"]
+    wl = SimpleNamespace(observe=lambda *words, **options: (words, options))
+    expected = ('say "it\'s"',), {"by": "share", "chat": True}
+    assert eval(python, {"wl": wl}) == expected
