@@ -21,9 +21,21 @@ from worldline.model.watch import watched_forward
 
 # One of each make: plain, fused and biased, inline with alibi, post-norms and soft-cap, parallel,
 # sinks and experts, experts, two reads a block, post-norms only.
-TYPES = (
-    "llama gpt2 bloom gemma2 phi gpt_oss mixtral diffllama openai-gpt jetmoe xlnet hy_v4 opt"
-).split()
+TYPES = [
+    "llama",
+    "gpt2",
+    "bloom",
+    "gemma2",
+    "phi",
+    "gpt_oss",
+    "mixtral",
+    "diffllama",
+    "openai-gpt",
+    "jetmoe",
+    "xlnet",
+    "hy_v4",
+    "opt",
+]
 BIASED = {"gpt2", "bloom", "phi", "gpt_oss", "openai-gpt", "jetmoe", "xlnet", "opt"}
 ROW = 9
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -58,12 +59,13 @@ def find_anatomy(model: torch.nn.Module, inputs: dict[str, Any]) -> Anatomy:
     n_pos = inputs["input_ids"].shape[1]
     ran: list[tuple[str, bool]] = []
     handles = []
+
+    def note(name, _module, args, kwargs):
+        ran.append((name, stream_input(args, kwargs, n_pos) is not None))
+
     for name, module in names.items():
-
-        def note(_module, args, kwargs, name=name):
-            ran.append((name, stream_input(args, kwargs, n_pos) is not None))
-
-        handles.append(module.register_forward_pre_hook(note, with_kwargs=True))
+        hook = functools.partial(note, name)
+        handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
     try:
         with torch.no_grad():
             plain = model(**inputs).logits
@@ -130,8 +132,8 @@ def _see_reads(
         if torch.allclose(*patterns, rtol=1e-3, atol=1e-5):
             size = float((with_keys.z - without.z).abs().max())
             raise RefusedError(
-                f"logits change when watched: {with_keys.module} returns what differs by {size:.1e} "
-                "through the recording key, at equal patterns"
+                f"logits change when watched: {with_keys.module} returns what differs by "
+                f"{size:.1e} through the recording key, at equal patterns"
             )
         break
     return seen, False

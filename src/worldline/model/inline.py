@@ -8,7 +8,7 @@ then multiplied with a third tensor. Scaling, additive masks and biases on the w
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, no_type_check
 
 import torch
 
@@ -108,11 +108,13 @@ class Read:
     layout: str | None = None
 
 
+@no_type_check
 def scores_of(value: object) -> Scores | Pattern | None:
     """The mark left on a tensor by `follow`."""
     return getattr(value, "_worldline_scores", None) if isinstance(value, torch.Tensor) else None
 
 
+@no_type_check
 def follow(name: str, args, kwargs, out, n_pos: int):
     """Follow scores and patterns through one operation.
 
@@ -195,14 +197,15 @@ def _follow_softmax(args, kwargs, out, n_pos: int) -> None:
     if out.ndim < 3 or out.shape[-2] != n_pos or axis not in (-1, out.ndim - 1):
         return
     mark = scores_of(args[0])
-    sinks = isinstance(mark, Scores) and mark.sinks is not None
-    if out.shape[-1] != n_pos + sinks:
+    joined = isinstance(mark, Scores) and (mark.sinks is not None or mark.reason is not None)
+    if out.shape[-1] != n_pos and not (joined and out.shape[-1] == n_pos + 1):
         return
     if not isinstance(mark, Scores):
         mark = Scores(None, None, reason="the scores are not a product of queries and keys")
     out._worldline_scores = Pattern(mark)
 
 
+@no_type_check
 def _carried(name: str, args, kwargs, out, n_pos: int) -> Scores | Pattern | None:
     """The mark of a result that is made from marked scores or from a marked pattern."""
     if name in ("cat", "concat", "concatenate"):
@@ -225,7 +228,7 @@ def _carried(name: str, args, kwargs, out, n_pos: int) -> Scores | Pattern | Non
     if name in SAME:
         return mark
     if isinstance(mark, Pattern):
-        if name == "__getitem__" and mark.scores.sinks is not None:
+        if name == "__getitem__":
             kept = out.shape == (*args[0].shape[:-1], n_pos) and args[0].shape[-1] == n_pos + 1
             return mark if kept and torch.equal(out, args[0][..., :-1]) else None
         if name in ("mul", "__mul__", "__rmul__", "__imul__", "mul_") and _all_ones(other):

@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, no_type_check
 
 import torch
+
+# `no_type_check` stands on what runs once an operation: the tests check types at run time, and
+# would spend most of their time there.
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +32,7 @@ def attn_name(call: int) -> str:
     return f"attn{call}"
 
 
+@no_type_check
 @dataclass(eq=False, slots=True)
 class Term:
     """A linear image of leaves: a leaf with a value, or `fn` of other terms.
@@ -82,6 +86,7 @@ class Term:
         return result
 
 
+@no_type_check
 class Parts:
     """A tensor as a sum of named terms; `block` says in which block's pass it was made."""
 
@@ -104,6 +109,7 @@ class Parts:
         return Parts(terms, self.block)
 
 
+@no_type_check
 def add_term(terms: dict[str, Term], name: str, term: Term) -> None:
     """Add `term` to the sum under `name`."""
     if name in terms:
@@ -121,12 +127,14 @@ class Held:
         self.block = block
 
 
+@no_type_check
 def mark_of(value: object, block: int) -> Parts | Held | None:
     """The mark that `value` got in this block's pass, if it is a tensor that has one."""
     mark = getattr(value, "_worldline", None) if isinstance(value, torch.Tensor) else None
     return mark if mark is not None and mark.block == block else None
 
 
+@no_type_check
 def set_mark(tensor: Tensor, mark: Parts | Held | None) -> None:
     """Mark a tensor object (the object, not its storage)."""
     tensor._worldline = mark  # type: ignore[attr-defined]
@@ -156,6 +164,7 @@ REDUCTIONS = frozenset(("mean", "sum"))
 SCATTERS = frozenset(("index_add", "index_add_", "scatter_add", "scatter_add_"))
 
 
+@no_type_check
 def _linear(args, kwargs, block, out):
     x, weight = args[0], args[1] if len(args) > 1 else kwargs["weight"]
     bias = args[2] if len(args) > 2 else kwargs.get("bias")
@@ -185,6 +194,7 @@ def _matmul(args, block):
     return mark.through(lambda v: torch.matmul(v, weight))
 
 
+@no_type_check
 def _layer_norm(args, kwargs, block, out):
     names = ("input", "normalized_shape", "weight", "bias", "eps")
     given = dict(zip(names, args, strict=False)) | kwargs
@@ -202,6 +212,7 @@ def _layer_norm(args, kwargs, block, out):
     return mark.through(held, None, None if bias is None else bias.detach().expand(out.shape))
 
 
+@no_type_check
 def _rms_norm(args, kwargs, block):
     names = ("input", "normalized_shape", "weight", "eps")
     given = dict(zip(names, args, strict=False)) | kwargs
@@ -218,6 +229,7 @@ def _rms_norm(args, kwargs, block):
     return mark.through(held)
 
 
+@no_type_check
 def _as_term(value: Tensor, mark: Parts | Held | None, shape) -> tuple[str, Term]:
     """An addend that is not a sum of terms: non-linear, a parameter, or from elsewhere."""
     if isinstance(mark, Held):
@@ -226,6 +238,7 @@ def _as_term(value: Tensor, mark: Parts | Held | None, shape) -> tuple[str, Term
     return (CONSTANTS if constant else OTHER), Term(value.detach().expand(shape))
 
 
+@no_type_check
 def _terms(value: Tensor, mark: Parts | Held | None, shape) -> dict[str, Term]:
     """The terms of an addend; a single term's value is the tensor itself, known already."""
     if isinstance(mark, Parts):
@@ -237,6 +250,7 @@ def _terms(value: Tensor, mark: Parts | Held | None, shape) -> dict[str, Term]:
     return {name: term}
 
 
+@no_type_check
 def _sum(args, kwargs, block, out, sign=1.0):
     left, right = args[0], args[1]
     alpha = sign * kwargs.get("alpha", 1)
@@ -254,6 +268,7 @@ def _sum(args, kwargs, block, out, sign=1.0):
     return Parts(terms, block)
 
 
+@no_type_check
 def _product(args, block):
     left, right = args[0], args[1]
     marks = mark_of(left, block), mark_of(right, block)
@@ -267,6 +282,7 @@ def _product(args, block):
     return Held(block)
 
 
+@no_type_check
 def _is_gate(mark: Parts, factor: Tensor) -> bool:
     """Whether a non-linear factor is one number a row (norm, router) or gates attention alone."""
     return factor.shape[-1:] == (1,) or all(name.startswith("attn") for name in mark.terms)
@@ -282,6 +298,7 @@ def _quotient(args, kwargs, block):
     return mark.through(lambda v: v / right)
 
 
+@no_type_check
 def _join(func, args, kwargs, block):
     """`cat` and `stack`: jointly linear in the tensors of the list."""
     items = list(args[0])
@@ -309,6 +326,7 @@ def _join(func, args, kwargs, block):
     return Parts({name: joined(name) for name in names}, block)
 
 
+@no_type_check
 def mark_result(func, name: str, args, kwargs, block: int, out) -> None:
     """Mark what an operation returned, given the marks of what it was given."""
     if name in STRUCTURAL:
@@ -349,6 +367,7 @@ def mark_result(func, name: str, args, kwargs, block: int, out) -> None:
         set_mark(tensor, mark)
 
 
+@no_type_check
 def _einsum(args, block):
     """Linear in its one operand that has terms, where the others do not depend on the input."""
     operands = list(args[1]) if isinstance(args[1], (tuple, list)) else list(args[1:])
@@ -367,6 +386,7 @@ def _einsum(args, block):
     return mark.through(fn)
 
 
+@no_type_check
 def _scatter(func, args, kwargs, block):
     """Rows added to others at indices that are held: linear in both."""
     target, source = args[0], kwargs.get("source", kwargs.get("src", args[-1]))
@@ -397,6 +417,7 @@ def _dropout(args, kwargs, block):
     return mark if isinstance(mark, Parts) and (not training or p == 0.0) else Held(block)
 
 
+@no_type_check
 def _mark_structural(func, args, kwargs, block, out) -> None:
     """Views, copies and casts: the same operation on every term."""
     mark = mark_of(args[0], block)
@@ -428,6 +449,7 @@ def _mark_structural(func, args, kwargs, block, out) -> None:
             set_mark(piece, Held(block))
 
 
+@no_type_check
 def _tensors(out) -> Iterable[Tensor]:
     if isinstance(out, torch.Tensor):
         return (out,)

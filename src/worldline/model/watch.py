@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, no_type_check
 
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -134,6 +134,7 @@ class Watch(TorchFunctionMode):
             self.seeing = False
             self.__exit__(None, None, None)
 
+    @no_type_check
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if self.inside:
@@ -158,6 +159,7 @@ class Watch(TorchFunctionMode):
             mark_result(func, name, before, kwargs, self.block, out)
         return out
 
+    @no_type_check
     def _touches(self, args, kwargs) -> bool:
         block = self.block
         for arg in args:
@@ -169,6 +171,7 @@ class Watch(TorchFunctionMode):
                 return True
         return any(mark_of(value, block) is not None for value in kwargs.values())
 
+    @no_type_check
     def _protect(self, name: str, args):
         """Before an in-place operation: give leaves and marks a copy of the old value."""
         in_place = name in IN_PLACE or (name.endswith("_") and not name.endswith("__"))
@@ -187,6 +190,7 @@ class Watch(TorchFunctionMode):
             self.x = copy
         return (copy, *args[1:])
 
+    @no_type_check
     def _getter(self, func, args):
         out = func(*args)
         if isinstance(out, torch.Tensor) and self.block >= 0 and out is not args[0]:
@@ -323,6 +327,7 @@ def _batch_first(x: Tensor, batch: int, n_pos: int) -> Tensor:
     return x
 
 
+@no_type_check
 def stream_input(args, kwargs, n_pos: int) -> Tensor | None:
     """The residual stream among a block's arguments: its first real tensor of three axes.
 

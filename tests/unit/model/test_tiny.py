@@ -14,7 +14,18 @@ from worldline.model import tiny
 
 TYPES = tiny.causal_types()
 #: One of each sort, for what need not be tried on every type.
-SOME = "bert cpmant falcon_h1 gpt_oss llama mamba mixtral qwen3_next reformer xlstm".split()
+SOME = [
+    "bert",
+    "cpmant",
+    "falcon_h1",
+    "gpt_oss",
+    "llama",
+    "mamba",
+    "mixtral",
+    "qwen3_next",
+    "reformer",
+    "xlstm",
+]
 RUNNABLE = [name for name in TYPES if name not in tiny.UNBUILDABLE]
 
 #: Every type that is no plain decoder; found by watching and, where it says "other", by reading.
