@@ -19,6 +19,7 @@ from worldline.run.plan import Plan
 from worldline.text.tokens import Tokens, tokenize
 from worldline.trace.trace import (
     KEEP,
+    KEEPABLE,
     Closure,
     Identity,
     Inert,
@@ -30,6 +31,7 @@ from worldline.trace.trace import (
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from worldline.model.attention import AttentionCall
     from worldline.model.load import LoadedModel
     from worldline.model.watch import BlockEvent
 
@@ -50,6 +52,8 @@ class Recorder:
             self.arrays |= {"k": [], "v": []}
         if "q" in keep:
             self.arrays["q"] = []
+        if "rows" in keep:
+            self.arrays |= {"row_max": [], "row_entropy": []}
         self.live: list[LiveBlock] = []
         self.worst = (0.0, 0, 0)
         self.owners: dict[int, int] = {}
@@ -104,6 +108,21 @@ class Recorder:
             if name in self.arrays:
                 found = [getattr(call, name)[0] for call in calls]
                 self.arrays[name].append(torch.cat(found) if found else None)
+        if "rows" in self.keep:
+            rows = [row_statistics(call) for call in calls]
+            for at, name in enumerate(("row_max", "row_entropy")):
+                self.arrays[name].append(torch.cat([r[at] for r in rows]) if rows else None)
+
+
+def row_statistics(call: AttentionCall) -> tuple[Tensor, Tensor]:
+    """(largest weight, entropy in nats) of every row of a read's pattern, [head, pos] each."""
+    n_pos, step = call.q.shape[2], call.block_rows()
+    largest, entropy = [], []
+    for start in range(0, n_pos, step):
+        pattern = call.pattern_rows(start, min(n_pos, start + step))
+        largest.append(pattern.amax(-1))
+        entropy.append(-torch.special.xlogy(pattern, pattern).sum(-1))
+    return torch.cat(largest, 1), torch.cat(entropy, 1)
 
 
 def record(
@@ -118,8 +137,9 @@ def record(
 ) -> Trace:
     """Run `model` on `text` once and keep both highways.
 
-    `keep` chooses among "terms" (what attention, MLP and constants added), "kv" and "q"; the
-    residual stream is always kept. The model is checked on a probe text first (once per weights,
+    `keep` chooses among "terms" (what attention, MLP and constants added), "kv", "q" and "rows"
+    (statistics of every pattern row, which costs a second Q K product); the residual stream is
+    always kept. The model is checked on a probe text first (once per weights,
     kept in the cache); `verify` also compares the logits of this very run with a plain one and
     closes every node over heads and sources, as `close_over="sources"` does alone.
 
@@ -132,9 +152,9 @@ def record(
     """
     if close_over not in CLOSE_OVER:
         raise InputError(f"close_over={close_over!r}: accepted are {', '.join(CLOSE_OVER)}")
-    unknown = [name for name in keep if name not in KEEP]
+    unknown = [name for name in keep if name not in KEEPABLE]
     if unknown:
-        raise InputError(f"keep={unknown[0]!r}: accepted are {', '.join(KEEP)}")
+        raise InputError(f"keep={unknown[0]!r}: accepted are {', '.join(KEEPABLE)}")
     tokens = (
         text
         if isinstance(text, Tokens)

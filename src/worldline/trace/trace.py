@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from worldline.model.terms import Term
     from worldline.text.tokens import Tokens
 
-KEEP = ("terms", "kv", "q")
+KEEP = ("terms", "kv", "q")  # what is kept unless something else is asked for
+KEEPABLE = (*KEEP, "rows")
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Trace:
     the final norm. `attn_out`, `mlp_out`, `constants` and `other` hold, per block, the terms that
     add up to the next row with the carry (None where a block has no such term). `k` and `v` are
     [kv_head, pos, d_head] per block, as the attention function saw them, `q` [head, pos, d_head];
-    None for a block without softmax attention.
+    None for a block without softmax attention. With keep="rows" also `row_max` and `row_entropy`
+    (nats), [head, pos], of every row of the pattern, recomputed from q and k.
 
     Exactness: every array is bitwise what the model computed, or a sum of such; `closure` says
     how well the terms of every node add up.
