@@ -13,9 +13,7 @@ if TYPE_CHECKING:
 N_PROBE = 4
 
 
-def find_tail(
-    model: torch.nn.Module, ids: Sequence[int]
-) -> Callable[[Tensor], Tensor] | None:
+def find_tail(model: torch.nn.Module, ids: Sequence[int]) -> Callable[[Tensor], Tensor] | None:
     """The function from the last row to the logits, or None if it is not norm, then unembedding.
 
     Found by watching which module feeds the output embedding, and accepted only if it gives
