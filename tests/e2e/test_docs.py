@@ -32,7 +32,6 @@ def run(command, folder: Path, **options):
         env=os.environ | {"PATH": path},
         capture_output=True,
         text=True,
-        timeout=300,
         check=False,
         **options,
     )

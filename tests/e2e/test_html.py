@@ -18,6 +18,7 @@ if CHROMIUM is None:
     pytest.skip("needs Debian's chromium in PATH", allow_module_level=True)
 
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+PATIENCE_MS = 180_000  # a busy machine is no fault of the page
 INSIDE = ("file", "data", "about")
 SCENES = Path(__file__).parents[1] / "unit" / "views" / "scenes.py"
 
@@ -39,9 +40,20 @@ def scenes():
 @pytest.fixture(scope="module")
 def browser():
     with playwright_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
+        chromium = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=ARGS, timeout=PATIENCE_MS
+        )
         yield chromium
         chromium.close()
+
+
+def until(page, holds):
+    """Wait for what an animation brings about, however slow the machine."""
+    for _ in range(PATIENCE_MS // 100):
+        if holds():
+            return
+        page.wait_for_timeout(100)
+    assert holds()
 
 
 class Opened:
@@ -49,6 +61,7 @@ class Opened:
 
     def __init__(self, page, address):
         self.page, self.address = page, address
+        page.set_default_timeout(PATIENCE_MS)
         self.complaints: list[str] = []
         self.requests: list[str] = []
         page.on("console", lambda message: self.complaints.append(message.text))
@@ -313,11 +326,10 @@ def test_hundreds_of_columns_zoom_and_cull_their_names(opened, scenes):
     before = page.locator(".wl-column").first.bounding_box()
     page.get_by_label("Zoom in").click()
     page.get_by_label("Zoom in").click()
-    page.wait_for_timeout(300)
-    assert page.locator(".wl-column").first.bounding_box() != before
+    first = page.locator(".wl-column").first
+    until(page, lambda: first.bounding_box() != before)
     page.get_by_label("Show all columns").click()
-    page.wait_for_timeout(300)
-    assert page.locator(".wl-column").first.bounding_box() == before
+    until(page, lambda: first.bounding_box() == before)
 
 
 def test_without_scripts_the_picture_is_there_as_text(opened, scenes):

@@ -355,7 +355,11 @@ def test_an_option_means_the_same_in_every_command():
             if parameter.param_type_name != "option":
                 continue
             for name in parameter.opts:
-                meaning = (parameter.display_type, parameter.is_flag, parameter.help)
+                meaning = (
+                    str(parameter.type_descriptor.annotation),
+                    parameter.is_flag,
+                    parameter.help,
+                )
                 first = known.setdefault(name, (path, meaning))
                 assert first[1] == meaning, (name, first[0], path)
     assert {"--json", "--model", "--by", "--how", "--target", "--out", "--seed"} <= known.keys()

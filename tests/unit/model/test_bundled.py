@@ -127,7 +127,7 @@ def test_what_a_killed_process_left_is_swept(fake):
 
 
 def test_two_at_once_both_succeed(fake, monkeypatch):
-    together, real = threading.Barrier(2, timeout=60), making.publish
+    together, real = threading.Barrier(2, timeout=600), making.publish
     outcomes = []
 
     def convert(_, out):

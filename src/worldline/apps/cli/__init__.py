@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -47,5 +49,15 @@ def main() -> None:
         typer.echo("worldline: stopped", err=True)
         sys.exit(130)
     except BrokenPipeError:
-        sys.stderr.close()
+        _drop_output()
         sys.exit(0)
+    except OSError as error:  # standard output took no more; files are refused where written
+        _drop_output()
+        typer.echo(f"worldline: cannot be written ({error.strerror or error})", err=True)
+        sys.exit(2)
+
+
+def _drop_output() -> None:
+    """Send what is left in the buffer nowhere, or Python complains of it at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
