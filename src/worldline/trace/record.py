@@ -56,7 +56,6 @@ class Recorder:
             self.arrays |= {"row_max": [], "row_entropy": []}
         self.live: list[LiveBlock] = []
         self.worst = (0.0, 0, 0)
-        self.owners: dict[int, int] = {}
         self.n_heads = self.n_kv_heads = 0
 
     def on_block(self, event: BlockEvent) -> None:
@@ -66,7 +65,6 @@ class Recorder:
         self.last = event.resid_post[0]
         self._close(event)
         for call in event.calls:
-            call.kv_layer = self.owners.setdefault(call.k.data_ptr(), event.layer)
             call.release_inputs()
             self.n_heads = max(self.n_heads, call.n_heads)
             self.n_kv_heads = max(self.n_kv_heads, call.k.shape[1])
