@@ -134,7 +134,7 @@ def test_no_token_is_refused():
 
 
 def test_reproduce_quotes_what_it_is_given():
-    cli, python = reproduce('say "it\'s"', {"by": "share", "chat": True})
+    cli, python = reproduce('say "it\'s"', by="share", chat=True)
     assert shlex.split(cli) == ["worldline", "trace", 'say "it\'s"', "--by", "share", "--chat"]
     wl = SimpleNamespace(observe=lambda *words, **options: (words, options))
     expected = ('say "it\'s"',), {"by": "share", "chat": True}
