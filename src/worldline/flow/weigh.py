@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -131,9 +130,6 @@ def _gradient(trace: Trace, target: Target, how: str, top: int) -> Flow:
     flow = _sum(trace, reads, rule, gradient_meaning(target, how), top)
     flow.target_value = value
     return flow
-
-
-Reads = Callable[[], "object"]
 
 
 def _sum(trace: Trace, reads, rule: Rule, meaning: Meaning, top: int) -> Flow:

@@ -39,7 +39,7 @@ def picture(
         "tokens": _tokens(trace),
         "predictions": [vars(p) for p in trace.predictions],
         "weighing": _weighing(flow),
-        "edges": [_edge(edge) for edge in flow.edges],
+        "edges": [edge._asdict() for edge in flow.edges],
         "kept": vars(flow.kept),
         "nodes": _nodes(trace, shares, lens) if small else None,
         "flow": _totals(flow) if small else None,
@@ -100,10 +100,6 @@ def _weighing(flow: Flow) -> dict[str, Any]:
         "unit": meaning.unit,
         "exactness": meaning.exactness,
     }
-
-
-def _edge(edge) -> dict[str, Any]:
-    return edge._asdict()
 
 
 def _rows(matrix) -> list[list[float]]:
