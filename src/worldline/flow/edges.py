@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 
 from worldline.flow.flow import Edge, Kept, Totals
+from worldline.model.attention import AttentionCall, side_by_side
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from worldline.model.attention import AttentionCall
-
 Rule = Literal["linear", "renormalise"]
+USED: dict[Rule, tuple[str, ...]] = {"linear": ("q", "k", "v"), "renormalise": ("q", "k", "v", "z")}
 NEAR_ONE = 1e-3  # below this remainder of a row, 1 - a is taken from the other entries
 SUMS = ("in", "out", "head", "distance")
 SUM_DTYPE = {"mps": torch.float32}  # where the device has no float64
@@ -38,9 +39,9 @@ def edge_rows(
     pattern = call.pattern_rows(start, stop)
     v = call.v[0, :, :stop].to(pattern.dtype)
     rows = u[:, start:stop].to(pattern.dtype)
-    reads = call.products(rows, v)
     if rule == "linear":
-        return torch.mul(pattern, reads, out=out)
+        return call.products(rows, v, out=out).mul_(pattern)
+    reads = call.products(rows, v)
     z = call.z[0, :, start:stop].to(pattern.dtype)
     level = (z * rows).sum(-1, keepdim=True)
     rest = 1 - pattern
@@ -76,76 +77,141 @@ class Strongest:
         self.weights: list[np.ndarray] = []
         self.held = 0
 
-    def offer(self, layer: int, head0: int, start: int, both: Tensor) -> None:
-        """Look through [2, head, rows, pos]: weights and their absolute values."""
+    def offer(self, heads: np.ndarray, start: int, both: Tensor) -> None:
+        """Look through [2, head, rows, pos]: weights and their absolute values.
+
+        `heads` says which these are: [2, head], layer and number.
+        """
         if self.top == 0:
             return
-        weights, sizes = both
-        heads, rows = (sizes.amax(-1) > self.floor).nonzero(as_tuple=True)
-        if not heads.numel():
+        peaks = both[1].amax(-1).cpu().numpy()
+        if self.floor == 0.0 and peaks.size > self.top:  # as many rows hold an edge of this size
+            self.floor = float(np.nextafter(np.partition(peaks, -self.top, None)[-self.top], 0))
+        at, rows = np.nonzero(peaks > self.floor)
+        if not len(at):
             return
-        candidates = sizes[heads, rows]
-        which, src = (candidates > self.floor).nonzero(as_tuple=True)
-        if which.numel() > 2 * self.top:
-            found = candidates[which, src]
-            least = found.topk(self.top).values[-1]
-            above = found > least
-            ties = (found == least).nonzero()[: self.top - int(above.sum()), 0]
-            best = torch.cat([above.nonzero()[:, 0], ties]).sort().values
+        index = (torch.from_numpy(i).to(both.device) for i in (at, rows))
+        candidates = both[0][tuple(index)].cpu().numpy()
+        sizes = np.abs(candidates)
+        which, src = np.nonzero(sizes > self.floor)
+        if len(which) > 2 * self.top:
+            found = sizes[which, src]
+            least = np.partition(found, -self.top)[-self.top]
+            above = np.flatnonzero(found > least)
+            ties = np.flatnonzero(found == least)[: self.top - len(above)]
+            best = np.sort(np.concatenate([above, ties]))
             which, src = which[best], src[best]
-        head, row = heads[which], rows[which]
-        values = weights[head, row, src]
-        key = torch.stack([torch.full_like(head, layer), head + head0, src, row + start])
-        self.keys.append(key.cpu().numpy())
-        self.weights.append(values.double().cpu().numpy())
-        self.held += values.numel()
-        if self.held > 2 * self.top or (self.floor == 0.0 and self.held >= self.top):
+        self.weights.append(candidates[which, src].astype(np.float64))
+        self.keys.append(np.stack([*heads[:, at[which]], src, rows[which] + start]))
+        self.held += len(which)
+        if self.held > 2 * self.top:
             self._prune()
 
     def _prune(self) -> None:
         keys, weights = np.concatenate(self.keys, 1), np.concatenate(self.weights)
-        order = np.lexsort((keys[2], keys[3], keys[1], keys[0], -np.abs(weights)))[: self.top]
+        order = np.argsort(-np.abs(weights), kind="stable")[: self.top]
         self.keys, self.weights, self.held = [keys[:, order]], [weights[order]], len(order)
         if self.held == self.top:
-            self.floor = float(abs(weights[order[-1]]))
+            self.floor = max(self.floor, float(abs(weights[order[-1]])))
 
     def edges(self) -> list[Edge]:
-        """The strongest edges, strongest first."""
+        """The strongest edges, strongest first; equal ones in the order of the run."""
         if not self.keys:
             return []
         self._prune()
-        return [
-            Edge(int(la), int(h), int(s), int(d), float(w))
-            for (la, h, s, d), w in zip(self.keys[0].T, self.weights[0], strict=True)
-            if w != 0
-        ]
+        (keys,), (weights,) = self.keys, self.weights
+        layer, head, src, dst = keys
+        order = np.lexsort((src, dst, head, layer, -np.abs(weights)))
+        order = order[weights[order] != 0]
+        return list(map(Edge, *keys[:, order].tolist(), weights[order].tolist()))
+
+
+@dataclass(eq=False)
+class Batch:
+    """Reads of one kind from one or more layers, side by side as the heads of one read.
+
+    Short texts make small reads: several of them at a time cost the overhead of one.
+    """
+
+    layers: list[int]
+    head0: list[int]
+    call: AttentionCall
+    u: Float[Tensor, "head pos d_value"]
+
+    @property
+    def heads(self) -> np.ndarray:
+        """Layer and number of every head of the batch, [2, head]."""
+        each = self.call.n_heads // len(self.layers)
+        number = np.add.outer(self.head0, np.arange(each)).reshape(-1)
+        return np.stack([np.repeat(self.layers, each), number])
+
+
+def batches(
+    reads: Iterable[tuple[int, list[AttentionCall], list[Tensor]]], rule: Rule
+) -> Iterator[Batch]:
+    """Neighbouring reads of one kind put together, as many as the scratch memory holds."""
+    held: list[tuple[int, int, AttentionCall, Tensor]] = []
+    for layer, calls, us in reads:
+        head0 = 0
+        for call, u in zip(calls, us, strict=True):
+            full = len(held) >= call.reads_at_once()
+            if held and (full or call.kind() != held[0][2].kind()):
+                yield _batch(held, rule)
+                held = []
+            held.append((layer, head0, call, u))
+            head0 += call.n_heads
+    if held:
+        yield _batch(held, rule)
+
+
+def _batch(held: list[tuple[int, int, AttentionCall, Tensor]], rule: Rule) -> Batch:
+    layers, head0, calls, us = (list(part) for part in zip(*held, strict=True))
+    call = side_by_side(calls, USED[rule])
+    return Batch(layers, head0, call, us[0] if len(us) == 1 else torch.cat(us))
 
 
 class Sums:
     """Signed and absolute sums of all edges, by destination, source, head and distance."""
 
     def __init__(self, n_layers: int, n_pos: int, n_heads: int, device: torch.device):
+        self.dtype = SUM_DTYPE.get(device.type, torch.float64)
+        self.device = device
         sizes = {"in": n_pos, "out": n_pos, "head": n_heads, "distance": n_pos}
-
-        def zeros(*shape: int) -> Tensor:
-            return torch.zeros(
-                shape, dtype=SUM_DTYPE.get(device.type, torch.float64), device=device
-            )
-
-        self.sums = {name: zeros(2, n_layers, size) for name, size in sizes.items()}
-        self.self_attention = zeros(n_layers, n_pos)
+        self.sums = {name: self._zeros(2, n_layers, size) for name, size in sizes.items()}
+        self.self_attention = self._zeros(n_layers, n_pos)
         self.n_edges = 0
 
-    def add(self, layer: int, head0: int, start: int, both: Tensor) -> None:
-        """Add [2, head, rows, pos]: weights without self-attention, and their absolute values."""
-        _, heads, rows, n_src = both.shape
-        by_row = (both.view(-1, n_src) @ both.new_ones(n_src)).view(2, heads, rows)
-        planes = torch.matmul(both.new_ones(1, heads), both.view(2, heads, rows * n_src))
-        planes = planes.view(2, rows, n_src)
-        self.sums["in"][:, layer, start : start + rows] += by_row.sum(1)
-        self.sums["head"][:, layer, head0 : head0 + heads] += by_row.sum(2)
-        self.sums["out"][:, layer, :n_src] += planes.sum(1)
-        self.sums["distance"][:, layer, :n_src] += _by_distance(planes, start)
+    def _zeros(self, *shape: int) -> Tensor:
+        return torch.zeros(shape, dtype=self.dtype, device=self.device)
+
+    def add(self, batch: Batch, blocks: Iterable[tuple[int, Tensor, Tensor]]) -> None:
+        """Add all rows of a batch, a block at a time: (first row, own, both).
+
+        `own` [head, rows] is self-attention, `both` [2, head, rows, pos] the weights of the other
+        edges and their absolute values.
+        """
+        n, n_pos = len(batch.layers), batch.call.q.shape[2]
+        n_heads = batch.call.n_heads // n
+        by = {name: self._zeros(2, n, n_pos) for name in ("in", "out", "distance")}
+        by["head"] = self._zeros(2, n, n_heads)
+        alone = self._zeros(n, n_pos)
+        for start, own, both in blocks:
+            rows, n_src = both.shape[2:]
+            stop = start + rows
+            by_row = (both.view(-1, n_src) @ both.new_ones(n_src)).view(2, n, n_heads, rows)
+            planes = torch.matmul(
+                both.new_ones(1, n_heads), both.view(2 * n, n_heads, rows * n_src)
+            ).view(2 * n, rows, n_src)
+            by["in"][..., start:stop] = by_row.sum(2)
+            by["head"] += by_row.sum(3)
+            by["out"][..., :stop] += planes.sum(1).view(2, n, stop)
+            by["distance"][..., :stop] += _by_distance(planes, start).view(2, n, stop)
+            alone[:, start:stop] = own.view(n, n_heads, rows).sum(1)
+        for at, (layer, head0) in enumerate(zip(batch.layers, batch.head0, strict=True)):
+            for name in ("in", "out", "distance"):
+                self.sums[name][:, layer] += by[name][:, at]
+            self.sums["head"][:, layer, head0 : head0 + n_heads] += by["head"][:, at]
+            self.self_attention[layer] += alone[at]
 
     def totals(self) -> Totals:
         """The sums as positive and negative parts."""
@@ -161,18 +227,18 @@ class Sums:
         return float(self.sums["in"][1].sum())
 
 
-def _by_distance(planes: Float[Tensor, "two rows pos"], start: int) -> Float[Tensor, "two pos"]:
+def _by_distance(planes: Float[Tensor, "plane rows pos"], start: int) -> Float[Tensor, "plane pos"]:
     """Sums along the diagonals: entry d holds the edges with dst - src = d.
 
-    Rows are reversed in src and sheared by one column each, so that a diagonal is a column.
+    With `rows` - 1 zeros left of every row, and read with one column more a row, a diagonal is a
+    column.
     """
-    two, rows, n_src = planes.shape
+    n, rows, n_src = planes.shape
     width = n_src + rows - 1
-    padded = planes.new_zeros(two, rows, width + 1)
-    padded[:, :, :n_src] = planes.flip(2)
-    sheared = padded.view(two, -1)[:, : rows * width].view(two, rows, width)
-    offset = n_src - 1 - start  # the column of distance 0
-    return sheared.sum(1)[:, offset : offset + n_src]
+    padded = planes.new_zeros(n, rows, width)
+    padded[:, :, rows - 1 :] = planes
+    sheared = padded.as_strided((n, rows, n_src), (rows * width, width + 1, 1))
+    return sheared.sum(1).flip(1)
 
 
 def sum_edges(
@@ -187,40 +253,30 @@ def sum_edges(
     `shape` is (n_layers, n_pos, most heads of a layer).
     """
     sums, strongest = Sums(*shape, device), Strongest(top)
-    for layer, calls, us in reads:
-        head0 = 0
-        for call, u in zip(calls, us, strict=True):
-            _sum_call(call, u, rule, layer, head0, sums, strongest)
-            head0 += call.n_heads
+    for batch in batches(reads, rule):
+        sums.add(batch, _blocks(batch, rule, strongest))
+        sums.n_edges += batch.call.n_edges()
     edges = strongest.edges()
     total, held = sums.total(), sum(abs(edge.weight) for edge in edges)
     share = min(1.0, held / total) if total > 0 else 0.0
     return edges, Kept(len(edges), sums.n_edges, share, total), sums
 
 
-def _sum_call(call, u, rule, layer: int, head0: int, sums: Sums, strongest: Strongest) -> None:
+def _blocks(
+    batch: Batch, rule: Rule, strongest: Strongest
+) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """(first row, self-attention, [weights of the other edges, their absolute values])."""
+    call, heads = batch.call, batch.heads
     n_pos, step = call.q.shape[2], call.block_rows()
+    dtype = torch.float32 if call.q.element_size() < 4 else call.q.dtype
     for start in range(0, n_pos, step):
         stop = min(n_pos, start + step)
-        dtype = torch.float32 if call.q.element_size() < 4 else call.q.dtype
         shape = (2, call.n_heads, stop - start, stop)
         both = torch.empty(shape, dtype=dtype, device=call.q.device)
-        edge_rows(call, u, start, stop, rule, both[0])
-        own = both[0, :, :, start:].diagonal(dim1=1, dim2=2)
-        sums.self_attention[layer, start:stop] += own.sum(0)
-        own.zero_()
+        edge_rows(call, batch.u, start, stop, rule, both[0])
+        diagonal = both[0, :, :, start:].diagonal(dim1=1, dim2=2)
+        own = diagonal.clone()
+        diagonal.zero_()
         torch.abs(both[0], out=both[1])
-        sums.add(layer, head0, start, both)
-        sums.n_edges += _count(call, start, stop)
-        strongest.offer(layer, head0, start, both)
-
-
-def _count(call: AttentionCall, start: int, stop: int) -> int:
-    """Number of edges (src < dst, allowed by the mask) into rows start..stop, over all heads."""
-    if call.allowed is None:
-        return call.n_heads * (stop * (stop - 1) - start * (start - 1)) // 2
-    allowed = call.allowed_rows(start, stop)
-    rows = torch.arange(start, stop, device=allowed.device)[:, None]
-    earlier = torch.arange(stop, device=allowed.device)[None, :] < rows
-    counted = int((allowed & earlier).sum())
-    return counted * (call.n_heads if allowed.shape[0] == 1 else 1)
+        strongest.offer(heads, start, both)
+        yield start, own, both

@@ -49,7 +49,7 @@ def read_gradient(
     dual = y
     if metric == "variance" and y.shape[0] > 1:
         dual = y / y.var(0).clamp_min(1e-12)
-    return dual / (y * dual).sum(-1, keepdim=True)
+    return dual * torch.linalg.vecdot(y, dual)[:, None].reciprocal()
 
 
 def pulled_back(block: LiveBlock, gradient: Tensor) -> list[Tensor]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from worldline.errors import RefusedError
 from worldline.model.terms import Term
 
 MASKED = -5e3  # an additive mask below this forbids; real masks are -1e4, the dtype's minimum, -inf
-LARGEST_SCRATCH_BYTES = 1 << 20  # a block of rows stays inside the processor's cache
+SCRATCH_BYTES = {"cpu": 2 << 20}  # a block of rows stays near the processor's cache
+SCRATCH_BYTES_ELSEWHERE = 1 << 27  # an accelerator wants more to do at a time
+FEWEST_ROWS = 48
 
 
 @dataclass(eq=False)
@@ -60,18 +63,57 @@ class AttentionCall:
 
     def block_rows(self) -> int:
         """How many destination rows to treat at a time."""
-        n_pos, size = self.q.shape[2], self.q.element_size()
-        fit = LARGEST_SCRATCH_BYTES // max(1, self.n_heads * n_pos * size)
-        return int(min(n_pos, max(32, fit)))
+        n_pos = self.q.shape[2]
+        n_blocks = -(-n_pos // max(FEWEST_ROWS, self._scratch() // max(1, self._row_bytes())))
+        return -(-n_pos // max(1, n_blocks))
+
+    def reads_at_once(self) -> int:
+        """How many reads of this kind, side by side, fill a block of the fewest rows."""
+        rows = min(self.q.shape[2], FEWEST_ROWS)
+        return max(1, self._scratch() // max(1, self._row_bytes() * rows))
+
+    def _scratch(self) -> int:
+        return SCRATCH_BYTES.get(self.q.device.type, SCRATCH_BYTES_ELSEWHERE)
+
+    def _row_bytes(self) -> int:
+        return self.n_heads * self.q.shape[2] * max(4, self.q.element_size())
+
+    def kind(self) -> tuple[object, ...]:
+        """Equal for reads that `side_by_side` can put together."""
+        shapes = tuple((t.shape, t.dtype, t.device) for t in (self.q, self.k, self.v))
+        own_heads = any(t is not None and t.shape[1] > 1 for t in (self.allowed, self.bias))
+        alone = id(self) if own_heads else None
+        masks = id(self.allowed), id(self.bias), self.sinks is None
+        return (*shapes, self.scaling, self.softcap, *masks, alone)
+
+    def n_edges(self) -> int:
+        """Number of edges, src < dst and allowed by the mask, over all heads."""
+        n_pos = self.q.shape[2]
+        if self.allowed is None:
+            return self.n_heads * (n_pos * (n_pos - 1) // 2)
+        counted, step = 0, self.block_rows()
+        for start in range(0, n_pos, step):
+            allowed = self.allowed_rows(start, min(n_pos, start + step))
+            rows = torch.arange(start, start + allowed.shape[1], device=allowed.device)
+            earlier = torch.arange(allowed.shape[2], device=allowed.device) < rows[:, None]
+            counted += int((allowed & earlier).sum())
+        return counted * (self.n_heads if self.allowed.shape[1] == 1 else 1)
 
     def products(
-        self, left: Float[Tensor, "head rows d"], right: Float[Tensor, "kv_head pos d"]
+        self,
+        left: Float[Tensor, "head rows d"],
+        right: Float[Tensor, "kv_head pos d"],
+        factor: float = 1.0,
+        out: Tensor | None = None,
     ) -> Float[Tensor, "head rows pos"]:
-        """<left, right> for every destination row and source, grouped heads not copied."""
+        """`factor` <left, right> for every row and source, grouped heads not copied."""
         heads, rows, d = left.shape
         group = heads // right.shape[0]
         grouped = left.reshape(right.shape[0], group * rows, d)
-        return torch.bmm(grouped, right.transpose(1, 2)).view(heads, rows, right.shape[1])
+        shape = (right.shape[0], group * rows, right.shape[1])
+        found = grouped.new_empty(shape) if out is None else out.view(shape)
+        torch.baddbmm(found, grouped, right.transpose(1, 2), beta=0, alpha=factor, out=found)
+        return found.view(heads, rows, right.shape[1])
 
     def allowed_rows(self, start: int, stop: int, batch: int = 0) -> Bool[Tensor, "head rows pos"]:
         """Which sources the rows may read: bool [head|1, rows, stop]."""
@@ -89,7 +131,7 @@ class AttentionCall:
         q, k = self.q[batch, :, start:stop], self.k[batch, :, :stop]
         if q.dtype in (torch.float16, torch.bfloat16):
             q, k = q.float(), k.float()
-        scores = self.products(q * self.scaling, k)
+        scores = self.products(q, k, self.scaling)
         if self.softcap is not None:
             scores.div_(self.softcap).tanh_().mul_(self.softcap)
         if self.bias is not None:
@@ -97,8 +139,8 @@ class AttentionCall:
             rows = bias[:, start:stop] if bias.shape[1] > 1 else bias
             scores += rows[..., :stop]
         if self.allowed is None:
-            mask = self.allowed_rows(start, stop)[:, :, start:]
-            scores[:, :, start:].masked_fill_(~mask, float("-inf"))
+            square = scores[:, :, start:]
+            square += square.new_full(square.shape[1:], float("-inf")).triu_(1)
         else:
             scores.masked_fill_(~self.allowed_rows(start, stop, batch), float("-inf"))
         return scores
@@ -138,6 +180,24 @@ def _to_heads(tensor: Tensor, layout: str, batch: int) -> Tensor:
     if layout == "pos_outermost":
         return tensor.permute(1, 2, 0, 3)
     return tensor.view(batch, -1, *tensor.shape[1:]) if layout == "folded" else tensor
+
+
+def side_by_side(calls: list[AttentionCall], arrays: Sequence[str]) -> AttentionCall:
+    """Reads of one `kind` as one read whose heads are those of all of them.
+
+    What it returns serves for patterns and products: all but `arrays` is the first read's.
+    """
+    first = calls[0]
+    if len(calls) == 1:
+        return first
+
+    def joined(name: str) -> Tensor:
+        return torch.cat([getattr(call, name) for call in calls], 1)  # heads of all
+
+    sinks = None
+    if first.sinks is not None:
+        sinks = torch.cat([call.sinks for call in calls if call.sinks is not None])
+    return dataclasses.replace(first, **{name: joined(name) for name in arrays}, sinks=sinks)
 
 
 def split_mask(mask: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -220,9 +280,8 @@ def private_keys(model: torch.nn.Module):
     kernels, and changes the user's model for good.
     """
     configs: dict[int, Any] = {}
-    for module in model.modules():
-        config = getattr(module, "config", None)
-        if config is not None and hasattr(config, "_attn_implementation_internal"):
+    for config in {id(c): c for m in model.modules() if (c := vars(m).get("config"))}.values():
+        if hasattr(config, "_attn_implementation_internal"):
             configs[id(config)] = config
             for value in vars(config).values():
                 if hasattr(value, "_attn_implementation_internal"):

@@ -144,7 +144,10 @@ class Watch(TorchFunctionMode):
             return self._getter(func, args)
         if name == "scaled_dot_product_attention":
             return self._direct_sdpa(func, args, kwargs)
-        before = self._protect(name, args) if self.block >= 0 and self.terms else args
+        following = self.block >= 0 and self.terms
+        before = args
+        if following and (name[-1:] == "_" or name in IN_PLACE):
+            before = self._protect(name, args)
         out = func(*args, **kwargs)
         if name == "__setitem__":
             if self.block >= 0 and mark_of(args[2], self.block) is not None:
@@ -152,10 +155,11 @@ class Watch(TorchFunctionMode):
             return out
         if self.names and name == "softmax" and out.ndim > 2:
             self.softmaxes.add(out.shape)
-        read = inline.follow(name, args, kwargs, out, self.n_pos)
-        if read is not None:
-            return self._inline_read(read, out)
-        if self.block >= 0 and self.terms and self._touches(args, kwargs):
+        if not self.late:  # late: every read has a key, and was met before
+            read = inline.follow(name, args, kwargs, out, self.n_pos)
+            if read is not None:
+                return self._inline_read(read, out)
+        if following and self._touches(args, kwargs):
             mark_result(func, name, before, kwargs, self.block, out)
         return out
 
@@ -174,7 +178,7 @@ class Watch(TorchFunctionMode):
     @no_type_check
     def _protect(self, name: str, args):
         """Before an in-place operation: give leaves and marks a copy of the old value."""
-        in_place = name in IN_PLACE or (name.endswith("_") and not name.endswith("__"))
+        in_place = name in IN_PLACE or not name.endswith("__")
         if not in_place or not args or not self._touches(args, {}):
             return args
         copy = args[0].clone()

@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 16 << 20
 _SAMPLES = 16  # a weighing asks for the hash: more samples would cost more than the recording
-_known: WeakKeyDictionary[Any, tuple[object, str]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Any, _State] = WeakKeyDictionary()
 
 
 def weights_hash(module: torch.nn.Module) -> str:
@@ -27,13 +28,12 @@ def weights_hash(module: torch.nn.Module) -> str:
     are edits behind autograd's back (through ``.data`` or NumPy) of any 1/16 of a tensor in one
     piece. A smaller edit of that kind is not: `hash_weights` does not remember.
     """
-    state = _state_key(module)
     known = _known.get(module)
-    if known is not None and known[0] == state:
-        return known[1]
-    found = hash_weights(module)
-    _known[module] = (state, found)
-    return found
+    state = _state_of(module, known)
+    if known is None or (known.places, known.samples) != (state.places, state.samples):
+        state.hash = hash_weights(module)
+        _known[module] = known = state
+    return known.hash
 
 
 def hash_weights(module: torch.nn.Module) -> str:
@@ -115,13 +115,45 @@ def _digest(piece: tuple[Any, int, int]) -> bytes:
     return hashlib.blake2b(memoryview(raw), digest_size=32).digest()
 
 
-def _state_key(module: torch.nn.Module) -> object:
+@dataclass(eq=False)
+class _State:
+    """A module's weights as they were: where each tensor lies, and samples of their values.
+
+    `views` look at the weights themselves, so `samples` can be taken again.
+    """
+
+    places: list[object]
+    views: list[list[torch.Tensor]]
+    samples: list[bytes]
+    hash: str = ""
+
+
+def _state_of(module: torch.nn.Module, before: _State | None) -> _State:
+    tensors = [
+        tensor
+        for part in module.modules()
+        for tensor in (*part._parameters.values(), *part._buffers.values())
+        if tensor is not None
+    ]
+    places: list[object] = [
+        (t.data_ptr(), -1 if t.is_inference() else t._version, t.shape, t.dtype, t.device)
+        for t in tensors
+    ]
+    views = before.views if before is not None and before.places == places else _views(tensors)
+    return _State(places, views, [_bytes(part) for part in views])
+
+
+def _views(tensors: list[torch.Tensor]) -> list[list[torch.Tensor]]:
+    """A few values of each tensor, those of one type and device together."""
+    found: dict[tuple[object, object], list[torch.Tensor]] = {}
+    for tensor in tensors:
+        flat = tensor.detach().reshape(-1)
+        every = max(1, flat.numel() // _SAMPLES)
+        found.setdefault((tensor.dtype, tensor.device), []).append(flat[::every])
+    return list(found.values())
+
+
+def _bytes(samples: list[torch.Tensor]) -> bytes:
     import torch
 
-    keys = []
-    for name, tensor in _tensors(module):
-        flat = tensor.detach().reshape(-1)
-        sample = flat[:: max(1, flat.numel() // _SAMPLES)].cpu().contiguous().view(torch.uint8)
-        version = -1 if tensor.is_inference() else tensor._version
-        keys.append((name, version, *_place(tensor), sample.numpy().tobytes()))  # type: ignore[misc]
-    return tuple(keys)
+    return torch.cat(samples).cpu().view(torch.uint8).numpy().tobytes()

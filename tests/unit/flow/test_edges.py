@@ -44,7 +44,8 @@ def offered(blocks, top):
     strongest = Strongest(top)
     for layer, head0, start, weights in blocks:
         tensor = torch.tensor(weights, dtype=torch.float64)
-        strongest.offer(layer, head0, start, torch.stack([tensor, tensor.abs()]))
+        heads = np.array([[layer, head0 + at] for at in range(len(weights))]).T
+        strongest.offer(heads, start, torch.stack([tensor, tensor.abs()]))
     return strongest.edges()
 
 
