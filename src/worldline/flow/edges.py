@@ -205,7 +205,7 @@ class Sums:
             by["in"][..., start:stop] = by_row.sum(2)
             by["head"] += by_row.sum(3)
             by["out"][..., :stop] += planes.sum(1).view(2, n, stop)
-            by["distance"][..., :stop] += _by_distance(planes, start).view(2, n, stop)
+            by["distance"][..., :stop] += _by_distance(planes).view(2, n, stop)
             alone[:, start:stop] = own.view(n, n_heads, rows).sum(1)
         for at, (layer, head0) in enumerate(zip(batch.layers, batch.head0, strict=True)):
             for name in ("in", "out", "distance"):
@@ -227,7 +227,7 @@ class Sums:
         return float(self.sums["in"][1].sum())
 
 
-def _by_distance(planes: Float[Tensor, "plane rows pos"], start: int) -> Float[Tensor, "plane pos"]:
+def _by_distance(planes: Float[Tensor, "plane rows pos"]) -> Float[Tensor, "plane pos"]:
     """Sums along the diagonals: entry d holds the edges with dst - src = d.
 
     With `rows` - 1 zeros left of every row, and read with one column more a row, a diagonal is a
@@ -262,9 +262,7 @@ def sum_edges(
     return edges, Kept(len(edges), sums.n_edges, share, total), sums
 
 
-def _blocks(
-    batch: Batch, rule: Rule, strongest: Strongest
-) -> Iterator[tuple[int, Tensor, Tensor]]:
+def _blocks(batch: Batch, rule: Rule, strongest: Strongest) -> Iterator[tuple[int, Tensor, Tensor]]:
     """(first row, self-attention, [weights of the other edges, their absolute values])."""
     call, heads = batch.call, batch.heads
     n_pos, step = call.q.shape[2], call.block_rows()
