@@ -135,10 +135,10 @@ def our_measure(name: str, n_pos: int):
     """(plain forward, what is measured) on the bundled model."""
     import torch
 
-    from worldline.flow.weigh import weigh
+    from worldline.flow.weighing import weigh
     from worldline.model.load import load_model
     from worldline.text.tokens import Tokens
-    from worldline.trace.record import record
+    from worldline.trace.recording import record
 
     model = load_model("bundled")
     module: Any = model.module

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from worldline.flow.flow import Edge as Edge
     from worldline.flow.flow import Flow as Flow
     from worldline.flow.lens import logit_lens as logit_lens
-    from worldline.flow.weigh import weigh as weigh
+    from worldline.flow.weighing import weigh as weigh
     from worldline.grid.node import Node as Node
     from worldline.model.check import check_model as check_model
     from worldline.model.load import LoadedModel as LoadedModel
     from worldline.model.load import load_model as load_model
-    from worldline.run.execute import execute as execute
+    from worldline.run.executing import execute as execute
     from worldline.run.plan import Plan as Plan
     from worldline.session import Observation as Observation
     from worldline.session import observe as observe
     from worldline.text.tokens import Tokens as Tokens
     from worldline.text.tokens import tokenize as tokenize
-    from worldline.trace.record import record as record
+    from worldline.trace.recording import record as record
     from worldline.trace.store import load_trace as load_trace
     from worldline.trace.store import save_trace as save_trace
     from worldline.trace.trace import Trace as Trace
@@ -45,15 +45,15 @@ _HOMES = {
     "Tokens": "text.tokens",
     "Trace": "trace.trace",
     "check_model": "model.check",
-    "execute": "run.execute",
+    "execute": "run.executing",
     "load_model": "model.load",
     "load_trace": "trace.store",
     "logit_lens": "flow.lens",
     "observe": "session",
-    "record": "trace.record",
+    "record": "trace.recording",
     "save_trace": "trace.store",
     "tokenize": "text.tokens",
-    "weigh": "flow.weigh",
+    "weigh": "flow.weighing",
 }
 
 __all__ = list(_HOMES)

@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from worldline.flow.lens import logit_lens
-from worldline.flow.weigh import weigh
+from worldline.flow.weighing import weigh
 from worldline.model.bundled import BUNDLED_NAME
 from worldline.model.load import LoadedModel, load_model
 from worldline.text.chat import Turn, render_chat
 from worldline.text.tokens import tokenize
-from worldline.trace.record import record
+from worldline.trace.recording import record
 from worldline.views.html import render_html
 from worldline.views.picture import numbers, picture, reproduce
 from worldline.views.scene import Scene

@@ -13,16 +13,16 @@ import pytest
 import torch
 
 from oracles import Float64
-from worldline.flow.weigh import weigh
+from worldline.flow.weighing import weigh
 from worldline.model.bundled import bundled_folder
 from worldline.model.guard import anatomy_of
 from worldline.model.load import load_model
 from worldline.model.watch import watched_forward
-from worldline.run.execute import inputs_of
+from worldline.run.executing import inputs_of
 from worldline.run.plan import Plan
 from worldline.session import observe
 from worldline.text.tokens import single_token
-from worldline.trace.record import record
+from worldline.trace.recording import record
 from worldline.trace.store import load_trace
 
 pytestmark = pytest.mark.bundled

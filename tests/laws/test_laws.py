@@ -16,7 +16,7 @@ import worldline as wl
 from tiny_runs import FLOAT32, FLOAT64, loaded, some_tokens, tokens_of
 from worldline.errors import InputError, RefusedError
 from worldline.model.check import check_model
-from worldline.run.execute import inputs_of
+from worldline.run.executing import inputs_of
 from worldline.run.plan import Plan
 from worldline.trace.trace import KEEP
 

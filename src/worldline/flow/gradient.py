@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from worldline.flow.flow import Meaning, Target
-from worldline.run.execute import differentiate
+from worldline.run.executing import differentiate
 from worldline.run.plan import Plan
 
 if TYPE_CHECKING:
@@ -46,4 +46,5 @@ def target_gradients(
         wanted = logits[target.id]
         return wanted if target.versus_id is None else wanted - logits[target.versus_id]
 
-    return differentiate(model, Plan(tuple(trace.tokens.ids)), measure)
+    reruns = [block.rerun for block in trace.live or ()]
+    return differentiate(model, Plan(tuple(trace.tokens.ids)), measure, reruns, trace.resid)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from worldline.model.tail import find_tail
+from worldline.model.tail import tail_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ def logit_lens(
     rows = range(trace.n_layers + 1) if rows is None else rows
     if len(rows) * trace.n_pos > LARGEST:
         return None
-    tail = find_tail(trace.model.module, trace.tokens.ids)
+    tail = tail_of(trace.model.module)
     if tail is None:
         return None
     nodes = torch.cat([trace.resid[row] for row in rows])

@@ -10,6 +10,7 @@ import torch
 from worldline.errors import RefusedError
 from worldline.model.anatomy import Anatomy, find_anatomy
 from worldline.model.attention import AttentionCall
+from worldline.model.gradients import block_gradients, rerun_of, whole_gradients
 from worldline.model.terms import CARRY, attn_name
 from worldline.model.watch import BlockEvent, watched_forward
 
@@ -49,6 +50,7 @@ class Report:
     closure_error: float = 0.0
     tolerance: float = 0.0
     padded: bool = False
+    separable: bool = False  # blocks run by themselves give the gradients of the whole model
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data."""
@@ -208,6 +210,7 @@ def _check(model, report: Report, vocab: int, seed: int) -> Report:
     if problem := _in_series(model, anatomy, inputs, events):
         return report.refuse(problem)
     report.opaque_layers = _leaks(model, anatomy, inputs, report)
+    report.separable = _separable(model, anatomy, inputs, events, report)
     if problem := _padded(model, anatomy, tokens(2), report):
         return report.refuse(problem)
     if report.opaque_layers:
@@ -279,6 +282,33 @@ def _closure(events: list[BlockEvent], report: Report) -> str:
                 f"{closure:.1e}"
             )
     return ""
+
+
+def _separable(model, anatomy: Anatomy, inputs, events: list[BlockEvent], report: Report) -> bool:
+    """Whether blocks that run by themselves give the gradients of the whole model.
+
+    They do not where something else than the row goes from block to block: shared K and V.
+    """
+    reruns = [rerun_of(event) for event in events]
+    if report.reached_by != "key" or None in reruns:
+        return False
+    rows = [event.resid_pre[0] for event in events] + [events[-1].resid_post[0]]
+
+    def measure(logits: Tensor) -> Tensor:
+        return logits[0] - logits[1:].logsumexp(0)
+
+    try:
+        found = block_gradients(model, [r for r in reruns if r is not None], rows, measure)
+        if found is None:
+            return False
+        value, whole = whole_gradients(model, anatomy, inputs, measure)
+    except ERRORS:
+        return False
+    pairs = [
+        (a, b) for x, y in zip(found[1], whole, strict=True) for a, b in zip(x, y, strict=True)
+    ]
+    worst = max(float((a - b).norm() / b.norm().clamp_min(1e-30)) for a, b in pairs)
+    return worst <= report.tolerance and abs(found[0] - value) <= report.tolerance * abs(value)
 
 
 def _changed(ids: Tensor, positions: tuple[int, ...]) -> Tensor:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -11,9 +13,33 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 N_PROBE = 4
+_known: WeakKeyDictionary[torch.nn.Module, Ends | None] = WeakKeyDictionary()
 
 
-def find_tail(model: torch.nn.Module, ids: Sequence[int]) -> Callable[[Tensor], Tensor] | None:
+def tail_of(model: torch.nn.Module) -> Callable[[Tensor], Tensor] | None:
+    """The function from the last row to the logits; None where `find_tail` finds no such.
+
+    Looked for once a model and output embedding.
+    """
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    if model not in _known or getattr(_known[model], "head", None) is not head:
+        _known[model] = find_tail(model, range(1, 1 + N_PROBE))
+    return _known[model]
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """A model's last norm and its unembedding."""
+
+    norm: torch.nn.Module
+    head: torch.nn.Module
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """From rows of the residual stream to logits."""
+        return self.head(self.norm(rows))
+
+
+def find_tail(model: torch.nn.Module, ids: Sequence[int]) -> Ends | None:
     """The function from the last row to the logits, or None if it is not norm, then unembedding.
 
     Found by watching which module feeds the output embedding, and accepted only if it gives
@@ -51,7 +77,7 @@ def find_tail(model: torch.nn.Module, ids: Sequence[int]) -> Callable[[Tensor], 
     module, x, _ = norm
     with torch.no_grad():
         same = torch.equal(head(module(x)), logits)
-    return (lambda rows: head(module(rows))) if same else None
+    return Ends(module, head) if same else None
 
 
 def _maker(tensor: Tensor, made):

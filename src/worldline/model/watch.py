@@ -62,6 +62,9 @@ class BlockEvent:
     resid_post: Tensor
     terms: dict[str, Term] | None
     calls: list[AttentionCall]
+    module: torch.nn.Module | None = None
+    args: tuple[Any, ...] = ()  # what the block was given, `resid_pre` among it
+    kwargs: dict[str, Any] = field(default_factory=dict)
     _raw: Tensor | None = None  # the next row as the model holds it, batch and positions first
 
     @property
@@ -106,6 +109,7 @@ class Watch(TorchFunctionMode):
         self.on_block, self.on_call, self.rewrite = on_block, on_call, rewrite
         self.block = -1
         self.x: Tensor | None = None
+        self.given: tuple[torch.nn.Module | None, tuple[Any, ...], dict[str, Any]] = (None, (), {})
         self.calls: list[AttentionCall] = []
         self.n_calls = self.n_key_calls = 0
         self.callers: list[str] = []
@@ -274,7 +278,7 @@ class Watch(TorchFunctionMode):
         self.block += 1
         if self.block == 0 and torch.is_grad_enabled() and not x.requires_grad:
             x.requires_grad_(True)  # with frozen weights the graph starts here
-        self.x = x
+        self.x, self.given = x, (module, args, kwargs)
         if self.terms:
             set_mark(x, Parts({CARRY: Term(x)}, self.block))
 
@@ -296,10 +300,10 @@ class Watch(TorchFunctionMode):
         raw = x if before is self.x else _batch_first(x, self.batch, self.n_pos)
         if after is not x and terms is not None:
             terms = {n: Term(None, self._rows, (t,)) for n, t in terms.items()}
-        event = BlockEvent(self.block, before, after, terms, self.calls, raw)
+        event = BlockEvent(self.block, before, after, terms, self.calls, *self.given, raw)
         set_mark(x, None)
         set_mark(self.x, None)
-        self.calls, self.x = [], None
+        self.calls, self.x, self.given = [], None, (None, (), {})
         if self.on_block is not None:
             outer, self.inside = self.inside, True
             try:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from worldline.model.attention import AttentionCall
+    from worldline.model.gradients import Rerun
     from worldline.model.load import LoadedModel
     from worldline.model.terms import Term
     from worldline.text.tokens import Tokens
@@ -80,6 +81,7 @@ class LiveBlock:
 
     calls: list[AttentionCall]
     terms: dict[str, Term]
+    rerun: Rerun | None = None
 
 
 @dataclass(eq=False)

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from tiny_runs import FLOAT64, loaded, some_tokens
 from worldline.flow.edges import Strongest, _by_distance
-from worldline.flow.weigh import weigh
+from worldline.flow.weighing import weigh
 from worldline.model.attention import AttentionCall
-from worldline.trace.record import record
+from worldline.trace.recording import record
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -8,9 +8,9 @@ import pytest
 from oracles import Float64, witness_of
 from tiny_runs import NamesIds, tokens_of
 from worldline import reference as ref
-from worldline.flow.weigh import weigh
+from worldline.flow.weighing import weigh
 from worldline.model.load import load_model
-from worldline.trace.record import record
+from worldline.trace.recording import record
 
 FAMILIES = ("llama", "llama_biased", "qwen2", "gemma2", "gpt_neox", "gpt_oss", "cohere", "opt")
 IDS = (3, 1, 4, 1, 5)

@@ -11,10 +11,11 @@ import torch
 
 from worldline.errors import InputError, RefusedError
 from worldline.model.check import Report, closure_of, implementation_of, model_dtype, tolerance_of
+from worldline.model.gradients import rerun_of
 from worldline.model.guard import anatomy_of, checked
 from worldline.model.load import context_length
 from worldline.model.terms import CONSTANTS, MLP, OTHER
-from worldline.run.execute import execute, inputs_of
+from worldline.run.executing import execute, inputs_of
 from worldline.run.plan import Plan
 from worldline.text.tokens import Tokens, tokenize
 from worldline.trace.trace import (
@@ -70,7 +71,7 @@ class Recorder:
             self.n_heads = max(self.n_heads, call.n_heads)
             self.n_kv_heads = max(self.n_kv_heads, call.k.shape[1])
         self._keep_arrays(event)
-        self.live.append(LiveBlock(event.calls, event.terms))
+        self.live.append(LiveBlock(event.calls, event.terms, rerun_of(event)))
 
     def _close(self, event: BlockEvent) -> None:
         if self.close_over == "sources":

@@ -12,7 +12,7 @@ from worldline.flow.flow import Flow, Meaning, Target
 from worldline.flow.gradient import FORMULAS, gradient_meaning, target_gradients
 from worldline.flow.share import NodeShares, pulled_back, read_gradient, share_meaning
 from worldline.text.tokens import decode, single_token
-from worldline.trace.record import record
+from worldline.trace.recording import record
 from worldline.trace.store import refuse_other_model
 
 if TYPE_CHECKING:

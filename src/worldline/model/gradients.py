@@ -1,0 +1,136 @@
+"""Gradients at what attention returned, through the model's own code with its weights frozen.
+
+Block by block from the last, each run again from its recorded input, where that is the same: one
+block's graph is held at a time. Through the whole graph otherwise.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from worldline.model.attention import private_keys, tapped
+from worldline.model.tail import tail_of
+from worldline.model.watch import BlockEvent, stream_output, watched_forward
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from worldline.model.anatomy import Anatomy
+
+Measure = Callable[["Tensor"], "Tensor"]
+Gradients = tuple[float, list[list["Tensor"]]]
+
+
+@dataclass(eq=False)
+class Rerun:
+    """A block that has run, ready to run by itself: with what it was given, but for its row."""
+
+    module: torch.nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+    def __call__(self, x: Tensor) -> tuple[Tensor | None, list[Tensor]]:
+        """(The block's output on row `x`, what its attention reads returned)."""
+        reads: list[Tensor] = []
+
+        def tap(delegate, module, *args, **kwargs):
+            result = delegate(module, *args, **kwargs)
+            reads.append(result[0] if isinstance(result, tuple) else result)
+            return result
+
+        args = tuple(x if arg is ROW else arg for arg in self.args)
+        kwargs = {name: x if arg is ROW else arg for name, arg in self.kwargs.items()}
+        with tapped(tap):
+            return stream_output(self.module(*args, **kwargs)), reads
+
+
+ROW = object()  # stands where a block's row goes
+
+
+def rerun_of(event: BlockEvent) -> Rerun | None:
+    """The block of an event, to run again; None where its row is no [batch, pos, d_model]."""
+    x = event.resid_pre
+    args = tuple(ROW if arg is x else arg for arg in event.args)
+    kwargs = {name: ROW if arg is x else arg for name, arg in event.kwargs.items()}
+    given = sum(arg is ROW for arg in (*args, *kwargs.values()))
+    return Rerun(event.module, args, kwargs) if given == 1 and event.module is not None else None
+
+
+def whole_gradients(
+    model: torch.nn.Module, anatomy: Anatomy, inputs: dict[str, Any], measure: Measure
+) -> Gradients:
+    """(Value, gradients per block and read), by one forward and one backward pass of the model.
+
+    `measure` takes the logits at the last position, [d_vocab], to a scalar.
+    """
+    if "logits_to_keep" in inspect.signature(model.forward).parameters:
+        inputs = inputs | {"logits_to_keep": 1}
+    reads: list[list[Tensor]] = []
+
+    def keep(event: BlockEvent) -> None:
+        reads.append([call.leaf.value() for call in event.calls])
+
+    with _frozen(model):
+        seen = watched_forward(model, inputs, anatomy, terms=False, grad=True, on_block=keep)
+        value = measure(seen.logits[0, -1])
+        flat = [z for block in reads for z in block]
+        found = torch.autograd.grad(value, flat, allow_unused=True)
+    filled = iter(_filled(found, flat))
+    return float(value.detach()), [[next(filled) for _ in block] for block in reads]
+
+
+def block_gradients(
+    model: torch.nn.Module,
+    reruns: Sequence[Rerun],
+    rows: Sequence[Tensor],
+    measure: Measure,
+) -> Gradients | None:
+    """The same, block by block: `rows` are the recorded rows [pos, d_model], one more than blocks.
+
+    None where the model's end is more than a norm and an unembedding, or where a block that runs
+    again does not give the recorded row bitwise.
+    """
+    tail = tail_of(model)
+    if tail is None:
+        return None
+    found: list[list[Tensor]] = []
+    with _frozen(model), private_keys(model), torch.enable_grad():
+        last = rows[-1][None, -1:].detach().requires_grad_()
+        value = measure(tail(last)[0, -1])
+        (at_last,) = torch.autograd.grad(value, last)
+        gradient = torch.zeros_like(rows[-1])[None]
+        gradient[:, -1:] = at_last
+        for rerun, x, y in zip(reversed(reruns), rows[-2::-1], rows[:0:-1], strict=True):
+            row = x[None].detach().requires_grad_()
+            out, reads = rerun(row)
+            if out is None or not torch.equal(out.detach(), y[None]):
+                return None
+            leaves = [row, *reads]
+            raw = torch.autograd.grad(out, leaves, gradient, allow_unused=True)
+            gradient, *at_reads = _filled(raw, leaves)
+            found.append(at_reads)
+    return float(value.detach()), found[::-1]
+
+
+def _filled(gradients: Sequence[Tensor | None], leaves: Sequence[Tensor]) -> list[Tensor]:
+    pairs = zip(gradients, leaves, strict=True)
+    return [torch.zeros_like(z) if g is None else g for g, z in pairs]
+
+
+@contextmanager
+def _frozen(module: torch.nn.Module):
+    """No weight asks for a gradient while inside."""
+    asking = [p for p in module.parameters() if p.requires_grad]
+    for parameter in asking:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in asking:
+            parameter.requires_grad_(True)
