@@ -55,6 +55,12 @@ class Meaning:
     exactness: str
 
 
+def asked(target: Target) -> str:
+    """A target in words."""
+    words = f'logit of "{target.token}"'
+    return words if target.versus is None else f'{words} minus logit of "{target.versus}"'
+
+
 @dataclass(eq=False)
 class Totals:
     """Exact sums over all edges, positive and negative parts apart; float64.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worldline.flow.flow import Meaning, Target
+from worldline.flow.flow import Meaning, Target, asked
 from worldline.run.executing import differentiate
 from worldline.run.plan import Plan
 
@@ -22,9 +22,6 @@ FORMULAS = {
 
 def gradient_meaning(target: Target, how: str) -> Meaning:
     """What a gradient weight means."""
-    asked = f'logit of "{target.token}"'
-    if target.versus is not None:
-        asked += f' minus logit of "{target.versus}"'
     exact = "the change of z is exact, what follows is first order"
     return Meaning(
         by="gradient",
@@ -32,7 +29,7 @@ def gradient_meaning(target: Target, how: str) -> Meaning:
         metric=None,
         target=target,
         formula=FORMULAS[how],
-        unit=f"{asked}, lost if the edge is cut ({how}); in logits",
+        unit=f"{asked(target)}, lost if the edge is cut ({how}); in logits",
         exactness=f"first-order estimate ({exact})" if how == "mask" else "first-order estimate",
     )
 

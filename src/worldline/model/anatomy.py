@@ -49,8 +49,12 @@ class Anatomy:
         return list({id(block): block for block in self.blocks}.values())
 
 
-def find_anatomy(model: torch.nn.Module, inputs: dict[str, Any]) -> Anatomy:
+def find_anatomy(
+    model: torch.nn.Module, inputs: dict[str, Any], *, with_keys: bool = True
+) -> Anatomy:
     """Watch one pass and find the blocks: the outermost list elements that hold attention reads.
+
+    Without `with_keys` attention is recognised in the operations even where keys would do.
 
     Raises:
         RefusedError: no attention read was seen, or the reads lie in no list of blocks.
@@ -69,7 +73,7 @@ def find_anatomy(model: torch.nn.Module, inputs: dict[str, Any]) -> Anatomy:
     try:
         with torch.no_grad():
             plain = model(**inputs).logits
-        seen, keys = _see_reads(model, inputs, plain, ran)
+        seen, keys = _see_reads(model, inputs, plain, ran, with_keys)
     finally:
         for handle in handles:
             handle.remove()
@@ -99,7 +103,11 @@ def find_anatomy(model: torch.nn.Module, inputs: dict[str, Any]) -> Anatomy:
 
 
 def _see_reads(
-    model: torch.nn.Module, inputs: dict[str, Any], plain: Tensor, ran: list[tuple[str, bool]]
+    model: torch.nn.Module,
+    inputs: dict[str, Any],
+    plain: Tensor,
+    ran: list[tuple[str, bool]],
+    with_keys: bool,
 ) -> tuple[Watched, bool]:
     """A pass with every read seen, and whether private keys were used for it.
 
@@ -118,17 +126,19 @@ def _see_reads(
             model, inputs, None, terms=False, modules=True, keys=keys, on_call=calls[keys].append
         )
 
+    if not with_keys:
+        return see(False), False
     seen = see(True)
     if torch.equal(seen.logits, plain):
         return seen, True
     seen = see(False)
     if not torch.equal(seen.logits, plain):
         return seen, False
-    for with_keys, without in zip(calls[True], calls[False], strict=False):
-        if with_keys.source != "key" or torch.equal(with_keys.z, without.z):
+    for keyed, without in zip(calls[True], calls[False], strict=False):
+        if keyed.source != "key" or torch.equal(keyed.z, without.z):
             continue
-        n_pos = with_keys.q.shape[2]
-        patterns = (call.pattern_rows(0, n_pos) for call in (with_keys, without))
+        n_pos = keyed.q.shape[2]
+        patterns = (call.pattern_rows(0, n_pos) for call in (keyed, without))
         if torch.allclose(*patterns, rtol=1e-3, atol=1e-5):
             size = float((with_keys.z - without.z).abs().max())
             raise RefusedError(

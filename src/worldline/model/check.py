@@ -52,6 +52,9 @@ class Report:
     padded: bool = False
     separable: bool = False  # blocks run by themselves give the gradients of the whole model
 
+    def __post_init__(self) -> None:
+        self.anatomy: Anatomy | None = None  # which the checks found, and runs must use
+
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data."""
         return asdict(self)
@@ -133,7 +136,9 @@ def closure_of(event: BlockEvent, batch: int = 0) -> tuple[float, float, int]:
     return float(errors.max()), z_error, int(errors.argmax())
 
 
-def check_model(model: torch.nn.Module, *, vocab: int | None = None, seed: int = 0) -> Report:
+def check_model(
+    model: torch.nn.Module, *, vocab: int | None = None, seed: int = 0, with_keys: bool = True
+) -> Report:
     """Run every check on a probe of random tokens; never raises for what a model does.
 
     Checks: logits bitwise equal (or within the floor that two plain runs show), number of reads,
@@ -142,7 +147,7 @@ def check_model(model: torch.nn.Module, *, vocab: int | None = None, seed: int =
     """
     report = Report(tolerance=tolerance_of(model_dtype(model)))
     try:
-        return _check(model, report, vocab or _vocab(model), seed)
+        return _check(model, report, vocab or _vocab(model), seed, with_keys)
     except RefusedError as error:
         return report.refuse(str(error))
     except ERRORS as error:
@@ -167,17 +172,9 @@ def _vocab(model: torch.nn.Module) -> int:
     return min(int(table.weight.shape[0]) for table in tables)
 
 
-def _check(model, report: Report, vocab: int, seed: int) -> Report:
-    generator = torch.Generator().manual_seed(seed)
-    device = next(model.parameters()).device
-    low = min(8, vocab // 2)
-
-    def tokens(batch: int) -> Tensor:
-        ids = torch.randint(low, vocab, (batch, PROBE_POSITIONS), generator=generator)
-        return ids.to(device)
-
-    ids = tokens(1)
-    inputs = {"input_ids": ids, "use_cache": False}
+def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Report:
+    draw = torch.Generator().manual_seed(seed)
+    inputs = probe_of(model, vocab, draw)
     try:
         with torch.no_grad():
             model(**inputs)
@@ -185,7 +182,7 @@ def _check(model, report: Report, vocab: int, seed: int) -> Report:
         return report.refuse(
             f"the model itself, unwatched, fails on {PROBE_POSITIONS} random tokens: {_said(error)}"
         )
-    anatomy = find_anatomy(model, inputs)
+    report.anatomy = anatomy = find_anatomy(model, inputs, with_keys=with_keys)
     report.n_layers, report.expected_calls = anatomy.n_layers, anatomy.expected_calls
     with torch.no_grad():
         plain, again = model(**inputs).logits, model(**inputs).logits
@@ -211,12 +208,25 @@ def _check(model, report: Report, vocab: int, seed: int) -> Report:
         return report.refuse(problem)
     report.opaque_layers = _leaks(model, anatomy, inputs, report)
     report.separable = _separable(model, anatomy, inputs, events, report)
-    if problem := _padded(model, anatomy, tokens(2), report):
+    if problem := _padded(model, anatomy, probe_of(model, vocab, draw, 2)["input_ids"], report):
         return report.refuse(problem)
     if report.opaque_layers:
         report.status = "partly"
         report.reason = _opaque_reason(report)
     return report
+
+
+def probe_of(
+    model: torch.nn.Module,
+    vocab: int | None = None,
+    draw: torch.Generator | None = None,
+    batch: int = 1,
+) -> dict[str, Any]:
+    """The inputs of the checks: random tokens, `draw` giving which."""
+    vocab = vocab or _vocab(model)
+    draw = draw or torch.Generator().manual_seed(0)
+    ids = torch.randint(min(8, vocab // 2), vocab, (batch, PROBE_POSITIONS), generator=draw)
+    return {"input_ids": ids.to(next(model.parameters()).device), "use_cache": False}
 
 
 def _same(left: Tensor, right: Tensor, floor: float) -> bool:

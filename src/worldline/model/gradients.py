@@ -76,7 +76,7 @@ def whole_gradients(
     def keep(event: BlockEvent) -> None:
         reads.append([call.leaf.value() for call in event.calls])
 
-    with _frozen(model):
+    with frozen_weights(model):
         seen = watched_forward(model, inputs, anatomy, terms=False, grad=True, on_block=keep)
         value = measure(seen.logits[0, -1])
         flat = [z for block in reads for z in block]
@@ -100,7 +100,7 @@ def block_gradients(
     if tail is None:
         return None
     found: list[list[Tensor]] = []
-    with _frozen(model), private_keys(model), torch.enable_grad():
+    with frozen_weights(model), private_keys(model), torch.enable_grad():
         last = rows[-1][None, -1:].detach().requires_grad_()
         value = measure(tail(last)[0, -1])
         (at_last,) = torch.autograd.grad(value, last)
@@ -124,7 +124,7 @@ def _filled(gradients: Sequence[Tensor | None], leaves: Sequence[Tensor]) -> lis
 
 
 @contextmanager
-def _frozen(module: torch.nn.Module):
+def frozen_weights(module: torch.nn.Module):
     """No weight asks for a gradient while inside."""
     asking = [p for p in module.parameters() if p.requires_grad]
     for parameter in asking:

@@ -16,13 +16,18 @@ import torch
 from worldline.errors import RefusedError
 from worldline.model.anatomy import Anatomy, find_anatomy
 from worldline.model.cache import cache_root
-from worldline.model.check import Report, check_model, implementation_of
+from worldline.model.check import (
+    PROBE_POSITIONS,
+    Report,
+    check_model,
+    implementation_of,
+    probe_of,
+)
 
 if TYPE_CHECKING:
     from worldline.model.load import LoadedModel
 
-SCHEMA = 5  # raise when the checks change: older results no longer count
-PROBE_IDS = range(1, 6)  # the short text whose pass shows where the blocks are
+SCHEMA = 6  # raise when the checks change: older results no longer count
 
 _passed: dict[Path, Report] = {}
 _anatomies: WeakKeyDictionary[torch.nn.Module, Anatomy] = WeakKeyDictionary()
@@ -38,9 +43,17 @@ def checked(model: LoadedModel, weights: str, *, again: bool = False) -> Report:
         RefusedError: the model failed a check: which one, where and by how much.
     """
     place = _place(model, weights)
-    report = None if again else _passed.get(place) or _read(place, model.module)
+    report = None if again else _passed.get(place)
+    if report is None or (report.status != "refused" and model.module not in _anatomies):
+        report = None if again else _read(place, model.module)
     if report is None:
-        report = check_model(model.module)
+        twin = _twin(model)
+        keyed = twin is None or twin.anatomy is None or twin.anatomy.keys
+        report = check_model(model.module, with_keys=keyed)
+        if twin is not None and twin.status == "refused":
+            report.refuse(f"a tiny model of its type fails: {twin.reason}")
+        if report.anatomy is not None:
+            _anatomies[model.module] = report.anatomy
         _write(place, report, None if report.status == "refused" else model.module)
     _passed[place] = report
     if report.status == "refused":
@@ -48,12 +61,29 @@ def checked(model: LoadedModel, weights: str, *, again: bool = False) -> Report:
     return report
 
 
+def _twin(model: LoadedModel) -> Report | None:
+    """Checks on a tiny random model of the same type, where the probe is no longer than a window.
+
+    What a type does past its window (or past the keys that an index leaves) shows there; None
+    where the probe itself is longer, and where transformers has no such type.
+    """
+    from worldline.model.tiny import UNBUILDABLE, causal_types, tiny_model
+    from worldline.model.tiny_fit import WINDOW_FIELDS
+
+    lengths = [model.config.get(name) for name in WINDOW_FIELDS.split()]
+    if not any(isinstance(n, int) and n >= PROBE_POSITIONS for n in lengths):
+        return None
+    name = str(model.config.get("model_type"))
+    if name not in causal_types() or name in UNBUILDABLE:
+        return None
+    return check_model(tiny_model(name, attn_implementation=implementation_of(model.module)))
+
+
 def anatomy_of(module: torch.nn.Module) -> Anatomy:
-    """The model's blocks, found once and known as long as the model lives."""
+    """The model's blocks, as the checks found them or a text as long as theirs shows them."""
     known = _anatomies.get(module)
     if known is None:
-        ids = torch.tensor([list(PROBE_IDS)], device=next(module.parameters()).device)
-        known = _anatomies[module] = find_anatomy(module, {"input_ids": ids, "use_cache": False})
+        known = _anatomies[module] = find_anatomy(module, probe_of(module))
     return known
 
 

@@ -46,6 +46,11 @@ _DEPTH = (
 )
 
 #: The value of a field, by the field's name.
+#: Fields that say beyond how many tokens a type behaves otherwise.
+WINDOW_FIELDS = (
+    "sliding_window window_size attention_window_size sliding_window_size local_attention "
+    "attention_chunk_size local_attention_window_len index_topk keep_window_size"
+)
 _SIZES: list[tuple[float, str]] = [
     (
         HIDDEN,
@@ -102,11 +107,7 @@ _SIZES: list[tuple[float, str]] = [
         "max_position_embeddings n_positions max_seq_len model_max_length max_target_positions "
         "n_ctx context_length original_max_position_embeddings max_source_positions",
     ),
-    (
-        WINDOW,
-        "sliding_window window_size attention_window_size sliding_window_size local_attention "
-        "attention_chunk_size local_attention_window_len index_topk keep_window_size",
-    ),
+    (WINDOW, WINDOW_FIELDS),
     (EXPERTS, "num_experts n_routed_experts num_local_experts moe_num_experts"),
     (
         TOP_K,

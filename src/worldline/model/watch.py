@@ -65,6 +65,7 @@ class BlockEvent:
     module: torch.nn.Module | None = None
     args: tuple[Any, ...] = ()  # what the block was given, `resid_pre` among it
     kwargs: dict[str, Any] = field(default_factory=dict)
+    raw_post: Tensor | None = None  # the next row as the model hands it on
     _raw: Tensor | None = None  # the next row as the model holds it, batch and positions first
 
     @property
@@ -103,10 +104,11 @@ class Watch(TorchFunctionMode):
         on_block: Callable[[BlockEvent], None] | None = None,
         on_call: Callable[[AttentionCall], None] | None = None,
         rewrite: Rewrite | None = None,
+        cut: Callable[[Tensor], Tensor] | None = None,
     ):
         super().__init__()
         self.anatomy, self.n_pos, self.terms = anatomy, n_pos, terms
-        self.on_block, self.on_call, self.rewrite = on_block, on_call, rewrite
+        self.on_block, self.on_call, self.rewrite, self.cut = on_block, on_call, rewrite, cut
         self.block = -1
         self.x: Tensor | None = None
         self.given: tuple[torch.nn.Module | None, tuple[Any, ...], dict[str, Any]] = (None, (), {})
@@ -278,6 +280,8 @@ class Watch(TorchFunctionMode):
         self.block += 1
         if self.block == 0 and torch.is_grad_enabled() and not x.requires_grad:
             x.requires_grad_(True)  # with frozen weights the graph starts here
+        if self.cut is not None:
+            x = self.cut(x)
         self.x, self.given = x, (module, args, kwargs)
         if self.terms:
             set_mark(x, Parts({CARRY: Term(x)}, self.block))
@@ -300,7 +304,7 @@ class Watch(TorchFunctionMode):
         raw = x if before is self.x else _batch_first(x, self.batch, self.n_pos)
         if after is not x and terms is not None:
             terms = {n: Term(None, self._rows, (t,)) for n, t in terms.items()}
-        event = BlockEvent(self.block, before, after, terms, self.calls, *self.given, raw)
+        event = BlockEvent(self.block, before, after, terms, self.calls, *self.given, x, raw)
         set_mark(x, None)
         set_mark(self.x, None)
         self.calls, self.x, self.given = [], None, (None, (), {})
@@ -358,6 +362,15 @@ def stream_output(out: Any) -> Tensor | None:
     return None
 
 
+@no_type_check
+def _replaced(args, kwargs, old: Tensor, new: Tensor):
+    """A block's arguments with another row."""
+    return (
+        tuple(new if arg is old else arg for arg in args),
+        {name: new if arg is old else arg for name, arg in kwargs.items()},
+    )
+
+
 @contextmanager
 def _watching_blocks(watch: Watch, anatomy: Anatomy):
     """Hooks on the blocks; the last row is the last block's output, or enters `anatomy.end`."""
@@ -370,9 +383,13 @@ def _watching_blocks(watch: Watch, anatomy: Anatomy):
             assert x is not None
             watch.finish(x)
             watch.block = -1
+            return None if watch.cut is None else _replaced(args, kwargs, x, watch.cut(x))
+        return None
 
     def before(module, args, kwargs):
+        x = stream_input(args, kwargs, watch.n_pos)
         watch.enter(module, args, kwargs)
+        return None if watch.cut is None else _replaced(args, kwargs, x, watch.x)
 
     def after(_module, _args, _kwargs, out):
         if watch.block == last:
@@ -380,7 +397,11 @@ def _watching_blocks(watch: Watch, anatomy: Anatomy):
             if x is None:
                 raise RefusedError(f"block {last}: it returned no tensor")
             watch.finish(x)
-            watch.block = -1 if watch.block == last else watch.block
+            watch.block = -1
+            if watch.cut is not None:
+                leaf = watch.cut(x)
+                return leaf if out is x else type(out)([leaf, *out[1:]])
+        return None
 
     try:
         for block in anatomy.distinct_blocks():
@@ -430,15 +451,19 @@ def watched_forward(
     on_block: Callable[[BlockEvent], None] | None = None,
     on_call: Callable[[AttentionCall], None] | None = None,
     rewrite: Rewrite | None = None,
+    cut: Callable[[Tensor], Tensor] | None = None,
 ) -> Watched:
     """Run the model once under watch and leave it exactly as it was.
 
     `inputs` are the keyword arguments of the model's forward; `rewrite` may replace what an
-    attention read returned; `modules` also tracks which module runs (slower); without `keys`
-    the attention is recognised in the operations alone.
+    attention read returned, `cut` the row that a block, or what follows the last, is given;
+    `modules` also tracks which module runs (slower); without `keys` the attention is recognised
+    in the operations alone.
     """
     n_pos = inputs["input_ids"].shape[1]
-    watch = Watch(anatomy, n_pos, terms=terms, on_block=on_block, on_call=on_call, rewrite=rewrite)
+    watch = Watch(
+        anatomy, n_pos, terms=terms, on_block=on_block, on_call=on_call, rewrite=rewrite, cut=cut
+    )
     watch.batch = inputs["input_ids"].shape[0]
     with ExitStack() as stack:
         stack.enter_context(torch.enable_grad() if grad else torch.no_grad())
