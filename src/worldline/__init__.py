@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from worldline.flow.flow import Edge as Edge
     from worldline.flow.flow import Flow as Flow
     from worldline.flow.lens import logit_lens as logit_lens
+    from worldline.flow.weighing import hop_spectrum as hop_spectrum
     from worldline.flow.weighing import weigh as weigh
     from worldline.grid.node import Node as Node
     from worldline.model.check import check_model as check_model
     from worldline.model.load import LoadedModel as LoadedModel
     from worldline.model.load import load_model as load_model
+    from worldline.paths.counts import count_paths as count_paths
+    from worldline.paths.orders import count_orders as count_orders
     from worldline.run.executing import execute as execute
     from worldline.run.plan import Plan as Plan
     from worldline.session import Observation as Observation
@@ -45,7 +48,10 @@ _HOMES = {
     "Tokens": "text.tokens",
     "Trace": "trace.trace",
     "check_model": "model.check",
+    "count_orders": "paths.orders",
+    "count_paths": "paths.counts",
     "execute": "run.executing",
+    "hop_spectrum": "flow.weighing",
     "load_model": "model.load",
     "load_trace": "trace.store",
     "logit_lens": "flow.lens",

@@ -256,3 +256,34 @@ def cut_effect(decoder, ids, target, *, layer, head, src, dst, how, keep=0.0) ->
     edit = np.ones_like(plain.pattern)
     edit[layer, head, dst, src] = keep
     return target(run(decoder, ids, **{how: edit}).logits) - target(plain.logits)
+
+
+def frozen_jacobians(decoder: Decoder, run_: Run, layer: int) -> tuple[Array, Array]:
+    """(stay [pos, d, d], hop [head, q_pos, k_pos, d, d]) of the frozen-linear block, rows times J.
+
+    Norms, patterns, activation ratios and gates are held at this run; a gated product goes by
+    halves. stay is residual and MLP; hop is one read (i = j too), then what the block does after.
+    """
+    part, x = decoder.layers[layer], run_.resid_pre[layer]
+    W, m, (n_pos, d) = part.weights, decoder.residual_multiplier, x.shape
+    n_heads, one = len(W["W_Q"]), np.eye(d)
+    attn = (run_.z[layer] @ W["W_O"]).sum(axis=0) + W.get("b_O", 0.0)
+    middle = x if decoder.parallel else x + run_.attn_out[layer]
+    act, b_in, b_gate = ACTIVATIONS[decoder.act], W.get("b_in", 0.0), W.get("b_gate", 0.0)
+    stay, hop = np.zeros((n_pos, d, d)), np.zeros((n_heads, n_pos, n_pos, d, d))
+    for j in range(n_pos):
+        into = part.ln2(one, middle[j]) @ W["W_in"]
+        inner = part.ln2(middle[j]) @ W["W_in"] + b_in
+        if "W_gate" in W:
+            gate = part.ln2(middle[j]) @ W["W_gate"] + b_gate
+            gates = part.ln2(one, middle[j]) @ W["W_gate"] * (act(gate) / gate)
+            hidden, at = (into * act(gate) + gates * inner) / 2, act(gate) * inner
+        else:
+            hidden, at = into * (act(inner) / inner), act(inner)
+        mlp = m * part.ln2_post(hidden @ W["W_out"], at @ W["W_out"] + W.get("b_out", 0.0))
+        stay[j] = one + mlp
+        for h, i in np.ndindex(n_heads, j + 1):
+            v = part.ln1(one, x[i]) @ W["W_V"][h * len(W["W_V"]) // n_heads]
+            read = run_.pattern[layer, h, j, i] * v @ W["W_O"][h]
+            hop[h, j, i] = m * part.ln1_post(read, attn[j]) @ (one if decoder.parallel else stay[j])
+    return stay, hop

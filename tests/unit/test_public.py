@@ -14,8 +14,14 @@ import worldline
 PACKAGE = Path(worldline.__file__).parent
 ERRORS = ("InputError", "RefusedError")
 # What gives numbers must say how exact they are, what refuses must say when.
-NUMBERS = ("Trace", "Tokens", "execute", "logit_lens", "record", "save_trace", "tokenize", "weigh")
-RAISES = ("load_model", "load_trace", "observe", "record", "save_trace", "tokenize", "weigh")
+NUMBERS = (
+    "Trace", "Tokens", "count_orders", "count_paths", "execute", "hop_spectrum", "logit_lens",
+    "record", "save_trace", "tokenize", "weigh",
+)  # fmt: skip
+RAISES = (
+    "count_orders", "count_paths", "hop_spectrum", "load_model", "load_trace", "observe", "record",
+    "save_trace", "tokenize", "weigh",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", worldline.__all__)

@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+LARGEST_REMAINDER = 0.01
+
 
 class Edge(NamedTuple):
     """One read of the K/V stream: from (layer, src) into (layer + 1, dst) by one head."""
@@ -80,12 +82,35 @@ class Totals:
     self_attention: Float[np.ndarray, "layer pos"]
 
 
+@dataclass(frozen=True, eq=False)
+class Conserved:
+    """What flows through every node of the frozen-linear model: in + sources = out.
+
+    `nodes` [row, pos] is <x, G>, the signed sum of all paths through a node; `carry` [layer, pos]
+    what stays in its column across a block; `sources` [layer, pos] what biases add (`unplaced`
+    [layer] where they belong to no one position). `remainder` is what no path carries, and
+    `top_row` the sum of |flow| into the last row: errors are relative to it.
+    """
+
+    nodes: Float[np.ndarray, "row pos"]
+    carry: Float[np.ndarray, "layer pos"]
+    sources: Float[np.ndarray, "layer pos"]
+    unplaced: Float[np.ndarray, " layer"]
+    remainder: float
+    top_row: float
+
+    @property
+    def whole(self) -> bool:
+        """Whether the remainder is at most 1 % of the flow into the last row."""
+        return abs(self.remainder) <= LARGEST_REMAINDER * self.top_row
+
+
 @dataclass(eq=False)
 class Flow:
     """A weighed run. `edges` are the strongest, by size, strongest first.
 
     `shares` (by share only) gives what each node of row 1..L is made of: a matrix [layer, pos]
-    per kind, adding up to one at every node.
+    per kind, adding up to one at every node. `conserved` (frozen only) is the flow through nodes.
     """
 
     meaning: Meaning
@@ -96,6 +121,7 @@ class Flow:
     totals: Totals
     shares: dict[str, np.ndarray] | None = None
     target_value: float | None = None
+    conserved: Conserved | None = None
     _dense: Callable[[int], np.ndarray] | None = field(default=None, repr=False)
 
     def dense(self, layer: int) -> Float[np.ndarray, "head q_pos k_pos"]:

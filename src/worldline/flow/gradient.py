@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from worldline.flow.flow import Meaning, Target, asked
@@ -34,14 +35,19 @@ def gradient_meaning(target: Target, how: str) -> Meaning:
     )
 
 
-def target_gradients(
-    model: LoadedModel, trace: Trace, target: Target
-) -> tuple[float, list[list[Tensor]]]:
-    """(value of the target, u per block and read, in the layout that the block sees)."""
+def measure_of(target: Target) -> Callable[[Tensor], Tensor]:
+    """From the logits at the last position, [d_vocab], to what is asked."""
 
     def measure(logits: Tensor) -> Tensor:
         wanted = logits[target.id]
         return wanted if target.versus_id is None else wanted - logits[target.versus_id]
 
-    reruns = [block.rerun for block in trace.live or ()]
-    return differentiate(model, Plan(tuple(trace.tokens.ids)), measure, reruns, trace.resid)
+    return measure
+
+
+def target_gradients(
+    model: LoadedModel, trace: Trace, target: Target
+) -> tuple[float, list[list[Tensor]]]:
+    """(value of the target, u per block and read, in the layout that the block sees)."""
+    plan, reruns = Plan(tuple(trace.tokens.ids)), [block.rerun for block in trace.live or ()]
+    return differentiate(model, plan, measure_of(target), reruns, trace.resid)

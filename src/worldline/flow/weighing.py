@@ -6,9 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from worldline.errors import InputError
+from worldline.errors import InputError, RefusedError
 from worldline.flow.edges import Rule, edge_rows, sum_edges
 from worldline.flow.flow import Flow, Meaning, Target
+from worldline.flow.frozen import (
+    HopSpectrum,
+    conserved_of,
+    frozen_meaning,
+    frozen_of,
+    spectrum_of,
+    sweep,
+)
 from worldline.flow.gradient import FORMULAS, gradient_meaning, target_gradients
 from worldline.flow.share import NodeShares, pulled_back, read_gradient, share_meaning
 from worldline.text.tokens import decode, single_token
@@ -22,7 +30,7 @@ if TYPE_CHECKING:
     from worldline.model.load import LoadedModel
     from worldline.trace.trace import Trace
 
-WEIGHINGS = ("share", "gradient")
+WEIGHINGS = ("share", "gradient", "frozen")
 TOP = 2000
 
 
@@ -43,6 +51,7 @@ def weigh(
     or "variance" (every dimension divided by its variance over the text).
     `by="gradient"`: what the target loses to first order if an edge is cut, matched to the cut:
     `how="drop"` removes the weighted value, `how="mask"` lets the rest of the row renormalise.
+    `by="frozen"`: the sum of all paths through the edge, in the frozen-linear model.
     `target` is a token (its text, "id:N", or its id); the default is the likeliest next token.
     With `versus` the target is the difference of the two logits.
 
@@ -58,10 +67,50 @@ def weigh(
         raise InputError(f"how={how!r}: accepted are {', '.join(FORMULAS)}")
     if by == "share" and (target is not None or versus is not None):
         raise InputError('by="share" asks about no target; leave it out or use by="gradient"')
+    if by == "frozen" and how != "drop":
+        raise InputError(f'how={how!r}: by="frozen" holds the patterns; accepted is drop')
     trace = _live(trace, model)
     if by == "share":
         return _share(trace, metric, top)
-    return _gradient(trace, _target(trace, target, versus), how, top)
+    asked = _target(trace, target, versus)
+    return _frozen(trace, asked, top) if by == "frozen" else _gradient(trace, asked, how, top)
+
+
+def hop_spectrum(
+    trace: Trace,
+    *,
+    target: str | int | None = None,
+    versus: str | int | None = None,
+    max_hops: int | None = None,
+    model: LoadedModel | None = None,
+) -> HopSpectrum:
+    """Contribution to the target of the paths with exactly h hops, and by their source.
+
+    Every path of the frozen-linear model is counted once, none is enumerated: one backward sweep
+    carries G as a polynomial in z, which carries leave alone and K/V edges raise. `max_hops` is
+    the last degree kept apart (default: all that there can be).
+
+    Exactness: exact sums over all paths of the frozen-linear model, up to rounding; `remainder` is
+    what no path carries. Units: logits. Patterns are held: see `HopSpectrum.caution`.
+
+    Raises:
+        InputError: max_hops below 0, a target that is not one token, another model.
+        RefusedError: a layer moves information between columns without K/V.
+    """
+    trace = _live(trace, model)
+    most = min(trace.n_layers, trace.n_pos - 1)
+    if max_hops is not None and max_hops < 0:
+        raise InputError(f"max_hops={max_hops}: accepted are 0 to {most}")
+    if trace.opaque_layers:
+        raise RefusedError(
+            f"hops are not all there is: layers {', '.join(map(str, trace.opaque_layers))} move "
+            "information between columns without K/V"
+        )
+    asked = _target(trace, target, versus)
+    kept = most if max_hops is None else min(max_hops, most)
+    # one degree more takes what has more hops, so that the last one kept is exact
+    swept = sweep(frozen_of(trace, asked), kept + (kept < most))
+    return spectrum_of(swept, asked, kept)
 
 
 def _live(trace: Trace, model: LoadedModel | None) -> Trace:
@@ -132,6 +181,22 @@ def _gradient(trace: Trace, target: Target, how: str, top: int) -> Flow:
     return flow
 
 
+def _frozen(trace: Trace, target: Target, top: int) -> Flow:
+    assert trace.live is not None
+    live, swept = trace.live, sweep(frozen_of(trace, target))
+
+    def reads():
+        for layer, block in enumerate(live):
+            if block.calls:
+                yield layer, block.calls, swept.us[layer]
+
+    flow = _sum(trace, reads, "linear", frozen_meaning(target), top)
+    flow.target_value = swept.target
+    into_top = flow.totals.in_positive[-1] - flow.totals.in_negative[-1]
+    flow.conserved = conserved_of(swept, float(into_top.sum()))
+    return flow
+
+
 def _sum(trace: Trace, reads, rule: Rule, meaning: Meaning, top: int) -> Flow:
     assert trace.live is not None
     heads = max((sum(c.n_heads for c in block.calls) for block in trace.live), default=0)
@@ -144,7 +209,7 @@ def _sum(trace: Trace, reads, rule: Rule, meaning: Meaning, top: int) -> Flow:
                 return np.concatenate([_dense(c, u, rule) for c, u in zip(calls, us, strict=True)])
         return np.zeros((0, trace.n_pos, trace.n_pos))
 
-    return Flow(meaning, trace.n_layers, trace.n_pos, edges, kept, sums.totals(), None, None, dense)
+    return Flow(meaning, trace.n_layers, trace.n_pos, edges, kept, sums.totals(), _dense=dense)
 
 
 def _dense(call: AttentionCall, u: Tensor, rule: Rule) -> np.ndarray:

@@ -1,0 +1,290 @@
+"""The frozen-linear model swept backward: what flows through every node, all paths summed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from worldline.errors import RefusedError
+from worldline.flow.flow import Conserved, Meaning, Target, asked
+from worldline.flow.gradient import measure_of
+from worldline.model.frozen import frozen_run
+from worldline.model.guard import anatomy_of
+from worldline.run.executing import inputs_of
+from worldline.run.plan import Plan
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from worldline.grid.node import Node
+    from worldline.model.attention import AttentionCall
+    from worldline.model.frozen import FrozenRun, Piece
+    from worldline.trace.trace import Trace
+
+CAUTION = (
+    "patterns are held: why attention looked there is not explained, and the spectrum's partial "
+    "sums are not what the model would say with so few hops"
+)
+
+
+def frozen_meaning(target: Target) -> Meaning:
+    """What a frozen flow means."""
+    return Meaning(
+        by="frozen",
+        how=None,
+        metric=None,
+        target=target,
+        formula="a <v, U>, U = d target / d z in the frozen-linear model: all paths through it",
+        unit=f"{asked(target)}, in logits: what arrives through the edge",
+        exactness="exact sum over all paths of the frozen-linear model; remainder given",
+    )
+
+
+@dataclass(eq=False)
+class Sweep:
+    """What one backward sweep through the frozen model gives, graded by hops.
+
+    `nodes` [hops, row, pos] is <x, G>: the sum of all paths through a node, by the hops above it;
+    `sources` [hops, layer, pos] what enters above row 0 (biases), `unplaced` [hops, layer] the part
+    of it that belongs to no one position; `carry` [layer, pos] what stays in its column across a
+    block; `us` per block and read U, [head, pos, d_value], all hops together.
+    """
+
+    target: float
+    nodes: Float[np.ndarray, "hops row pos"]
+    sources: Float[np.ndarray, "hops layer pos"]
+    unplaced: Float[np.ndarray, "hops layer"]
+    carry: Float[np.ndarray, "layer pos"]
+    us: list[list[Tensor]]
+
+    @property
+    def by_hops(self) -> Float[np.ndarray, " hops"]:
+        """Contribution of the paths with exactly h hops, all sources together."""
+        return self.nodes[:, 0].sum(-1) + self.sources.sum((1, 2)) + self.unplaced.sum(-1)
+
+    @property
+    def by_source(self) -> Float[np.ndarray, "hops pos"]:
+        """The same, by the column where a path begins (sources of no one column left out)."""
+        return self.nodes[:, 0] + self.sources.sum(1)
+
+    @property
+    def remainder(self) -> float:
+        """What no path carries: parts of the model that have no frozen form."""
+        return self.target - float(self.by_hops.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class HopSpectrum:
+    """What paths with exactly h hops contribute to a target, in logits.
+
+    `by_hops` [hops], `by_source` [hops, pos] by the column where the paths begin (what biases add
+    counts in the column where it enters); `beyond` is the sum of the paths with more hops.
+    `caution` belongs to every picture of it.
+    """
+
+    target: Target
+    target_value: float
+    by_hops: Float[np.ndarray, " hops"]
+    by_source: Float[np.ndarray, "hops pos"]
+    beyond: float
+    remainder: float
+    caution: str = CAUTION
+
+
+def spectrum_of(swept: Sweep, target: Target, kept: int) -> HopSpectrum:
+    """The spectrum of a graded sweep, degrees 0..`kept` apart."""
+    by_hops, by_source = swept.by_hops, swept.by_source
+    beyond = float(by_hops[kept + 1 :].sum())
+    return HopSpectrum(
+        target,
+        swept.target,
+        by_hops[: kept + 1],
+        by_source[: kept + 1],
+        beyond,
+        swept.remainder,
+    )
+
+
+def conserved_of(swept: Sweep, edges_into_top: float) -> Conserved:
+    """What flows through nodes, of a sweep that is not graded; edges_into_top is sum |F|."""
+    last = np.abs(swept.carry[-1]).sum() + np.abs(swept.sources[0, -1]).sum()
+    top_row = edges_into_top + float(last) + abs(float(swept.unplaced[0, -1]))
+    return Conserved(
+        swept.nodes[0], swept.carry, swept.sources[0], swept.unplaced[0], swept.remainder, top_row
+    )
+
+
+def frozen_of(trace: Trace, target: Target) -> FrozenRun:
+    """The frozen model run on a trace's tokens; its rows must be the recorded ones.
+
+    Raises:
+        RefusedError: a row of the frozen run is not the recorded one within the tolerance.
+    """
+    assert trace.model is not None
+    module, plan = trace.model.module, Plan(tuple(trace.tokens.ids))
+    run = frozen_run(module, anatomy_of(module), inputs_of(trace.model, plan), measure_of(target))
+    for row, (piece, true) in enumerate(zip(run.pieces, trace.resid, strict=True)):
+        found = piece.row.detach().reshape(true.shape) if piece.row.ndim == 3 else None
+        if found is None:
+            continue
+        error = float((found - true).norm() / true.norm().clamp_min(1e-30))
+        if not error <= 10 * trace.closure.tolerance:
+            raise RefusedError(
+                f"row {row}: the frozen model is {error:.1e} away from the recorded run, allowed "
+                f"are {10 * trace.closure.tolerance:.0e}"
+            )
+    return run
+
+
+def sweep(run: FrozenRun, max_hops: int = 0) -> Sweep:
+    """Sweep backward; degrees 0..`max_hops`, the last of which takes all that have more.
+
+    With `max_hops=0` nothing is graded and one backward pass does.
+    """
+    n, n_layers = max_hops + 1, len(run.pieces) - 1
+    n_pos = run.pieces[0].row.shape[1]
+    found = Sweep(
+        float(run.target.detach()),
+        np.zeros((n, n_layers + 1, n_pos)),
+        np.zeros((n, n_layers, n_pos)),
+        np.zeros((n, n_layers)),
+        np.zeros((n_layers, n_pos)),
+        [[] for _ in range(n_layers)],
+    )
+    top = run.pieces[-1]
+    assert top.out is not None
+    leaves = [top.row, *top.constants]
+    first, *rest = _backward(top.out, leaves, None)
+    above = [first] + [torch.zeros_like(first) for _ in range(n - 1)]
+    _note(found, 0, n_layers, top, first, rest)
+    waiting: dict[int, list[tuple[Tensor, list[Tensor], Tensor]]] = {}
+    for layer in range(n_layers - 1, -1, -1):
+        above = _through(run.pieces[layer], layer, above, waiting, found)
+    return found
+
+
+def _through(piece: Piece, layer: int, above, waiting, found: Sweep) -> list[Tensor]:
+    """One block: from the gradients at its output row, by degree, to those at its input row."""
+    n = len(above)
+    leaves = [piece.row, *(read.z for read in piece.reads), *piece.constants]
+    n_reads = len(piece.reads)
+    below, at_reads, at_constants = [], [], []
+    for gradient in above:
+        row, *others = _backward(piece.out, leaves, gradient)
+        below.append(row)
+        at_reads.append(others[:n_reads])
+        at_constants.append(others[n_reads:])
+    for at, read in enumerate(piece.reads):
+        us = torch.stack([at_reads[h][at][0] for h in range(n)])
+        found.us[layer].append(us.sum(0))
+        alone, hops = spread_back(read.call, us)
+        raised = torch.zeros_like(hops)
+        raised[1:] = hops[:-1]
+        raised[-1] += hops[-1]  # the last degree takes the rest
+        waiting.setdefault(read.call.kv_layer, []).append((read, alone + raised, hops.sum(0)))
+    row_total = np.zeros(piece.row.shape[1])
+    for read, dv, hops in waiting.pop(layer, ()):
+        linear = read.v.detach() if read.v_constant is None else read.v.detach() - read.v_constant
+        row_total += _inner(linear[0], hops).sum(0)
+        for h in range(n):
+            row, *others = _backward(read.v, [piece.row, *piece.constants], dv[h][None])
+            below[h] = below[h] + row
+            at_constants[h] = [a + b for a, b in zip(at_constants[h], others, strict=True)]
+    for h in range(n):
+        _note(found, h, layer, piece, below[h], at_constants[h])
+    found.carry[layer] = found.nodes[:, layer].sum(0) - row_total
+    return below
+
+
+def path_flow(run: FrozenRun, nodes: Sequence[Node]) -> float:
+    """What one path carries to the target: the product along it, all heads of a hop together.
+
+    `nodes` goes up one row a step, from any node to one of the last row, each at the position of
+    the one below (carry, MLP and self-attention) or further on (one read of the K/V stream).
+    """
+    top = run.pieces[-1]
+    gradient = _only(_backward(top.out, [top.row], None)[0], nodes[-1].pos)
+    for below, above in zip(reversed(nodes[:-1]), reversed(nodes[1:]), strict=True):
+        piece = run.pieces[below.layer]
+        row, *at_reads = _backward(
+            piece.out, [piece.row, *(read.z for read in piece.reads)], gradient
+        )
+        total = _only(row, below.pos) if below.pos == above.pos else torch.zeros_like(row)
+        for read, at_read in zip(piece.reads, at_reads, strict=True):
+            alone, hops = spread_back(read.call, at_read)
+            dv = alone if below.pos == above.pos else hops
+            total = total + _backward(read.v, [piece.row], _only(dv, below.pos, 2))[0]
+        gradient = _only(total, below.pos)
+    row = run.pieces[nodes[0].layer].row.detach()
+    return float(_inner(row, gradient).sum())
+
+
+def _only(rows: Tensor, pos: int, axis: int = 1) -> Tensor:
+    """Zero at every position but one."""
+    kept = torch.zeros_like(rows)
+    kept.narrow(axis, pos, 1).copy_(rows.narrow(axis, pos, 1))
+    return kept
+
+
+def spread_back(call: AttentionCall, us: Tensor) -> tuple[Tensor, Tensor]:
+    """(self-attention, hops): U of [degree, head, pos, d] taken back to the values.
+
+    [degree, kv_head, pos, d] each: sums over destinations of a U, over the heads of a group.
+    """
+    n, heads, n_pos, d = us.shape
+    kv_heads, step = call.v.shape[1], call.block_rows()
+    dtype = torch.float32 if us.element_size() < 4 else us.dtype
+    hops = torch.zeros(n, heads, n_pos, d, dtype=dtype, device=us.device)
+    alone = torch.zeros_like(hops)
+    for start in range(0, n_pos, step):
+        stop = min(n_pos, start + step)
+        pattern = call.pattern_rows(start, stop).to(dtype)
+        rows = us[:, :, start:stop].to(dtype)
+        diagonal = pattern[:, :, start:].diagonal(dim1=1, dim2=2)
+        alone[:, :, start:stop] = diagonal[None, :, :, None] * rows
+        diagonal.zero_()
+        hops[:, :, :stop] += torch.matmul(pattern.transpose(1, 2)[None], rows)
+
+    def grouped(value: Tensor) -> Tensor:
+        return value.view(n, kv_heads, heads // kv_heads, n_pos, d).sum(2).to(us.dtype)
+
+    return grouped(alone), grouped(hops)
+
+
+def _backward(out: Tensor | None, leaves: Sequence[Tensor], gradient: Tensor | None):
+    assert out is not None
+    if not out.requires_grad:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    found = torch.autograd.grad(
+        out,
+        leaves,
+        None if gradient is None else gradient.to(out.dtype),
+        retain_graph=True,
+        allow_unused=True,
+    )
+    pairs = zip(found, leaves, strict=True)
+    return [torch.zeros_like(leaf) if g is None else g for g, leaf in pairs]
+
+
+def _inner(left: Tensor, right: Tensor) -> np.ndarray:
+    return (left.double() * right.double()).sum(-1).cpu().numpy()
+
+
+def _note(found: Sweep, h: int, layer: int, piece: Piece, gradient: Tensor, constants) -> None:
+    """What flows through the nodes of a row, and from the constants of the block above it."""
+    n_pos = found.nodes.shape[-1]
+    found.nodes[h, layer] = _inner(piece.row.detach()[0], gradient[0]).reshape(n_pos, -1).sum(-1)
+    at = min(layer, found.sources.shape[1] - 1)  # what follows the last block counts with it
+    for leaf, back in zip(piece.constants, constants, strict=True):
+        product = (leaf.detach().double() * back.double()).cpu()
+        axes = [axis for axis, size in enumerate(product.shape[:-1]) if size == n_pos]
+        if len(axes) == 1:
+            others = tuple(axis for axis in range(product.ndim) if axis != axes[0])
+            found.sources[h, at] += product.sum(others).numpy()
+        else:
+            found.unplaced[h, at] += float(product.sum())
