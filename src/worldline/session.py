@@ -73,7 +73,7 @@ def observe(
     """Trace `text` through `model` and weigh every K/V edge.
 
     `by` is "gradient" (default: what the target, by default the likeliest next token, owes to
-    each edge) or "share". `chat` sets the text as a user's turn in the model's chat template.
+    each edge), "frozen" (all paths through it) or "share". `chat` sets the text as a user's turn.
 
     Raises:
         InputError: what was given cannot be used.

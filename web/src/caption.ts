@@ -6,7 +6,7 @@ import type { Scene } from "./scene.gen.ts";
 export function caption(scene: Scene): HTMLElement {
   const { by, target, versus } = scene.weighing;
   const name = (token: string): string => `“${clipped(visibleText(token), 20)}”`;
-  const aims = by === "gradient" && target;
+  const aims = by !== "share" && target;
   const over = versus ? ` over ${name(versus.token)}` : "";
   const positive = aims ? `blue speaks for ${name(target.token)}${over}` : "blue pushes the state where it went";
   const negative = aims ? "orange speaks against it" : "orange pulled elsewhere and was overcome";

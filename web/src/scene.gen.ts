@@ -70,7 +70,7 @@ export interface ScenePrediction {
  * What an edge's weight means: the question, the formula, its unit and how exact it is.
  */
 export interface SceneWeighing {
-  by: "share" | "gradient";
+  by: "share" | "gradient" | "frozen";
   target: SceneTarget | null;
   versus: SceneTarget | null;
   how: ("drop" | "mask") | null;

@@ -91,7 +91,7 @@ class SceneTarget(_Part):
 class SceneWeighing(_Part):
     """What an edge's weight means: the question, the formula, its unit and how exact it is."""
 
-    by: Literal["share", "gradient"]
+    by: Literal["share", "gradient", "frozen"]
     target: SceneTarget | None
     versus: SceneTarget | None
     how: Literal["drop", "mask"] | None
