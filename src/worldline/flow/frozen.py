@@ -201,27 +201,43 @@ def _through(piece: Piece, layer: int, above, waiting, found: Sweep) -> list[Ten
     return below
 
 
-def path_flow(run: FrozenRun, nodes: Sequence[Node]) -> float:
-    """What one path carries to the target: the product along it, all heads of a hop together.
+class Along:
+    """Follows single paths down the frozen model; what several have in common is done once."""
 
-    `nodes` goes up one row a step, from any node to one of the last row, each at the position of
-    the one below (carry, MLP and self-attention) or further on (one read of the K/V stream).
-    """
-    top = run.pieces[-1]
-    gradient = _only(_backward(top.out, [top.row], None)[0], nodes[-1].pos)
-    for below, above in zip(reversed(nodes[:-1]), reversed(nodes[1:]), strict=True):
-        piece = run.pieces[below.layer]
-        row, *at_reads = _backward(
-            piece.out, [piece.row, *(read.z for read in piece.reads)], gradient
-        )
-        total = _only(row, below.pos) if below.pos == above.pos else torch.zeros_like(row)
+    def __init__(self, run: FrozenRun):
+        self.run = run
+        self._steps: dict[tuple[int, ...], Tensor] = {}
+
+    def weight(self, nodes: Sequence[Node]) -> float:
+        """What one path carries to the target: the product along it, all heads of a hop together.
+
+        `nodes` goes up one row a step, from any node to one of the last row, each at the position
+        of the one below (carry, MLP and self-attention) or further on (one K/V read).
+        """
+        down = tuple(node.pos for node in reversed(nodes))
+        for length in range(1, len(down) + 1):
+            if down[:length] not in self._steps:
+                self._steps[down[:length]] = self._step(down[:length])
+        row = self.run.pieces[nodes[0].layer].row.detach()
+        return float(_inner(row, self._steps[down]).sum())
+
+    def _step(self, down: tuple[int, ...]) -> Tensor:
+        """The gradient at the last node of `down`, by way of the others, zero elsewhere."""
+        top = self.run.pieces[-1]
+        if len(down) == 1:
+            return _only(_backward(top.out, [top.row], None)[0], down[0])
+        piece, gradient = self.run.pieces[-len(down)], self._steps[down[:-1]]
+        leaves = [piece.row, *(read.z for read in piece.reads)]
+        row, *at_reads = _backward(piece.out, leaves, gradient)
+        stays, pos = down[-1] == down[-2], down[-1]
+        total = _only(row, pos) if stays else torch.zeros_like(row)
         for read, at_read in zip(piece.reads, at_reads, strict=True):
+            if read.call.kv_layer != len(self.run.pieces) - len(down):
+                raise RefusedError("layers share K and V: a hop does not begin in the row below")
             alone, hops = spread_back(read.call, at_read)
-            dv = alone if below.pos == above.pos else hops
-            total = total + _backward(read.v, [piece.row], _only(dv, below.pos, 2))[0]
-        gradient = _only(total, below.pos)
-    row = run.pieces[nodes[0].layer].row.detach()
-    return float(_inner(row, gradient).sum())
+            dv = _only(alone if stays else hops, pos, 2)
+            total = total + _backward(read.v, [piece.row], dv)[0]
+        return _only(total, pos)
 
 
 def _only(rows: Tensor, pos: int, axis: int = 1) -> Tensor:

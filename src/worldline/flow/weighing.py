@@ -72,7 +72,7 @@ def weigh(
     trace = _live(trace, model)
     if by == "share":
         return _share(trace, metric, top)
-    asked = _target(trace, target, versus)
+    asked = target_of(trace, target, versus)
     return _frozen(trace, asked, top) if by == "frozen" else _gradient(trace, asked, how, top)
 
 
@@ -106,7 +106,7 @@ def hop_spectrum(
             f"hops are not all there is: layers {', '.join(map(str, trace.opaque_layers))} move "
             "information between columns without K/V"
         )
-    asked = _target(trace, target, versus)
+    asked = target_of(trace, target, versus)
     kept = most if max_hops is None else min(max_hops, most)
     # one degree more takes what has more hops, so that the last one kept is exact
     swept = sweep(frozen_of(trace, asked), kept + (kept < most))
@@ -127,7 +127,12 @@ def _live(trace: Trace, model: LoadedModel | None) -> Trace:
     return record(model, trace.tokens, seed=trace.seed)
 
 
-def _target(trace: Trace, target: str | int | None, versus: str | int | None) -> Target:
+def target_of(trace: Trace, target: str | int | None, versus: str | int | None) -> Target:
+    """What is asked, in ids and words; by default the likeliest next token.
+
+    Raises:
+        InputError: a token that is not one, an id that the model does not have.
+    """
     assert trace.model is not None
     tokenizer = trace.model.tokenizer
     n_vocab = trace.extra.get("n_vocab")

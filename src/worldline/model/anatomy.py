@@ -140,9 +140,9 @@ def _see_reads(
         n_pos = keyed.q.shape[2]
         patterns = (call.pattern_rows(0, n_pos) for call in (keyed, without))
         if torch.allclose(*patterns, rtol=1e-3, atol=1e-5):
-            size = float((with_keys.z - without.z).abs().max())
+            size = float((keyed.z - without.z).abs().max())
             raise RefusedError(
-                f"logits change when watched: {with_keys.module} returns what differs by "
+                f"logits change when watched: {keyed.module} returns what differs by "
                 f"{size:.1e} through the recording key, at equal patterns"
             )
         break

@@ -155,7 +155,7 @@ def _any_grad(args, kwargs) -> bool:
     return False
 
 
-def _is_constant(value: object) -> bool:
+def _is_constant(value: Any) -> bool:
     if not isinstance(value, torch.Tensor):
         return abs(value) < LARGEST_CONSTANT
     source = value if value._base is None else value._base

@@ -9,7 +9,7 @@ from oracles import Float64, witness_of
 from tiny_runs import FLOAT64, NamesIds, loaded, some_tokens, tokens_of
 from worldline import reference as ref
 from worldline.flow.flow import Target
-from worldline.flow.frozen import frozen_of, path_flow
+from worldline.flow.frozen import Along, frozen_of
 from worldline.flow.weighing import hop_spectrum, weigh
 from worldline.grid.node import Node
 from worldline.model.load import load_model
@@ -91,7 +91,7 @@ def test_every_edge(witness):
 def test_random_paths(witness):
     draw = np.random.default_rng(0)
     with Float64():
-        run = frozen_of(witness.trace, Target(TARGET, "", VERSUS, ""))
+        along = Along(frozen_of(witness.trace, Target(TARGET, "", VERSUS, "")))
     sizes = []
     for _ in range(20):
         columns = np.sort(draw.integers(0, len(IDS), witness.flow.n_layers + 1))
@@ -102,7 +102,7 @@ def test_random_paths(witness):
         true = witness.run.resid_pre[0][columns[0]] @ g
         nodes = [Node(layer=n, pos=int(pos)) for n, pos in enumerate(columns)]
         sizes.append(abs(true))
-        assert path_flow(run, nodes) == pytest.approx(true, abs=1e-9)
+        assert along.weight(nodes) == pytest.approx(true, abs=1e-9)
     assert max(sizes) > 1e-3
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from worldline.apps.cli import cache, count, models, trace
+from worldline.apps.cli import cache, count, models, paths, trace
 from worldline.errors import InputError, RefusedError
 
 app = typer.Typer(
@@ -34,6 +34,7 @@ def _root(
 
 app.command("trace")(trace.trace)
 app.command("count")(count.count)
+app.command("paths")(paths.paths)
 app.command("models")(models.models)
 app.add_typer(cache.app, name="cache")
 

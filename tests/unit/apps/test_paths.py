@@ -1,0 +1,73 @@
+"""``worldline paths``: what it prints and writes, and how it says no."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from tiny_runs import loaded
+from worldline.apps.cli import main
+from worldline.flow import summary
+
+TEXT = "t20 t21 t22 t30"
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(summary, "load_model", lambda *_a, **_k: loaded("llama"))
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["worldline", "paths", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def test_what_is_printed_is_what_is_written(run, tmp_path):
+    place = tmp_path / "paths.json"
+    code, out, _ = run(TEXT, "--target", "id:31", "--top", 3, "--json", place)
+    numbers = json.loads(place.read_text())
+    assert code == 0
+    assert numbers["schema"] == "worldline.paths/1"
+    assert len(numbers["paths"]) == 3
+    assert f"{numbers['by_hops'][1]:+8.3f}" in out
+    assert "coherence over hop counts" in out
+    assert "no bound says that none is missing" in out
+    assert "Caution: patterns are held" in out
+    assert all(path["words"] in out for path in numbers["paths"])
+
+
+def test_shares_need_no_target(run):
+    code, out, _ = run(TEXT, "--by", "share", "--json", "-")
+    numbers = json.loads(out)
+    assert code == 0
+    assert numbers["by"] == "share"
+    assert numbers["agreement"][2]["grouping"].startswith("paths from row 0")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((TEXT, "--by", "magic"), "--by magic: accepted are frozen, share"),
+        ((TEXT, "--top", 0), "--top 0: accepted are whole numbers from 1"),
+        ((TEXT, "--versus", "id:30"), "--versus: needs --target"),
+        ((TEXT, "--by", "share", "--target", "id:30"), "--by share: asks about no target"),
+        ((TEXT, "--target", "id:9999"), "there is no such token; the ids go from 0 to 111"),
+        (("",), "text: it is empty"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(run, words, said):
+    code, out, err = run(*words)
+    assert code == 2
+    assert out == ""
+    assert said in err
+    assert "Traceback" not in err
