@@ -119,6 +119,14 @@ def conserved_of(swept: Sweep, edges_into_top: float) -> Conserved:
     )
 
 
+def books_of(found: Conserved) -> str:
+    """How exact a frozen flow is, in words: its remainder, and whether that leaves it partial."""
+    part = abs(found.remainder) / found.top_row if found.top_row else 0.0
+    words = f"no path carries {found.remainder:+.1e}, {part:.1e} of the flow into the last row"
+    verdict = "exact sum over all paths" if found.whole else "partly: parts have no frozen form"
+    return f"{verdict} of the frozen-linear model; {words}"
+
+
 def frozen_of(trace: Trace, target: Target) -> FrozenRun:
     """The frozen model run on a trace's tokens; its rows must be the recorded ones.
 
@@ -129,9 +137,9 @@ def frozen_of(trace: Trace, target: Target) -> FrozenRun:
     module, plan = trace.model.module, Plan(tuple(trace.tokens.ids))
     run = frozen_run(module, anatomy_of(module), inputs_of(trace.model, plan), measure_of(target))
     for row, (piece, true) in enumerate(zip(run.pieces, trace.resid, strict=True)):
-        found = piece.row.detach().reshape(true.shape) if piece.row.ndim == 3 else None
-        if found is None:
-            continue
+        if piece.row.ndim != 3:
+            continue  # streams side by side come in another order
+        found = piece.row.detach().reshape(true.shape)
         error = float((found - true).norm() / true.norm().clamp_min(1e-30))
         if not error <= 10 * trace.closure.tolerance:
             raise RefusedError(
@@ -147,7 +155,7 @@ def sweep(run: FrozenRun, max_hops: int = 0) -> Sweep:
     With `max_hops=0` nothing is graded and one backward pass does.
     """
     n, n_layers = max_hops + 1, len(run.pieces) - 1
-    n_pos = run.pieces[0].row.shape[1]
+    n_pos = _n_pos(run)
     found = Sweep(
         float(run.target.detach()),
         np.zeros((n, n_layers + 1, n_pos)),
@@ -187,7 +195,7 @@ def _through(piece: Piece, layer: int, above, waiting, found: Sweep) -> list[Ten
         raised[1:] = hops[:-1]
         raised[-1] += hops[-1]  # the last degree takes the rest
         waiting.setdefault(read.call.kv_layer, []).append((read, alone + raised, hops.sum(0)))
-    row_total = np.zeros(piece.row.shape[1])
+    row_total = np.zeros(found.nodes.shape[-1])
     for read, dv, hops in waiting.pop(layer, ()):
         linear = read.v.detach() if read.v_constant is None else read.v.detach() - read.v_constant
         row_total += _inner(linear[0], hops).sum(0)
@@ -205,6 +213,8 @@ class Along:
     """Follows single paths down the frozen model; what several have in common is done once."""
 
     def __init__(self, run: FrozenRun):
+        if run.pieces[0].row.shape[1] != _n_pos(run):
+            raise RefusedError("rows of this type do not have the positions second: none followed")
         self.run = run
         self._steps: dict[tuple[int, ...], Tensor] = {}
 
@@ -247,6 +257,7 @@ def _only(rows: Tensor, pos: int, axis: int = 1) -> Tensor:
     return kept
 
 
+@torch.no_grad()
 def spread_back(call: AttentionCall, us: Tensor) -> tuple[Tensor, Tensor]:
     """(self-attention, hops): U of [degree, head, pos, d] taken back to the values.
 
@@ -294,13 +305,25 @@ def _inner(left: Tensor, right: Tensor) -> np.ndarray:
 def _note(found: Sweep, h: int, layer: int, piece: Piece, gradient: Tensor, constants) -> None:
     """What flows through the nodes of a row, and from the constants of the block above it."""
     n_pos = found.nodes.shape[-1]
-    found.nodes[h, layer] = _inner(piece.row.detach()[0], gradient[0]).reshape(n_pos, -1).sum(-1)
+    product = (piece.row.detach().double() * gradient.double()).cpu()
+    found.nodes[h, layer] = _by_position(product, n_pos)
     at = min(layer, found.sources.shape[1] - 1)  # what follows the last block counts with it
     for leaf, back in zip(piece.constants, constants, strict=True):
         product = (leaf.detach().double() * back.double()).cpu()
-        axes = [axis for axis, size in enumerate(product.shape[:-1]) if size == n_pos]
-        if len(axes) == 1:
-            others = tuple(axis for axis in range(product.ndim) if axis != axes[0])
-            found.sources[h, at] += product.sum(others).numpy()
-        else:
+        placed = _by_position(product, n_pos)
+        if placed is None:
             found.unplaced[h, at] += float(product.sum())
+        else:
+            found.sources[h, at] += placed
+
+
+def _n_pos(run: FrozenRun) -> int:
+    return next(read.call.q.shape[2] for piece in run.pieces for read in piece.reads)
+
+
+def _by_position(product: Tensor, n_pos: int) -> np.ndarray | None:
+    """Sums by position, whichever axis that is; None where no one axis has that size."""
+    axes = [axis for axis, size in enumerate(product.shape[:-1]) if size == n_pos]
+    if len(axes) != 1:
+        return None
+    return product.sum(tuple(axis for axis in range(product.ndim) if axis != axes[0])).numpy()

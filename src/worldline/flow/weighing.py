@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from worldline.flow.edges import Rule, edge_rows, sum_edges
 from worldline.flow.flow import Flow, Meaning, Target
 from worldline.flow.frozen import (
     HopSpectrum,
+    books_of,
     conserved_of,
     frozen_meaning,
     frozen_of,
@@ -199,6 +201,7 @@ def _frozen(trace: Trace, target: Target, top: int) -> Flow:
     flow.target_value = swept.target
     into_top = flow.totals.in_positive[-1] - flow.totals.in_negative[-1]
     flow.conserved = conserved_of(swept, float(into_top.sum()))
+    flow.meaning = replace(flow.meaning, exactness=books_of(flow.conserved))
     return flow
 
 

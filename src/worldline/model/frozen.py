@@ -36,8 +36,11 @@ HELD = _words(
     "reciprocal abs erf max min amax amin topk sort logsumexp vector_norm sin cos"
 )
 LARGEST_CONSTANT = 1e30  # what is larger masks
+NEARLY_ZERO = 1e-5  # what an activation may make of 0: xIELU makes -8e-7
 SUMS = _words("add __add__ __radd__ sub __sub__ __rsub__ rsub")
 PRODUCTS = _words("mul __mul__ __rmul__ multiply matmul __matmul__ bmm")
+IN_PLACE_SUMS = _words("add_ __iadd__")
+PIECES = _words("__getitem__ index_select to float double unsqueeze repeat_interleave")
 QUOTIENTS = _words("div __truediv__ true_divide")
 
 
@@ -84,8 +87,13 @@ class Frozen(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if self.within or not torch.is_grad_enabled() or not _any_grad(args, kwargs):
+        if self.within or not torch.is_grad_enabled():
             return func(*args, **kwargs)
+        if not _any_grad(args, kwargs):
+            out = func(*args, **kwargs)
+            if name in PIECES and _is_parameter(args[0]) and isinstance(out, torch.Tensor):
+                out._worldline_parameter = True  # rows of a table of biases, say
+            return out
         if name in RATIOS:
             return _by_ratio(args[0], func(args[0].detach(), *args[1:], **kwargs))
         if name in HELD:
@@ -100,6 +108,8 @@ class Frozen(TorchFunctionMode):
             return _rms_norm(args, kwargs)
         if name in SUMS:
             return self._sum(func, args, kwargs)
+        if name in IN_PLACE_SUMS and _grad(args[0]) and _is_constant(args[1]) and not kwargs:
+            return func(args[0], self._plus(torch.zeros_like(args[0]), args[1]))
         if name in PRODUCTS and len(args) == 2 and not kwargs:
             return _product(func, *args)
         if name in QUOTIENTS and isinstance(args[1], torch.Tensor):
@@ -158,8 +168,15 @@ def _any_grad(args, kwargs) -> bool:
 def _is_constant(value: Any) -> bool:
     if not isinstance(value, torch.Tensor):
         return abs(value) < LARGEST_CONSTANT
+    return value.ndim <= 1 or _is_parameter(value)
+
+
+def _is_parameter(value: Any) -> bool:
+    """A parameter, a view of one, or a piece of one."""
+    if not isinstance(value, torch.Tensor):
+        return False
     source = value if value._base is None else value._base
-    return isinstance(source, torch.nn.Parameter) or value.ndim <= 1
+    return isinstance(source, torch.nn.Parameter) or hasattr(value, "_worldline_parameter")
 
 
 def _held(args: Any) -> Any:
@@ -303,5 +320,5 @@ def _is_activation(module: torch.nn.Module) -> bool:
     return (
         torch.is_tensor(whole)
         and whole.shape == probe.shape
-        and bool(torch.equal(whole, alone) and whole[0] == 0)
+        and bool(torch.equal(whole, alone) and abs(float(whole[0])) < NEARLY_ZERO)
     )
