@@ -207,7 +207,7 @@ def test_kept_arrays_add_up_to_the_next_row(name):
 
 
 def test_a_term_that_is_missing_is_told_with_its_layer():
-    from worldline.trace import record as recording
+    from worldline.trace import recording
 
     true = recording.Recorder._close
 

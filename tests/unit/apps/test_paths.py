@@ -57,7 +57,7 @@ def test_shares_need_no_target(run):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((TEXT, "--by", "magic"), "--by magic: accepted are frozen, share"),
+        ((TEXT, "--by", "magic"), "--by magic: the edges of paths are weighed by frozen, share"),
         ((TEXT, "--top", 0), "--top 0: accepted are whole numbers from 1"),
         ((TEXT, "--versus", "id:30"), "--versus: needs --target"),
         ((TEXT, "--by", "share", "--target", "id:30"), "--by share: asks about no target"),

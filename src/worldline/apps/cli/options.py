@@ -13,7 +13,7 @@ Model = Annotated[
 ]
 Target = Annotated[str | None, typer.Option(help='A token, such as " Paris", or id:NUMBER.')]
 Versus = Annotated[str | None, typer.Option(help="A second token: weigh the difference to it.")]
-By = Annotated[str | None, typer.Option(help="share, gradient or frozen (default: gradient).")]
+By = Annotated[str | None, typer.Option(help="share, gradient or frozen: what an edge weighs.")]
 How = Annotated[str, typer.Option(help="drop or mask: which cut the gradient is matched to.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or float64.")]

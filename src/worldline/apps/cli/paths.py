@@ -25,18 +25,23 @@ def paths(
     model: options.Model = None,
     target: options.Target = None,
     versus: options.Versus = None,
-    by: Annotated[str, typer.Option(help="frozen (to a target) or share (no target).")] = "frozen",
+    by: options.By = None,
     top: Annotated[int, typer.Option(help="How many paths to show.")] = 10,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
     threads: options.Threads = None,
     json: options.Json = None,
 ) -> None:
-    """Sum over all paths into the last token: by hops, by source, and the strong ones."""
+    """Sum over all paths into the last token: by hops, by source, and the strong ones.
+
+    Weighed by frozen (to a target) unless --by share (no target) is asked for.
+    """
     given = read_text(text, file)
     refuse_unwritable(json)
+    by = by or WEIGHINGS[0]
     if by not in WEIGHINGS:
-        raise InputError(f"--by {by}: accepted are {', '.join(WEIGHINGS)}")
+        accepted = ", ".join(WEIGHINGS)
+        raise InputError(f"--by {by}: the edges of paths are weighed by {accepted}")
     if top < 1:
         raise InputError(f"--top {top}: accepted are whole numbers from 1")
     if versus is not None and target is None:
