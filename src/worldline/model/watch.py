@@ -307,6 +307,9 @@ class Watch(TorchFunctionMode):
         event = BlockEvent(self.block, before, after, terms, self.calls, *self.given, x, raw)
         set_mark(x, None)
         set_mark(self.x, None)
+        for call in self.calls:  # a tensor that is a leaf of its own mark would live in a cycle
+            if call.leaf.known is not None:
+                set_mark(call.leaf.known, None)
         self.calls, self.x, self.given = [], None, (None, (), {})
         if self.on_block is not None:
             outer, self.inside = self.inside, True
