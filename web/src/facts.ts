@@ -88,6 +88,9 @@ export function asked(scene: Scene): string {
   const over = versus ? ` over “${clipped(visibleText(versus.token), 24)}”` : "";
   const cut = how ? ` if it were ${how === "drop" ? "dropped" : "masked"}` : "";
   if (!target) return `effect on the target${cut}`;
+  if (by === "frozen") {
+    return `what all paths through it bring to “${clipped(visibleText(target.token), 24)}”${over}`;
+  }
   return `what “${clipped(visibleText(target.token), 24)}”${over} would lose${cut}`;
 }
 
