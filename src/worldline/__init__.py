@@ -15,14 +15,23 @@ if TYPE_CHECKING:
     from worldline.flow.flow import Edge as Edge
     from worldline.flow.flow import Flow as Flow
     from worldline.flow.lens import logit_lens as logit_lens
+    from worldline.flow.routes import find_paths as find_paths
+    from worldline.flow.routes import flow_grid as flow_grid
+    from worldline.flow.routes import share_grid as share_grid
     from worldline.flow.weighing import hop_spectrum as hop_spectrum
     from worldline.flow.weighing import weigh as weigh
     from worldline.grid.node import Node as Node
     from worldline.model.check import check_model as check_model
     from worldline.model.load import LoadedModel as LoadedModel
     from worldline.model.load import load_model as load_model
+    from worldline.paths.agreement import interference as interference
+    from worldline.paths.best import effective_paths as effective_paths
+    from worldline.paths.best import sample_paths as sample_paths
+    from worldline.paths.best import top_paths as top_paths
     from worldline.paths.counts import count_paths as count_paths
     from worldline.paths.orders import count_orders as count_orders
+    from worldline.paths.weighted import WeightedGrid as WeightedGrid
+    from worldline.paths.weighted import sum_paths as sum_paths
     from worldline.run.executing import execute as execute
     from worldline.run.plan import Plan as Plan
     from worldline.session import Observation as Observation
@@ -47,18 +56,27 @@ _HOMES = {
     "Scene": "views.scene",
     "Tokens": "text.tokens",
     "Trace": "trace.trace",
+    "WeightedGrid": "paths.weighted",
     "check_model": "model.check",
     "count_orders": "paths.orders",
     "count_paths": "paths.counts",
+    "effective_paths": "paths.best",
     "execute": "run.executing",
+    "find_paths": "flow.routes",
+    "flow_grid": "flow.routes",
     "hop_spectrum": "flow.weighing",
+    "interference": "paths.agreement",
     "load_model": "model.load",
     "load_trace": "trace.store",
     "logit_lens": "flow.lens",
     "observe": "session",
     "record": "trace.recording",
+    "sample_paths": "paths.best",
     "save_trace": "trace.store",
+    "share_grid": "flow.routes",
+    "sum_paths": "paths.weighted",
     "tokenize": "text.tokens",
+    "top_paths": "paths.best",
     "weigh": "flow.weighing",
 }
 

@@ -15,11 +15,12 @@ PACKAGE = Path(worldline.__file__).parent
 ERRORS = ("InputError", "RefusedError")
 # What gives numbers must say how exact they are, what refuses must say when.
 NUMBERS = (
-    "Trace", "Tokens", "count_orders", "count_paths", "execute", "hop_spectrum", "logit_lens",
-    "record", "save_trace", "tokenize", "weigh",
+    "Trace", "Tokens", "count_orders", "count_paths", "effective_paths", "execute", "find_paths",
+    "hop_spectrum", "interference", "logit_lens", "record", "sample_paths", "save_trace",
+    "share_grid", "sum_paths", "tokenize", "top_paths", "weigh",
 )  # fmt: skip
 RAISES = (
-    "count_orders", "count_paths", "hop_spectrum", "load_model", "load_trace", "observe", "record",
+    "count_orders", "count_paths", "find_paths", "hop_spectrum", "load_model", "load_trace", "observe", "record",
     "save_trace", "tokenize", "weigh",
 )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from worldline.errors import RefusedError
 from worldline.flow.flow import Conserved, Meaning, Target, asked
 from worldline.flow.gradient import measure_of
 from worldline.model.frozen import frozen_run
+from worldline.model.gradients import batched_backward
 from worldline.model.guard import anatomy_of
 from worldline.run.executing import inputs_of
 from worldline.run.plan import Plan
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from worldline.grid.node import Node
     from worldline.model.attention import AttentionCall
     from worldline.model.frozen import FrozenRun, Piece
     from worldline.trace.trace import Trace
@@ -167,8 +166,8 @@ def sweep(run: FrozenRun, max_hops: int = 0) -> Sweep:
     top = run.pieces[-1]
     assert top.out is not None
     leaves = [top.row, *top.constants]
-    first, *rest = _backward(top.out, leaves, None)
-    above = [first] + [torch.zeros_like(first) for _ in range(n - 1)]
+    first, *rest = (one[0] for one in batched_backward(top.out, leaves, top.out.new_ones(1)))
+    above = torch.stack([first, *(torch.zeros_like(first) for _ in range(n - 1))])
     _note(found, 0, n_layers, top, first, rest)
     waiting: dict[int, list[tuple[Tensor, list[Tensor], Tensor]]] = {}
     for layer in range(n_layers - 1, -1, -1):
@@ -176,19 +175,15 @@ def sweep(run: FrozenRun, max_hops: int = 0) -> Sweep:
     return found
 
 
-def _through(piece: Piece, layer: int, above, waiting, found: Sweep) -> list[Tensor]:
+def _through(piece: Piece, layer: int, above: Tensor, waiting, found: Sweep) -> Tensor:
     """One block: from the gradients at its output row, by degree, to those at its input row."""
-    n = len(above)
+    assert piece.out is not None
     leaves = [piece.row, *(read.z for read in piece.reads), *piece.constants]
+    below, *others = batched_backward(piece.out, leaves, above)
     n_reads = len(piece.reads)
-    below, at_reads, at_constants = [], [], []
-    for gradient in above:
-        row, *others = _backward(piece.out, leaves, gradient)
-        below.append(row)
-        at_reads.append(others[:n_reads])
-        at_constants.append(others[n_reads:])
-    for at, read in enumerate(piece.reads):
-        us = torch.stack([at_reads[h][at][0] for h in range(n)])
+    at_reads, at_constants = others[:n_reads], others[n_reads:]
+    for us, read in zip(at_reads, piece.reads, strict=True):
+        us = us[:, 0]
         found.us[layer].append(us.sum(0))
         alone, hops = spread_back(read.call, us)
         raised = torch.zeros_like(hops)
@@ -199,62 +194,14 @@ def _through(piece: Piece, layer: int, above, waiting, found: Sweep) -> list[Ten
     for read, dv, hops in waiting.pop(layer, ()):
         linear = read.v.detach() if read.v_constant is None else read.v.detach() - read.v_constant
         row_total += _inner(linear[0], hops).sum(0)
-        for h in range(n):
-            row, *others = _backward(read.v, [piece.row, *piece.constants], dv[h][None])
-            below[h] = below[h] + row
-            at_constants[h] = [a + b for a, b in zip(at_constants[h], others, strict=True)]
-    for h in range(n):
-        _note(found, h, layer, piece, below[h], at_constants[h])
+        leaves = [piece.row, *piece.constants]
+        row, *more = batched_backward(read.v, leaves, dv[:, None])
+        below = below + row
+        at_constants = [one + other for one, other in zip(at_constants, more, strict=True)]
+    for h, gradient in enumerate(below):
+        _note(found, h, layer, piece, gradient, [one[h] for one in at_constants])
     found.carry[layer] = found.nodes[:, layer].sum(0) - row_total
     return below
-
-
-class Along:
-    """Follows single paths down the frozen model; what several have in common is done once."""
-
-    def __init__(self, run: FrozenRun):
-        if run.pieces[0].row.shape[1] != _n_pos(run):
-            raise RefusedError("rows of this type do not have the positions second: none followed")
-        self.run = run
-        self._steps: dict[tuple[int, ...], Tensor] = {}
-
-    def weight(self, nodes: Sequence[Node]) -> float:
-        """What one path carries to the target: the product along it, all heads of a hop together.
-
-        `nodes` goes up one row a step, from any node to one of the last row, each at the position
-        of the one below (carry, MLP and self-attention) or further on (one K/V read).
-        """
-        down = tuple(node.pos for node in reversed(nodes))
-        for length in range(1, len(down) + 1):
-            if down[:length] not in self._steps:
-                self._steps[down[:length]] = self._step(down[:length])
-        row = self.run.pieces[nodes[0].layer].row.detach()
-        return float(_inner(row, self._steps[down]).sum())
-
-    def _step(self, down: tuple[int, ...]) -> Tensor:
-        """The gradient at the last node of `down`, by way of the others, zero elsewhere."""
-        top = self.run.pieces[-1]
-        if len(down) == 1:
-            return _only(_backward(top.out, [top.row], None)[0], down[0])
-        piece, gradient = self.run.pieces[-len(down)], self._steps[down[:-1]]
-        leaves = [piece.row, *(read.z for read in piece.reads)]
-        row, *at_reads = _backward(piece.out, leaves, gradient)
-        stays, pos = down[-1] == down[-2], down[-1]
-        total = _only(row, pos) if stays else torch.zeros_like(row)
-        for read, at_read in zip(piece.reads, at_reads, strict=True):
-            if read.call.kv_layer != len(self.run.pieces) - len(down):
-                raise RefusedError("layers share K and V: a hop does not begin in the row below")
-            alone, hops = spread_back(read.call, at_read)
-            dv = _only(alone if stays else hops, pos, 2)
-            total = total + _backward(read.v, [piece.row], dv)[0]
-        return _only(total, pos)
-
-
-def _only(rows: Tensor, pos: int, axis: int = 1) -> Tensor:
-    """Zero at every position but one."""
-    kept = torch.zeros_like(rows)
-    kept.narrow(axis, pos, 1).copy_(rows.narrow(axis, pos, 1))
-    return kept
 
 
 @torch.no_grad()
@@ -281,21 +228,6 @@ def spread_back(call: AttentionCall, us: Tensor) -> tuple[Tensor, Tensor]:
         return value.view(n, kv_heads, heads // kv_heads, n_pos, d).sum(2).to(us.dtype)
 
     return grouped(alone), grouped(hops)
-
-
-def _backward(out: Tensor | None, leaves: Sequence[Tensor], gradient: Tensor | None):
-    assert out is not None
-    if not out.requires_grad:
-        return [torch.zeros_like(leaf) for leaf in leaves]
-    found = torch.autograd.grad(
-        out,
-        leaves,
-        None if gradient is None else gradient.to(out.dtype),
-        retain_graph=True,
-        allow_unused=True,
-    )
-    pairs = zip(found, leaves, strict=True)
-    return [torch.zeros_like(leaf) if g is None else g for g, leaf in pairs]
 
 
 def _inner(left: Tensor, right: Tensor) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,35 +9,46 @@ import numpy as np
 
 from worldline.errors import InputError
 from worldline.flow.flow import Flow, Target
-from worldline.flow.frozen import Along, frozen_of
+from worldline.flow.following import FrozenPath, follow
+from worldline.flow.frozen import frozen_of
 from worldline.flow.weighing import target_of, weigh
-from worldline.grid.node import Node
-from worldline.paths.best import top_paths
-from worldline.paths.search import Path
 from worldline.paths.weighted import WeightedGrid
 
 if TYPE_CHECKING:
+    from worldline.model.frozen import FrozenRun
     from worldline.trace.trace import Trace
 
-LOOKED_AT = 2  # candidates evaluated for one that is asked for
+WIDTH = 6  # ways followed in a row for each path that is asked for
 
 
 @dataclass(frozen=True, eq=False)
 class FoundPaths:
     """Frozen paths, strongest first, each weight an exact product along the path, in logits.
 
-    They were looked for where most flows: no bound says that none stronger was missed, so they
-    are `found`, not the top. `share` is their part of the target, signed.
+    `bound` is the most that any path not listed can carry, by size, where that is known: it is
+    then the weight of the strongest one followed and not listed, and the listed are the top. Else
+    they are only `found`: ways that little flows through, in sum, were not followed.
     """
 
-    paths: list[Path]
+    paths: list[FrozenPath]
     target: Target
     target_value: float
-    looked_at: int
+    n_followed: int
+    bound: float | None
+
+    @property
+    def called(self) -> str:
+        """What the list may be called: "top" with a bound, "found" without."""
+        return "found" if self.bound is None else "top"
+
+    @property
+    def gap(self) -> float | None:
+        """Size of the last one listed over the bound on all others, less that bound."""
+        return None if self.bound is None else abs(self.paths[-1].weight) - self.bound
 
     @property
     def share(self) -> float:
-        """Sum of the weights over the target's value."""
+        """Sum of the weights over the target's value, signed."""
         total = sum(path.weight for path in self.paths)
         return total / self.target_value if self.target_value else float("nan")
 
@@ -85,32 +95,35 @@ def find_paths(
     target: str | int | None = None,
     versus: str | int | None = None,
     k: int = 10,
+    heads: bool = True,
+    width: int | None = None,
 ) -> FoundPaths:
     """Strong paths of the frozen-linear model from row 0 to the target, with their exact weights.
 
-    Candidates are the likeliest of `flow_grid`, two for each that is asked for; every one is then
-    followed through the model: the product of the frozen blocks along it, all heads of a hop.
+    From the target down, all ways on from a row are weighed by the signed sum of all paths that
+    end in them, and the `width` fullest (default: 6 for each path that is asked for) are followed.
+    With `heads` every head is a road of its own, else a hop takes all heads of an attention
+    together; residual, MLP and self-attention are one road.
 
-    Exactness: each weight is exact up to rounding; that these are the strongest is not proven.
-    Units: logits.
+    Exactness: each weight is exact up to rounding. That none stronger was missed is proven only
+    where no way was left aside: see `FoundPaths.bound`. Units: logits.
 
     Raises:
-        InputError: k below 1, a target that is not one token.
+        InputError: k or width below 1, a target that is not one token.
+        RefusedError: a layer moves information between columns without K/V.
     """
-    if k < 1:
-        raise InputError(f"k = {k}: accepted are whole numbers from 1")
     asked = target_of(trace, target, versus)
-    flow = weigh(trace, "frozen", target=asked.id, versus=asked.versus_id, top=0)
-    end = Node(layer=trace.n_layers, pos=trace.n_pos - 1)
-    candidates = top_paths(flow_grid(flow), target=end, k=LOOKED_AT * k).paths
-    along = Along(frozen_of(trace, asked))
-    exact = [path._replace(weight=along.weight(path.nodes)) for path in candidates]
-    exact.sort(key=lambda path: -abs(path.weight))
-    assert flow.target_value is not None
-    return FoundPaths(_sized(exact[:k]), asked, flow.target_value, len(exact))
+    return found_in(frozen_of(trace, asked), asked, k, heads=heads, width=width)
 
 
-def _sized(paths: Sequence[Path]) -> list[Path]:
-    """The same paths with the size of their own weights."""
-    with np.errstate(divide="ignore"):
-        return [path._replace(log2_size=float(np.log2(abs(path.weight)))) for path in paths]
+def found_in(
+    run: FrozenRun, target: Target, k: int, *, heads: bool = True, width: int | None = None
+) -> FoundPaths:
+    """As `find_paths`, in a frozen model that has run."""
+    for name, given in (("k", k), ("width", width)):
+        if given is not None and given < 1:
+            raise InputError(f"{name} = {given}: accepted are whole numbers from 1")
+    followed = follow(run, k + 1, width or WIDTH * k, heads=heads)
+    best = followed.paths
+    bound = (abs(best[k].weight) if len(best) > k else 0.0) if followed.whole else None
+    return FoundPaths(best[:k], target, float(run.target.detach()), followed.n_followed, bound)

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from worldline.errors import InputError
 from worldline.flow.flow import asked
-from worldline.flow.routes import find_paths, share_grid
-from worldline.flow.weighing import hop_spectrum
+from worldline.flow.following import Hop
+from worldline.flow.frozen import frozen_of
+from worldline.flow.routes import FoundPaths, found_in, share_grid
+from worldline.flow.weighing import hops_in, target_of
 from worldline.grid.node import Node
 from worldline.model.load import LoadedModel, load_model
 from worldline.paths import weighted
+from worldline.paths.agreement import interference, target_interference
 from worldline.paths.best import top_paths
-from worldline.paths.interference import interference, target_interference
 from worldline.trace.recording import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from worldline.paths.search import Path
     from worldline.trace.trace import Trace
 
 
@@ -94,27 +95,35 @@ def summary_of(
 
 
 def _frozen(trace: Trace, target, versus, k: int) -> PathsSeen:
-    spectrum = hop_spectrum(trace, target=target, versus=versus)
-    found = find_paths(trace, target=target, versus=versus, k=k)
+    wanted = target_of(trace, target, versus)
+    run = frozen_of(trace, wanted)
+    spectrum, found = hops_in(run, trace, wanted), found_in(run, wanted, k)
     rest = spectrum.target_value - float(spectrum.by_hops.sum()) - spectrum.beyond
     by_source = spectrum.by_source.sum(0)
     groups = [("hop counts", spectrum.by_hops), ("source tokens", by_source)]
+    words = trace.tokens.pieces
     return PathsSeen(
-        title=f"All paths to the {asked(spectrum.target)} = {spectrum.target_value:+.3f} logits",
+        title=f"All paths to the {asked(wanted)} = {spectrum.target_value:+.3f} logits",
         by="frozen",
-        tokens=list(trace.tokens.pieces),
+        tokens=list(words),
         by_hops=spectrum.by_hops.tolist(),
         beyond=spectrum.beyond,
         by_source=by_source.tolist(),
         closing=f"of {spectrum.target_value:+.3f}; no path carries {rest:+.1e}",
         agreement=[asdict(interference(v, grouping=name)) for name, v in groups],
-        paths=[_path(path, trace) for path in found.paths],
-        found_as=(
-            f"Strong paths found (of {found.looked_at} followed; no bound says that none is "
-            f"missing); together {found.share:.0%} of the target"
-        ),
+        paths=[_path(p.nodes, p.weight, [*p.reads], words) for p in found.paths],
+        found_as=_found_as(found),
         caution=spectrum.caution,
     )
+
+
+def _found_as(found: FoundPaths) -> str:
+    """What the list of paths may claim."""
+    if found.bound is None:
+        what = f"Strong paths found (of {found.n_followed} followed; no bound on those not found)"
+    else:
+        what = f"The strongest paths (no other carries more than {found.bound:.3g})"
+    return f"{what}, each head a road; together {found.share:.0%} of the target"
 
 
 def _shares(trace: Trace, k: int) -> PathsSeen:
@@ -134,7 +143,10 @@ def _shares(trace: Trace, k: int) -> PathsSeen:
         by_source=by_source.tolist(),
         closing=f"without signs {total.absolute:.3g}; the rest of 1 began at constants on the way",
         agreement=agreement,
-        paths=[_path(path, trace) for path in top.paths],
+        paths=[
+            _path(path.nodes, path.weight, _reads(path.nodes), trace.tokens.pieces)
+            for path in top.paths
+        ],
         found_as=f"The strongest paths ({top.grid} grid, all heads of a hop together)",
         caution=(
             "a product of shares follows directions that lie along the state at every step; what "
@@ -143,23 +155,31 @@ def _shares(trace: Trace, k: int) -> PathsSeen:
     )
 
 
-def _path(path: Path, trace: Trace) -> dict[str, Any]:
-    nodes: Sequence[Node] = path.nodes
+def _reads(nodes: Sequence[Node]) -> list[Hop]:
+    """The hops of a path on a grid of all heads together."""
+    return [Hop(a.layer, -1) for a, b in pairwise(nodes) if a.pos != b.pos]
+
+
+def _path(
+    nodes: Sequence[Node], weight: float, reads: Sequence[Hop], words: Sequence[str]
+) -> dict[str, Any]:
     return {
-        "weight": path.weight,
-        "hops": path.hops,
+        "weight": weight,
+        "hops": len(reads),
         "nodes": [[node.layer, node.pos] for node in nodes],
-        "words": _words(nodes, trace.tokens.pieces),
+        "reads": [[read.layer, None if read.head < 0 else read.head] for read in reads],
+        "words": _words(nodes, reads, words),
     }
 
 
-def _words(nodes: Sequence[Node], pieces: Sequence[str]) -> str:
-    """Where a path begins and where it hops: token, and the layer of each read."""
-    words = [_name(pieces, nodes[0].pos)]
-    for below, above in pairwise(nodes):
-        if below.pos != above.pos:
-            words.append(f"→ {below.layer} → {_name(pieces, above.pos)}")
-    return " ".join(words)
+def _words(nodes: Sequence[Node], reads: Sequence[Hop], pieces: Sequence[str]) -> str:
+    """Where a path begins and where it hops: token, and the layer and head of each read."""
+    said = [_name(pieces, nodes[0].pos)]
+    moved = [above.pos for below, above in pairwise(nodes) if below.pos != above.pos]
+    for read, pos in zip(reads, moved, strict=True):
+        where = f"{read.layer}" if read.head < 0 else f"{read.layer}.{read.head}"
+        said.append(f"→ {where} → {_name(pieces, pos)}")
+    return " ".join(said)
 
 
 def _name(pieces: Sequence[str], pos: int) -> str:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from worldline.model.attention import AttentionCall
+    from worldline.model.frozen import FrozenRun
     from worldline.model.load import LoadedModel
     from worldline.trace.trace import Trace
 
@@ -100,6 +101,14 @@ def hop_spectrum(
         RefusedError: a layer moves information between columns without K/V.
     """
     trace = _live(trace, model)
+    asked = target_of(trace, target, versus)
+    return hops_in(frozen_of(trace, asked), trace, asked, max_hops)
+
+
+def hops_in(
+    run: FrozenRun, trace: Trace, target: Target, max_hops: int | None = None
+) -> HopSpectrum:
+    """As `hop_spectrum`, in a frozen model that has run."""
     most = min(trace.n_layers, trace.n_pos - 1)
     if max_hops is not None and max_hops < 0:
         raise InputError(f"max_hops={max_hops}: accepted are 0 to {most}")
@@ -108,11 +117,9 @@ def hop_spectrum(
             f"hops are not all there is: layers {', '.join(map(str, trace.opaque_layers))} move "
             "information between columns without K/V"
         )
-    asked = target_of(trace, target, versus)
     kept = most if max_hops is None else min(max_hops, most)
     # one degree more takes what has more hops, so that the last one kept is exact
-    swept = sweep(frozen_of(trace, asked), kept + (kept < most))
-    return spectrum_of(swept, asked, kept)
+    return spectrum_of(sweep(run, kept + (kept < most)), target, kept)
 
 
 def _live(trace: Trace, model: LoadedModel | None) -> Trace:

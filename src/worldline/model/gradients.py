@@ -19,12 +19,14 @@ from worldline.model.tail import tail_of
 from worldline.model.watch import BlockEvent, stream_output, watched_forward
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from torch import Tensor
 
     from worldline.model.anatomy import Anatomy
 
 Measure = Callable[["Tensor"], "Tensor"]
 Gradients = tuple[float, list[list["Tensor"]]]
+NUMBERS_AT_ONCE = 1 << 22  # of gradients at a block's end, in one batched pass
 
 
 @dataclass(eq=False)
@@ -134,3 +136,22 @@ def frozen_weights(module: torch.nn.Module):
     finally:
         for parameter in asking:
             parameter.requires_grad_(True)
+
+
+def batched_backward(
+    out: Tensor, leaves: Sequence[Tensor], gradients: Float[Tensor, "way ..."]
+) -> list[Tensor]:
+    """The gradients at `leaves` for each of several gradients at `out`, first axis the same."""
+    step = max(1, NUMBERS_AT_ONCE // max(out.numel(), 1))
+    parts: list[list[Tensor]] = []
+    for given in gradients.to(out.dtype).split(step):
+        made: Sequence[Tensor | None] = [None] * len(leaves)
+        if out.requires_grad:
+            made = torch.autograd.grad(
+                out, leaves, given, retain_graph=True, allow_unused=True, is_grads_batched=True
+            )
+        pairs = zip(made, leaves, strict=True)
+        parts.append(
+            [one.new_zeros(len(given), *one.shape) if g is None else g for g, one in pairs]
+        )
+    return [torch.cat(part) for part in zip(*parts, strict=True)]

@@ -41,7 +41,7 @@ def test_what_is_printed_is_what_is_written(run, tmp_path):
     assert len(numbers["paths"]) == 3
     assert f"{numbers['by_hops'][1]:+8.3f}" in out
     assert "coherence over hop counts" in out
-    assert "no bound says that none is missing" in out
+    assert "no bound on those not found" in out
     assert "Caution: patterns are held" in out
     assert all(path["words"] in out for path in numbers["paths"])
 

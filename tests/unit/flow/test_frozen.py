@@ -9,9 +9,9 @@ from oracles import Float64, witness_of
 from tiny_runs import FLOAT64, NamesIds, loaded, some_tokens, tokens_of
 from worldline import reference as ref
 from worldline.flow.flow import Target
-from worldline.flow.frozen import Along, frozen_of
+from worldline.flow.following import follow
+from worldline.flow.frozen import frozen_of
 from worldline.flow.weighing import hop_spectrum, weigh
-from worldline.grid.node import Node
 from worldline.model.load import load_model
 from worldline.trace.recording import record
 
@@ -88,22 +88,40 @@ def test_every_edge(witness):
             assert witness.dense[n][h, j, i] == pytest.approx(true, abs=1e-9)
 
 
-def test_random_paths(witness):
-    draw = np.random.default_rng(0)
+def path_product(witness, positions, hops=None):
+    """A path by the oracle's blocks: all heads of a step, or `hops` [layer -> head] at the hops."""
+    g = witness.G[-1][-1]
+    for n in range(witness.flow.n_layers - 1, -1, -1):
+        dst, src = positions[n + 1], positions[n]
+        step = witness.step[n][dst, src]
+        if hops is not None and dst != src:
+            step = witness.hop[n][hops[n], dst, src]
+        g = step @ g
+    return witness.run.resid_pre[0][positions[0]] @ g
+
+
+@pytest.mark.parametrize("heads", [False, True])
+def test_every_path(witness, heads):
+    """All of them, not a sample: nothing is left aside, and each is the product of its blocks."""
     with Float64():
-        along = Along(frozen_of(witness.trace, Target(TARGET, "", VERSUS, "")))
-    sizes = []
-    for _ in range(20):
-        columns = np.sort(draw.integers(0, len(IDS), witness.flow.n_layers + 1))
-        columns[-1] = len(IDS) - 1
-        g = witness.G[-1][-1]
-        for n in range(witness.flow.n_layers - 1, -1, -1):
-            g = witness.step[n][columns[n + 1], columns[n]] @ g
-        true = witness.run.resid_pre[0][columns[0]] @ g
-        nodes = [Node(layer=n, pos=int(pos)) for n, pos in enumerate(columns)]
-        sizes.append(abs(true))
-        assert along.weight(nodes) == pytest.approx(true, abs=1e-9)
-    assert max(sizes) > 1e-3
+        run = frozen_of(witness.trace, Target(TARGET, "", VERSUS, ""))
+        found = follow(run, 10**6, 10**6, heads=heads)
+    assert found.whole
+    sizes = [abs(path.weight) for path in found.paths]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > 1e-3
+    for path in found.paths:
+        positions = [node.pos for node in path.nodes]
+        hops = {read.layer: read.head for read in path.reads} if heads else None
+        assert path.weight == pytest.approx(path_product(witness, positions, hops), abs=1e-9)
+    total = sum(path.weight for path in found.paths)
+    assert total == pytest.approx(witness.flow.conserved.nodes[0].sum(), abs=1e-9)
+    ways = np.ones(len(IDS), dtype=int)
+    for n in range(witness.flow.n_layers):
+        roads = abs(witness.hop[n]).max((-1, -2)) > 0  # [head, dst, src], windows taken out
+        roads = roads.sum(0) if heads else roads.any(0)
+        ways = ways + np.tril(roads, -1) @ ways
+    assert len(found.paths) == ways[-1]
 
 
 def test_the_books_close(witness):

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 from tiny_runs import FLOAT64, loaded, some_tokens
-from worldline.flow.flow import Target
-from worldline.flow.frozen import Along, frozen_of
 from worldline.flow.routes import find_paths, flow_grid, share_grid
 from worldline.flow.summary import summary_of
 from worldline.flow.weighing import hop_spectrum, weigh
@@ -32,42 +30,52 @@ def trace(cache):
     return record(loaded("llama", FLOAT64), some_tokens(N_POS))
 
 
-def every_path(trace):
-    """All nodes sequences from row 0 to the last node, with their exact weights."""
-    along = Along(frozen_of(trace, Target(TARGET, "")))
-    columns = itertools.combinations_with_replacement(range(N_POS), trace.n_layers)
-    found = {}
-    for below in columns:
-        positions = (*below, N_POS - 1)
-        nodes = [Node(layer=layer, pos=pos) for layer, pos in enumerate(positions)]
-        found[positions] = along.weight(nodes)
-    return found
+def every_path(trace, heads=False):
+    """All paths from row 0 to the last node."""
+    found = find_paths(trace, target=TARGET, k=10**6, width=10**6, heads=heads)
+    assert found.bound == 0
+    return found.paths
 
 
-def test_all_paths_add_up_to_the_logit_and_to_each_degree(trace):
+@pytest.mark.parametrize("heads", [False, True])
+def test_all_paths_add_up_to_the_logit_and_to_each_degree(trace, heads):
     """llama has no biases: its only sources are the rows at the bottom."""
-    found = every_path(trace)
+    paths = every_path(trace, heads)
     spectrum = hop_spectrum(trace, target=TARGET)
     by_hops = np.zeros(trace.n_layers + 1)
-    for positions, weight in found.items():
-        by_hops[sum(a != b for a, b in itertools.pairwise(positions))] += weight
+    for path in paths:
+        by_hops[path.hops] += path.weight
     np.testing.assert_allclose(by_hops[: len(spectrum.by_hops)], spectrum.by_hops, atol=1e-6)
-    assert sum(found.values()) == pytest.approx(spectrum.target_value, abs=1e-6)
+    assert sum(path.weight for path in paths) == pytest.approx(spectrum.target_value, abs=1e-6)
 
 
-def test_found_paths_carry_their_own_weight_and_come_strongest_first(trace):
-    true = every_path(trace)
+def test_top_paths_have_a_bound_and_found_ones_none(trace):
+    true = every_path(trace, heads=True)
+    top = find_paths(trace, target=TARGET, k=3, width=10**6)
+    assert top.called == "top"
+    assert [path.weight for path in top.paths] == [path.weight for path in true[:3]]
+    assert top.bound == abs(true[3].weight)
+    assert top.gap == pytest.approx(abs(true[2].weight) - top.bound)
     found = find_paths(trace, target=TARGET, k=3)
-    assert len(found.paths) == 3
-    assert found.looked_at > 3
-    sizes = [abs(path.weight) for path in found.paths]
-    assert sizes == sorted(sizes, reverse=True)
+    assert (found.called, found.bound, found.gap) == ("found", None, None)
+    known = {(path.nodes, path.reads): path.weight for path in true}
     for path in found.paths:
-        assert path.weight == pytest.approx(true[tuple(n.pos for n in path.nodes)], abs=1e-9)
-        assert path.hops == sum(a.pos != b.pos for a, b in itertools.pairwise(path.nodes))
-    whole = find_paths(trace, target=TARGET, k=len(true))
-    assert whole.paths[0].weight == pytest.approx(max(true.values(), key=abs), abs=1e-9)
-    assert whole.share == pytest.approx(1, abs=1e-5)
+        assert path.weight == pytest.approx(known[path.nodes, path.reads], abs=1e-9)
+    assert found.paths[0].nodes == true[0].nodes
+    for name in ("k", "width"):
+        with pytest.raises(ValueError, match=f"{name} = 0: accepted are whole numbers from 1"):
+            find_paths(trace, target=TARGET, **{name: 0})
+
+
+def test_where_layers_share_k_and_v_a_read_begins_in_the_lower_row():
+    shared = record(loaded("gemma4_text", FLOAT64), some_tokens(N_POS))
+    paths = every_path(shared, heads=True)
+    books = weigh(shared, "frozen", target=TARGET).conserved
+    total = sum(path.weight for path in paths)
+    assert total == pytest.approx(books.nodes[0].sum(), abs=1e-6)
+    below = [a.layer - b.layer for path in paths for b, a in itertools.pairwise(path.nodes)]
+    assert min(below) == 1
+    assert max(below) > 1
 
 
 def test_odds_of_a_frozen_flow_add_up_to_one_where_anything_flows(trace):

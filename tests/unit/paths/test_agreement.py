@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from weighted_grids import cancelling, drawn, every_path, hops_of, questions
 from worldline.errors import InputError
 from worldline.grid.node import Node
-from worldline.paths.interference import (
+from worldline.paths.agreement import (
     hop_interference,
     interference,
     node_interference,
