@@ -20,8 +20,8 @@ NUMBERS = (
     "share_grid", "sum_paths", "tokenize", "top_paths", "weigh",
 )  # fmt: skip
 RAISES = (
-    "count_orders", "count_paths", "find_paths", "hop_spectrum", "load_model", "load_trace", "observe", "record",
-    "save_trace", "tokenize", "weigh",
+    "count_orders", "count_paths", "find_paths", "hop_spectrum", "load_model", "load_trace",
+    "observe", "record", "save_trace", "tokenize", "weigh",
 )  # fmt: skip
 
 
