@@ -1,9 +1,8 @@
 """observe(): text in, every stage called in order. The file to open first.
 
-load_model    model/   weights, tokenizer, identity
-tokenize      text/    tokens with offsets
+load_model    model/   weights, tokenizer, identity; tokenize  text/  tokens with offsets
 record        trace/   one run, both highways, closure        (run/ executes, model/ watches)
-weigh         flow/    every K/V edge gets a number
+weigh         flow/    every K/V edge gets a number, paths are followed
 picture       views/   a Scene, which text, HTML and JSON are drawn from
 """
 
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from worldline.flow.lens import logit_lens
+from worldline.flow.summary import paths_of
 from worldline.flow.weighing import weigh
 from worldline.model.bundled import BUNDLED_NAME
 from worldline.model.load import LoadedModel, load_model
@@ -68,18 +68,20 @@ def observe(
     dtype: str | None = None,
     seed: int | None = None,
     top: int = 2000,
+    paths: bool | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Observation:
     """Trace `text` through `model` and weigh every K/V edge.
 
     `by` is "gradient" (default: what the target, by default the likeliest next token, owes to
     each edge), "frozen" (all paths through it) or "share". `chat` sets the text as a user's turn.
+    `paths` sums and follows whole paths (None: for up to 32 tokens).
 
     Raises:
         InputError: what was given cannot be used.
         RefusedError: the model failed a check; no number is given.
     """
-    say = progress or _silent
+    say = progress or (lambda _line: None)
     if not isinstance(model, LoadedModel):
         model = load_model(model, device=device, dtype=dtype, progress=progress)
     shown, special = text, None
@@ -87,8 +89,8 @@ def observe(
         shown, _ = render_chat(model.tokenizer, [Turn("user", text)])
         special = False
     tokens = tokenize(model.tokenizer, shown, add_special_tokens=special)
-    over = "sources" if len(tokens) <= CLOSED_OVER_SOURCES else "terms"
     say("recording")
+    over = "sources" if len(tokens) <= CLOSED_OVER_SOURCES else "terms"
     trace = record(model, tokens, verify=verify, close_over=over, seed=seed)
     say("weighing")
     by = by or "gradient"
@@ -102,6 +104,7 @@ def observe(
         flow,
         shares=shares.shares,
         lens=logit_lens(trace),
+        paths=paths_of(trace, flow.meaning.target, paths, say),
         reproduce=reproduce(
             text,
             by=by,
@@ -109,12 +112,9 @@ def observe(
             versus=versus,
             how=flow.meaning.how,
             chat=chat or None,
+            paths=paths,
             model=None if model.name == BUNDLED_NAME else model.name,
         ),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return Observation(trace, flow, scene)
-
-
-def _silent(_line: str) -> None:
-    """Progress that nobody asked for."""

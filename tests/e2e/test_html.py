@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tiny_runs import loaded
+from worldline import hop_spectrum, observe
 from worldline.views.html import render_html
 from worldline.views.scene import Scene
 
@@ -336,3 +338,38 @@ def test_without_scripts_the_picture_is_there_as_text(opened, scenes):
     file = opened(scenes.make_scene(), scripts=False)
     file.page.goto(file.address)
     assert "200 of 4,050 edges hold" in file.page.locator("pre").inner_text()
+
+
+def test_paths_on_the_page_are_those_of_the_run_and_light_up(browser, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path / "cache"))
+    seen = observe("t20 t21 t22 t30", loaded("llama"), target="id:31")
+    place = tmp_path / "paths.html"
+    place.write_text(seen.html(), encoding="utf-8")
+    opened = Opened(browser.new_page(), place.as_uri())
+    page = opened.go()
+    paths = seen.scene.paths
+
+    def values(name):
+        found = page.locator(f'.wl-paths data[data-name="{name}"]')
+        return [float(value) for value in found.evaluate_all("all => all.map(one => one.value)")]
+
+    most = max(abs(value) for value in paths.by_hops)
+    assert values("hops") == [v for v in paths.by_hops if abs(v) >= most / 1e4]
+    assert values("path") == [path.weight for path in paths.paths]
+    spectrum = hop_spectrum(seen.trace, target="id:31")
+    assert values("hops")[0] == pytest.approx(float(spectrum.by_hops[0]), abs=1e-5)
+    before = page.locator(".wl-stage").screenshot()
+    page.locator(".wl-path").first.focus()
+    until(page, lambda: page.locator(".wl-stage").screenshot() != before)
+    page.locator(".wl-path").first.blur()
+    until(page, lambda: page.locator(".wl-stage").screenshot() == before)
+    assert not opened.complaints
+
+
+def test_why_there_are_no_paths_is_said(browser, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path / "cache"))
+    seen = observe("t20 t21", loaded("llama"), paths=False)
+    place = tmp_path / "none.html"
+    place.write_text(seen.html(), encoding="utf-8")
+    page = Opened(browser.new_page(), place.as_uri()).go()
+    assert "Left out: not asked for." in page.locator(".wl-paths").inner_text()

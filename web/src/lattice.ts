@@ -19,6 +19,7 @@ import { placeColumns } from "./marks/columns.ts";
 import { placeCones } from "./marks/cones.ts";
 import { drawBusyDots, drawDots } from "./marks/dots.ts";
 import { placeFocus } from "./marks/focus.ts";
+import { drawPath } from "./marks/path.ts";
 import { placePrediction } from "./marks/prediction.ts";
 import { drawLitResidual, drawResidual } from "./marks/residual.ts";
 import { placeBand, placeRows } from "./marks/rows.ts";
@@ -37,7 +38,7 @@ export interface LatticeEvents {
 }
 
 /** What is in the light; the rest of a View the lattice knows itself. */
-export type Light = Pick<View, "selection" | "focus" | "fixed" | "edge" | "layer">;
+export type Light = Pick<View, "selection" | "focus" | "fixed" | "edge" | "path" | "layer">;
 
 const CLOSEST_GAP = 64;
 const NEAR_STRAND = 5;
@@ -64,7 +65,7 @@ export class Lattice {
     selection: Selection,
     private readonly events: LatticeEvents,
   ) {
-    this.light = { selection, focus: null, fixed: null, edge: null, layer: null };
+    this.light = { selection, focus: null, fixed: null, edge: null, path: null, layer: null };
     this.element = h(
       "div",
       {
@@ -240,6 +241,7 @@ export class Lattice {
       drawLitResidual(flow, view),
       drawStrands(flow, view),
       drawBusyDots(flow, view),
+      drawPath(flow, view),
     ]);
     placeBand(this.under, view);
     placeCones(this.under, this.over, view);

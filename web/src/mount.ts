@@ -11,9 +11,10 @@ import { Controls } from "./panels/controls.ts";
 import { aboutDialog, keysDialog } from "./panels/dialogs.ts";
 import { header } from "./panels/header.ts";
 import { predictionsPanel } from "./panels/predictions.ts";
+import { pathsPanel } from "./panels/paths.ts";
 import { nodePanel, type SideEvents, strongestPanel } from "./panels/side.ts";
 import { Tooltip } from "./panels/tooltip.ts";
-import type { Scene } from "./scene.gen.ts";
+import type { Scene, ScenePath } from "./scene.gen.ts";
 import { firstCount, rank, type RankedEdge, select } from "./select.ts";
 import { fromFragment, START, type State, toFragment } from "./state.ts";
 
@@ -37,6 +38,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   let selection = chosen();
   let hover: Hit = null;
   let cursor: NodeRef | null = null;
+  let path: ScenePath | null = null;
 
   const about = aboutDialog(scene);
   const keys = keysDialog();
@@ -60,7 +62,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     }),
     caption(scene),
     h("div", { class: "wl-centre" }, lattice.element),
-    h("aside", { class: "wl-aside", "aria-label": "Numbers" }, predictionsPanel(scene), side),
+    h("aside", { class: "wl-aside", "aria-label": "Numbers" }, predictionsPanel(scene), side, pathsPanel(scene, labels, { onPath })),
     controls.element,
     live,
     about,
@@ -128,12 +130,18 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
       focus: edge ? null : (node ?? cursor ?? state.node),
       fixed: state.node,
       edge,
+      path,
       layer: state.layer,
     });
   }
 
   function point(hit: Hit): void {
     hover = hit;
+    draw();
+  }
+
+  function onPath(found: ScenePath | null): void {
+    path = found;
     draw();
   }
 

@@ -3,8 +3,8 @@
 /**
  * One run, as a picture: tokens as columns, layers as rows, weighed K/V edges between them.
  *
- * The large parts (``nodes``, ``flow``) may be null; a view then leaves out what it cannot show
- * and says so.
+ * The large parts (``nodes``, ``flow``, ``paths``) may be null; a view then leaves out what it
+ * cannot show and says so. ``paths_left_out`` says why there are no paths.
  */
 export interface Scene {
   schema: "worldline.scene/1";
@@ -23,6 +23,8 @@ export interface Scene {
   kept: SceneKept;
   nodes: SceneNodes | null;
   flow: SceneFlow | null;
+  paths: ScenePaths | null;
+  paths_left_out: string | null;
   inert: SceneInert;
   closure_error: SceneClosure;
   reproduce: SceneReproduce;
@@ -148,6 +150,69 @@ export interface SceneFlow {
   in_negative: number[][];
   out_positive: number[][];
   out_negative: number[][];
+}
+/**
+ * The sum of all paths into the last column, by hops and by source, and strong ones listed.
+ *
+ * ``by_hops[h]`` sums the paths with exactly ``h`` hops, ``beyond`` those with more than are
+ * listed; ``by_source`` has one number per column. ``ways`` is how many paths the full grid has,
+ * as a decimal string. ``caution`` belongs beside every picture of it.
+ */
+export interface ScenePaths {
+  by: "frozen" | "share";
+  title: string;
+  ways: string;
+  by_hops: number[];
+  beyond: number;
+  by_source: number[];
+  closing: string;
+  agreement: SceneAgreement[];
+  paths: ScenePath[];
+  found_as: string;
+  caution: string;
+}
+/**
+ * How far the parts of one sum agree, for one named grouping; ``coherence`` null at 0/0.
+ *
+ * ``shuffled`` is the 95 % interval of the coherence under random signs.
+ */
+export interface SceneAgreement {
+  grouping: string;
+  coherence: number | null;
+  constructive: number;
+  destructive: number;
+  shuffled: SceneInterval | null;
+}
+/**
+ * From ``low`` to ``high``.
+ */
+export interface SceneInterval {
+  low: number;
+  high: number;
+}
+/**
+ * One path to what is asked: ``nodes`` from row 0 up, one of the ``reads`` for each hop.
+ */
+export interface ScenePath {
+  weight: number;
+  hops: number;
+  nodes: SceneNode[];
+  reads: SceneRead[];
+  words: string;
+}
+/**
+ * A node: row ``layer`` at column ``pos``.
+ */
+export interface SceneNode {
+  layer: number;
+  pos: number;
+}
+/**
+ * One hop of a path; ``head`` is null where all heads of the layer are taken together.
+ */
+export interface SceneRead {
+  layer: number;
+  head: number | null;
 }
 /**
  * Whether recording changed anything: on a probe text, or on this very run.

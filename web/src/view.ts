@@ -1,6 +1,6 @@
 // What every mark is given to draw itself.
 import type { Layout, NodeRef, Zoom } from "./layout.ts";
-import type { Scene } from "./scene.gen.ts";
+import type { Scene, ScenePath } from "./scene.gen.ts";
 import type { RankedEdge, Selection } from "./select.ts";
 
 /** The colours of the canvas, read from the style sheet so that both themes live in one place. */
@@ -26,6 +26,8 @@ export interface View {
   fixed: NodeRef | null;
   /** The edge in the light. */
   edge: RankedEdge | null;
+  /** The path in the light. */
+  path: ScenePath | null;
   /** The layer in the light. */
   layer: number | null;
 }

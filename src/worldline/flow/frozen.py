@@ -255,6 +255,8 @@ def _n_pos(run: FrozenRun) -> int:
 
 def _by_position(product: Tensor, n_pos: int) -> np.ndarray | None:
     """Sums by position, whichever axis that is; None where no one axis has that size."""
+    if n_pos == 1:
+        return product.sum().reshape(1).numpy()
     axes = [axis for axis, size in enumerate(product.shape[:-1]) if size == n_pos]
     if len(axes) != 1:
         return None

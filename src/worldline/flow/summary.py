@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from itertools import pairwise
+from math import comb
 from typing import TYPE_CHECKING, Any
 
-from worldline.errors import InputError
-from worldline.flow.flow import asked
+from worldline.errors import InputError, RefusedError
+from worldline.flow.flow import Target, asked
 from worldline.flow.following import Hop
 from worldline.flow.frozen import frozen_of
 from worldline.flow.routes import FoundPaths, found_in, share_grid
@@ -22,7 +23,11 @@ from worldline.trace.recording import record
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from worldline.paths.agreement import Interference
     from worldline.trace.trace import Trace
+
+LONGEST_FOLLOWED = 32  # tokens; where nobody said whether to follow paths
+N_PATHS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +37,7 @@ class PathsSeen:
     title: str
     by: str
     tokens: list[str]
+    ways: str
     by_hops: list[float]
     beyond: float
     by_source: list[float]
@@ -74,6 +80,25 @@ def see_paths(
     return summary_of(trace, by=by, target=target, versus=versus, k=k)
 
 
+def paths_of(
+    trace: Trace, target: Target | None, wanted: bool | None, progress: Callable[[str], None]
+) -> PathsSeen | str:
+    """The paths of a run by frozen for a target, by share without; or why they are left out.
+
+    `wanted=None` leaves them out of texts over `LONGEST_FOLLOWED` tokens: there following takes
+    longer than all the rest.
+    """
+    if wanted is False:
+        return "not asked for"
+    if wanted is None and trace.n_pos > LONGEST_FOLLOWED:
+        return f"{trace.n_pos} tokens: paths of over {LONGEST_FOLLOWED} are followed when asked for"
+    progress("following paths")
+    try:
+        return _shares(trace, N_PATHS) if target is None else _frozen_to(trace, target, N_PATHS)
+    except RefusedError as error:
+        return str(error)
+
+
 def summary_of(
     trace: Trace,
     *,
@@ -88,14 +113,13 @@ def summary_of(
         InputError: an unknown weighing, k below 1, a target that is not one token.
     """
     if by == "frozen":
-        return _frozen(trace, target, versus, k)
+        return _frozen_to(trace, target_of(trace, target, versus), k)
     if by == "share":
         return _shares(trace, k)
     raise InputError(f"by={by!r}: accepted are frozen, share")
 
 
-def _frozen(trace: Trace, target, versus, k: int) -> PathsSeen:
-    wanted = target_of(trace, target, versus)
+def _frozen_to(trace: Trace, wanted: Target, k: int) -> PathsSeen:
     run = frozen_of(trace, wanted)
     spectrum, found = hops_in(run, trace, wanted), found_in(run, wanted, k)
     rest = spectrum.target_value - float(spectrum.by_hops.sum()) - spectrum.beyond
@@ -106,11 +130,12 @@ def _frozen(trace: Trace, target, versus, k: int) -> PathsSeen:
         title=f"All paths to the {asked(wanted)} = {spectrum.target_value:+.3f} logits",
         by="frozen",
         tokens=list(words),
+        ways=_ways(trace),
         by_hops=spectrum.by_hops.tolist(),
         beyond=spectrum.beyond,
         by_source=by_source.tolist(),
         closing=f"of {spectrum.target_value:+.3f}; no path carries {rest:+.1e}",
-        agreement=[asdict(interference(v, grouping=name)) for name, v in groups],
+        agreement=[_agreement(interference(v, grouping=name)) for name, v in groups],
         paths=[_path(p.nodes, p.weight, [*p.reads], words) for p in found.paths],
         found_as=_found_as(found),
         caution=spectrum.caution,
@@ -131,13 +156,14 @@ def _shares(trace: Trace, k: int) -> PathsSeen:
     spectrum, total = weighted.hop_sums(grid, None, end), weighted.sum_paths(grid, None, end)
     by_source = spectrum.signed_by_source.sum(0)
     groups = [("hop counts", spectrum.signed), ("source tokens", by_source)]
-    agreement = [asdict(interference(values, grouping=name)) for name, values in groups]
-    agreement.append(asdict(target_interference(grid, None, end)))
+    agreement = [_agreement(interference(values, grouping=name)) for name, values in groups]
+    agreement.append(_agreement(target_interference(grid, None, end)))
     top = top_paths(grid, target=end, k=k)
     return PathsSeen(
         title="All paths from row 0 to the last token's last state, by products of shares",
         by="share",
         tokens=list(trace.tokens.pieces),
+        ways=_ways(trace),
         by_hops=spectrum.signed.tolist(),
         beyond=0.0,
         by_source=by_source.tolist(),
@@ -155,6 +181,17 @@ def _shares(trace: Trace, k: int) -> PathsSeen:
     )
 
 
+def _agreement(found: Interference) -> dict[str, Any]:
+    chance = found.shuffled
+    interval = None if chance is None else {"low": chance[0], "high": chance[1]}
+    return asdict(found) | {"shuffled": interval}
+
+
+def _ways(trace: Trace) -> str:
+    """Paths from row 0 to the last node of the full grid, one edge per layer, source and target."""
+    return str(comb(trace.n_pos - 1 + trace.n_layers, trace.n_layers))
+
+
 def _reads(nodes: Sequence[Node]) -> list[Hop]:
     """The hops of a path on a grid of all heads together."""
     return [Hop(a.layer, -1) for a, b in pairwise(nodes) if a.pos != b.pos]
@@ -166,8 +203,10 @@ def _path(
     return {
         "weight": weight,
         "hops": len(reads),
-        "nodes": [[node.layer, node.pos] for node in nodes],
-        "reads": [[read.layer, None if read.head < 0 else read.head] for read in reads],
+        "nodes": [{"layer": node.layer, "pos": node.pos} for node in nodes],
+        "reads": [
+            {"layer": read.layer, "head": None if read.head < 0 else read.head} for read in reads
+        ],
         "words": _words(nodes, reads, words),
     }
 

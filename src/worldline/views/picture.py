@@ -7,10 +7,11 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from worldline.views.scene import Scene
+from worldline.views.scene import Scene, SceneAgreement, ScenePaths
 
 if TYPE_CHECKING:
     from worldline.flow.flow import Flow
+    from worldline.flow.summary import PathsSeen
     from worldline.trace.trace import Trace
 
 LARGEST_MATRIX = 12_000  # cells; beyond it the per-node matrices stay out of the picture
@@ -23,10 +24,14 @@ def picture(
     *,
     shares: dict[str, Any] | None = None,
     lens: list[list[list[tuple[int, float]]]] | None = None,
+    paths: PathsSeen | str | None = None,
     reproduce: tuple[str, str] = ("", ""),
     created: str | None = None,
 ) -> Scene:
-    """The Scene of one weighed run. `reproduce` is (command line, Python call)."""
+    """The Scene of one weighed run. `paths` may say instead why there are none.
+
+    `reproduce` is (command line, Python call).
+    """
     text, small = trace.tokens.text, trace.n_layers * trace.n_pos <= LARGEST_MATRIX
     fields = {
         "schema": "worldline.scene/1",
@@ -43,11 +48,23 @@ def picture(
         "kept": vars(flow.kept),
         "nodes": _nodes(trace, shares, lens) if small else None,
         "flow": _totals(flow) if small else None,
+        "paths": None if paths is None or isinstance(paths, str) else paths_shown(paths),
+        "paths_left_out": paths if isinstance(paths, str) else None,
         "inert": vars(trace.inert),
         "closure_error": vars(trace.closure),
         "reproduce": {"cli": reproduce[0], "python": reproduce[1]},
     }
     return Scene.model_validate(fields)
+
+
+def paths_shown(seen: PathsSeen) -> ScenePaths:
+    """What was seen of the paths, as a part of a Scene."""
+    fields = vars(seen) | {
+        "agreement": [
+            {name: one[name] for name in SceneAgreement.model_fields} for one in seen.agreement
+        ]
+    }
+    return ScenePaths.model_validate({name: fields[name] for name in ScenePaths.model_fields})
 
 
 def _model(trace: Trace) -> dict[str, Any]:
@@ -144,7 +161,7 @@ def numbers(scene: Scene, opaque_layers: Sequence[int]) -> dict[str, Any]:
     whole = json.loads(scene.to_json())
     names = (
         *("text", "tokens", "inert", "closure_error", "predictions", "weighing", "edges", "kept"),
-        *("versions", "seed", "reproduce"),
+        *("paths", "paths_left_out", "versions", "seed", "reproduce"),
     )
     return {
         "schema": "worldline.observation/1",
@@ -159,6 +176,10 @@ def numbers(scene: Scene, opaque_layers: Sequence[int]) -> dict[str, Any]:
 def reproduce(text: str, **options: Any) -> tuple[str, str]:
     """The command line and the Python call that make the same picture; None is left out."""
     given = {key: value for key, value in options.items() if value is not None}
-    flags = [f"--{k}" if v is True else f"--{k} {shlex.quote(str(v))}" for k, v in given.items()]
+    switches = {True: "--", False: "--no-"}
+    flags = [
+        f"{switches[v]}{k}" if isinstance(v, bool) else f"--{k} {shlex.quote(str(v))}"
+        for k, v in given.items()
+    ]
     words = "".join(f", {k}={v!r}" for k, v in given.items())
     return " ".join(["worldline trace", shlex.quote(text), *flags]), f"wl.observe({text!r}{words})"

@@ -167,6 +167,71 @@ class SceneFlow(_Part):
     out_negative: Matrix
 
 
+class SceneNode(_Part):
+    """A node: row ``layer`` at column ``pos``."""
+
+    layer: NonNegativeInt
+    pos: NonNegativeInt
+
+
+class SceneRead(_Part):
+    """One hop of a path; ``head`` is null where all heads of the layer are taken together."""
+
+    layer: NonNegativeInt
+    head: NonNegativeInt | None
+
+
+class SceneInterval(_Part):
+    """From ``low`` to ``high``."""
+
+    low: FiniteFloat
+    high: FiniteFloat
+
+
+class ScenePath(_Part):
+    """One path to what is asked: ``nodes`` from row 0 up, one of the ``reads`` for each hop."""
+
+    weight: FiniteFloat
+    hops: NonNegativeInt
+    nodes: tuple[SceneNode, ...]
+    reads: tuple[SceneRead, ...]
+    words: str
+
+
+class SceneAgreement(_Part):
+    """How far the parts of one sum agree, for one named grouping; ``coherence`` null at 0/0.
+
+    ``shuffled`` is the 95 % interval of the coherence under random signs.
+    """
+
+    grouping: str
+    coherence: FiniteFloat | None
+    constructive: FiniteFloat
+    destructive: FiniteFloat
+    shuffled: SceneInterval | None
+
+
+class ScenePaths(_Part):
+    """The sum of all paths into the last column, by hops and by source, and strong ones listed.
+
+    ``by_hops[h]`` sums the paths with exactly ``h`` hops, ``beyond`` those with more than are
+    listed; ``by_source`` has one number per column. ``ways`` is how many paths the full grid has,
+    as a decimal string. ``caution`` belongs beside every picture of it.
+    """
+
+    by: Literal["frozen", "share"]
+    title: str
+    ways: str
+    by_hops: Row
+    beyond: FiniteFloat
+    by_source: Row
+    closing: str
+    agreement: tuple[SceneAgreement, ...]
+    paths: tuple[ScenePath, ...]
+    found_as: str
+    caution: str
+
+
 class SceneInert(_Part):
     """Whether recording changed anything: on a probe text, or on this very run."""
 
@@ -200,8 +265,8 @@ class SceneReproduce(_Part):
 class Scene(_Part):
     """One run, as a picture: tokens as columns, layers as rows, weighed K/V edges between them.
 
-    The large parts (``nodes``, ``flow``) may be null; a view then leaves out what it cannot show
-    and says so.
+    The large parts (``nodes``, ``flow``, ``paths``) may be null; a view then leaves out what it
+    cannot show and says so. ``paths_left_out`` says why there are no paths.
     """
 
     schema_: Literal["worldline.scene/1"] = Field(default=SCENE_SCHEMA, alias="schema")
@@ -218,6 +283,8 @@ class Scene(_Part):
     kept: SceneKept
     nodes: SceneNodes | None
     flow: SceneFlow | None
+    paths: ScenePaths | None = None
+    paths_left_out: str | None = None
     inert: SceneInert
     closure_error: SceneClosure
     reproduce: SceneReproduce
@@ -240,6 +307,9 @@ class Scene(_Part):
             strongest = abs(edge.weight)
         if self.kept.edges != len(self.edges):
             raise ValueError(f"kept.edges is {self.kept.edges}, but {len(self.edges)} are listed")
+        for at, path in enumerate(self.paths.paths if self.paths else ()):
+            if not all(node.layer <= n_layers and node.pos < n_tokens for node in path.nodes):
+                raise ValueError(f"paths.paths[{at}] leaves {n_layers} layers x {n_tokens} tokens")
         for name, matrix, n_rows in self._matrices():
             shape = [len(row) for row in matrix]
             if shape != [n_tokens] * n_rows:

@@ -14,12 +14,16 @@ from worldline.views.labels import clipped, padded, percent, readable_text, sign
 from worldline.views.labels import visible_text as visible
 from worldline.views.lanes import Columns, choose_columns, draw_lattice
 from worldline.views.scene import Scene, SceneEdge
+from worldline.views.spectrum import spectrum_lines
 
 N_DRAWN = 12
 """How many edges the picture draws."""
 
 N_LISTED = 10
 """How many edges the table lists."""
+
+N_PATHS = 5
+"""How many paths the text lists."""
 
 _POSITIVE, _NEGATIVE, _PALE, _STRONG = "dodger_blue2", "dark_orange", "bright_black", "bold"
 _MIN_WIDTH, _WIDE = 40, 56
@@ -33,7 +37,7 @@ def render_text(scene: Scene, *, width: int, color: bool) -> str:
     nothing raises. Without ``color`` the result holds no escape sequence; sign is always visible.
     """
     width = max(_MIN_WIDTH, width)
-    sections = (_header, _picture, _table, _predictions, _checks)
+    sections = (_header, _picture, _table, _paths, _predictions, _checks)
     blocks = [_drawn(section, scene, width) for section in sections]
     return _printed(
         [line for block in blocks if block for line in [*block, Text()]][:-1], width, color
@@ -153,6 +157,14 @@ def _table(scene: Scene, width: int) -> list[Text]:
     if rest > 0:
         lines.append(Text(f"      and {rest:,} weaker ones kept", style=_PALE))
     return lines
+
+
+def _paths(scene: Scene, width: int) -> list[Text]:
+    if scene.paths is None:
+        why = scene.paths_left_out
+        return [] if why is None else _wrapped([f"paths left out: {why}"], "", width, _PALE)
+    labels = [token_label(scene, token) for token in scene.tokens]
+    return [Text(line) for line in spectrum_lines(scene.paths, labels, width, N_PATHS)]
 
 
 def _place(scene: Scene, pos: int, cells: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from tiny_runs import FLOAT64, loaded, some_tokens
 from worldline.flow.routes import find_paths, flow_grid, share_grid
-from worldline.flow.summary import summary_of
+from worldline.flow.summary import paths_of, summary_of
 from worldline.flow.weighing import hop_spectrum, weigh
 from worldline.grid.node import Node
 from worldline.paths.weighted import sum_paths
@@ -109,3 +109,26 @@ def test_the_summary_is_plain_numbers_that_agree(trace, by):
         summary_of(trace, by="gradient")
     with pytest.raises(ValueError, match="k = 0"):
         summary_of(trace, by=by, target=target, k=0)
+
+
+def test_paths_of_a_picture_or_why_there_are_none(trace):
+    say = [].append
+    asked = weigh(trace, "frozen", target=TARGET).meaning.target
+    assert paths_of(trace, asked, None, say).by == "frozen"
+    assert paths_of(trace, None, True, say).by == "share"
+    assert paths_of(trace, asked, False, say) == "not asked for"
+    long = record(loaded("llama"), some_tokens(33))
+    assert paths_of(long, asked, None, say).startswith("33 tokens: paths of over 32")
+    assert paths_of(long, asked, True, say).by == "frozen"
+    hybrid = record(loaded("jamba"), some_tokens(5))
+    assert hybrid.opaque_layers
+    assert "move information between columns without K/V" in paths_of(hybrid, asked, None, say)
+
+
+def test_one_token_has_one_path_that_stays(trace):
+    alone = record(loaded("llama", FLOAT64), some_tokens(1))
+    found = find_paths(alone, target=TARGET)
+    (path,) = found.paths
+    assert path.hops == 0
+    assert path.weight == pytest.approx(found.target_value, abs=1e-6)
+    assert hop_spectrum(alone, target=TARGET).by_hops[0] == pytest.approx(path.weight)

@@ -34,6 +34,7 @@ export function drawStrands(context: CanvasRenderingContext2D, view: View): void
 
 /** How much light falls on an edge, from 0 to 1, given what is pointed at. */
 export function lightOn(view: View, edge: SceneEdge): number {
+  if (view.path) return 0.1;
   if (view.edge) return view.edge === edge ? 1 : 0.18;
   if (view.layer !== null && edge.layer !== view.layer) return 0.05;
   return view.focus ? LIT[edgeSide(view.focus, edge)] : 1;

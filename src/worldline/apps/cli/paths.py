@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from io import StringIO
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +14,7 @@ from worldline.errors import InputError
 if TYPE_CHECKING:
     from worldline.flow.summary import PathsSeen
 
-BAR = 30
+WIDTH = 100
 WEIGHINGS = ("frozen", "share")
 
 
@@ -69,59 +68,9 @@ def paths(
 
 def shown(seen: PathsSeen) -> str:
     """The numbers as text."""
-    lines = [seen.title, ""]
-    lines += ["hops   contribution", *_bars(seen.by_hops)]
-    if seen.beyond:
-        lines.append(f"more   {seen.beyond:+.3f}")
-    lines += [f"all    {sum(seen.by_hops) + seen.beyond:+.3f}   {seen.closing}", ""]
-    lines += ["from   contribution, all paths", *_sources(seen), ""]
-    lines += [_agreement(one) for one in seen.agreement]
-    lines += ["", seen.found_as, _table(seen)]
-    return "\n".join([*lines, "", f"Caution: {seen.caution}."])
+    from worldline.views.labels import visible_text
+    from worldline.views.picture import paths_shown
+    from worldline.views.spectrum import spectrum_lines
 
-
-def _bars(values: list[float]) -> list[str]:
-    most = max((abs(value) for value in values), default=0.0) or 1.0
-    last = max((h for h, value in enumerate(values) if abs(value) > most / 1e4), default=0)
-    return [
-        f"{hops:4}   {value:+8.3f}  {_bar(value, most)}".rstrip()
-        for hops, value in enumerate(values[: last + 1])
-    ]
-
-
-def _bar(value: float, most: float) -> str:
-    return ("█" if value > 0 else "▒") * round(BAR * abs(value) / most)
-
-
-def _sources(seen: PathsSeen) -> list[str]:
-    ranked = sorted(enumerate(seen.by_source), key=lambda pair: -abs(pair[1]))[:8]
-    return [f"{pos:4}   {value:+8.3f}  {seen.tokens[pos]}" for pos, value in ranked if value]
-
-
-def _agreement(one: dict[str, Any]) -> str:
-    coherence, interval = one["coherence"], one["shuffled"]
-    if coherence is None:
-        return f"coherence over {one['grouping']}: none (nothing flows)"
-    chance = (
-        "" if interval is None else f"; random signs give {interval[0]:.2f} to {interval[1]:.2f}"
-    )
-    return (
-        f"coherence over {one['grouping']}: {coherence:.2f} "
-        f"(constructive {one['constructive']:.3g}, "
-        f"destructive {abs(one['destructive']):.3g}{chance})"
-    )
-
-
-def _table(seen: PathsSeen) -> str:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE, pad_edge=False, show_edge=False)
-    for name, side in (("#", "right"), ("weight", "right"), ("hops", "right"), ("path", "left")):
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
-    for rank, path in enumerate(seen.paths, 1):
-        table.add_row(str(rank), f"{path['weight']:+.3g}", str(path["hops"]), path["words"])
-    page = StringIO()
-    Console(file=page, width=100).print(table)
-    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+    labels = [visible_text(piece) for piece in seen.tokens]
+    return "\n".join(spectrum_lines(paths_shown(seen), labels, WIDTH, len(seen.paths)))

@@ -31,6 +31,12 @@ def trace(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare this very run with a plain one.")
     ] = False,
+    paths: Annotated[
+        bool | None,
+        typer.Option(
+            "--paths/--no-paths", help="Sum and follow whole paths (default: up to 32 tokens)."
+        ),
+    ] = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
     seed: options.Seed = None,
@@ -53,7 +59,7 @@ def trace(
     with elapsed_line(Console(stderr=True)) as say:
         seen = observe(
             given, model, by=by, target=target, versus=versus, how=how, chat=chat, verify=verify,
-            device=device, dtype=dtype, seed=seed, progress=say,
+            device=device, dtype=dtype, seed=seed, paths=paths, progress=say,
         )  # fmt: skip
     if json != "-":
         width = min(WIDE, max(NARROW, shutil.get_terminal_size((100, 24)).columns))

@@ -1,0 +1,78 @@
+"""The paths of a run as text: what arrives by how many hops, from where, and along which paths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+
+from worldline.views.labels import clipped, readable_text, signed
+from worldline.views.scene import SceneAgreement, ScenePaths
+
+BAR = 30
+N_SOURCES = 8
+LARGEST_WRITTEN = 10**15
+
+
+def spectrum_lines(seen: ScenePaths, labels: Sequence[str], width: int, n_paths: int) -> list[str]:
+    """All of it in lines of at most `width` cells; `labels` name the columns."""
+    lines = [
+        readable_text(seen.title),
+        f"{_ways(seen.ways)} ways through the grid, one edge per layer",
+        "",
+    ]
+    lines += ["hops   contribution", *_bars(seen.by_hops, max(6, min(BAR, width - 20)))]
+    if seen.beyond:
+        lines.append(f"more   {seen.beyond:+8.3f}")
+    lines += [f"all    {sum(seen.by_hops) + seen.beyond:+8.3f}   {seen.closing}", ""]
+    lines += ["from   contribution, all paths", *_sources(seen.by_source, labels), ""]
+    lines += [line for one in seen.agreement for line in _agreement(one)]
+    lines += ["", *_folded(readable_text(seen.found_as), width), "   #     weight  hops  path"]
+    lines += [
+        f"{rank:4}  {signed(path.weight):>9}  {path.hops:4}  {readable_text(path.words)}"
+        for rank, path in enumerate(seen.paths[:n_paths], 1)
+    ]
+    lines += ["", *_folded(f"Caution: {seen.caution}.", width)]
+    return [clipped(line, width) for line in lines]
+
+
+def _ways(ways: str) -> str:
+    number = int(ways)
+    return f"{number:,}" if number < LARGEST_WRITTEN else f"{number:.2e}"
+
+
+def _bars(values: Sequence[float], cells: int) -> list[str]:
+    most = max((abs(value) for value in values), default=0.0) or 1.0
+    last = max((h for h, value in enumerate(values) if abs(value) > most / 1e4), default=0)
+    return [
+        f"{hops:4}   {value:+8.3f}  {_bar(value, most, cells)}".rstrip()
+        for hops, value in enumerate(values[: last + 1])
+    ]
+
+
+def _bar(value: float, most: float, cells: int) -> str:
+    return ("█" if value > 0 else "▒") * round(cells * abs(value) / most)
+
+
+def _sources(by_source: Sequence[float], labels: Sequence[str]) -> list[str]:
+    ranked = sorted(enumerate(by_source), key=lambda pair: -abs(pair[1]))[:N_SOURCES]
+    return [f"{pos:4}   {value:+8.3f}  {labels[pos]}" for pos, value in ranked if value]
+
+
+def _agreement(one: SceneAgreement) -> list[str]:
+    if one.coherence is None:
+        return [f"coherence over {one.grouping}: none (nothing flows)"]
+    parts = f"constructive {one.constructive:.3g}, destructive {abs(one.destructive):.3g}"
+    if one.shuffled is not None:
+        parts += f"; random signs give {one.shuffled.low:.2f} to {one.shuffled.high:.2f}"
+    return [f"coherence over {one.grouping}: {one.coherence:.2f}", f"       ({parts})"]
+
+
+def _folded(text: str, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1] and cell_len(f"{lines[-1]} {word}") > width:
+            lines.append(word)
+        else:
+            lines[-1] += f" {word}" if lines[-1] else word
+    return lines

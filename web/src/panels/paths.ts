@@ -1,0 +1,106 @@
+// The paths into what is asked: by hops, how far they agree, and the strong ones, lit when pointed at.
+import { h, number, signClass } from "../dom.ts";
+import { signed } from "../format.ts";
+import type { Scene, ScenePath, ScenePaths } from "../scene.gen.ts";
+
+const LEAST_BAR = 1e-4;
+const WRITTEN_OUT = 15;
+
+export interface PathEvents {
+  onPath(path: ScenePath | null): void;
+}
+
+export function pathsPanel(scene: Scene, labels: string[], events: PathEvents): HTMLElement {
+  const seen = scene.paths;
+  const why = scene.paths_left_out ?? "there are none in this file";
+  return h(
+    "section",
+    { class: "wl-panel wl-paths", "aria-label": "Paths" },
+    h("h2", { text: "Paths" }),
+    ...(seen ? found(seen, labels, events) : [h("p", { class: "wl-pale", text: `Left out: ${why}.` })]),
+  );
+}
+
+function found(seen: ScenePaths, labels: string[], events: PathEvents): HTMLElement[] {
+  const strongest = Math.max(...seen.paths.map((path) => Math.abs(path.weight)), 1e-300);
+  return [
+    h("p", { class: "wl-hint", text: `${seen.title}, over ${waysInWords(seen.ways)} ways.` }),
+    h("h3", { text: "By number of hops" }),
+    hops(seen),
+    ...seen.agreement.map((one) => {
+      const chance = one.shuffled
+        ? ` (random signs: ${one.shuffled.low.toFixed(2)} to ${one.shuffled.high.toFixed(2)})`
+        : "";
+      const value = one.coherence === null ? "none" : one.coherence.toFixed(2);
+      return h("p", { class: "wl-hint", text: `Coherence over ${one.grouping}: ${value}${chance}` });
+    }),
+    h("h3", { text: seen.found_as }),
+    h("ol", { class: "wl-edges" }, ...seen.paths.map((path) => row(path, labels, strongest, events))),
+    h("p", { class: "wl-hint", text: `Caution: ${seen.caution}.` }),
+  ];
+}
+
+/** A count of paths: written out while it can be read, in powers of ten beyond. */
+export function waysInWords(ways: string): string {
+  if (ways.length <= WRITTEN_OUT) return ways.replace(/\B(?=(\d{3})+$)/g, ",");
+  return `${ways[0]}.${ways.slice(1, 3)}e${ways.length - 1}`;
+}
+
+function hops(seen: ScenePaths): HTMLElement {
+  const most = Math.max(...seen.by_hops.map(Math.abs), 1e-300);
+  const rows = seen.by_hops.map((value, count) => {
+    if (Math.abs(value) < most * LEAST_BAR) return null;
+    const bar = h("i", { class: value < 0 ? "wl-less" : "wl-more" });
+    bar.style.width = `${(100 * Math.abs(value)) / most}%`;
+    return h(
+      "li",
+      {},
+      h("span", { text: String(count) }),
+      h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
+      number(value, signed(value), "hops", signClass(value)),
+    );
+  });
+  return h("ol", { class: "wl-hops", "aria-label": "Contribution by number of hops" }, ...rows);
+}
+
+/** Where a path begins and where it hops: token and column, and the layer and head of each read. */
+export function routeWords(path: ScenePath, labels: string[]): string {
+  const name = (pos: number): string => `${labels[pos] ?? ""} (${pos})`;
+  const stops = path.nodes.filter((node, at) => at === 0 || node.pos !== path.nodes[at - 1]?.pos);
+  return stops
+    .map(({ pos }, at) => {
+      const read = path.reads[at - 1];
+      if (!read) return name(pos);
+      const where = read.head === null ? `L${read.layer}` : `L${read.layer} h${read.head}`;
+      return `→ ${where} → ${name(pos)}`;
+    })
+    .join(" ");
+}
+
+function row(
+  path: ScenePath,
+  labels: string[],
+  strongest: number,
+  events: PathEvents,
+): HTMLElement {
+  const bar = h("i", { class: path.weight < 0 ? "wl-less" : "" });
+  bar.style.width = `${(100 * Math.abs(path.weight)) / strongest}%`;
+  const words = routeWords(path, labels);
+  const on = {
+    pointerenter: () => events.onPath(path),
+    pointerleave: () => events.onPath(null),
+    focus: () => events.onPath(path),
+    blur: () => events.onPath(null),
+  };
+  return h(
+    "li",
+    {},
+    h(
+      "button",
+      { type: "button", class: "wl-path", title: `${words}: ${signed(path.weight)}`, on },
+      h("bdi", { class: "wl-route", text: words }),
+      h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
+      number(path.weight, signed(path.weight), "path", signClass(path.weight)),
+    ),
+  );
+}
