@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from worldline.flow.lens import logit_lens
 from worldline.flow.summary import paths_of
 from worldline.flow.weighing import weigh
+from worldline.flow.writes import write_coherence
 from worldline.model.bundled import BUNDLED_NAME
 from worldline.model.load import LoadedModel, load_model
 from worldline.text.chat import Turn, render_chat
@@ -77,9 +78,7 @@ def observe(
     each edge), "frozen" (all paths through it) or "share". `chat` sets the text as a user's turn.
     `paths` sums and follows whole paths (None: for up to 32 tokens).
 
-    Raises:
-        InputError: what was given cannot be used.
-        RefusedError: the model failed a check; no number is given.
+    Raises: InputError for what cannot be used, RefusedError where the model failed a check.
     """
     say = progress or (lambda _line: None)
     if not isinstance(model, LoadedModel):
@@ -104,6 +103,7 @@ def observe(
         flow,
         shares=shares.shares,
         lens=logit_lens(trace),
+        writes=write_coherence(trace) if over == "sources" else None,
         paths=paths_of(trace, flow.meaning.target, paths, say),
         reproduce=reproduce(
             text,

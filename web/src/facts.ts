@@ -35,6 +35,8 @@ export interface Inflow {
 }
 
 export interface NodeFacts {
+  /** How far what is written here points one way, 0 to 1. */
+  agree: number | null;
   norm: number | null;
   lens: SceneLens[] | null;
   shares: [keyof SceneShares, number][] | null;
@@ -70,6 +72,7 @@ export function nodeFacts(scene: Scene, { layer, pos }: NodeRef): NodeFacts {
             return row ? [[name, row[pos] ?? 0] as [keyof SceneShares, number]] : [];
           })
         : null,
+    agree: nodes?.writes_agree?.[layer - 1]?.[pos] ?? null,
     inflow: pair(inPositive, inNegative),
     outflow: pair(outPositive, outNegative),
   };

@@ -111,12 +111,16 @@ export interface SceneKept {
   total: number;
 }
 /**
- * What is known at every node: ``norm`` and ``lens`` for rows 0..L, ``shares`` for 1..L.
+ * What is known at every node: ``norm`` and ``lens`` for rows 0..L, the others for 1..L.
+ *
+ * ``writes_agree[l][j]`` is how far what block ``l`` adds to ``(l + 1, j)`` points one way: the
+ * norm of the sum over the sum of norms, of every head and every other term but the carry.
  */
 export interface SceneNodes {
   norm: number[][];
   lens: SceneLens[][][] | null;
   shares: SceneShares | null;
+  writes_agree: (number | null)[][] | null;
 }
 /**
  * One token that the logit lens reads at a node; ``logprob`` in nats.

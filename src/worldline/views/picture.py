@@ -24,11 +24,14 @@ def picture(
     *,
     shares: dict[str, Any] | None = None,
     lens: list[list[list[tuple[int, float]]]] | None = None,
+    writes: Any = None,
     paths: PathsSeen | str | None = None,
     reproduce: tuple[str, str] = ("", ""),
     created: str | None = None,
 ) -> Scene:
     """The Scene of one weighed run. `paths` may say instead why there are none.
+
+    `writes` [layer, pos] says how far what is written into a node agrees.
 
     `reproduce` is (command line, Python call).
     """
@@ -46,7 +49,7 @@ def picture(
         "weighing": _weighing(flow),
         "edges": [edge._asdict() for edge in flow.edges],
         "kept": vars(flow.kept),
-        "nodes": _nodes(trace, shares, lens) if small else None,
+        "nodes": _nodes(trace, shares, lens, writes) if small else None,
         "flow": _totals(flow) if small else None,
         "paths": None if paths is None or isinstance(paths, str) else paths_shown(paths),
         "paths_left_out": paths if isinstance(paths, str) else None,
@@ -127,11 +130,15 @@ def _short(value: float) -> float:
     return float(f"{value:.{DIGITS}g}")
 
 
-def _nodes(trace: Trace, shares, lens) -> dict[str, Any]:
-    shown = None
+def _nodes(trace: Trace, shares, lens, writes) -> dict[str, Any]:
+    shown = agree = None
+    if writes is not None:
+        agree = [[None if v != v else _short(v) for v in row] for row in writes.tolist()]
     if shares is not None:
         shown = {n: _rows(m) if n != "other" or m.any() else None for n, m in shares.items()}
-    return {"norm": _rows(trace.norms), "lens": _lens(trace, lens), "shares": shown}
+    return {"norm": _rows(trace.norms), "lens": _lens(trace, lens), "shares": shown} | {
+        "writes_agree": agree
+    }
 
 
 def _lens(trace: Trace, lens) -> list[Any] | None:

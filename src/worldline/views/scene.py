@@ -147,11 +147,16 @@ class SceneShares(_Part):
 
 
 class SceneNodes(_Part):
-    """What is known at every node: ``norm`` and ``lens`` for rows 0..L, ``shares`` for 1..L."""
+    """What is known at every node: ``norm`` and ``lens`` for rows 0..L, the others for 1..L.
+
+    ``writes_agree[l][j]`` is how far what block ``l`` adds to ``(l + 1, j)`` points one way: the
+    norm of the sum over the sum of norms, of every head and every other term but the carry.
+    """
 
     norm: Matrix
     lens: tuple[tuple[tuple[SceneLens, ...], ...], ...] | None
     shares: SceneShares | None
+    writes_agree: tuple[tuple[FiniteFloat | None, ...], ...] | None = None
 
 
 class SceneFlow(_Part):
@@ -327,6 +332,8 @@ class Scene(_Part):
             found.append(("nodes.norm", self.nodes.norm, n_layers + 1))
             if self.nodes.lens is not None:
                 found.append(("nodes.lens", self.nodes.lens, n_layers + 1))
+            if self.nodes.writes_agree is not None:
+                found.append(("nodes.writes_agree", self.nodes.writes_agree, n_layers))
             if self.nodes.shares is not None:
                 for name in SceneShares.model_fields:
                     matrix = getattr(self.nodes.shares, name)

@@ -38,6 +38,11 @@ export function nodeCard(scene: Scene, node: NodeRef): HTMLElement {
     const value = number(facts.norm, plain(facts.norm), "norm");
     card.append(h("dt", { text: "norm" }), h("dd", {}, value));
   }
+  if (facts.agree !== null) {
+    const value = number(facts.agree, facts.agree.toFixed(2), "writes_agree");
+    const title = "|sum of writes| / sum of |writes|: every head, MLP, constants";
+    card.append(h("dt", { text: "writes agree", title }), h("dd", {}, bar(facts.agree), value));
+  }
   for (const [name, share] of facts.shares ?? []) {
     card.append(
       h("dt", { text: SHARE_LABELS[name] }),
