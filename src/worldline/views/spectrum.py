@@ -18,7 +18,7 @@ def spectrum_lines(seen: ScenePaths, labels: Sequence[str], width: int, n_paths:
     """All of it in lines of at most `width` cells; `labels` name the columns."""
     lines = [
         readable_text(seen.title),
-        f"{_ways(seen.ways)} ways through the grid, one edge per layer",
+        f"{_ways(seen.ways)} through the grid, one edge per layer",
         "",
     ]
     lines += ["hops   contribution", *_bars(seen.by_hops, max(6, min(BAR, width - 20)))]
@@ -38,7 +38,8 @@ def spectrum_lines(seen: ScenePaths, labels: Sequence[str], width: int, n_paths:
 
 def _ways(ways: str) -> str:
     number = int(ways)
-    return f"{number:,}" if number < LARGEST_WRITTEN else f"{number:.2e}"
+    words = f"{number:,}" if number < LARGEST_WRITTEN else f"{number:.2e}"
+    return f"{words} {'way' if number == 1 else 'ways'}"
 
 
 def _bars(values: Sequence[float], cells: int) -> list[str]:

@@ -24,7 +24,7 @@ export function pathsPanel(scene: Scene, labels: string[], events: PathEvents): 
 function found(seen: ScenePaths, labels: string[], events: PathEvents): HTMLElement[] {
   const strongest = Math.max(...seen.paths.map((path) => Math.abs(path.weight)), 1e-300);
   return [
-    h("p", { class: "wl-hint", text: `${seen.title}, over ${waysInWords(seen.ways)} ways.` }),
+    h("p", { class: "wl-hint", text: `${seen.title}, over ${waysInWords(seen.ways)} way${seen.ways === "1" ? "" : "s"}.` }),
     h("h3", { text: "By number of hops" }),
     hops(seen),
     ...seen.agreement.map((one) => {
