@@ -87,6 +87,8 @@ def follow(run: FrozenRun, k: int, width: int, *, heads: bool) -> Followed:
     head is its own road, else a hop takes all heads of an attention together; residual, MLP and
     self-attention are one road.
 
+    Paths of weight zero are left out.
+
     Raises:
         RefusedError: a block moves information between columns without K/V.
     """
@@ -104,7 +106,7 @@ def follow(run: FrozenRun, k: int, width: int, *, heads: bool) -> Followed:
         if items:
             stays, ways = _ways(run.pieces[layer], layer, items, heads)
             _take(run, layer, [*zip(items, stays, strict=True)], ways, fronts, width, found)
-    ends = sorted(fronts[0], key=lambda suffix: -abs(suffix.flow))
+    ends = sorted((end for end in fronts[0] if end.flow), key=lambda end: -abs(end.flow))
     found.n_followed = len(ends)
     found.paths = [FrozenPath(end.nodes[::-1], end.reads[::-1], end.flow) for end in ends[:k]]
     return found

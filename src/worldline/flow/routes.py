@@ -44,7 +44,9 @@ class FoundPaths:
     @property
     def gap(self) -> float | None:
         """Size of the last one listed over the bound on all others, less that bound."""
-        return None if self.bound is None else abs(self.paths[-1].weight) - self.bound
+        if self.bound is None or not self.paths:
+            return None
+        return abs(self.paths[-1].weight) - self.bound
 
     @property
     def share(self) -> float:
