@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from worldline.trace.trace import LiveBlock, Trace
 
+LEAST_VARIANCE = 1e-12  # of the largest: below it a dimension is constant over the text
 METRICS = ("identity", "variance")
 
 
@@ -48,7 +49,11 @@ def read_gradient(
     y = y if y.dtype == torch.float64 else y.float()
     dual = y
     if metric == "variance" and y.shape[0] > 1:
-        dual = y / y.var(0).clamp_min(1e-12)
+        variance = y.var(0)
+        varies = variance > LEAST_VARIANCE * variance.max()
+        if not bool(varies.any()):
+            raise InputError('metric "variance": no dimension varies over this text')
+        dual = torch.where(varies, y / variance, 0.0)  # what is the same everywhere says nothing
     return dual * torch.linalg.vecdot(y, dual)[:, None].reciprocal()
 
 

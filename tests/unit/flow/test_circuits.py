@@ -253,6 +253,17 @@ def test_induction_by_share(built):
 # --- chains ---------------------------------------------------------------------------------------
 
 
+def test_shares_by_variance_leave_out_what_is_constant(built):
+    """The pad is the same everywhere: it weighs almost all of a node, and nothing by variance."""
+    plain, scaled = built.flow("share"), built.flow("share", metric="variance")
+    assert plain.shares["carry"].min() > 1 - 1e-4
+    copied = built.circuit.edges[-1]
+    where = copied.layer, copied.head, copied.dst, copied.src
+    assert built.dense("share", metric="variance")[where] > 1000 * built.dense("share")[where]
+    total = sum(scaled.shares.values())
+    np.testing.assert_allclose(total, 1, atol=1e-6)
+
+
 def test_a_chain_has_all_its_mass_at_its_length(hops):
     circuit = hops.circuit
     k, source = len(circuit.edges), circuit.edges[0].src
