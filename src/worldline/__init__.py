@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from worldline.flow.routes import find_paths as find_paths
     from worldline.flow.routes import flow_grid as flow_grid
     from worldline.flow.routes import share_grid as share_grid
+    from worldline.flow.sampling import sample_flow as sample_flow
     from worldline.flow.weighing import hop_spectrum as hop_spectrum
     from worldline.flow.weighing import weigh as weigh
     from worldline.grid.node import Node as Node
@@ -71,6 +72,7 @@ _HOMES = {
     "logit_lens": "flow.lens",
     "observe": "session",
     "record": "trace.recording",
+    "sample_flow": "flow.sampling",
     "sample_paths": "paths.best",
     "save_trace": "trace.store",
     "share_grid": "flow.routes",

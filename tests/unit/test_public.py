@@ -16,12 +16,12 @@ ERRORS = ("InputError", "RefusedError")
 # What gives numbers must say how exact they are, what refuses must say when.
 NUMBERS = (
     "Trace", "Tokens", "count_orders", "count_paths", "effective_paths", "execute", "find_paths",
-    "hop_spectrum", "interference", "logit_lens", "record", "sample_paths", "save_trace",
-    "share_grid", "sum_paths", "tokenize", "top_paths", "weigh",
+    "hop_spectrum", "interference", "logit_lens", "record", "sample_flow", "sample_paths",
+    "save_trace", "share_grid", "sum_paths", "tokenize", "top_paths", "weigh",
 )  # fmt: skip
 RAISES = (
     "count_orders", "count_paths", "find_paths", "hop_spectrum", "load_model", "load_trace",
-    "observe", "record", "save_trace", "tokenize", "weigh",
+    "observe", "record", "sample_flow", "save_trace", "tokenize", "weigh",
 )  # fmt: skip
 
 

@@ -171,6 +171,7 @@ export interface ScenePaths {
   by_source: number[];
   closing: string;
   agreement: SceneAgreement[];
+  effective: SceneEffective[];
   paths: ScenePath[];
   found_as: string;
   caution: string;
@@ -178,7 +179,8 @@ export interface ScenePaths {
 /**
  * How far the parts of one sum agree, for one named grouping; ``coherence`` null at 0/0.
  *
- * ``shuffled`` is the 95 % interval of the coherence under random signs.
+ * ``shuffled`` is the 95 % interval of the coherence under random signs; ``estimated`` that of
+ * the coherence itself, where it is an estimate, and ``interval`` says how either was found.
  */
 export interface SceneAgreement {
   grouping: string;
@@ -186,6 +188,8 @@ export interface SceneAgreement {
   constructive: number;
   destructive: number;
   shuffled: SceneInterval | null;
+  estimated: SceneInterval | null;
+  interval: string;
 }
 /**
  * From ``low`` to ``high``.
@@ -193,6 +197,17 @@ export interface SceneAgreement {
 export interface SceneInterval {
   low: number;
   high: number;
+}
+/**
+ * How many paths there are in effect: the exponential of the entropy of a distribution.
+ *
+ * ``of`` says in words which distribution: without that the number means nothing.
+ */
+export interface SceneEffective {
+  normalise: "paths" | "rows";
+  of: string;
+  effective: number;
+  entropy_nats: number;
 }
 /**
  * One path to what is asked: ``nodes`` from row 0 up, one of the ``reads`` for each hop.

@@ -9,8 +9,9 @@ import numpy as np
 
 from worldline.errors import InputError
 from worldline.flow.flow import Flow, Target
-from worldline.flow.following import FrozenPath, follow
+from worldline.flow.following import follow
 from worldline.flow.frozen import frozen_of
+from worldline.flow.ways import FrozenPath
 from worldline.flow.weighing import target_of, weigh
 from worldline.paths.weighted import WeightedGrid
 

@@ -9,25 +9,33 @@ from typing import TYPE_CHECKING, Any
 
 from worldline.errors import InputError, RefusedError
 from worldline.flow.flow import Target, asked
-from worldline.flow.following import Hop
 from worldline.flow.frozen import frozen_of
-from worldline.flow.routes import FoundPaths, found_in, share_grid
-from worldline.flow.weighing import hops_in, target_of
+from worldline.flow.routes import FoundPaths, flow_grid, found_in, share_grid
+from worldline.flow.sampling import sample_in
+from worldline.flow.ways import Hop
+from worldline.flow.weighing import flow_in, hops_in, target_of
 from worldline.grid.node import Node
 from worldline.model.load import LoadedModel, load_model
 from worldline.paths import weighted
 from worldline.paths.agreement import interference, target_interference
-from worldline.paths.best import top_paths
+from worldline.paths.best import effective_paths, top_paths
 from worldline.trace.recording import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from worldline.flow.sampling import FlowSample
     from worldline.paths.agreement import Interference
+    from worldline.paths.weighted import WeightedGrid
     from worldline.trace.trace import Trace
 
 LONGEST_FOLLOWED = 32  # tokens; where nobody said whether to follow paths
 N_PATHS = 10
+N_DRAWN = 100  # by the command line, which has the time
+WALKS = {
+    "paths": "all paths, each in proportion to its size",
+    "rows": "a walk down, at every node in proportion to what flows in",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +51,7 @@ class PathsSeen:
     by_source: list[float]
     closing: str
     agreement: list[dict[str, Any]]
+    effective: list[dict[str, Any]]
     paths: list[dict[str, Any]]
     found_as: str
     caution: str
@@ -60,6 +69,7 @@ def see_paths(
     target: str | int | None = None,
     versus: str | int | None = None,
     k: int = 10,
+    n_drawn: int = N_DRAWN,
     device: str = "cpu",
     dtype: str | None = None,
     progress: Callable[[str], None] | None = None,
@@ -77,7 +87,7 @@ def see_paths(
     trace = record(model, text)
     if progress is not None:
         progress("following paths")
-    return summary_of(trace, by=by, target=target, versus=versus, k=k)
+    return summary_of(trace, by=by, target=target, versus=versus, k=k, n_drawn=n_drawn)
 
 
 def paths_of(
@@ -106,25 +116,31 @@ def summary_of(
     target: str | int | None = None,
     versus: str | int | None = None,
     k: int = 10,
+    n_drawn: int = 0,
 ) -> PathsSeen:
     """The paths into the last token, summed and the strong ones listed.
+
+    By frozen, how far single paths agree is estimated from `n_drawn` of them.
 
     Raises:
         InputError: an unknown weighing, k below 1, a target that is not one token.
     """
     if by == "frozen":
-        return _frozen_to(trace, target_of(trace, target, versus), k)
+        return _frozen_to(trace, target_of(trace, target, versus), k, n_drawn)
     if by == "share":
         return _shares(trace, k)
     raise InputError(f"by={by!r}: accepted are frozen, share")
 
 
-def _frozen_to(trace: Trace, wanted: Target, k: int) -> PathsSeen:
+def _frozen_to(trace: Trace, wanted: Target, k: int, n_drawn: int = 0) -> PathsSeen:
     run = frozen_of(trace, wanted)
     spectrum, found = hops_in(run, trace, wanted), found_in(run, wanted, k)
     rest = spectrum.target_value - float(spectrum.by_hops.sum()) - spectrum.beyond
     by_source = spectrum.by_source.sum(0)
     groups = [("hop counts", spectrum.by_hops), ("source tokens", by_source)]
+    agreement = [_agreement(interference(v, grouping=name)) for name, v in groups]
+    if n_drawn:
+        agreement.append(_drawn(sample_in(run, wanted, n_drawn)))
     words = trace.tokens.pieces
     return PathsSeen(
         title=f"All paths to the {asked(wanted)} = {spectrum.target_value:+.3f} logits",
@@ -135,7 +151,8 @@ def _frozen_to(trace: Trace, wanted: Target, k: int) -> PathsSeen:
         beyond=spectrum.beyond,
         by_source=by_source.tolist(),
         closing=f"of {spectrum.target_value:+.3f}; no path carries {rest:+.1e}",
-        agreement=[_agreement(interference(v, grouping=name)) for name, v in groups],
+        agreement=agreement,
+        effective=_effective(flow_grid(flow_in(run, trace, wanted, 0)), ["rows"]),
         paths=[_path(p.nodes, p.weight, [*p.reads], words) for p in found.paths],
         found_as=_found_as(found),
         caution=spectrum.caution,
@@ -169,6 +186,7 @@ def _shares(trace: Trace, k: int) -> PathsSeen:
         by_source=by_source.tolist(),
         closing=f"without signs {total.absolute:.3g}; the rest of 1 began at constants on the way",
         agreement=agreement,
+        effective=_effective(grid, ["paths", "rows"]),
         paths=[
             _path(path.nodes, path.weight, _reads(path.nodes), trace.tokens.pieces)
             for path in top.paths
@@ -184,7 +202,44 @@ def _shares(trace: Trace, k: int) -> PathsSeen:
 def _agreement(found: Interference) -> dict[str, Any]:
     chance = found.shuffled
     interval = None if chance is None else {"low": chance[0], "high": chance[1]}
-    return asdict(found) | {"shuffled": interval}
+    return asdict(found) | {"shuffled": interval, "estimated": None}
+
+
+def _drawn(sample: FlowSample) -> dict[str, Any]:
+    """How far single paths agree, as far as the drawn ones say."""
+    found, total = sample.coherence_range, sample.absolute
+    return {
+        "grouping": f"single paths from row 0, heads together ({sample.n} drawn)",
+        "n_values": None,
+        "signed": sample.signed,
+        "absolute": total,
+        "coherence": sample.coherence,
+        "constructive": (total + abs(sample.signed)) / 2,
+        "destructive": max((total - abs(sample.signed)) / 2, 0.0),
+        "shuffled": None,
+        "interval": f"estimate: bootstrap, seed {sample.seed}; the draws make "
+        f"{sample.signed_estimate:+.3g} of the sum {sample.signed:+.3g}",
+        "estimated": None if found is None else {"low": found[0], "high": found[1]},
+    }
+
+
+def _effective(grid: WeightedGrid, ways: Sequence[str]) -> list[dict[str, Any]]:
+    """How many paths there are in effect, by each named distribution."""
+    end, found = Node(layer=grid.n_layers, pos=grid.n_pos - 1), []
+    for normalise in ways:
+        try:
+            one = effective_paths(grid, None, end, normalise=normalise)
+        except InputError:  # nothing flows: there is no path to count
+            continue
+        found.append(
+            {
+                "normalise": normalise,
+                "of": WALKS[normalise],
+                "effective": one.effective,
+                "entropy_nats": one.entropy_nats,
+            }
+        )
+    return found
 
 
 def _ways(trace: Trace) -> str:

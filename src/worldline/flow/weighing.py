@@ -76,7 +76,9 @@ def weigh(
     if by == "share":
         return _share(trace, metric, top)
     asked = target_of(trace, target, versus)
-    return _frozen(trace, asked, top) if by == "frozen" else _gradient(trace, asked, how, top)
+    if by == "frozen":
+        return flow_in(frozen_of(trace, asked), trace, asked, top)
+    return _gradient(trace, asked, how, top)
 
 
 def hop_spectrum(
@@ -195,9 +197,10 @@ def _gradient(trace: Trace, target: Target, how: str, top: int) -> Flow:
     return flow
 
 
-def _frozen(trace: Trace, target: Target, top: int) -> Flow:
+def flow_in(run: FrozenRun, trace: Trace, target: Target, top: int = TOP) -> Flow:
+    """As `weigh` by frozen, in a frozen model that has run."""
     assert trace.live is not None
-    live, swept = trace.live, sweep(frozen_of(trace, target))
+    live, swept = trace.live, sweep(run)
 
     def reads():
         for layer, block in enumerate(live):

@@ -206,7 +206,8 @@ class ScenePath(_Part):
 class SceneAgreement(_Part):
     """How far the parts of one sum agree, for one named grouping; ``coherence`` null at 0/0.
 
-    ``shuffled`` is the 95 % interval of the coherence under random signs.
+    ``shuffled`` is the 95 % interval of the coherence under random signs; ``estimated`` that of
+    the coherence itself, where it is an estimate, and ``interval`` says how either was found.
     """
 
     grouping: str
@@ -214,6 +215,20 @@ class SceneAgreement(_Part):
     constructive: FiniteFloat
     destructive: FiniteFloat
     shuffled: SceneInterval | None
+    estimated: SceneInterval | None
+    interval: str
+
+
+class SceneEffective(_Part):
+    """How many paths there are in effect: the exponential of the entropy of a distribution.
+
+    ``of`` says in words which distribution: without that the number means nothing.
+    """
+
+    normalise: Literal["paths", "rows"]
+    of: str
+    effective: NonNegativeFloat
+    entropy_nats: FiniteFloat
 
 
 class ScenePaths(_Part):
@@ -232,6 +247,7 @@ class ScenePaths(_Part):
     by_source: Row
     closing: str
     agreement: tuple[SceneAgreement, ...]
+    effective: tuple[SceneEffective, ...]
     paths: tuple[ScenePath, ...]
     found_as: str
     caution: str

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 
 from worldline.views.labels import clipped, readable_text, signed
-from worldline.views.scene import SceneAgreement, ScenePaths
+from worldline.views.scene import SceneAgreement, SceneEffective, ScenePaths
 
 BAR = 30
 N_SOURCES = 8
@@ -27,6 +27,7 @@ def spectrum_lines(seen: ScenePaths, labels: Sequence[str], width: int, n_paths:
     lines += [f"all    {sum(seen.by_hops) + seen.beyond:+8.3f}   {seen.closing}", ""]
     lines += ["from   contribution, all paths", *_sources(seen.by_source, labels), ""]
     lines += [line for one in seen.agreement for line in _agreement(one)]
+    lines += [line for one in seen.effective for line in _effective(one)]
     lines += ["", *_folded(readable_text(seen.found_as), width), "   #     weight  hops  path"]
     lines += [
         f"{rank:4}  {signed(path.weight):>9}  {path.hops:4}  {readable_text(path.words)}"
@@ -66,7 +67,16 @@ def _agreement(one: SceneAgreement) -> list[str]:
     parts = f"constructive {one.constructive:.3g}, destructive {abs(one.destructive):.3g}"
     if one.shuffled is not None:
         parts += f"; random signs give {one.shuffled.low:.2f} to {one.shuffled.high:.2f}"
-    return [f"coherence over {one.grouping}: {one.coherence:.2f}", f"       ({parts})"]
+    if one.estimated is None:
+        return [f"coherence over {one.grouping}: {one.coherence:.2f}", f"       ({parts})"]
+    between = f"{one.estimated.low:.2f} to {one.estimated.high:.2f}"
+    lines = [f"coherence over {one.grouping}: about {one.coherence:.2f}, {between}"]
+    return [*lines, f"       ({parts})", f"       ({one.interval})"]
+
+
+def _effective(one: SceneEffective) -> list[str]:
+    number = f"{one.effective:,.1f}" if one.effective < LARGEST_WRITTEN else f"{one.effective:.2e}"
+    return [f"paths in effect: {number}", f"       ({one.of})"]
 
 
 def _folded(text: str, width: int) -> list[str]:

@@ -42,6 +42,8 @@ def test_what_is_printed_is_what_is_written(run, tmp_path):
     assert f"{numbers['by_hops'][1]:+8.3f}" in out
     assert "coherence over hop counts" in out
     assert "no bound on those not found" in out
+    assert "(100 drawn): about" in out
+    assert f"paths in effect: {numbers['effective'][0]['effective']:,.1f}" in out
     assert "Caution: patterns are held" in out
     assert all(path["words"] in out for path in numbers["paths"])
 
@@ -59,6 +61,7 @@ def test_shares_need_no_target(run):
     [
         ((TEXT, "--by", "magic"), "--by magic: the edges of paths are weighed by frozen, share"),
         ((TEXT, "--top", 0), "--top 0: accepted are whole numbers from 1"),
+        ((TEXT, "--draws", -1), "--draws -1: accepted are whole numbers from 0"),
         ((TEXT, "--versus", "id:30"), "--versus: needs --target"),
         ((TEXT, "--by", "share", "--target", "id:30"), "--by share: asks about no target"),
         ((TEXT, "--target", "id:9999"), "there is no such token; the ids go from 0 to 111"),

@@ -12,6 +12,7 @@ from worldline.flow.routes import find_paths, flow_grid, share_grid
 from worldline.flow.summary import paths_of, summary_of
 from worldline.flow.weighing import hop_spectrum, weigh
 from worldline.grid.node import Node
+from worldline.paths.best import effective_paths
 from worldline.paths.weighted import sum_paths
 from worldline.trace.recording import record
 
@@ -109,6 +110,20 @@ def test_the_summary_is_plain_numbers_that_agree(trace, by):
         summary_of(trace, by="gradient")
     with pytest.raises(ValueError, match="k = 0"):
         summary_of(trace, by=by, target=target, k=0)
+
+
+def test_paths_in_effect_are_those_of_the_named_distribution(trace):
+    grid, end = share_grid(trace), Node(layer=trace.n_layers, pos=N_POS - 1)
+    seen = summary_of(trace, by="share")
+    for one in seen.effective:
+        found = effective_paths(grid, None, end, normalise=one["normalise"])
+        assert one["effective"] == found.effective
+    assert [one["normalise"] for one in seen.effective] == ["paths", "rows"]
+    odds = flow_grid(weigh(trace, "frozen", target=TARGET))
+    (walk,) = summary_of(trace, target=TARGET).effective
+    assert walk["effective"] == pytest.approx(
+        effective_paths(odds, None, end, normalise="rows").effective
+    )
 
 
 def test_paths_of_a_picture_or_why_there_are_none(trace):

@@ -29,6 +29,17 @@ def paths(**changes):
                 "constructive": 2.75,
                 "destructive": 1.25,
                 "shuffled": {"low": 0.125, "high": 1.0},
+                "estimated": None,
+                "interval": "exact: every sign pattern",
+            },
+            {
+                "grouping": "single paths",
+                "coherence": 0.11,
+                "constructive": 30.0,
+                "destructive": 24.0,
+                "shuffled": None,
+                "estimated": {"low": 0.07, "high": 0.21},
+                "interval": "estimate: bootstrap, of which more is said than fits into a line",
             },
             {
                 "grouping": "source tokens",
@@ -36,7 +47,13 @@ def paths(**changes):
                 "constructive": 0.0,
                 "destructive": 0.0,
                 "shuffled": None,
+                "estimated": None,
+                "interval": "none: no values",
             },
+        ],
+        "effective": [
+            {"normalise": "rows", "of": "a walk", "effective": 333.64, "entropy_nats": 5.81},
+            {"normalise": "paths", "of": "all", "effective": 2.5e20, "entropy_nats": 47.0},
         ],
         "paths": [
             {

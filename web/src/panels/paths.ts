@@ -30,14 +30,23 @@ function found(seen: ScenePaths, labels: string[], events: PathEvents): HTMLElem
     ...seen.agreement.map((one) => {
       const chance = one.shuffled
         ? ` (random signs: ${one.shuffled.low.toFixed(2)} to ${one.shuffled.high.toFixed(2)})`
-        : "";
+        : one.estimated
+          ? ` (${one.estimated.low.toFixed(2)} to ${one.estimated.high.toFixed(2)}; ${one.interval})`
+          : "";
       const value = one.coherence === null ? "none" : one.coherence.toFixed(2);
       return h("p", { class: "wl-hint", text: `Coherence over ${one.grouping}: ${value}${chance}` });
     }),
+    ...seen.effective.map((one) =>
+      h("p", { class: "wl-hint", text: `Paths in effect: ${inEffect(one.effective)} (${one.of})` }),
+    ),
     h("h3", { text: seen.found_as }),
     h("ol", { class: "wl-edges" }, ...seen.paths.map((path) => row(path, labels, strongest, events))),
     h("p", { class: "wl-hint", text: `Caution: ${seen.caution}.` }),
   ];
+}
+
+function inEffect(count: number): string {
+  return count < 1e6 ? count.toLocaleString("en", { maximumFractionDigits: 1 }) : count.toExponential(2);
 }
 
 /** A count of paths: written out while it can be read, in powers of ten beyond. */

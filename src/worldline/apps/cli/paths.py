@@ -26,6 +26,9 @@ def paths(
     versus: options.Versus = None,
     by: options.By = None,
     top: Annotated[int, typer.Option(help="How many paths to show.")] = 10,
+    draws: Annotated[
+        int, typer.Option(help="Paths drawn at random for the agreement of single ones; 0: none.")
+    ] = 100,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
     threads: options.Threads = None,
@@ -43,6 +46,8 @@ def paths(
         raise InputError(f"--by {by}: the edges of paths are weighed by {accepted}")
     if top < 1:
         raise InputError(f"--top {top}: accepted are whole numbers from 1")
+    if draws < 0:
+        raise InputError(f"--draws {draws}: accepted are whole numbers from 0")
     if versus is not None and target is None:
         raise InputError("--versus: needs --target, the token it is compared with")
     if by == "share" and target is not None:
@@ -57,8 +62,8 @@ def paths(
         torch.set_num_threads(threads)
     with elapsed_line(Console(stderr=True)) as say:
         seen = see_paths(
-            given, model, by=by, target=target, versus=versus, k=top, device=device, dtype=dtype,
-            progress=say,
+            given, model, by=by, target=target, versus=versus, k=top, n_drawn=draws,
+            device=device, dtype=dtype, progress=say,
         )  # fmt: skip
     if json != "-":
         typer.echo(shown(seen))
