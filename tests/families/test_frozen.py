@@ -13,6 +13,7 @@ import torch
 
 from oracles import Float64
 from tiny_runs import FLOAT32, FLOAT64, loaded, some_tokens
+from worldline.errors import RefusedError
 from worldline.flow.flow import Target
 from worldline.flow.frozen import frozen_of
 from worldline.flow.sampling import sample_in
@@ -125,8 +126,10 @@ def test_edges_and_paths_are_products_of_jacobian_blocks(name):
             for read, z, _ in blocks.reads[layer]
         )
         assert dense[layer][dst, src] == pytest.approx(true, abs=near)
-    if run.pieces[0].row.ndim != 3:
-        return  # streams side by side: no path is followed
+    if run.pieces[0].row.shape[:-1] != (1, N_POS):  # streams side by side, or positions first
+        with pytest.raises(RefusedError, match=r"are not \[batch, pos, d_model\]: no path"):
+            sample_in(run, asked, N_RANDOM)
+        return
     with precision():
         sample = sample_in(run, asked, N_RANDOM)
     assert sample.paths

@@ -83,15 +83,16 @@ class Ways:
     layer: int
 
 
-def refuse_streams(run: FrozenRun) -> None:
-    """Raise RefusedError where a row is several streams side by side."""
-    if any(piece.row.ndim != 3 for piece in run.pieces):
+def refuse_other_rows(run: FrozenRun) -> None:
+    """Raise RefusedError where a row is several streams side by side, or positions come first."""
+    n_pos = next(read.call.q.shape[2] for piece in run.pieces for read in piece.reads)
+    if any(piece.row.shape[:-1] != (1, n_pos) for piece in run.pieces):
         raise RefusedError("rows of this type are not [batch, pos, d_model]: no path is followed")
 
 
 def top_row(run: FrozenRun) -> list[Suffix]:
     """The nodes of the last row that the target is read from, as paths of no step."""
-    refuse_streams(run)
+    refuse_other_rows(run)
     top, n_layers = run.pieces[-1], len(run.pieces) - 1
     assert top.out is not None
     (gradient,) = torch.autograd.grad(top.out, [top.row], retain_graph=True)
