@@ -110,9 +110,13 @@ class AttentionCall:
         heads, rows, d = left.shape
         group = heads // right.shape[0]
         grouped = left.reshape(right.shape[0], group * rows, d)
-        shape = (right.shape[0], group * rows, right.shape[1])
-        found = grouped.new_empty(shape) if out is None else out.view(shape)
-        torch.baddbmm(found, grouped, right.transpose(1, 2), beta=0, alpha=factor, out=found)
+        if out is None:  # differentiable, as `out=` is not
+            found = torch.baddbmm(
+                grouped.new_zeros(()), grouped, right.transpose(1, 2), beta=0, alpha=factor
+            )
+        else:
+            found = out.view(right.shape[0], group * rows, right.shape[1])
+            torch.baddbmm(found, grouped, right.transpose(1, 2), beta=0, alpha=factor, out=found)
         return found.view(heads, rows, right.shape[1])
 
     def allowed_rows(self, start: int, stop: int, batch: int = 0) -> Bool[Tensor, "head rows pos"]:
@@ -151,15 +155,40 @@ class AttentionCall:
         The softmax of `score_rows` and the sinks. A row sums to 1, or less where a sink takes
         part; a row that may read nothing is 0.
         """
-        scores = self.score_rows(start, stop, batch)
+        return self.softmaxed(self.score_rows(start, stop, batch))
+
+    def scores_at(
+        self, rows: Tensor, batch: int = 0, k: Tensor | None = None
+    ) -> Float[Tensor, "head rows pos"]:
+        """As `score_rows`, of any rows over all sources; `k` [kv_head, pos, d_key] may be given."""
+        q, k = self.q[batch][:, rows], self.k[batch] if k is None else k
+        if q.dtype in (torch.float16, torch.bfloat16):
+            q, k = q.float(), k.float()
+        scores = self.products(q, k, self.scaling)
+        if self.softcap is not None:
+            scores = (scores / self.softcap).tanh() * self.softcap
+        if self.bias is not None:
+            bias = self.bias[batch if self.bias.shape[0] > 1 else 0]
+            bias = bias[:, rows] if bias.shape[1] > 1 else bias
+            scores = scores + bias[..., : scores.shape[-1]]
+        return scores.masked_fill(~self.allowed_at(rows, batch), float("-inf"))
+
+    def allowed_at(self, rows: Tensor, batch: int = 0) -> Bool[Tensor, "head rows pos"]:
+        """Which sources the rows may read: bool [head|1, rows, pos]."""
+        n_pos = self.k.shape[2]
+        if self.allowed is None:
+            return (torch.arange(n_pos, device=rows.device)[None, :] <= rows[:, None])[None]
+        item = self.allowed[batch if self.allowed.shape[0] > 1 else 0]
+        return item[:, rows, :n_pos]
+
+    def softmaxed(self, scores: Float[Tensor, "head rows pos"]) -> Float[Tensor, "head rows pos"]:
+        """Scores to a pattern: over them and the sinks; a row that may read nothing is 0."""
         if self.sinks is not None:
             column = self.sinks.to(scores.dtype).view(-1, 1, 1).expand(-1, scores.shape[1], 1)
             scores = torch.cat([scores, column], dim=-1).softmax(-1)[..., :-1].contiguous()
         else:
             scores = torch.softmax(scores, -1)
-        if self.allowed is not None:
-            scores = scores.nan_to_num_(0.0)
-        return scores
+        return scores if self.allowed is None else scores.nan_to_num_(0.0)
 
     def to_heads(self, leaf_shaped: Tensor) -> Float[Tensor, "batch head pos d_value"]:
         """From the layout that the block sees to heads before positions."""

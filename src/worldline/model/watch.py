@@ -301,7 +301,7 @@ class Watch(TorchFunctionMode):
                 terms = {"other" if mark is None else "mlp": Term(x)}
         assert self.x is not None
         before, after = self._rows(self.x), self._rows(x)
-        raw = x if before is self.x else _batch_first(x, self.batch, self.n_pos)
+        raw = x if before is self.x else batch_first(x, self.batch, self.n_pos)
         if after is not x and terms is not None:
             terms = {n: Term(None, self._rows, (t,)) for n, t in terms.items()}
         event = BlockEvent(self.block, before, after, terms, self.calls, *self.given, x, raw)
@@ -329,11 +329,11 @@ class Watch(TorchFunctionMode):
 
     def _rows(self, x: Tensor) -> Tensor:
         """A residual stream as [batch, pos, d_model]."""
-        x = _batch_first(x, self.batch, self.n_pos)
+        x = batch_first(x, self.batch, self.n_pos)
         return x.flatten(2) if x.ndim == 4 else x
 
 
-def _batch_first(x: Tensor, batch: int, n_pos: int) -> Tensor:
+def batch_first(x: Tensor, batch: int, n_pos: int) -> Tensor:
     """Batch and positions as the first two axes: some types keep positions or streams first."""
     if x.ndim == 4 and x.shape[1:3] == (batch, n_pos):
         return x.permute(1, 2, 0, 3)

@@ -7,21 +7,26 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from worldline.errors import InputError, RefusedError
+from worldline.grid.cuts import Donor, EdgeCut, NodeCut
 from worldline.model.gradients import Rerun, block_gradients, whole_gradients
 from worldline.model.guard import anatomy_of, checked
 from worldline.model.watch import BlockEvent, Watched, watched_forward
+from worldline.run.editing import Donated, Edits
 from worldline.run.plan import Plan
 
 if TYPE_CHECKING:
+    from jaxtyping import Float
     from torch import Tensor
 
+    from worldline.model.check import Report
     from worldline.model.load import LoadedModel
 
 
-def inputs_of(model: LoadedModel, plan: Plan) -> dict:
-    """The keyword arguments of the model's forward for a plan."""
+def inputs_of(model: LoadedModel, plan: Plan, times: int = 1) -> dict:
+    """The keyword arguments of the model's forward for a plan, or several side by side."""
     device = next(model.module.parameters()).device
-    ids = torch.tensor([plan.ids], dtype=torch.long, device=device)
+    ids = torch.tensor([plan.ids] * times, dtype=torch.long, device=device)
     return {"input_ids": ids, "use_cache": False}
 
 
@@ -30,11 +35,169 @@ def execute(
 ) -> Watched:
     """Run `plan`; `on_block` gets a BlockEvent for every block, in order, as it completes.
 
-    Exactness: the logits are bitwise those of the plain run at equal shapes.
+    Under a hop budget the logits are those of the last copy, and there are no events. Terms of a
+    run with cuts add up as ever; its attention calls hold q, k and v, not the pattern after a cut.
+
+    Exactness: of a plain plan, the logits are bitwise those of the plain run at equal shapes. Rows
+    of attention that an edit changes are computed anew, to within the rounding of two equivalent
+    runs; all others keep what the model's own attention returned.
+
+    Raises:
+        InputError: an edit names a layer or head that the model does not have.
+        RefusedError: the model failed a check, or the plan cannot be honoured on it.
     """
-    return watched_forward(
-        model.module, inputs_of(model, plan), anatomy_of(model.module), on_block=on_block
+    if plan.plain:
+        return watched_forward(
+            model.module, inputs_of(model, plan), anatomy_of(model.module), on_block=on_block
+        )
+    if plan.budget is not None:
+        if on_block is not None:
+            raise InputError("events of a run under a hop budget: accepted are its logits only")
+        from worldline.run.hops import copies_of
+
+        logits = None
+        for copy in copies_of(model, plan):
+            logits = copy.logits
+        assert logits is not None
+        return Watched(logits[None], 0, 0)
+    return _edited(model, [plan], on_block)
+
+
+def execute_many(
+    model: LoadedModel,
+    plans: Sequence[Plan],
+    *,
+    batch: int = 32,
+    on_done: Callable[[int], None] | None = None,
+    last: bool = False,
+) -> list[Float[Tensor, "pos d_vocab"]]:
+    """The logits of every plan, `batch` plans of one length side by side.
+
+    `last` keeps the logits of the last position only, [1, d_vocab]; `on_done` hears how many are
+    done. Exactness and errors as `execute`; items of a batch agree with single runs to within the
+    rounding of two equivalent runs.
+    """
+    if batch < 1:
+        raise InputError(f"batch = {batch}: accepted are whole numbers from 1")
+    out: list[Tensor | None] = [None] * len(plans)
+    alike: dict[int, list[int]] = {}
+    for n, plan in enumerate(plans):
+        if plan.budget is not None:
+            logits = execute(model, plan).logits[0]
+            out[n] = logits[-1:] if last else logits
+        else:
+            alike.setdefault(len(plan.ids), []).append(n)
+    done = sum(one is not None for one in out)
+    donated: dict[Donor, Donated] = {}
+    for group in alike.values():
+        for at in range(0, len(group), batch):
+            some = group[at : at + batch]
+            seen = _edited(model, [plans[n] for n in some], None, donated)
+            for n, logits in zip(some, seen.logits, strict=True):
+                out[n] = logits[-1:].clone() if last else logits
+            done += len(some)
+            if on_done is not None:
+                on_done(done)
+    return [one for one in out if one is not None]
+
+
+def _edited(
+    model: LoadedModel,
+    plans: Sequence[Plan],
+    on_block: Callable[[BlockEvent], None] | None,
+    donated: dict[Donor, Donated] | None = None,
+) -> Watched:
+    """Plans of one length side by side, each under its own edits."""
+    donated = {} if donated is None else donated
+    report = checked(model, model.weights_hash)
+    every = [edit for plan in plans for edit in plan.edits]
+    refuse_layers(every, report)
+    for donor in {edit.donor for edit in every if edit.donor is not None} - set(donated):
+        donated[donor] = donate(model, donor.ids)
+    edits = Edits(len(plans[0].ids), [tuple(plan.edits) for plan in plans], donated)
+    return run_edited(model, plans, edits, on_block=on_block)
+
+
+def run_edited(
+    model: LoadedModel,
+    plans: Sequence[Plan],
+    edits: Edits,
+    *,
+    on_block: Callable[[BlockEvent], None] | None = None,
+    on_row: Callable[[BlockEvent], None] | None = None,
+) -> Watched:
+    """One pass over plans of one length, under edits that are ready to run.
+
+    `on_block` hears of blocks with their terms, `on_row`, which is cheaper, without.
+    """
+    inputs = inputs_of(model, plans[0], len(plans))
+    device = inputs["input_ids"].device
+    inputs["input_ids"] = torch.tensor([plan.ids for plan in plans], device=device)
+    seen = watched_forward(
+        model.module,
+        inputs,
+        anatomy_of(model.module),
+        terms=on_block is not None,
+        on_block=on_block or on_row,
+        rewrite=edits.read,
+        cut=edits.row if any(edits.nodes) else None,
     )
+    wanted = {
+        layer for edges in edits.edges for edge in edges for layer in edge.layers or edits.reached
+    }
+    for edge in (edge for edges in edits.edges for edge in edges):
+        if edge.heads and max(edge.heads) >= edits.n_heads:
+            raise InputError(f"head {max(edge.heads)}: accepted are heads 0 to {edits.n_heads - 1}")
+    if missed := sorted(wanted - edits.reached):
+        raise RefusedError(f"layer {missed[0]} reads no attention: its edges cannot be cut")
+    return seen
+
+
+def donate(model: LoadedModel, ids: Sequence[int]) -> Donated:
+    """Run another text plainly and keep its K, V and rows."""
+    kept, n_pos = Donated(), len(ids)
+
+    def keep(event: BlockEvent) -> None:
+        kept.rows[event.layer] = _raw(event.resid_pre, event)
+        kept.rows[event.layer + 1] = _raw(event.resid_post, event)
+        for call in event.calls:
+            kept.keep_read(call)
+
+    plan = Plan(tuple(ids))
+    watched_forward(
+        model.module,
+        inputs_of(model, plan),
+        anatomy_of(model.module),
+        terms=False,
+        on_block=keep,
+    )
+    assert all(len(row) == n_pos for row in kept.rows.values())
+    return kept
+
+
+def _raw(row: Tensor, event: BlockEvent) -> Tensor:
+    """One text's row, [pos, ...], with several streams apart as the model holds them."""
+    shape = (event.streams, -1) if event.streams > 1 else (-1,)
+    return row[0].detach().reshape(row.shape[1], *shape).clone()
+
+
+def refuse_layers(edits: Sequence[EdgeCut | NodeCut], report: Report) -> None:
+    """Raise where an edit names a layer that is not there, or cannot be honoured."""
+    n_layers = report.n_layers
+    for edit in edits:
+        if isinstance(edit, NodeCut):
+            if max(edit.rows) > n_layers:
+                raise InputError(f"row {max(edit.rows)}: accepted are rows 0 to {n_layers}")
+            continue
+        if edit.layers and max(edit.layers) >= n_layers:
+            raise InputError(f"layer {max(edit.layers)}: accepted are layers 0 to {n_layers - 1}")
+        opaque = set(report.opaque_layers)
+        hit = sorted(opaque if edit.layers is None else opaque & set(edit.layers))
+        if hit:
+            raise RefusedError(
+                f"layer {hit[0]} also moves information between columns without K/V edges, which "
+                "no cut of edges stops; accepted are cuts in other layers"
+            )
 
 
 def differentiate(

@@ -1,16 +1,82 @@
-"""What is to be run, as an explicit value."""
+"""What is to be run, as an explicit value: tokens, edits, a hop budget, an order."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from worldline.errors import InputError
+from worldline.grid.cuts import Donor, EdgeCut, HopBudget, NodeCut, refuse_conflicts
+
+SCHEMA = "worldline.plan/1"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The tokens of a run. Printable, comparable, serialisable.
+    """The tokens of a run and the set of what is changed in it. Printable, comparable.
 
-    >>> Plan((1, 2, 3))
-    Plan(ids=(1, 2, 3))
+    `edits` are EdgeCut and NodeCut values, a set: listing order is irrelevant; `budget` limits hops.
+    Whatever depends on positions (rotary angles, learned positions) is that of the whole text.
+
+    Raises InputError for edits outside the text, and two that change one thing in two ways.
+
+    >>> Plan((1, 2, 3)).edits
+    frozenset()
     """
 
     ids: tuple[int, ...]
+    edits: frozenset[EdgeCut | NodeCut] = frozenset()
+    budget: HopBudget | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", tuple(int(one) for one in self.ids))
+        object.__setattr__(self, "edits", frozenset(self.edits))
+        refuse_conflicts(self.edits, len(self.ids))
+        spliced = any(isinstance(e, EdgeCut) and e.how == "splice" for e in self.edits)
+        if self.budget is not None and spliced:
+            raise InputError("a splice of K/V under a hop budget: both say whose K/V is read")
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is changed."""
+        return not self.edits and self.budget is None
+
+    def with_edits(self, *edits: EdgeCut | NodeCut) -> Plan:
+        """The same plan with more edits."""
+        return replace(self, edits=self.edits | set(edits))
+
+    def json(self) -> dict[str, Any]:
+        """As plain numbers and words; edits in an order of their own."""
+        edits = [{"kind": type(e).__name__} | asdict(e) for e in self.edits]
+        budget = None if self.budget is None else asdict(self.budget)
+        return {
+            "schema": SCHEMA,
+            "ids": list(self.ids),
+            "edits": sorted(edits, key=repr),
+            "budget": budget,
+        }
+
+    @classmethod
+    def from_json(cls, given: dict[str, Any]) -> Plan:
+        """The plan that `json` wrote.
+
+        Raises:
+            InputError: not such a plan.
+        """
+        if not isinstance(given, dict) or given.get("schema") != SCHEMA:
+            raise InputError(f"a plan: accepted is schema {SCHEMA}")
+        try:
+            edits = frozenset(_edit(one) for one in given["edits"])
+            budget = None if given["budget"] is None else HopBudget(**given["budget"])
+            return cls(tuple(given["ids"]), edits, budget)
+        except (KeyError, TypeError) as error:
+            raise InputError(f"a plan: damaged ({error})") from None
+
+
+def _edit(given: dict[str, Any]) -> EdgeCut | NodeCut:
+    kinds = {"EdgeCut": EdgeCut, "NodeCut": NodeCut}
+    fields = {name: value for name, value in given.items() if name not in ("kind", "donor")}
+    donor = given["donor"]
+    if donor is not None:
+        donor = Donor(tuple(donor["ids"]), tuple(donor["at"]))
+    return kinds[given["kind"]](**fields, donor=donor)

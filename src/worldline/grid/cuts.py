@@ -1,0 +1,247 @@
+"""What a plan changes in a run: K/V edges severed, nodes overwritten, hops limited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+from worldline.errors import InputError
+
+EDGE_HOWS, NODE_HOWS = ("mask", "drop", "splice"), ("zero", "mean", "splice")
+PARTS, SINKS = ("kv", "k", "v"), ("counted", "free")
+Places = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Donor:
+    """Another text whose inner states are spliced in: `at[pos]` is its position for ours, or None.
+
+    >>> Donor((5, 6), (0, None, 1)).at[2]
+    1
+    """
+
+    ids: tuple[int, ...]
+    at: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class EdgeCut:
+    """K/V edges from every position in `src` to every later one in `dst`.
+
+    `how="mask"`: the score is -inf, the rest of the row renormalises; "drop": the weighted value is
+    removed after the softmax; "splice": K and V (`parts` says which) are another run's, `donor`.
+    `layers`, `heads` and the two spans: None is all. `own` cuts self-attention (src = dst) too.
+
+    Raises InputError for an unknown `how` or `parts`, and edges into the past.
+
+    >>> EdgeCut("mask", src=(1,), dst=(13,), layers=(23,)).how
+    'mask'
+    """
+
+    how: str
+    src: Places | None = None
+    dst: Places | None = None
+    layers: Places | None = None
+    heads: Places | None = None
+    parts: str = "kv"
+    own: bool = False
+    donor: Donor | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("src", "dst", "layers", "heads"):
+            object.__setattr__(self, name, _places(name, getattr(self, name)))
+        _one_of("how", self.how, EDGE_HOWS)
+        _one_of("parts", self.parts, PARTS)
+        if self.parts != "kv" and self.how != "splice":
+            raise InputError(f"parts={self.parts!r}: only a splice tells K and V apart")
+        _refuse_donor(self.how, self.donor)
+        src, dst = self.src, self.dst
+        if src and dst and (min(src) > max(dst) if self.own else min(src) >= max(dst)):
+            raise InputError(
+                f"edges from {_span(src)} to {_span(dst)}: an edge goes to a later position"
+            )
+
+    def pairs(self, n_pos: int) -> Iterator[tuple[int, int]]:
+        """(src, dst) of every edge."""
+        every = range(n_pos)
+        for dst in self.dst if self.dst is not None else every:
+            for src in self.src if self.src is not None else every:
+                if src < dst or (self.own and src == dst):
+                    yield src, dst
+
+
+@dataclass(frozen=True)
+class NodeCut:
+    """The residual stream overwritten at nodes: all `positions` (None: all) of all `rows`.
+
+    `how="zero"`; "mean": the mean of the row over positions up to this one, or over all of
+    `donor`'s text; "splice": the donor's own node.
+    """
+
+    how: str
+    rows: Places
+    positions: Places | None = None
+    donor: Donor | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "positions"):
+            object.__setattr__(self, name, _places(name, getattr(self, name)))
+        _one_of("how", self.how, NODE_HOWS)
+        if self.how != "mean":
+            _refuse_donor(self.how, self.donor)
+
+
+@dataclass(frozen=True)
+class HopBudget:
+    """Information makes at most `hops` hops; reads of column 0 are counted as hops, or free.
+
+    Reads in blocks outside `layers` (None: all count) are free.
+    """
+
+    hops: int
+    sink: str = "counted"
+    layers: Places | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", _places("layers", self.layers))
+        if isinstance(self.hops, bool) or not isinstance(self.hops, int) or self.hops < 0:
+            raise InputError(f"hops = {self.hops}: accepted are whole numbers from 0")
+        _one_of("sink", self.sink, SINKS)
+
+
+def longer_than(length: int, n_pos: int) -> frozenset[EdgeCut]:
+    """Cuts, by mask, of every hop longer than `length`: a window over what attention may read.
+
+    Raises InputError for a length below 0.
+
+    >>> len(longer_than(2, 5))
+    2
+    """
+    if length < 0:
+        raise InputError(f"longest hop {length}: accepted are whole numbers from 0")
+    return frozenset(
+        EdgeCut("mask", src=tuple(range(dst - length)), dst=(dst,))
+        for dst in range(length + 1, n_pos)
+    )
+
+
+def refuse_conflicts(edits: Iterable[EdgeCut | NodeCut], n_pos: int) -> None:
+    """Raise InputError where an edit lies outside the text, or two overwrite one thing unlike."""
+    edges = [edit for edit in edits if isinstance(edit, EdgeCut)]
+    nodes = [edit for edit in edits if isinstance(edit, NodeCut)]
+    for edit in (*edges, *nodes):
+        spans = (edit.src, edit.dst) if isinstance(edit, EdgeCut) else (edit.positions,)
+        for span in spans:
+            if span and max(span) >= n_pos:
+                raise InputError(
+                    f"position {max(span)}: the text has {n_pos} tokens, 0 to {n_pos - 1}"
+                )
+        at = None if edit.donor is None or edit.how == "mean" else edit.donor.at
+        if at is not None and len(at) != n_pos:
+            raise InputError(
+                f"a splice aligned for {len(at)} positions, where the text has {n_pos}"
+            )
+        if at is not None and (lacking := _lacking(edit, at, n_pos)) is not None:
+            raise InputError(
+                f"position {lacking} has no counterpart in the text that is spliced in; "
+                "accepted are texts of one length, or an alignment that covers it"
+            )
+    single: dict[tuple[int, ...], EdgeCut] = {}
+    wide = []
+    for edit in edges:
+        place = _single(edit)
+        if place is None:
+            wide.append(edit)
+            continue
+        other = single.setdefault(place, edit)
+        if other != edit:
+            raise _conflict(other, edit, f"edge {_edge(place)}")
+    for one, two in combinations(wide, 2):
+        _refuse_overlap(one, two, n_pos)
+    for one in wide:
+        for two in single.values():
+            _refuse_overlap(one, two, n_pos)
+    for one, two in combinations(nodes, 2):
+        rows = _common(one.rows, two.rows)
+        at = _common(one.positions, two.positions)
+        if rows != () and at != () and _way(one) != _way(two):
+            where = f"row {rows[0] if rows else 0}, position {at[0] if at else 0}"
+            raise _conflict(one, two, f"node at {where}")
+
+
+def _refuse_overlap(one: EdgeCut, two: EdgeCut, n_pos: int) -> None:
+    if _way(one) == _way(two):
+        return
+    layers, heads = _common(one.layers, two.layers), _common(one.heads, two.heads)
+    if layers == () or heads == ():
+        return
+    if common := sorted(set(one.pairs(n_pos)) & set(two.pairs(n_pos))):
+        src, dst = common[0]
+        place = (layers[0] if layers else 0, heads[0] if heads else 0, src, dst)
+        raise _conflict(one, two, f"edge {_edge(place)}")
+
+
+def _conflict(one: Any, two: Any, what: str) -> InputError:
+    if one.how != two.how:
+        words = f"{one.how} and {two.how}"
+    else:
+        words = f"two ways of {one.how}"
+    return InputError(f"{what}: {words}; a plan changes one thing in one way")
+
+
+def _way(edit: EdgeCut | NodeCut) -> tuple[Any, ...]:
+    return (edit.how, getattr(edit, "parts", None), edit.donor)
+
+
+def _lacking(edit: EdgeCut | NodeCut, at: Sequence[int | None], n_pos: int) -> int | None:
+    if isinstance(edit, NodeCut):
+        used = range(n_pos) if edit.positions is None else edit.positions
+    else:
+        used = sorted({src for src, _ in edit.pairs(n_pos)})
+    return next((pos for pos in used if at[pos] is None), None)
+
+
+def _single(edit: EdgeCut) -> tuple[int, int, int, int] | None:
+    spans = (edit.layers, edit.heads, edit.src, edit.dst)
+    if any(span is None or len(span) != 1 for span in spans):
+        return None
+    layer, head, src, dst = (span[0] for span in spans if span is not None)
+    return layer, head, src, dst
+
+
+def _common(one: Places | None, two: Places | None) -> Places | None:
+    if one is None or two is None:
+        return two if one is None else one
+    return tuple(sorted(set(one) & set(two)))
+
+
+def _places(name: str, given: Any) -> Places | None:
+    if given is None:
+        return None
+    found = tuple(sorted({int(place) for place in given}))
+    if not found:
+        raise InputError(f"{name}: it is empty; give at least one number, or None for all")
+    if found[0] < 0:
+        raise InputError(f"{name} {found[0]}: accepted are whole numbers from 0")
+    return found
+
+
+def _one_of(name: str, given: str, accepted: Sequence[str]) -> None:
+    if given not in accepted:
+        raise InputError(f"{name}={given!r}: accepted are {', '.join(accepted)}")
+
+
+def _refuse_donor(how: str, donor: Donor | None) -> None:
+    if (how == "splice") != (donor is not None):
+        needs = "needs the text that is spliced in" if donor is None else "takes no other text"
+        raise InputError(f"how={how!r}: it {needs}")
+
+
+def _span(places: Places) -> str:
+    return str(places[0]) if len(places) == 1 else f"{places[0]}-{places[-1]}"
+
+
+def _edge(place: Sequence[int]) -> str:
+    return f"{place[0]}.{place[1]}:{place[2]}>{place[3]}"

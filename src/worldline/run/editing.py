@@ -1,0 +1,224 @@
+"""Edits at work inside a forward pass: one rewriting of attention reads, one of rows.
+
+Whatever a plan changes in attention comes down to rows of a pattern: whose K and V each source is
+read from (another run's, another copy's of the batch), what is masked before the softmax and what
+is dropped after it. Rows that nothing changes keep what the model's own attention returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from worldline.errors import InputError
+from worldline.grid.cuts import Donor, EdgeCut, NodeCut
+from worldline.model.watch import batch_first
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+    from torch import Tensor
+
+    from worldline.model.attention import AttentionCall
+
+Read = tuple["Tensor | None", "Tensor | None"]  # K and V to be read instead; None: the own
+
+
+@dataclass(eq=False)
+class Donated:
+    """What was kept of another run: K and V by (layer, read), rows by row."""
+
+    kv: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
+    rows: dict[int, Tensor] = field(default_factory=dict)
+
+    def keep_read(self, call: AttentionCall) -> None:
+        """Keep one read's K and V, of the first of the batch."""
+        self.kv[call.layer, call.index] = (call.k[0].detach(), call.v[0].detach())
+
+
+@dataclass(eq=False)
+class RowEdit:
+    """What changes in some rows of one read of one item of a batch; masks [head|1, rows, pos]."""
+
+    rows: Tensor
+    masked: Bool[Tensor, "head rows pos"] | None = None
+    dropped: Bool[Tensor, "head rows pos"] | None = None
+    reads: list[tuple[Bool[Tensor, "head rows pos"], Read]] = field(default_factory=list)
+
+    def z(self, call: AttentionCall, item: int) -> Float[Tensor, "head rows d_value"]:
+        """What the read returns for these rows: splice, mask, softmax, drop, in this order."""
+        scores = call.scores_at(self.rows, item)
+        for where, (k, _) in self.reads:
+            if k is not None:
+                scores = torch.where(where, call.scores_at(self.rows, item, k), scores)
+        if self.masked is not None:
+            scores = scores.masked_fill(self.masked, float("-inf"))
+        pattern = call.softmaxed(scores).nan_to_num(0.0)
+        if self.dropped is not None:
+            pattern = pattern.masked_fill(self.dropped, 0.0)
+        own, z = pattern, None
+        for where, (_, v) in self.reads:
+            if v is not None:
+                part = weighted(pattern.masked_fill(~where, 0.0), v)
+                own, z = own.masked_fill(where, 0.0), part if z is None else z + part
+        of_own = weighted(own, call.v[item])
+        return of_own if z is None else z + of_own
+
+
+def weighted(
+    pattern: Float[Tensor, "head rows pos"], v: Float[Tensor, "kv_head pos d_value"]
+) -> Float[Tensor, "head rows d_value"]:
+    """Values summed by a pattern, grouped heads not copied; zero weights read nothing."""
+    heads, rows, n_pos = pattern.shape
+    grouped = pattern.reshape(v.shape[0], -1, n_pos).to(v.dtype)
+    return (grouped @ v).view(heads, rows, -1)
+
+
+class Edits:
+    """The edits of the items of one batch; `read` rewrites attention, `row` the rows.
+
+    `extra` may name further edits of a read: those of a hop budget, or of a light cone. `layers`
+    counts how often each block's attention was edited, so that nothing asked for goes unnoticed.
+    """
+
+    def __init__(
+        self,
+        n_pos: int,
+        items: Sequence[Sequence[EdgeCut | NodeCut]],
+        donated: dict[Donor, Donated] | None = None,
+        extra: Callable[[AttentionCall, int], list[RowEdit]] | None = None,
+    ):
+        self.n_pos, self.items, self.donated = n_pos, items, donated or {}
+        self.extra = extra
+        self.edges = [[e for e in edits if isinstance(e, EdgeCut)] for edits in items]
+        self.nodes = [[e for e in edits if isinstance(e, NodeCut)] for edits in items]
+        self.heads_before: dict[int, int] = {}
+        self.reached: set[int] = set()
+        self.n_heads = self.at_row = 0
+
+    def read(self, call: AttentionCall) -> Tensor | None:
+        """What an attention read returns under the edits; None where nothing changes."""
+        first = 0 if call.index == 0 else self.heads_before[call.layer]
+        self.heads_before[call.layer] = first + call.n_heads
+        self.n_heads = max(self.n_heads, first + call.n_heads)
+        changed: list[tuple[int, RowEdit]] = []
+        for item, edges in enumerate(self.edges):
+            here = [e for e in edges if e.layers is None or call.layer in e.layers]
+            if here:
+                self.reached.add(call.layer)
+                changed += [(item, one) for one in self._rows_of(here, call, first)]
+            if self.extra is not None:
+                changed += [(item, one) for one in self.extra(call, item)]
+        if not changed:
+            return None
+        parts = list(call.z)  # put together anew, so that a derivative passes through
+        for item, edit in changed:
+            new = edit.z(call, item).to(call.z.dtype)
+            parts[item] = parts[item].index_copy(1, edit.rows, new)
+        return torch.stack(parts)
+
+    def _rows_of(self, edges: list[EdgeCut], call: AttentionCall, first: int) -> list[RowEdit]:
+        """The edits of a read, a block of rows at a time."""
+        by_row: dict[int, list[EdgeCut]] = {}
+        heads = {}
+        for edge in edges:
+            heads[id(edge)] = mine = self._heads(edge, first, call)
+            if mine == []:
+                continue
+            for dst in range(self.n_pos) if edge.dst is None else edge.dst:
+                by_row.setdefault(dst, []).append(edge)
+        rows, step = sorted(by_row), call.block_rows()
+        return [
+            self._edit(rows[at : at + step], by_row, heads, call)
+            for at in range(0, len(rows), step)
+        ]
+
+    def _heads(self, edge: EdgeCut, first: int, call: AttentionCall) -> list[int] | None:
+        """The heads of this read that an edge cut means; None: all."""
+        if edge.heads is None:
+            return None
+        return [head - first for head in edge.heads if 0 <= head - first < call.n_heads]
+
+    def _edit(self, rows: list[int], by_row, heads, call: AttentionCall) -> RowEdit:
+        device = call.q.device
+        places = torch.tensor(rows, device=device)
+        edit, shape = RowEdit(places), (call.n_heads, len(rows), self.n_pos)
+        kinds: dict[object, Tensor] = {}
+        for at, dst in enumerate(rows):
+            for edge in by_row[dst]:
+                key = edge.how if edge.how != "splice" else (edge.donor, edge.parts)
+                mask = kinds.get(key)
+                if mask is None:
+                    mask = kinds[key] = torch.zeros(shape, dtype=torch.bool, device=device)
+                last = dst + 1 if edge.own else dst
+                src: slice | list[int] = slice(0, last)
+                if edge.src is not None:
+                    src = [one for one in edge.src if one < last]
+                mine = heads[id(edge)]
+                part = mask[:, at]
+                if mine is None:
+                    part[:, src] = True
+                else:
+                    for head in mine:
+                        part[head, src] = True
+        for key, mask in kinds.items():
+            if key == "mask":
+                edit.masked = mask
+            elif key == "drop":
+                edit.dropped = mask
+            else:
+                donor, parts = key  # pyright: ignore[reportGeneralTypeIssues]
+                edit.reads.append((mask, self._spliced(donor, parts, call)))
+        return edit
+
+    def _spliced(self, donor: Donor, parts: str, call: AttentionCall) -> Read:
+        """Another run's K and V, moved to this text's positions."""
+        kept = self.donated[donor].kv[call.layer, call.index]
+        at = torch.tensor([0 if pos is None else pos for pos in donor.at], device=call.q.device)
+        k, v = (one[:, at].to(call.k.dtype) for one in kept)
+        return (k if "k" in parts else None, v if "v" in parts else None)
+
+    # --- rows ---
+
+    def row(self, x: Tensor) -> Tensor:
+        """The next row, as the model holds it, with its nodes overwritten."""
+        row, self.at_row = self.at_row, self.at_row + 1
+        todo = [
+            (item, node)
+            for item, nodes in enumerate(self.nodes)
+            for node in nodes
+            if row in node.rows
+        ]
+        if not todo:
+            return x
+        old = batch_first(x, len(self.items), self.n_pos)
+        new = old.clone()
+        for item, node in todo:
+            at = range(self.n_pos) if node.positions is None else node.positions
+            where = torch.tensor(list(at), device=x.device)
+            new[item, where] = self._overwritten(node, row, old[item], where)
+        return new if old is x else new.permute(_back(x, old))
+
+    def _overwritten(self, node: NodeCut, row: int, x: Tensor, where: Tensor) -> Tensor:
+        if node.how == "zero":
+            return torch.zeros_like(x[where])
+        if node.how == "mean" and node.donor is None:
+            count = torch.arange(1, len(x) + 1, device=x.device, dtype=torch.float64)
+            sums = x.double().cumsum(0) / count.view(-1, *(1,) * (x.ndim - 1))
+            return sums[where].to(x.dtype)
+        assert node.donor is not None
+        kept = self.donated[node.donor].rows[row].to(x.dtype)
+        if node.how == "mean":
+            return kept.double().mean(0).to(x.dtype).expand(len(where), *x.shape[1:])
+        at = torch.tensor([0 if pos is None else pos for pos in node.donor.at], device=x.device)
+        return kept[at[where]]
+
+
+def _back(x: Tensor, moved: Tensor) -> list[int]:
+    """The permutation that undoes `batch_first`."""
+    for order in ([1, 0, 2], [2, 0, 1, 3]):
+        if len(order) == x.ndim and moved.permute(order).shape == x.shape:
+            return order
+    raise InputError(f"a row of shape {tuple(x.shape)}: its positions cannot be told apart")
