@@ -107,16 +107,25 @@ def run(decoder: Decoder, ids: Sequence[int], **edits: Array) -> Run:
     """Run `ids`; edits: mask, drop [layer, head, q_pos, k_pos] (1: as is, 0: cut); z_shift, as z.
 
     mask multiplies exp(score), so the rest of the row renormalises; drop multiplies the weight
-    after the softmax; z_shift is added to z (and is no term).
+    after the softmax; z_shift is added to z (and is no term). Edges where from_k or from_v, as
+    mask, is 1 read their K or V from another_k or another_v, shaped as k and v. row_scale, row_add
+    [layer + 1, pos, d_model] change every row before anything reads it.
     """
     embed = decoder.W_E[list(ids)]
     pos_embed = np.zeros_like(embed) if decoder.W_pos is None else decoder.W_pos[: len(ids)]
-    rows, blocks, terms = [embed + pos_embed], [], []
+    scale, add = edits.get("row_scale"), edits.get("row_add")
+    scale = np.ones((len(decoder.layers) + 1, 1, 1)) if scale is None else scale
+    add = np.zeros((len(decoder.layers) + 1, 1, 1)) if add is None else add
+    in_blocks = {k: e for k, e in edits.items() if not k.startswith("row_")}
+    rows, blocks, terms = [(embed + pos_embed) * scale[0] + add[0]], [], []
     for n, layer in enumerate(decoder.layers):
-        block, terms_here = _block(decoder, layer, rows[-1], **{k: e[n] for k, e in edits.items()})
+        block, terms_here = _block(
+            decoder, layer, rows[-1], **{k: e[n] for k, e in in_blocks.items()}
+        )
         blocks.append(block)
         terms.append(terms_here)
-        rows.append(rows[-1] + block["attn_out"] + block["mlp_out"])
+        above = rows[-1] + block["attn_out"] + block["mlp_out"]
+        rows.append(above * scale[n + 1] + add[n + 1])
     return Run(
         ids=tuple(ids),
         edits=edits,
@@ -128,7 +137,10 @@ def run(decoder: Decoder, ids: Sequence[int], **edits: Array) -> Run:
     )
 
 
-def _block(decoder: Decoder, layer: Layer, x: Array, mask=1.0, drop=1.0, z_shift=0.0):
+def _block(
+    decoder: Decoder, layer: Layer, x: Array, mask=1.0, drop=1.0, z_shift=0.0, *,
+    from_k=0.0, another_k=None, from_v=0.0, another_v=None,
+):  # fmt: skip
     """One block on x [pos, d_model]: this layer's part of Run's arrays, and of its terms."""
     W, m = layer.weights, decoder.residual_multiplier
     (n_heads, _, d_head), zero = W["W_Q"].shape, np.zeros_like(x)
@@ -139,17 +151,22 @@ def _block(decoder: Decoder, layer: Layer, x: Array, mask=1.0, drop=1.0, z_shift
     q, k = _rotate(decoder, q), _rotate(decoder, k)
     sinks = W.get("sinks", np.full(n_heads, -math.inf))
     scale = d_head**-0.5 if decoder.attn_scale is None else decoder.attn_scale
-    dots = _soft_cap(scale * (q @ k.swapaxes(1, 2)), decoder.attn_softcap)
+    dots = q @ k.swapaxes(1, 2)
+    if another_k is not None:
+        dots = np.where(from_k, q @ another_k.swapaxes(1, 2), dots)
+    dots = _soft_cap(scale * dots, decoder.attn_softcap)
     back = np.subtract.outer(np.arange(len(x)), np.arange(len(x)))  # j - i
     scores = np.where((back >= 0) & (back < (layer.window or math.inf)), dots, -math.inf)
     with np.errstate(divide="ignore"):  # log(0) = -inf is what cuts
         scores = scores + np.log(mask)
     pattern = [[softmax_row(row, sinks[h]) for row in scores[h]] for h in range(n_heads)]
     pattern = np.array(pattern) * drop
-    z = pattern @ v + z_shift
+    another_v = v if another_v is None else another_v
+    z = (pattern * (1 - from_v)) @ v + (pattern * from_v) @ another_v + z_shift
     attn = (z @ W["W_O"]).sum(axis=0) + b_O
     attn_out = m * layer.ln1_post(attn)
-    attn_term = np.einsum("hji,hid,hdm->hjim", pattern, v, W["W_O"])  # a * v through W_O
+    attn_term = np.einsum("hji,hid,hdm->hjim", pattern * (1 - from_v), v, W["W_O"])  # a v W_O
+    attn_term += np.einsum("hji,hid,hdm->hjim", pattern * from_v, another_v, W["W_O"])
     attn_term = m * layer.ln1_post(attn_term, attn[:, None])
     normed = layer.ln2(x if decoder.parallel else x + attn_out)
     act, hidden = ACTIVATIONS[decoder.act], normed @ W["W_in"] + b_in

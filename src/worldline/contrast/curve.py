@@ -16,6 +16,7 @@ from worldline.run.editing import Edits
 from worldline.run.executing import run_edited
 from worldline.run.hops import AT_ONCE, Copy, copies_of, most_hops
 from worldline.run.plan import Plan
+from worldline.text.spans import said
 from worldline.text.tokens import Tokens, tokenize
 from worldline.trace.recording import refuse_length
 
@@ -97,12 +98,13 @@ def hop_curve(
 ) -> HopCurve:
     """Run a text with at most 0, 1, .. `max_hops` hops (default: until nothing is limited).
 
-    `sink`: whether reads of column 0 are "counted" as hops or "free". Only reads in `layers` count
-    as hops (None: all). `longest` forbids hops over more positions, by mask, in these runs and in
-    the full one they are compared with. Ends early where every node is bitwise that of the budget
-    before, when all larger budgets agree; with `stop_within_nats`, on request, where the loss moves
-    by less from one budget to the next and is as near to the full one, and says that the tail is
-    unproven. `at_once` copies run side by side: more memory, the same numbers.
+    `sink`: whether reads of column 0 are "counted" as hops or "free". Only reads in `layers`
+    count as hops (None: all). `longest` forbids hops over more positions, by mask, in these runs
+    and in the full one they are compared with; reads of column 0 are exempt where they are free.
+    Ends early where every node is bitwise that of the budget before, when all larger budgets
+    agree; with `stop_within_nats`, on request, where the loss moves by less from one budget to
+    the next and is as near to the full one, and says that the tail is unproven. `at_once` copies
+    run side by side: more memory, the same numbers.
 
     Exactness: each run is exact up to the rounding of two equivalent runs. Units: nats.
 
@@ -117,7 +119,7 @@ def hop_curve(
         raise InputError("text: one token predicts nothing that could be compared; give two")
     most = most_hops(model, n_pos)
     asked = most if max_hops is None else max_hops
-    edits = frozenset() if longest is None else longer_than(longest, n_pos)
+    edits = frozenset() if longest is None else longer_than(longest, n_pos, sink == "free")
     given = None if layers is None else tuple(layers)
     ids = torch.tensor(tokens.ids)
     full, norms = _full(model, Plan(tokens.ids, edits))
@@ -230,3 +232,28 @@ def _needed(agrees: np.ndarray) -> list[int | None]:
 
 def _plain(table: np.ndarray) -> list[list[float | None]]:
     return [[None if value != value else float(value) for value in row] for row in table]
+
+
+def curves_scene(curves: Sequence[HopCurve]) -> dict[str, Any]:
+    """What the picture shows of curves of one text."""
+    first = curves[0]
+    names = ("sink", "budgets", "loss_nats", "hops_needed", "hops_needed_close", "state_gain_nats")
+    shown = []
+    for curve in curves:
+        whole = curve.json()
+        part = {name: whole[name] for name in names}
+        part["sink_cos"] = [_mean(row) for row in curve.sink_cos]
+        part["norm_ratio"] = [float(row[1:].mean()) for row in curve.norm_ratio]
+        shown.append(part)
+    return {
+        "loss_full_nats": first.loss_full_nats,
+        "curves": shown,
+        "layers": "all" if first.layers is None else said(first.layers),
+        "longest": first.longest,
+        "tail": first.tail,
+    }
+
+
+def _mean(row: np.ndarray) -> float | None:
+    known = row[row == row]
+    return float(known.mean()) if len(known) else None

@@ -111,8 +111,10 @@ class HopBudget:
         _one_of("sink", self.sink, SINKS)
 
 
-def longer_than(length: int, n_pos: int) -> frozenset[EdgeCut]:
+def longer_than(length: int, n_pos: int, first: int = 0) -> frozenset[EdgeCut]:
     """Cuts, by mask, of every hop longer than `length`: a window over what attention may read.
+
+    Positions before `first` stay readable from anywhere.
 
     Raises InputError for a length below 0.
 
@@ -122,8 +124,8 @@ def longer_than(length: int, n_pos: int) -> frozenset[EdgeCut]:
     if length < 0:
         raise InputError(f"longest hop {length}: accepted are whole numbers from 0")
     return frozenset(
-        EdgeCut("mask", src=tuple(range(dst - length)), dst=(dst,))
-        for dst in range(length + 1, n_pos)
+        EdgeCut("mask", src=tuple(range(first, dst - length)), dst=(dst,))
+        for dst in range(length + first + 1, n_pos)
     )
 
 

@@ -47,6 +47,15 @@ class RowEdit:
     dropped: Bool[Tensor, "head rows pos"] | None = None
     reads: list[tuple[Bool[Tensor, "head rows pos"], Read]] = field(default_factory=list)
 
+    def joined(self, other: RowEdit) -> RowEdit:
+        """Two edits of the same rows as one."""
+        return RowEdit(
+            self.rows,
+            _either(self.masked, other.masked),
+            _either(self.dropped, other.dropped),
+            self.reads + other.reads,
+        )
+
     def z(self, call: AttentionCall, item: int) -> Float[Tensor, "head rows d_value"]:
         """What the read returns for these rows: splice, mask, softmax, drop, in this order."""
         scores = call.scores_at(self.rows, item)
@@ -65,6 +74,12 @@ class RowEdit:
                 own, z = own.masked_fill(where, 0.0), part if z is None else z + part
         of_own = weighted(own, call.v[item])
         return of_own if z is None else z + of_own
+
+
+def _either(one: Tensor | None, two: Tensor | None) -> Tensor | None:
+    if one is None or two is None:
+        return two if one is None else one
+    return one | two
 
 
 def weighted(
@@ -106,11 +121,11 @@ class Edits:
         changed: list[tuple[int, RowEdit]] = []
         for item, edges in enumerate(self.edges):
             here = [e for e in edges if e.layers is None or call.layer in e.layers]
+            more = self.extra(call, item) if self.extra is not None else []
             if here:
                 self.reached.add(call.layer)
-                changed += [(item, one) for one in self._rows_of(here, call, first)]
-            if self.extra is not None:
-                changed += [(item, one) for one in self.extra(call, item)]
+                more = self._rows_of(here, call, first, more)
+            changed += [(item, one) for one in more]
         if not changed:
             return None
         parts = list(call.z)  # put together anew, so that a derivative passes through
@@ -119,8 +134,10 @@ class Edits:
             parts[item] = parts[item].index_copy(1, edit.rows, new)
         return torch.stack(parts)
 
-    def _rows_of(self, edges: list[EdgeCut], call: AttentionCall, first: int) -> list[RowEdit]:
-        """The edits of a read, a block of rows at a time."""
+    def _rows_of(
+        self, edges: list[EdgeCut], call: AttentionCall, first: int, more: list[RowEdit]
+    ) -> list[RowEdit]:
+        """The edits of a read, a block of rows at a time, together with `more` of them."""
         by_row: dict[int, list[EdgeCut]] = {}
         heads = {}
         for edge in edges:
@@ -129,8 +146,10 @@ class Edits:
                 continue
             for dst in range(self.n_pos) if edge.dst is None else edge.dst:
                 by_row.setdefault(dst, []).append(edge)
-        rows, step = sorted(by_row), call.block_rows()
-        return [
+        both = [one.joined(self._edit(one.rows.tolist(), by_row, heads, call)) for one in more]
+        taken = {row for one in more for row in one.rows.tolist()}
+        rows, step = sorted(set(by_row) - taken), call.block_rows()
+        return both + [
             self._edit(rows[at : at + step], by_row, heads, call)
             for at in range(0, len(rows), step)
         ]
@@ -147,7 +166,7 @@ class Edits:
         edit, shape = RowEdit(places), (call.n_heads, len(rows), self.n_pos)
         kinds: dict[object, Tensor] = {}
         for at, dst in enumerate(rows):
-            for edge in by_row[dst]:
+            for edge in by_row.get(dst, ()):
                 key = edge.how if edge.how != "splice" else (edge.donor, edge.parts)
                 mask = kinds.get(key)
                 if mask is None:

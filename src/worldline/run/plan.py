@@ -67,15 +67,23 @@ class Plan:
             raise InputError(f"a plan: accepted is schema {SCHEMA}")
         try:
             edits = frozenset(_edit(one) for one in given["edits"])
-            budget = None if given["budget"] is None else HopBudget(**given["budget"])
+            budget = (
+                None
+                if given["budget"] is None
+                else HopBudget(**{name: _tuple(value) for name, value in given["budget"].items()})
+            )
             return cls(tuple(given["ids"]), edits, budget)
         except (KeyError, TypeError) as error:
             raise InputError(f"a plan: damaged ({error})") from None
 
 
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _edit(given: dict[str, Any]) -> EdgeCut | NodeCut:
     kinds = {"EdgeCut": EdgeCut, "NodeCut": NodeCut}
-    fields = {name: value for name, value in given.items() if name not in ("kind", "donor")}
+    fields = {name: _tuple(v) for name, v in given.items() if name not in ("kind", "donor")}
     donor = given["donor"]
     if donor is not None:
         donor = Donor(tuple(donor["ids"]), tuple(donor["at"]))

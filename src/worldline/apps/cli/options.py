@@ -14,7 +14,12 @@ Model = Annotated[
 Target = Annotated[str | None, typer.Option(help='A token, such as " Paris", or id:NUMBER.')]
 Versus = Annotated[str | None, typer.Option(help="A second token: weigh the difference to it.")]
 By = Annotated[str | None, typer.Option(help="share, gradient or frozen: what an edge weighs.")]
-How = Annotated[str, typer.Option(help="drop or mask: which cut the gradient is matched to.")]
+How = Annotated[
+    str | None,
+    typer.Option(help="drop, mask or splice: how edges are cut; gradients match drop or mask."),
+]
+Layers = Annotated[str | None, typer.Option(help="Layers, A-B or 0,3 (default: all).")]
+Out = Annotated[Path | None, typer.Option(help="Write the picture as one HTML file.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or float64.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]

@@ -41,7 +41,7 @@ def trace(
     dtype: options.Dtype = None,
     seed: options.Seed = None,
     threads: options.Threads = None,
-    out: Annotated[Path | None, typer.Option(help="Write the picture as one HTML file.")] = None,
+    out: options.Out = None,
     json: options.Json = None,
     save: Annotated[Path | None, typer.Option(help="Save the trace as safetensors.")] = None,
 ) -> None:
@@ -56,6 +56,7 @@ def trace(
     from worldline.trace.store import save_trace
 
     _set_up(threads, seed)
+    how = how or "drop"
     with elapsed_line(Console(stderr=True)) as say:
         seen = observe(
             given, model, by=by, target=target, versus=versus, how=how, chat=chat, verify=verify,

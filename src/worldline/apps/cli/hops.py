@@ -1,0 +1,86 @@
+"""``worldline hops``: what the model says if information may make at most h hops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worldline.apps.cli import options
+from worldline.apps.cli.out import read_text, refuse_unwritable, write_json
+from worldline.apps.cli.pictures import WIDTH, opened, write_picture
+from worldline.errors import InputError
+
+if TYPE_CHECKING:
+    from worldline.contrast.curve import HopCurve
+
+SINKS = ("counted", "free", "both")
+MAX_HOPS = 8
+
+
+def hops(
+    text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.")] = None,
+    file: options.File = None,
+    max_: Annotated[
+        int, typer.Option("--max", help="The largest budget; less where fewer hops can be made.")
+    ] = MAX_HOPS,
+    sink: Annotated[
+        str | None,
+        typer.Option(help="Reads of column 0: counted, free or both (default: as the text asks)."),
+    ] = None,
+    layers: options.Layers = None,
+    longest: Annotated[
+        int | None, typer.Option(help="Forbid hops over more positions than this.")
+    ] = None,
+    model: options.Model = None,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = None,
+    threads: options.Threads = None,
+    out: options.Out = None,
+    json: options.Json = None,
+) -> None:
+    """Limit how many hops information may make: the loss per budget, the hops each token needs.
+
+    With --layers only reads in those layers count as hops.
+    """
+    given = read_text(text, file)
+    refuse_unwritable(json, out)
+    if max_ < 0:
+        raise InputError(f"--max {max_}: accepted are whole numbers from 0")
+    if longest is not None and longest < 0:
+        raise InputError(f"--longest {longest}: accepted are whole numbers from 0")
+    if sink not in (None, *SINKS):
+        raise InputError(f"--sink {sink}: accepted are {', '.join(SINKS)}")
+    with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
+        from worldline.contrast.curve import curves_scene, hop_curves
+        from worldline.model.guard import checked
+        from worldline.text.spans import number_span
+
+        counted = None
+        if layers is not None:
+            n_layers = checked(loaded, loaded.weights_hash).n_layers
+            counted = number_span(layers, n_layers, "--layers")
+        curves = hop_curves(
+            loaded, tokens, sink=sink, max_hops=max_, layers=counted, longest=longest, progress=say
+        )
+        if json != "-":
+            typer.echo("\n".join(_lines(curves)))
+        if json is not None:
+            write_json(json, as_json(curves))
+        write_picture(out, loaded, given, say, json, hops=curves_scene(curves))
+
+
+def as_json(curves: list[HopCurve]) -> dict[str, Any]:
+    """The numbers: those of the first curve, and all of them where there are two."""
+    whole = [curve.json() for curve in curves]
+    return {"schema": "worldline.hops/1"} | whole[0] | {"curves": whole}
+
+
+def _lines(curves: list[HopCurve]) -> list[str]:
+    from worldline.contrast.curve import curves_scene
+    from worldline.views.altered import hops_lines
+    from worldline.views.scene import SceneHops
+
+    return hops_lines(
+        SceneHops.model_validate(curves_scene(curves)), curves[0].tokens.pieces, WIDTH
+    )

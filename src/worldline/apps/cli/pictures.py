@@ -1,0 +1,57 @@
+"""What commands about altered runs share: a model and a text ready, the picture written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from worldline.apps.cli.out import write_text
+from worldline.apps.cli.progress import elapsed_line
+
+if TYPE_CHECKING:
+    from worldline.model.load import LoadedModel
+    from worldline.text.tokens import Tokens
+
+WIDTH = 100
+Say = Callable[[str], None]
+
+
+@contextmanager
+def opened(
+    text: str, model: str | None, device: str, dtype: str | None, threads: int | None
+) -> Iterator[tuple[LoadedModel, Tokens, Say]]:
+    """The model loaded, the text in tokens, and a progress line while inside."""
+    from rich.console import Console
+
+    from worldline.model.load import load_model
+    from worldline.text.tokens import tokenize
+    from worldline.trace.recording import refuse_length
+
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    with elapsed_line(Console(stderr=True)) as say:
+        loaded = load_model(model, device=device, dtype=dtype, progress=say)
+        tokens = tokenize(loaded.tokenizer, text)
+        refuse_length(loaded, tokens)
+        yield loaded, tokens, say
+
+
+def write_picture(
+    out: Path | None, model: LoadedModel, text: str, say: Say, json: str | None, **altered: Any
+) -> None:
+    """The picture of the plain run with what an altered one said, if a file was named."""
+    if out is None:
+        return
+    from worldline.session import observe
+    from worldline.views.altered import with_altered
+    from worldline.views.html import render_html
+
+    seen = observe(text, model, paths=False, progress=say)
+    page = render_html(with_altered(seen.scene, **altered))
+    typer.echo(str(write_text(out, page)), err=json == "-")

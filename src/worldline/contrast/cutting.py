@@ -1,0 +1,255 @@
+"""Before and after a cut: next tokens, the target's log-probability, and how two cuts interact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from worldline.errors import InputError
+from worldline.grid.cuts import Donor, EdgeCut, NodeCut
+from worldline.run.executing import execute, execute_many
+from worldline.run.plan import Plan
+from worldline.text.spans import counterparts, said
+from worldline.text.tokens import Tokens, decode, single_token, tokenize
+from worldline.trace.recording import predictions_of, refuse_length
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from worldline.model.load import LoadedModel
+    from worldline.trace.trace import Prediction
+
+Edit = EdgeCut | NodeCut
+LARGEST_DRAWN = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class CutSeen:
+    """What a set of cuts did to the prediction after the last token.
+
+    `target_before`, `target_after` are log-probabilities in nats, `change_nats` their difference,
+    negative where the cut took the target away; `change_logits` is that of its logit (less the
+    logit of `versus`); `kl_nats` = KL(before || after) over all next tokens.
+    """
+
+    tokens: Tokens
+    plan: Plan
+    target: str
+    versus: str | None
+    target_before: float
+    target_after: float
+    change_logits: float
+    kl_nats: float
+    before: list[Prediction]
+    after: list[Prediction]
+
+    @property
+    def change_nats(self) -> float:
+        """What the target's log-probability gained."""
+        return self.target_after - self.target_before
+
+    def json(self) -> dict[str, Any]:
+        """As plain numbers."""
+        return {
+            "schema": "worldline.cut/1",
+            "tokens": list(self.tokens.pieces),
+            "plan": self.plan.json(),
+            "words": in_words(self.plan),
+            "target": self.target,
+            "versus": self.versus,
+            "target_before": self.target_before,
+            "target_after": self.target_after,
+            "change_nats": self.change_nats,
+            "change_logits": self.change_logits,
+            "kl_nats": self.kl_nats,
+            "before": [asdict(one) for one in self.before],
+            "after": [asdict(one) for one in self.after],
+        }
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """Two sets of cuts, alone and together, on the target's logit (less that of `versus`).
+
+    `one`, `two`, `both` are how much the target loses; `interaction` = one + two - both. `word`:
+    "redundant" where each can do without the other's help, "in series" where both lie on the same
+    ways; None where no such word may be said: two masks in one row of a pattern, or no interaction.
+    """
+
+    target: str
+    one: float
+    two: float
+    both: float
+    interaction: float
+    word: str | None
+
+
+def cut(
+    model: LoadedModel,
+    text: str | Tokens,
+    edits: Iterable[Edit],
+    *,
+    target: str | int | None = None,
+    versus: str | int | None = None,
+) -> CutSeen:
+    """Run a text with and without `edits`, and compare what follows its last token.
+
+    `target` is a token (default: the likeliest next one of the uncut run).
+
+    Exactness: both runs are exact up to the rounding of two equivalent runs. Units: nats, logits.
+
+    Raises:
+        InputError: edits outside the text or the model, or in conflict; no edit at all.
+        RefusedError: the model failed a check, or a layer cannot be cut.
+    """
+    tokens = text if isinstance(text, Tokens) else tokenize(model.tokenizer, text)
+    refuse_length(model, tokens)
+    plan = Plan(tokens.ids, frozenset(edits))
+    if plan.plain:
+        raise InputError("a cut: name at least one edge, span or node")
+    before = execute(model, Plan(tokens.ids)).logits[0, -1]
+    after = execute(model, plan).logits[0, -1]
+    asked, other = _targets(model, before, target, versus)
+    logprobs = [torch.log_softmax(one.double(), -1) for one in (before, after)]
+    chance = logprobs[0].exp()
+    kl = torch.where(chance > 0, chance * (logprobs[0] - logprobs[1]), 0.0).sum()
+    lost = _value(after, asked, other) - _value(before, asked, other)
+    return CutSeen(
+        tokens=tokens,
+        plan=plan,
+        target=decode(model.tokenizer, [asked]),
+        versus=None if other is None else decode(model.tokenizer, [other]),
+        target_before=float(logprobs[0][asked]),
+        target_after=float(logprobs[1][asked]),
+        change_logits=lost,
+        kl_nats=max(float(kl), 0.0),
+        before=predictions_of(model, before),
+        after=predictions_of(model, after),
+    )
+
+
+def interaction(
+    model: LoadedModel,
+    text: str | Tokens,
+    one: Iterable[Edit],
+    two: Iterable[Edit],
+    *,
+    target: str | int | None = None,
+    versus: str | int | None = None,
+) -> Interaction:
+    """How two sets of cuts act together: D(one) + D(two) - D(both), D what the target loses.
+
+    Exactness: as `cut`. Units: logits.
+
+    Raises:
+        InputError: as `cut`; the two together in conflict.
+        RefusedError: as `cut`.
+    """
+    tokens = text if isinstance(text, Tokens) else tokenize(model.tokenizer, text)
+    refuse_length(model, tokens)
+    first, second = frozenset(one), frozenset(two)
+    if not first or not second:
+        raise InputError("an interaction: name at least one cut on either side")
+    plans = [Plan(tokens.ids, edits) for edits in (frozenset(), first, second, first | second)]
+    plain, *cuts = (found[-1] for found in execute_many(model, plans, batch=4, last=True))
+    asked, other = _targets(model, plain, target, versus)
+    whole = _value(plain, asked, other)
+    alone, also, both = (whole - _value(logits, asked, other) for logits in cuts)
+    found = alone + also - both
+    word = None
+    if _may_be_worded(first, second, len(tokens)) and found and both:
+        word = "redundant" if found * both < 0 else "in series"
+    return Interaction(decode(model.tokenizer, [asked]), alone, also, both, found, word)
+
+
+def donor_of(model: LoadedModel, tokens: Tokens, text: str, align: str | None = None) -> Donor:
+    """Another text to splice from, its positions matched with this one's.
+
+    Raises InputError for an empty text, and another length without an alignment.
+    """
+    theirs = tokenize(model.tokenizer, text)
+    refuse_length(model, theirs)
+    return Donor(tuple(theirs.ids), counterparts(tokens, theirs, align))
+
+
+def in_words(plan: Plan) -> list[str]:
+    """The edits of a plan, one line each."""
+    return sorted(_edge_words(e) if isinstance(e, EdgeCut) else _node_words(e) for e in plan.edits)
+
+
+def cut_scene(seen: CutSeen) -> dict[str, Any]:
+    """What the picture shows of it."""
+    n_pos = len(seen.tokens)
+    edges, nodes, n_edges = [], [], 0
+    for edit in sorted(seen.plan.edits, key=repr):
+        if isinstance(edit, NodeCut):
+            where = range(n_pos) if edit.positions is None else edit.positions
+            nodes += [{"layer": row, "pos": pos} for row in edit.rows for pos in where]
+            continue
+        for src, dst in edit.pairs(n_pos):
+            n_edges += 1
+            for layer in edit.layers or (None,):
+                for head in edit.heads or (None,):
+                    if src != dst and layer is not None and len(edges) < LARGEST_DRAWN:
+                        edges.append({"layer": layer, "head": head, "src": src, "dst": dst})
+    whole = seen.json()
+    names = ("words", "target", "target_before", "target_after", "change_nats", "kl_nats")
+    shown = {name: whole[name] for name in (*names, "before", "after")}
+    return shown | {"n_edges": n_edges, "edges": edges, "nodes": nodes}
+
+
+def _targets(
+    model: LoadedModel, logits: Tensor, target: str | int | None, versus: str | int | None
+) -> tuple[int, int | None]:
+    def one(name: str, given: str | int) -> int:
+        found = given if isinstance(given, int) else single_token(model.tokenizer, given)
+        if not 0 <= found < len(logits):
+            raise InputError(f"{name} id {found}: accepted are 0 to {len(logits) - 1}")
+        return found
+
+    asked = int(logits.argmax()) if target is None else one("target", target)
+    return asked, None if versus is None else one("versus", versus)
+
+
+def _value(logits: Tensor, target: int, versus: int | None) -> float:
+    value = logits.double()
+    return float(value[target] - (0.0 if versus is None else value[versus]))
+
+
+def _may_be_worded(one: frozenset[Edit], two: frozenset[Edit], n_pos: int) -> bool:
+    """Whether no two masks or splices share a row of a pattern, where they move each other."""
+    for a in one:
+        for b in two:
+            if not isinstance(a, EdgeCut) or not isinstance(b, EdgeCut):
+                return False
+            if a.how == b.how == "drop":
+                continue
+            apart = (
+                _apart(a.layers, b.layers)
+                or _apart(a.heads, b.heads)
+                or not {dst for _, dst in a.pairs(n_pos)} & {dst for _, dst in b.pairs(n_pos)}
+            )
+            if not apart:
+                return False
+    return True
+
+
+def _apart(one: Sequence[int] | None, two: Sequence[int] | None) -> bool:
+    return one is not None and two is not None and not set(one) & set(two)
+
+
+def _edge_words(edit: EdgeCut) -> str:
+    spans = {"layers": edit.layers, "heads": edit.heads, "from": edit.src, "to": edit.dst}
+    parts = [f"{name} {'all' if span is None else said(span)}" for name, span in spans.items()]
+    how = edit.how if edit.parts == "kv" else f"{edit.how} {edit.parts.upper()} only"
+    own = ", self-attention too" if edit.own else ""
+    return f"{how}: {', '.join(parts)}{own}"
+
+
+def _node_words(edit: NodeCut) -> str:
+    where = "all" if edit.positions is None else said(edit.positions)
+    of = "" if edit.how != "mean" else (" so far" if edit.donor is None else " of another text")
+    return f"{edit.how}{of}: rows {said(edit.rows)}, positions {where}"

@@ -1,0 +1,123 @@
+"""Which tokens are meant: spans given as numbers or as words of the text, texts side by side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from worldline.errors import InputError
+
+if TYPE_CHECKING:
+    from worldline.text.tokens import Tokens
+
+ALIGNMENTS = ("left", "right", "words")
+NUMBERS = re.compile(r"\s*(-?\d+)\s*(?:(?:-|\.\.)\s*(-?\d+)\s*)?")
+
+
+def number_span(given: str, n: int, what: str) -> tuple[int, ...]:
+    """The numbers of "3", "2-5" or "0-3,7" below `n`; -1 is the last.
+
+    Raises InputError for anything else, and for numbers from `n` on.
+
+    >>> number_span("0-2,-1", 9, "position")
+    (0, 1, 2, 8)
+    """
+    found: set[int] = set()
+    for part in given.split(","):
+        match = NUMBERS.fullmatch(part)
+        if match is None:
+            raise InputError(f"{what} {given!r}: accepted are numbers such as 3, 2-5 or 0-3,7")
+        ends = [int(one) for one in match.groups() if one is not None]
+        for end in ends:
+            if not -n <= end < n:
+                raise InputError(f"{what} {end}: accepted are 0 to {n - 1} (-1 is the last)")
+        first, last = (end % n for end in (ends[0], ends[-1]))
+        if last < first:
+            raise InputError(f"{what} {part.strip()}: it runs backwards")
+        found |= set(range(first, last + 1))
+    return tuple(sorted(found))
+
+
+def positions_of(tokens: Tokens, given: str, what: str = "position") -> tuple[int, ...]:
+    """The tokens of a span: numbers ("3", "2-5", "0,4", -1 is the last), "all", or words of it.
+
+    Words mean every token that shares a character with them; they must stand in the text once.
+
+    Raises InputError for numbers outside the text, and words that are not in it, or twice.
+    """
+    if given.strip() == "all":
+        return tuple(range(len(tokens)))
+    if re.fullmatch(r"[\s\d,.-]*\d[\s\d,.-]*", given) and NUMBERS.match(given.split(",")[0]):
+        return number_span(given, len(tokens), what)
+    wanted = given if given in tokens.text else given.strip()
+    places = [m.start() for m in re.finditer(re.escape(wanted), tokens.text)] if wanted else []
+    if len(places) != 1:
+        count = f"{len(places)} times" if places else "not"
+        raise InputError(
+            f"{what} {given!r}: it stands in the text {count}; accepted are words that stand in it "
+            'once, numbers such as 3 or 2-5, or "all"'
+        )
+    start, stop = places[0], places[0] + len(wanted)
+    return tuple(
+        pos
+        for pos, (low, high) in enumerate(tokens.char_spans)
+        if low < high and low < stop and start < high
+    )
+
+
+def counterparts(ours: Tokens, theirs: Tokens, align: str | None = None) -> tuple[int | None, ...]:
+    """For every token of ours its position in the other text, or None.
+
+    `align`: "left" (n-th to n-th), "right" (n-th from the end), "words" (n-th word to n-th word,
+    its tokens from the left); None only for texts of one length.
+
+    Raises InputError for an unknown alignment, or none where the lengths differ.
+    """
+    n, other = len(ours), len(theirs)
+    if align is None:
+        if n != other:
+            raise InputError(
+                f"the text that is spliced in has {other} tokens, this one {n}: name an alignment,"
+                " left, right or words"
+            )
+        return tuple(range(n))
+    if align not in ALIGNMENTS:
+        raise InputError(f"align={align!r}: accepted are {', '.join(ALIGNMENTS)}")
+    if align == "left":
+        return tuple(pos if pos < other else None for pos in range(n))
+    if align == "right":
+        return tuple(pos - n + other if pos >= n - other else None for pos in range(n))
+    mine, its = _words(ours), _words(theirs)
+    found: list[int | None] = [None] * n
+    for here, there in zip(mine, its, strict=False):
+        for pos, counterpart in zip(here, there, strict=False):
+            found[pos] = counterpart
+    return tuple(found)
+
+
+def _words(tokens: Tokens) -> list[list[int]]:
+    """The positions of each word; a token belongs to the word in which its last letter lies."""
+    bounds = [m.span() for m in re.finditer(r"\S+", tokens.text)]
+    words: list[list[int]] = [[] for _ in bounds]
+    for pos, (low, high) in enumerate(tokens.char_spans):
+        for word, (start, stop) in zip(words, bounds, strict=True):
+            if low < high and low < stop and start < high and high <= stop:
+                word.append(pos)
+                break
+    return words
+
+
+def said(places: Sequence[int]) -> str:
+    """Numbers in words: runs as ranges.
+
+    >>> said((0, 1, 2, 5))
+    '0-2,5'
+    """
+    runs: list[list[int]] = []
+    for place in sorted(places):
+        if runs and place == runs[-1][-1] + 1:
+            runs[-1].append(place)
+        else:
+            runs.append([place])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
