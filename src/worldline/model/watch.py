@@ -375,7 +375,7 @@ def _replaced(args, kwargs, old: Tensor, new: Tensor):
 
 
 @contextmanager
-def _watching_blocks(watch: Watch, anatomy: Anatomy):
+def watching_blocks(watch: Watch, anatomy: Anatomy):
     """Hooks on the blocks; the last row is the last block's output, or enters `anatomy.end`."""
     handles = []
     last = len(anatomy.order) - 1
@@ -474,7 +474,7 @@ def watched_forward(
             stack.enter_context(private_keys(model))
             stack.enter_context(tapped(watch.tap))
         if anatomy is not None:
-            stack.enter_context(_watching_blocks(watch, anatomy))
+            stack.enter_context(watching_blocks(watch, anatomy))
         if modules:
             stack.enter_context(_watching_modules(watch, model))
         stack.callback(watch.look_away)
