@@ -14,7 +14,13 @@ from worldline.model.check import check_model
 from worldline.model.guard import anatomy_of
 from worldline.model.watch import watched_forward
 from worldline.run.editing import Edits
-from worldline.run.executing import execute, execute_many, inputs_of, run_edited
+from worldline.run.executing import (
+    execute,
+    execute_many,
+    inputs_of,
+    replay_of,
+    run_edited,
+)
 from worldline.run.hops import copies_of, most_hops
 from worldline.run.plan import Plan
 
@@ -121,6 +127,27 @@ def test_a_plan_is_a_set_and_a_batch_is_single_runs(name, ids, chance):
     for plan, logits in zip(plans, together, strict=True):
         single = execute(model, plan).logits[0]
         torch.testing.assert_close(logits, single, rtol=0, atol=FLOOR)
+
+
+@law()
+def test_starting_at_the_first_changed_row_is_the_same(name, ids, chance):
+    model, n = loaded(name, FLOAT64), len(ids)
+    plans = []
+    for _ in range(4):
+        layer, dst = chance.randrange(2), chance.randrange(1, n)
+        src = chance.randrange(dst)
+        plans.append(Plan(tuple(ids), frozenset([EdgeCut("drop", (src,), (dst,), (layer,))])))
+    plans.append(Plan(tuple(ids), frozenset([NodeCut("zero", (2,), (n - 1,))])))
+    again = execute_many(model, plans, batch=2)
+    whole = execute_many(model, plans, batch=2, reuse=False)
+    for one, two in zip(again, whole, strict=True):
+        torch.testing.assert_close(one, two, rtol=0, atol=FLOOR)
+
+
+def test_most_types_start_again():
+    """Else the law above would compare a thing with itself."""
+    plan = Plan((20, 21, 22))
+    assert sum(replay_of(loaded(name, FLOAT64), plan) is not None for name in TYPES) >= 10
 
 
 @law()

@@ -126,6 +126,11 @@ def hops_in(
 
 def _live(trace: Trace, model: LoadedModel | None) -> Trace:
     """The trace with what weighing needs: recorded again if it came from a file."""
+    if trace.plan is not None:
+        raise InputError(
+            "a trace of a run with cuts: its patterns are not those of q and k, so no edge is "
+            "weighed; accepted are traces of runs as they happened"
+        )
     if model is not None:
         refuse_other_model(trace, model)
     if trace.live is not None and trace.model is not None:

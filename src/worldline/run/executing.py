@@ -76,9 +76,9 @@ def execute_many(
     """The logits of every plan, `batch` plans of one length side by side.
 
     `last` keeps the logits of the last position only, [1, d_vocab]; `on_done` hears how many are
-    done. With `reuse`, plans of one text start at the first row that one of them changes, where the
-    model's blocks were found to stand for themselves. Exactness and errors as `execute`; items of a batch agree with single runs to within the
-    rounding of two equivalent runs.
+    done. With `reuse`, plans of one text start at the first row that one of them changes, where
+    the model's blocks were found to stand for themselves. Exactness and errors as `execute`;
+    items of a batch agree with single runs to within the rounding of two equivalent runs.
     """
     if batch < 1:
         raise InputError(f"batch = {batch}: accepted are whole numbers from 1")
@@ -93,7 +93,7 @@ def execute_many(
     done = sum(one is not None for one in out)
     donated: dict[Donor, Donated] = {}
     for group in alike.values():
-        replay = _replay(model, plans[group[0]]) if reuse and len(group) > 1 else None
+        replay = replay_of(model, plans[group[0]]) if reuse and len(group) > 1 else None
         group.sort(key=lambda n: _first_row(plans[n]))
         for at in range(0, len(group), batch):
             some = group[at : at + batch]
@@ -132,7 +132,7 @@ def _edited(
         return Watched(replay.tail(row[:, -1:] if last else row), 0, 0)
 
 
-def _replay(model: LoadedModel, plan: Plan) -> Replay | None:
+def replay_of(model: LoadedModel, plan: Plan) -> Replay | None:
     """The plain run of a text, to start again from its rows; None where that is not the same."""
     report = checked(model, model.weights_hash)
     if not report.separable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,8 +16,9 @@ SCHEMA = "worldline.plan/1"
 class Plan:
     """The tokens of a run and the set of what is changed in it. Printable, comparable.
 
-    `edits` are EdgeCut and NodeCut values, a set: listing order is irrelevant; `budget` limits hops.
-    Whatever depends on positions (rotary angles, learned positions) is that of the whole text.
+    `edits` are EdgeCut and NodeCut values, a set, so that listing order is irrelevant; `budget`
+    limits hops. Whatever depends on positions (rotary angles, learned ones) is that of the whole
+    text.
 
     Raises InputError for edits outside the text, and two that change one thing in two ways.
 
@@ -49,12 +51,13 @@ class Plan:
         """As plain numbers and words; edits in an order of their own."""
         edits = [{"kind": type(e).__name__} | asdict(e) for e in self.edits]
         budget = None if self.budget is None else asdict(self.budget)
-        return {
+        whole = {
             "schema": SCHEMA,
-            "ids": list(self.ids),
+            "ids": self.ids,
             "edits": sorted(edits, key=repr),
             "budget": budget,
         }
+        return json.loads(json.dumps(whole))  # tuples as lists, as they come back
 
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> Plan:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from worldline.errors import InputError, RefusedError
+from worldline.grid.cuts import EdgeCut, NodeCut
 from worldline.model.check import Report, closure_of, implementation_of, model_dtype, tolerance_of
 from worldline.model.gradients import rerun_of
 from worldline.model.guard import anatomy_of, checked
@@ -152,6 +153,7 @@ def record(
     close_over: str = "terms",
     seed: int | None = None,
     add_special_tokens: bool | None = None,
+    edits: Iterable[EdgeCut | NodeCut] = (),
 ) -> Trace:
     """Run `model` on `text` once and keep both highways.
 
@@ -160,6 +162,9 @@ def record(
     always kept. The model is checked on a probe text first (once per weights,
     kept in the cache); `verify` also compares the logits of this very run with a plain one and
     closes every node over heads and sources, as `close_over="sources"` does alone.
+
+    With `edits` it is a run that never happened: its trace names the plan and can be looked at, not
+    weighed. Rows are those that enter the blocks, overwritten nodes included.
 
     Exactness: bitwise; the closure error of every node is measured and a run whose terms do not
     add up within the tolerance of the dtype is refused.
@@ -183,7 +188,9 @@ def record(
     report = checked(model, weights)
     over = "sources" if verify else close_over
     recorder = Recorder(keep, tolerance_of(model_dtype(model.module)), over)
-    plan = Plan(tuple(tokens.ids))
+    plan = Plan(tuple(tokens.ids), frozenset(edits))
+    if not plan.plain and over == "sources":
+        raise InputError("edits: a run with cuts is closed over its terms, not verified")
     seen = execute(model, plan, recorder.on_block)
     recorder.finish()
     if not bool(torch.isfinite(seen.logits[0, -1]).all()):
@@ -201,7 +208,8 @@ def record(
         versions=versions(),
         seed=seed,
         opaque_layers=tuple(report.opaque_layers),
-        live=recorder.live,
+        plan=None if plan.plain else plan.json(),
+        live=recorder.live if plan.plain else None,
         model=model,
         extra={"n_vocab": seen.logits.shape[-1]},
     )

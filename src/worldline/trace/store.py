@@ -104,6 +104,7 @@ def _header(trace: Trace) -> dict[str, Any]:
         "versions": trace.versions,
         "seed": trace.seed,
         "opaque_layers": list(trace.opaque_layers),
+        "plan": trace.plan,
         "extra": _plain(trace.extra),
     }
 
@@ -130,6 +131,7 @@ def _from(header: dict[str, Any], tensors: dict[str, Tensor]) -> Trace:
         versions=header["versions"],
         seed=header["seed"],
         opaque_layers=tuple(header["opaque_layers"]),
+        plan=header.get("plan"),
         extra=header["extra"],
     )
 

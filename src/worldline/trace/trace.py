@@ -95,6 +95,8 @@ class Trace:
     None for a block without softmax attention. With keep="rows" also `row_max` and `row_entropy`
     (nats), [head, pos], of every row of the pattern, recomputed from q and k.
 
+    `plan` is None for the run as it happened, else what was changed in it (`Plan.from_json`).
+
     Exactness: every array is bitwise what the model computed, or a sum of such; `closure` says
     how well the terms of every node add up.
     """
@@ -109,6 +111,7 @@ class Trace:
     versions: dict[str, str]
     seed: int | None = None
     opaque_layers: tuple[int, ...] = ()
+    plan: dict[str, Any] | None = None
     live: list[LiveBlock] | None = None
     model: LoadedModel | None = None
     extra: dict[str, Any] = field(default_factory=dict)
