@@ -10,17 +10,21 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from worldline.contrast.curve import hop_curve as hop_curve
+    from worldline.contrast.cutting import cut as cut
+    from worldline.contrast.cutting import interaction as interaction
     from worldline.errors import InputError as InputError
     from worldline.errors import RefusedError as RefusedError
     from worldline.flow.flow import Edge as Edge
     from worldline.flow.flow import Flow as Flow
     from worldline.flow.lens import logit_lens as logit_lens
     from worldline.flow.routes import find_paths as find_paths
-    from worldline.flow.routes import flow_grid as flow_grid
-    from worldline.flow.routes import share_grid as share_grid
+    from worldline.flow.routes import path_grid as path_grid
     from worldline.flow.sampling import sample_flow as sample_flow
     from worldline.flow.weighing import hop_spectrum as hop_spectrum
     from worldline.flow.weighing import weigh as weigh
+    from worldline.grid.cuts import EdgeCut as EdgeCut
+    from worldline.grid.cuts import NodeCut as NodeCut
     from worldline.grid.node import Node as Node
     from worldline.model.check import check_model as check_model
     from worldline.model.load import LoadedModel as LoadedModel
@@ -47,11 +51,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Edge": "flow.flow",
+    "EdgeCut": "grid.cuts",
     "Flow": "flow.flow",
     "InputError": "errors",
     "LoadedModel": "model.load",
     "Node": "grid.node",
     "Observation": "session",
+    "NodeCut": "grid.cuts",
     "Plan": "run.plan",
     "RefusedError": "errors",
     "Scene": "views.scene",
@@ -61,21 +67,23 @@ _HOMES = {
     "check_model": "model.check",
     "count_orders": "paths.orders",
     "count_paths": "paths.counts",
+    "cut": "contrast.cutting",
     "effective_paths": "paths.best",
     "execute": "run.executing",
     "find_paths": "flow.routes",
-    "flow_grid": "flow.routes",
+    "hop_curve": "contrast.curve",
     "hop_spectrum": "flow.weighing",
+    "interaction": "contrast.cutting",
     "interference": "paths.agreement",
     "load_model": "model.load",
     "load_trace": "trace.store",
     "logit_lens": "flow.lens",
     "observe": "session",
+    "path_grid": "flow.routes",
     "record": "trace.recording",
     "sample_flow": "flow.sampling",
     "sample_paths": "paths.best",
     "save_trace": "trace.store",
-    "share_grid": "flow.routes",
     "sum_paths": "paths.weighted",
     "tokenize": "text.tokens",
     "top_paths": "paths.best",

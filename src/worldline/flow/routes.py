@@ -56,24 +56,28 @@ class FoundPaths:
         return total / self.target_value if self.target_value else float("nan")
 
 
-def share_grid(trace: Trace) -> WeightedGrid:
-    """Shares as a weighted grid: what a node is made of, step by step; all heads together.
+def path_grid(seen: Trace | Flow) -> WeightedGrid:
+    """What paths are made of, as a weighted grid, all heads together.
 
-    The carry holds residual, MLP and self-attention; constants are sources and stay out.
-    Exactness: closed to the tolerance of the dtype.
+    Of a trace: its shares, what a node is made of, step by step; the carry holds residual, MLP and
+    self-attention, constants are sources and stay out. Of a frozen flow: odds, what part of all
+    that flows into a node, in size, each step brings; going down from the target by these odds,
+    paths are met about as they carry.
+
+    Exactness: closed to the tolerance of the dtype. Units: shares; odds.
+
+    Raises:
+        InputError: a flow that is not frozen.
     """
-    flow = weigh(trace, "share", top=0)
+    if isinstance(seen, Flow):
+        return _odds(seen)
+    flow = weigh(seen, "share", top=0)
     assert flow.shares is not None
     carry = flow.shares["carry"] + flow.shares["mlp"] + flow.shares["self_attention"]
     return WeightedGrid(carry=carry, kv=_dense(flow), pruned=False, name="share")
 
 
-def flow_grid(flow: Flow) -> WeightedGrid:
-    """A frozen flow as odds: what part of all that flows into a node, in size, each step brings.
-
-    Going down from the target by these odds, paths are met about as they carry.
-    Raises InputError for a flow that is not frozen.
-    """
+def _odds(flow: Flow) -> WeightedGrid:
     if flow.conserved is None:
         raise InputError(f'a flow by "{flow.meaning.by}": accepted is by="frozen"')
     kv, carry = np.abs(_dense(flow)), np.abs(flow.conserved.carry)

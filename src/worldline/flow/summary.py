@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from worldline.errors import InputError, RefusedError
 from worldline.flow.flow import Target, asked
 from worldline.flow.frozen import frozen_of
-from worldline.flow.routes import FoundPaths, flow_grid, found_in, share_grid
+from worldline.flow.routes import FoundPaths, found_in, path_grid
 from worldline.flow.sampling import sample_in
 from worldline.flow.ways import Hop
 from worldline.flow.weighing import flow_in, hops_in, target_of
@@ -152,7 +152,7 @@ def _frozen_to(trace: Trace, wanted: Target, k: int, n_drawn: int = 0) -> PathsS
         by_source=by_source.tolist(),
         closing=f"of {spectrum.target_value:+.3f}; no path carries {rest:+.1e}",
         agreement=agreement,
-        effective=_effective(flow_grid(flow_in(run, trace, wanted, 0)), ["rows"]),
+        effective=_effective(path_grid(flow_in(run, trace, wanted, 0)), ["rows"]),
         paths=[_path(p.nodes, p.weight, [*p.reads], words) for p in found.paths],
         found_as=_found_as(found),
         caution=spectrum.caution,
@@ -169,7 +169,7 @@ def _found_as(found: FoundPaths) -> str:
 
 
 def _shares(trace: Trace, k: int) -> PathsSeen:
-    grid, end = share_grid(trace), Node(layer=trace.n_layers, pos=trace.n_pos - 1)
+    grid, end = path_grid(trace), Node(layer=trace.n_layers, pos=trace.n_pos - 1)
     spectrum, total = weighted.hop_sums(grid, None, end), weighted.sum_paths(grid, None, end)
     by_source = spectrum.signed_by_source.sum(0)
     groups = [("hop counts", spectrum.signed), ("source tokens", by_source)]

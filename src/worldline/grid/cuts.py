@@ -186,10 +186,8 @@ def _refuse_overlap(one: EdgeCut, two: EdgeCut, n_pos: int) -> None:
 
 
 def _conflict(one: Any, two: Any, what: str) -> InputError:
-    if one.how != two.how:
-        words = f"{one.how} and {two.how}"
-    else:
-        words = f"two ways of {one.how}"
+    alike = one.how == two.how
+    words = f"two ways of {one.how}" if alike else f"{one.how} and {two.how}"
     return InputError(f"{what}: {words}; a plan changes one thing in one way")
 
 

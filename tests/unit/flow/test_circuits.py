@@ -302,7 +302,7 @@ def test_without_a_target_a_chain_is_not_singled_out(hops):
     """All that is written lies across what was there: a carry's share is a ratio of |y|^2."""
     n_layers, n_hops = hops.trace.n_layers, len(hops.circuit.edges)
     end = wl.Node(layer=n_layers, pos=hops.circuit.last)
-    (best,) = wl.top_paths(wl.share_grid(hops.trace), target=end, k=1).paths
+    (best,) = wl.top_paths(wl.path_grid(hops.trace), target=end, k=1).paths
     assert {node.pos for node in best.nodes} == {hops.circuit.last}
     whole = PAD**2 + 2 + n_layers + n_hops  # each layer writes a waste, each hop a token
     assert best.weight == pytest.approx((PAD**2 + 2) / whole, abs=EXACT)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tiny_runs import FLOAT64, loaded, some_tokens
-from worldline.flow.routes import find_paths, flow_grid, share_grid
+from worldline.flow.routes import find_paths, path_grid
 from worldline.flow.summary import paths_of, summary_of
 from worldline.flow.weighing import hop_spectrum, weigh
 from worldline.grid.node import Node
@@ -80,16 +80,16 @@ def test_where_layers_share_k_and_v_a_read_begins_in_the_lower_row():
 
 
 def test_odds_of_a_frozen_flow_add_up_to_one_where_anything_flows(trace):
-    grid = flow_grid(weigh(trace, "frozen", target=TARGET, top=0))
+    grid = path_grid(weigh(trace, "frozen", target=TARGET, top=0))
     into = grid.kv.sum(-1) + grid.carry
     assert np.all((np.abs(into - 1) < 1e-9) | (into == 0))
     assert into[-1, -1] == pytest.approx(1)
     with pytest.raises(ValueError, match='a flow by "share": accepted is by="frozen"'):
-        flow_grid(weigh(trace))
+        path_grid(weigh(trace))
 
 
 def test_paths_of_shares_are_the_product_of_the_blocks(trace):
-    grid = share_grid(trace)
+    grid = path_grid(trace)
     product = np.eye(N_POS)
     for carry, kv in zip(grid.carry, grid.kv, strict=True):
         product = (np.diag(carry) + kv) @ product
@@ -113,13 +113,13 @@ def test_the_summary_is_plain_numbers_that_agree(trace, by):
 
 
 def test_paths_in_effect_are_those_of_the_named_distribution(trace):
-    grid, end = share_grid(trace), Node(layer=trace.n_layers, pos=N_POS - 1)
+    grid, end = path_grid(trace), Node(layer=trace.n_layers, pos=N_POS - 1)
     seen = summary_of(trace, by="share")
     for one in seen.effective:
         found = effective_paths(grid, None, end, normalise=one["normalise"])
         assert one["effective"] == found.effective
     assert [one["normalise"] for one in seen.effective] == ["paths", "rows"]
-    odds = flow_grid(weigh(trace, "frozen", target=TARGET))
+    odds = path_grid(weigh(trace, "frozen", target=TARGET))
     (walk,) = summary_of(trace, target=TARGET).effective
     assert walk["effective"] == pytest.approx(
         effective_paths(odds, None, end, normalise="rows").effective
