@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt, model_validator
+from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
 from pydantic.json_schema import GenerateJsonSchema
+
+from worldline.views.altered_parts import SceneAltered
+from worldline.views.parts import Matrix, NonNegativeFloat, Part, Row, SceneNode, ScenePrediction
 
 SCENE_SCHEMA: Literal["worldline.scene/1"] = "worldline.scene/1"
 """The tag every Scene of this version carries in its field ``schema``."""
@@ -24,24 +27,8 @@ STATIC = Path(__file__).parent / "static"
 SCHEMA_PATH = STATIC / "scene.schema.json"
 """The committed JSON Schema, from which the front end's TypeScript types are generated."""
 
-NonNegativeFloat = Annotated[FiniteFloat, Field(ge=0)]
-Row = tuple[FiniteFloat, ...]
-Matrix = tuple[Row, ...]
 
-
-class _Part(BaseModel):
-    """What all parts share: frozen, and no field that the schema does not name."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        populate_by_name=True,
-        protected_namespaces=(),
-        json_schema_serialization_defaults_required=True,
-    )
-
-
-class SceneModel(_Part):
+class SceneModel(Part):
     """Which model ran, in numbers that identify it."""
 
     name: str
@@ -54,7 +41,7 @@ class SceneModel(_Part):
     weights_hash: str
 
 
-class SceneToken(_Part):
+class SceneToken(Part):
     """One column: a token, the piece of the text it covers, and the group it is shown in.
 
     ``char_start:char_end`` and ``byte_start:byte_end`` index the Scene's ``text`` (its UTF-8
@@ -73,22 +60,14 @@ class SceneToken(_Part):
     special: bool
 
 
-class ScenePrediction(_Part):
-    """One candidate for the token after the last column; ``logprob`` in nats."""
-
-    token: str
-    id: NonNegativeInt
-    logprob: FiniteFloat
-
-
-class SceneTarget(_Part):
+class SceneTarget(Part):
     """A token that the weighing asks about."""
 
     token: str
     id: NonNegativeInt
 
 
-class SceneWeighing(_Part):
+class SceneWeighing(Part):
     """What an edge's weight means: the question, the formula, its unit and how exact it is."""
 
     by: Literal["share", "gradient", "frozen"]
@@ -101,7 +80,7 @@ class SceneWeighing(_Part):
     exactness: str
 
 
-class SceneEdge(_Part):
+class SceneEdge(Part):
     """One read of the K/V stream: from ``(layer, src)`` into ``(layer + 1, dst)`` by one head."""
 
     layer: NonNegativeInt
@@ -111,7 +90,7 @@ class SceneEdge(_Part):
     weight: FiniteFloat
 
 
-class SceneKept(_Part):
+class SceneKept(Part):
     """How much of the flow the Scene's edges hold.
 
     ``total`` is the sum of |weight| over all ``of`` edges of the run, ``share`` the part of it
@@ -124,14 +103,14 @@ class SceneKept(_Part):
     total: NonNegativeFloat
 
 
-class SceneLens(_Part):
+class SceneLens(Part):
     """One token that the logit lens reads at a node; ``logprob`` in nats."""
 
     token: str
     logprob: FiniteFloat
 
 
-class SceneShares(_Part):
+class SceneShares(Part):
     """What a node of row 1..L is made of: L x T each, entry ``[l][j]`` belongs to ``(l + 1, j)``.
 
     The matrices add up to one at every node. ``other`` is what entered the block from elsewhere
@@ -146,7 +125,7 @@ class SceneShares(_Part):
     other: Matrix | None
 
 
-class SceneNodes(_Part):
+class SceneNodes(Part):
     """What is known at every node: ``norm`` and ``lens`` for rows 0..L, the others for 1..L.
 
     ``writes_agree[l][j]`` is how far what block ``l`` adds to ``(l + 1, j)`` points one way: the
@@ -159,7 +138,7 @@ class SceneNodes(_Part):
     writes_agree: tuple[tuple[FiniteFloat | None, ...], ...] | None = None
 
 
-class SceneFlow(_Part):
+class SceneFlow(Part):
     """Exact totals of edge weights per layer and column, over all heads and all edges: L x T each.
 
     ``in_*[l][j]`` sums the edges of block ``l`` written into ``(l + 1, j)``; ``out_*[l][i]`` sums
@@ -172,28 +151,21 @@ class SceneFlow(_Part):
     out_negative: Matrix
 
 
-class SceneNode(_Part):
-    """A node: row ``layer`` at column ``pos``."""
-
-    layer: NonNegativeInt
-    pos: NonNegativeInt
-
-
-class SceneRead(_Part):
+class SceneRead(Part):
     """One hop of a path; ``head`` is null where all heads of the layer are taken together."""
 
     layer: NonNegativeInt
     head: NonNegativeInt | None
 
 
-class SceneInterval(_Part):
+class SceneInterval(Part):
     """From ``low`` to ``high``."""
 
     low: FiniteFloat
     high: FiniteFloat
 
 
-class ScenePath(_Part):
+class ScenePath(Part):
     """One path to what is asked: ``nodes`` from row 0 up, one of the ``reads`` for each hop."""
 
     weight: FiniteFloat
@@ -203,7 +175,7 @@ class ScenePath(_Part):
     words: str
 
 
-class SceneAgreement(_Part):
+class SceneAgreement(Part):
     """How far the parts of one sum agree, for one named grouping; ``coherence`` null at 0/0.
 
     ``shuffled`` is the 95 % interval of the coherence under random signs; ``estimated`` that of
@@ -219,7 +191,7 @@ class SceneAgreement(_Part):
     interval: str
 
 
-class SceneEffective(_Part):
+class SceneEffective(Part):
     """How many paths there are in effect: the exponential of the entropy of a distribution.
 
     ``of`` says in words which distribution: without that the number means nothing.
@@ -231,7 +203,7 @@ class SceneEffective(_Part):
     entropy_nats: FiniteFloat
 
 
-class ScenePaths(_Part):
+class ScenePaths(Part):
     """The sum of all paths into the last column, by hops and by source, and strong ones listed.
 
     ``by_hops[h]`` sums the paths with exactly ``h`` hops, ``beyond`` those with more than are
@@ -253,7 +225,7 @@ class ScenePaths(_Part):
     caution: str
 
 
-class SceneInert(_Part):
+class SceneInert(Part):
     """Whether recording changed anything: on a probe text, or on this very run."""
 
     checked: Literal["probe", "run"]
@@ -262,7 +234,7 @@ class SceneInert(_Part):
     expected_calls: NonNegativeInt
 
 
-class SceneClosure(_Part):
+class SceneClosure(Part):
     """The worst relative error with which a node equals the sum of its terms, and where it is.
 
     ``over`` is "sources" where attention was added up anew over heads and sources, "terms" where
@@ -276,18 +248,19 @@ class SceneClosure(_Part):
     over: Literal["terms", "sources"]
 
 
-class SceneReproduce(_Part):
+class SceneReproduce(Part):
     """The command line and the Python call that make this Scene again."""
 
     cli: str
     python: str
 
 
-class Scene(_Part):
+class Scene(Part):
     """One run, as a picture: tokens as columns, layers as rows, weighed K/V edges between them.
 
     The large parts (``nodes``, ``flow``, ``paths``) may be null; a view then leaves out what it
-    cannot show and says so. ``paths_left_out`` says why there are no paths.
+    cannot show and says so. ``paths_left_out`` says why there are no paths. ``altered`` is what
+    runs that never happened said of the same text.
     """
 
     schema_: Literal["worldline.scene/1"] = Field(default=SCENE_SCHEMA, alias="schema")
@@ -306,6 +279,7 @@ class Scene(_Part):
     flow: SceneFlow | None
     paths: ScenePaths | None = None
     paths_left_out: str | None = None
+    altered: SceneAltered | None = None
     inert: SceneInert
     closure_error: SceneClosure
     reproduce: SceneReproduce
@@ -355,6 +329,14 @@ class Scene(_Part):
                     matrix = getattr(self.nodes.shares, name)
                     if matrix is not None:
                         found.append((f"nodes.shares.{name}", matrix, n_layers))
+        cone = self.altered.cone if self.altered is not None else None
+        for response in cone.responses if cone is not None else ():
+            name = f"altered.cone.{response.through}"
+            found.append((name, response.relative, n_layers + 1))
+            found.append((f"{name}.spread", response.spread, n_layers + 1))
+        orders = self.altered.orders if self.altered is not None else None
+        for order in orders.orders if orders is not None else ():
+            found.append((f"altered.orders.{order.name}", order.slices, n_layers))
         if self.flow is not None:
             for name in SceneFlow.model_fields:
                 found.append((f"flow.{name}", getattr(self.flow, name), n_layers))

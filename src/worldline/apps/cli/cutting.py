@@ -121,8 +121,9 @@ def _edge_edits(
         if match is None:
             raise InputError(f"--edge {one}: accepted is LAYER.HEAD:SRC>DST, such as 23.0:1>13")
         layer, head, src, dst = match.groups()
-        span = [number_span(place, len(tokens), "--edge position") for place in (src, dst)]
-        found.append(EdgeCut(how, *span, (int(layer),), (int(head),), **same))
+        spans = (number_span(place, len(tokens), "--edge position") for place in (src, dst))
+        low, high = spans
+        found.append(EdgeCut(how, low, high, (int(layer),), (int(head),), **same))
     if from_ is not None or to is not None:
         n_layers = checked(model, model.weights_hash).n_layers
         src = positions_of(tokens, from_ or "all", "--from")
@@ -166,6 +167,6 @@ def _node_edits(
 def _lines(seen: CutSeen) -> list[str]:
     from worldline.contrast.cutting import cut_scene
     from worldline.views.altered import cut_lines
-    from worldline.views.scene import SceneCut
+    from worldline.views.altered_parts import SceneCut
 
     return cut_lines(SceneCut.model_validate(cut_scene(seen)), WIDTH)

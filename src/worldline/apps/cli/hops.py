@@ -79,7 +79,7 @@ def as_json(curves: list[HopCurve]) -> dict[str, Any]:
 def _lines(curves: list[HopCurve]) -> list[str]:
     from worldline.contrast.curve import curves_scene
     from worldline.views.altered import hops_lines
-    from worldline.views.scene import SceneHops
+    from worldline.views.altered_parts import SceneHops
 
     return hops_lines(
         SceneHops.model_validate(curves_scene(curves)), curves[0].tokens.pieces, WIDTH

@@ -1,0 +1,119 @@
+"""The parts of a Scene that show runs that never happened: hop budgets, cuts, cones, orders."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import FiniteFloat, NonNegativeInt
+
+from worldline.views.parts import (
+    Matrix,
+    NonNegativeFloat,
+    Part,
+    Row,
+    SceneNode,
+    ScenePrediction,
+)
+
+
+class SceneHopCurve(Part):
+    """Loss by hop budget, for one convention on column 0.
+
+    ``hops_needed`` has one number per token: the least budget from which on its prediction is the
+    full model's; null for the first, and where the largest budget does not do.
+    """
+
+    sink: Literal["counted", "free"]
+    budgets: tuple[NonNegativeInt, ...]
+    loss_nats: Row
+    hops_needed: tuple[NonNegativeInt | None, ...]
+    hops_needed_close: tuple[NonNegativeInt | None, ...]
+    state_gain_nats: FiniteFloat | None
+    sink_cos: tuple[FiniteFloat | None, ...]
+    norm_ratio: Row
+
+
+class SceneHops(Part):
+    """What the model says of its own text if information may make only so many hops."""
+
+    loss_full_nats: FiniteFloat
+    curves: tuple[SceneHopCurve, ...]
+    layers: str
+    longest: NonNegativeInt | None
+    tail: str
+
+
+class SceneCutEdge(Part):
+    """A severed K/V edge; ``head`` null: all of them."""
+
+    layer: NonNegativeInt
+    head: NonNegativeInt | None
+    src: NonNegativeInt
+    dst: NonNegativeInt
+
+
+class SceneCut(Part):
+    """A set of cuts, in words and as edges, and the next token before and after."""
+
+    words: tuple[str, ...]
+    n_edges: NonNegativeInt
+    edges: tuple[SceneCutEdge, ...]
+    nodes: tuple[SceneNode, ...]
+    target: str
+    target_before: FiniteFloat
+    target_after: FiniteFloat
+    change_nats: FiniteFloat
+    kl_nats: NonNegativeFloat
+    before: tuple[ScenePrediction, ...]
+    after: tuple[ScenePrediction, ...]
+
+
+class SceneResponse(Part):
+    """Mean relative change at every node, and its spread over directions."""
+
+    through: Literal["residual", "kv", "both"]
+    relative: Matrix
+    spread: Matrix
+
+
+class SceneCone(Part):
+    """What a push at one node does to all others; exactly 0 outside its light cone."""
+
+    layer: NonNegativeInt
+    pos: NonNegativeInt
+    n_directions: NonNegativeInt
+    step: NonNegativeFloat
+    responses: tuple[SceneResponse, ...]
+    outside_zero: bool
+    derivative_error: FiniteFloat | None
+    additivity_error: FiniteFloat | None
+
+
+class SceneOrder(Part):
+    """One order of execution: ``slices[layer][pos]`` is when a block ran, null where it did not."""
+
+    name: str
+    n_slices: NonNegativeInt
+    widest: NonNegativeInt
+    longest_chain: NonNegativeInt
+    blocks: NonNegativeInt
+    of_blocks: NonNegativeInt
+    seconds: NonNegativeFloat
+    nats: NonNegativeFloat
+    ulp: NonNegativeFloat
+    slices: tuple[tuple[NonNegativeInt | None, ...], ...]
+
+
+class SceneOrders(Part):
+    """Several orders of execution of one run."""
+
+    orders: tuple[SceneOrder, ...]
+
+
+class SceneAltered(Part):
+    """What runs that never happened said of this text."""
+
+    hops: SceneHops | None = None
+    cut: SceneCut | None = None
+    cone: SceneCone | None = None
+    orders: SceneOrders | None = None

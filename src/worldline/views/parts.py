@@ -1,0 +1,38 @@
+"""What parts of a Scene are made of, and those that several share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeInt
+
+NonNegativeFloat = Annotated[FiniteFloat, Field(ge=0)]
+Row = tuple[FiniteFloat, ...]
+Matrix = tuple[Row, ...]
+
+
+class Part(BaseModel):
+    """What all parts share: frozen, and no field that the schema does not name."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        populate_by_name=True,
+        protected_namespaces=(),
+        json_schema_serialization_defaults_required=True,
+    )
+
+
+class ScenePrediction(Part):
+    """One candidate for the token after the last column; ``logprob`` in nats."""
+
+    token: str
+    id: NonNegativeInt
+    logprob: FiniteFloat
+
+
+class SceneNode(Part):
+    """A node: row ``layer`` at column ``pos``."""
+
+    layer: NonNegativeInt
+    pos: NonNegativeInt
