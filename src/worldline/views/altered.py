@@ -54,8 +54,8 @@ def hops_lines(part: SceneHops, pieces: Sequence[str], width: int) -> list[str]:
     for curve in part.curves:
         if curve.state_gain_nats is not None:
             lines.append(
-                f"{curve.sink}: past inner states are worth at most {curve.state_gain_nats:.3f} nats"
-                " (being off the model's distribution included)"
+                f"{curve.sink}: past inner states are worth at most "
+                f"{curve.state_gain_nats:.3f} nats (being off the model's distribution included)"
             )
     lines += [readable_text(part.tail), ""]
     for curve in part.curves:
@@ -132,7 +132,7 @@ def _label(labels: Sequence[str], pos: int) -> str:
 
 
 def orders_lines(part: SceneOrders, width: int) -> list[str]:
-    """One line per order."""
+    """One line per order, and the floor to compare with."""
     lines = [
         "order            slices  widest   chain  blocks of all       seconds     nats       ulp"
     ]
@@ -140,6 +140,7 @@ def orders_lines(part: SceneOrders, width: int) -> list[str]:
         lines.append(
             f"{padded(readable_text(one.name), 15)}{one.n_slices:8}{one.widest:8}"
             f"{one.longest_chain:8}{one.blocks:8} of {one.of_blocks:<8}{one.seconds:9.3f}"
-            f"{one.nats:9.1e}{one.ulp:10.1f}"
+            + ("        –         –" if one.nats is None else f"{one.nats:9.1e}{one.ulp:10.1f}")
         )
+    lines.append(f"two equivalent plain runs differ by {part.floor_nats:.1e} nats")
     return [clipped(line, width) for line in lines]

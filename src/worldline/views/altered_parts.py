@@ -99,14 +99,16 @@ class SceneOrder(Part):
     blocks: NonNegativeInt
     of_blocks: NonNegativeInt
     seconds: NonNegativeFloat
-    nats: NonNegativeFloat
-    ulp: NonNegativeFloat
+    nats: NonNegativeFloat | None
+    ulp: NonNegativeFloat | None
+    row_error: NonNegativeFloat
     slices: tuple[tuple[NonNegativeInt | None, ...], ...]
 
 
 class SceneOrders(Part):
     """Several orders of execution of one run."""
 
+    floor_nats: NonNegativeFloat
     orders: tuple[SceneOrder, ...]
 
 

@@ -1,0 +1,71 @@
+"""``worldline orders``: the same run in other orders of execution."""
+
+from __future__ import annotations
+
+import json as json_
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worldline.apps.cli import options
+from worldline.apps.cli.out import read_text, refuse_unwritable, write_json
+from worldline.apps.cli.pictures import WIDTH, opened, write_picture
+from worldline.errors import InputError
+
+if TYPE_CHECKING:
+    from worldline.grid.order import Order
+
+
+def orders(
+    text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.")] = None,
+    file: options.File = None,
+    order: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="prefill, decode, wavefront(SLOPE), random(SEED), cone(LAYER,POS); repeatable."
+        ),
+    ] = None,
+    slices: Annotated[
+        Path | None,
+        typer.Option(help="Read an order of your own: JSON, a list of lists of [layer, column]."),
+    ] = None,
+    model: options.Model = None,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = None,
+    threads: options.Threads = None,
+    out: options.Out = None,
+    json: options.Json = None,
+) -> None:
+    """Execute the blocks of a run in other legal orders: slices, time, and that nothing changes."""
+    given = read_text(text, file)
+    refuse_unwritable(json, out)
+    from worldline.grid.order import Order
+
+    asked = [Order.parse(one) for one in order or ()]
+    if slices is not None:
+        asked.append(_read(slices))
+    with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
+        from worldline.contrast.ordering import ORDERS, run_orders
+        from worldline.views.altered import orders_lines
+        from worldline.views.altered_parts import SceneOrders
+
+        seen = run_orders(loaded, tokens, asked or ORDERS, progress=say)
+        if json != "-":
+            lines = orders_lines(SceneOrders.model_validate(seen.scene()), WIDTH)
+            typer.echo("\n".join(lines))
+        if json is not None:
+            write_json(json, seen.json())
+        write_picture(out, loaded, given, say, json, orders=seen.scene())
+
+
+def _read(place: Path) -> Order:
+    from worldline.grid.order import Order
+
+    try:
+        found = json_.loads(place.expanduser().read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"--slices {place}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise InputError(f"--slices {place}: not JSON ({error})") from None
+    return Order.given(found)

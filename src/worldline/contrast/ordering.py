@@ -1,0 +1,185 @@
+"""The same run in several orders of execution: what each takes, and that none changes anything."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from worldline.errors import RefusedError
+from worldline.grid.order import Order, longest_chain, refuse_illegal
+from worldline.run.executing import inputs_of
+from worldline.run.foliation import Blocks, Foliated
+from worldline.run.plan import Plan
+from worldline.text.tokens import Tokens, tokenize
+from worldline.trace.recording import refuse_length
+
+if TYPE_CHECKING:
+    from worldline.grid.order import Slice
+    from worldline.model.load import LoadedModel
+
+ORDERS = ("prefill", "decode", "wavefront(1)", "random(0)", "cone")
+
+
+@dataclass(frozen=True)
+class OrderSeen:
+    """One order of execution of a run.
+
+    `widest`: most blocks in a slice, those that only write K and V among them; `longest_chain`: the
+    longest chain of blocks that wait for each other; `blocks` of `of_blocks` ran. `nats` and `ulp`
+    are the largest differences from the plain run, of a log-probability and of a logit (in units in
+    the last place at the largest |logit|), over the columns whose last block ran; None where that
+    was none. `row_error`: the largest relative difference of a node. `slices` [layer][pos] is the
+    number of the slice in which a block ran, None where it did not.
+    """
+
+    name: str
+    n_slices: int
+    widest: int
+    longest_chain: int
+    blocks: int
+    only_kv: int
+    of_blocks: int
+    seconds: float
+    nats: float | None
+    ulp: float | None
+    row_error: float
+    slices: list[list[int | None]]
+
+
+@dataclass(frozen=True)
+class OrdersSeen:
+    """Several orders of one run, each legal and each compared with the plain one."""
+
+    tokens: Tokens
+    floor_nats: float
+    orders: list[OrderSeen]
+
+    def json(self) -> dict[str, Any]:
+        """As plain numbers."""
+        return {
+            "schema": "worldline.orders/1",
+            "tokens": list(self.tokens.pieces),
+            "floor_nats": self.floor_nats,
+            "orders": [asdict(one) for one in self.orders],
+        }
+
+    def scene(self) -> dict[str, Any]:
+        """What the picture shows of it."""
+        return {
+            "floor_nats": self.floor_nats,
+            "orders": [
+                {name: value for name, value in asdict(one).items() if name != "only_kv"}
+                for one in self.orders
+            ],
+        }
+
+
+def run_orders(
+    model: LoadedModel,
+    text: str | Tokens,
+    orders: Sequence[str | Order] = ORDERS,
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> OrdersSeen:
+    """Execute the blocks of a run in other legal orders, and compare with the model's own.
+
+    `orders`: prefill (row by row), decode (column by column), wavefront(SLOPE), random(SEED),
+    cone(LAYER,POS) (only what that node needs; "cone": the last), or an Order given as slices.
+    Position-dependent constants are those of the whole text in every order.
+
+    Exactness: each order agrees with the plain run to within rounding, or the model is refused;
+    `floor_nats` is what two equivalent plain runs (alone, and side by side) differ by.
+    Units: nats, units in the last place, seconds of wall time.
+
+    Raises:
+        InputError: an unknown order, or an illegal one: the first violated dependency is named.
+        RefusedError: the blocks of this model cannot be run on some columns alone, or do not give
+            the same then.
+    """
+    tokens = text if isinstance(text, Tokens) else tokenize(model.tokenizer, text)
+    refuse_length(model, tokens)
+    asked = [Order.parse(one) if isinstance(one, str) else one for one in orders]
+    plan = Plan(tokens.ids)
+    blocks = Blocks(model, plan)
+    planned = [(one, one.on(blocks.n_layers, len(tokens), blocks.reads)) for one in asked]
+    seen = []
+    for order, slices in planned:
+        refuse_illegal(slices, blocks.n_layers, len(tokens), blocks.reads)
+        if progress is not None:
+            progress(f"order {order.name}, {len(slices)} slices")
+        seen.append(_seen(order, slices, blocks))
+    return OrdersSeen(tokens, _floor(model, blocks, plan), seen)
+
+
+def _seen(order: Order, slices: Sequence[Slice], blocks: Blocks) -> OrderSeen:
+    start = time.perf_counter()
+    found = blocks.run(slices)
+    seconds = time.perf_counter() - start
+    error = _row_error(found, blocks)
+    if not error <= blocks.tolerance:
+        raise RefusedError(
+            f"order {order.name}: a node is {error:.1e} away from the plain run, allowed are "
+            f"{blocks.tolerance:.0e}: something else than rows, K and V goes from block to block"
+        )
+    when: list[list[int | None]] = [[None] * blocks.n_pos for _ in range(blocks.n_layers)]
+    for number, one in enumerate(slices):
+        for layer, pos in one.cells:
+            when[layer][pos] = number
+    nats, ulp = _differences(found, blocks)
+    return OrderSeen(
+        name=order.name,
+        n_slices=len(slices),
+        widest=max((one.width for one in slices), default=0),
+        longest_chain=longest_chain(slices, blocks.reads),
+        blocks=len(found.ran),
+        only_kv=len({c for one in slices for c in one.only_kv} - found.ran),
+        of_blocks=blocks.n_layers * blocks.n_pos,
+        seconds=seconds,
+        nats=nats,
+        ulp=ulp,
+        row_error=error,
+        slices=when,
+    )
+
+
+def _row_error(found: Foliated, blocks: Blocks) -> float:
+    worst = 0.0
+    for layer in range(blocks.n_layers):
+        at = sorted(pos for of, pos in found.ran if of == layer)
+        if at:
+            true = blocks.rows[layer + 1][at].double()
+            error = (found.rows[layer + 1][at].double() - true).norm(dim=-1) / true.norm(dim=-1)
+            worst = max(worst, float(error.max()))
+            if worst != worst:
+                return float("nan")
+    return worst
+
+
+def _differences(found: Foliated, blocks: Blocks) -> tuple[float | None, float | None]:
+    """(nats, ulp) over the columns whose last block ran."""
+    at = sorted(pos for layer, pos in found.ran if layer == blocks.n_layers - 1)
+    if not at:
+        return None, None
+    return logit_difference(found.logits[at], blocks.logits[at])
+
+
+def logit_difference(one: torch.Tensor, two: torch.Tensor) -> tuple[float, float]:
+    """(largest difference of a log-probability, of a logit in ulp at the largest |logit|)."""
+    finite = torch.isfinite(two)
+    a, b = (torch.log_softmax(logits.double(), -1) for logits in (one, two))
+    nats = float((a - b)[finite].abs().max())
+    size = float(two[finite].abs().max())
+    bits = torch.finfo(two.dtype).eps
+    spacing = bits * 2.0 ** np.floor(np.log2(size)) if size else bits
+    return nats, float((one - two)[finite].abs().max()) / float(spacing)
+
+
+def _floor(model: LoadedModel, blocks: Blocks, plan: Plan) -> float:
+    with torch.no_grad():
+        pair = model.module(**inputs_of(model, plan, 2)).logits
+    return logit_difference(pair[0], blocks.logits)[0]
