@@ -10,9 +10,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from worldline.contrast.cone import light_cone as light_cone
     from worldline.contrast.curve import hop_curve as hop_curve
     from worldline.contrast.cutting import cut as cut
     from worldline.contrast.cutting import interaction as interaction
+    from worldline.contrast.ordering import run_orders as run_orders
     from worldline.errors import InputError as InputError
     from worldline.errors import RefusedError as RefusedError
     from worldline.flow.flow import Edge as Edge
@@ -75,12 +77,14 @@ _HOMES = {
     "hop_spectrum": "flow.weighing",
     "interaction": "contrast.cutting",
     "interference": "paths.agreement",
+    "light_cone": "contrast.cone",
     "load_model": "model.load",
     "load_trace": "trace.store",
     "logit_lens": "flow.lens",
     "observe": "session",
     "path_grid": "flow.routes",
     "record": "trace.recording",
+    "run_orders": "contrast.ordering",
     "sample_flow": "flow.sampling",
     "sample_paths": "paths.best",
     "save_trace": "trace.store",

@@ -16,13 +16,14 @@ ERRORS = ("InputError", "RefusedError")
 # What gives numbers must say how exact they are, what refuses must say when.
 NUMBERS = (
     "Trace", "Tokens", "count_orders", "count_paths", "cut", "effective_paths", "execute",
-    "find_paths", "hop_curve", "hop_spectrum", "interaction", "interference", "logit_lens",
-    "path_grid", "record", "sample_flow", "sample_paths", "save_trace", "sum_paths", "tokenize",
-    "top_paths", "weigh",
+    "find_paths", "hop_curve", "hop_spectrum", "interaction", "interference", "light_cone",
+    "logit_lens", "path_grid", "record", "run_orders", "sample_flow", "sample_paths",
+    "save_trace", "sum_paths", "tokenize", "top_paths", "weigh",
 )  # fmt: skip
 RAISES = (
     "count_orders", "count_paths", "cut", "find_paths", "hop_curve", "hop_spectrum", "interaction",
-    "load_model", "load_trace", "observe", "path_grid", "record", "sample_flow", "save_trace", "tokenize", "weigh",
+    "light_cone", "load_model", "load_trace", "observe", "path_grid", "record", "run_orders",
+    "sample_flow", "save_trace",    "tokenize", "weigh",
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 from worldline.errors import InputError
 from worldline.grid.node import Node
@@ -60,7 +61,7 @@ class Order:
         return cls(words.replace(" ", ""))
 
     @classmethod
-    def given(cls, slices: Sequence[Sequence[Sequence[int]]]) -> Order:
+    def given(cls, slices: Any) -> Order:
         """An order made of these slices, each a list of (layer, column)."""
         try:
             found = tuple(

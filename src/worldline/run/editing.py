@@ -218,7 +218,7 @@ class Edits:
             at = range(self.n_pos) if node.positions is None else node.positions
             where = torch.tensor(list(at), device=x.device)
             new[item, where] = self._overwritten(node, row, old[item], where)
-        return new if old is x else new.permute(_back(x, old))
+        return new if old is x else new.permute(row_back(x, old))
 
     def _overwritten(self, node: NodeCut, row: int, x: Tensor, where: Tensor) -> Tensor:
         if node.how == "zero":
@@ -235,7 +235,7 @@ class Edits:
         return kept[at[where]]
 
 
-def _back(x: Tensor, moved: Tensor) -> list[int]:
+def row_back(x: Tensor, moved: Tensor) -> list[int]:
     """The permutation that undoes `batch_first`."""
     for order in ([1, 0, 2], [2, 0, 1, 3]):
         if len(order) == x.ndim and moved.permute(order).shape == x.shape:

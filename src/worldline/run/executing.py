@@ -154,10 +154,12 @@ def run_edited(
     *,
     on_block: Callable[[BlockEvent], None] | None = None,
     on_row: Callable[[BlockEvent], None] | None = None,
+    rows_too: bool = False,
 ) -> Watched:
     """One pass over plans of one length, under edits that are ready to run.
 
-    `on_block` hears of blocks with their terms, `on_row`, which is cheaper, without.
+    `on_block` hears of blocks with their terms, `on_row`, which is cheaper, without; `rows_too`
+    hands every row to `edits.row`, whether or not a plan names nodes.
     """
     inputs = inputs_of(model, plans[0], len(plans))
     device = inputs["input_ids"].device
@@ -169,7 +171,7 @@ def run_edited(
         terms=on_block is not None,
         on_block=on_block or on_row,
         rewrite=edits.read,
-        cut=edits.row if any(edits.nodes) else None,
+        cut=edits.row if rows_too or any(edits.nodes) else None,
     )
     _refuse_unreached(edits)
     return seen

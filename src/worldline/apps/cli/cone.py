@@ -1,0 +1,71 @@
+"""``worldline cone``: what a push at one node does to all others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worldline.apps.cli import options
+from worldline.apps.cli.out import read_text, refuse_unwritable, write_json
+from worldline.apps.cli.pictures import WIDTH, opened, write_picture
+from worldline.errors import InputError
+
+if TYPE_CHECKING:
+    from worldline.grid.node import Node
+
+THROUGH = ("residual", "kv", "both")
+
+
+def cone(
+    text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.")] = None,
+    file: options.File = None,
+    at: Annotated[str | None, typer.Option(help="The node that is pushed, LAYER,POS.")] = None,
+    through: Annotated[
+        str | None, typer.Option(help="residual, kv or both: how it leaves (default: all three).")
+    ] = None,
+    directions: Annotated[int, typer.Option(help="Random directions to push in.")] = 4,
+    step: Annotated[float, typer.Option(help="Size of the push over the node's norm.")] = 1e-2,
+    model: options.Model = None,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = None,
+    seed: options.Seed = None,
+    threads: options.Threads = None,
+    out: options.Out = None,
+    json: options.Json = None,
+) -> None:
+    """Push one node a little and see its light cone: which nodes change, by which highway."""
+    given = read_text(text, file)
+    refuse_unwritable(json, out)
+    if at is None:
+        raise InputError("--at: name the node, LAYER,POS, such as 12,1 (-1 is the last token)")
+    if through not in (None, *THROUGH):
+        raise InputError(f"--through {through}: accepted are {', '.join(THROUGH)}")
+    with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
+        from worldline.contrast.cone import light_cone
+        from worldline.views.altered import cone_lines
+        from worldline.views.altered_parts import SceneCone
+
+        seen = light_cone(
+            loaded, tokens, at=_node(at, len(tokens)), directions=directions, step=step,
+            seed=seed or 0, through=(through,) if through else THROUGH, progress=say,
+        )  # fmt: skip
+        if json != "-":
+            lines = cone_lines(SceneCone.model_validate(seen.scene()), tokens.pieces, WIDTH)
+            if seen.derivative_error is None:
+                lines.append(seen.derivative)
+            typer.echo("\n".join(lines))
+        if json is not None:
+            write_json(json, seen.json())
+        write_picture(out, loaded, given, say, json, cone=seen.scene())
+
+
+def _node(given: str, n_pos: int) -> Node:
+    from worldline.grid.node import Node
+    from worldline.text.spans import number_span
+
+    layer, comma, pos = given.partition(",")
+    if not comma or not layer.strip().isdigit():
+        raise InputError(f"--at {given}: accepted is LAYER,POS, such as 12,1")
+    (found,) = number_span(pos, n_pos, "--at position")[:1]
+    return Node(layer=int(layer), pos=found)

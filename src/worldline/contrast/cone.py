@@ -1,0 +1,283 @@
+"""The light cone of a node: what a small push there does to all others, and by which highway."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.autograd import forward_ad
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from worldline.errors import InputError, RefusedError
+from worldline.model.guard import checked
+from worldline.model.watch import batch_first
+from worldline.run.editing import Edits, RowEdit, row_back
+from worldline.run.executing import run_edited
+from worldline.run.plan import Plan
+from worldline.text.tokens import Tokens, tokenize
+from worldline.trace.recording import refuse_length
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from worldline.grid.node import Node
+    from worldline.model.attention import AttentionCall
+    from worldline.model.load import LoadedModel
+    from worldline.model.watch import BlockEvent
+
+THROUGH = ("both", "residual", "kv")  # the items of the batch, in this order
+N_DIRECTIONS = 4
+STEP = 1e-2
+
+
+@dataclass(frozen=True, eq=False)
+class LightCone:
+    """Responses to a push at one node, by the highway through which it leaves.
+
+    `relative[through]` [row, pos] is |change| / |node|, the mean over directions, for a push of
+    `step` times the node's norm; `spread[through]` its standard deviation over that mean. Outside
+    the cone it is exactly 0, bitwise, where `outside_zero`. `derivative_error`: how far finite
+    steps are from the forward-mode derivative at the last row, relative; None where the model has
+    no such derivative, and `derivative` says why. `additivity_error`: how far the derivatives
+    through the residual stream and through K and V are from adding up to both, relative.
+    """
+
+    tokens: Tokens
+    at: Node
+    step: float
+    n_directions: int
+    relative: dict[str, Float[np.ndarray, "row pos"]]
+    spread: dict[str, Float[np.ndarray, "row pos"]]
+    outside_zero: bool
+    derivative_error: float | None
+    additivity_error: float | None
+    derivative: str
+
+    def reach(self, through: str) -> list[int]:
+        """Per row, how many columns change."""
+        return (self.relative[through] > 0).sum(-1).tolist()
+
+    def scene(self) -> dict[str, Any]:
+        """What the picture shows of it."""
+        return {
+            "layer": self.at.layer,
+            "pos": self.at.pos,
+            "n_directions": self.n_directions,
+            "step": self.step,
+            "responses": [
+                {
+                    "through": through,
+                    "relative": self.relative[through].tolist(),
+                    "spread": self.spread[through].tolist(),
+                }
+                for through in self.relative
+            ],
+            "outside_zero": self.outside_zero,
+            "derivative_error": self.derivative_error,
+            "additivity_error": self.additivity_error,
+        }
+
+    def json(self) -> dict[str, Any]:
+        """As plain numbers."""
+        whole = {"schema": "worldline.cone/1", "tokens": list(self.tokens.pieces)}
+        reach = {through: self.reach(through) for through in self.relative}
+        return whole | self.scene() | {"derivative": self.derivative, "reach": reach}
+
+
+class _Push(Edits):
+    """Three copies: pushed in all ways, through the residual stream only, through K and V only.
+
+    The second reads, of the pushed column, the third's K and V, which nothing pushed; the third
+    reads the first's.
+    """
+
+    def __init__(self, n_pos: int, at: Node, push: Tensor):
+        super().__init__(n_pos, [(), (), ()], extra=self._swapped)
+        self.at, self.push = at, push
+        self.others: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+
+    def _swapped(self, call: AttentionCall, item: int) -> list[RowEdit]:
+        if call.kv_layer != self.at.layer or item == 0 or self.at.pos + 1 >= self.n_pos:
+            return []
+        other = 2 if item == 1 else 0
+        device = call.q.device
+        rows = torch.arange(self.at.pos + 1, self.n_pos, device=device)
+        where = (torch.arange(self.n_pos, device=device) == self.at.pos).expand(1, len(rows), -1)
+        return [RowEdit(rows, reads=[(where, (call.k[other], call.v[other]))])]
+
+    def row(self, x: Tensor) -> Tensor:
+        """The next row, pushed in the first two copies if it is the one."""
+        row, self.at_row = self.at_row, self.at_row + 1
+        if row != self.at.layer:
+            return x
+        old = batch_first(x, 3, self.n_pos)
+        where = torch.zeros(3, self.n_pos, *(1,) * (old.ndim - 2), dtype=x.dtype, device=x.device)
+        where[:2, self.at.pos] = 1
+        new = old + where * self.push.view(old.shape[2:])
+        return new if old is x else new.permute(row_back(x, old))
+
+
+def light_cone(
+    model: LoadedModel,
+    text: str | Tokens,
+    *,
+    at: Node,
+    through: Sequence[str] = THROUGH,
+    directions: int = N_DIRECTIONS,
+    step: float = STEP,
+    seed: int = 0,
+    derivative: bool = True,
+    progress: Callable[[str], None] | None = None,
+) -> LightCone:
+    """Push the node `at` a little, and see which nodes change and by how much.
+
+    "residual": the push enters K and V from the next row on only; "kv": only K and V of this node,
+    as read by later columns; "both". The push is `step` times the node's norm, in `directions`
+    random directions.
+
+    Exactness: zeros outside the cone are bitwise (same shapes, same batch); the responses are those
+    of finite steps, compared with the forward-mode derivative. Units: relative to a node's norm.
+
+    Raises:
+        InputError: a node off the grid, no direction, a step that is not above 0.
+        RefusedError: a layer above moves information between columns without K/V.
+    """
+    tokens = text if isinstance(text, Tokens) else tokenize(model.tokenizer, text)
+    refuse_length(model, tokens)
+    report, n_pos = checked(model, model.weights_hash), len(tokens)
+    _refuse(at, report.n_layers, n_pos, directions, step, through)
+    if above := [layer for layer in report.opaque_layers if layer >= at.layer]:
+        raise RefusedError(
+            f"layer {above[0]} moves information between columns without K/V: residual stream and "
+            "K/V cannot be told apart"
+        )
+    plan, device = Plan(tokens.ids), next(model.module.parameters()).device
+    rows = _rows(model, plan, at, torch.zeros(1, device=device))
+    node = rows[at.layer][0, at.pos]
+    norms = [row.double().norm(dim=-1).clamp_min(1e-300) for row in rows]
+    draw = torch.Generator().manual_seed(seed)
+    sizes: list[np.ndarray] = []
+    errors: list[float] = []
+    added: list[float] = []
+    zero, why = True, "forward mode"
+    for number in range(directions):
+        if progress is not None:
+            progress(f"direction {number + 1} of {directions}")
+        unit = torch.randn(node.shape, generator=draw, dtype=torch.float64)
+        push = (unit / unit.norm() * float(node.double().norm()) * step).to(node)
+        changes = [
+            new.double() - old for new, old in zip(_rows(model, plan, at, push), rows, strict=True)
+        ]
+        zero &= _zero_outside(changes, at)
+        relative = [(c.norm(dim=-1) / n).cpu().numpy() for c, n in zip(changes, norms, strict=True)]
+        sizes.append(np.stack(relative, axis=1))  # [item, row, pos]
+        if not derivative or why != "forward mode":
+            continue
+        try:
+            tangents = _tangents(model, plan, at, push)
+        except (RuntimeError, NotImplementedError) as error:
+            why = f"this model has no forward-mode derivative: {str(error).splitlines()[0][:150]}"
+            continue
+        errors.append(_apart(changes[-1][0], tangents[-1][0]))
+        parts = torch.stack([t[1] + t[2] for t in tangents[at.layer + 1 :]] or [tangents[-1][0]])
+        whole = torch.stack([t[0] for t in tangents[at.layer + 1 :]] or [tangents[-1][0]])
+        added.append(_apart(parts, whole))
+    table = np.stack(sizes)
+    mean = table.mean(0)
+    spread = np.divide(table.std(0), mean, out=np.zeros_like(mean), where=mean > 0)
+    if not derivative:
+        why = "not asked for"
+    known = why == "forward mode"
+    return LightCone(
+        tokens=tokens,
+        at=at,
+        step=step,
+        n_directions=directions,
+        relative={name: mean[THROUGH.index(name)] for name in through},
+        spread={name: spread[THROUGH.index(name)] for name in through},
+        outside_zero=zero,
+        derivative_error=float(np.mean(errors)) if known else None,
+        additivity_error=float(np.max(added)) if known else None,
+        derivative=why,
+    )
+
+
+def _rows(model: LoadedModel, plan: Plan, at: Node, push: Tensor) -> list[Tensor]:
+    """Every row of the three copies, [item, pos, ...], the pushed one as it is after the push."""
+    found: list[Tensor] = []
+
+    def keep(event: BlockEvent) -> None:
+        found.extend([event.resid_pre, event.resid_post][event.layer > 0 :])
+        found[event.layer] = event.resid_pre  # what entered, the push included
+
+    if push.numel() == 1:
+        push = push.expand(_width(model, plan))
+    edits = _Push(len(plan.ids), at, push)
+    run_edited(model, [plan] * 3, edits, on_row=keep, rows_too=True)
+    if at.layer == len(found) - 1:  # the last row is noted before it is pushed
+        found[-1] = found[-1].clone()
+        found[-1][:2, at.pos] += push
+    return found
+
+
+def _width(model: LoadedModel, plan: Plan) -> int:
+    size: list[int] = []
+
+    def note(event: BlockEvent) -> None:
+        size.append(event.resid_pre.shape[-1])
+
+    run_edited(model, [plan], Edits(len(plan.ids), [()]), on_row=note)
+    return size[0]
+
+
+def _tangents(model: LoadedModel, plan: Plan, at: Node, push: Tensor) -> list[Tensor]:
+    """The derivative of every row along `push`, by dual numbers through the model's own forward."""
+    with warnings.catch_warnings(), forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
+        # torch's own rules are written in what torch no longer advises
+        warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
+        dual = forward_ad.make_dual(torch.zeros_like(push), push)
+        out = []
+        for row in _rows(model, plan, at, dual):
+            tangent = forward_ad.unpack_dual(row).tangent
+            out.append(torch.zeros_like(row).double() if tangent is None else tangent.double())
+    return out
+
+
+def _apart(one: Tensor, two: Tensor) -> float:
+    return float((one.double() - two.double()).norm() / two.double().norm().clamp_min(1e-300))
+
+
+def _zero_outside(changes: list[Tensor], at: Node) -> bool:
+    """Bitwise no change below, to the left, and on the highway that was not taken."""
+    for row, change in enumerate(changes):
+        may = torch.zeros(change.shape[:2], dtype=torch.bool, device=change.device)  # [item, pos]
+        if row == at.layer:
+            may[:2, at.pos] = True
+        elif row > at.layer:
+            may[0, at.pos :] = True
+            may[1, at.pos : at.pos + 1 if row == at.layer + 1 else None] = True
+            may[2, at.pos + 1 :] = True
+        if bool((change.abs().amax(-1) > 0)[~may].any()):
+            return False
+    return True
+
+
+def _refuse(
+    at: Node, n_layers: int, n_pos: int, directions: int, step: float, through: Sequence[str]
+) -> None:
+    if at.layer > n_layers or at.pos >= n_pos:
+        raise InputError(
+            f"{at} is off the grid: accepted are rows 0 to {n_layers}, positions 0 to {n_pos - 1}"
+        )
+    if directions < 1:
+        raise InputError(f"directions = {directions}: accepted are whole numbers from 1")
+    if not 0 < step < float("inf"):
+        raise InputError(f"step = {step}: accepted are finite numbers above 0")
+    for name in through:
+        if name not in THROUGH:
+            raise InputError(f"through={name!r}: accepted are residual, kv, both")
