@@ -28,6 +28,17 @@ export function h<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
+/** The same for SVG; its text is the attribute `text`. */
+export function s(tag: string, attributes: Record<string, string | number> = {}, ...children: Node[]): SVGElement {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "text") element.textContent = String(value);
+    else element.setAttribute(name, String(value));
+  }
+  element.append(...children);
+  return element;
+}
+
 /** A token as a chip: isolated from the direction of the text around it, spaces as pale dots (unless it is nothing else). */
 export function chip(label: string, extra = ""): HTMLElement {
   const element = h("bdi", { class: `wl-token ${extra}`.trim() });

@@ -19,6 +19,7 @@ import { placeColumns } from "./marks/columns.ts";
 import { placeCones } from "./marks/cones.ts";
 import { drawBusyDots, drawDots } from "./marks/dots.ts";
 import { placeFocus } from "./marks/focus.ts";
+import { drawOverlay } from "./marks/overlay.ts";
 import { drawPath } from "./marks/path.ts";
 import { placePrediction } from "./marks/prediction.ts";
 import { drawLitResidual, drawResidual } from "./marks/residual.ts";
@@ -38,7 +39,7 @@ export interface LatticeEvents {
 }
 
 /** What is in the light; the rest of a View the lattice knows itself. */
-export type Light = Pick<View, "selection" | "focus" | "fixed" | "edge" | "path" | "layer">;
+export type Light = Pick<View, "selection" | "focus" | "fixed" | "edge" | "path" | "overlay" | "layer">;
 
 const CLOSEST_GAP = 64;
 const NEAR_STRAND = 5;
@@ -65,7 +66,7 @@ export class Lattice {
     selection: Selection,
     private readonly events: LatticeEvents,
   ) {
-    this.light = { selection, focus: null, fixed: null, edge: null, path: null, layer: null };
+    this.light = { selection, focus: null, fixed: null, edge: null, path: null, overlay: null, layer: null };
     this.element = h(
       "div",
       {
@@ -241,6 +242,7 @@ export class Lattice {
       drawLitResidual(flow, view),
       drawStrands(flow, view),
       drawBusyDots(flow, view),
+      drawOverlay(flow, view),
       drawPath(flow, view),
     ]);
     placeBand(this.under, view);

@@ -7,6 +7,7 @@ import { nodeFacts } from "./facts.ts";
 import { listenToKeys } from "./keys.ts";
 import { type Hit, Lattice } from "./lattice.ts";
 import type { NodeRef } from "./layout.ts";
+import { alteredPanel } from "./panels/altered.ts";
 import { Controls } from "./panels/controls.ts";
 import { aboutDialog, keysDialog } from "./panels/dialogs.ts";
 import { header } from "./panels/header.ts";
@@ -14,6 +15,7 @@ import { predictionsPanel } from "./panels/predictions.ts";
 import { pathsPanel } from "./panels/paths.ts";
 import { nodePanel, type SideEvents, strongestPanel } from "./panels/side.ts";
 import { Tooltip } from "./panels/tooltip.ts";
+import type { Overlay } from "./overlay.ts";
 import type { Scene, ScenePath } from "./scene.gen.ts";
 import { firstCount, rank, type RankedEdge, select } from "./select.ts";
 import { fromFragment, START, type State, toFragment } from "./state.ts";
@@ -39,6 +41,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   let hover: Hit = null;
   let cursor: NodeRef | null = null;
   let path: ScenePath | null = null;
+  let overlay: Overlay | null = null;
 
   const about = aboutDialog(scene);
   const keys = keysDialog();
@@ -62,7 +65,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     }),
     caption(scene),
     h("div", { class: "wl-centre" }, lattice.element),
-    h("aside", { class: "wl-aside", "aria-label": "Numbers" }, predictionsPanel(scene), side, pathsPanel(scene, labels, { onPath })),
+    h("aside", { class: "wl-aside", "aria-label": "Numbers" }, predictionsPanel(scene), alteredPanel(scene, labels, { onOverlay }), side, pathsPanel(scene, labels, { onPath })),
     controls.element,
     live,
     about,
@@ -131,6 +134,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
       fixed: state.node,
       edge,
       path,
+      overlay,
       layer: state.layer,
     });
   }
@@ -142,6 +146,11 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
 
   function onPath(found: ScenePath | null): void {
     path = found;
+    draw();
+  }
+
+  function onOverlay(found: Overlay | null): void {
+    overlay = found;
     draw();
   }
 

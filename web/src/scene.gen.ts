@@ -4,7 +4,8 @@
  * One run, as a picture: tokens as columns, layers as rows, weighed K/V edges between them.
  *
  * The large parts (``nodes``, ``flow``, ``paths``) may be null; a view then leaves out what it
- * cannot show and says so. ``paths_left_out`` says why there are no paths.
+ * cannot show and says so. ``paths_left_out`` says why there are no paths. ``altered`` is what
+ * runs that never happened said of the same text.
  */
 export interface Scene {
   schema: "worldline.scene/1";
@@ -25,6 +26,7 @@ export interface Scene {
   flow: SceneFlow | null;
   paths: ScenePaths | null;
   paths_left_out: string | null;
+  altered: SceneAltered | null;
   inert: SceneInert;
   closure_error: SceneClosure;
   reproduce: SceneReproduce;
@@ -232,6 +234,108 @@ export interface SceneNode {
 export interface SceneRead {
   layer: number;
   head: number | null;
+}
+/**
+ * What runs that never happened said of this text.
+ */
+export interface SceneAltered {
+  hops: SceneHops | null;
+  cut: SceneCut | null;
+  cone: SceneCone | null;
+  orders: SceneOrders | null;
+}
+/**
+ * What the model says of its own text if information may make only so many hops.
+ */
+export interface SceneHops {
+  loss_full_nats: number;
+  curves: SceneHopCurve[];
+  layers: string;
+  longest: number | null;
+  tail: string;
+}
+/**
+ * Loss by hop budget, for one convention on column 0.
+ *
+ * ``hops_needed`` has one number per token: the least budget from which on its prediction is the
+ * full model's; null for the first, and where the largest budget does not do.
+ */
+export interface SceneHopCurve {
+  sink: "counted" | "free";
+  budgets: number[];
+  loss_nats: number[];
+  hops_needed: (number | null)[];
+  hops_needed_close: (number | null)[];
+  state_gain_nats: number | null;
+  sink_cos: (number | null)[];
+  norm_ratio: number[];
+}
+/**
+ * A set of cuts, in words and as edges, and the next token before and after.
+ */
+export interface SceneCut {
+  words: string[];
+  n_edges: number;
+  edges: SceneCutEdge[];
+  nodes: SceneNode[];
+  target: string;
+  target_before: number;
+  target_after: number;
+  change_nats: number;
+  kl_nats: number;
+  before: ScenePrediction[];
+  after: ScenePrediction[];
+}
+/**
+ * A severed K/V edge; ``head`` null: all of them.
+ */
+export interface SceneCutEdge {
+  layer: number;
+  head: number | null;
+  src: number;
+  dst: number;
+}
+/**
+ * What a push at one node does to all others; exactly 0 outside its light cone.
+ */
+export interface SceneCone {
+  layer: number;
+  pos: number;
+  n_directions: number;
+  step: number;
+  responses: SceneResponse[];
+  outside_zero: boolean;
+  derivative_error: number | null;
+  additivity_error: number | null;
+}
+/**
+ * Mean relative change at every node, and its spread over directions.
+ */
+export interface SceneResponse {
+  through: "residual" | "kv" | "both";
+  relative: number[][];
+  spread: number[][];
+}
+/**
+ * Several orders of execution of one run.
+ */
+export interface SceneOrders {
+  orders: SceneOrder[];
+}
+/**
+ * One order of execution: ``slices[layer][pos]`` is when a block ran, null where it did not.
+ */
+export interface SceneOrder {
+  name: string;
+  n_slices: number;
+  widest: number;
+  longest_chain: number;
+  blocks: number;
+  of_blocks: number;
+  seconds: number;
+  nats: number;
+  ulp: number;
+  slices: (number | null)[][];
 }
 /**
  * Whether recording changed anything: on a probe text, or on this very run.

@@ -1,5 +1,6 @@
 // What every mark is given to draw itself.
 import type { Layout, NodeRef, Zoom } from "./layout.ts";
+import type { Overlay } from "./overlay.ts";
 import type { Scene, ScenePath } from "./scene.gen.ts";
 import type { RankedEdge, Selection } from "./select.ts";
 
@@ -28,6 +29,8 @@ export interface View {
   edge: RankedEdge | null;
   /** The path in the light. */
   path: ScenePath | null;
+  /** What an altered run lays over everything. */
+  overlay: Overlay | null;
   /** The layer in the light. */
   layer: number | null;
 }
