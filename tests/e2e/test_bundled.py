@@ -13,15 +13,20 @@ import pytest
 import torch
 
 from oracles import Float64
+from worldline.contrast.curve import hop_curve
+from worldline.contrast.cutting import cut, donor_of
 from worldline.flow.weighing import weigh
+from worldline.grid.cuts import EdgeCut, HopBudget
+from worldline.model.attention import private_keys, tapped
 from worldline.model.bundled import bundled_folder
 from worldline.model.guard import anatomy_of
 from worldline.model.load import load_model
 from worldline.model.watch import watched_forward
 from worldline.run.executing import inputs_of
+from worldline.run.hops import copies_of
 from worldline.run.plan import Plan
 from worldline.session import observe
-from worldline.text.tokens import single_token
+from worldline.text.tokens import single_token, tokenize
 from worldline.trace.recording import record
 from worldline.trace.store import load_trace
 
@@ -324,3 +329,80 @@ def test_whole_edges_cut_rank_as_their_weights_say(precise):
     ranks = [np.argsort(np.argsort(values)) for values in (lost, weights)]
     assert np.corrcoef(*ranks)[0, 1] > 0.8
     assert np.mean(np.sign(lost) == np.sign(weights)) > 0.8
+
+
+# --- runs that never happened ---------------------------------------------------------------------
+
+LINCOLN = (
+    "Four score and seven years ago our fathers brought forth on this continent, a new nation, "
+    "conceived in Liberty, and dedicated to the proposition that all men are created equal. Now we "
+    "are engaged in a great civil war, testing whether that nation, or any nation so conceived and "
+    "so dedicated, can long endure."
+)
+#: Mean nats per predicted token for budgets 0 to 6, by an independent prototype.
+PROTOTYPE = {
+    "counted": (9.062, 6.170, 4.950, 3.552, 2.924, 2.688, 2.596),
+    "free": (7.042, 5.411, 4.021, 3.165, 2.735, 2.645, 2.593),
+}
+
+
+@pytest.mark.parametrize("sink", PROTOTYPE)
+def test_hop_budgets_are_the_prototypes(bundled, sink):
+    curve = hop_curve(load_model(), LINCOLN, max_hops=6, sink=sink)
+    np.testing.assert_allclose(curve.loss_nats, PROTOTYPE[sink], atol=0.005)
+    assert curve.loss_full_nats == pytest.approx(2.597, abs=0.005)
+
+
+def test_a_text_at_random_against_a_slow_second_implementation(bundled):
+    """One run after the other with transformers' own eager attention, patched by hand."""
+    model = load_model()
+    draw = np.random.default_rng(11)
+    ids = draw.integers(1000, 30000, 12).tolist()
+    for sink in PROTOTYPE:
+        plan = Plan(tuple(ids), budget=HopBudget(2, sink))
+        ours = [copy.logits for copy in copies_of(model, plan)]
+        before = None
+        for found in ours:
+            true, before = slow_copy(model.module, ids, before, sink)
+            torch.testing.assert_close(found, true, rtol=0, atol=2e-3)
+
+
+def slow_copy(module, ids, before, sink):
+    """A forward in which every head of every layer is summed position by position."""
+    kept, layers = [], module.model.layers
+    heads, kv_heads = module.config.num_attention_heads, module.config.num_key_value_heads
+
+    def attend(_delegate, _module, query, key, value, *_args, scaling=None, **_kwargs):
+        layer, n_pos = len(kept), query.shape[2]
+        kept.append((key, value))
+        out = torch.zeros_like(query)
+        for h in range(heads):
+            g = h // (heads // kv_heads)
+            for j in range(n_pos):
+                k, v = key[0, g, : j + 1].clone(), value[0, g, : j + 1].clone()
+                if before is not None:
+                    k[:j], v[:j] = before[layer][0][0, g, :j], before[layer][1][0, g, :j]
+                scores = (k @ query[0, h, j]) * scaling
+                if before is None:
+                    scores[(1 if sink == "free" else 0) : j] = -torch.inf
+                out[0, h, j] = scores.softmax(-1) @ v
+        return out.transpose(1, 2), None
+
+    with torch.no_grad(), private_keys(module), tapped(attend):
+        logits = module(torch.tensor([ids]), use_cache=False).logits[0]
+    assert len(kept) == len(layers)
+    return logits, kept
+
+
+def test_what_is_cut_is_what_the_page_of_cuts_says(bundled):
+    """The numbers of docs/altered_runs.md, and a splice that puts another name in."""
+    model = load_model()
+    text = "When Mary and John went to the store, John gave a drink to"
+    tokens = tokenize(model.tokenizer, text)
+    one = cut(model, tokens, [EdgeCut("mask", (9,), (13,), (23,), (3,))])
+    assert one.target == " Mary"
+    assert one.change_nats == pytest.approx(-0.069, abs=0.003)
+    donor = donor_of(model, tokens, text.replace("Mary", "Lisa"))
+    seen = cut(model, tokens, [EdgeCut("splice", (1,), donor=donor)])
+    assert seen.before[0].token == " Mary"
+    assert seen.after[0].token == " Lisa"

@@ -373,3 +373,58 @@ def test_why_there_are_no_paths_is_said(browser, tmp_path, monkeypatch):
     place.write_text(seen.html(), encoding="utf-8")
     page = Opened(browser.new_page(), place.as_uri()).go()
     assert "Left out: not asked for." in page.locator(".wl-paths").inner_text()
+
+
+def altered_scene(scenes):
+    """A synthetic Scene with every kind of altered run."""
+    spec = importlib.util.spec_from_file_location(
+        "worldline_test_altered", SCENES.parent / "test_altered.py"
+    )
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    made = scenes.make_scene(module.PIECES, n_layers=module.LAYERS)
+    return module.with_altered(made, **module.parts())
+
+
+def painted(page):
+    """How many pixels of the upper canvas are not transparent."""
+    return page.evaluate(
+        """() => {
+            const canvas = document.querySelectorAll('canvas.wl-canvas')[1];
+            const copy = new OffscreenCanvas(canvas.width, canvas.height);
+            const context = copy.getContext('2d', { willReadFrequently: true });
+            context.drawImage(canvas, 0, 0);
+            const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+            let n = 0;
+            for (let at = 3; at < data.length; at += 4) n += data[at] > 0;
+            return n;
+        }"""
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_runs_that_never_happened_are_shown_and_painted(opened, scenes, scheme):
+    found = opened(altered_scene(scenes), scheme=scheme)
+    page = found.go()
+    panel = page.locator(".wl-altered")
+    assert panel.locator("svg.wl-chart path.wl-curve").count() == 2
+    assert panel.locator(".wl-hopped").first.locator("bdi").count() == 6
+    assert "0 hops" in (panel.locator(".wl-hopped bdi").nth(1).get_attribute("title") or "")
+    bare = painted(page)
+    panel.get_by_label("both").check()
+    until(page, lambda: painted(page) > bare)
+    panel.get_by_label("off").first.check()
+    until(page, lambda: painted(page) == bare)
+    panel.get_by_label("Show what is severed").check()
+    until(page, lambda: painted(page) > bare)
+    panel.get_by_label("cone(2,1)").check()
+    assert panel.locator(".wl-orders tbody tr").count() == 1
+    assert found.complaints == []
+    assert all(request.split(":")[0] in INSIDE for request in found.requests)
+
+
+def test_a_scene_without_altered_runs_has_no_such_panel(opened, scenes):
+    page = opened(scenes.make_scene(scenes.CAPITAL)).go()
+    assert page.locator(".wl-altered").count() == 0

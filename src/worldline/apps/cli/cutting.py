@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from worldline.model.load import LoadedModel
     from worldline.text.tokens import Tokens
 
+MOST_HEADS = 4096  # where the configuration does not say; the run itself refuses others
 EDGE = re.compile(r"(\d+)\.(\d+):(-?\d+)>(-?\d+)")
 
 
@@ -131,7 +132,9 @@ def _edge_edits(
         of_layers = None if layers is None else number_span(layers, n_layers, "--layers")
         of_heads = None
         if heads is not None:
-            of_heads = number_span(heads, int(model.config["num_attention_heads"]), "--heads")
+            config = model.module.config.get_text_config()
+            n_heads = getattr(config, "num_attention_heads", None)
+            of_heads = number_span(heads, n_heads or MOST_HEADS, "--heads")
         found.append(EdgeCut(how, src, dst, of_layers, of_heads, **same))
     return found
 

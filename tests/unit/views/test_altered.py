@@ -1,0 +1,159 @@
+"""Runs that never happened in the Scene and as text: whole, within the width, nothing hidden."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import pytest
+from rich.cells import cell_len
+
+from worldline.views.altered import (
+    cone_lines,
+    cut_lines,
+    hops_lines,
+    orders_lines,
+    with_altered,
+)
+from worldline.views.scene import Scene, scene_schema
+
+PIECES = ["·When", " 東京", "\x1b[31m", " e\u0301", " 🚀", "\u202eevil"]
+N, LAYERS = 6, 3
+
+
+def curve(sink):
+    return {
+        "sink": sink,
+        "budgets": [0, 1, 2],
+        "loss_nats": [9.0, 6.5, 2.75],
+        "hops_needed": [None, 0, 2, None, 1, 2],
+        "hops_needed_close": [None, 1, 2, None, 2, 2],
+        "state_gain_nats": 3.9,
+        "sink_cos": [0.5, None, 0.1],
+        "norm_ratio": [8.0, 1.1, 1.0],
+    }
+
+
+def parts():
+    """One of each, as plain numbers."""
+    relative = [[0.0] * N, [0.0, 1e-2, 0.0, 0.0, 0.0, 0.0], [0.0, 1e-3, 1e-5, 0.0, 1e-4, 0.0]]
+    relative.append([0.0, 1e-3, 1e-4, 1e-6, 1e-4, 1e-9])
+    found = [{"token": " a\x9b", "id": n, "logprob": -1.0 - n} for n in range(4)]
+    return {
+        "hops": {
+            "loss_full_nats": 2.6,
+            "curves": [curve("counted"), curve("free")],
+            "layers": "all",
+            "longest": 5,
+            "tail": "the tail is unproven",
+        },
+        "cut": {
+            "words": ["mask: layers 1, heads 0, from 1, to 3"],
+            "n_edges": 1,
+            "edges": [{"layer": 1, "head": None, "src": 1, "dst": 3}],
+            "nodes": [{"layer": 2, "pos": 4}],
+            "target": "\u202eevil",
+            "target_before": -0.1,
+            "target_after": -2.0,
+            "change_nats": -1.9,
+            "kl_nats": 0.75,
+            "before": found,
+            "after": found[::-1],
+        },
+        "cone": {
+            "layer": 1,
+            "pos": 1,
+            "n_directions": 4,
+            "step": 0.01,
+            "responses": [
+                {"through": "both", "relative": relative, "spread": relative},
+                {"through": "kv", "relative": [[0.0] * N] * 4, "spread": [[0.0] * N] * 4},
+            ],
+            "outside_zero": True,
+            "derivative_error": 0.02,
+            "additivity_error": None,
+        },
+        "orders": {
+            "floor_nats": 1e-5,
+            "orders": [
+                {
+                    "name": "cone(2,1)",
+                    "n_slices": 2,
+                    "widest": 3,
+                    "longest_chain": 2,
+                    "blocks": 3,
+                    "of_blocks": 18,
+                    "seconds": 0.25,
+                    "nats": None,
+                    "ulp": None,
+                    "row_error": 1e-7,
+                    "slices": [[0, 0, None, None, None, None], [None, 1, *[None] * 4], [None] * N],
+                }
+            ],
+        },
+    }
+
+
+@pytest.fixture(scope="module")
+def scene(scenes):
+    made = scenes.make_scene(PIECES, n_layers=LAYERS)
+    return with_altered(made, **parts())
+
+
+def test_it_comes_back_and_fits_the_schema(scene):
+    wire = json.loads(scene.to_json())
+    jsonschema.Draft202012Validator(scene_schema()).validate(wire)
+    assert Scene.model_validate(wire) == scene
+    assert wire["altered"]["hops"]["curves"][0]["hops_needed"] == [None, 0, 2, None, 1, 2]
+    only = with_altered(scene, cut=parts()["cut"] | {"kl_nats": 0.5})
+    assert only.altered.cut.kl_nats == 0.5
+    assert only.altered.hops == scene.altered.hops
+
+
+@pytest.mark.parametrize("part", ["cone", "orders"])
+def test_matrices_must_fit_the_lattice(scene, part):
+    damaged = parts()[part]
+    if part == "cone":
+        damaged["responses"][0]["relative"] = [[0.0] * N]
+    else:
+        damaged["orders"][0]["slices"] = [[None] * 5] * LAYERS
+    with pytest.raises(ValueError, match="expected"):
+        with_altered(scene, **{part: damaged})
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_text_within_the_width_and_nothing_that_moves_a_cursor(scene, width):
+    altered = scene.altered
+    lines = [
+        *hops_lines(altered.hops, PIECES, width),
+        *cut_lines(altered.cut, width),
+        *cone_lines(altered.cone, PIECES, width),
+        *orders_lines(altered.orders, width),
+    ]
+    for line in lines:
+        assert cell_len(line) <= width
+        assert not any(char in line for char in "\x1b\x9b\u202e\n")
+
+
+def test_what_the_lines_say(scene):
+    altered = scene.altered
+    hops = "\n".join(hops_lines(altered.hops, PIECES, 100))
+    assert "   2       2.750       2.750" in hops
+    assert "·東京[0]" in hops
+    assert "·🚀[1]" in hops
+    assert "·e\u0301[–]" in hops
+    assert "no hop over more than 5 positions" in hops
+    assert "3.900 nats" in hops
+    cut = "\n".join(cut_lines(altered.cut, 100))
+    assert "-0.100 to -2.000 nats, change -1.900" in cut
+    assert " 36.8%" in cut
+    cone = cone_lines(altered.cone, PIECES, 100)
+    assert "   1 | @    |" in cone
+    assert "   0 |      |" in cone  # exactly zero is blank
+    assert any(line.startswith("   3 | ") and line.count(" ") < 12 for line in cone)
+    assert "nothing changes" in "\n".join(cone)
+    assert "outside the cone: bitwise zero" in cone
+    orders = "\n".join(orders_lines(altered.orders, 100))
+    assert "cone(2,1)" in orders
+    assert "3 of 18" in orders
+    assert "–" in orders
