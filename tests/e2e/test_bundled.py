@@ -364,7 +364,9 @@ def test_a_text_at_random_against_a_slow_second_implementation(bundled):
         before = None
         for found in ours:
             true, before = slow_copy(model.module, ids, before, sink)
-            torch.testing.assert_close(found, true, rtol=0, atol=2e-3)
+            torch.testing.assert_close(
+                found, true, rtol=0, atol=0.02
+            )  # logits of float32, norms in the ten thousands
 
 
 def slow_copy(module, ids, before, sink):
