@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,7 +15,7 @@ from worldline.model.guard import anatomy_of, checked
 from worldline.model.replay import Replay
 from worldline.model.watch import BlockEvent, Watched, watched_forward
 from worldline.run.editing import Donated, Edits
-from worldline.run.plan import Plan
+from worldline.run.plan import PREFILL, Plan
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -36,6 +37,7 @@ def execute(
 ) -> Watched:
     """Run `plan`; `on_block` gets a BlockEvent for every block, in order, as it completes.
 
+    In an order other than prefill the logits are NaN at columns whose last block did not run.
     Under a hop budget the logits are those of the last copy, and there are no events. Terms of a
     run with cuts add up as ever; its attention calls hold q, k and v, not the pattern after a cut.
 
@@ -51,6 +53,14 @@ def execute(
         return watched_forward(
             model.module, inputs_of(model, plan), anatomy_of(model.module), on_block=on_block
         )
+    if plan.order != PREFILL:
+        if on_block is not None:
+            raise InputError(f"events of a run in order {plan.order.name}: accepted is prefill")
+        from worldline.run.foliation import Blocks
+
+        blocks = Blocks(model, replace(plan, order=PREFILL))
+        slices = plan.order.on(blocks.n_layers, len(plan.ids), blocks.reads)
+        return Watched(blocks.run(slices).logits[None], 0, 0)
     if plan.budget is not None:
         if on_block is not None:
             raise InputError("events of a run under a hop budget: accepted are its logits only")
@@ -85,7 +95,7 @@ def execute_many(
     out: list[Tensor | None] = [None] * len(plans)
     alike: dict[tuple[int, ...], list[int]] = {}
     for n, plan in enumerate(plans):
-        if plan.budget is not None:
+        if plan.budget is not None or plan.order != PREFILL:
             logits = execute(model, plan).logits[0]
             out[n] = logits[-1:] if last else logits
         else:

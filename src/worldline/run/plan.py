@@ -8,8 +8,10 @@ from typing import Any
 
 from worldline.errors import InputError
 from worldline.grid.cuts import Donor, EdgeCut, HopBudget, NodeCut, refuse_conflicts
+from worldline.grid.order import Order, Slice
 
 SCHEMA = "worldline.plan/1"
+PREFILL = Order("prefill")
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,8 @@ class Plan:
     """The tokens of a run and the set of what is changed in it. Printable, comparable.
 
     `edits` are EdgeCut and NodeCut values, a set, so that listing order is irrelevant; `budget`
-    limits hops. Whatever depends on positions (rotary angles, learned ones) is that of the whole
-    text.
+    limits hops; `order` is that in which the blocks run. Whatever depends on positions (rotary
+    angles, learned ones) is that of the whole text.
 
     Raises InputError for edits outside the text, and two that change one thing in two ways.
 
@@ -29,6 +31,7 @@ class Plan:
     ids: tuple[int, ...]
     edits: frozenset[EdgeCut | NodeCut] = frozenset()
     budget: HopBudget | None = None
+    order: Order = PREFILL
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", tuple(int(one) for one in self.ids))
@@ -37,11 +40,16 @@ class Plan:
         spliced = any(isinstance(e, EdgeCut) and e.how == "splice" for e in self.edits)
         if self.budget is not None and spliced:
             raise InputError("a splice of K/V under a hop budget: both say whose K/V is read")
+        if self.order != PREFILL and (self.edits or self.budget is not None):
+            raise InputError(
+                f"order {self.order.name} with edits or a hop budget: accepted is prefill; in any "
+                "other order only the run as it is can be executed"
+            )
 
     @property
     def plain(self) -> bool:
         """Whether nothing is changed."""
-        return not self.edits and self.budget is None
+        return not self.edits and self.budget is None and self.order == PREFILL
 
     def with_edits(self, *edits: EdgeCut | NodeCut) -> Plan:
         """The same plan with more edits."""
@@ -56,6 +64,7 @@ class Plan:
             "ids": self.ids,
             "edits": sorted(edits, key=repr),
             "budget": budget,
+            "order": asdict(self.order),
         }
         return json.loads(json.dumps(whole))  # tuples as lists, as they come back
 
@@ -75,9 +84,19 @@ class Plan:
                 if given["budget"] is None
                 else HopBudget(**{name: _tuple(value) for name, value in given["budget"].items()})
             )
-            return cls(tuple(given["ids"]), edits, budget)
+            return cls(tuple(given["ids"]), edits, budget, _order(given["order"]))
         except (KeyError, TypeError) as error:
             raise InputError(f"a plan: damaged ({error})") from None
+
+
+def _order(given: dict[str, Any]) -> Order:
+    if given["slices"] is None:
+        return Order.parse(given["name"])
+    slices = (
+        Slice(*(tuple(tuple(cell) for cell in one[name]) for name in ("cells", "only_kv")))
+        for one in given["slices"]
+    )
+    return Order(given["name"], tuple(slices))
 
 
 def _tuple(value: Any) -> Any:

@@ -14,6 +14,7 @@ from worldline.contrast.ordering import logit_difference, run_orders
 from worldline.errors import RefusedError
 from worldline.grid.node import Node
 from worldline.grid.order import Order, Slice, cone_slices
+from worldline.run.executing import execute, execute_many
 from worldline.run.foliation import Blocks
 from worldline.run.plan import Plan
 
@@ -40,6 +41,17 @@ def test_order_does_not_matter(name):
     assert cone.blocks < cone.of_blocks
     assert cone.slices[-1] == [None] * 11 + [len(cone.slices) - 1]
     assert json.dumps(seen.json(), allow_nan=False)
+
+
+def test_a_plan_may_name_its_order():
+    model, ids = loaded("llama", FLOAT64), some_tokens(5).ids
+    plain = execute(model, Plan(ids)).logits
+    for name in ("decode", "random(1)"):
+        seen = execute(model, Plan(ids, order=Order.parse(name))).logits
+        torch.testing.assert_close(seen, plain, rtol=0, atol=1e-6)
+    (many,) = execute_many(model, [Plan(ids, order=Order.parse("cone"))])
+    assert many[:-1].isnan().all()
+    torch.testing.assert_close(many[-1], plain[0, -1], rtol=0, atol=1e-6)
 
 
 def test_a_cone_gives_its_node_and_evaluates_nothing_else():

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from worldline.grid.cuts import Donor, EdgeCut, HopBudget, NodeCut, longer_than
+from worldline.grid.order import Order
 from worldline.run.plan import Plan
 
 IDS = (7, 8, 9, 10)
@@ -32,6 +33,12 @@ def test_a_plan_is_a_value():
     assert hash(one) == hash(two)
     assert Plan.from_json(json.loads(json.dumps(one.json()))) == one
     assert one.json() == two.json()
+    for order in (Order.parse("wavefront(2)"), Order.given([[[0, 0]], [[0, 1]]])):
+        slow = Plan(IDS, order=order)
+        assert Plan.from_json(json.loads(json.dumps(slow.json()))) == slow
+        assert not slow.plain
+        with pytest.raises(ValueError, match="with edits or a hop budget: accepted is prefill"):
+            slow.with_edits(*edits[:1])
     limited = Plan(IDS, budget=HopBudget(2, "free", (0, 1)))
     assert Plan.from_json(limited.json()) == limited
     assert not limited.plain

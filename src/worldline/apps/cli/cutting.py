@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -132,8 +132,8 @@ def _edge_edits(
         of_layers = None if layers is None else number_span(layers, n_layers, "--layers")
         of_heads = None
         if heads is not None:
-            config = model.module.config.get_text_config()
-            n_heads = getattr(config, "num_attention_heads", None)
+            config: Any = model.module.config
+            n_heads = getattr(config.get_text_config(), "num_attention_heads", None)
             of_heads = number_span(heads, n_heads or MOST_HEADS, "--heads")
         found.append(EdgeCut(how, src, dst, of_layers, of_heads, **same))
     return found
