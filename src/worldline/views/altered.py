@@ -57,11 +57,22 @@ def hops_lines(part: SceneHops, pieces: Sequence[str], width: int) -> list[str]:
                 f"{curve.sink}: past inner states are worth at most "
                 f"{curve.state_gain_nats:.3f} nats (being off the model's distribution included)"
             )
+        lines += _sinks(curve)
     lines += [readable_text(part.tail), ""]
     for curve in part.curves:
         lines += [f"Hops needed per token (column 0 {curve.sink}; – more, or the first):"]
         lines += [*_tokens(curve, pieces, width), ""]
     return [clipped(line, width) for line in lines[:-1]]
+
+
+def _sinks(curve: SceneHopCurve) -> list[str]:
+    """How far tokens that may read nobody have turned into sinks, by budget."""
+    norms = " ".join(f"{ratio:.1f}" for ratio in curve.norm_ratio)
+    cosines = " ".join("–" if cos is None else f"{cos:.2f}" for cos in curve.sink_cos)
+    return [
+        f"{curve.sink}: norms over the plain run's, by budget: {norms}",
+        f"{curve.sink}: cosine of V with column 0's: {cosines}",
+    ]
 
 
 def _tokens(curve: SceneHopCurve, pieces: Sequence[str], width: int) -> list[str]:

@@ -144,6 +144,8 @@ def test_what_the_lines_say(scene):
     assert "·e\u0301[–]" in hops
     assert "no hop over more than 5 positions" in hops
     assert "3.900 nats" in hops
+    assert "norms over the plain run's, by budget: 8.0 1.1 1.0" in hops
+    assert "cosine of V with column 0's: 0.50 – 0.10" in hops
     cut = "\n".join(cut_lines(altered.cut, 100))
     assert "-0.100 to -2.000 nats, change -1.900" in cut
     assert " 36.8%" in cut
