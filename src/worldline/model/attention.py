@@ -192,7 +192,7 @@ class AttentionCall:
 
     def to_heads(self, leaf_shaped: Tensor) -> Float[Tensor, "batch head pos d_value"]:
         """From the layout that the block sees to heads before positions."""
-        return _to_heads(leaf_shaped, self.layout, self.q.shape[0])
+        return heads_first(leaf_shaped, self.layout, self.q.shape[0])
 
     def from_heads(self, z: Float[Tensor, "batch head pos d_value"]) -> Tensor:
         """From heads before positions to the layout that the block sees."""
@@ -203,7 +203,8 @@ class AttentionCall:
         return z.reshape(-1, *z.shape[2:]) if self.layout == "folded" else z
 
 
-def _to_heads(tensor: Tensor, layout: str, batch: int) -> Tensor:
+def heads_first(tensor: Tensor, layout: str, batch: int) -> Tensor:
+    """What a block sees of a read, as [batch, head, pos, d]."""
     if layout == "pos_first":
         return tensor.transpose(1, 2)
     if layout == "pos_outermost":

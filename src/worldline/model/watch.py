@@ -21,12 +21,10 @@ from worldline.errors import RefusedError
 from worldline.model import inline
 from worldline.model.attention import (
     AttentionCall,
-    _to_heads,
-    causal_allowed,
     private_keys,
-    split_mask,
     tapped,
 )
+from worldline.model.reads import inline_call, key_call, sdpa_call
 from worldline.model.terms import (
     CARRY,
     Held,
@@ -219,7 +217,7 @@ class Watch(TorchFunctionMode):
             result = delegate(module, query, key, value, attention_mask, *args, **kwargs)
             out = result[0] if isinstance(result, tuple) else result
             self.n_key_calls += 1
-            call = _key_call(self, module, query, key, value, attention_mask, args, kwargs, out)
+            call = key_call(self, module, query, key, value, attention_mask, args, kwargs, out)
             out = self._read(call, out)
         finally:
             self.inside = outer
@@ -233,7 +231,7 @@ class Watch(TorchFunctionMode):
         self.inside = True
         try:
             out = func(*args, **kwargs)
-            call = _sdpa_call(self, given, out)
+            call = sdpa_call(self, given, out)
             return self._read(call, out)
         finally:
             self.inside = False
@@ -241,7 +239,7 @@ class Watch(TorchFunctionMode):
     def _inline_read(self, read: inline.Read, out: Tensor):
         self.inside = True
         try:
-            call = _inline_call(self, read, out)
+            call = inline_call(self, read, out)
             return self._read(call, out)
         finally:
             self.inside = False
@@ -484,121 +482,3 @@ def watched_forward(
     return Watched(
         output.logits, watch.n_calls, watch.n_key_calls, watch.callers, watch.runs, watch.softmaxes
     )
-
-
-# --- reads as calls ------------------------------------------------------------------------------
-
-
-def _key_call(watch, module, query, key, value, mask, args, kwargs, out) -> AttentionCall:
-    scaling = kwargs.get("scaling")
-    if scaling is None and len(args) == 1 and isinstance(args[0], float):
-        scaling = args[0]
-    if scaling is None:
-        scaling = query.shape[-1] ** -0.5
-    allowed, bias = _given_mask(module, query, mask, kwargs)
-    position_bias = kwargs.get("position_bias")
-    if position_bias is not None:
-        bias = position_bias if bias is None else bias + position_bias
-    if key.shape[2] != watch.n_pos:
-        raise RefusedError(
-            f"attention of {_place(watch, module)} reads {key.shape[2]} keys where the text has "
-            f"{watch.n_pos} tokens: its keys are not those of single tokens"
-        )
-    layout = "pos_first" if out.ndim == 4 and out.shape[1] == query.shape[2] else "head_first"
-    return _call(
-        watch, query, key, value, out, layout, float(scaling), allowed, bias, "key",
-        softcap=kwargs.get("softcap"), sinks=kwargs.get("s_aux"),
-    )  # fmt: skip
-
-
-def _given_mask(module, query, mask, kwargs):
-    n_pos = query.shape[2]
-    if isinstance(mask, torch.Tensor) and mask.ndim == 4:
-        return split_mask(mask[..., :n_pos])
-    allowed = None
-    window = kwargs.get("sliding_window")
-    if isinstance(mask, torch.Tensor) and mask.ndim == 2:
-        allowed = causal_allowed(n_pos, query.device) & mask.bool()[:, None, None, :]
-    causal = kwargs.get("is_causal")
-    causal = getattr(module, "is_causal", True) if causal is None else causal
-    if allowed is None and mask is None and not causal and n_pos > 1:
-        shape = (1, 1, n_pos, n_pos)
-        return torch.ones(shape, dtype=torch.bool, device=query.device), None
-    flash = "flash" in str(getattr(module.config, "_attn_implementation", ""))
-    if window is not None and flash:
-        near = torch.arange(n_pos, device=query.device)
-        within = (near[:, None] - near[None, :]) < window
-        base = causal_allowed(n_pos, query.device) if allowed is None else allowed
-        allowed = base & within
-    return allowed, None
-
-
-def _sdpa_call(watch, given, out) -> AttentionCall:
-    query = given["query"]
-    scale = given.get("scale")
-    mask = given.get("attn_mask")
-    n_pos = query.shape[-2]
-    if mask is not None:
-        allowed, bias = split_mask(mask)
-    elif given.get("is_causal"):
-        allowed, bias = None, None
-    else:
-        allowed = torch.ones(1, 1, n_pos, n_pos, dtype=torch.bool, device=query.device)
-        bias = None
-    return _call(
-        watch, query, given["key"], given["value"], out, "head_first",
-        float(query.shape[-1] ** -0.5 if scale is None else scale), allowed, bias, "sdpa",
-    )  # fmt: skip
-
-
-def _place(watch: Watch, module: torch.nn.Module | None = None) -> str:
-    name = watch.names.get(id(module), "") if module is not None else watch.innermost()
-    return name or (f"block {watch.block}" if watch.block >= 0 else "a module")
-
-
-def _inline_call(watch, read: inline.Read, out) -> AttentionCall:
-    scores, values = read.scores, read.values
-    if scores.q is None or scores.k is None or scores.reason is not None:
-        raise RefusedError(f"attention of {_place(watch)}: {scores.reason}")
-    layout = read.layout or ("head_first" if out.ndim == 4 else "folded")
-    q, k, v = (
-        t if t.ndim == 4 else _to_heads(t, "folded", watch.batch)
-        for t in (scores.q, scores.k, values)
-    )
-    allowed, bias = inline.mask_and_bias(scores, (watch.batch, q.shape[1], watch.n_pos))
-    return _call(
-        watch,
-        q,
-        k,
-        v,
-        out,
-        layout,
-        scores.scaling,
-        allowed,
-        bias,
-        "softmax",
-        softcap=scores.softcap,
-        sinks=scores.sinks,
-    )
-
-
-def _call(
-    watch, q, k, v, out, layout, scaling, allowed, bias, source, softcap=None, sinks=None
-) -> AttentionCall:
-    if q.ndim != 4 or v.ndim != 4:
-        raise RefusedError(
-            f"attention of {_place(watch)}: queries of shape {tuple(q.shape)}, "
-            "where batch x head x pos x d_head is expected"
-        )
-    leaf = Term(out)
-    z = _to_heads(out, layout, q.shape[0])
-    if allowed is not None and allowed.ndim == 3:
-        allowed = allowed[None]
-    if bias is not None:
-        while bias.ndim < 4:
-            bias = bias[None]
-    return AttentionCall(
-        watch.block, len(watch.calls), watch.innermost(), q, k, v, z, leaf, layout, scaling,
-        allowed, bias, softcap, None if sinks is None else sinks.detach().reshape(-1), source,
-        watch.owner_of(k),
-    )  # fmt: skip
