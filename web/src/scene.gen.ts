@@ -320,6 +320,7 @@ export interface SceneResponse {
  * Several orders of execution of one run.
  */
 export interface SceneOrders {
+  floor_nats: number;
   orders: SceneOrder[];
 }
 /**
@@ -333,8 +334,9 @@ export interface SceneOrder {
   blocks: number;
   of_blocks: number;
   seconds: number;
-  nats: number;
-  ulp: number;
+  nats: number | null;
+  ulp: number | null;
+  row_error: number;
   slices: (number | null)[][];
 }
 /**
