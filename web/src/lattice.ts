@@ -19,7 +19,7 @@ import { placeColumns } from "./marks/columns.ts";
 import { placeCones } from "./marks/cones.ts";
 import { drawBusyDots, drawDots } from "./marks/dots.ts";
 import { placeFocus } from "./marks/focus.ts";
-import { drawOverlay } from "./marks/overlay.ts";
+import { drawHeat, drawSevered } from "./marks/overlay.ts";
 import { drawPath } from "./marks/path.ts";
 import { placePrediction } from "./marks/prediction.ts";
 import { drawLitResidual, drawResidual } from "./marks/residual.ts";
@@ -239,10 +239,11 @@ export class Lattice {
     if (this.stale) this.clipped(base, () => [drawResidual(base, view), drawDots(base, view)]);
     this.stale = false;
     this.clipped(flow, () => [
+      drawHeat(flow, view),
       drawLitResidual(flow, view),
       drawStrands(flow, view),
       drawBusyDots(flow, view),
-      drawOverlay(flow, view),
+      drawSevered(flow, view),
       drawPath(flow, view),
     ]);
     placeBand(this.under, view);

@@ -1,39 +1,57 @@
-// What an altered run lays over the lattice: heat on nodes or blocks, severed edges, cut nodes.
+// What altered runs lay over the lattice: heat on nodes or blocks, severed edges, cut nodes.
+import { max } from "d3-array";
 import type { NodeRef } from "./layout.ts";
 import type { SceneCone, SceneCut, SceneOrder } from "./scene.gen.ts";
 
+/** 0 to 1 per row and column, null where nothing is painted. */
+export type Heat = (number | null)[][];
+
 export interface Overlay {
-  /** 0 to 1 per row and column, null where nothing is painted. */
-  heat: (number | null)[][] | null;
-  /** The first row of `heat` on the lattice. */
+  heat: Heat | null;
+  /** The first row of `heat` on the lattice; a block lies half a row above the row it reads. */
   firstRow: number;
   edges: SceneCut["edges"];
   nodes: NodeRef[];
 }
 
-const DECADES = 3;
+/** A cone is painted over so many powers of ten; what is smaller still is as pale as the last. */
+export const DECADES = 3;
+const PALEST = 0.06;
+
+/** The largest relative change of a response, 0 where nothing changes. */
+export function largest(cone: SceneCone, through: string): number {
+  const response = cone.responses.find((one) => one.through === through);
+  return max(response?.relative ?? [], (row) => max(row)) ?? 0;
+}
 
 /** Relative changes as heat: a third less for each power of ten below the largest. */
-export function coneHeat(cone: SceneCone, through: string): (number | null)[][] {
+export function coneHeat(cone: SceneCone, through: string): Heat {
   const response = cone.responses.find((one) => one.through === through);
-  const matrix = response?.relative ?? [];
-  const most = Math.max(0, ...matrix.flat());
-  return matrix.map((row) =>
-    row.map((value) => {
-      if (value === 0 || most === 0) return null; // exactly zero stays unpainted
-      return Math.max(0.06, 1 + Math.log10(value / most) / DECADES);
-    }),
+  const most = largest(cone, through);
+  return (response?.relative ?? []).map((row) =>
+    row.map((value) => (value === 0 || most === 0 ? null : shade(value, most))), // exactly zero stays unpainted
   );
 }
 
-/** When a block ran, from 0 (first) to 1 (last); null where it did not run. */
-export function orderHeat(order: SceneOrder): (number | null)[][] {
+function shade(value: number, most: number): number {
+  return Math.max(PALEST, 1 + (Math.log10(value) - Math.log10(most)) / DECADES);
+}
+
+/** When a block ran, from 0.1 (first) to 1 (last); null where it did not run. */
+export function orderHeat(order: SceneOrder): Heat {
   const last = Math.max(1, order.n_slices - 1);
   return order.slices.map((row) => row.map((at) => (at === null ? null : 0.1 + (0.9 * at) / last)));
 }
 
-export function cutOverlay(cut: SceneCut): Overlay {
-  return { heat: null, firstRow: 0, edges: cut.edges, nodes: cut.nodes };
+/** How opaque a heat is painted, on the lattice and in its legend. */
+export function opacity(heat: number): number {
+  return 0.1 + 0.8 * heat;
+}
+
+/** One thing painted as heat at a time; severed edges lie over it. Null where there is neither. */
+export function together(heat: Heat | null, firstRow: number, cut: SceneCut | null): Overlay | null {
+  if (!heat && !cut) return null;
+  return { heat, firstRow, edges: cut?.edges ?? [], nodes: cut?.nodes ?? [] };
 }
 
 /** A colour class for a number of hops: 0 to 7 in equal steps up to the most that occurs. */

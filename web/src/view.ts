@@ -11,6 +11,9 @@ export interface Palette {
   residual: string;
   positive: string;
   negative: string;
+  heat: string;
+  ink: string;
+  paper: string;
 }
 
 export interface View {
@@ -44,5 +47,8 @@ export function readPalette(root: HTMLElement): Palette {
     residual: of("residual"),
     positive: of("positive"),
     negative: of("negative"),
+    heat: of("heat"),
+    ink: of("ink"),
+    paper: of("paper"),
   };
 }

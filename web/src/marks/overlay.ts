@@ -1,47 +1,67 @@
-// Heat on nodes, severed edges dashed, cut nodes crossed out.
+// Heat under the strands; over them, severed edges dashed and cut nodes crossed out.
 import { trackOf, xOf, yOf } from "../layout.ts";
+import { opacity } from "../overlay.ts";
 import type { View } from "../view.ts";
 
 const DASH = [5, 4];
+const ARM = 5;
 
-export function drawOverlay(context: CanvasRenderingContext2D, view: View): void {
+export function drawHeat(context: CanvasRenderingContext2D, view: View): void {
   const { overlay, layout, zoom, palette } = view;
-  if (!overlay) return;
-  const gap = layout.gap * zoom.k;
-  const width = Math.max(1, Math.min(18, gap * 0.8));
-  const height = Math.max(1, Math.min(14, layout.rowGap * 0.8));
-  context.fillStyle = palette.positive;
-  overlay.heat?.forEach((row, at) => {
+  if (!overlay?.heat) return;
+  const width = Math.max(1, Math.min(40, layout.gap * zoom.k * 0.86));
+  const height = Math.max(1, layout.rowGap * 0.86);
+  context.fillStyle = palette.heat;
+  overlay.heat.forEach((row, at) => {
     const y = yOf(layout, at + overlay.firstRow);
     for (let pos = view.columns[0]; pos <= view.columns[1]; pos += 1) {
       const value = row[pos] ?? null;
       if (value === null) continue;
-      context.globalAlpha = 0.12 + 0.8 * value;
+      context.globalAlpha = opacity(value);
       context.fillRect(xOf(layout, zoom, pos) - width / 2, y - height / 2, width, height);
     }
   });
   context.globalAlpha = 1;
-  context.strokeStyle = palette.negative;
-  context.lineWidth = 2;
-  context.setLineDash(DASH);
+}
+
+export function drawSevered(context: CanvasRenderingContext2D, view: View): void {
+  const { overlay, layout, zoom, palette } = view;
+  if (!overlay) return;
+  const ways = new Path2D();
   for (const { layer, head, src, dst } of overlay.edges) {
-    const { x0, lane } = trackOf(layout, zoom, { layer, head: head ?? 0, src, dst, weight: 1 });
-    context.beginPath();
-    context.moveTo(xOf(layout, zoom, src), yOf(layout, layer));
-    context.lineTo(x0, lane);
-    context.lineTo(xOf(layout, zoom, dst), lane);
-    context.lineTo(xOf(layout, zoom, dst), yOf(layout, layer + 1));
-    context.stroke();
+    const middle = (layout.nHeads - 1) / 2; // all heads: one line for all of them
+    const edge = { layer, head: head ?? middle, src, dst, weight: 1 };
+    const { x0, y0, x1, y1, lane } = trackOf(layout, zoom, edge);
+    ways.moveTo(x0, y0);
+    ways.lineTo(x0, lane);
+    ways.lineTo(x1, lane);
+    ways.lineTo(x1, y1);
   }
-  context.setLineDash([]);
+  stroke(context, ways, palette.paper, 5, []);
+  stroke(context, ways, palette.ink, 2, DASH);
+  const crosses = new Path2D();
   for (const { layer, pos } of overlay.nodes) {
     const x = xOf(layout, zoom, pos);
     const y = yOf(layout, layer);
-    context.beginPath();
-    context.moveTo(x - 4, y - 4);
-    context.lineTo(x + 4, y + 4);
-    context.moveTo(x - 4, y + 4);
-    context.lineTo(x + 4, y - 4);
-    context.stroke();
+    crosses.moveTo(x - ARM, y - ARM);
+    crosses.lineTo(x + ARM, y + ARM);
+    crosses.moveTo(x - ARM, y + ARM);
+    crosses.lineTo(x + ARM, y - ARM);
   }
+  stroke(context, crosses, palette.paper, 6, []);
+  stroke(context, crosses, palette.ink, 2.5, []);
+}
+
+function stroke(
+  context: CanvasRenderingContext2D,
+  path: Path2D,
+  colour: string,
+  width: number,
+  dash: number[],
+): void {
+  context.strokeStyle = colour;
+  context.lineWidth = width;
+  context.setLineDash(dash);
+  context.stroke(path);
+  context.setLineDash([]);
 }

@@ -1,0 +1,129 @@
+// What is painted as heat on the lattice: the response to a push, or when each block ran.
+import { h } from "../dom.ts";
+import { plain, readableText } from "../format.ts";
+import { coneHeat, DECADES, type Heat, largest, opacity, orderHeat } from "../overlay.ts";
+import type { SceneCone, SceneOrder, SceneOrders } from "../scene.gen.ts";
+
+/** A part of the panel that can be told that something else is painted now. */
+export interface Painter {
+  elements: HTMLElement[];
+  clear(): void;
+}
+
+export type Paint = (heat: Heat | null, firstRow: number) => void;
+
+export function conePart(part: SceneCone, labels: string[], paint: Paint): Painter {
+  const key = h("p", { class: "wl-hint wl-heat-legend", "aria-live": "polite" });
+  const show = (name: string): void => {
+    paint(name === "off" ? null : coneHeat(part, name), 0);
+    key.replaceChildren(...(name === "off" ? [] : coneLegend(largest(part, name))));
+  };
+  const radio = (name: string): HTMLInputElement =>
+    h("input", { type: "radio", name: "wl-cone", value: name, checked: name === "off", on: { change: () => show(name) } });
+  const off = radio("off");
+  const choice = (input: HTMLInputElement): HTMLElement => h("label", { class: "wl-choice" }, input, input.value);
+  return {
+    elements: [
+      h("h3", { text: `Light cone: a push at ${labels[part.pos] ?? ""} (${part.pos}), layer ${part.layer}` }),
+      h(
+        "fieldset",
+        { class: "wl-choices" },
+        h("legend", { text: "Paint the change that went through" }),
+        choice(off),
+        ...part.responses.map((one) => choice(radio(one.through))),
+      ),
+      key,
+      h("p", { class: "wl-hint", text: coneWords(part) }),
+    ],
+    clear() {
+      off.checked = true;
+      key.replaceChildren();
+    },
+  };
+}
+
+function coneWords(part: SceneCone): string {
+  const error = part.derivative_error;
+  const added = part.additivity_error;
+  return [
+    `Change of each node over its norm, mean of ${part.n_directions} directions, step ${plain(part.step)}.`,
+    `Outside the cone: ${part.outside_zero ? "exactly zero" : "NOT zero"}.`,
+    error === null ? "" : `Finite step against the derivative: ${error.toExponential(1)}.`,
+    added === null ? "" : `Residual and kv added, against both: ${added.toExponential(1)}.`,
+  ].join(" ").trim();
+}
+
+function swatch(heat: number, words: string): HTMLElement {
+  const colour = h("i", { class: "wl-heat", "aria-hidden": "true" });
+  colour.style.opacity = String(opacity(heat));
+  return h("span", { class: "wl-sample" }, colour, words);
+}
+
+function coneLegend(most: number): HTMLElement[] {
+  if (most === 0) return [h("span", { text: "Nothing changes anywhere." })];
+  const steps = Array.from({ length: DECADES + 1 }, (_, step) => step);
+  const words = (step: number): string => `${step === DECADES ? "≤ " : ""}${plain(most * 10 ** -step)}`;
+  return [
+    ...steps.map((step) => swatch(Math.max(0.06, 1 - step / DECADES), words(step))),
+    h("span", { text: "unpainted: exactly zero" }),
+  ];
+}
+
+export function ordersPart(part: SceneOrders, paint: Paint): Painter {
+  const key = h("p", { class: "wl-hint wl-heat-legend", "aria-live": "polite" });
+  const show = (at: number): void => {
+    const order = part.orders[at];
+    paint(order ? orderHeat(order) : null, 0.5);
+    key.replaceChildren(...(order ? orderLegend(order) : []));
+  };
+  const names = part.orders.map((one) => readableText(one.name));
+  const select = h(
+    "select",
+    { class: "wl-select", on: { change: () => show(select.selectedIndex - 1) } },
+    ...["off", ...names].map((text) => h("option", { value: text, text })),
+  );
+  const heads = ["order", "slices", "widest", "chain", "blocks", "s", "nats", "ulp"];
+  return {
+    elements: [
+      h("h3", { text: "Orders of execution" }),
+      h(
+        "div",
+        { class: "wl-wide-table", tabindex: 0, role: "region", "aria-label": "Orders of execution" },
+        h(
+          "table",
+          { class: "wl-orders" },
+          h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col", text })))),
+          h("tbody", {}, ...part.orders.map(orderRow)),
+        ),
+      ),
+      h("p", { class: "wl-hint", text: `Two equivalent plain runs differ by ${part.floor_nats.toExponential(1)} nats.` }),
+      h("label", { class: "wl-choice" }, "Paint when each block ran", select),
+      key,
+    ],
+    clear() {
+      select.selectedIndex = 0;
+      key.replaceChildren();
+    },
+  };
+}
+
+function orderRow(one: SceneOrder): HTMLElement {
+  const cells = [
+    one.n_slices,
+    one.widest,
+    one.longest_chain,
+    `${one.blocks}/${one.of_blocks}`,
+    one.seconds.toFixed(2),
+    one.nats === null ? "–" : one.nats.toExponential(0),
+    one.ulp === null ? "–" : one.ulp.toFixed(1),
+  ];
+  return h("tr", {}, h("th", { scope: "row", text: readableText(one.name) }), ...cells.map((text) => h("td", { text: String(text) })));
+}
+
+function orderLegend(order: SceneOrder): HTMLElement[] {
+  return [
+    swatch(0.1, "slice 1"),
+    order.n_slices > 1 ? swatch(1, `slice ${order.n_slices}`) : null,
+    order.blocks < order.of_blocks ? h("span", { text: "unpainted: not executed" }) : null,
+  ].filter((one) => one !== null);
+}
