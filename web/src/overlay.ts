@@ -45,7 +45,7 @@ export function orderHeat(order: SceneOrder): Heat {
 
 /** How opaque a heat is painted, on the lattice and in its legend. */
 export function opacity(heat: number): number {
-  return 0.1 + 0.8 * heat;
+  return 0.08 + 0.57 * heat;
 }
 
 /** One thing painted as heat at a time; severed edges lie over it. Null where there is neither. */

@@ -9,6 +9,7 @@ from oracles import Float64, witness_of
 from tiny_runs import NamesIds, loaded, some_tokens, tokens_of
 from worldline import reference as ref
 from worldline.errors import RefusedError
+from worldline.flow.peers.patching import edge_attribution
 from worldline.flow.peers.proximity import ALTI, FLOW_ROUTES, FLOW_ROUTES_LOCAL
 from worldline.flow.peers.weights import ATTENTION_WEIGHT, ROLLOUT, VALUE_NORM
 from worldline.model.load import load_model
@@ -111,3 +112,26 @@ def test_what_is_refused(peer, tmp_path, monkeypatch):
     assert peer.paper
     assert peer.cost
     assert peer.failure
+
+
+def test_edge_attribution_is_the_difference_of_what_edges_add_to_z(witness):
+    """u by the oracle's finite differences, patterns and values by its two runs."""
+    other = (3, 2, 4, 7, 5)
+    with Float64():
+        corrupted = record(witness.trace.model, tokens_of(other))
+        found = edge_attribution(witness.trace, corrupted, target=2, versus=7)
+    target = ref.logit_target(2, versus=7)
+    u = ref.logit_gradient_wrt_z(witness.decoder, witness.run, target)
+    runs = witness.run, ref.run(witness.decoder, other)
+    clean, patched = (ref.gradient_drop(run, u) for run in runs)
+    np.testing.assert_allclose(found, clean - patched, atol=1e-6)
+    assert np.abs(found).max() > 1e-3
+
+
+def test_counterfactuals_of_another_length_or_model(witness):
+    with Float64():
+        longer = record(witness.trace.model, tokens_of((1, 2, 3)))
+    with pytest.raises(ValueError, match="a counterfactual of 3 tokens for a prompt of 5"):
+        edge_attribution(witness.trace, longer)
+    with pytest.raises(ValueError, match="made by different weights"):
+        edge_attribution(witness.trace, record(loaded("llama"), some_tokens(5)))

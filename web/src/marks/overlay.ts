@@ -37,7 +37,7 @@ export function drawSevered(context: CanvasRenderingContext2D, view: View): void
     ways.lineTo(x1, lane);
     ways.lineTo(x1, y1);
   }
-  stroke(context, ways, palette.paper, 5, []);
+  stroke(context, ways, palette.paper, 3, []);
   stroke(context, ways, palette.ink, 2, DASH);
   const crosses = new Path2D();
   for (const { layer, pos } of overlay.nodes) {

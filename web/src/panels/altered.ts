@@ -64,6 +64,7 @@ function cutPart(part: SceneCut, sever: (cut: SceneCut | null) => void): HTMLEle
     h(
       "table",
       { class: "wl-pair" },
+      h("colgroup", {}, ...["wl-narrow", "", "wl-narrow", ""].map((name) => h("col", { class: name }))),
       h("thead", {}, h("tr", {}, ...["before", "after"].map((text) => h("th", { scope: "col", colspan: 2, text })))),
       h("tbody", {}, ...pairs(part).map(([one, two]) => h("tr", {}, ...guess(one), ...guess(two)))),
     ),
@@ -72,13 +73,17 @@ function cutPart(part: SceneCut, sever: (cut: SceneCut | null) => void): HTMLEle
       { class: "wl-change" },
       "Log-probability of ",
       chip(visibleText(part.target)),
-      `: ${part.target_before.toFixed(3)} to ${part.target_after.toFixed(3)} nats, `,
+      `: ${nats(part.target_before)} to ${nats(part.target_after)} nats, `,
       number(part.change_nats, signed(part.change_nats), "change_nats", signClass(part.change_nats)),
       "; KL ",
       number(part.kl_nats, part.kl_nats.toFixed(3), "kl_nats"),
       " nats",
     ),
   ];
+}
+
+function nats(value: number): string {
+  return value.toFixed(3).replace("-", "−");
 }
 
 /** What the dashed lines stand for, or why there are none. */

@@ -1,6 +1,6 @@
 // What is painted as heat on the lattice: the response to a push, or when each block ran.
 import { h } from "../dom.ts";
-import { plain, readableText } from "../format.ts";
+import { count, percent, plain, readableText } from "../format.ts";
 import { coneHeat, DECADES, type Heat, largest, opacity, orderHeat } from "../overlay.ts";
 import type { SceneCone, SceneOrder, SceneOrders } from "../scene.gen.ts";
 
@@ -108,16 +108,16 @@ export function ordersPart(part: SceneOrders, paint: Paint): Painter {
 }
 
 function orderRow(one: SceneOrder): HTMLElement {
-  const cells = [
-    one.n_slices,
-    one.widest,
-    one.longest_chain,
-    `${one.blocks}/${one.of_blocks}`,
+  const share = percent(one.of_blocks === 0 ? 1 : one.blocks / one.of_blocks).replace(" ", "\u202f");
+  const blocks = h("td", { text: share, title: `${count(one.blocks)} of ${count(one.of_blocks)} blocks` });
+  const sizes = [one.n_slices, one.widest, one.longest_chain];
+  const rest = [
     one.seconds.toFixed(2),
     one.nats === null ? "–" : one.nats.toExponential(0),
     one.ulp === null ? "–" : one.ulp.toFixed(1),
   ];
-  return h("tr", {}, h("th", { scope: "row", text: readableText(one.name) }), ...cells.map((text) => h("td", { text: String(text) })));
+  const cell = (value: number | string): HTMLElement => h("td", { text: String(value) });
+  return h("tr", {}, h("th", { scope: "row", text: readableText(one.name) }), ...sizes.map(cell), blocks, ...rest.map(cell));
 }
 
 function orderLegend(order: SceneOrder): HTMLElement[] {
