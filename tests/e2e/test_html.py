@@ -415,14 +415,44 @@ def test_runs_that_never_happened_are_shown_and_painted(opened, scenes, scheme):
     bare = painted(page)
     panel.get_by_label("both").check()
     until(page, lambda: painted(page) > bare)
-    panel.get_by_label("off").first.check()
-    until(page, lambda: painted(page) == bare)
+    heat = painted(page)
+    assert "unpainted: exactly zero" in panel.locator(".wl-heat-legend").first.inner_text()
     panel.get_by_label("Show what is severed").check()
-    until(page, lambda: painted(page) > bare)
-    panel.get_by_label("cone(2,1)").check()
-    assert panel.locator(".wl-orders tbody tr").count() == 1
+    until(page, lambda: painted(page) > heat)
+    panel.get_by_label("off").first.check()
+    until(page, lambda: bare < painted(page) < heat)
+    panel.get_by_label("Show what is severed").uncheck()
+    until(page, lambda: painted(page) == bare)
+    assert panel.locator(".wl-orders tbody").count() == 1
     assert found.complaints == []
     assert all(request.split(":")[0] in INSIDE for request in found.requests)
+
+
+def test_one_heat_at_a_time_and_the_keyboard_chooses_it(opened, scenes):
+    page = opened(altered_scene(scenes)).go()
+    panel = page.locator(".wl-altered")
+    bare = painted(page)
+    panel.get_by_label("off").focus()
+    page.keyboard.press("ArrowDown")
+    assert panel.get_by_label("both").is_checked()
+    until(page, lambda: painted(page) > bare)
+    order = panel.get_by_label("Paint when each block ran")
+    order.select_option("cone(2,1)")
+    assert panel.get_by_label("off").is_checked()
+    assert panel.locator(".wl-heat-legend").first.inner_text() == ""
+    assert "slice 2" in panel.locator(".wl-heat-legend").last.inner_text()
+    until(page, lambda: painted(page) > bare)
+    panel.get_by_label("kv").check()
+    assert order.input_value() == "off"
+    until(page, lambda: painted(page) == bare)  # nothing changed through K and V
+
+
+def test_a_fixed_node_is_told_before_the_altered_runs(opened, scenes):
+    page = opened(altered_scene(scenes)).go("#node=2.3")
+    fixed = page.locator("[aria-label='Fixed node']").bounding_box()
+    altered = page.locator(".wl-altered").bounding_box()
+    guesses = page.locator(".wl-predictions").bounding_box()
+    assert guesses["y"] < fixed["y"] < altered["y"]
 
 
 def test_a_scene_without_altered_runs_has_no_such_panel(opened, scenes):

@@ -10,6 +10,7 @@ import torch
 
 from worldline.errors import InputError
 from worldline.grid.cuts import Donor, EdgeCut, NodeCut
+from worldline.model.guard import checked
 from worldline.run.executing import execute, execute_many
 from worldline.run.plan import Plan
 from worldline.text.spans import counterparts, said
@@ -45,6 +46,7 @@ class CutSeen:
     kl_nats: float
     before: list[Prediction]
     after: list[Prediction]
+    n_layers: int
 
     @property
     def change_nats(self) -> float:
@@ -128,6 +130,7 @@ def cut(
         kl_nats=max(float(kl), 0.0),
         before=predictions_of(model, before),
         after=predictions_of(model, after),
+        n_layers=checked(model, model.weights_hash).n_layers,
     )
 
 
@@ -190,10 +193,10 @@ def cut_scene(seen: CutSeen) -> dict[str, Any]:
             nodes += [{"layer": row, "pos": pos} for row in edit.rows for pos in where]
             continue
         for src, dst in edit.pairs(n_pos):
-            n_edges += 1
-            for layer in edit.layers or (None,):
+            for layer in edit.layers or range(seen.n_layers):
                 for head in edit.heads or (None,):
-                    if src != dst and layer is not None and len(edges) < LARGEST_DRAWN:
+                    n_edges += 1
+                    if src != dst and len(edges) < LARGEST_DRAWN:
                         edges.append({"layer": layer, "head": head, "src": src, "dst": dst})
     whole = seen.json()
     names = ("words", "target", "target_before", "target_after", "change_nats", "kl_nats")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from rich.cells import cell_len
@@ -14,15 +15,20 @@ from worldline.views.altered_parts import (
     SceneCut,
     SceneHopCurve,
     SceneHops,
+    SceneOrder,
     SceneOrders,
 )
-from worldline.views.labels import clipped, padded, readable_text, visible_text
+from worldline.views.labels import clipped, folded, padded, percent, readable_text, visible_text
+from worldline.views.parts import ScenePrediction
 from worldline.views.scene import Scene
 
 BAR = 30
 N_LISTED = 6
 SHADES = " .:-=+*#%@"
 DECADES = len(SHADES) - 1  # a shade for each power of ten below the largest
+MOST_ROWS = 34
+TABLE = 86  # cells that the table of orders takes
+BACKGROUNDS = (230, 229, 223, 222, 221, 220, 214, 208)  # pale to strong, of the 256 colours
 
 
 def with_altered(scene: Scene, **parts: Mapping[str, Any]) -> Scene:
@@ -34,35 +40,69 @@ def with_altered(scene: Scene, **parts: Mapping[str, Any]) -> Scene:
     return Scene.model_validate(whole)
 
 
-def hops_lines(part: SceneHops, pieces: Sequence[str], width: int) -> list[str]:
-    """Loss by budget, and the hops that each token of the text needs."""
-    first = part.curves[0]
-    lines = [f"At most h hops (reads that count: layers {readable_text(part.layers)})"]
+def altered_lines(
+    part: SceneAltered, labels: Sequence[str], width: int, *, color: bool = False
+) -> list[str]:
+    """All that altered runs said, in lines of at most `width` cells; `labels` name the columns."""
+    blocks = [
+        hops_lines(part.hops, labels, width, color=color) if part.hops else [],
+        cut_lines(part.cut, width) if part.cut else [],
+        cone_lines(part.cone, labels, width) if part.cone else [],
+        orders_lines(part.orders, width) if part.orders else [],
+    ]
+    return [line for block in blocks if block for line in [*block, ""]][:-1]
+
+
+def hops_lines(
+    part: SceneHops, pieces: Sequence[str], width: int, *, color: bool = False
+) -> list[str]:
+    """Loss by budget, and the hops that each token of the text needs.
+
+    With `color` the tokens have a background that is stronger the more hops they need.
+    """
+    said = [f"At most h hops (reads that count: layers {readable_text(part.layers)})"]
     if part.longest is not None:
-        lines.append(f"no hop over more than {part.longest} positions")
-    heads = "".join(f"{curve.sink:>12}" for curve in part.curves)
-    lines += ["", f"hops{heads}   nats per predicted token"]
-    most = max((max(curve.loss_nats) for curve in part.curves), default=0.0) or 1.0
-    room = max(4, min(BAR, width - 12 * len(part.curves) - 30))
-    for at, budget in enumerate(first.budgets):
-        values = [c.loss_nats[at] if at < len(c.loss_nats) else None for c in part.curves]
-        shown = "".join(f"{'–' if v is None else f'{v:.3f}':>12}" for v in values)
-        size = values[0] if values[0] is not None else 0.0
-        lines.append(f"{budget:4}{shown}   {'█' * round(room * size / most)}".rstrip())
-    full = f"{part.loss_full_nats:.3f}"
-    lines.append(f"full{'':{12 * len(part.curves) - len(full)}}{full}")
+        said.append(f"no hop over more than {part.longest} positions")
+    notes = []
     for curve in part.curves:
         if curve.state_gain_nats is not None:
-            lines.append(
-                f"{curve.sink}: past inner states are worth at most "
-                f"{curve.state_gain_nats:.3f} nats (being off the model's distribution included)"
-            )
-        lines += _sinks(curve)
-    lines += [readable_text(part.tail), ""]
+            notes.append(f"{curve.sink}: state gain {curve.state_gain_nats:.3f} nats")
+        notes += _sinks(curve)
+    if any(curve.state_gain_nats is not None for curve in part.curves):
+        notes.append(
+            "State gain bounds from above what reading past inner states is worth; state gain "
+            "includes the cost of being off the model's distribution."
+        )
+    notes.append(readable_text(part.tail))
+    table = [clipped(line, width) for line in _losses(part, width)]
+    lines = [*_folded(said, width), "", *table, *_folded(notes, width), ""]
     for curve in part.curves:
-        lines += [f"Hops needed per token (column 0 {curve.sink}; – more, or the first):"]
-        lines += [*_tokens(curve, pieces, width), ""]
-    return [clipped(line, width) for line in lines[:-1]]
+        title = f"Hops needed per token (column 0 {curve.sink}; – more, or the first):"
+        lines += [*folded(title, width), *_tokens(curve, pieces, width, color), ""]
+    return lines[:-1]
+
+
+def _folded(sentences: Sequence[str], width: int) -> list[str]:
+    return [line for sentence in sentences for line in folded(sentence, width)]
+
+
+def _losses(part: SceneHops, width: int) -> list[str]:
+    """The table of losses, a row per budget; the bar is the first curve's."""
+    budgets = sorted({budget for curve in part.curves for budget in curve.budgets})
+    most = max(loss for curve in part.curves for loss in curve.loss_nats) or 1.0
+    lost = [dict(zip(curve.budgets, curve.loss_nats, strict=True)) for curve in part.curves]
+    room = max(4, min(BAR, width - 12 * len(lost) - 7))
+    lines = ["hops" + "".join(f"{curve.sink:>12}" for curve in part.curves)]
+    for budget in budgets:
+        shown = "".join(f"{_number(losses.get(budget)):>12}" for losses in lost)
+        bar = "█" * round(room * lost[0].get(budget, 0.0) / most)
+        lines.append(f"{budget:4}{shown}   {bar}".rstrip())
+    full = f"{part.loss_full_nats:.3f}"
+    return [*lines, f"full{full:>{12 * len(lost)}}", "(nats per predicted token)"]
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
 
 
 def _sinks(curve: SceneHopCurve) -> list[str]:
@@ -75,52 +115,70 @@ def _sinks(curve: SceneHopCurve) -> list[str]:
     ]
 
 
-def _tokens(curve: SceneHopCurve, pieces: Sequence[str], width: int) -> list[str]:
+def _tokens(curve: SceneHopCurve, pieces: Sequence[str], width: int, color: bool) -> list[str]:
     """The text, every token with its number in brackets, folded."""
-    lines = [""]
+    most = max((need or 0 for need in curve.hops_needed), default=0)
+    lines, taken = [""], 0
     for piece, need in zip(pieces, curve.hops_needed, strict=True):
-        word = f"{visible_text(piece)}[{'–' if need is None else need}] "
-        if lines[-1] and cell_len(lines[-1] + word) > width:
+        number = f"[{_whole(need)}]"
+        word = clipped(visible_text(piece), width - len(number)) + number
+        if taken and taken + 1 + cell_len(word) > width:
             lines.append("")
-        lines[-1] += word
-    return [line.rstrip() for line in lines]
+            taken = 0
+        gap = " " if taken else ""
+        taken += len(gap) + cell_len(word)
+        lines[-1] += gap + (_coloured(word, need, most) if color else word)
+    return lines
+
+
+def _coloured(word: str, need: int | None, most: int) -> str:
+    """The word in black on a colour for its hops, as a terminal wants it."""
+    if need is None:
+        return word
+    step = round((len(BACKGROUNDS) - 1) * need / most) if most else 0
+    return f"\x1b[38;5;16;48;5;{BACKGROUNDS[step]}m{word}\x1b[0m"
+
+
+def _whole(value: int | None) -> str:
+    return "–" if value is None else str(value)
 
 
 def cut_lines(part: SceneCut, width: int) -> list[str]:
     """What was cut, and the next token before and after."""
-    lines = [readable_text(line) for line in part.words]
     target = visible_text(part.target)
-    lines += [
+    lines = [
+        *(readable_text(line) for line in part.words),
         "",
         f"log-probability of {target}: {part.target_before:.3f} to {part.target_after:.3f} nats,"
         f" change {part.change_nats:+.3f}",
         f"KL(before || after): {part.kl_nats:.3f} nats",
         "",
     ]
-    half = max(12, min(30, (width - 6) // 2))
-    lines.append(f"{padded('before', half)}   {padded('after', half)}".rstrip())
-    for one, two in zip(part.before[:N_LISTED], part.after[:N_LISTED], strict=False):
-        cells = [
-            f"{math.exp(p.logprob):6.1%} {padded(visible_text(p.token), half - 7)}"
-            for p in (one, two)
-        ]
-        lines.append("   ".join(cells).rstrip())
+    lines = _folded(lines, width)
+    half = max(12, min(30, (width - 3) // 2))
+    lines.append(f"{padded('before', half)}   after")
+    for both in zip_longest(part.before[:N_LISTED], part.after[:N_LISTED]):
+        lines.append("   ".join(_guess(one, half) for one in both).rstrip())
     return [clipped(line, width) for line in lines]
+
+
+def _guess(one: ScenePrediction | None, cells: int) -> str:
+    if one is None:
+        return " " * cells
+    chance = percent(math.exp(min(0.0, one.logprob)))
+    return padded(f"{chance:>7} {visible_text(one.token)}", cells)
 
 
 def cone_lines(part: SceneCone, labels: Sequence[str], width: int) -> list[str]:
     """A map of the response, last row on top; blank is exactly zero."""
     lines = [f"A push at layer {part.layer}, position {part.pos} ({_label(labels, part.pos)})"]
     for response in part.responses:
-        sizes = [v for row in response.relative for v in row if v]
-        most = max(sizes, default=0.0)
+        most = max((value for row in response.relative for value in row), default=0.0)
         lines += ["", f"through {response.through}: largest relative change {most:.2g}"]
         if not most:
             lines.append("nothing changes")
             continue
-        for layer in range(len(response.relative) - 1, -1, -1):
-            row = response.relative[layer]
-            lines.append(f"{layer:4} |{''.join(_shade(v, most) for v in row)}|")
+        lines += _map(response.relative, most, width)
     lines += ["", f"each step of '{SHADES[1:]}' is a factor of ten; blank is exactly zero"]
     zero = "bitwise zero" if part.outside_zero else "NOT zero"
     lines.append(f"outside the cone: {zero}")
@@ -128,13 +186,33 @@ def cone_lines(part: SceneCone, labels: Sequence[str], width: int) -> list[str]:
         lines.append(f"finite step against the derivative: {part.derivative_error:.1e}")
     if part.additivity_error is not None:
         lines.append(f"residual + kv against both: {part.additivity_error:.1e}")
-    return [clipped(line, width) for line in lines]
+    return [short for line in lines for short in _kept(line, width)]
+
+
+def _kept(line: str, width: int) -> list[str]:
+    """A line of a map as it is, a sentence folded."""
+    return [clipped(line, width)] if line.endswith("|") else folded(line, width)
+
+
+def _map(relative: Sequence[Sequence[float]], most: float, width: int) -> list[str]:
+    """One character per node; where there is no room, for several the largest of them."""
+    deep = -(-len(relative) // MOST_ROWS)
+    wide = max(1, -(-len(relative[0]) // max(1, width - 7)))
+    lines = []
+    for first in range((len(relative) - 1) // deep * deep, -1, -deep):
+        columns = list(zip(*relative[first : first + deep], strict=True))
+        cells = [columns[at : at + wide] for at in range(0, len(columns), wide)]
+        shades = "".join(_shade(max(v for column in cell for v in column), most) for cell in cells)
+        lines.append(f"{first:4} |{shades}|")
+    if deep > 1 or wide > 1:
+        lines.append(f"(a character is the largest of {deep} rows x {wide} columns)")
+    return lines
 
 
 def _shade(value: float, most: float) -> str:
     if not value:
         return " "
-    below = -math.log10(value / most)
+    below = math.log10(most) - math.log10(value)
     return SHADES[max(1, DECADES - int(below))]
 
 
@@ -143,15 +221,35 @@ def _label(labels: Sequence[str], pos: int) -> str:
 
 
 def orders_lines(part: SceneOrders, width: int) -> list[str]:
-    """One line per order, and the floor to compare with."""
+    """One line per order, several where there is little room, and the floor to compare with."""
+    floor = f"two equivalent plain runs differ by {part.floor_nats:.1e} nats"
+    if width < TABLE:
+        lines = [_order_words(one) for one in part.orders]
+        return _folded([*lines, floor], width)
     lines = [
         "order            slices  widest   chain  blocks of all       seconds     nats       ulp"
     ]
     for one in part.orders:
+        nats = "–" if one.nats is None else f"{one.nats:.1e}"
+        ulp = "–" if one.ulp is None else f"{one.ulp:.1f}"
         lines.append(
             f"{padded(readable_text(one.name), 15)}{one.n_slices:8}{one.widest:8}"
             f"{one.longest_chain:8}{one.blocks:8} of {one.of_blocks:<8}{one.seconds:9.3f}"
-            + ("        –         –" if one.nats is None else f"{one.nats:9.1e}{one.ulp:10.1f}")
+            f"{nats:>9}{ulp:>10}"
         )
-    lines.append(f"two equivalent plain runs differ by {part.floor_nats:.1e} nats")
-    return [clipped(line, width) for line in lines]
+    return [clipped(line, width) for line in [*lines, floor]]
+
+
+def _order_words(one: SceneOrder) -> str:
+    words = [
+        f"{readable_text(one.name)}: {one.n_slices} slices",
+        f"widest {one.widest}",
+        f"longest chain {one.longest_chain}",
+        f"{one.blocks} of {one.of_blocks} blocks",
+        f"{one.seconds:.3f} s",
+    ]
+    if one.nats is not None:
+        words.append(f"{one.nats:.1e} nats")
+    if one.ulp is not None:
+        words.append(f"{one.ulp:.1f} ulp")
+    return ", ".join(words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import FiniteFloat, NonNegativeInt
+from pydantic import FiniteFloat, NonNegativeInt, model_validator
 
 from worldline.views.parts import (
     Matrix,
@@ -14,6 +14,9 @@ from worldline.views.parts import (
     SceneNode,
     ScenePrediction,
 )
+
+LARGEST_DRAWN = 2000
+"""How many severed edges are listed to be drawn."""
 
 
 class SceneHopCurve(Part):
@@ -32,6 +35,18 @@ class SceneHopCurve(Part):
     sink_cos: tuple[FiniteFloat | None, ...]
     norm_ratio: Row
 
+    @model_validator(mode="after")
+    def _one_each_per_budget(self) -> SceneHopCurve:
+        for name in ("loss_nats", "sink_cos", "norm_ratio"):
+            found = len(getattr(self, name))
+            if found != len(self.budgets):
+                raise ValueError(
+                    f"{name}: {found} for {len(self.budgets)} budgets, expected as many"
+                )
+        if not self.budgets:
+            raise ValueError("budgets: none, expected at least one")
+        return self
+
 
 class SceneHops(Part):
     """What the model says of its own text if information may make only so many hops."""
@@ -41,6 +56,13 @@ class SceneHops(Part):
     layers: str
     longest: NonNegativeInt | None
     tail: str
+
+    @model_validator(mode="after")
+    def _one_curve_per_sink(self) -> SceneHops:
+        sinks = [curve.sink for curve in self.curves]
+        if not sinks or len(set(sinks)) < len(sinks):
+            raise ValueError(f"curves {sinks}: expected one or two, of different sinks")
+        return self
 
 
 class SceneCutEdge(Part):
@@ -66,6 +88,12 @@ class SceneCut(Part):
     kl_nats: NonNegativeFloat
     before: tuple[ScenePrediction, ...]
     after: tuple[ScenePrediction, ...]
+
+    @model_validator(mode="after")
+    def _few_enough(self) -> SceneCut:
+        if len(self.edges) > LARGEST_DRAWN:
+            raise ValueError(f"edges: {len(self.edges)}, expected at most {LARGEST_DRAWN} to draw")
+        return self
 
 
 class SceneResponse(Part):
@@ -119,3 +147,19 @@ class SceneAltered(Part):
     cut: SceneCut | None = None
     cone: SceneCone | None = None
     orders: SceneOrders | None = None
+
+    def refuse_misfit(self, n_layers: int, n_tokens: int) -> None:
+        """Raise ValueError where something lies outside this many layers and tokens."""
+        size = f"{n_layers} layers x {n_tokens} tokens"
+        for curve in self.hops.curves if self.hops else ():
+            for name in ("hops_needed", "hops_needed_close"):
+                found = len(getattr(curve, name))
+                if found != n_tokens:
+                    raise ValueError(f"altered.hops.{name}: {found}, expected {n_tokens}")
+        for edge in self.cut.edges if self.cut else ():
+            if not (edge.src < edge.dst < n_tokens and edge.layer < n_layers):
+                raise ValueError(f"altered.cut.edges: {edge!r} does not fit {size}")
+        pushed = [SceneNode(layer=self.cone.layer, pos=self.cone.pos)] if self.cone else []
+        for node in [*(self.cut.nodes if self.cut else ()), *pushed]:
+            if node.layer > n_layers or node.pos >= n_tokens:
+                raise ValueError(f"altered: {node!r} does not fit {size}")

@@ -61,6 +61,9 @@ def scene_json(scene: Scene) -> str:
     wire = scene.model_dump(mode="json", by_alias=True)
     for part in ("nodes", "flow"):
         wire[part] = _shortened(wire[part])
+    if scene.altered is not None and scene.altered.cone is not None:
+        cone = wire["altered"]["cone"]
+        cone["responses"] = _shortened(cone["responses"])
     return json.dumps(wire, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
 
 

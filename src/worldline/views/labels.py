@@ -65,6 +65,22 @@ def padded(text: str, cells: int) -> str:
     return short + " " * (cells - cell_len(short))
 
 
+def folded(text: str, width: int) -> list[str]:
+    """Break a sentence between words into lines of at most ``width`` cells; a long word is cut.
+
+    >>> folded("to be or not to be", 8)
+    ['to be or', 'not to', 'be']
+    """
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
+        if lines[-1] and cell_len(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return [clipped(line, width) for line in lines]
+
+
 def token_label(scene: Scene, token: SceneToken) -> str:
     """Show a token by its text; one that is a piece of a character by that character, numbered."""
     pieces = [other.pos for other in scene.tokens if other.group == token.group]

@@ -305,6 +305,8 @@ class Scene(Part):
         for at, path in enumerate(self.paths.paths if self.paths else ()):
             if not all(node.layer <= n_layers and node.pos < n_tokens for node in path.nodes):
                 raise ValueError(f"paths.paths[{at}] leaves {n_layers} layers x {n_tokens} tokens")
+        if self.altered is not None:
+            self.altered.refuse_misfit(n_layers, n_tokens)
         for name, matrix, n_rows in self._matrices():
             shape = [len(row) for row in matrix]
             if shape != [n_tokens] * n_rows:

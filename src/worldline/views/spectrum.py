@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.cells import cell_len
-
-from worldline.views.labels import clipped, readable_text, signed
+from worldline.views.labels import clipped, folded, readable_text, signed
 from worldline.views.scene import SceneAgreement, SceneEffective, ScenePaths
 
 BAR = 30
@@ -28,12 +26,12 @@ def spectrum_lines(seen: ScenePaths, labels: Sequence[str], width: int, n_paths:
     lines += ["from   contribution, all paths", *_sources(seen.by_source, labels), ""]
     lines += [line for one in seen.agreement for line in _agreement(one)]
     lines += [line for one in seen.effective for line in _effective(one)]
-    lines += ["", *_folded(readable_text(seen.found_as), width), "   #     weight  hops  path"]
+    lines += ["", *folded(readable_text(seen.found_as), width), "   #     weight  hops  path"]
     lines += [
         f"{rank:4}  {signed(path.weight):>9}  {path.hops:4}  {readable_text(path.words)}"
         for rank, path in enumerate(seen.paths[:n_paths], 1)
     ]
-    lines += ["", *_folded(f"Caution: {seen.caution}.", width)]
+    lines += ["", *folded(f"Caution: {seen.caution}.", width)]
     return [clipped(line, width) for line in lines]
 
 
@@ -77,13 +75,3 @@ def _agreement(one: SceneAgreement) -> list[str]:
 def _effective(one: SceneEffective) -> list[str]:
     number = f"{one.effective:,.1f}" if one.effective < LARGEST_WRITTEN else f"{one.effective:.2e}"
     return [f"paths in effect: {number}", f"       ({one.of})"]
-
-
-def _folded(text: str, width: int) -> list[str]:
-    lines = [""]
-    for word in text.split(" "):
-        if lines[-1] and cell_len(f"{lines[-1]} {word}") > width:
-            lines.append(word)
-        else:
-            lines[-1] += f" {word}" if lines[-1] else word
-    return lines

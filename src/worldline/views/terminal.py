@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
+from worldline.views.altered import altered_lines
 from worldline.views.labels import clipped, padded, percent, readable_text, signed, token_label
 from worldline.views.labels import visible_text as visible
 from worldline.views.lanes import Columns, choose_columns, draw_lattice
@@ -37,7 +38,7 @@ def render_text(scene: Scene, *, width: int, color: bool) -> str:
     nothing raises. Without ``color`` the result holds no escape sequence; sign is always visible.
     """
     width = max(_MIN_WIDTH, width)
-    sections = (_header, _picture, _table, _paths, _predictions, _checks)
+    sections = (_header, _picture, _table, _paths, _altered, _predictions, _checks)
     blocks = [_drawn(section, scene, width) for section in sections]
     return _printed(
         [line for block in blocks if block for line in [*block, Text()]][:-1], width, color
@@ -165,6 +166,15 @@ def _paths(scene: Scene, width: int) -> list[Text]:
         return [] if why is None else _wrapped([f"paths left out: {why}"], "", width, _PALE)
     labels = [token_label(scene, token) for token in scene.tokens]
     return [Text(line) for line in spectrum_lines(scene.paths, labels, width, N_PATHS)]
+
+
+def _altered(scene: Scene, width: int) -> list[Text]:
+    """Draw what runs that never happened said, part after part."""
+    if scene.altered is None:
+        return []
+    labels = [token_label(scene, token) for token in scene.tokens]
+    lines = altered_lines(scene.altered, labels, width, color=True)
+    return [Text.from_ansi(line) for line in lines]
 
 
 def _place(scene: Scene, pos: int, cells: int) -> str:

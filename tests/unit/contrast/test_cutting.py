@@ -96,6 +96,9 @@ def test_the_picture_of_a_cut():
         (1, 0, 0, 3), (1, 2, 0, 3), (1, 0, 1, 3), (1, 2, 1, 3),
     }  # fmt: skip
     assert shown["nodes"] == [{"layer": 1, "pos": 2}]
+    assert shown["n_edges"] == 4
+    whole = cut_scene(cut(model, tokens, [EdgeCut("mask", (0,), (2, 3))]))
+    assert len(whole["edges"]) == whole["n_edges"] == 2 * seen.n_layers
 
 
 @pytest.mark.parametrize(

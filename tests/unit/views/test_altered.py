@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 
 import jsonschema
 import pytest
 from rich.cells import cell_len
 
 from worldline.views.altered import (
+    altered_lines,
     cone_lines,
     cut_lines,
     hops_lines,
     orders_lines,
     with_altered,
 )
+from worldline.views.altered_parts import SceneCone, SceneCut, SceneHops, SceneOrders
+from worldline.views.html import scene_json
 from worldline.views.scene import Scene, scene_schema
+from worldline.views.terminal import render_text
 
 PIECES = ["·When", " 東京", "\x1b[31m", " e\u0301", " 🚀", "\u202eevil"]
 N, LAYERS = 6, 3
@@ -148,7 +153,7 @@ def test_what_the_lines_say(scene):
     assert "cosine of V with column 0's: 0.50 – 0.10" in hops
     cut = "\n".join(cut_lines(altered.cut, 100))
     assert "-0.100 to -2.000 nats, change -1.900" in cut
-    assert " 36.8%" in cut
+    assert "   37 % ·a‹9B›" in cut
     cone = cone_lines(altered.cone, PIECES, 100)
     assert "   1 | @    |" in cone
     assert "   0 |      |" in cone  # exactly zero is blank
@@ -159,3 +164,102 @@ def test_what_the_lines_say(scene):
     assert "cone(2,1)" in orders
     assert "3 of 18" in orders
     assert "–" in orders
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+def test_any_sentence_is_folded_and_any_word_cut(width):
+    hops, cut = parts()["hops"], parts()["cut"]
+    hops["tail"] = "unbroken" * 30
+    cut["words"] = ["words " * 40, "\x1b[2J\u2028 東京" * 20]
+    long = ["supercalifragilistic" * 8, *["東京" * 30] * (N - 1)]
+    lines = [
+        *hops_lines(SceneHops.model_validate(hops), long, width),
+        *cut_lines(SceneCut.model_validate(cut), width),
+    ]
+    assert max(cell_len(line) for line in lines) <= width
+    assert not any(char in line for line in lines for char in "\x1b\u2028")
+    assert sum(line.count("words") for line in lines) == 40  # folded, not cut off
+    assert sum(line.endswith(("[0]", "[1]", "[2]", "[–]")) for line in lines) == 2 * N
+
+
+def test_colour_only_adds_escapes_and_grows_with_the_hops(scene):
+    plain = hops_lines(scene.altered.hops, PIECES, 60)
+    coloured = hops_lines(scene.altered.hops, PIECES, 60, color=True)
+    assert [re.sub("\x1b\\[[0-9;]*m", "", line) for line in coloured] == plain
+    (line,) = {line for line in coloured if "東京" in line}
+    shades = dict(re.findall("48;5;([0-9]+)m[^\x1b]*\\[([012])\\]", line))
+    assert len(shades) == 3
+    assert "m·e" not in line  # more than the largest budget: no shade
+
+
+def test_it_stands_in_the_text_of_the_scene(scene):
+    plain = render_text(scene, width=60, color=False)
+    assert "left out: " not in plain
+    for words in ("At most h hops", "KL(before || after)", "through both", "cone(2,1)"):
+        assert words in plain
+    assert not any(char in plain for char in "\x1b\x9b\u202e")
+    assert "48;5;208m" in render_text(scene, width=60, color=True)
+    assert "At most h hops" not in render_text(
+        scene.model_copy(update={"altered": None}), width=60, color=False
+    )
+
+
+def test_where_there_is_no_room_a_character_is_the_largest_of_several():
+    relative = [[0.0] * 90 for _ in range(70)]
+    relative[3][88], relative[69][0] = 1.0, 1e-4
+    response = {"through": "kv", "relative": relative, "spread": relative}
+    part = SceneCone.model_validate(parts()["cone"] | {"responses": [response]})
+    lines = cone_lines(part, ["x"] * 90, 40)
+    rows = [line for line in lines if line.endswith("|")]
+    assert len(rows) == 24
+    assert max(cell_len(line) for line in lines) <= 40
+    assert rows[0].startswith("  69 |+")
+    assert rows[-2] == f"   3 |{' ' * 29}@|"
+    assert rows[-1].strip() == f"0 |{' ' * 30}|"
+    words = " ".join(lines)
+    assert "the largest of 3 rows x 3 columns" in words
+
+
+def test_numbers_far_apart_and_parts_that_are_missing_degrade():
+    relative = [[1e10, 5e-324, 0.0]]
+    response = {"through": "both", "relative": relative, "spread": relative}
+    part = SceneCone.model_validate(parts()["cone"] | {"responses": [response]})
+    assert "   0 |@. |" in cone_lines(part, PIECES, 60)
+    order = parts()["orders"]["orders"][0] | {"nats": 2e-6, "ulp": None}
+    some = SceneOrders.model_validate({"floor_nats": 0.0, "orders": [order]})
+    for width in (40, 100):
+        assert "2.0e-06" in " ".join(orders_lines(some, width))
+    cut = SceneCut.model_validate(parts()["cut"] | {"after": []})
+    assert sum("·a‹9B›" in line for line in cut_lines(cut, 60)) == 4
+
+
+def test_no_part_no_lines(scenes):
+    made = with_altered(scenes.make_scene(PIECES, n_layers=LAYERS))
+    assert altered_lines(made.altered, PIECES, 60) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "says"),
+    [
+        ("hops", {"curves": []}, "expected one or two"),
+        ("hops", {"curves": [curve("free"), curve("free")]}, "expected one or two"),
+        ("hops", {"curves": [curve("free") | {"loss_nats": [1.0]}]}, "1 for 3 budgets"),
+        ("hops", {"curves": [curve("free") | {"hops_needed": [None]}]}, "expected 6"),
+        ("cut", {"edges": [{"layer": 3, "head": 0, "src": 0, "dst": 1}]}, "does not fit"),
+        ("cut", {"edges": [{"layer": 1, "head": 0, "src": 4, "dst": 4}]}, "does not fit"),
+        ("cut", {"edges": [{"layer": 1, "head": 0, "src": 0, "dst": 1}] * 2001}, "at most 2000"),
+        ("cut", {"nodes": [{"layer": 0, "pos": 6}]}, "does not fit"),
+        ("cone", {"layer": 4}, "does not fit"),
+    ],
+)
+def test_a_part_that_does_not_fit_the_scene_is_refused(scene, part, change, says):
+    with pytest.raises(ValueError, match=says):
+        with_altered(scene, **{part: parts()[part] | change})
+
+
+def test_the_page_holds_the_cone_in_few_digits(scene):
+    cone = parts()["cone"]
+    cone["responses"][0]["relative"][1][1] = 0.123456789
+    wire = json.loads(scene_json(with_altered(scene, cone=cone)))["altered"]
+    assert wire["cone"]["responses"][0]["relative"][1][1] == 0.123457
+    assert wire["cone"]["responses"][0]["relative"][0][0] == 0.0

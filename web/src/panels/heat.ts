@@ -79,10 +79,10 @@ export function ordersPart(part: SceneOrders, paint: Paint): Painter {
   const names = part.orders.map((one) => readableText(one.name));
   const select = h(
     "select",
-    { class: "wl-select", on: { change: () => show(select.selectedIndex - 1) } },
+    { class: "wl-select", "aria-label": "Paint when each block ran", on: { change: () => show(select.selectedIndex - 1) } },
     ...["off", ...names].map((text) => h("option", { value: text, text })),
   );
-  const heads = ["order", "slices", "widest", "chain", "blocks", "s", "nats", "ulp"];
+  const heads = ["slices", "widest", "chain", "blocks", "s", "nats", "ulp"];
   return {
     elements: [
       h("h3", { text: "Orders of execution" }),
@@ -93,11 +93,11 @@ export function ordersPart(part: SceneOrders, paint: Paint): Painter {
           "table",
           { class: "wl-orders" },
           h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col", text })))),
-          h("tbody", {}, ...part.orders.map(orderRow)),
+          ...part.orders.map(orderRows),
         ),
       ),
       h("p", { class: "wl-hint", text: `Two equivalent plain runs differ by ${part.floor_nats.toExponential(1)} nats.` }),
-      h("label", { class: "wl-choice" }, "Paint when each block ran", select),
+      h("div", { class: "wl-choice" }, h("span", { "aria-hidden": "true", text: "Paint when each block ran" }), select),
       key,
     ],
     clear() {
@@ -107,7 +107,8 @@ export function ordersPart(part: SceneOrders, paint: Paint): Painter {
   };
 }
 
-function orderRow(one: SceneOrder): HTMLElement {
+/** The name of an order over its numbers, so that both fit beside the lattice. */
+function orderRows(one: SceneOrder): HTMLElement {
   const share = percent(one.of_blocks === 0 ? 1 : one.blocks / one.of_blocks).replace(" ", "\u202f");
   const blocks = h("td", { text: share, title: `${count(one.blocks)} of ${count(one.of_blocks)} blocks` });
   const sizes = [one.n_slices, one.widest, one.longest_chain];
@@ -117,7 +118,8 @@ function orderRow(one: SceneOrder): HTMLElement {
     one.ulp === null ? "–" : one.ulp.toFixed(1),
   ];
   const cell = (value: number | string): HTMLElement => h("td", { text: String(value) });
-  return h("tr", {}, h("th", { scope: "row", text: readableText(one.name) }), ...sizes.map(cell), blocks, ...rest.map(cell));
+  const name = h("th", { scope: "rowgroup", colspan: 7, text: readableText(one.name) });
+  return h("tbody", {}, h("tr", {}, name), h("tr", {}, ...sizes.map(cell), blocks, ...rest.map(cell)));
 }
 
 function orderLegend(order: SceneOrder): HTMLElement[] {

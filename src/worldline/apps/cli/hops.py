@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -82,5 +83,8 @@ def _lines(curves: list[HopCurve]) -> list[str]:
     from worldline.views.altered_parts import SceneHops
 
     return hops_lines(
-        SceneHops.model_validate(curves_scene(curves)), curves[0].tokens.pieces, WIDTH
+        SceneHops.model_validate(curves_scene(curves)),
+        curves[0].tokens.pieces,
+        WIDTH,
+        color=sys.stdout.isatty(),
     )
