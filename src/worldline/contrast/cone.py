@@ -42,9 +42,10 @@ class LightCone:
     `relative[through]` [row, pos] is |change| / |node|, the mean over directions, for a push of
     `step` times the node's norm; `spread[through]` its standard deviation over that mean. Outside
     the cone it is exactly 0, bitwise, where `outside_zero`. `derivative_error`: how far finite
-    steps are from the forward-mode derivative at the last row, relative; None where the model has
-    no such derivative, and `derivative` says why. `additivity_error`: how far the derivatives
-    through the residual stream and through K and V are from adding up to both, relative.
+    steps are from the forward-mode derivative at the last row, relative; `derivative_worst`: the
+    same at the worst single node, through whichever highway; None where the model has no such
+    derivative, and `derivative` says why. `additivity_error`: how far the derivatives through the
+    residual stream and through K and V are from adding up to both, relative.
     """
 
     tokens: Tokens
@@ -55,6 +56,7 @@ class LightCone:
     spread: dict[str, Float[np.ndarray, "row pos"]]
     outside_zero: bool
     derivative_error: float | None
+    derivative_worst: float | None
     additivity_error: float | None
     derivative: str
 
@@ -86,7 +88,8 @@ class LightCone:
         """As plain numbers."""
         whole = {"schema": "worldline.cone/1", "tokens": list(self.tokens.pieces)}
         reach = {through: self.reach(through) for through in self.relative}
-        return whole | self.scene() | {"derivative": self.derivative, "reach": reach}
+        more = {"derivative": self.derivative, "derivative_worst": self.derivative_worst}
+        return whole | self.scene() | more | {"reach": reach}
 
 
 class _Push(Edits):
@@ -105,10 +108,26 @@ class _Push(Edits):
         if call.kv_layer != self.at.layer or item == 0 or self.at.pos + 1 >= self.n_pos:
             return []
         other = 2 if item == 1 else 0
+        self._refuse_made(call)
         device = call.q.device
         rows = torch.arange(self.at.pos + 1, self.n_pos, device=device)
         where = (torch.arange(self.n_pos, device=device) == self.at.pos).expand(1, len(rows), -1)
         return [RowEdit(rows, reads=[(where, (call.k[other], call.v[other]))])]
+
+    def _refuse_made(self, call: AttentionCall) -> None:
+        """Raise where later columns' masks in this block follow the push, which no swap undoes."""
+        if call.layer != self.at.layer:
+            return  # later columns have changed by then, and their masks may
+        later = slice(self.at.pos + 1, None)
+        for mask in (call.allowed, call.bias):
+            if mask is None or mask.shape[0] == 1:
+                continue
+            rows = mask[:, :, later] if mask.shape[2] > 1 else mask
+            if not torch.equal(rows[1], rows[2]):
+                raise RefusedError(
+                    f"layer {call.layer} makes its mask from the pushed node too, beside K and V: "
+                    "residual stream and K/V cannot be told apart"
+                )
 
     def row(self, x: Tensor) -> Tensor:
         """The next row, pushed in the first two copies if it is the one."""
@@ -118,7 +137,8 @@ class _Push(Edits):
         old = batch_first(x, 3, self.n_pos)
         where = torch.zeros(3, self.n_pos, *(1,) * (old.ndim - 2), dtype=x.dtype, device=x.device)
         where[:2, self.at.pos] = 1
-        new = old + where * self.push.view(old.shape[2:])
+        push = self.push.to(x.dtype)  # one number, 0, in the run that others are compared with
+        new = old + where * (push.view(old.shape[2:]) if push.numel() > 1 else push)
         return new if old is x else new.permute(row_back(x, old))
 
 
@@ -145,7 +165,8 @@ def light_cone(
 
     Raises:
         InputError: a node off the grid, no direction, a step that is not above 0.
-        RefusedError: a layer above moves information between columns without K/V.
+        RefusedError: a layer above moves information between columns without K/V, or the mask of
+            the block itself depends on what is pushed.
     """
     tokens = text if isinstance(text, Tokens) else tokenize(model.tokenizer, text)
     refuse_length(model, tokens)
@@ -163,6 +184,7 @@ def light_cone(
     draw = torch.Generator().manual_seed(seed)
     sizes: list[np.ndarray] = []
     errors: list[float] = []
+    worst: list[float] = []
     added: list[float] = []
     zero, why = True, "forward mode"
     for number in range(directions):
@@ -180,10 +202,13 @@ def light_cone(
             continue
         try:
             tangents = _tangents(model, plan, at, push)
+        except RefusedError:
+            raise
         except (RuntimeError, NotImplementedError) as error:
             why = f"this model has no forward-mode derivative: {str(error).splitlines()[0][:150]}"
             continue
         errors.append(_apart(changes[-1][0], tangents[-1][0]))
+        worst.append(max(map(_worst_apart, changes[at.layer :], tangents[at.layer :])))
         parts = torch.stack([t[1] + t[2] for t in tangents[at.layer + 1 :]] or [tangents[-1][0]])
         whole = torch.stack([t[0] for t in tangents[at.layer + 1 :]] or [tangents[-1][0]])
         added.append(_apart(parts, whole))
@@ -202,6 +227,7 @@ def light_cone(
         spread={name: spread[THROUGH.index(name)] for name in through},
         outside_zero=zero,
         derivative_error=float(np.mean(errors)) if known else None,
+        derivative_worst=max(worst) if known else None,
         additivity_error=float(np.max(added)) if known else None,
         derivative=why,
     )
@@ -215,24 +241,12 @@ def _rows(model: LoadedModel, plan: Plan, at: Node, push: Tensor) -> list[Tensor
         found.extend([event.resid_pre, event.resid_post][event.layer > 0 :])
         found[event.layer] = event.resid_pre  # what entered, the push included
 
-    if push.numel() == 1:
-        push = push.expand(_width(model, plan))
     edits = _Push(len(plan.ids), at, push)
     run_edited(model, [plan] * 3, edits, on_row=keep, rows_too=True)
     if at.layer == len(found) - 1:  # the last row is noted before it is pushed
         found[-1] = found[-1].clone()
         found[-1][:2, at.pos] += push
     return found
-
-
-def _width(model: LoadedModel, plan: Plan) -> int:
-    size: list[int] = []
-
-    def note(event: BlockEvent) -> None:
-        size.append(event.resid_pre.shape[-1])
-
-    run_edited(model, [plan], Edits(len(plan.ids), [()]), on_row=note)
-    return size[0]
 
 
 def _tangents(model: LoadedModel, plan: Plan, at: Node, push: Tensor) -> list[Tensor]:
@@ -250,6 +264,17 @@ def _tangents(model: LoadedModel, plan: Plan, at: Node, push: Tensor) -> list[Te
 
 def _apart(one: Tensor, two: Tensor) -> float:
     return float((one.double() - two.double()).norm() / two.double().norm().clamp_min(1e-300))
+
+
+def _worst_apart(one: Tensor, two: Tensor) -> float:
+    """As `_apart`, at the worst node of a row [item, pos, ...]; a change without one counts as 1.
+
+    Where both are exactly zero nothing is compared.
+    """
+    size = two.norm(dim=-1)
+    off = (one - two).norm(dim=-1)
+    whole = torch.where(off > 0, 1.0, 0.0)
+    return float(torch.where(size > 0, off / size.clamp_min(1e-300), whole).max())
 
 
 def _zero_outside(changes: list[Tensor], at: Node) -> bool:
@@ -278,6 +303,6 @@ def _refuse(
         raise InputError(f"directions = {directions}: accepted are whole numbers from 1")
     if not 0 < step < float("inf"):
         raise InputError(f"step = {step}: accepted are finite numbers above 0")
-    for name in through:
+    for name in through or ("",):
         if name not in THROUGH:
             raise InputError(f"through={name!r}: accepted are residual, kv, both")

@@ -132,6 +132,7 @@ def test_orders(run, tmp_path):
         (("hops", "t20"), "one token predicts nothing"),
         (("cone", TEXT), "--at: name the node"),
         (("cone", TEXT, "--at", "3"), "--at 3: accepted is LAYER,POS"),
+        (("cone", TEXT, "--at", "1,2-3"), "--at 1,2-3: names 2 positions; accepted is one node"),
         (("cone", TEXT, "--at", "99,1"), "is off the grid: accepted are rows 0 to"),
         (("cone", TEXT, "--at", "1,9"), "--at position 9: accepted are 0 to 5"),
         (("cone", TEXT, "--at", "1,1", "--through", "air"), "--through air: accepted are"),

@@ -65,7 +65,9 @@ def _node(given: str, n_pos: int) -> Node:
     from worldline.text.spans import number_span
 
     layer, comma, pos = given.partition(",")
-    if not comma or not layer.strip().isdigit():
+    if not comma or not layer.strip().isdecimal():
         raise InputError(f"--at {given}: accepted is LAYER,POS, such as 12,1")
-    (found,) = number_span(pos, n_pos, "--at position")[:1]
-    return Node(layer=int(layer), pos=found)
+    found = number_span(pos, n_pos, "--at position")
+    if len(found) != 1:
+        raise InputError(f"--at {given}: names {len(found)} positions; accepted is one node")
+    return Node(layer=int(layer), pos=min(found))
