@@ -6,37 +6,12 @@ import functools
 
 import torch
 
+from worldline.model.circuits import NamesIds
 from worldline.model.load import LoadedModel, load_model
 from worldline.model.tiny import tiny_ids, tiny_model
 from worldline.text.tokens import Tokens
 
 FLOAT32, FLOAT64 = torch.float32, torch.float64
-
-
-class NamesIds:
-    """The least that is asked of a tokenizer: id 37 is the token "t37 "."""
-
-    all_special_ids = ()
-    is_fast = False
-    chat_template = None
-
-    def __call__(self, text, **options):
-        return {"input_ids": [int(word.removeprefix("t")) for word in text.split()]}
-
-    def __len__(self):
-        return 112
-
-    def convert_ids_to_tokens(self, ids):
-        return [f"t{number} " for number in ids]
-
-    def get_added_vocab(self):
-        return {}
-
-    def decode(self, ids, **options):
-        return "".join(self.convert_ids_to_tokens(list(ids)))
-
-    def apply_chat_template(self, conversation, **options):
-        raise NotImplementedError
 
 
 def loaded(model_type: str, dtype=FLOAT32, attn_implementation: str | None = None) -> LoadedModel:

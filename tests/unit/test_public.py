@@ -15,9 +15,10 @@ PACKAGE = Path(worldline.__file__).parent
 ERRORS = ("InputError", "RefusedError")
 # What gives numbers must say how exact they are, what refuses must say when.
 NUMBERS = (
-    "Trace", "Tokens", "count_orders", "count_paths", "cut", "effective_paths", "execute",
+    "Trace", "Tokens", "count_orders", "count_paths", "cut", "edge_measures",
+    "effective_paths", "execute", "execute_many",
     "find_paths", "hop_curve", "hop_spectrum", "interaction", "interference", "light_cone",
-    "logit_lens", "path_grid", "record", "run_orders", "sample_flow", "sample_paths",
+    "logit_lens", "path_grid", "record", "run_orders", "sample_flow",
     "save_trace", "sum_paths", "tokenize", "top_paths", "weigh",
 )  # fmt: skip
 RAISES = (

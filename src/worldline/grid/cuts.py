@@ -152,7 +152,7 @@ def refuse_conflicts(edits: Iterable[EdgeCut | NodeCut], n_pos: int) -> None:
             )
     single: dict[tuple[int, ...], EdgeCut] = {}
     wide = []
-    for edit in edges:
+    for edit in edges if len({_way(edge) for edge in edges}) > 1 else ():
         place = _single(edit)
         if place is None:
             wide.append(edit)

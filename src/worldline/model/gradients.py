@@ -65,11 +65,15 @@ def rerun_of(event: BlockEvent) -> Rerun | None:
 
 
 def whole_gradients(
-    model: torch.nn.Module, anatomy: Anatomy, inputs: dict[str, Any], measure: Measure
+    model: torch.nn.Module,
+    anatomy: Anatomy,
+    inputs: dict[str, Any],
+    measure: Measure,
+    cut: Callable[[Tensor], Tensor] | None = None,
 ) -> Gradients:
     """(Value, gradients per block and read), by one forward and one backward pass of the model.
 
-    `measure` takes the logits at the last position, [d_vocab], to a scalar.
+    `measure` takes the logits at the last position, [d_vocab], to a scalar; `cut` may replace rows.
     """
     if "logits_to_keep" in inspect.signature(model.forward).parameters:
         inputs = inputs | {"logits_to_keep": 1}
@@ -79,7 +83,9 @@ def whole_gradients(
         reads.append([call.leaf.value() for call in event.calls])
 
     with frozen_weights(model):
-        seen = watched_forward(model, inputs, anatomy, terms=False, grad=True, on_block=keep)
+        seen = watched_forward(
+            model, inputs, anatomy, terms=False, grad=True, on_block=keep, cut=cut
+        )
         value = measure(seen.logits[0, -1])
         flat = [z for block in reads for z in block]
         found = torch.autograd.grad(value, flat, allow_unused=True)

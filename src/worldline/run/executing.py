@@ -246,6 +246,48 @@ def refuse_layers(edits: Sequence[EdgeCut | NodeCut], report: Report) -> None:
             )
 
 
+def differentiate_between(
+    model: LoadedModel,
+    plan: Plan,
+    other: Plan,
+    measure: Callable[[Tensor], Tensor],
+    steps: int,
+) -> list[list[Tensor]]:
+    """Mean gradients, as `differentiate`, over runs between two texts of one length.
+
+    Run n of `steps` starts at row 0 of `other` and n / steps of the way to that of `plan`.
+    """
+    seen: list[Tensor] = []
+
+    def keep(x: Tensor) -> Tensor:
+        seen.append(x.detach())
+        return x
+
+    anatomy = anatomy_of(model.module)
+    for one in (plan, other):
+        first = len(seen)
+        watched_forward(model.module, inputs_of(model, one), anatomy, terms=False, cut=keep)
+        del seen[first + 1 :]
+    whole, start = seen
+    sums: list[list[Tensor]] = []
+    for n in range(1, steps + 1):
+        row = 0
+
+        def between(x: Tensor, n: int = n) -> Tensor:
+            nonlocal row
+            row += 1
+            if row > 1:
+                return x
+            return torch.lerp(start, whole, n / steps).requires_grad_()
+
+        _, found = whole_gradients(model.module, anatomy, inputs_of(model, plan), measure, between)
+        pairs = zip(sums or found, found, strict=True)
+        sums = [
+            [a if a is b else a + b for a, b in zip(one, two, strict=True)] for one, two in pairs
+        ]
+    return [[one / steps for one in block] for block in sums]
+
+
 def differentiate(
     model: LoadedModel,
     plan: Plan,

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import worldline as wl
-from circuits import chain
 from tiny_runs import FLOAT64, loaded, some_tokens, tokens_of
 from worldline.contrast.curve import curves_scene, hop_curve, hop_curves
 from worldline.grid.cuts import HopBudget
+from worldline.model.circuits import chain
 from worldline.run.executing import execute
 from worldline.run.hops import copies_of
 from worldline.run.plan import Plan

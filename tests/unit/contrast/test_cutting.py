@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import worldline as wl
-from circuits import cancelling, chain, induction
 from tiny_runs import FLOAT64, loaded, some_tokens, tokens_of
 from worldline.contrast.cutting import cut, cut_scene, donor_of, in_words, interaction
 from worldline.grid.cuts import EdgeCut, NodeCut
+from worldline.model.circuits import cancelling, chain, induction
 from worldline.run.executing import execute
 from worldline.run.plan import Plan
 

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import worldline as wl
-from circuits import (
+from tiny_runs import tokens_of
+from worldline.model.circuits import (
     LOGIT,
     MATCHED,
     OPPOSITE,
@@ -23,7 +24,6 @@ from circuits import (
     last_logits,
     without,
 )
-from tiny_runs import tokens_of
 
 EXACT = 1e-9
 NEAR = 1e-3  # logits: above what norms let through where something moves them

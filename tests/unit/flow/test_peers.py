@@ -31,7 +31,7 @@ class Witness:
 
     def of(self, peer):
         with Float64():
-            return peer.of(self.trace)
+            return peer(self.trace)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -106,9 +106,9 @@ def test_alti(witness):
 def test_what_is_refused(peer, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path))
     with pytest.raises(ValueError, match="65 tokens: the peers' measures hold all edges"):
-        peer.of(record(loaded("llama"), some_tokens(65)))
+        peer(record(loaded("llama"), some_tokens(65)))
     with pytest.raises(RefusedError, match="move information between columns without attention"):
-        peer.of(record(loaded("jamba"), some_tokens(5)))
+        peer(record(loaded("jamba"), some_tokens(5)))
     assert peer.paper
     assert peer.cost
     assert peer.failure

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import worldline as wl
-from circuits import cancelling
 from tiny_runs import FLOAT64, loaded, some_tokens, tokens_of
 from worldline.flow.routes import find_paths
 from worldline.flow.sampling import sample_flow
+from worldline.model.circuits import cancelling
 from worldline.trace.recording import record
 
 N_POS, TARGET = 4, 20

@@ -9,7 +9,18 @@ from typing import Annotated
 
 import typer
 
-from worldline.apps.cli import cache, cone, count, cutting, hops, models, orders, paths, trace
+from worldline.apps.cli import (
+    cache,
+    cone,
+    count,
+    cutting,
+    faithfulness,
+    hops,
+    models,
+    orders,
+    paths,
+    trace,
+)
 from worldline.errors import InputError, RefusedError
 
 app = typer.Typer(
@@ -39,6 +50,7 @@ app.command("cut")(cutting.cut)
 app.command("hops")(hops.hops)
 app.command("orders")(orders.orders)
 app.command("cone")(cone.cone)
+app.command("faithfulness")(faithfulness.faithfulness)
 app.command("models")(models.models)
 app.add_typer(cache.app, name="cache")
 

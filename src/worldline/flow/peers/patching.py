@@ -1,4 +1,4 @@
-"""Edge attribution patching: what an edge would change if it came from another prompt's run."""
+"""What an edge would change if it came from another prompt's run: three estimates of it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import numpy as np
 import torch
 
 from worldline.errors import InputError
-from worldline.flow.gradient import target_gradients
-from worldline.flow.peers.vectors import n_heads, refuse_long
+from worldline.flow.gradient import measure_of, target_gradients
+from worldline.flow.peers.vectors import Measure, Question, n_heads, refuse_long
 from worldline.flow.weighing import target_of
+from worldline.run.executing import differentiate_between
+from worldline.run.plan import Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jaxtyping import Float
+    from torch import Tensor
 
     from worldline.model.attention import AttentionCall
     from worldline.trace.trace import Trace
 
-PAPER = "Syed et al., Attribution patching outperforms automated circuit discovery, 2023"
-COST = "two forward passes and one backward"
-FAILURE = "first order at the clean run: wrong where the patched edge moves what it feeds much"
+STEPS = 5  # between the two prompts, as its authors take
 
 
 @torch.no_grad()
@@ -30,18 +33,64 @@ def edge_attribution(
     *,
     target: str | int | None = None,
     versus: str | int | None = None,
+    steps: int = 0,
 ) -> Float[np.ndarray, "layer head dst src"]:
     """<a v - a' v', u>: what the target loses, to first order, if an edge carried a' v' instead.
 
     a v is what the edge adds to z in the clean run, a' v' in the other one, and u = d target / d z
-    in the clean run. The prompts must have the same number of tokens.
+    in the clean run; with `steps`, u is the mean over so many runs between the two, whose first
+    rows lie evenly on the line from the other prompt's to the clean one's, the clean run included.
+    The prompts must have the same number of tokens.
 
-    Exactness: first-order estimate. Units: the target's, in logits. Source: Syed et al. 2023.
+    Exactness: first-order estimate. Units: the target's, in logits. Source: Syed et al. 2023; with
+    `steps` Hanna et al. 2024.
 
     Raises:
         InputError: prompts of different lengths, or over 64 tokens; another model's trace.
         RefusedError: a layer moves information between columns without attention.
     """
+    refuse_pair(clean, corrupted)
+    asked = target_of(clean, target, versus)
+    assert clean.model is not None
+    with torch.enable_grad():
+        if steps:
+            plans = Plan(tuple(clean.tokens.ids)), Plan(tuple(corrupted.tokens.ids))
+            gradients = differentiate_between(clean.model, *plans, measure_of(asked), steps)
+        else:
+            _, gradients = target_gradients(clean.model, clean, asked)
+    return _by_edge(
+        clean, corrupted, gradients, lambda one, two, u: _carried(one, u) - _carried(two, u)
+    )
+
+
+@torch.no_grad()
+def spliced_gradient(
+    clean: Trace,
+    corrupted: Trace,
+    *,
+    target: str | int | None = None,
+    versus: str | int | None = None,
+) -> Float[np.ndarray, "layer head dst src"]:
+    """<z - z', u>: what the target loses, to first order, if an edge read the other run's K and V.
+
+    z' is exact: the score is the clean query's with the other key, and the row renormalises. With
+    r = exp(s' - s), z' = (z - a v + a r v') / (1 - a + a r). Matched to `EdgeCut("splice")`.
+
+    Exactness: first-order estimate; the change of z is exact. Units: the target's, in logits.
+
+    Raises:
+        InputError: prompts of different lengths, or over 64 tokens; another model's trace.
+        RefusedError: a layer moves information between columns without attention.
+    """
+    refuse_pair(clean, corrupted)
+    assert clean.model is not None
+    with torch.enable_grad():
+        _, gradients = target_gradients(clean.model, clean, target_of(clean, target, versus))
+    return _by_edge(clean, corrupted, gradients, _spliced)
+
+
+def refuse_pair(clean: Trace, corrupted: Trace) -> None:
+    """Raise InputError where two runs are not of one model and one length."""
     for trace in (clean, corrupted):
         refuse_long(trace)
     if clean.n_pos != corrupted.n_pos:
@@ -51,25 +100,86 @@ def edge_attribution(
         )
     if clean.identity.weights_hash != corrupted.identity.weights_hash:
         raise InputError("the two traces were made by different weights")
-    assert clean.model is not None
+
+
+def _by_edge(
+    clean: Trace,
+    corrupted: Trace,
+    gradients: list[list[Tensor]],
+    of: Callable[[AttentionCall, AttentionCall, Tensor], Tensor],
+) -> Float[np.ndarray, "layer head dst src"]:
     assert clean.live is not None
     assert corrupted.live is not None
-    asked = target_of(clean, target, versus)
-    with torch.enable_grad():
-        _, gradients = target_gradients(clean.model, clean, asked)
     found = np.zeros((clean.n_layers, n_heads(clean), clean.n_pos, clean.n_pos))
     for layer, (one, two) in enumerate(zip(clean.live, corrupted.live, strict=True)):
         head = 0
         for call, other, u in zip(one.calls, two.calls, gradients[layer], strict=True):
-            at_z = call.to_heads(u)[0].double()
-            change = _carried(call, at_z) - _carried(other, at_z)
-            found[layer, head : head + len(change)] = change.cpu().numpy()
-            head += len(change)
+            lost = of(call, other, call.to_heads(u)[0].double())
+            found[layer, head : head + len(lost)] = lost.cpu().numpy()
+            head += len(lost)
     return found
 
 
-def _carried(call: AttentionCall, u: torch.Tensor) -> torch.Tensor:
+def _values(call: AttentionCall) -> Tensor:
+    """V of every head, [head, pos, d_value]."""
+    return call.v[0].double().repeat_interleave(call.n_heads // call.v.shape[1], 0)
+
+
+def _carried(call: AttentionCall, u: Tensor) -> Tensor:
     """<a v, u> of every edge, [head, dst, src]."""
-    n = call.q.shape[2]
-    v = call.v[0].double().repeat_interleave(call.n_heads // call.v.shape[1], 0)
-    return call.pattern_rows(0, n).double() * (u @ v.transpose(1, 2))
+    pattern = call.pattern_rows(0, call.q.shape[2]).double()
+    return pattern * (u @ _values(call).transpose(1, 2))
+
+
+def _spliced(call: AttentionCall, other: AttentionCall, u: Tensor) -> Tensor:
+    """<z - z', u> of every edge by itself, [head, dst, src]."""
+    rows = torch.arange(call.q.shape[2], device=call.q.device)
+    scores = call.scores_at(rows).double()
+    theirs = call.scores_at(rows, 0, other.k[0].to(call.k.dtype)).double()
+    log_a = call.softmaxed(scores).log()  # -inf where it may not read
+    weight = (log_a + (theirs - scores).nan_to_num(0.0)).exp()  # a r
+    rest = -torch.expm1(log_a)  # 1 - a
+    a = log_a.exp()
+    reads, their_reads = (u @ _values(one).transpose(1, 2) for one in (call, other))
+    z = (a * reads).sum(-1, keepdim=True)
+    new = (z - a * reads + weight * their_reads) / (rest + weight)
+    return torch.where(a > 0, z - new, 0.0)
+
+
+def _of_pair(how: Callable[..., np.ndarray], **options: int):
+    def of(question: Question) -> Float[np.ndarray, "layer head dst src"]:
+        if question.corrupted is None:
+            raise InputError("edge attribution: a counterfactual prompt is needed")
+        asked = {"target": question.target, "versus": question.versus}
+        return how(question.trace, question.corrupted, **asked, **options)
+
+    return of
+
+
+EAP = Measure(
+    "EAP",
+    "Syed et al., Attribution patching outperforms automated circuit discovery, 2023",
+    "two forward passes and one backward",
+    "first order at the clean run: wrong where the patched edge moves what it feeds much",
+    _of_pair(edge_attribution),
+    "counterfactual",
+    "logits",
+)
+EAP_IG = Measure(
+    "EAP-IG",
+    "Hanna et al., Have faith in faithfulness, 2024",
+    f"two forward passes, and {STEPS} forward and backward",
+    "the runs between two prompts are of no prompt; still one edge's change times a mean slope",
+    _of_pair(edge_attribution, steps=STEPS),
+    "counterfactual",
+    "logits",
+)
+SPLICED = Measure(
+    "gradient (splice)",
+    "worldline",
+    "two forward passes and one backward",
+    "first order above z; between the rows, patterns and norms bend",
+    _of_pair(spliced_gradient),
+    "counterfactual",
+    "logits",
+)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from worldline.flow.peers.vectors import (
-    Peer,
+    Measure,
     carry_and_rest,
     edge_vectors,
     n_heads,
+    of_run,
     refuse_long,
     routed,
 )
@@ -87,24 +88,24 @@ def _routes(
     return local, stay
 
 
-ALTI = Peer(
+ALTI = Measure(
     "ALTI",
     "Ferrando et al., Measuring the mixing of contextual information, 2022",
     "the forward pass, and one linear map per edge",
     "no heads, no signs, no MLP; what leads away from the node counts nothing",
-    alti,
+    of_run(alti),
 )
-FLOW_ROUTES_LOCAL = Peer(
+FLOW_ROUTES_LOCAL = Measure(
     "flow routes, local",
     "Ferrando and Voita, Information flow routes, 2024",
     "the forward pass, and two linear maps per edge",
     "no signs; asks about the node, not about what the node is good for",
-    flow_routes_local,
+    of_run(flow_routes_local),
 )
-FLOW_ROUTES = Peer(
+FLOW_ROUTES = Measure(
     "flow routes, routed",
     "Ferrando and Voita, Information flow routes, 2024",
     "the forward pass, and two linear maps per edge",
     "no signs; follows size down from the last node, whatever is asked",
-    flow_routes,
+    of_run(flow_routes),
 )

@@ -20,15 +20,60 @@ if TYPE_CHECKING:
 LONGEST = 64  # tokens: the vectors of all edges of one head are held at a time
 
 
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What a measure is asked: a run, another of a text of equal length, a target."""
+
+    trace: Trace
+    corrupted: Trace | None = None
+    target: str | int | None = None
+    versus: str | int | None = None
+
+
 @dataclass(frozen=True)
-class Peer:
-    """A measure: [layer, head, dst, src] of a trace, where it is from, its cost, where it fails."""
+class Measure:
+    """A measure: [layer, head, dst, src] of a run, where it is from, its cost, where it fails.
+
+    `asks` is what it looks at: "nothing" but the run, a "target", or a target and a
+    "counterfactual" run. `signed` ones have a sign; those in `unit` "logits" claim what a cut of an
+    edge takes from the target.
+    """
 
     name: str
     paper: str
     cost: str
     failure: str
-    of: Callable[[Trace], Float[np.ndarray, "layer head dst src"]]
+    of: Callable[[Question], Float[np.ndarray, "layer head dst src"]]
+    asks: str = "nothing"
+    unit: str = "a part"
+
+    def __call__(
+        self,
+        trace: Trace,
+        *,
+        corrupted: Trace | None = None,
+        target: str | int | None = None,
+        versus: str | int | None = None,
+    ) -> Float[np.ndarray, "layer head dst src"]:
+        """The measure of every edge of a run; layers with fewer heads end in zeros.
+
+        Raises:
+            InputError: over 64 tokens, a trace that was loaded, no `corrupted` where one is asked.
+            RefusedError: a layer moves information between columns without attention.
+        """
+        return self.of(Question(trace, corrupted, target, versus))
+
+    @property
+    def signed(self) -> bool:
+        """Whether it can be negative."""
+        return self.unit == "logits" or self.name == "share"
+
+
+def of_run(
+    measure: Callable[[Trace], Float[np.ndarray, "layer head dst src"]],
+) -> Callable[[Question], Float[np.ndarray, "layer head dst src"]]:
+    """A measure that asks nothing but the run."""
+    return lambda question: measure(question.trace)
 
 
 def refuse_long(trace: Trace) -> None:

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from worldline.flow.peers.vectors import Peer, edge_vectors, n_heads, patterns, refuse_long, routed
+from worldline.flow.peers.vectors import (
+    Measure,
+    edge_vectors,
+    n_heads,
+    of_run,
+    patterns,
+    refuse_long,
+    routed,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -38,24 +46,24 @@ def rollout(trace: Trace) -> Float[np.ndarray, "layer head dst src"]:
     return routed(local, 1.0 - local.sum((1, 3)))
 
 
-ATTENTION_WEIGHT = Peer(
+ATTENTION_WEIGHT = Measure(
     "attention weight",
     "Bahdanau et al. 2015; as explanation: Jain and Wallace 2019",
     "the forward pass",
     "ignores what is read: a large weight on a value near zero counts",
-    patterns,
+    of_run(patterns),
 )
-VALUE_NORM = Peer(
+VALUE_NORM = Measure(
     "value norm",
     "Kobayashi et al., Attention is not only a weight, 2020",
     "the forward pass, and one linear map per edge",
     "ignores direction: what cancels, or does not matter above, counts",
-    value_norms,
+    of_run(value_norms),
 )
-ROLLOUT = Peer(
+ROLLOUT = Measure(
     "rollout",
     "Abnar and Zuidema, Quantifying attention flow, 2020",
     "the forward pass, and a product of matrices per layer",
     "averages heads, gives the residual half of everything, has no signs",
-    rollout,
+    of_run(rollout),
 )

@@ -20,8 +20,6 @@ import torch
 import transformers as hf
 from torch import Tensor, nn
 
-from tiny_runs import NamesIds
-
 VOCAB, MOST_POSITIONS = 12, 24  # the checks' probe takes 23
 PAD = 1000.0
 SATURATED = 1000.0  # a score so far above the others that the softmax leaves exact zeros
@@ -49,12 +47,14 @@ class Circuit:
     read, beyond the 1e-6 that norms let through. `flows` gives those that carry what is written,
     and how much of the target, all patterns held; the others only make patterns. `idle` heads
     (layer, head) attend and write as the others do, but nothing reads what they write. `value` is
-    the logit of `target` minus that of `versus`.
+    the logit of `target` minus that of `versus`. In `corrupted`, of equal length, the token that is
+    read out is another one.
     """
 
     module: hf.GPT2LMHeadModel
     tokenizer: NamesIds
     ids: tuple[int, ...]
+    corrupted: tuple[int, ...]
     target: int
     versus: int
     value: float
@@ -92,6 +92,37 @@ class Stream:
     def read(self, slot: str, times: float = 1.0) -> Tensor:
         """[d_model, size of the slot]: back from the stream, from both halves."""
         return self.write(slot, times / 2).T
+
+
+class NamesIds:
+    """The least that is asked of a tokenizer: id 37 is the token "t37 "."""
+
+    all_special_ids = ()
+    is_fast = False
+    chat_template = None
+
+    def __call__(self, text, **_options):
+        """The ids of "t1 t37"."""
+        return {"input_ids": [int(word.removeprefix("t")) for word in text.split()]}
+
+    def __len__(self):
+        return 112
+
+    def convert_ids_to_tokens(self, ids):
+        """Each id's name."""
+        return [f"t{number} " for number in ids]
+
+    def get_added_vocab(self):
+        """None are added."""
+        return {}
+
+    def decode(self, ids, **_options):
+        """The names, one after the other."""
+        return "".join(self.convert_ids_to_tokens(list(ids)))
+
+    def apply_chat_template(self, conversation, **_options):
+        """There is none."""
+        raise NotImplementedError
 
 
 Look = Callable[[Stream], tuple[Tensor, Tensor]]
@@ -220,6 +251,7 @@ def induction() -> Circuit:
         module=hand_built(heads, squares=(2, 4, 5 + written)),
         tokenizer=NamesIds(),
         ids=ids,
+        corrupted=(7, a, 3, 8, 9, a),
         target=b,
         versus=absent,
         value=LOGIT * MATCHED,
@@ -251,6 +283,7 @@ def chain(layers: Sequence[int], n_layers: int) -> Circuit:
         module=hand_built(heads, squares, read_out=f"{OUT}{len(edges)}"),
         tokenizer=NamesIds(),
         ids=ids,
+        corrupted=(*ids[:source], VOCAB - 1, *ids[source + 1 :]),
         target=ids[source],
         versus=ids[-1],
         value=LOGIT,
@@ -285,9 +318,27 @@ def cancelling(layers: tuple[int, int] = (0, 0)) -> Circuit:
         module=hand_built(heads, squares=(2, 3) if layers == (0, 0) else (2, between, 3)),
         tokenizer=NamesIds(),
         ids=ids,
+        corrupted=(4, *ids[1:]),
         target=b,
         versus=absent,
         value=LOGIT,
         edges=edges,
         flows=dict(zip(edges, (LOGIT * OPPOSITE, -LOGIT * OPPOSITE, LOGIT), strict=True)),
     )
+
+
+def known_circuits() -> dict[str, Circuit]:
+    """The circuits by name: induction, two chains of hops, two pairs of heads that cancel.
+
+    Each is a model with weights set by hand, a text, a question, and the edges that answer it.
+
+    >>> known_circuits()["induction"].edges[-1]
+    CircuitEdge(layer=1, head=0, src=2, dst=5)
+    """
+    return {
+        "induction": induction(),
+        "chain of 2": chain((0, 1), 2),
+        "chain of 3": chain((0, 1, 3), 4),
+        "cancelling in a layer": cancelling(),
+        "cancelling across layers": cancelling((0, 1)),
+    }

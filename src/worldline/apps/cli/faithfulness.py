@@ -1,0 +1,160 @@
+"""``worldline faithfulness``: every measure of an edge against what cutting the edge does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worldline.apps.cli import options
+from worldline.apps.cli.out import refuse_unwritable, write_json
+
+if TYPE_CHECKING:
+    from worldline.lab.faithfulness.experiment import Heard
+    from worldline.model.load import LoadedModel
+
+PROMPTS = 16
+
+
+def faithfulness(
+    data: Annotated[
+        str,
+        typer.Option(
+            help="indirect-object, greater-than, agreement, facts, function-vectors, circuits, "
+            "all, or a file of pairs, one JSON object a line."
+        ),
+    ] = "all",
+    measures: Annotated[
+        str | None, typer.Option(help="Measures by name, with commas between (default: all).")
+    ] = None,
+    how: options.How = None,
+    n: Annotated[
+        int, typer.Option("--n", help="Prompts of a family; every other one only to choose by.")
+    ] = PROMPTS,
+    split: Annotated[
+        str, typer.Option(help="report or choose: which half of the prompts the table is of.")
+    ] = "report",
+    raw: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder where each part is kept, to go on from (default: in the cache); a "
+            ".zip of one is read as it is, without the model."
+        ),
+    ] = None,
+    model: options.Model = None,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = None,
+    threads: options.Threads = None,
+    json: options.Json = None,
+) -> None:
+    """Cut edges one at a time and together, and score every measure by what that did.
+
+    A run that was stopped goes on where it was; nothing that was measured is measured again.
+    """
+    from worldline.errors import InputError
+    from worldline.lab.faithfulness.edges import HOWS
+    from worldline.lab.faithfulness.experiment import refuse_unknown, settings
+    from worldline.lab.faithfulness.families import SPLITS
+    from worldline.lab.faithfulness.printing import table_lines
+    from worldline.lab.faithfulness.table import make_table
+
+    hows = HOWS if how in (None, "all") else tuple(how.split(","))
+    wanted = [one.strip() for one in _parts(measures)] if measures is not None else None
+    refuse_unknown(wanted, hows, n)
+    if split not in SPLITS:
+        raise InputError(f"--split {split}: accepted are {', '.join(SPLITS)}")
+    refuse_unwritable(json)
+    if raw is not None and raw.suffix == ".zip":
+        from worldline.lab.faithfulness.store import Store
+
+        store, families = Store(raw), None if data == "all" else [Path(data).stem]
+        if data == "circuits":
+            families = [name for name in _families(store) if name.startswith("circuit ")]
+    else:
+        if threads is not None:
+            import torch
+
+            torch.set_num_threads(threads)
+        store, families = _run(data, hows, wanted, n, raw, model, device, dtype)
+    table = make_table(store, hows, wanted, families, split)
+    table["settings"] = settings(data, hows, n, model)
+    if json != "-":
+        typer.echo("\n".join(table_lines(table)))
+    if json is not None:
+        write_json(json, table)
+
+
+def _run(data, hows, wanted, n, raw, model, device, dtype):
+    """(The store, the families that were run)."""
+    from rich.console import Console
+
+    from worldline.lab.faithfulness.experiment import cases_of, names_of, run
+    from worldline.lab.faithfulness.families import CIRCUITS, load_pairs
+    from worldline.lab.faithfulness.store import Store
+    from worldline.model.load import load_model
+
+    names = names_of(data)
+    for name in names:
+        if name != CIRCUITS:
+            load_pairs(name)  # refused before anything is loaded
+    with bar(Console(stderr=True)) as heard:
+        loaded = load_model(
+            model, device=device, dtype=dtype, progress=lambda line: heard(0, 1, line)
+        )
+        cases = cases_of(loaded, names, n)
+        store = Store(raw or _cached(loaded))
+        run(cases, hows, wanted, store, heard)
+    return store, list(dict.fromkeys(case.prompt.family for case in cases))
+
+
+def _cached(model: LoadedModel) -> Path:
+    from worldline.model.cache import cache_root
+
+    return cache_root() / "faithfulness" / model.weights_hash[:12]
+
+
+def _families(store) -> list[str]:
+    found = {store.read(name)[0]["family"] for name in sorted(store.names()) if "circuit" in name}
+    return sorted(found)
+
+
+def _parts(measures: str) -> list[str]:
+    """Names at the commas, but for those with a comma inside."""
+    from worldline import edge_measures
+
+    left, found = measures, []
+    known = sorted(edge_measures(), key=len, reverse=True)
+    while left:
+        name = next((one for one in known if left.startswith(one)), left.split(",")[0])
+        found.append(name)
+        left = left[len(name) :].lstrip(", ")
+    return found
+
+
+@contextmanager
+def bar(console) -> Iterator[Heard]:
+    """Prompts done of all, with the line of what happens; without a terminal a line a prompt."""
+    if not console.is_terminal:
+        last = [-1]
+
+        def say(done: int, of: int, line: str) -> None:
+            if done != last[0]:
+                last[0] = done
+                console.print(f"{done} of {of}: {line} …", markup=False, highlight=False)
+
+        yield say
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task("", total=None)
+        yield lambda done, of, line: shown.update(task, completed=done, total=of, description=line)

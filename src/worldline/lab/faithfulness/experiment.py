@@ -1,0 +1,88 @@
+"""The whole of it: families, measures and cuts in; parts kept as they come; the table out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import worldline as wl
+from worldline.lab.faithfulness.edges import HOWS
+from worldline.lab.faithfulness.families import (
+    CIRCUITS,
+    FAMILIES,
+    circuit_prompts,
+    load_pairs,
+    prompts_of,
+)
+from worldline.lab.faithfulness.running import Case, run_case
+from worldline.lab.faithfulness.store import Store
+
+MOST_TOKENS = 64  # the peers' measures hold every edge
+Heard = Callable[[int, int, str], None]
+
+
+def names_of(data: str) -> list[str]:
+    """What `--data` means: a name, a file, or all families and the circuits."""
+    return [*FAMILIES, CIRCUITS] if data == "all" else [data]
+
+
+def refuse_unknown(measures: Sequence[str] | None, hows: Sequence[str], n: int) -> None:
+    """Raise InputError for a measure or a cut that is not there, or too few prompts."""
+    known = wl.edge_measures()
+    for name in measures or ():
+        if name not in known:
+            raise wl.InputError(f"--measures {name}: accepted are {', '.join(known)}")
+    for how in hows:
+        if how not in HOWS:
+            raise wl.InputError(f"--how {how}: accepted are all, {', '.join(HOWS)}")
+    if n < 1:
+        raise wl.InputError(f"--n {n}: accepted are whole numbers from 1")
+
+
+def cases_of(model: wl.LoadedModel, data: Sequence[str], n: int) -> list[Case]:
+    """The prompts to run; one of each family by turns, so that an early end leaves some of all.
+
+    Raises:
+        InputError: a family or file that is not there, or whose pairs the model does not accept.
+    """
+    found: list[tuple[int, Case]] = []
+    for name in data:
+        if name == CIRCUITS:
+            found += [(-1, Case(*circuit)) for circuit in circuit_prompts()]
+            continue
+        pairs, family = load_pairs(name), name.rpartition("/")[2].removesuffix(".jsonl")
+        prompts = list(prompts_of(model, family, pairs, n))
+        if not prompts:
+            raise wl.InputError(
+                f"--data {name}: {model.name} accepts none of its {len(pairs)} pairs: prompts of "
+                "equal length that end alike, answers of one token each, the right one preferred"
+            )
+        for prompt in prompts:
+            if len(prompt.clean.ids) > MOST_TOKENS:
+                raise wl.InputError(
+                    f"--data {name}: {prompt.name} has {len(prompt.clean.ids)} tokens, accepted "
+                    f"are {MOST_TOKENS}"
+                )
+        found += [(turn, Case(model, prompt)) for turn, prompt in enumerate(prompts)]
+    return [case for _, case in sorted(found, key=lambda one: one[0])]
+
+
+def run(
+    cases: Sequence[Case],
+    hows: Sequence[str],
+    measures: Sequence[str] | None,
+    store: Store,
+    heard: Heard,
+) -> None:
+    """Run what the store does not hold yet; `heard` gets (cases done, of, what happens)."""
+    wanted = list(measures or wl.edge_measures())
+    for done, case in enumerate(cases):
+        name = case.prompt.name
+        heard(done, len(cases), name)
+        run_case(case, hows, wanted, store, lambda line, n=done: heard(n, len(cases), line))
+    heard(len(cases), len(cases), "done")
+
+
+def settings(data: str, hows: Sequence[str], n: int, model: str | None) -> dict[str, Any]:
+    """How to make the same table again."""
+    return {"data": data, "how": list(hows), "n": n, "model": model or "bundled"}

@@ -1,0 +1,305 @@
+"""The table: every measure, family and cut, from the raw parts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+import worldline as wl
+from worldline.lab.faithfulness.curves import SHUFFLED
+from worldline.lab.faithfulness.edges import HOWS
+from worldline.lab.faithfulness.families import FILTER
+from worldline.lab.faithfulness.running import CORRECTED, EXACT, matched
+from worldline.lab.faithfulness.scores import (
+    area,
+    correlation,
+    interval,
+    mean,
+    rank_correlation,
+    recall,
+)
+from worldline.lab.faithfulness.store import Store
+
+SCHEMA = "worldline.faithfulness/1"
+AXES = ("linear", "log")
+HIGHER = ("rank_signed", "rank_size", "recall", "cpr_linear", "cpr_log")  # better when higher
+PEERS_WITH_TARGET = ("EAP", "EAP-IG")
+PER_PROMPT = (
+    "rank_signed",
+    "rank_size",
+    "rank_signed_without_column_0",
+    "rank_size_without_column_0",
+    "rank_signed_heads",
+    "rank_size_heads",
+    "rank_signed_every_edge",
+    "linear",
+    "recall",
+    "recall_without_column_0",
+    "completeness",
+)
+
+
+@dataclass(eq=False)
+class Seen:
+    """One prompt's parts: what the measures said, what one kind of cut did."""
+
+    said: dict[str, Any]
+    cut: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    at: dict[str, int] = field(init=False)
+    curves: dict[tuple[str, str], np.ndarray] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.at = {name: n for n, name in enumerate(self.said["measures"])}
+        self.curves = {
+            (name, kind): self.arrays["curves"][n].astype(float)
+            for n, (name, kind) in enumerate(self.cut["curves"])
+        }
+
+    def weights(self, name: str) -> np.ndarray:
+        """A measure's numbers at the edges that were cut one at a time, all heads together."""
+        how = self.cut["how"]
+        weights = self.arrays["layer_weights"][self.at[matched(how) if name == CORRECTED else name]]
+        if name != CORRECTED:
+            return weights.astype(float)
+        exact = {
+            tuple(edge): effect
+            for edge, effect in zip(
+                self.arrays["corrected_edges"].tolist(),
+                self.arrays["corrected_effects"].tolist(),
+                strict=True,
+            )
+        }
+        edges = map(tuple, self.arrays["layer_edges"].tolist())
+        return np.array([exact.get(e, w) for e, w in zip(edges, weights.tolist(), strict=True)])
+
+
+def prompts_in(store: Store, how: str) -> dict[str, list[Seen]]:
+    """Family -> its prompts for which both parts are there, by number."""
+    names, found = store.names(), {}
+    for name in sorted(names):
+        stem, _, part = name.rpartition(".")
+        if part == how and f"{stem}.measures" in names:
+            said, weights = store.read(f"{stem}.measures")
+            cut, effects = store.read(name)
+            found.setdefault(said["family"], []).append(Seen(said, cut, weights | effects))
+    return found
+
+
+def make_table(
+    store: Store,
+    hows: Iterable[str] = HOWS,
+    measures: Sequence[str] | None = None,
+    families: Sequence[str] | None = None,
+    split: str = "report",
+) -> dict[str, Any]:
+    """Every score of every measure: its value, and the interval that prompts leave open.
+
+    Raises:
+        InputError: the store holds nothing that was asked for.
+    """
+    order = list(wl.edge_measures())
+    rows: list[dict[str, Any]] = []
+    facts: dict[str, Any] = {}
+    for how in hows:
+        for family, seen in prompts_in(store, how).items():
+            if families is not None and family not in families:
+                continue
+            mine = [one for one in seen if one.said["split"] == split]
+            if not mine:
+                continue
+            shared = [name for name in order if all(name in one.at for one in mine)]
+            names = [name for name in shared if measures is None or name in measures]
+            extra = [CORRECTED] if matched(how) in names else []
+            facts.setdefault(family, {})[how] = _facts(mine)
+            for name in (*names, *extra, SHUFFLED):
+                rows.append({"how": how, "family": family, "measure": name, **_row(mine, name)})
+    if not rows:
+        raise wl.InputError(f"--raw {store.path}: nothing of what was asked for is in it")
+    return {
+        "schema": SCHEMA,
+        "split": split,
+        "filter": FILTER,
+        "exact_cuts": EXACT,
+        "families": facts,
+        "rows": rows,
+        "verdict": verdict(rows),
+    }
+
+
+def _facts(seen: list[Seen]) -> dict[str, Any]:
+    lengths = [len(one.said["clean"]) for one in seen]
+    changes = [one.cut["clean"] - one.cut["none"] for one in seen]
+    return {
+        "model": seen[0].said["model"],
+        "weights_hash": seen[0].said["weights_hash"],
+        "prompts": len(seen),
+        "tokens": [min(lengths), max(lengths)],
+        "edges_cut": sum(len(one.arrays["layer_effects"]) for one in seen),
+        "head_edges_cut": sum(len(one.arrays["head_effects"]) for one in seen),
+        "clean": mean([one.cut["clean"] for one in seen]),
+        "all_cut_change": mean(changes),
+        "all_cut_change_size": mean([abs(change) for change in changes]),
+        "cut_seconds": sum(one.cut["seconds"] for one in seen),
+    }
+
+
+def _row(seen: list[Seen], name: str) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    if name != SHUFFLED:
+        scored = [_scores(one, name) for one in seen]
+        for key in PER_PROMPT:
+            column = [one[key] for one in scored]
+            row[key] = _with_interval(lambda at, c=column: mean([c[n] for n in at]), len(seen))
+        row["seconds"], row["peak_mb"] = _cost(seen, name)
+    for axis in AXES:
+        for key, of in (("cpr", _cpr), ("cmd", _cmd), ("deletion", _deletion)):
+            row[f"{key}_{axis}"] = _with_interval(
+                lambda at, of=of, axis=axis: of([seen[n] for n in at], name, axis), len(seen)
+            )
+    for kind in ("insertion by size", "deletion by size"):
+        row[kind.replace(" ", "_")] = _mean_curve(seen, name, kind)
+    truth = [_truth(one, name) for one in seen if one.said["truth"] and name in one.at]
+    if truth:
+        row |= truth[0]
+    return row
+
+
+def _with_interval(of: Callable[[Any], float | None], n: int) -> list[float | None]:
+    """[value, low, high]."""
+    return [of(range(n)), *interval(of, n)]
+
+
+def _scores(one: Seen, name: str) -> dict[str, float | None]:
+    weights, effects = one.weights(name), one.arrays["layer_effects"].astype(float)
+    inner = one.arrays["layer_edges"][:, 2] > 0
+    found: dict[str, float | None] = {}
+    for key, kept in (("", slice(None)), ("_without_column_0", inner)):
+        w, e = weights[kept], effects[kept]
+        found |= {
+            f"rank_signed{key}": rank_correlation(w, e),
+            f"rank_size{key}": rank_correlation(np.abs(w), np.abs(e)),
+            f"recall{key}": recall(w, e),
+        }
+    found["linear"] = correlation(weights, effects)
+    every_w, every_e = _with_powerless(one, name, weights, effects)
+    found["rank_signed_every_edge"] = rank_correlation(every_w, every_e)
+    by_head = None if name == CORRECTED else one.arrays["head_weights"][one.at[name]].astype(float)
+    on_heads = one.arrays["head_effects"].astype(float)
+    found["rank_signed_heads"] = None if by_head is None else rank_correlation(by_head, on_heads)
+    found["rank_size_heads"] = (
+        None if by_head is None else rank_correlation(np.abs(by_head), np.abs(on_heads))
+    )
+    found["completeness"] = _completeness(one, name)
+    return found
+
+
+def _with_powerless(
+    one: Seen, name: str, weights: np.ndarray, effects: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """With the edges into the top row's other columns, which can have no effect."""
+    powerless = one.arrays["powerless_weights"][one.at[matched(one.cut["how"])]]
+    if name != CORRECTED:
+        powerless = one.arrays["powerless_weights"][one.at[name]]
+    more = powerless.astype(float)
+    return np.concatenate([weights, more]), np.concatenate([effects, np.zeros(len(more))])
+
+
+def _completeness(one: Seen, name: str) -> float | None:
+    """|sum of all weights - effect of cutting all edges| / |that effect|."""
+    if name == CORRECTED:
+        total = one.cut["corrected_sum"]
+    elif wl.edge_measures()[name].unit == "logits":
+        total = one.said["sums"][name]
+    else:
+        return None
+    effect = one.cut["clean"] - one.cut["none"]
+    return abs(total - effect) / abs(effect) if effect else None
+
+
+def _whole_curve(one: Seen, name: str, kind: str) -> np.ndarray:
+    """The target for shares 0, SHARES, 1 of kept (insertion) or cut (deletion) edges."""
+    ends = (one.cut["none"], one.cut["clean"])
+    first, last = ends if kind.startswith("insertion") else ends[::-1]
+    return np.array([first, *one.curves[name, kind], last])
+
+
+def _cpr(seen: list[Seen], name: str, axis: str) -> float | None:
+    """Mean part of the target that the strongest edges bring back, as a mean over prompts."""
+    back = np.mean([_whole_curve(o, name, "insertion signed") - o.cut["none"] for o in seen], 0)
+    return area(back / back[-1], axis) if back[-1] else None
+
+
+def _cmd(seen: list[Seen], name: str, axis: str) -> float | None:
+    """Mean distance of the target from the whole run's, in parts of that with all edges cut."""
+    off = [np.abs(_whole_curve(o, name, "insertion by size") - o.cut["clean"]) for o in seen]
+    whole = np.mean(off, 0)
+    return area(whole / whole[0], axis) if whole[0] else None
+
+
+def _deletion(seen: list[Seen], name: str, axis: str) -> float | None:
+    """The same while the strongest edges are cut: the higher, the sooner the target moves."""
+    off = [np.abs(_whole_curve(o, name, "deletion by size") - o.cut["clean"]) for o in seen]
+    whole = np.mean(off, 0)
+    return area(whole / whole[-1], axis) if whole[-1] else None
+
+
+def _mean_curve(seen: list[Seen], name: str, kind: str) -> list[float]:
+    """Mean distance from the whole run's target, in parts of that with all edges cut."""
+    off = np.mean([np.abs(_whole_curve(o, name, kind) - o.cut["clean"]) for o in seen], 0)
+    whole = off[0] if kind.startswith("insertion") else off[-1]
+    return (off / whole).tolist() if whole else [0.0] * len(off)
+
+
+def _cost(seen: list[Seen], name: str) -> tuple[float, float | None]:
+    """Median seconds, highest memory in MB; the corrected gradient pays for its cuts."""
+    how = seen[0].cut["how"]
+    base = matched(how) if name == CORRECTED else name
+    seconds = float(np.median([one.said["seconds"][base] for one in seen]))
+    if name == CORRECTED:
+        seconds += EXACT * float(np.median([one.cut["seconds_per_cut"] for one in seen]))
+    memory = [one.said["peak_mb"][base] for one in seen]
+    return seconds, max((m for m in memory if m is not None), default=None)
+
+
+def _truth(one: Seen, name: str) -> dict[str, Any]:
+    """Against the edges that are known: how many are found, how much lies on edges of no effect."""
+    weights = np.abs(one.arrays["head_weights"][one.at[name]].astype(float))
+    edges = list(map(tuple, one.arrays["head_edges"].tolist()))
+    known = np.array([list(edge) in one.said["truth"] for edge in edges])
+    idle = np.abs(one.arrays["head_effects"]) <= NO_EFFECT
+    top, total = int(known.sum()), float(weights.sum())
+    least = np.sort(weights)[-top]
+    surely, perhaps = weights > least, (weights == least) & (least > 0)
+    chance = (top - surely.sum()) / max(perhaps.sum(), 1)
+    return {
+        "known_edges": top,
+        "known_found": float((surely[known] + chance * perhaps[known]).sum() / top),
+        "on_idle_edges": float(weights[idle].sum() / total) if total else None,
+    }
+
+
+NO_EFFECT = 1e-4  # logits: what the circuits' norms let through is below it
+
+
+def verdict(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Per cut and family: whether the matched gradient leads each peer that looks at the target."""
+    table = {(row["how"], row["family"], row["measure"]): row for row in rows}
+    found = []
+    for how, family in dict.fromkeys((row["how"], row["family"]) for row in rows):
+        mine = table.get((how, family, matched(how)))
+        peers = [table.get((how, family, peer)) for peer in PEERS_WITH_TARGET]
+        theirs = [peer for peer in peers if peer is not None]
+        if mine is None or not theirs:
+            continue
+        leads = {}
+        for key in ("rank_signed", "rank_size", "cmd_linear", "cmd_log"):
+            sign = -1 if key.startswith("cmd") else 1
+            values = [peer[key][0] for peer in theirs]
+            if mine[key][0] is not None and None not in values:
+                leads[key] = bool(sign * mine[key][0] > max(sign * value for value in values))
+        found.append({"how": how, "family": family, "leads": leads})
+    return found
