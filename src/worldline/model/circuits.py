@@ -158,7 +158,7 @@ def after_the_same(score: float) -> Look:
 
 def hand_built(
     heads: Mapping[tuple[int, int], Head],
-    squares: Sequence[float],
+    squares: Sequence[int | float],
     read_out: str = OUT,
 ) -> hf.GPT2LMHeadModel:
     """A GPT-2 of these heads (layer, head); logits are LOGIT times the slot `read_out`.

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from oracles import Float64, witness_of
-from tiny_runs import NamesIds, loaded, some_tokens, tokens_of
+from tiny_runs import FLOAT64, NamesIds, loaded, some_tokens, tokens_of
 from worldline import reference as ref
-from worldline.errors import RefusedError
-from worldline.flow.peers.patching import edge_attribution
+from worldline.errors import InputError, RefusedError
+from worldline.flow.gradient import measure_of, target_gradients
+from worldline.flow.measures import edge_measures
+from worldline.flow.peers.patching import edge_attribution, spliced_gradient
 from worldline.flow.peers.proximity import ALTI, FLOW_ROUTES, FLOW_ROUTES_LOCAL
 from worldline.flow.peers.weights import ATTENTION_WEIGHT, ROLLOUT, VALUE_NORM
+from worldline.flow.weighing import target_of
+from worldline.grid.cuts import Donor, EdgeCut
+from worldline.model.gradients import whole_gradients
+from worldline.model.guard import anatomy_of
 from worldline.model.load import load_model
+from worldline.run.editing import Edits
+from worldline.run.executing import donate
 from worldline.trace.recording import record
 
 FAMILIES = ("llama", "gemma2", "gpt_neox", "gpt_oss", "cohere")
@@ -135,3 +144,83 @@ def test_counterfactuals_of_another_length_or_model(witness):
         edge_attribution(witness.trace, longer)
     with pytest.raises(ValueError, match="made by different weights"):
         edge_attribution(witness.trace, record(loaded("llama"), some_tokens(5)))
+
+
+@pytest.mark.parametrize("model_type", ["llama", "gpt2", "gemma2"])
+def test_the_spliced_gradient_takes_each_read_as_the_cut_makes_it(model_type):
+    """z' of every edge by the splice itself, one edge at a time."""
+    model = loaded(model_type, FLOAT64)
+    clean, corrupted = (record(model, tokens_of(ids)) for ids in ((3, 9, 4, 7, 5), (3, 2, 8, 7, 5)))
+    found = spliced_gradient(clean, corrupted, target=2, versus=7)
+    _, us = target_gradients(model, clean, target_of(clean, 2, 7))
+    donated = {
+        donor: donate(model, donor.ids) for donor in [Donor((3, 2, 8, 7, 5), tuple(range(5)))]
+    }
+    (donor,) = donated
+    for layer, block in enumerate(clean.live):
+        (call,), u = block.calls, block.calls[0].to_heads(us[layer][0])[0]
+        for dst in range(1, 5):
+            for src in range(dst):
+                cut = EdgeCut("splice", (src,), (dst,), (layer,), donor=donor)
+                edits = Edits(5, [[cut]], donated)
+                new = edits.read(call)
+                lost = ((call.z - new)[0] * u).sum((1, 2))
+                np.testing.assert_allclose(found[layer, :, dst, src], lost, atol=1e-7)
+    assert np.abs(found).max() > 1e-3
+
+
+def test_integrated_gradients_are_the_mean_over_runs_between_the_prompts():
+    """The witness puts the embeddings between those of the two prompts by a hook."""
+    model = loaded("llama", FLOAT64)
+    one, two = (3, 9, 4, 7, 5), (3, 2, 8, 7, 5)
+    clean, corrupted = (record(model, tokens_of(ids)) for ids in (one, two))
+    embed = model.module.get_input_embeddings()
+    with torch.no_grad():
+        ends = [embed(torch.tensor([ids])) for ids in (two, one)]
+    measure = measure_of(target_of(clean, 2, 7))
+    sums = None
+    for part in (0.5, 1.0):
+        between = torch.lerp(*ends, part)
+        handle = embed.register_forward_hook(lambda *_, between=between: between.clone())
+        try:
+            inputs = {"input_ids": torch.tensor([one]), "use_cache": False}
+            _, us = whole_gradients(model.module, anatomy_of(model.module), inputs, measure)
+        finally:
+            handle.remove()
+        flat = [u for (u,) in us]
+        sums = flat if sums is None else [a + b for a, b in zip(sums, flat, strict=True)]
+    found = edge_attribution(clean, corrupted, target=2, versus=7, steps=2)
+    for layer, total in enumerate(sums):
+        calls = [trace.live[layer].calls[0] for trace in (clean, corrupted)]
+        u = calls[0].to_heads(total / 2)[0]
+        carried = []
+        for call in calls:
+            v = call.v[0].repeat_interleave(call.n_heads // call.v.shape[1], 0)
+            carried.append(call.pattern_rows(0, 5) * (u @ v.transpose(1, 2)))
+        np.testing.assert_allclose(found[layer], (carried[0] - carried[1]).detach(), atol=1e-9)
+    np.testing.assert_allclose(
+        edge_attribution(clean, corrupted, target=2, versus=7, steps=1),
+        edge_attribution(clean, corrupted, target=2, versus=7),
+        atol=1e-9,
+    )
+    assert not np.allclose(found, edge_attribution(clean, corrupted, target=2, versus=7))
+
+
+def test_every_measure_is_there_and_says_what_it_asks():
+    model = loaded("llama")
+    clean, corrupted = (record(model, tokens_of(ids)) for ids in ((3, 9, 4), (3, 2, 4)))
+    measures = edge_measures()
+    assert len(measures) == 13
+    for name, measure in measures.items():
+        assert measure.name == name
+        assert measure.paper
+        assert measure.cost
+        assert measure.failure
+        found = measure(clean, corrupted=corrupted, target=2, versus=7)
+        assert found.shape == (clean.n_layers, 4, 3, 3)
+        assert (found < 0).any() == measure.signed
+        if measure.asks == "counterfactual":
+            with pytest.raises(InputError, match="a counterfactual prompt is needed"):
+                measure(clean, target=2)
+        if measure.asks == "nothing":
+            np.testing.assert_array_equal(found, measure(clean))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,7 +49,7 @@ def powerless(n_layers: int, n_pos: int) -> Int[np.ndarray, "edge 3"]:
     return np.stack([np.full_like(dst, n_layers - 1), dst, src], 1)
 
 
-def tested(n_layers: int, n_heads: int, n_pos: int, seed: int) -> Edges:
+def edges_to_cut(n_layers: int, n_heads: int, n_pos: int, seed: int) -> Edges:
     """The edges to cut one at a time: all up to 14 tokens, else a sample; of single heads a sample.
 
     The strata are the layers, times whether the source is column 0, times whether the destination
@@ -78,19 +78,19 @@ def _sample(edges: np.ndarray, n_pos: int, draw: np.random.Generator) -> np.ndar
     return np.sort(np.concatenate(taken)) if taken else np.zeros(0, dtype=np.int64)
 
 
-def one_cut(prompt: Prompt, how: str, edge: Sequence[int]) -> wl.Plan:
+def one_cut(prompt: Prompt, how: str, edge: Int[np.ndarray, " part"]) -> wl.Plan:
     """The plan that cuts one edge, of all heads or of one."""
-    layer, *head, dst, src = map(int, edge)
+    layer, *head, dst, src = edge.tolist()
     heads = tuple(head) or None
     cut = wl.EdgeCut(how, (src,), (dst,), (layer,), heads, donor=_donor(prompt, how))
     return wl.Plan(prompt.clean.ids, frozenset([cut]))
 
 
-def many_cut(prompt: Prompt, how: str, edges: Iterable[Sequence[int]]) -> wl.Plan:
+def many_cut(prompt: Prompt, how: str, edges: Int[np.ndarray, "edge 3"]) -> wl.Plan:
     """The plan that cuts edges of all heads together."""
     sources: dict[tuple[int, int], list[int]] = {}
-    for layer, dst, src in edges:
-        sources.setdefault((int(layer), int(dst)), []).append(int(src))
+    for layer, dst, src in edges.tolist():
+        sources.setdefault((layer, dst), []).append(src)
     donor = _donor(prompt, how)
     cuts = (
         wl.EdgeCut(how, tuple(sorted(srcs)), (dst,), (layer,), donor=donor)
@@ -106,7 +106,10 @@ def _donor(prompt: Prompt, how: str) -> wl.Donor | None:
 
 
 def values(
-    model: wl.LoadedModel, prompt: Prompt, plans: Sequence[wl.Plan], on_done=None
+    model: wl.LoadedModel,
+    prompt: Prompt,
+    plans: Sequence[wl.Plan],
+    on_done: Callable[[int], None] | None = None,
 ) -> Float[np.ndarray, " plan"]:
     """Logit of the answer less that of the wrong one, under each plan."""
     runs = wl.execute_many(model, plans, batch=64, last=True, on_done=on_done)

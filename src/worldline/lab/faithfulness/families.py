@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -55,13 +55,13 @@ class Prompt:
         return f"{self.family.replace(' ', '-')}-{self.number:03d}"
 
     def json(self) -> dict[str, Any]:
-        """What was asked, in words."""
+        """What was asked, in ids."""
         return {
             "family": self.family,
             "number": self.number,
             "split": self.split,
-            "clean": list(self.clean.pieces),
-            "corrupted": list(self.corrupted.pieces),
+            "clean_ids": list(self.clean.ids),
+            "corrupted_ids": list(self.corrupted.ids),
             "answer": self.answer,
             "wrong": self.wrong,
         }
@@ -90,14 +90,15 @@ def load_pairs(name: str) -> list[Pair]:
 def _pair(line: str, where: str, number: int) -> Pair:
     asked = 'accepted is {"clean": ..., "corrupted": ..., "answer": ..., "wrong": ...}'
     try:
-        given = {"split": SPLITS[number % 2]} | json.loads(line)
-        pair = Pair(**given)
+        given = {"split": SPLITS[number % 2], "answered": False} | json.loads(line)
     except (TypeError, ValueError):
         raise wl.InputError(f"{where}: not a pair; {asked}") from None
-    texts = (pair.clean, pair.corrupted, pair.answer, pair.wrong)
-    if not all(isinstance(text, str) and text for text in texts) or pair.split not in SPLITS:
+    if set(given) != {one.name for one in fields(Pair)}:
+        raise wl.InputError(f"{where}: not a pair; {asked}")
+    texts = [value for name, value in given.items() if name != "answered"]
+    if not all(isinstance(text, str) and text for text in texts) or given["split"] not in SPLITS:
         raise wl.InputError(f"{where}: not a pair of texts; {asked}")
-    return pair
+    return Pair(**{**given, "answered": bool(given["answered"])})
 
 
 def prompts_of(

@@ -17,11 +17,11 @@ import numpy as np
 import worldline as wl
 from worldline.lab.faithfulness.curves import curve_plans, orders_of
 from worldline.lab.faithfulness.edges import (
+    edges_to_cut,
     every_edge,
     many_cut,
     one_cut,
     powerless,
-    tested,
     values,
 )
 from worldline.lab.faithfulness.store import SCHEMA, Store
@@ -57,8 +57,6 @@ class Case:
             "model": self.model.name,
             "weights_hash": self.model.weights_hash,
             **self.prompt.json(),
-            "clean_ids": list(self.prompt.clean.ids),
-            "corrupted_ids": list(self.prompt.corrupted.ids),
         }
 
     @property
@@ -139,7 +137,7 @@ def _weighed(case: Case, names: Sequence[str]) -> Weighed:
 
 def _write_measures(case: Case, weighed: Weighed, names: Sequence[str], store: Store) -> None:
     n_layers, n_heads, n_pos = weighed.shape
-    edges = tested(n_layers, n_heads, n_pos, case.seed)
+    edges = edges_to_cut(n_layers, n_heads, n_pos, case.seed)
     every = every_edge(n_layers, n_pos)
     by_edge = [weighed.dense[name].sum(1) for name in names]
     none = powerless(n_layers, n_pos)
@@ -147,6 +145,8 @@ def _write_measures(case: Case, weighed: Weighed, names: Sequence[str], store: S
         f"{case.prompt.name}.measures",
         {
             **case.identity(),
+            "clean": list(case.prompt.clean.pieces),
+            "corrupted": list(case.prompt.corrupted.pieces),
             "measures": list(names),
             "n_layers": n_layers,
             "n_heads": n_heads,
@@ -169,7 +169,7 @@ def _write_cuts(
 ) -> None:
     n_layers, n_heads, n_pos = weighed.shape
     prompt, start = case.prompt, time.perf_counter()
-    edges, every = tested(n_layers, n_heads, n_pos, case.seed), every_edge(n_layers, n_pos)
+    edges, every = edges_to_cut(n_layers, n_heads, n_pos, case.seed), every_edge(n_layers, n_pos)
     by_edge = {name: _at(weighed.dense[name].sum(1), every) for name in (*names, matched(how))}
     strongest = np.argsort(-np.abs(by_edge[matched(how)]), kind="stable")[:EXACT]
     plans = [wl.Plan(prompt.clean.ids), many_cut(prompt, how, every)]

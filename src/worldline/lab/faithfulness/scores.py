@@ -62,35 +62,51 @@ def recall(
     return float((surely[wanted] + chance * perhaps[wanted]).sum() / top)
 
 
-def area(curve: Float[np.ndarray, " share"], axis: str) -> float:
+def area(curve: Float[np.ndarray, "*draw share"], axis: str) -> Float[np.ndarray, "*draw"]:
     """The mean of a curve over the shares 0, SHARES, 1; on the log axis from the first of SHARES.
 
     By trapezoids between the points. `curve` has one number for each of 0, SHARES and 1.
     """
     shares = np.array([0.0, *SHARES, 1.0])
     if axis == "log":
-        x, y = np.log(shares[1:]), curve[1:]
+        x, y = np.log(shares[1:]), curve[..., 1:]
     else:
         x, y = shares, curve
-    return float(((y[1:] + y[:-1]) / 2 * np.diff(x)).sum() / (x[-1] - x[0]))
+    return ((y[..., 1:] + y[..., :-1]) / 2 * np.diff(x)).sum(-1) / (x[-1] - x[0])
 
 
-def interval(
-    of: Callable[[Int[np.ndarray, " prompt"]], float | None], n: int, seed: int = 0
-) -> tuple[float | None, float | None]:
-    """Where 95 % of `of` lie when prompts are drawn anew with replacement, 1,000 times.
+Drawn = Callable[["Int[np.ndarray, 'draw prompt']"], "Float[np.ndarray, ' draw']"]
 
-    (None, None) where one draw in ten or more gives no number, or there is one prompt only.
+
+def with_interval(of: Drawn, n: int, seed: int = 0) -> list[float | None]:
+    """[value, low, high]: of all prompts, and where 95 % lie when they are drawn anew.
+
+    `of` takes the numbers of the prompts of each draw; 1,000 draws with replacement. NaN is no
+    number; low and high are None where one draw in ten gives none, or there is one prompt only.
     """
+    value = float(of(np.arange(n)[None])[0])
+    whole = value if np.isfinite(value) else None
     if n < 2:
-        return None, None
-    draw = np.random.default_rng(seed)
-    found = [of(draw.integers(0, n, n)) for _ in range(DRAWS)]
-    kept = [one for one in found if one is not None and np.isfinite(one)]
+        return [whole, None, None]
+    found = of(np.random.default_rng(seed).integers(0, n, (DRAWS, n)))
+    kept = found[np.isfinite(found)]
     if len(kept) < 0.9 * DRAWS:
-        return None, None
+        return [whole, None, None]
     low, high = np.quantile(kept, [(1 - INSIDE) / 2, (1 + INSIDE) / 2])
-    return float(low), float(high)
+    return [whole, float(low), float(high)]
+
+
+def mean_of(values: Sequence[float | None]) -> Drawn:
+    """The mean of those that are numbers."""
+    column = np.array([np.nan if one is None else one for one in values], dtype=float)
+    there = np.isfinite(column)
+
+    def of(at: Int[np.ndarray, "draw prompt"]) -> Float[np.ndarray, " draw"]:
+        count = there[at].sum(1)
+        total = np.where(there, column, 0.0)[at].sum(1)
+        return np.divide(total, count, out=np.full(len(at), np.nan), where=count > 0)
+
+    return of
 
 
 def mean(values: Sequence[float | None]) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,16 +14,24 @@ from worldline.lab.faithfulness.edges import HOWS
 from worldline.lab.faithfulness.families import FILTER
 from worldline.lab.faithfulness.running import CORRECTED, EXACT, matched
 from worldline.lab.faithfulness.scores import (
+    Drawn,
     area,
     correlation,
-    interval,
     mean,
+    mean_of,
     rank_correlation,
     recall,
+    with_interval,
 )
 from worldline.lab.faithfulness.store import Store
 
 SCHEMA = "worldline.faithfulness/1"
+BUDGETS = (0, 10, 25, 50)
+CURVES = (
+    ("insertion signed", "cpr"),
+    ("insertion by size", "cmd"),
+    ("deletion by size", "deletion"),
+)
 AXES = ("linear", "log")
 HIGHER = ("rank_signed", "rank_size", "recall", "cpr_linear", "cpr_log")  # better when higher
 PEERS_WITH_TARGET = ("EAP", "EAP-IG")
@@ -59,8 +67,11 @@ class Seen:
             for n, (name, kind) in enumerate(self.cut["curves"])
         }
 
-    def weights(self, name: str) -> np.ndarray:
-        """A measure's numbers at the edges that were cut one at a time, all heads together."""
+    def weights(self, name: str, exact_cuts: int = EXACT) -> np.ndarray:
+        """A measure's numbers at the edges that were cut one at a time, all heads together.
+
+        Of the corrected gradient, with the effects of its `exact_cuts` strongest edges.
+        """
         how = self.cut["how"]
         weights = self.arrays["layer_weights"][self.at[matched(how) if name == CORRECTED else name]]
         if name != CORRECTED:
@@ -68,8 +79,8 @@ class Seen:
         exact = {
             tuple(edge): effect
             for edge, effect in zip(
-                self.arrays["corrected_edges"].tolist(),
-                self.arrays["corrected_effects"].tolist(),
+                self.arrays["corrected_edges"][:exact_cuts].tolist(),
+                self.arrays["corrected_effects"][:exact_cuts].tolist(),
                 strict=True,
             )
         }
@@ -153,24 +164,18 @@ def _row(seen: list[Seen], name: str) -> dict[str, Any]:
         scored = [_scores(one, name) for one in seen]
         for key in PER_PROMPT:
             column = [one[key] for one in scored]
-            row[key] = _with_interval(lambda at, c=column: mean([c[n] for n in at]), len(seen))
+            row[key] = with_interval(mean_of(column), len(seen))
         row["seconds"], row["peak_mb"] = _cost(seen, name)
-    for axis in AXES:
-        for key, of in (("cpr", _cpr), ("cmd", _cmd), ("deletion", _deletion)):
-            row[f"{key}_{axis}"] = _with_interval(
-                lambda at, of=of, axis=axis: of([seen[n] for n in at], name, axis), len(seen)
-            )
-    for kind in ("insertion by size", "deletion by size"):
+    circuit = bool(seen[0].said["truth"])  # of a few edges: a curve over shares says nothing
+    for kind, key in () if circuit else CURVES:
+        for axis in AXES:
+            row[f"{key}_{axis}"] = with_interval(_area_of(seen, name, kind, axis), len(seen))
+    for kind in () if circuit else ("insertion by size", "deletion by size"):
         row[kind.replace(" ", "_")] = _mean_curve(seen, name, kind)
     truth = [_truth(one, name) for one in seen if one.said["truth"] and name in one.at]
     if truth:
         row |= truth[0]
     return row
-
-
-def _with_interval(of: Callable[[Any], float | None], n: int) -> list[float | None]:
-    """[value, low, high]."""
-    return [of(range(n)), *interval(of, n)]
 
 
 def _scores(one: Seen, name: str) -> dict[str, float | None]:
@@ -201,10 +206,8 @@ def _with_powerless(
     one: Seen, name: str, weights: np.ndarray, effects: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """With the edges into the top row's other columns, which can have no effect."""
-    powerless = one.arrays["powerless_weights"][one.at[matched(one.cut["how"])]]
-    if name != CORRECTED:
-        powerless = one.arrays["powerless_weights"][one.at[name]]
-    more = powerless.astype(float)
+    of = matched(one.cut["how"]) if name == CORRECTED else name
+    more = one.arrays["powerless_weights"][one.at[of]].astype(float)
     return np.concatenate([weights, more]), np.concatenate([effects, np.zeros(len(more))])
 
 
@@ -227,24 +230,25 @@ def _whole_curve(one: Seen, name: str, kind: str) -> np.ndarray:
     return np.array([first, *one.curves[name, kind], last])
 
 
-def _cpr(seen: list[Seen], name: str, axis: str) -> float | None:
-    """Mean part of the target that the strongest edges bring back, as a mean over prompts."""
-    back = np.mean([_whole_curve(o, name, "insertion signed") - o.cut["none"] for o in seen], 0)
-    return area(back / back[-1], axis) if back[-1] else None
+def _area_of(seen: list[Seen], name: str, kind: str, axis: str) -> Drawn:
+    """CPR: the mean part of the target that the strongest edges bring back, a mean over prompts.
 
+    CMD and deletion: the mean distance of the target from the whole run's, in parts of that with
+    all edges cut.
+    """
+    curves = np.array([_whole_curve(one, name, kind) for one in seen])
+    if kind == "insertion signed":
+        moved = curves - np.array([[one.cut["none"]] for one in seen])
+    else:
+        moved = np.abs(curves - np.array([[one.cut["clean"]] for one in seen]))
+    end = 0 if kind == "insertion by size" else -1
 
-def _cmd(seen: list[Seen], name: str, axis: str) -> float | None:
-    """Mean distance of the target from the whole run's, in parts of that with all edges cut."""
-    off = [np.abs(_whole_curve(o, name, "insertion by size") - o.cut["clean"]) for o in seen]
-    whole = np.mean(off, 0)
-    return area(whole / whole[0], axis) if whole[0] else None
+    def of(at: np.ndarray) -> np.ndarray:
+        means = moved[at].mean(1)
+        whole = np.where(means[:, end] != 0, means[:, end], np.nan)
+        return area(means / whole[:, None], axis)
 
-
-def _deletion(seen: list[Seen], name: str, axis: str) -> float | None:
-    """The same while the strongest edges are cut: the higher, the sooner the target moves."""
-    off = [np.abs(_whole_curve(o, name, "deletion by size") - o.cut["clean"]) for o in seen]
-    whole = np.mean(off, 0)
-    return area(whole / whole[-1], axis) if whole[-1] else None
+    return of
 
 
 def _mean_curve(seen: list[Seen], name: str, kind: str) -> list[float]:
@@ -285,6 +289,42 @@ def _truth(one: Seen, name: str) -> dict[str, Any]:
 NO_EFFECT = 1e-4  # logits: what the circuits' norms let through is below it
 
 
+def corrections(store: Store, how: str, split: str = "report") -> dict[str, dict[str, Any]]:
+    """What correcting the matched gradient costs and gives, by family.
+
+    `linear`: Pearson's r with the true effects when so many of the strongest edges are cut one by
+    one, the seconds that takes being `seconds`. `warning`: how well |gradient - frozen| ranks the
+    gradient's errors; `size`: how well |gradient| alone does.
+    """
+    found = {}
+    for family, every in prompts_in(store, how).items():
+        seen = [one for one in every if one.said["split"] == split and not one.said["truth"]]
+        if not seen or any({matched(how), "frozen"} - set(one.at) for one in seen):
+            continue
+        per_cut = float(np.median([one.cut["seconds_per_cut"] for one in seen]))
+        linear, seconds = {}, {}
+        for cuts in BUDGETS:
+            each = [
+                correlation(one.weights(CORRECTED, cuts), one.arrays["layer_effects"].astype(float))
+                for one in seen
+            ]
+            linear[cuts], seconds[cuts] = mean(each), cuts * per_cut
+        found[family] = {
+            "linear": linear,
+            "seconds": seconds,
+            "warning": mean([_error_by(one, one.weights("frozen")) for one in seen]),
+            "size": mean([_error_by(one, np.zeros(1)) for one in seen]),
+        }
+    return found
+
+
+def _error_by(one: Seen, other: np.ndarray) -> float | None:
+    """Rank correlation of |gradient - other| with the gradient's errors."""
+    gradient = one.weights(matched(one.cut["how"]))
+    errors = np.abs(gradient - one.arrays["layer_effects"])
+    return rank_correlation(np.abs(gradient - other), errors)
+
+
 def verdict(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Per cut and family: whether the matched gradient leads each peer that looks at the target."""
     table = {(row["how"], row["family"], row["measure"]): row for row in rows}
@@ -298,8 +338,8 @@ def verdict(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         leads = {}
         for key in ("rank_signed", "rank_size", "cmd_linear", "cmd_log"):
             sign = -1 if key.startswith("cmd") else 1
-            values = [peer[key][0] for peer in theirs]
-            if mine[key][0] is not None and None not in values:
+            values = [peer[key][0] for peer in theirs if key in peer]
+            if key in mine and mine[key][0] is not None and None not in values:
                 leads[key] = bool(sign * mine[key][0] > max(sign * value for value in values))
         found.append({"how": how, "family": family, "leads": leads})
     return found

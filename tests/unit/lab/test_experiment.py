@@ -1,0 +1,183 @@
+"""Whole runs on the circuits set by hand: what is measured, kept, resumed and said."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import worldline as wl
+from worldline.lab.faithfulness import running
+from worldline.lab.faithfulness.curves import SHUFFLED
+from worldline.lab.faithfulness.edges import HOWS
+from worldline.lab.faithfulness.experiment import cases_of, refuse_unknown, run
+from worldline.lab.faithfulness.families import CIRCUITS, circuit_prompts
+from worldline.lab.faithfulness.printing import circuits_markdown, markdown, table_lines
+from worldline.lab.faithfulness.running import Case, run_case
+from worldline.lab.faithfulness.store import Store
+from worldline.lab.faithfulness.table import corrections, make_table
+
+MEASURES = ["gradient (drop)", "gradient (mask)", "frozen", "EAP", "attention weight"]
+
+
+def quiet(*_):
+    """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    found = Store(tmp_path_factory.mktemp("raw"))
+    for circuit in circuit_prompts():
+        run_case(Case(*circuit), ("drop",), MEASURES, found, quiet)
+    return found
+
+
+def test_known_edges_are_found_by_the_gradient_and_not_by_attention(store):
+    """Heads that cancel: unsigned measures show flow where cuts of a head show it too."""
+    table = make_table(store, ("drop",))
+    rows = {(row["family"], row["measure"]): row for row in table["rows"]}
+    families = {family for family, _ in rows}
+    assert len(families) == 5
+    for family in families:
+        row = rows[family, "gradient (drop)"]
+        assert row["known_found"] == 1
+        assert row["on_idle_edges"] < 1e-4
+        assert row["rank_size"][0] > 0.9
+    idle = [rows[family, "attention weight"]["on_idle_edges"] for family in families]
+    assert max(idle) > 0.8
+    assert rows["circuit induction", "frozen"]["known_found"] == 0.5  # patterns are made too
+    assert (
+        SHUFFLED not in {measure for _, measure in rows}
+        or "known_found" not in rows["circuit induction", SHUFFLED]
+    )
+
+
+def test_effects_are_those_of_cuts(store):
+    for model, prompt, truth in circuit_prompts():
+        said, weights = store.read(f"{prompt.name}.measures")
+        cut, effects = store.read(f"{prompt.name}.drop")
+        known = {tuple(edge) for edge in truth}
+        moved = {
+            tuple(edge)
+            for edge, effect in zip(
+                weights["head_edges"].tolist(), effects["head_effects"], strict=True
+            )
+            if abs(effect) > 1e-3
+        }
+        assert moved == known
+        whole = wl.execute(model, wl.Plan(prompt.clean.ids)).logits[0, -1]
+        target = float(whole[prompt.answer] - whole[prompt.wrong])
+        assert cut["clean"] == pytest.approx(target)
+        assert said["measures"] == MEASURES
+
+
+def test_a_run_goes_on_where_it_was(tmp_path, monkeypatch):
+    case = Case(*next(iter(circuit_prompts())))
+    store, calls = Store(tmp_path), []
+    weighed = running._weighed
+    monkeypatch.setattr(running, "_weighed", lambda *a: calls.append(a[1]) or weighed(*a))
+    write = Store.write
+
+    def killed(self, name, said, **arrays):
+        if name.endswith(".mask"):
+            raise KeyboardInterrupt
+        write(self, name, said, **arrays)
+
+    monkeypatch.setattr(Store, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_case(case, ("drop", "mask"), MEASURES[:2], store, quiet)
+    monkeypatch.setattr(Store, "write", write)
+    name = case.prompt.name
+    assert store.names() == {f"{name}.measures", f"{name}.drop"}
+    before = (tmp_path / f"{name}.drop.npz").stat().st_mtime_ns
+    run_case(case, ("drop", "mask"), MEASURES[:2], store, quiet)
+    assert store.names() == {f"{name}.measures", f"{name}.drop", f"{name}.mask"}
+    assert (tmp_path / f"{name}.drop.npz").stat().st_mtime_ns == before
+    n_calls = len(calls)
+    run_case(case, ("drop", "mask"), MEASURES[:2], store, quiet)
+    assert len(calls) == n_calls  # nothing was left to do
+    run_case(case, ("drop",), MEASURES[3:], store, quiet)
+    said, arrays = store.read(f"{name}.drop")
+    assert said["measures"] == MEASURES[:2] + MEASURES[3:]
+    assert len(arrays["curves"]) == len(said["curves"])
+
+
+def test_the_same_run_twice_gives_the_same_numbers(store, tmp_path):
+    case = Case(*next(iter(circuit_prompts())))
+    again = Store(tmp_path)
+    run_case(case, ("drop",), MEASURES, again, quiet)
+    for part in ("measures", "drop"):
+        one, two = (s.read(f"{case.prompt.name}.{part}")[1] for s in (store, again))
+        for key, value in one.items():
+            np.testing.assert_array_equal(value, two[key])
+
+
+def test_results_of_something_else_are_not_mixed_in(store):
+    case = Case(*next(iter(circuit_prompts())))
+    other = dataclasses.replace(case, prompt=dataclasses.replace(case.prompt, wrong=5))
+    with pytest.raises(wl.InputError, match="with another wrong; name another folder"):
+        run_case(other, ("drop",), MEASURES, store, quiet)
+
+
+def test_a_file_of_pairs_becomes_a_table(tmp_path):
+    """Four prompts for the induction head; the table is of the half to report on."""
+    lines = [
+        f'{{"clean": "t7 t1 t{n} t8 t9 t1", "corrupted": "t7 t1 t3 t8 t9 t1", '
+        f'"answer": "t{n}", "wrong": "t11"}}\n'
+        for n in (2, 4, 5, 6)
+    ]
+    path = tmp_path / "mine.jsonl"
+    path.write_text("".join(lines))
+    model, _, _ = next(iter(circuit_prompts()))
+    store, heard = Store(tmp_path / "raw"), []
+    cases = cases_of(model, [str(path)], 4)
+    run(cases, HOWS, MEASURES, store, lambda *line: heard.append(line))
+    assert heard[-1][:2] == (4, 4)
+    table = make_table(store, HOWS, MEASURES, ["mine"])
+    facts = table["families"]["mine"]["drop"]
+    assert facts["prompts"] == 2
+    rows = {(row["how"], row["measure"]): row for row in table["rows"]}
+    for how in HOWS:
+        value, low, high = rows[how, "gradient (drop)"]["cmd_linear"]
+        assert low <= value <= high
+    assert rows["drop", "gradient + 50 cuts"]["rank_signed"][0] == pytest.approx(1)
+    assert {one["how"] for one in table["verdict"]} == set(HOWS)
+    assert table["verdict"][0]["leads"]["rank_signed"] is True
+    text = "\n".join(table_lines(table))
+    assert "mine: 2 prompts to report on, 6 tokens" in text
+    assert "gradient (drop)" in markdown(table["rows"], "drop", "rank_signed")
+    found = corrections(store, "drop")["mine"]
+    assert found["linear"][50] == pytest.approx(1)
+    assert found["linear"][0] < 1
+
+
+def test_what_the_table_says_in_words(store):
+    table = make_table(store, ("drop",))
+    text = "\n".join(table_lines(table))
+    assert "5: induction" in text
+    assert circuits_markdown(table["rows"]).count("100% / 0%") >= 5
+    with pytest.raises(wl.InputError, match="nothing of what was asked for"):
+        make_table(store, ("mask",))
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((["nonsense"], HOWS, 4), "--measures nonsense: accepted are gradient"),
+        ((None, ("zap",), 4), "--how zap: accepted are all, drop"),
+        ((None, HOWS, 0), "--n 0: accepted"),
+    ],
+)
+def test_what_is_refused(given, said):
+    with pytest.raises(wl.InputError, match=said):
+        refuse_unknown(*given)
+
+
+def test_no_pair_accepted(tmp_path):
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"clean": "t1 t2", "corrupted": "t1", "answer": "t3", "wrong": "t4"}\n')
+    model, _, _ = next(iter(circuit_prompts()))
+    with pytest.raises(wl.InputError, match="accepts none of its 1 pairs"):
+        cases_of(model, [str(path)], 4)
+    assert len(cases_of(model, [CIRCUITS], 4)) == 5
