@@ -1,0 +1,286 @@
+"""Writes the tables and figures of docs/faithfulness.md from the raw effects beside it.
+
+    python docs/make_faithfulness.py [FOLDER]
+
+With FOLDER, a run's raw parts, they are packed into the zip first.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from worldline.lab.faithfulness.curves import SHARES
+from worldline.lab.faithfulness.printing import circuits_markdown, families_of, markdown
+from worldline.lab.faithfulness.running import CORRECTED, matched
+from worldline.lab.faithfulness.store import Store
+from worldline.lab.faithfulness.table import BUDGETS, corrections, make_table
+
+HERE = Path(__file__).parent
+RAW = HERE / "faithfulness" / "smollm2-135m-instruct.zip"
+PAGE = HERE / "faithfulness.md"
+COLOURS = ("#d9480f", "#1971c2", "#2f9e44", "#9c36b5", "#868e96")
+STYLE = (
+    "text{font:12px system-ui,sans-serif;fill:#333}line.axis{stroke:#999}"
+    "line.grid{stroke:#ddd}@media(prefers-color-scheme:dark){text{fill:#ddd}"
+    "line.grid{stroke:#444}}"
+)
+WIDTH, LEFT, ROW = 860, 160, 17
+
+
+def blocks(table: Mapping[str, Any], store: Store) -> dict[str, str]:
+    """The parts of the page that are computed, by name."""
+    rows = table["rows"]
+    found = {
+        f"{key} {how}": markdown(rows, how, key)
+        for how in ("drop", "mask", "splice")
+        for key in ("rank_signed", "rank_size", "recall", "cmd_linear", "cmd_log", "cpr_log")
+    }
+    found["circuits"] = circuits_markdown(rows)
+    found["prompts"] = _prompts(table)
+    found["cost"] = _cost(rows)
+    found["verdict"] = _verdict(table)
+    found["every edge"] = _variants(rows)
+    found["corrections"] = _corrections(store)
+    return found
+
+
+def _prompts(table: Mapping[str, Any]) -> str:
+    lines = [
+        "| family | prompts reported | tokens | target, logits | cut of all edges: drop, mask, "
+        "splice | edges cut, a kind of cut | of one head |",
+        "|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for family, by_how in table["families"].items():
+        if family.startswith("circuit"):
+            continue
+        facts = by_how["drop"]
+        moved = ", ".join(f"{by_how[how]['all_cut_change']:.1f}" for how in by_how)
+        low, high = facts["tokens"]
+        lines.append(
+            f"| {family} | {facts['prompts']} | {low} to {high} | {facts['clean']:.1f} | {moved} | "
+            f"{facts['edges_cut']:,} | {facts['head_edges_cut']:,} |"
+        )
+    return "\n".join(lines)
+
+
+def _cost(rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = ["| measure | seconds | memory, MB |", "|---|--:|--:|"]
+    for measure in dict.fromkeys(row["measure"] for row in rows):
+        mine = [
+            row
+            for row in rows
+            if row["measure"] == measure
+            and row["family"] == "function-vectors"
+            and "seconds" in row
+        ]
+        if mine:
+            memory = mine[0]["peak_mb"]
+            lines.append(
+                f"| {measure} | {mine[0]['seconds']:.2f} | "
+                f"{'-' if memory is None else f'{memory:.0f}'} |"
+            )
+    return "\n".join(lines)
+
+
+def _verdict(table: Mapping[str, Any]) -> str:
+    keys = ("rank_signed", "rank_size", "cmd_linear", "cmd_log")
+    lines = [
+        "| cut | rank, signed | rank, by size | CMD, linear | CMD, log |",
+        "|---|--:|--:|--:|--:|",
+    ]
+    for how in ("drop", "mask", "splice"):
+        mine = [
+            one
+            for one in table["verdict"]
+            if one["how"] == how and not one["family"].startswith("circuit")
+        ]
+        cells = [
+            f"{sum(one['leads'].get(key, False) for one in mine)} of {len(mine)}" for key in keys
+        ]
+        lines.append(f"| {how} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _variants(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The matched gradient and the best of the others under other choices of edges."""
+    choices = {
+        "rank_signed": "edges that can have an effect",
+        "rank_signed_without_column_0": "without column 0",
+        "rank_signed_every_edge": "with edges that can have none",
+        "rank_signed_heads": "single heads",
+    }
+    lines = [f"| cut, measure | {' | '.join(choices.values())} |", "|---|" + "--:|" * len(choices)]
+    for how in ("drop", "mask", "splice"):
+        for measure in (matched(how), "EAP", "EAP-IG", "frozen"):
+            mine = [
+                row
+                for row in rows
+                if (row["how"], row["measure"]) == (how, measure)
+                and not row["family"].startswith("circuit")
+            ]
+            cells = [f"{sum(row[key][0] for row in mine) / len(mine):.2f}" for key in choices]
+            lines.append(f"| {how}, {measure} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _corrections(store: Store) -> str:
+    lines = [
+        "| cut, family | "
+        + " | ".join(f"{cuts} cuts" for cuts in BUDGETS)
+        + " | seconds for 50 | errors ranked by the gap to frozen | by size alone |",
+        "|---|" + "--:|" * (len(BUDGETS) + 3),
+    ]
+    for how in ("drop", "mask", "splice"):
+        found = corrections(store, how)
+        for family in families_of([{"family": name} for name in found]):
+            one = found[family]
+            cells = [f"{one['linear'][cuts]:.2f}" for cuts in BUDGETS]
+            lines.append(
+                f"| {how}, {family} | {' | '.join(cells)} | {one['seconds'][50]:.2f} | "
+                f"{one['warning']:.2f} | {one['size']:.2f} |"
+            )
+    return "\n".join(lines)
+
+
+# --- figures ---
+
+
+def rank_figure(table: Mapping[str, Any], how: str) -> str:
+    """Rank correlations with intervals: a row a measure, a colour a family."""
+    rows = [
+        row
+        for row in table["rows"]
+        if row["how"] == how and "rank_signed" in row and not row["family"].startswith("circuit")
+    ]
+    families = families_of(rows)
+    measures = list(dict.fromkeys(row["measure"] for row in rows))
+    step = ROW * len(families) // 2 + 10
+    height = 70 + step * len(measures)
+
+    def x(value: float) -> float:
+        return LEFT + (value + 0.3) / 1.3 * (WIDTH - LEFT - 20)
+
+    parts = [_axis(x(tick / 10), 40, height - 20, f"{tick / 10:.1f}") for tick in range(-2, 11, 2)]
+    parts += _legend(families)
+    for m, measure in enumerate(measures):
+        top = 50 + step * m
+        parts.append(
+            f'<text x="{LEFT - 10}" y="{top + step / 2}" text-anchor="end">{measure}</text>'
+        )
+        for f, family in enumerate(families):
+            (row,) = [r for r in rows if (r["measure"], r["family"]) == (measure, family)]
+            value, low, high = row["rank_signed"]
+            if value is None:
+                continue
+            y, colour = top + 6 + f * ROW / 2, COLOURS[f % len(COLOURS)]
+            if low is not None and high is not None:
+                parts.append(
+                    f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{y}" y2="{y}" '
+                    f'stroke="{colour}" stroke-width="2" opacity="0.55"/>'
+                )
+            parts.append(f'<circle cx="{x(value):.1f}" cy="{y}" r="3.5" fill="{colour}"/>')
+    title = f"Rank correlation with the true effect of cutting one edge ({how}), 95 % over prompts"
+    return _svg(title, height, parts)
+
+
+def curve_figure(table: Mapping[str, Any], how: str) -> str:
+    """How far the target is from the whole run's when only the strongest edges are kept."""
+    rows = [
+        row
+        for row in table["rows"]
+        if row["how"] == how and not row["family"].startswith("circuit")
+    ]
+    families = families_of(rows)
+    measures = [matched(how), CORRECTED, "EAP", "EAP-IG", "at random"]
+    wide, high = (WIDTH - 60) / len(families), 220
+    shares = [*SHARES, 1.0]
+    parts = _legend(measures)
+    for f, family in enumerate(families):
+        left = 50 + f * wide
+
+        def x(share: float, left: float = left) -> float:
+            return left + (math.log10(share) + 3) / 3 * (wide - 20)
+
+        def y(value: float) -> float:
+            return 60 + high * (1 - min(value, 1.5) / 1.5)
+
+        parts.append(f'<text x="{left}" y="52">{family}</text>')
+        for tick in (0.0, 0.5, 1.0, 1.5):
+            parts.append(
+                f'<line class="grid" x1="{left}" x2="{left + wide - 20:.1f}" y1="{y(tick):.1f}" '
+                f'y2="{y(tick):.1f}"/>'
+            )
+            if f == 0:
+                parts.append(f'<text x="{left - 30}" y="{y(tick) + 4:.1f}">{tick:.1f}</text>')
+        for share in (0.001, 0.01, 0.1, 1.0):
+            parts.append(
+                f'<text x="{x(share):.1f}" y="{60 + high + 18}" text-anchor="middle">'
+                f"{share * 100:g}%</text>"
+            )
+        for m, measure in enumerate(measures):
+            found = [row for row in rows if (row["measure"], row["family"]) == (measure, family)]
+            if not found:
+                continue
+            curve = found[0]["insertion_by_size"][1:]
+            points = " ".join(
+                f"{x(share):.1f},{y(value):.1f}" for share, value in zip(shares, curve, strict=True)
+            )
+            parts.append(
+                f'<polyline points="{points}" fill="none" stroke="{COLOURS[m]}" stroke-width="2"/>'
+            )
+    title = f"Distance from the whole run's target, the strongest edges kept, the rest cut ({how})"
+    return _svg(title, high + 100, parts)
+
+
+def _legend(names: Sequence[str]) -> list[str]:
+    parts, at = [], 20.0
+    for n, name in enumerate(names):
+        parts.append(f'<circle cx="{at}" cy="32" r="4" fill="{COLOURS[n % len(COLOURS)]}"/>')
+        parts.append(f'<text x="{at + 8}" y="36">{name}</text>')
+        at += 30 + 7 * len(name)
+    return parts
+
+
+def _axis(x: float, top: float, bottom: float, word: str) -> str:
+    return (
+        f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top}" y2="{bottom}"/>'
+        f'<text x="{x:.1f}" y="{bottom + 15}" text-anchor="middle">{word}</text>'
+    )
+
+
+def _svg(title: str, height: float, parts: Sequence[str]) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" '
+        f'width="{WIDTH}" height="{height:.0f}" role="img" aria-label="{title}">'
+        f'<style>{STYLE}</style><text x="10" y="16">{title}</text>' + "".join(parts) + "</svg>\n"
+    )
+
+
+def written() -> dict[Path, str]:
+    """Every file this writes, with its text."""
+    store = Store(RAW)
+    table = make_table(store)
+    page = PAGE.read_text(encoding="utf-8")
+    for name, text in blocks(table, store).items():
+        mark = rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)"
+        page = re.sub(mark, lambda m, text=text: f"{m[1]}\n{text}\n\n{m[2]}", page, flags=re.S)
+    folder = RAW.parent
+    return {
+        PAGE: page,
+        folder / "rank_drop.svg": rank_figure(table, "drop"),
+        folder / "rank_mask.svg": rank_figure(table, "mask"),
+        folder / "curves_drop.svg": curve_figure(table, "drop"),
+        folder / "curves_splice.svg": curve_figure(table, "splice"),
+    }
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        Store(Path(sys.argv[1])).pack(RAW)
+    for path, text in written().items():
+        path.write_text(text, encoding="utf-8")

@@ -1,0 +1,79 @@
+"""The table of the documentation, and one made anew on the bundled model in a small size."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from worldline.apps.cli import app, main
+
+ROOT = Path(__file__).parents[2]
+RAW = ROOT / "docs" / "faithfulness" / "smollm2-135m-instruct.zip"
+
+
+def test_the_page_is_what_the_raw_effects_say():
+    """Every table and figure of docs/faithfulness.md, computed again."""
+    made = runpy.run_path(str(ROOT / "docs" / "make_faithfulness.py"))["written"]()
+    assert len(made) == 5
+    for path, text in made.items():
+        assert path.read_text(encoding="utf-8") == text, path.name
+    assert RAW.stat().st_size < 20_000_000
+
+
+def test_the_table_from_raw_effects_needs_no_model(tmp_path, monkeypatch):
+    monkeypatch.setattr("worldline.model.load.load_model", None)
+    done = CliRunner().invoke(
+        app, ["faithfulness", "--raw", str(RAW), "--json", str(tmp_path / "t.json")]
+    )
+    assert done.exit_code == 0, done.output
+    table = json.loads((tmp_path / "t.json").read_text())
+    for by_how in table["families"].values():
+        for facts in by_how.values():
+            assert facts["prompts"] >= 8 or facts["prompts"] == 1
+    assert "circuits set by hand" in done.output
+
+
+def test_a_small_table_on_the_bundled_model(bundled, tmp_path, monkeypatch, capsys):
+    """A tenth of one family: made, and gone on with; agrees with what is committed."""
+    raw, out = tmp_path / "raw", tmp_path / "t.json"
+    asked = ["--data", "agreement", "--n", "2", "--how", "drop", "--raw", str(raw)]
+    asked += ["--measures", "gradient (drop),EAP,flow routes, local", "--json", str(out)]
+    monkeypatch.setattr(sys, "argv", ["worldline", "faithfulness", *asked])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    table = json.loads(out.read_text())
+    rows = {row["measure"]: row for row in table["rows"]}
+    assert rows["gradient (drop)"]["rank_signed"][0] > 0.8
+    assert rows["gradient (drop)"]["rank_signed"][0] > rows["EAP"]["rank_signed"][0]
+    assert "agreement: 1 prompts to report on" in capsys.readouterr().out
+    files = {path.name: path.stat().st_mtime_ns for path in raw.iterdir()}
+    with pytest.raises(SystemExit):
+        main()
+    assert {path.name: path.stat().st_mtime_ns for path in raw.iterdir()} == files
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["--data", "nope"],
+        ["--how", "zap"],
+        ["--measures", "zap"],
+        ["--n", "0"],
+        ["--split", "zap"],
+        ["--raw", "none.zip"],
+    ],
+)
+def test_what_cannot_be_asked_is_one_line(asked, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["worldline", "faithfulness", *asked])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert asked[0] in said
+    assert said.count("\n") == 1
