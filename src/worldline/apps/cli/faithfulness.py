@@ -70,7 +70,7 @@ def faithfulness(
     if raw is not None and raw.suffix == ".zip":
         from worldline.lab.faithfulness.store import Store
 
-        store, families = Store(raw), None if data == "all" else [Path(data).stem]
+        store, families, prompts = Store(raw), None if data == "all" else [Path(data).stem], None
         if data == "circuits":
             families = [name for name in _families(store) if name.startswith("circuit ")]
     else:
@@ -78,9 +78,10 @@ def faithfulness(
             import torch
 
             torch.set_num_threads(threads)
-        store, families = _run(data, hows, wanted, n, raw, model, device, dtype)
-    table = make_table(store, hows, wanted, families, split)
-    table["settings"] = settings(data, hows, n, model)
+        store, prompts = _run(data, hows, wanted, n, raw, model, device, dtype)
+        families = None
+    table = make_table(store, hows, wanted, families, split, prompts)
+    table["settings"] = settings(data, hows, None if prompts is None else n, model)
     if json != "-":
         typer.echo("\n".join(table_lines(table)))
     if json is not None:
@@ -88,7 +89,7 @@ def faithfulness(
 
 
 def _run(data, hows, wanted, n, raw, model, device, dtype):
-    """(The store, the families that were run)."""
+    """(The store, family and number of every prompt that was run)."""
     from rich.console import Console
 
     from worldline.lab.faithfulness.experiment import cases_of, names_of, run
@@ -107,7 +108,7 @@ def _run(data, hows, wanted, n, raw, model, device, dtype):
         cases = cases_of(loaded, names, n)
         store = Store(raw or _cached(loaded))
         run(cases, hows, wanted, store, heard)
-    return store, list(dict.fromkeys(case.prompt.family for case in cases))
+    return store, [(case.prompt.family, case.prompt.number) for case in cases]
 
 
 def _cached(model: LoadedModel) -> Path:

@@ -83,6 +83,6 @@ def run(
     heard(len(cases), len(cases), "done")
 
 
-def settings(data: str, hows: Sequence[str], n: int, model: str | None) -> dict[str, Any]:
+def settings(data: str, hows: Sequence[str], n: int | None, model: str | None) -> dict[str, Any]:
     """How to make the same table again."""
     return {"data": data, "how": list(hows), "n": n, "model": model or "bundled"}

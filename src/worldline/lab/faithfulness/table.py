@@ -67,6 +67,18 @@ class Seen:
             for n, (name, kind) in enumerate(self.cut["curves"])
         }
 
+    def able(self, edges: str) -> np.ndarray:
+        """Which of the edges that were cut can have an effect.
+
+        Under splice, those from the first token on that the two prompts do not share: before it
+        their K and V are the same.
+        """
+        src, first = self.arrays[edges][:, -1], 0
+        if self.cut["how"] == "splice":
+            pairs = zip(self.said["clean_ids"], self.said["corrupted_ids"], strict=True)
+            first = next(n for n, (one, two) in enumerate(pairs) if one != two)
+        return src >= first
+
     def weights(self, name: str, exact_cuts: int = EXACT) -> np.ndarray:
         """A measure's numbers at the edges that were cut one at a time, all heads together.
 
@@ -106,13 +118,17 @@ def make_table(
     measures: Sequence[str] | None = None,
     families: Sequence[str] | None = None,
     split: str = "report",
+    prompts: Iterable[tuple[str, int]] | None = None,
 ) -> dict[str, Any]:
     """Every score of every measure: its value, and the interval that prompts leave open.
+
+    `prompts`: (family, number) of those to take, of all that the store holds.
 
     Raises:
         InputError: the store holds nothing that was asked for.
     """
     order = list(wl.edge_measures())
+    wanted = None if prompts is None else set(prompts)
     rows: list[dict[str, Any]] = []
     facts: dict[str, Any] = {}
     for how in hows:
@@ -120,6 +136,8 @@ def make_table(
             if families is not None and family not in families:
                 continue
             mine = [one for one in seen if one.said["split"] == split]
+            if wanted is not None:
+                mine = [one for one in mine if (family, one.said["number"]) in wanted]
             if not mine:
                 continue
             shared = [name for name in order if all(name in one.at for one in mine)]
@@ -180,26 +198,29 @@ def _row(seen: list[Seen], name: str) -> dict[str, Any]:
 
 def _scores(one: Seen, name: str) -> dict[str, float | None]:
     weights, effects = one.weights(name), one.arrays["layer_effects"].astype(float)
-    inner = one.arrays["layer_edges"][:, 2] > 0
-    found: dict[str, float | None] = {}
-    for key, kept in (("", slice(None)), ("_without_column_0", inner)):
-        w, e = weights[kept], effects[kept]
-        found |= {
-            f"rank_signed{key}": rank_correlation(w, e),
-            f"rank_size{key}": rank_correlation(np.abs(w), np.abs(e)),
-            f"recall{key}": recall(w, e),
-        }
-    found["linear"] = correlation(weights, effects)
-    every_w, every_e = _with_powerless(one, name, weights, effects)
-    found["rank_signed_every_edge"] = rank_correlation(every_w, every_e)
-    by_head = None if name == CORRECTED else one.arrays["head_weights"][one.at[name]].astype(float)
-    on_heads = one.arrays["head_effects"].astype(float)
-    found["rank_signed_heads"] = None if by_head is None else rank_correlation(by_head, on_heads)
-    found["rank_size_heads"] = (
-        None if by_head is None else rank_correlation(np.abs(by_head), np.abs(on_heads))
-    )
+    able = one.able("layer_edges")
+    inner = able & (one.arrays["layer_edges"][:, -1] > 0)
+    found: dict[str, float | None] = {"linear": correlation(weights[able], effects[able])}
+    for key, kept in (("", able), ("_without_column_0", inner)):
+        found |= _by_rank(weights[kept], effects[kept], key)
+        found[f"recall{key}"] = recall(weights[kept], effects[kept])
+    every = _with_powerless(one, name, weights, effects)
+    found["rank_signed_every_edge"] = rank_correlation(*every)
+    if name == CORRECTED:
+        found |= {"rank_signed_heads": None, "rank_size_heads": None}
+    else:
+        kept = one.able("head_edges")
+        by_head = one.arrays["head_weights"][one.at[name]].astype(float)
+        found |= _by_rank(by_head[kept], one.arrays["head_effects"][kept].astype(float), "_heads")
     found["completeness"] = _completeness(one, name)
     return found
+
+
+def _by_rank(weights: np.ndarray, effects: np.ndarray, key: str) -> dict[str, float | None]:
+    return {
+        f"rank_signed{key}": rank_correlation(weights, effects),
+        f"rank_size{key}": rank_correlation(np.abs(weights), np.abs(effects)),
+    }
 
 
 def _with_powerless(
