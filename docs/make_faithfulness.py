@@ -216,10 +216,11 @@ def curve_figure(table: Mapping[str, Any], how: str) -> str:
                 f'y2="{y(tick):.1f}"/>'
             )
             if f == 0:
-                parts.append(f'<text x="{left - 30}" y="{y(tick) + 4:.1f}">{tick:.1f}</text>')
-        for share in (0.001, 0.01, 0.1, 1.0):
+                word = "1.5+" if tick == 1.5 else f"{tick:.1f}"
+                parts.append(f'<text x="{left - 32}" y="{y(tick) + 4:.1f}">{word}</text>')
+        for share, anchor in ((0.001, "start"), (0.01, "middle"), (0.1, "middle"), (1.0, "end")):
             parts.append(
-                f'<text x="{x(share):.1f}" y="{60 + high + 18}" text-anchor="middle">'
+                f'<text x="{x(share):.1f}" y="{60 + high + 18}" text-anchor="{anchor}">'
                 f"{share * 100:g}%</text>"
             )
         for m, measure in enumerate(measures):

@@ -101,4 +101,5 @@ SHARE = Measure(
     "the forward pass, and one linear map per layer",
     "asks about the node, not about what the node is good for",
     _share,
+    unit="a signed part",
 )

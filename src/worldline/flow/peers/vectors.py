@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from worldline.trace.trace import Trace
 
+SIGNED = ("logits", "a signed part")  # units
 LONGEST = 64  # tokens: the vectors of all edges of one head are held at a time
 
 
@@ -66,7 +67,7 @@ class Measure:
     @property
     def signed(self) -> bool:
         """Whether it can be negative."""
-        return self.unit == "logits" or self.name == "share"
+        return self.unit in SIGNED
 
 
 def of_run(

@@ -59,6 +59,7 @@ VALUE_NORM = Measure(
     "the forward pass, and one linear map per edge",
     "ignores direction: what cancels, or does not matter above, counts",
     of_run(value_norms),
+    unit="of the stream",
 )
 ROLLOUT = Measure(
     "rollout",
