@@ -40,6 +40,8 @@ def blocks(table: Mapping[str, Any], store: Store) -> dict[str, str]:
         for how in ("drop", "mask", "splice")
         for key in ("rank_signed", "rank_size", "recall", "cmd_linear", "cmd_log", "cpr_log")
     }
+    found["deletion_log drop"] = markdown(rows, "drop", "deletion_log")
+    found["completeness drop"] = markdown(rows, "drop", "completeness")
     found["circuits"] = circuits_markdown(rows)
     found["prompts"] = _prompts(table)
     found["cost"] = _cost(rows)

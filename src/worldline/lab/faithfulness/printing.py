@@ -139,7 +139,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], how: str, key: str) -> str:
     for family in families:
         scored = {r["measure"]: r[key][0] for r in mine if r["family"] == family and r.get(key)}
         scored = {name: value for name, value in scored.items() if value is not None}
-        sign = -1 if key.startswith("cmd") else 1
+        sign = -1 if key.startswith(("cmd", "completeness")) else 1
         best[family] = max((sign * value for value in scored.values()), default=None)
     lines = [f"| measure | {' | '.join(families)} |", "|---|" + "--:|" * len(families)]
     for measure in dict.fromkeys(row["measure"] for row in mine):
