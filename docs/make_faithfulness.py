@@ -22,7 +22,7 @@ from worldline.lab.faithfulness.table import BUDGETS, corrections, make_table
 
 HERE = Path(__file__).parent
 RAW = HERE / "faithfulness" / "smollm2-135m-instruct.zip"
-PAGE = HERE / "faithfulness.md"
+PAGE, README = HERE / "faithfulness.md", HERE.parent / "README.md"
 COLOURS = ("#d9480f", "#1971c2", "#2f9e44", "#9c36b5", "#868e96")
 STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#333}line.axis{stroke:#999}"
@@ -42,6 +42,7 @@ def blocks(table: Mapping[str, Any], store: Store) -> dict[str, str]:
     }
     found["deletion_log drop"] = markdown(rows, "drop", "deletion_log")
     found["completeness drop"] = markdown(rows, "drop", "completeness")
+    found["faithfulness"] = summary(rows)
     found["circuits"] = circuits_markdown(rows)
     found["prompts"] = _prompts(table)
     found["cost"] = _cost(rows)
@@ -49,6 +50,44 @@ def blocks(table: Mapping[str, Any], store: Store) -> dict[str, str]:
     found["every edge"] = _variants(rows)
     found["corrections"] = _corrections(store)
     return found
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    """For the README: means over the families."""
+    shown = (
+        "gradient",
+        "frozen",
+        "EAP",
+        "EAP-IG",
+        "flow routes, routed",
+        "ALTI",
+        "value norm",
+        "attention weight",
+        "rollout",
+    )
+    lines = [
+        "| measure | drop | mask | splice | CMD, splice, linear axis |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name in shown:
+        cells = []
+        for how, key in (
+            ("drop", "rank_signed"),
+            ("mask", "rank_signed"),
+            ("splice", "rank_signed"),
+            ("splice", "cmd_linear"),
+        ):
+            measure = matched(how) if name == "gradient" else name
+            found = [
+                row[key][0]
+                for row in rows
+                if (row["how"], row["measure"]) == (how, measure)
+                and not row["family"].startswith("circuit")
+            ]
+            cells.append(f"{sum(found) / len(found):.2f}")
+        said = "gradient, matched to the cut" if name == "gradient" else name
+        lines.append(f"| {said} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _prompts(table: Mapping[str, Any]) -> str:
@@ -268,13 +307,15 @@ def written() -> dict[Path, str]:
     """Every file this writes, with its text."""
     store = Store(RAW)
     table = make_table(store)
-    page = PAGE.read_text(encoding="utf-8")
+    pages = {page: page.read_text(encoding="utf-8") for page in (PAGE, README)}
     for name, text in blocks(table, store).items():
-        mark = rf"(<!-- {re.escape(name)} -->\n).*?(<!-- end -->)"
-        page = re.sub(mark, lambda m, text=text: f"{m[1]}\n{text}\n\n{m[2]}", page, flags=re.S)
+        mark = rf"<!-- {re.escape(name)} -->.*?<!-- end -->"
+        new = f"<!-- {name} -->\n\n{text}\n\n<!-- end -->"
+        for page, old in pages.items():
+            pages[page] = re.sub(mark, lambda _, new=new: new, old, flags=re.S)
     folder = RAW.parent
     return {
-        PAGE: page,
+        **pages,
         folder / "rank_drop.svg": rank_figure(table, "drop"),
         folder / "rank_mask.svg": rank_figure(table, "mask"),
         folder / "curves_drop.svg": curve_figure(table, "drop"),

@@ -81,6 +81,7 @@ class Store:
 
     def pack(self, place: Path) -> None:
         """Copy all parts into one zip file."""
+        place.parent.mkdir(parents=True, exist_ok=True)
         part = place.with_name(place.name + ".part")
         with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
             for name in sorted(self.names()):
