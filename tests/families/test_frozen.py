@@ -24,6 +24,7 @@ CENSUS = json.loads((Path(__file__).parent / "census.json").read_text())
 EXACT = sorted(name for name, (_kind, status) in CENSUS.items() if status == "exact")
 #: Types that are partly frozen, and why.
 PARTLY = {
+    "dory": "what enters its loops is added again from outside the rows in each of them",
     "hrm_text": "the state of earlier loops comes from outside the rows",
     "xlm": "its residual stream goes past its blocks, which are lists of parts side by side",
 }
@@ -48,7 +49,7 @@ def test_paths_add_up(name):
 
 N_POS, N_RANDOM = 5, 20
 #: Types whose own code runs in float32 only.
-SINGLE = {"codegen", "hunyuan_v1_moe", "xglm", "xlnet"}
+SINGLE = {"codegen", "hunyuan_v1_moe", "hy_v4", "xglm", "xlnet"}
 
 
 def jacobian(out, leaf):

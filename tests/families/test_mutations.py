@@ -154,7 +154,7 @@ def test_a_key_that_disturbs_is_refused(name, monkeypatch):
     assert "logits change when watched" in report.reason
 
 
-@pytest.mark.parametrize("name", ["bloom", "gptj", "falcon", "mpt", "xlnet"])
+@pytest.mark.parametrize("name", ["bloom", "gpt_neo", "falcon", "mpt", "xlnet"])
 def test_a_type_that_ignores_the_key_is_read_in_its_operations(name):
     report = check_model(tiny_model(name))
     assert report.status == "exact"

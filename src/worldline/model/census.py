@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from worldline.model.check import Report, check_model
-from worldline.model.tiny import UNBUILDABLE, kind, reason, tiny_model
+from worldline.model.tiny import UNRUNNABLE, kind, reason, tiny_model
 
 DECODER = "softmax decoder"
 
@@ -21,8 +21,8 @@ def census(types: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 def _report(name: str) -> Report:
-    if name in UNBUILDABLE:
-        return Report().refuse(UNBUILDABLE[name])
+    if name in UNRUNNABLE:
+        return Report().refuse(UNRUNNABLE[name])
     return check_model(tiny_model(name))
 
 

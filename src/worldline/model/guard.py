@@ -67,14 +67,14 @@ def _twin(model: LoadedModel) -> Report | None:
     What a type does past its window (or past the keys that an index leaves) shows there; None
     where the probe itself is longer, and where transformers has no such type.
     """
-    from worldline.model.tiny import UNBUILDABLE, causal_types, tiny_model
+    from worldline.model.tiny import UNRUNNABLE, causal_types, tiny_model
     from worldline.model.tiny_fit import WINDOW_FIELDS
 
     lengths = [model.config.get(name) for name in WINDOW_FIELDS.split()]
     if not any(isinstance(n, int) and n >= PROBE_POSITIONS for n in lengths):
         return None
     name = str(model.config.get("model_type"))
-    if name not in causal_types() or name in UNBUILDABLE:
+    if name not in causal_types() or name in UNRUNNABLE:
         return None
     return check_model(tiny_model(name, attn_implementation=implementation_of(model.module)))
 

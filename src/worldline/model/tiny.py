@@ -36,7 +36,7 @@ __all__ = [
     "FIRST_ORDINARY_ID",
     "KINDS",
     "NOTES",
-    "UNBUILDABLE",
+    "UNRUNNABLE",
     "causal_types",
     "forward_kwargs",
     "kind",
@@ -50,11 +50,10 @@ KINDS = ("softmax decoder", "hybrid", "recurrent", "encoder", "other")
 
 _DRAFT = (
     "a draft model that ignores input_ids and reads the keys and values of another model, all of "
-    "its layers sharing them; transformers 5.23 refuses to build one, for its kv_sharing_modes "
-    "demand a layer that makes the cache"
+    "its layers sharing them"
 )
 #: Types of which no text-only forward can be run, with why.
-UNBUILDABLE = {"gemma4_assistant": _DRAFT, "gemma4_unified_assistant": _DRAFT}
+UNRUNNABLE = {"gemma4_assistant": _DRAFT, "gemma4_unified_assistant": _DRAFT}
 
 #: Types that watching would misname, with what their source shows.
 _OTHER = {
@@ -80,6 +79,7 @@ NOTES = {
     "diffllama": "each layer calls attention twice, with the same weights on the two halves of the "
     "values, then subtracts one half of the heads from the other",
     "doge": "a value-dependent mask is added to the scores and keeps the top few keys",
+    "dory": "the residual moves towards each part's output; the middle layers run over and over",
     "dots3_note": f"{_INDEXED}; windowed layers have other numbers and sizes of heads; {_LOOKS_ON}",
     "dots3_note_text": f"{_INDEXED}; windowed layers have other numbers and sizes of heads",
     "falcon_h1": "attention and a state-space mixer stand side by side in each layer",
@@ -100,6 +100,8 @@ NOTES = {
     "granitemoe_swa": f"{_SINK}, applied to the output as the sigmoid of the log-sum-exp less it",
     "hrm_text": "two stacks of layers run over and over, each layer several times in a forward",
     "hy_v4": f"several residual streams; {_SINK}; {_INDEXED}; some layers reuse earlier picks",
+    "inkling2_loop_text": "short convolutions in every layer; the residual is an attention over "
+    "depth; the middle layers run over and over",
     "inkling2_text": "short convolutions in every layer; the residual is an attention over depth",
     "inkling_text": "short convolutions in every layer, beside softmax attention",
     "laguna": "layers differ in their number of heads",
@@ -195,8 +197,8 @@ def reason(model_type: str) -> str:
 
 @functools.cache
 def _judge(model_type: str) -> tuple[str, str]:
-    if model_type in UNBUILDABLE or model_type in _OTHER:
-        return "other", (UNBUILDABLE | _OTHER)[model_type]
+    if model_type in UNRUNNABLE or model_type in _OTHER:
+        return "other", (UNRUNNABLE | _OTHER)[model_type]
     model = tiny_model(model_type, attn_implementation="eager")
     ids = tiny_ids(_Watch.LENGTH).clamp(min=FIRST_ORDINARY_ID + 1)  # the lowest is for the change
     first, last = ids.clone(), ids.clone()

@@ -101,7 +101,11 @@ _SIZES: list[tuple[float, str]] = [
         "ssm_in_multiplier ssm_out_multiplier",
     ),
     (8, "qk_rope_head_dim qk_nope_head_dim d_head attention_head_size linear_key_head_dim"),
-    (VOCAB, "vocab_size vocab_size_per_layer_input decoder_vocab_size audio_vocab_size"),
+    (
+        VOCAB,
+        "vocab_size vocab_size_per_layer_input decoder_vocab_size audio_vocab_size "
+        "unpadded_vocab_size",
+    ),
     (
         POSITIONS,
         "max_position_embeddings n_positions max_seq_len model_max_length max_target_positions "
@@ -344,7 +348,14 @@ OVERRIDES: dict[str, dict[str, Any]] = {
     "gptj": _ROTARY_PART,
     "granitemoehybrid": _MAMBA_HEADS
     | {"layer_types": ["linear_attention", "full_attention", "linear_attention"]},
+    "dory": {"n_input_layers": 1, "n_recurrent_layers": 1, "n_output_layers": 1},
     "helium": _PLAIN_HEADS,  # its output projection takes heads that make up the hidden size
+    "inkling2_loop_text": {
+        "n_layers_per_attn_res_block": 1,
+        "loop_layer_index_start": 1,
+        "loop_layer_index_end": 2,
+        "loop_gate_rank": 8,
+    },
     "inkling2_text": {"n_layers_per_attn_res_block": 2},
     # Each of the two stacks runs over and over, with the same weights.
     "hrm_text": {"num_hidden_layers": 2, "L_cycles": 2, "L_bp_cycles": [1]},

@@ -52,7 +52,7 @@ def test_blocks_spread_over_lists_end_before_the_head():
         ("mamba", "no softmax attention over the tokens ran"),
         ("cpmant", "ran over 21 x 21 positions"),
         ("deepseek_v4", "its keys are not those of single tokens"),
-        ("inkling2_text", "lies in no list of blocks"),
+        ("inkling2_text", "its keys are not those of single tokens"),
     ],
 )
 def test_refusals_say_why(name, reason):

@@ -123,7 +123,7 @@ def make_wire(
             "device": "cpu",
             "weights_hash": "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         },
-        "versions": {"worldline": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0"},
+        "versions": {"worldline": "0.1.0", "torch": "2.13.0", "transformers": "5.24.0"},
         "seed": None,
         "tokens": _tokens(texts),
         "predictions": _predictions(rng),
