@@ -137,6 +137,9 @@ def test_zeros_by_rule(name, layer):
     assert seen.relative["kv"][layer + 1, POS + 1] > 0
 
 
+EXPERTS = ("gpt_oss",)  # bitwise is promised of dense models only
+
+
 @pytest.mark.parametrize("name", ["llama", "gemma2", "gpt_oss", "opt"])
 def test_later_tokens_change_no_earlier_response(name):
     model, at = loaded(name, FLOAT64), Node(layer=1, pos=2)
@@ -144,7 +147,11 @@ def test_later_tokens_change_no_earlier_response(name):
     other = tokens_of([*one.ids[:7], *(16 + (number - 15) % 96 for number in one.ids[7:])])
     a, b = (light_cone(model, t, at=at, directions=1, derivative=False) for t in (one, other))
     for through in THROUGH:
-        assert (a.relative[through][:, :7] == b.relative[through][:, :7]).all()
+        before, after = a.relative[through][:, :7], b.relative[through][:, :7]
+        if name in EXPERTS:  # a later token that chooses an expert changes the shapes it runs in
+            np.testing.assert_allclose(before, after, rtol=1e-9, atol=1e-12)
+        else:
+            assert (before == after).all()
         assert (a.relative[through][-1, 7:] != b.relative[through][-1, 7:]).any()
 
 
