@@ -8,6 +8,7 @@ export TEXT
 
 BIN := .venv/bin
 , := ,
+PARTS := models,serve,notebook,graphs
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -43,13 +44,13 @@ distclean: clean
 	rm -rf .venv
 
 .venv/stamp-models: pyproject.toml constraints.txt | .venv/stamp-venv
-	$(call install,models,worldline and what it needs to run models: 1.2 GB and a minute or two)
+	$(call install,models$(,)serve,worldline and what it needs to run models: 1.2 GB and a minute or two)
 
 .venv/stamp-test: pyproject.toml constraints.txt | browser .venv/stamp-venv
-	$(call install,models$(,)test,worldline and what its tests need: a minute or two)
+	$(call install,$(PARTS)$(,)test,worldline and what its tests need: a minute or two)
 
 .venv/stamp-check: pyproject.toml constraints.txt | .venv/stamp-venv
-	$(call install,check$(,)models$(,)test,worldline and what checks it: a minute or two)
+	$(call install,check$(,)$(PARTS)$(,)test,worldline and what checks it: a minute or two)
 
 # A virtual environment that works is kept, whoever made it.
 .venv/stamp-venv:
