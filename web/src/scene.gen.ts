@@ -24,6 +24,7 @@ export interface Scene {
   kept: SceneKept;
   nodes: SceneNodes | null;
   flow: SceneFlow | null;
+  sources: SceneSources | null;
   paths: ScenePaths | null;
   paths_left_out: string | null;
   altered: SceneAltered | null;
@@ -158,6 +159,15 @@ export interface SceneFlow {
   out_negative: number[][];
 }
 /**
+ * Exact sums of all edges read from a column, over layers, heads and readers: one per column.
+ *
+ * The negative sums are negative numbers (or 0).
+ */
+export interface SceneSources {
+  positive: number[];
+  negative: number[];
+}
+/**
  * The sum of all paths into the last column, by hops and by source, and strong ones listed.
  *
  * ``by_hops[h]`` sums the paths with exactly ``h`` hops, ``beyond`` those with more than are
@@ -253,6 +263,7 @@ export interface SceneHops {
   layers: string;
   longest: number | null;
   tail: string;
+  reproduce: SceneReproduce | null;
 }
 /**
  * Loss by hop budget, for one convention on column 0.
@@ -271,6 +282,13 @@ export interface SceneHopCurve {
   norm_ratio: number[];
 }
 /**
+ * The command line and the Python call that give the same again.
+ */
+export interface SceneReproduce {
+  cli: string;
+  python: string;
+}
+/**
  * A set of cuts, in words and as edges, and the next token before and after.
  */
 export interface SceneCut {
@@ -285,6 +303,7 @@ export interface SceneCut {
   kl_nats: number;
   before: ScenePrediction[];
   after: ScenePrediction[];
+  reproduce: SceneReproduce | null;
 }
 /**
  * A severed K/V edge; ``head`` null: all of them.
@@ -307,6 +326,7 @@ export interface SceneCone {
   outside_zero: boolean;
   derivative_error: number | null;
   additivity_error: number | null;
+  reproduce: SceneReproduce | null;
 }
 /**
  * Mean relative change at every node, and its spread over directions.
@@ -322,6 +342,7 @@ export interface SceneResponse {
 export interface SceneOrders {
   floor_nats: number;
   orders: SceneOrder[];
+  reproduce: SceneReproduce | null;
 }
 /**
  * One order of execution: ``slices[layer][pos]`` is when a block ran, null where it did not.
@@ -360,11 +381,4 @@ export interface SceneClosure {
   pos: number;
   tolerance: number;
   over: "terms" | "sources";
-}
-/**
- * The command line and the Python call that make this Scene again.
- */
-export interface SceneReproduce {
-  cli: string;
-  python: string;
 }

@@ -13,6 +13,7 @@ from worldline.views.parts import (
     Row,
     SceneNode,
     ScenePrediction,
+    SceneReproduce,
 )
 
 LARGEST_DRAWN = 2000
@@ -56,6 +57,7 @@ class SceneHops(Part):
     layers: str
     longest: NonNegativeInt | None
     tail: str
+    reproduce: SceneReproduce | None = None
 
     @model_validator(mode="after")
     def _one_curve_per_sink(self) -> SceneHops:
@@ -88,6 +90,7 @@ class SceneCut(Part):
     kl_nats: NonNegativeFloat
     before: tuple[ScenePrediction, ...]
     after: tuple[ScenePrediction, ...]
+    reproduce: SceneReproduce | None = None
 
     @model_validator(mode="after")
     def _few_enough(self) -> SceneCut:
@@ -115,6 +118,7 @@ class SceneCone(Part):
     outside_zero: bool
     derivative_error: FiniteFloat | None
     additivity_error: FiniteFloat | None
+    reproduce: SceneReproduce | None = None
 
 
 class SceneOrder(Part):
@@ -138,6 +142,7 @@ class SceneOrders(Part):
 
     floor_nats: NonNegativeFloat
     orders: tuple[SceneOrder, ...]
+    reproduce: SceneReproduce | None = None
 
 
 class SceneAltered(Part):

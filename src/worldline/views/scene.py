@@ -16,7 +16,15 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
 from pydantic.json_schema import GenerateJsonSchema
 
 from worldline.views.altered_parts import SceneAltered
-from worldline.views.parts import Matrix, NonNegativeFloat, Part, Row, SceneNode, ScenePrediction
+from worldline.views.parts import (
+    Matrix,
+    NonNegativeFloat,
+    Part,
+    Row,
+    SceneNode,
+    ScenePrediction,
+    SceneReproduce,
+)
 
 SCENE_SCHEMA: Literal["worldline.scene/1"] = "worldline.scene/1"
 """The tag every Scene of this version carries in its field ``schema``."""
@@ -151,6 +159,16 @@ class SceneFlow(Part):
     out_negative: Matrix
 
 
+class SceneSources(Part):
+    """Exact sums of all edges read from a column, over layers, heads and readers: one per column.
+
+    The negative sums are negative numbers (or 0).
+    """
+
+    positive: Row
+    negative: Row
+
+
 class SceneRead(Part):
     """One hop of a path; ``head`` is null where all heads of the layer are taken together."""
 
@@ -248,13 +266,6 @@ class SceneClosure(Part):
     over: Literal["terms", "sources"]
 
 
-class SceneReproduce(Part):
-    """The command line and the Python call that make this Scene again."""
-
-    cli: str
-    python: str
-
-
 class Scene(Part):
     """One run, as a picture: tokens as columns, layers as rows, weighed K/V edges between them.
 
@@ -277,6 +288,7 @@ class Scene(Part):
     kept: SceneKept
     nodes: SceneNodes | None
     flow: SceneFlow | None
+    sources: SceneSources | None = None
     paths: ScenePaths | None = None
     paths_left_out: str | None = None
     altered: SceneAltered | None = None
@@ -307,6 +319,9 @@ class Scene(Part):
                 raise ValueError(f"paths.paths[{at}] leaves {n_layers} layers x {n_tokens} tokens")
         if self.altered is not None:
             self.altered.refuse_misfit(n_layers, n_tokens)
+        for name in SceneSources.model_fields if self.sources is not None else ():
+            if len(getattr(self.sources, name)) != n_tokens:
+                raise ValueError(f"sources.{name}: expected {n_tokens} numbers, one per token")
         for name, matrix, n_rows in self._matrices():
             shape = [len(row) for row in matrix]
             if shape != [n_tokens] * n_rows:
