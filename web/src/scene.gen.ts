@@ -24,7 +24,6 @@ export interface Scene {
   kept: SceneKept;
   nodes: SceneNodes | null;
   flow: SceneFlow | null;
-  sources: SceneSources | null;
   paths: ScenePaths | null;
   paths_left_out: string | null;
   altered: SceneAltered | null;
@@ -159,15 +158,6 @@ export interface SceneFlow {
   out_negative: number[][];
 }
 /**
- * Exact sums of all edges read from a column, over layers, heads and readers: one per column.
- *
- * The negative sums are negative numbers (or 0).
- */
-export interface SceneSources {
-  positive: number[];
-  negative: number[];
-}
-/**
  * The sum of all paths into the last column, by hops and by source, and strong ones listed.
  *
  * ``by_hops[h]`` sums the paths with exactly ``h`` hops, ``beyond`` those with more than are
@@ -253,6 +243,7 @@ export interface SceneAltered {
   cut: SceneCut | null;
   cone: SceneCone | null;
   orders: SceneOrders | null;
+  sources: SceneSources | null;
 }
 /**
  * What the model says of its own text if information may make only so many hops.
@@ -359,6 +350,20 @@ export interface SceneOrder {
   ulp: number | null;
   row_error: number;
   slices: (number | null)[][];
+}
+/**
+ * What is lost where every read of one token is cut, token by token.
+ *
+ * `change_nats[i]` is the change of the target's log-probability without all reads of column i,
+ * `after[i]` what is predicted then. The last column is read by nobody: 0, and null.
+ */
+export interface SceneSources {
+  how: "mask" | "drop";
+  target: string;
+  target_before: number;
+  change_nats: number[];
+  after: (ScenePrediction | null)[];
+  reproduce: SceneReproduce | null;
 }
 /**
  * Whether recording changed anything: on a probe text, or on this very run.

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldline.errors import InputError
+from worldline.flow.summary import paths_of
+from worldline.flow.weighing import target_of
 from worldline.grid.cuts import Donor
 from worldline.live.questions import (
     Asked,
@@ -20,10 +22,9 @@ from worldline.live.questions import (
     OrdersQuestion,
     PathsQuestion,
     SeeQuestion,
+    SourcesQuestion,
     TraceQuestion,
 )
-from worldline.flow.summary import paths_of
-from worldline.flow.weighing import target_of
 from worldline.model.bundled import BUNDLED_NAME
 from worldline.session import record_text, see, tokens_of
 from worldline.views.altered_parts import SceneAltered
@@ -142,10 +143,11 @@ class Answering:
         named = [] if name == BUNDLED_NAME else ["--model", name]
         loaded = "" if name == BUNDLED_NAME else repr(name)
         call, arguments = python
-        return {
-            "cli": shlex.join(["worldline", part, text, *words, *named]),
-            "python": f"wl.{call}(wl.load_model({loaded}), {text!r}{arguments})",
-        }
+        command = "cut" if part == "sources" else part
+        again = f"wl.{call}(wl.load_model({loaded}), {text!r}{arguments})"
+        if part == "sources":
+            again = f"[{again} for pos in range({len(tokens) - 1})]"
+        return {"cli": shlex.join(["worldline", command, text, *words, *named]), "python": again}
 
     def _altered(
         self, question: Asked, tokens: Tokens, say: Say
@@ -153,6 +155,15 @@ class Answering:
         """(part of the Scene, its value, command line words, Python function and arguments)."""
         if isinstance(question, CutQuestion):
             return self._cut(question, tokens, say)
+        if isinstance(question, SourcesQuestion):
+            from worldline.contrast.cutting import cut_sources
+
+            how, target = question.how, question.target
+            seen = cut_sources(self.model, tokens, how=how, target=target, progress=say)
+            words = ["--each", "--how", how] + ([] if target is None else ["--target", target])
+            each = f'[wl.EdgeCut("{how}", src=(pos,))]'
+            asked = "" if target is None else f", target={target!r}"
+            return "sources", seen.scene(), words, ("cut", f", {each}{asked}")
         if isinstance(question, HopsQuestion):
             from worldline.contrast.curve import curves_scene, hop_curves
 

@@ -54,6 +54,14 @@ class CutQuestion(Asked):
     versus: Words | None = None
 
 
+class SourcesQuestion(Asked):
+    """Cut all reads of each token in turn."""
+
+    ask: Literal["sources"] = "sources"
+    how: Literal["mask", "drop"] = "mask"
+    target: Words | None = None
+
+
 class HopsQuestion(Asked):
     """Limit how many hops information may make."""
 
@@ -89,6 +97,7 @@ Question = Annotated[
     SeeQuestion
     | PathsQuestion
     | CutQuestion
+    | SourcesQuestion
     | HopsQuestion
     | ConeQuestion
     | OrdersQuestion

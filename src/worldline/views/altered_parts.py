@@ -99,6 +99,21 @@ class SceneCut(Part):
         return self
 
 
+class SceneSources(Part):
+    """What is lost where every read of one token is cut, token by token.
+
+    `change_nats[i]` is the change of the target's log-probability without all reads of column i,
+    `after[i]` what is predicted then. The last column is read by nobody: 0, and null.
+    """
+
+    how: Literal["mask", "drop"]
+    target: str
+    target_before: FiniteFloat
+    change_nats: Row
+    after: tuple[ScenePrediction | None, ...]
+    reproduce: SceneReproduce | None = None
+
+
 class SceneResponse(Part):
     """Mean relative change at every node, and its spread over directions."""
 
@@ -152,6 +167,7 @@ class SceneAltered(Part):
     cut: SceneCut | None = None
     cone: SceneCone | None = None
     orders: SceneOrders | None = None
+    sources: SceneSources | None = None
 
     def refuse_misfit(self, n_layers: int, n_tokens: int) -> None:
         """Raise ValueError where something lies outside this many layers and tokens."""
@@ -161,6 +177,10 @@ class SceneAltered(Part):
                 found = len(getattr(curve, name))
                 if found != n_tokens:
                     raise ValueError(f"altered.hops.{name}: {found}, expected {n_tokens}")
+        for name in ("change_nats", "after") if self.sources else ():
+            found = len(getattr(self.sources, name))
+            if found != n_tokens:
+                raise ValueError(f"altered.sources.{name}: {found}, expected {n_tokens}")
         for edge in self.cut.edges if self.cut else ():
             if not (edge.src < edge.dst < n_tokens and edge.layer < n_layers):
                 raise ValueError(f"altered.cut.edges: {edge!r} does not fit {size}")

@@ -51,10 +51,6 @@ def picture(
         "kept": vars(flow.kept),
         "nodes": _nodes(trace, shares, lens, writes) if small else None,
         "flow": _totals(flow) if small else None,
-        "sources": {
-            "positive": [_short(v) for v in flow.totals.out_positive.sum(0).tolist()],
-            "negative": [_short(v) for v in flow.totals.out_negative.sum(0).tolist()],
-        },
         "paths": None if paths is None or isinstance(paths, str) else paths_shown(paths),
         "paths_left_out": paths if isinstance(paths, str) else None,
         "inert": vars(trace.inert),

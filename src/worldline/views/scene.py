@@ -159,16 +159,6 @@ class SceneFlow(Part):
     out_negative: Matrix
 
 
-class SceneSources(Part):
-    """Exact sums of all edges read from a column, over layers, heads and readers: one per column.
-
-    The negative sums are negative numbers (or 0).
-    """
-
-    positive: Row
-    negative: Row
-
-
 class SceneRead(Part):
     """One hop of a path; ``head`` is null where all heads of the layer are taken together."""
 
@@ -288,7 +278,6 @@ class Scene(Part):
     kept: SceneKept
     nodes: SceneNodes | None
     flow: SceneFlow | None
-    sources: SceneSources | None = None
     paths: ScenePaths | None = None
     paths_left_out: str | None = None
     altered: SceneAltered | None = None
@@ -319,9 +308,6 @@ class Scene(Part):
                 raise ValueError(f"paths.paths[{at}] leaves {n_layers} layers x {n_tokens} tokens")
         if self.altered is not None:
             self.altered.refuse_misfit(n_layers, n_tokens)
-        for name in SceneSources.model_fields if self.sources is not None else ():
-            if len(getattr(self.sources, name)) != n_tokens:
-                raise ValueError(f"sources.{name}: expected {n_tokens} numbers, one per token")
         for name, matrix, n_rows in self._matrices():
             shape = [len(row) for row in matrix]
             if shape != [n_tokens] * n_rows:

@@ -12,7 +12,7 @@ from worldline.apps.cli.pictures import WIDTH, opened, write_picture
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.contrast.cutting import CutSeen
+    from worldline.contrast.cutting import CutSeen, SourcesSeen
 
 
 def cut(
@@ -47,6 +47,9 @@ def cut(
     node_how: Annotated[
         str | None, typer.Option(help="zero, mean or splice: what a node is overwritten with.")
     ] = None,
+    each: Annotated[
+        bool, typer.Option("--each", help="Cut all reads of each token in turn: mask or drop.")
+    ] = False,
     target: options.Target = None,
     versus: options.Versus = None,
     model: options.Model = None,
@@ -63,8 +66,22 @@ def cut(
         raise InputError("--versus: needs --target, the token it is compared with")
     from worldline.contrast.naming import refuse_unsaid, written_cuts
 
-    refuse_unsaid(edge or [], from_ is not None or to is not None, how, node or [], node_how)
+    spans = from_ is not None or to is not None
+    if each:
+        _refuse_beside_each(bool(edge or node or spans or versus), how)
+    else:
+        refuse_unsaid(edge or [], spans, how, node or [], node_how)
     with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
+        if each:
+            from worldline.contrast.cutting import cut_sources
+
+            found = cut_sources(loaded, tokens, how=how or "", target=target, progress=say)
+            if json != "-":
+                typer.echo("\n".join(_source_lines(found)))
+            if json is not None:
+                write_json(json, found.json())
+            write_picture(out, loaded, given, say, json, sources=found.scene())
+            return
         from worldline.contrast.cutting import cut as cut_text
         from worldline.contrast.cutting import cut_scene
 
@@ -80,6 +97,21 @@ def cut(
         if json is not None:
             write_json(json, seen.json())
         write_picture(out, loaded, given, say, json, cut=cut_scene(seen))
+
+
+def _refuse_beside_each(more: bool, how: str | None) -> None:
+    if more:
+        raise InputError("--each: cuts every token in turn; leave out edges, spans and --versus")
+    if how not in ("mask", "drop"):
+        raise InputError(f"--how {how}: with --each accepted are mask, drop")
+
+
+def _source_lines(seen: SourcesSeen) -> list[str]:
+    from worldline.views.altered import sources_lines
+    from worldline.views.altered_parts import SceneSources
+
+    part = SceneSources.model_validate(seen.scene())
+    return sources_lines(part, seen.tokens.pieces, WIDTH)
 
 
 def _lines(seen: CutSeen) -> list[str]:
