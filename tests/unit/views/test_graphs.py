@@ -15,7 +15,10 @@ from worldline.views.scene import Scene
 
 def shown(text):
     """What XML cannot hold, by its code, written out character by character."""
-    allowed = lambda char: char in "\t\n" or " " <= char <= "\ud7ff" or "\ue000" <= char <= "\ufffd"
+
+    def allowed(char):
+        return char in "\t\n" or " " <= char <= "\ud7ff" or "\ue000" <= char <= "\ufffd"
+
     return "".join(
         char if allowed(char) or ord(char) > 0xFFFF else f"‹{ord(char):02X}›" for char in text
     )
