@@ -4,6 +4,7 @@ import { h } from "./dom.ts";
 import { edgeWords, rowName, tokenLabels } from "./facts.ts";
 import { signed } from "./format.ts";
 import { nodeFacts } from "./facts.ts";
+import { keepingFocus } from "./focus.ts";
 import { listenToKeys } from "./keys.ts";
 import { type Hit, Lattice } from "./lattice.ts";
 import type { NodeRef } from "./layout.ts";
@@ -171,7 +172,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     state = { ...state, ...patch };
     if (page && note !== "none") remember(note);
     if (before.n !== state.n || before.sink !== state.sink) selection = chosen();
-    show(before);
+    keepingFocus(root, () => show(before));
   }
 
   function remember(how: "push" | "replace"): void {
@@ -348,10 +349,12 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     },
     alter(parts) {
       altered = { ...altered, ...parts } as Partial<SceneAltered>;
-      fillAltered();
+      keepingFocus(root, fillAltered);
       draw();
     },
-    follow: fillPaths,
+    follow(paths, why) {
+      keepingFocus(root, () => fillPaths(paths, why));
+    },
     open,
     destroy() {
       quiet();

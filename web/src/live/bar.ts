@@ -86,6 +86,7 @@ export class Bar {
 
   quiet(wrong = ""): void {
     this.busy.hidden = true;
+    if (document.activeElement === this.stop) this.text.focus(); // a hidden button would lose the keyboard
     this.stop.hidden = true;
     this.line.textContent = "";
     this.wrong.textContent = wrong;
