@@ -71,8 +71,8 @@ export class Bar {
     this.chat.checked = asked.chat;
     this.by.value = asked.by;
     this.how.value = asked.how;
-    this.target.value = asked.target;
-    this.versus.value = asked.versus;
+    setToken(this.target, asked.target, scene);
+    setToken(this.versus, asked.versus, scene);
     this.enable(asked.by);
     if (scene) this.known.replaceChildren(...scene.predictions.map(({ token }) => h("option", { value: token })));
   }
@@ -103,8 +103,8 @@ export class Bar {
       chat: this.chat.checked,
       by: this.by.value as By,
       how: this.how.value as "drop" | "mask",
-      target: this.target.value,
-      versus: this.versus.value,
+      target: tokenIn(this.target),
+      versus: tokenIn(this.versus),
     });
   }
 
@@ -134,6 +134,19 @@ export class Bar {
     event.preventDefault();
     this.ask();
   }
+}
+
+/** A token asked for by its number is shown as it is written, where the Scene tells. */
+function setToken(input: HTMLInputElement, asked: string, scene: Scene | null): void {
+  const known = scene ? [...scene.predictions, scene.weighing.target, scene.weighing.versus] : [];
+  input.value = known.find((one) => one && asked === `id:${one.id}`)?.token ?? asked;
+  input.dataset["asked"] = asked;
+  input.dataset["shown"] = input.value;
+}
+
+/** What is asked by a field: by number again where nothing else was typed. */
+function tokenIn(input: HTMLInputElement): string {
+  return input.value === input.dataset["shown"] ? (input.dataset["asked"] ?? "") : input.value;
 }
 
 function choice(label: string, values: string[], changed: () => void): HTMLSelectElement {
