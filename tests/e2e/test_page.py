@@ -417,6 +417,14 @@ def test_nothing_serious_is_found_by_axe(full, scheme):
         assert findings(full.page) == [], name
 
 
+def test_axe_would_have_found_something(full):
+    planted = "document.querySelector('.wl-byline b').style.color = '{}'"
+    full.page.evaluate(planted.format("#ddd"))
+    found = findings(full.page)
+    full.page.evaluate(planted.format(""))
+    assert [line.split()[0] for line in found] == ["color-contrast"]
+
+
 # What may not be cut off: text that does not fit its own box, where nothing scrolls it.
 CLIPPED = """() => [...document.querySelectorAll(
         '.wl-tabs button, .wl-tabpanel:not([hidden]) :is(p, h2, h3, legend, label, td, th, button)')]

@@ -34,7 +34,12 @@ export class Bar {
       spellcheck: "false",
       "aria-label": "The text that the model reads",
       title: "Enter runs, Shift+Enter breaks the line",
-      on: { keydown: (event) => this.key(event) },
+      on: {
+        keydown: (event) => this.key(event),
+        pointerdown: () => this.unfold(true),
+        input: () => this.unfold(true),
+        blur: () => this.unfold(false),
+      },
     });
     this.chat = h("input", { type: "checkbox", on: { change: run } });
     this.by = choice("How edges are weighed", ["gradient", "frozen", "share"], run);
@@ -93,7 +98,13 @@ export class Bar {
     this.wrong.title = wrong;
   }
 
+  /** All lines of the text while it is written; one once it is asked, so that the rest is seen. */
+  private unfold(open: boolean): void {
+    this.text.classList.toggle("wl-unfolded", open);
+  }
+
   private ask(): void {
+    this.unfold(false);
     if (!this.text.value) {
       this.quiet(`Type a text for ${this.model} to read.`);
       return;
@@ -124,8 +135,13 @@ export class Bar {
       autocomplete: "off",
       "aria-label": name === "why" ? "The token that is asked about" : "The token it is compared with",
       title: "A token with its space, such as “ Paris”, or id:7042",
-      on: { change: () => this.ask(), keydown: (event) => this.key(event) },
+      on: { change: (event) => this.changed(event.currentTarget as HTMLInputElement), keydown: (event) => this.key(event) },
     });
+  }
+
+  /** Leaving a field asks, unless Enter has asked the same already. */
+  private changed(input: HTMLInputElement): void {
+    if (tokenIn(input) !== input.dataset["asked"]) this.ask();
   }
 
   private key(event: KeyboardEvent): void {
