@@ -109,7 +109,7 @@ export function ordersPart(part: SceneOrders, paint: Paint): Painter {
           ...part.orders.map(orderRows),
         ),
       ),
-      h("p", { class: "wl-hint", text: `Two equivalent plain runs differ by ${part.floor_nats.toExponential(1)} nats.` }),
+      h("p", { class: "wl-hint", text: `Two equivalent plain runs differ by ${part.floor_nats === 0 ? "0" : part.floor_nats.toExponential(1)} nats.` }),
     ],
     clear() {
       select.selectedIndex = 0;
