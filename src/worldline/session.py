@@ -21,13 +21,11 @@ from worldline.flow.writes import write_coherence
 from worldline.model.bundled import BUNDLED_NAME
 from worldline.model.load import LoadedModel, load_model
 from worldline.observation import Observation
-from worldline.text.chat import Turn, render_chat
-from worldline.text.tokens import tokenize
+from worldline.text.chat import tokens_of
 from worldline.trace.recording import record
 from worldline.views.picture import picture, reproduce
 
 if TYPE_CHECKING:
-    from worldline.text.tokens import Tokens
     from worldline.trace.trace import Trace
 
 CLOSED_OVER_SOURCES = 128  # positions up to which every head and source is added up anew
@@ -66,14 +64,6 @@ def observe(
     return see(trace, text, chat=chat, progress=progress, **asked)
 
 
-def tokens_of(model: LoadedModel, text: str, chat: bool = False) -> Tokens:
-    """The tokens of a text, or of it as a user's turn up to where the model would answer."""
-    if not chat:
-        return tokenize(model.tokenizer, text)
-    shown, _ = render_chat(model.tokenizer, [Turn("user", text)])
-    return tokenize(model.tokenizer, shown, add_special_tokens=False)
-
-
 def record_text(
     model: LoadedModel,
     text: str,
@@ -83,7 +73,7 @@ def record_text(
     seed: int | None = None,
 ) -> Trace:
     """Record a text's run, closed over heads and sources where it is short."""
-    tokens = tokens_of(model, text, chat)
+    tokens = tokens_of(model.tokenizer, text, chat)
     over = "sources" if len(tokens) <= CLOSED_OVER_SOURCES else "terms"
     return record(model, tokens, verify=verify, close_over=over, seed=seed)
 

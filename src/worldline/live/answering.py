@@ -26,7 +26,8 @@ from worldline.live.questions import (
     TraceQuestion,
 )
 from worldline.model.bundled import BUNDLED_NAME
-from worldline.session import record_text, see, tokens_of
+from worldline.session import record_text, see
+from worldline.text.chat import tokens_of
 from worldline.views.altered_parts import SceneAltered
 from worldline.views.html import scene_json
 from worldline.views.picture import paths_shown
@@ -76,7 +77,7 @@ class Answering:
             return self._paths(question, say)
         if isinstance(question, TraceQuestion):
             return self._saved(question, say)
-        tokens = tokens_of(self.model, question.text, question.chat)
+        tokens = tokens_of(self.model.tokenizer, question.text, question.chat)
         part, value, words, python = self._altered(question, tokens, say)
         value["reproduce"] = self._again(part, tokens, words, python)
         checked = SceneAltered.model_validate({part: value})
@@ -137,7 +138,7 @@ class Answering:
     ) -> dict[str, str]:
         """The command line and the Python call that give this part again."""
         text, name = tokens.text, self.model.name
-        if tokens_of(self.model, text).ids != tokens.ids:
+        if tokens_of(self.model.tokenizer, text).ids != tokens.ids:
             never = "a chat whose text alone gives other tokens: no command line gives it again"
             return {"cli": never, "python": never}
         named = [] if name == BUNDLED_NAME else ["--model", name]

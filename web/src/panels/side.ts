@@ -7,6 +7,7 @@ import type { Scene } from "../scene.gen.ts";
 import type { Ranked, RankedEdge, Selection } from "../select.ts";
 import { flowRows, nodeCard, nodeTitle } from "./card.ts";
 import { edgeList, type EdgeListEvents } from "./edges.ts";
+import { cutButton } from "./sources.ts";
 
 const LISTED = 12;
 
@@ -75,6 +76,7 @@ export function nodePanel(
     { class: "wl-panel wl-side", "aria-label": "Fixed node" },
     clear,
     nodeTitle(scene, labels, node),
+    cutButton(events.onCut, `${node.layer},${node.pos}`, "Zero the residual stream at this node", "zero this node"),
     nodeCard(scene, node),
     ...titled("Read from earlier tokens", into, "src"),
     ...titled("Read by later tokens", out, "dst"),

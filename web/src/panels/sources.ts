@@ -43,12 +43,12 @@ function row({ pos, change, after }: Place, most: number, labels: string[], even
 }
 
 /** A small button that cuts; nothing where nothing can be run. */
-export function cutButton(onCut: ((cut: string) => void) | undefined, cut: string, words: string): HTMLElement | null {
+export function cutButton(onCut: ((cut: string) => void) | undefined, cut: string, words: string, text = "cut"): HTMLElement | null {
   if (!onCut) return null;
   return h("button", {
     type: "button",
     class: "wl-cut",
-    text: "cut",
+    text,
     title: words,
     "aria-label": words,
     on: { click: () => onCut(cut) },

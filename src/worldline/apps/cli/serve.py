@@ -15,6 +15,7 @@ from worldline.errors import InputError
 EXAMPLE = "The capital of France is"
 PORT = 8765
 TRIED_PORTS = 20
+FIRST = "the-server-itself"
 
 
 def serve(
@@ -42,6 +43,7 @@ def serve(
 
     from worldline.apps.server.guard import loopback
     from worldline.live.answering import Answering
+    from worldline.live.questions import SeeQuestion
     from worldline.live.worker import Worker, own_folder
     from worldline.model.cache import cache_root
     from worldline.model.load import load_model
@@ -54,6 +56,7 @@ def serve(
     with elapsed_line(Console(stderr=True)) as say:
         loaded = load_model(model, device=device, dtype=dtype, progress=say)
     worker = Worker(Answering(loaded, own_folder(cache_root() / "serve")))
+    worker.submit(FIRST, SeeQuestion(text=text, paths=False))  # recorded before it is asked for
     token = None if loopback(host) else secrets.token_urlsafe(24)
     about = {"model": loaded.name, "example": text, "version": _version()}
     app = make_app(worker, about, hosts=_names(host), token=token)
