@@ -3,7 +3,7 @@
 load_model    model/   weights, tokenizer, identity; tokenize  text/  tokens with offsets
 record        trace/   one run, both highways, closure        (run/ executes, model/ watches)
 weigh         flow/    every K/V edge gets a number, paths are followed
-picture       views/   a Scene, which text, HTML and JSON are drawn from
+picture       views/   a Scene, which text, HTML, JSON and the widget are drawn from
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from worldline.model.load import LoadedModel, load_model
 from worldline.text.chat import Turn, render_chat
 from worldline.text.tokens import tokenize
 from worldline.trace.recording import record
-from worldline.views.html import render_html
+from worldline.views.notebook import Shown
 from worldline.views.picture import numbers, picture, reproduce
 from worldline.views.scene import Scene
-from worldline.views.terminal import render_text
 
 if TYPE_CHECKING:
     from worldline.flow.flow import Flow
@@ -35,20 +34,16 @@ CLOSED_OVER_SOURCES = 128  # positions up to which every head and source is adde
 
 
 @dataclass(eq=False)
-class Observation:
-    """What observe() saw: the trace, the flow, and the Scene that shows them."""
+class Observation(Shown):
+    """What observe() saw: the trace, the flow, and the Scene that shows them.
+
+    `show()` is the picture as text, `html()` as a file, `picture` as a widget; as the last line of
+    a notebook's cell it shows itself.
+    """
 
     trace: Trace
     flow: Flow
     scene: Scene
-
-    def show(self, width: int = 100, *, color: bool = False) -> str:
-        """The picture as text for a terminal of `width` cells."""
-        return render_text(self.scene, width=width, color=color)
-
-    def html(self) -> str:
-        """The picture as one HTML file that asks for nothing from the network."""
-        return render_html(self.scene)
 
     def json(self) -> dict[str, Any]:
         """The numbers of the command line's --json."""

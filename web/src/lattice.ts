@@ -156,11 +156,14 @@ export class Lattice {
       this.zooming.transform(select(this.element), zoomIdentity);
     }
     this.stale = true;
+    this.palette = null; // it may have been read before there was a document around it
     this.draw();
   }
 
   private wantsZoom(event: Event): boolean {
     if (this.closest <= 1 || (event.target as HTMLElement).closest(".wl-tools")) return false;
+    const cell = this.element.closest('[data-host="cell"]') !== null;
+    if (cell && event instanceof WheelEvent && !event.ctrlKey) return false; // the notebook scrolls
     return !(event instanceof MouseEvent) || (!event.button && (!event.ctrlKey || event.type === "wheel"));
   }
 

@@ -1,8 +1,10 @@
 // The one module of the front end: a page, a notebook and a file are three hosts of it.
 import { mount } from "./mount.ts";
 import type { Scene } from "./scene.gen.ts";
+import { render } from "./widget.ts";
 
 export { mount };
+export default { render };
 export type { Scene };
 
 /** In a file made by Python the Scene lies in the document: draw it at once. */

@@ -17,17 +17,23 @@ import { nodePanel, type SideEvents, strongestPanel } from "./panels/side.ts";
 import { Tooltip } from "./panels/tooltip.ts";
 import type { Overlay } from "./overlay.ts";
 import type { Scene, ScenePath } from "./scene.gen.ts";
-import { firstCount, rank, type RankedEdge, select } from "./select.ts";
+import { firstCount, rank, type RankedEdge, select, type Selection } from "./select.ts";
 import { fromFragment, START, type State, toFragment } from "./state.ts";
 
 export interface MountOptions {
   /** The picture is the whole page: its state lives in the address, its keys work everywhere. */
   page?: boolean;
+  /** What is chosen at first, where it is no page. */
+  start?: Partial<State>;
+  /** Called after each change of what is chosen, and once for the first picture. */
+  onState?: (state: State, selection: Selection) => void;
 }
 
 export interface Mounted {
   /** What is chosen now. */
   readonly state: State;
+  /** Choose from outside; nothing is noted in the address. */
+  choose(patch: Partial<State>): void;
   destroy(): void;
 }
 
@@ -36,7 +42,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   const bounds = { nTokens: scene.tokens.length, nLayers: scene.model.n_layers };
   const labels = tokenLabels(scene);
   const ranked = rank(scene);
-  let state: State = page ? fromFragment(location.hash, bounds) : START;
+  let state: State = page ? fromFragment(location.hash, bounds) : { ...START, ...options.start };
   let selection = chosen();
   let hover: Hit = null;
   let cursor: NodeRef | null = null;
@@ -123,6 +129,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
         : strongestPanel(scene, labels, selection, state.layer, sideEvents),
     );
     draw();
+    options.onState?.(state, selection);
   }
 
   function draw(): void {
@@ -247,6 +254,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     get state() {
       return state;
     },
+    choose: (patch) => change(patch, "none"),
     destroy() {
       quiet();
       lattice.destroy();
