@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CLOSED_OVER_SOURCES = 128  # positions up to which every head and source is added up anew
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Observation(Shown):
     """What observe() saw: the trace, the flow, and the Scene that shows them.
 

@@ -28,6 +28,13 @@ class Shown:
 
     scene: Scene
 
+    def __repr__(self) -> str:
+        scene = self.scene
+        return (
+            f"<{type(self).__name__}: “{readable_text(scene.title)}”, {len(scene.tokens)} tokens, "
+            f"{scene.model.n_layers} layers, {len(scene.edges)} edges>"
+        )
+
     def show(self, width: int = 100, *, color: bool = False) -> str:
         """The picture as text for a terminal of `width` cells."""
         return render_text(self.scene, width=width, color=color)
