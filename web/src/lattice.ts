@@ -59,6 +59,8 @@ export class Lattice {
   private light: Light;
   private frame = 0;
   private stale = true;
+  /** A notebook draws before it puts the cell into its page: there are no sizes and colours yet. */
+  private placed = false;
 
   constructor(
     private readonly scene: Scene,
@@ -142,6 +144,7 @@ export class Lattice {
   private resize(): void {
     const { clientWidth: width, clientHeight: height } = this.element;
     if (width === 0 || height === 0) return;
+    this.placed = true;
     this.layout = this.measured(width, height);
     const ratio = Math.min(2, window.devicePixelRatio || 1);
     for (const canvas of [this.base, this.flow]) {
@@ -156,7 +159,6 @@ export class Lattice {
       this.zooming.transform(select(this.element), zoomIdentity);
     }
     this.stale = true;
-    this.palette = null; // it may have been read before there was a document around it
     this.draw();
   }
 
@@ -228,7 +230,7 @@ export class Lattice {
     this.frame = 0;
     const base = this.base.getContext("2d");
     const flow = this.flow.getContext("2d");
-    if (!base || !flow || this.scene.tokens.length === 0) return;
+    if (!base || !flow || !this.placed || this.scene.tokens.length === 0) return;
     this.palette ??= readPalette(this.element);
     const view: View = {
       ...this.light,
