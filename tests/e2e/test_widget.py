@@ -308,6 +308,8 @@ def test_another_scene_is_drawn_and_a_keys_answer_stays_inside(cell, scenes):
     assert (last["node"], last["layer"]) == (None, None)
     page.evaluate("addEventListener('keydown', event => (window.keys ??= []).push(event.key))")
     page.locator(".wl-stage").focus()
+    # JupyterLab's own listener comes first; this is what it asks for.
+    assert page.evaluate("document.activeElement.hasAttribute('data-lm-suppress-shortcuts')")
     page.keyboard.press("]")
     page.keyboard.press("q")
     assert saved(page)[-1]["layer"] == 0

@@ -58,9 +58,20 @@ export function hostTheme(body: { dataset: DOMStringMap; className: string }): T
   return found === "dark" || found === "light" ? found : null;
 }
 
+/** A key pressed inside the picture is not also the notebook's (Jupyter's x cuts the cell). */
+function keepKeys(box: HTMLElement): void {
+  // Jupyter listens before the picture does, and asks the very element that has the focus.
+  box.addEventListener("focusin", (event) => {
+    if (event.target instanceof Element) event.target.setAttribute("data-lm-suppress-shortcuts", "true");
+  });
+  box.addEventListener("keydown", (event) => {
+    if (event.defaultPrevented) event.stopPropagation();
+  });
+}
+
 /** Draw the model's Scene into `el`, and share what is chosen, until the returned function is called. */
 export function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
-  const box = h("div", { "data-lm-suppress-shortcuts": "true" }); // Jupyter's name for: my keys
+  const box = h("div");
   let mounted: Mounted | null = null;
   let bounds: Bounds = { nTokens: 0, nLayers: 0 };
   let told = "";
@@ -95,13 +106,8 @@ export function render({ model, el }: { model: Model; el: HTMLElement }): () => 
     mounted?.choose({ node, layer, n, sink });
   }
 
-  /** What the picture answered to is not also the notebook's. */
-  const keep = (event: KeyboardEvent): void => {
-    if (event.defaultPrevented) event.stopPropagation();
-  };
-
   el.replaceChildren(box);
-  box.addEventListener("keydown", keep);
+  keepKeys(box);
   draw();
   model.on("change:scene", draw);
   model.on("change:selection", follow);

@@ -73,7 +73,7 @@ class Shown:
         return bundle
 
     def _display_(self) -> Any:
-        """For marimo, which shows an AnyWidget, but no widget's mimebundle."""
+        """For marimo, which shows an AnyWidget itself, but no widget of a mimebundle."""
         picture, why = self._live()
         return _Still(framed(self.scene, note=why)) if picture is None else picture
 
