@@ -4,12 +4,13 @@ load_model    model/   weights, tokenizer, identity; tokenize  text/  tokens wit
 record        trace/   one run, both highways, closure        (run/ executes, model/ watches)
 weigh         flow/    every K/V edge gets a number, paths are followed
 picture       views/   a Scene, which text, HTML, JSON and the widget are drawn from
+
+observe() is record_text() and then see(), which looks at a recorded run again with other questions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,35 +20,17 @@ from worldline.flow.weighing import weigh
 from worldline.flow.writes import write_coherence
 from worldline.model.bundled import BUNDLED_NAME
 from worldline.model.load import LoadedModel, load_model
+from worldline.observation import Observation
 from worldline.text.chat import Turn, render_chat
 from worldline.text.tokens import tokenize
 from worldline.trace.recording import record
-from worldline.views.notebook import Shown
-from worldline.views.picture import numbers, picture, reproduce
-from worldline.views.scene import Scene
+from worldline.views.picture import picture, reproduce
 
 if TYPE_CHECKING:
-    from worldline.flow.flow import Flow
+    from worldline.text.tokens import Tokens
     from worldline.trace.trace import Trace
 
 CLOSED_OVER_SOURCES = 128  # positions up to which every head and source is added up anew
-
-
-@dataclass(eq=False, repr=False)
-class Observation(Shown):
-    """What observe() saw: the trace, the flow, and the Scene that shows them.
-
-    `show()` is the picture as text, `html()` as a file, `picture` as a widget; as the last line of
-    a notebook's cell it shows itself.
-    """
-
-    trace: Trace
-    flow: Flow
-    scene: Scene
-
-    def json(self) -> dict[str, Any]:
-        """The numbers of the command line's --json."""
-        return numbers(self.scene, self.trace.opaque_layers)
 
 
 def observe(
@@ -75,41 +58,71 @@ def observe(
 
     Raises: InputError for what cannot be used, RefusedError where the model failed a check.
     """
-    say = progress or (lambda _line: None)
     if not isinstance(model, LoadedModel):
         model = load_model(model, device=device, dtype=dtype, progress=progress)
-    shown, special = text, None
-    if chat:
-        shown, _ = render_chat(model.tokenizer, [Turn("user", text)])
-        special = False
-    tokens = tokenize(model.tokenizer, shown, add_special_tokens=special)
-    say("recording")
+    (progress or _quiet)("recording")
+    trace = record_text(model, text, chat=chat, verify=verify, seed=seed)
+    asked = {"by": by, "target": target, "versus": versus, "how": how, "top": top, "paths": paths}
+    return see(trace, text, chat=chat, progress=progress, **asked)
+
+
+def tokens_of(model: LoadedModel, text: str, chat: bool = False) -> Tokens:
+    """The tokens of a text, or of it as a user's turn up to where the model would answer."""
+    if not chat:
+        return tokenize(model.tokenizer, text)
+    shown, _ = render_chat(model.tokenizer, [Turn("user", text)])
+    return tokenize(model.tokenizer, shown, add_special_tokens=False)
+
+
+def record_text(
+    model: LoadedModel,
+    text: str,
+    *,
+    chat: bool = False,
+    verify: bool = False,
+    seed: int | None = None,
+) -> Trace:
+    """Record a text's run, closed over heads and sources where it is short."""
+    tokens = tokens_of(model, text, chat)
     over = "sources" if len(tokens) <= CLOSED_OVER_SOURCES else "terms"
-    trace = record(model, tokens, verify=verify, close_over=over, seed=seed)
+    return record(model, tokens, verify=verify, close_over=over, seed=seed)
+
+
+def see(
+    trace: Trace,
+    text: str,
+    *,
+    by: str | None = None,
+    target: str | int | None = None,
+    versus: str | int | None = None,
+    how: str = "drop",
+    chat: bool = False,
+    top: int = 2000,
+    paths: bool | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Observation:
+    """Weigh a run that was recorded and draw it; what may be asked is said at `observe`."""
+    say = progress or _quiet
     say("weighing")
     by = by or "gradient"
-    shares = weigh(trace, "share", top=top if by == "share" else 0)
-    flow = shares
+    flow = shares = weigh(trace, "share", top=top if by == "share" else 0)
     if by != "share" or target is not None or versus is not None:
         flow = weigh(trace, by, target=target, versus=versus, how=how, top=top)
     say("drawing")
+    asked = {"by": by, "target": target, "versus": versus, "how": flow.meaning.how}
+    name = trace.identity.name
+    asked |= {"chat": chat or None, "paths": paths, "model": None if name == BUNDLED_NAME else name}
     scene = picture(
         trace,
         flow,
         shares=shares.shares,
         lens=logit_lens(trace),
-        writes=write_coherence(trace) if over == "sources" else None,
+        writes=write_coherence(trace) if trace.closure.over == "sources" else None,
         paths=paths_of(trace, flow.meaning.target, paths, say),
-        reproduce=reproduce(
-            text,
-            by=by,
-            target=target,
-            versus=versus,
-            how=flow.meaning.how,
-            chat=chat or None,
-            paths=paths,
-            model=None if model.name == BUNDLED_NAME else model.name,
-        ),
+        reproduce=reproduce(text, **asked),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return Observation(trace, flow, scene)
+
+
+def _quiet(_line: str) -> None: ...

@@ -77,3 +77,19 @@ def test_what_cannot_be_asked_is_one_line(asked, monkeypatch, capsys):
     said = capsys.readouterr().err
     assert asked[0] in said
     assert said.count("\n") == 1
+
+
+def test_one_pair_fills_no_half(bundled, tmp_path, monkeypatch, capsys):
+    pair = tmp_path / "own.jsonl"
+    pair.write_text(
+        '{"clean": "The teachers beside the cat", "corrupted": "The teacher beside the cat", '
+        '"answer": " are", "wrong": " is"}\n'
+    )
+    asked = ["--data", str(pair), "--how", "splice", "--raw", str(tmp_path / "raw")]
+    monkeypatch.setattr(sys, "argv", ["worldline", "faithfulness", *asked])
+    with pytest.raises(SystemExit) as left:
+        main()
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert "1 prompt passes the filter, none in the half that --split report shows" in said
+    assert not (tmp_path / "raw").exists()

@@ -6,6 +6,8 @@ export interface KeyEvents {
   enter(): void;
   escape(): void;
   help(): void;
+  /** Cut what is pointed at. */
+  cut(): void;
   /** A dialog is open and has the keyboard. */
   busy(): boolean;
 }
@@ -24,13 +26,16 @@ export function listenToKeys(where: Document | HTMLElement, events: KeyEvents): 
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const target = event.target instanceof HTMLElement ? event.target : null;
     const move = MOVES[event.key];
-    const typing = target?.closest("input, button, a, code") !== null && target !== null;
+    const typing = target?.closest("input, textarea, select, button, a, code") !== null && target !== null;
+    const writing = target?.closest("input[type=text], textarea, select") !== null && target !== null;
+    if (writing) return;
     if (move && !typing) events.move(...move);
     else if (event.key === "Enter" && !typing) events.enter();
     else if (event.key === "[") events.step(-1);
     else if (event.key === "]") events.step(1);
     else if (event.key === "Escape") events.escape();
     else if (event.key === "?") events.help();
+    else if (event.key === "x") events.cut();
     else return;
     event.preventDefault();
   };

@@ -39,7 +39,7 @@ export interface LatticeEvents {
 }
 
 /** What is in the light; the rest of a View the lattice knows itself. */
-export type Light = Pick<View, "selection" | "focus" | "fixed" | "edge" | "path" | "overlay" | "layer">;
+export type Light = Pick<View, "selection" | "focus" | "fixed" | "edge" | "path" | "overlay" | "layer" | "after">;
 
 const CLOSEST_GAP = 64;
 const NEAR_STRAND = 5;
@@ -68,7 +68,7 @@ export class Lattice {
     selection: Selection,
     private readonly events: LatticeEvents,
   ) {
-    this.light = { selection, focus: null, fixed: null, edge: null, path: null, overlay: null, layer: null };
+    this.light = { selection, focus: null, fixed: null, edge: null, path: null, overlay: null, layer: null, after: null };
     this.element = h(
       "div",
       {

@@ -1,4 +1,5 @@
 // The one module of the front end: a page, a notebook and a file are three hosts of it.
+import { start } from "./live/app.ts";
 import { mount } from "./mount.ts";
 import type { Scene } from "./scene.gen.ts";
 import { render } from "./widget.ts";
@@ -11,6 +12,7 @@ export type { Scene };
 function boot(): void {
   const data = document.getElementById("worldline-scene");
   const host = document.getElementById("worldline");
+  if (host && "live" in host.dataset) void start(host);
   if (!data || !host) return;
   try {
     mount(host, JSON.parse(data.textContent ?? "") as Scene, { page: true });

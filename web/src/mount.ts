@@ -7,22 +7,40 @@ import { nodeFacts } from "./facts.ts";
 import { listenToKeys } from "./keys.ts";
 import { type Hit, Lattice } from "./lattice.ts";
 import type { NodeRef } from "./layout.ts";
-import { alteredPanel } from "./panels/altered.ts";
+import { type AlteredName, alteredParts } from "./panels/altered.ts";
 import { Controls } from "./panels/controls.ts";
 import { aboutDialog, keysDialog } from "./panels/dialogs.ts";
 import { header } from "./panels/header.ts";
 import { predictionsPanel } from "./panels/predictions.ts";
-import { pathsPanel } from "./panels/paths.ts";
+import { cutOf } from "./panels/edges.ts";
+import { cutsOf, pathsPanel } from "./panels/paths.ts";
+import { type Running, runPart } from "./panels/running.ts";
 import { nodePanel, type SideEvents, strongestPanel } from "./panels/side.ts";
+import { sourcesPart } from "./panels/sources.ts";
+import { type Tab, Tabs } from "./panels/tabs.ts";
 import { Tooltip } from "./panels/tooltip.ts";
 import type { Overlay } from "./overlay.ts";
-import type { Scene, ScenePath } from "./scene.gen.ts";
+import type { Scene, SceneAltered, ScenePath, ScenePaths } from "./scene.gen.ts";
 import { firstCount, rank, type RankedEdge, select, type Selection } from "./select.ts";
 import { fromFragment, START, type State, toFragment } from "./state.ts";
+
+/** What a host that can run the model gives: a head, a list of cuts, and answers to questions. */
+export interface Live extends Running {
+  bar: HTMLElement;
+  cutting: HTMLElement;
+  /** The question, as a part of the address. */
+  address(): string;
+  onTarget(token: string): void;
+  onVersus(token: string): void;
+  onCut(cut: string): void;
+  onSavePage(): void;
+  onSaveTrace(): void;
+}
 
 export interface MountOptions {
   /** The picture is the whole page: its state lives in the address, its keys work everywhere. */
   page?: boolean;
+  live?: Live;
   /** What is chosen at first, where it is no page. */
   start?: Partial<State>;
   /** Called after each change of what is chosen, and once for the first picture. */
@@ -32,6 +50,12 @@ export interface MountOptions {
 export interface Mounted {
   /** What is chosen now. */
   readonly state: State;
+  /** Show what altered runs said; null takes a part away. */
+  alter(parts: { [K in AlteredName]?: SceneAltered[K] | null }): void;
+  /** Show paths that were followed later, or why there are none. */
+  follow(paths: ScenePaths | null, why: string | null): void;
+  /** Open a panel. */
+  open(tab: string): void;
   /** Choose from outside; nothing is noted in the address. */
   choose(patch: Partial<State>): void;
   destroy(): void;
@@ -61,17 +85,40 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   });
   const lattice = new Lattice(scene, labels, selection, { onHover, onClick });
   lattice.element.append(tooltip.element);
+  const live_ = options.live ?? null;
+  let altered: Partial<SceneAltered> = scene.altered ?? {};
+  const panel = (): HTMLElement => h("div", { class: "wl-tabpanel" });
+  const pages = { why: panel(), paths: panel(), cuts: panel(), hops: panel(), cone: panel(), orders: panel() };
+  const sources = h("section", { class: "wl-panel wl-sources", "aria-label": "Tokens the answer depends on" });
+  pages.why.append(predictionsPanel(scene, live_), sources, side);
+  const wanted = (name: AlteredName): boolean => live_ !== null || Boolean(altered[name]);
+  const tab = (name: keyof typeof pages, title: string): Tab => ({ name, title, content: pages[name] });
+  const tabs = new Tabs(
+    [
+      tab("why", "Why"),
+      tab("paths", "Paths"),
+      ...(wanted("cut") ? [tab("cuts", "Cuts")] : []),
+      ...(wanted("hops") ? [tab("hops", "Hops")] : []),
+      ...(wanted("cone") ? [tab("cone", "Cone")] : []),
+      ...(wanted("orders") ? [tab("orders", "Orders")] : []),
+    ],
+    (name) => open(name),
+  );
   const root = h(
     "div",
     { class: "wl", "data-host": page ? "page" : "cell" },
-    header(scene, {
-      onAbout: () => about.showModal(),
-      onKeys: () => keys.showModal(),
-      onTheme: () => change({ theme: isDark() ? "light" : "dark" }, "replace"),
-    }),
+    header(
+      scene,
+      {
+        onAbout: () => about.showModal(),
+        onKeys: () => keys.showModal(),
+        onTheme: () => change({ theme: isDark() ? "light" : "dark" }, "replace"),
+      },
+      live_?.bar ?? null,
+    ),
     caption(scene),
     h("div", { class: "wl-centre" }, lattice.element),
-    h("aside", { class: "wl-aside", "aria-label": "Numbers" }, predictionsPanel(scene), alteredPanel(scene, labels, { onOverlay }), side, pathsPanel(scene, labels, { onPath })),
+    tabs.element,
     controls.element,
     live,
     about,
@@ -82,7 +129,42 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     onEdge: (edge) => point(edge && { edge }),
     onPick: (edge) => fix({ layer: edge.layer + 1, pos: edge.dst }),
     onClear: () => fix(null),
+    onCut: live_?.onCut,
   };
+
+  function open(name: string): void {
+    change({ tab: name === "why" ? null : name }, "replace");
+  }
+
+  function onColumn(pos: number | null): void {
+    point(pos === null ? null : { node: { layer: 0, pos } });
+  }
+
+  /** Fill the panels of altered runs anew. */
+  function fillAltered(): void {
+    const parts = alteredParts(altered, labels, { onOverlay }, live_ !== null);
+    const fill = (name: AlteredName, into: HTMLElement, title: string): void => {
+      const controls = name === "cut" ? (live_?.cutting ?? null) : live_ && runPart(name, live_, () => state.node);
+      const found = parts[name] ?? [];
+      into.replaceChildren(
+        ...[controls, h("section", { class: "wl-panel wl-altered", "aria-label": title }, ...found)].filter((one) => one !== null),
+      );
+    };
+    const depends = altered.sources;
+    sources.hidden = !depends && !live_;
+    if (depends) sources.replaceChildren(...sourcesPart(depends, labels, { onCut: live_?.onCut, onPos: onColumn }));
+    else if (live_) sources.replaceChildren(...runPart("sources", live_, () => state.node).childNodes);
+    fill("cut", pages.cuts, "The cut");
+    fill("hops", pages.hops, "Hop budgets");
+    fill("cone", pages.cone, "The light cone");
+    fill("orders", pages.orders, "Orders of execution");
+  }
+
+  function fillPaths(paths: ScenePaths | null, why: string | null): void {
+    const shown = { ...scene, paths, paths_left_out: why };
+    const run = live_ && !paths ? runPart("paths", live_, () => state.node) : null;
+    pages.paths.replaceChildren(...[run, pathsPanel(shown, labels, { onPath, onCut: live_?.onCut })].filter((one) => one !== null));
+  }
 
   function chosen() {
     const n = state.n ?? firstCount(ranked, state.sink, scene.tokens.length);
@@ -99,7 +181,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   }
 
   function remember(how: "push" | "replace"): void {
-    const fragment = toFragment(state);
+    const fragment = [live_?.address() ?? "", toFragment(state)].filter(Boolean).join("&");
     const address = fragment ? `#${fragment}` : location.pathname + location.search;
     if (fragment === location.hash.replace(/^#/, "")) return;
     try {
@@ -120,6 +202,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
 
   function show(before: State | null): void {
     controls.show(selection, state.sink);
+    tabs.show(state.tab);
     if (state.theme) root.dataset["theme"] = state.theme;
     else delete root.dataset["theme"];
     if (before?.theme !== state.theme) lattice.recolour();
@@ -143,6 +226,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
       path,
       overlay,
       layer: state.layer,
+      after: altered.cut?.after[0] ?? null,
     });
   }
 
@@ -206,6 +290,18 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     return `Token ${labels[node.pos]}, position ${node.pos}, ${rowName(scene, node.layer)}${net}`;
   }
 
+  /** Cut what is pointed at: an edge, a path's reads, or all that is read of a token. */
+  function cutHere(): void {
+    if (!live_) {
+      live.textContent = "This file cannot run the model: open the text with worldline serve to cut.";
+      return;
+    }
+    const at = hover && "node" in hover ? hover.node : (cursor ?? state.node);
+    if (hover && "edge" in hover) live_.onCut(cutOf(hover.edge));
+    else if (path) for (const cut of cutsOf(path)) live_.onCut(cut);
+    else if (at) live_.onCut(`*.*:${at.pos}>*`);
+  }
+
   function step(by: number): void {
     const last = bounds.nLayers - 1;
     const from = state.layer ?? (by > 0 ? -1 : last + 1);
@@ -240,6 +336,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     step,
     escape,
     enter: () => cursor && fix(cursor),
+    cut: () => cutHere(),
     help: () => keys.showModal(),
     busy: () => about.open || keys.open,
   });
@@ -248,12 +345,21 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     addEventListener("hashchange", recall);
   }
   element.replaceChildren(root);
+  fillPaths(scene.paths, scene.paths_left_out);
+  fillAltered();
   show(null);
 
   return {
     get state() {
       return state;
     },
+    alter(parts) {
+      altered = { ...altered, ...parts } as Partial<SceneAltered>;
+      fillAltered();
+      draw();
+    },
+    follow: fillPaths,
+    open,
     choose: (patch) => change(patch, "none"),
     destroy() {
       quiet();

@@ -243,6 +243,7 @@ export interface SceneAltered {
   cut: SceneCut | null;
   cone: SceneCone | null;
   orders: SceneOrders | null;
+  sources: SceneSources | null;
 }
 /**
  * What the model says of its own text if information may make only so many hops.
@@ -253,6 +254,7 @@ export interface SceneHops {
   layers: string;
   longest: number | null;
   tail: string;
+  reproduce: SceneReproduce | null;
 }
 /**
  * Loss by hop budget, for one convention on column 0.
@@ -271,6 +273,13 @@ export interface SceneHopCurve {
   norm_ratio: number[];
 }
 /**
+ * The command line and the Python call that give the same again.
+ */
+export interface SceneReproduce {
+  cli: string;
+  python: string;
+}
+/**
  * A set of cuts, in words and as edges, and the next token before and after.
  */
 export interface SceneCut {
@@ -285,6 +294,7 @@ export interface SceneCut {
   kl_nats: number;
   before: ScenePrediction[];
   after: ScenePrediction[];
+  reproduce: SceneReproduce | null;
 }
 /**
  * A severed K/V edge; ``head`` null: all of them.
@@ -307,6 +317,7 @@ export interface SceneCone {
   outside_zero: boolean;
   derivative_error: number | null;
   additivity_error: number | null;
+  reproduce: SceneReproduce | null;
 }
 /**
  * Mean relative change at every node, and its spread over directions.
@@ -322,6 +333,7 @@ export interface SceneResponse {
 export interface SceneOrders {
   floor_nats: number;
   orders: SceneOrder[];
+  reproduce: SceneReproduce | null;
 }
 /**
  * One order of execution: ``slices[layer][pos]`` is when a block ran, null where it did not.
@@ -338,6 +350,20 @@ export interface SceneOrder {
   ulp: number | null;
   row_error: number;
   slices: (number | null)[][];
+}
+/**
+ * What is lost where every read of one token is cut, token by token.
+ *
+ * `change_nats[i]` is the change of the target's log-probability without all reads of column i,
+ * `after[i]` what is predicted then. The last column is read by nobody: 0, and null.
+ */
+export interface SceneSources {
+  how: "mask" | "drop";
+  target: string;
+  target_before: number;
+  change_nats: number[];
+  after: (ScenePrediction | null)[];
+  reproduce: SceneReproduce | null;
 }
 /**
  * Whether recording changed anything: on a probe text, or on this very run.
@@ -360,11 +386,4 @@ export interface SceneClosure {
   pos: number;
   tolerance: number;
   over: "terms" | "sources";
-}
-/**
- * The command line and the Python call that make this Scene again.
- */
-export interface SceneReproduce {
-  cli: string;
-  python: string;
 }

@@ -12,11 +12,13 @@ export interface State {
   sink: boolean;
   /** The one layer in the light, or null for all. */
   layer: number | null;
+  /** The panel that is open; null: the first. */
+  tab: string | null;
   /** Chosen by hand, or null to follow the system. */
   theme: Theme | null;
 }
 
-export const START: State = { n: null, node: null, sink: true, layer: null, theme: null };
+export const START: State = { n: null, node: null, sink: true, layer: null, tab: null, theme: null };
 
 export interface Bounds {
   nTokens: number;
@@ -30,6 +32,7 @@ export function toFragment(state: State): string {
   if (state.node) parts.push(`node=${state.node.layer}.${state.node.pos}`);
   if (!state.sink) parts.push("sink=0");
   if (state.layer !== null) parts.push(`layer=${state.layer}`);
+  if (state.tab) parts.push(`tab=${state.tab}`);
   if (state.theme) parts.push(`theme=${state.theme}`);
   return parts.join("&");
 }
@@ -43,6 +46,7 @@ export function fromFragment(fragment: string, bounds: Bounds): State {
     node: nodeOf(given.get("node"), bounds),
     sink: given.get("sink") !== "0",
     layer: whole(given.get("layer"), bounds.nLayers - 1),
+    tab: /^[a-z]{1,12}$/.test(given.get("tab") ?? "") ? given.get("tab") : null,
     theme: theme === "light" || theme === "dark" ? theme : null,
   };
 }

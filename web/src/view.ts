@@ -1,7 +1,7 @@
 // What every mark is given to draw itself.
 import type { Layout, NodeRef, Zoom } from "./layout.ts";
 import type { Overlay } from "./overlay.ts";
-import type { Scene, ScenePath } from "./scene.gen.ts";
+import type { Scene, ScenePath, ScenePrediction } from "./scene.gen.ts";
 import type { RankedEdge, Selection } from "./select.ts";
 
 /** The colours of the canvas, read from the style sheet so that both themes live in one place. */
@@ -36,6 +36,8 @@ export interface View {
   overlay: Overlay | null;
   /** The layer in the light. */
   layer: number | null;
+  /** What a cut run predicts instead. */
+  after: ScenePrediction | null;
 }
 
 export function readPalette(root: HTMLElement): Palette {

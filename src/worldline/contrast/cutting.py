@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +72,34 @@ class CutSeen:
         }
 
 
+@dataclass(frozen=True, eq=False)
+class SourcesSeen:
+    """What is lost where every read of one token is cut, token by token.
+
+    `change_nats[i]` is what the target's log-probability gains without all reads of token i, and
+    `after[i]` the likeliest next token then; 0 and None for the last, which nobody reads.
+    """
+
+    tokens: Tokens
+    how: str
+    target: str
+    target_before: float
+    change_nats: tuple[float, ...]
+    after: tuple[Prediction | None, ...]
+
+    def json(self) -> dict[str, Any]:
+        """As plain numbers."""
+        after = [None if one is None else asdict(one) for one in self.after]
+        head = {"schema": "worldline.sources/1", "tokens": list(self.tokens.pieces)}
+        return head | self.scene() | {"after": after}
+
+    def scene(self) -> dict[str, Any]:
+        """What the picture shows of it."""
+        names = ("how", "target", "target_before", "change_nats")
+        after = [None if one is None else asdict(one) for one in self.after]
+        return {name: getattr(self, name) for name in names} | {"after": after}
+
+
 @dataclass(frozen=True)
 class Interaction:
     """Two sets of cuts, alone and together, on the target's logit (less that of `versus`).
@@ -131,6 +159,50 @@ def cut(
         before=predictions_of(model, before),
         after=predictions_of(model, after),
         n_layers=checked(model, model.weights_hash).n_layers,
+    )
+
+
+def cut_sources(
+    model: LoadedModel,
+    text: str | Tokens,
+    *,
+    how: str = "mask",
+    target: str | int | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> SourcesSeen:
+    """Cut all reads of one token, in all layers and heads, for each token in turn.
+
+    One run for every token but the last. Effects of single tokens do not add up: what two tokens
+    carry alike is lost only with both.
+
+    Exactness: as `cut`. Units: nats.
+
+    Raises:
+        InputError: how is not mask or drop; a target that is not one token.
+        RefusedError: as `cut`.
+    """
+    if how not in ("mask", "drop"):
+        raise InputError(f"how={how!r}: accepted are mask, drop")
+    tokens = text if isinstance(text, Tokens) else tokenize(model.tokenizer, text)
+    refuse_length(model, tokens)
+    n = len(tokens) - 1
+    say = progress or (lambda _line: None)
+    plans = [Plan(tokens.ids, frozenset([EdgeCut(how, src=(pos,))])) for pos in range(n)]
+    say(f"cutting each of {n} tokens")
+    found = execute_many(
+        model, [Plan(tokens.ids), *plans], last=True, on_done=lambda k: say(f"{k} of {n + 1} runs")
+    )
+    plain, *cuts = (logits[-1] for logits in found)
+    asked, _ = _targets(model, plain, target, None)
+    before = float(torch.log_softmax(plain.double(), -1)[asked])
+    changes = [float(torch.log_softmax(one.double(), -1)[asked]) - before for one in cuts]
+    return SourcesSeen(
+        tokens=tokens,
+        how=how,
+        target=decode(model.tokenizer, [asked]),
+        target_before=before,
+        change_nats=(*changes, 0.0),
+        after=(*(predictions_of(model, one)[0] for one in cuts), None),
     )
 
 

@@ -11,6 +11,7 @@ import torch
 
 from worldline.flow.flow import Edge, Kept, Totals
 from worldline.model.attention import AttentionCall, side_by_side
+from worldline.steps import step
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -265,10 +266,11 @@ def sum_edges(
 def _blocks(batch: Batch, rule: Rule, strongest: Strongest) -> Iterator[tuple[int, Tensor, Tensor]]:
     """(first row, self-attention, [weights of the other edges, their absolute values])."""
     call, heads = batch.call, batch.heads
-    n_pos, step = call.q.shape[2], call.block_rows()
+    n_pos, height = call.q.shape[2], call.block_rows()
     dtype = torch.float32 if call.q.element_size() < 4 else call.q.dtype
-    for start in range(0, n_pos, step):
-        stop = min(n_pos, start + step)
+    for start in range(0, n_pos, height):
+        step()
+        stop = min(n_pos, start + height)
         shape = (2, call.n_heads, stop - start, stop)
         both = torch.empty(shape, dtype=dtype, device=call.q.device)
         edge_rows(call, batch.u, start, stop, rule, both[0])

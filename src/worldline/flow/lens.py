@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from worldline.model.tail import tail_of
+from worldline.steps import step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,7 @@ def logit_lens(
     found = []
     with torch.no_grad():
         for chunk in nodes.split(CHUNK):
+            step()
             logprobs = torch.log_softmax(tail(chunk[None])[0].float(), -1)
             best = logprobs.topk(min(N_TOKENS, logprobs.shape[-1]))
             pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)

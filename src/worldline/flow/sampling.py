@@ -12,6 +12,7 @@ from worldline.errors import InputError
 from worldline.flow.frozen import frozen_of, sweep
 from worldline.flow.ways import FrozenPath, Suffix, hopped, top_row, ways_on
 from worldline.flow.weighing import target_of
+from worldline.steps import step
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +117,7 @@ def sample_in(
     for layer in range(len(run.pieces) - 2, -1, -1):
         front = fronts[layer + 1]
         for at in range(0, len(front), AT_ONCE):
+            step()
             for drawn in _onward(run, layer, front[at : at + AT_ONCE], random, heads):
                 fronts[drawn.item.row].append(drawn)
     ends = sorted(fronts[0], key=lambda end: -abs(end.item.flow))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from worldline.model.terms import CARRY, attn_name
+from worldline.steps import step
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -27,6 +28,7 @@ def write_coherence(trace: Trace) -> Float[np.ndarray, "layer pos"]:
     assert trace.live is not None
     found = np.full((trace.n_layers, trace.n_pos), np.nan)
     for layer, block in enumerate(trace.live):
+        step()
         total, sizes = torch.zeros(()), torch.zeros(())
         for write in _writes(block):
             total = total + write

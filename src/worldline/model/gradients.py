@@ -17,6 +17,7 @@ import torch
 from worldline.model.attention import private_keys, tapped
 from worldline.model.tail import tail_of
 from worldline.model.watch import BlockEvent, stream_output, watched_forward
+from worldline.steps import step
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -115,6 +116,7 @@ def block_gradients(
         gradient = torch.zeros_like(rows[-1])[None]
         gradient[:, -1:] = at_last
         for rerun, x, y in zip(reversed(reruns), rows[-2::-1], rows[:0:-1], strict=True):
+            step()
             row = x[None].detach().requires_grad_()
             out, reads = rerun(row)
             if out is None or not torch.equal(out.detach(), y[None]):
@@ -148,9 +150,10 @@ def batched_backward(
     out: Tensor, leaves: Sequence[Tensor], gradients: Float[Tensor, "way ..."]
 ) -> list[Tensor]:
     """The gradients at `leaves` for each of several gradients at `out`, first axis the same."""
-    step = max(1, NUMBERS_AT_ONCE // max(out.numel(), 1))
+    at_once = max(1, NUMBERS_AT_ONCE // max(out.numel(), 1))
     parts: list[list[Tensor]] = []
-    for given in gradients.to(out.dtype).split(step):
+    for given in gradients.to(out.dtype).split(at_once):
+        step()
         made: Sequence[Tensor | None] = [None] * len(leaves)
         if out.requires_grad:
             made = torch.autograd.grad(

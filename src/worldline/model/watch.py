@@ -35,6 +35,7 @@ from worldline.model.terms import (
     mark_result,
     set_mark,
 )
+from worldline.steps import step
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -274,6 +275,7 @@ class Watch(TorchFunctionMode):
                 f"block {self.block + 1} ({type(module).__name__}): none of its inputs is a "
                 "residual stream of shape batch x pos x d_model"
             )
+        step()
         self.finish(x)
         self.block += 1
         if self.block == 0 and torch.is_grad_enabled() and not x.requires_grad:

@@ -22,6 +22,7 @@ from worldline.model.watch import stream_output, watched_forward
 from worldline.run.editing import weighted
 from worldline.run.executing import inputs_of
 from worldline.run.plan import Plan
+from worldline.steps import step
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -142,6 +143,7 @@ class Blocks:
         ran: set[tuple[int, int]] = set()
         with private_keys(self.model.module):
             for number, one in enumerate(slices):
+                step()
                 # blocks of one layer run together, and write all K and V before they read any
                 for only_kv, cells in ((True, one.only_kv), (False, one.cells)):
                     for layer in sorted({layer for layer, _ in cells}):

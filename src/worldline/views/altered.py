@@ -17,6 +17,7 @@ from worldline.views.altered_parts import (
     SceneHops,
     SceneOrder,
     SceneOrders,
+    SceneSources,
 )
 from worldline.views.labels import clipped, folded, padded, percent, readable_text, visible_text
 from worldline.views.parts import ScenePrediction
@@ -47,6 +48,7 @@ def altered_lines(
     blocks = [
         hops_lines(part.hops, labels, width, color=color) if part.hops else [],
         cut_lines(part.cut, width) if part.cut else [],
+        sources_lines(part.sources, labels, width) if part.sources else [],
         cone_lines(part.cone, labels, width) if part.cone else [],
         orders_lines(part.orders, width) if part.orders else [],
     ]
@@ -141,6 +143,21 @@ def _coloured(word: str, need: int | None, most: int) -> str:
 
 def _whole(value: int | None) -> str:
     return "–" if value is None else str(value)
+
+
+def sources_lines(part: SceneSources, pieces: Sequence[str], width: int) -> list[str]:
+    """What is lost without all reads of each token, the largest loss first."""
+    order = sorted(range(len(pieces)), key=lambda pos: part.change_nats[pos])
+    shown = visible_text(part.target)
+    lines = [clipped(f"Without all reads of one token ({part.how}): {shown} gains, in nats", width)]
+    for pos in order:
+        after = part.after[pos]
+        if after is None:
+            continue
+        name = padded(clipped(visible_text(pieces[pos]), 18), 18)
+        then = f"then {clipped(visible_text(after.token), 18)} {percent(math.exp(after.logprob))}"
+        lines.append(clipped(f"  {pos:>4}  {name}{part.change_nats[pos]:>+9.3f}   {then}", width))
+    return lines
 
 
 def cut_lines(part: SceneCut, width: int) -> list[str]:

@@ -13,6 +13,7 @@ from worldline.views.parts import (
     Row,
     SceneNode,
     ScenePrediction,
+    SceneReproduce,
 )
 
 LARGEST_DRAWN = 2000
@@ -56,6 +57,7 @@ class SceneHops(Part):
     layers: str
     longest: NonNegativeInt | None
     tail: str
+    reproduce: SceneReproduce | None = None
 
     @model_validator(mode="after")
     def _one_curve_per_sink(self) -> SceneHops:
@@ -88,12 +90,28 @@ class SceneCut(Part):
     kl_nats: NonNegativeFloat
     before: tuple[ScenePrediction, ...]
     after: tuple[ScenePrediction, ...]
+    reproduce: SceneReproduce | None = None
 
     @model_validator(mode="after")
     def _few_enough(self) -> SceneCut:
         if len(self.edges) > LARGEST_DRAWN:
             raise ValueError(f"edges: {len(self.edges)}, expected at most {LARGEST_DRAWN} to draw")
         return self
+
+
+class SceneSources(Part):
+    """What is lost where every read of one token is cut, token by token.
+
+    `change_nats[i]` is the change of the target's log-probability without all reads of column i,
+    `after[i]` what is predicted then. The last column is read by nobody: 0, and null.
+    """
+
+    how: Literal["mask", "drop"]
+    target: str
+    target_before: FiniteFloat
+    change_nats: Row
+    after: tuple[ScenePrediction | None, ...]
+    reproduce: SceneReproduce | None = None
 
 
 class SceneResponse(Part):
@@ -115,6 +133,7 @@ class SceneCone(Part):
     outside_zero: bool
     derivative_error: FiniteFloat | None
     additivity_error: FiniteFloat | None
+    reproduce: SceneReproduce | None = None
 
 
 class SceneOrder(Part):
@@ -138,6 +157,7 @@ class SceneOrders(Part):
 
     floor_nats: NonNegativeFloat
     orders: tuple[SceneOrder, ...]
+    reproduce: SceneReproduce | None = None
 
 
 class SceneAltered(Part):
@@ -147,6 +167,7 @@ class SceneAltered(Part):
     cut: SceneCut | None = None
     cone: SceneCone | None = None
     orders: SceneOrders | None = None
+    sources: SceneSources | None = None
 
     def refuse_misfit(self, n_layers: int, n_tokens: int) -> None:
         """Raise ValueError where something lies outside this many layers and tokens."""
@@ -156,6 +177,10 @@ class SceneAltered(Part):
                 found = len(getattr(curve, name))
                 if found != n_tokens:
                     raise ValueError(f"altered.hops.{name}: {found}, expected {n_tokens}")
+        for name in ("change_nats", "after") if self.sources else ():
+            found = len(getattr(self.sources, name))
+            if found != n_tokens:
+                raise ValueError(f"altered.sources.{name}: {found}, expected {n_tokens}")
         for edge in self.cut.edges if self.cut else ():
             if not (edge.src < edge.dst < n_tokens and edge.layer < n_layers):
                 raise ValueError(f"altered.cut.edges: {edge!r} does not fit {size}")

@@ -18,7 +18,7 @@ MATRIX_DIGITS = 6
 _TEXT_WIDTH = 110
 # Besides what JSON asks for: whatever could end the element, open another or break a line.
 _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"})
-_PAGE_STYLE = "html,body{margin:0;padding:0}#worldline>pre{padding:1em;overflow:auto}"
+_PAGE_STYLE = "#worldline>pre{padding:1em;overflow:auto}"
 
 
 def render_html(scene: Scene) -> str:
@@ -48,11 +48,26 @@ def render_html(scene: Scene) -> str:
         '<meta name="referrer" content="no-referrer">\n'
         '<link rel="icon" href="data:,">\n'
         f"<title>{title} · worldline</title>\n"
-        f"<style>{style}</style>\n</head>\n<body>\n"
+        f'<style>{style}</style>\n</head>\n<body class="wl-body">\n'
         f'<main id="worldline">{_as_text(scene)}</main>\n'
         f'<script type="application/json" id="worldline-scene">{scene_json(scene)}</script>\n'
         f'<script type="module">{script}</script>\n'
         "</body>\n</html>\n"
+    )
+
+
+def render_page() -> str:
+    """The empty page of `worldline serve`: everything in it is asked for from the same server."""
+    return (
+        "<!doctype html>\n"
+        '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<link rel="icon" href="data:,">\n'
+        "<title>worldline</title>\n"
+        '<link rel="stylesheet" href="static/worldline.css">\n</head>\n'
+        '<body class="wl-body">\n<main id="worldline" data-live>\n'
+        "<noscript>This page draws with its own script; please let it run.</noscript>\n"
+        '</main>\n<script type="module" src="static/worldline.js"></script>\n</body>\n</html>\n'
     )
 
 

@@ -36,3 +36,10 @@ class SceneNode(Part):
 
     layer: NonNegativeInt
     pos: NonNegativeInt
+
+
+class SceneReproduce(Part):
+    """The command line and the Python call that give the same again."""
+
+    cli: str
+    python: str

@@ -10,13 +10,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
 from pydantic.json_schema import GenerateJsonSchema
 
 from worldline.views.altered_parts import SceneAltered
-from worldline.views.parts import Matrix, NonNegativeFloat, Part, Row, SceneNode, ScenePrediction
+from worldline.views.parts import (
+    Matrix,
+    NonNegativeFloat,
+    Part,
+    Row,
+    SceneNode,
+    ScenePrediction,
+    SceneReproduce,
+)
+
+if TYPE_CHECKING:
+    import networkx as nx
 
 SCENE_SCHEMA: Literal["worldline.scene/1"] = "worldline.scene/1"
 """The tag every Scene of this version carries in its field ``schema``."""
@@ -248,13 +259,6 @@ class SceneClosure(Part):
     over: Literal["terms", "sources"]
 
 
-class SceneReproduce(Part):
-    """The command line and the Python call that make this Scene again."""
-
-    cli: str
-    python: str
-
-
 class Scene(Part):
     """One run, as a picture: tokens as columns, layers as rows, weighed K/V edges between them.
 
@@ -347,6 +351,48 @@ class Scene(Part):
     def to_json(self, *, indent: int | None = None) -> str:
         """Give the Scene as JSON with its names on the wire (``schema``, not ``schema_``)."""
         return self.model_dump_json(by_alias=True, indent=indent)
+
+    def to_neuronpedia(self, *, scan: str | None = None, slug: str | None = None) -> str:
+        """Give the attribution-graph JSON that neuronpedia.org displays; see ``neuronpedia.py``.
+
+        Raises:
+            InputError: it would be over 100 MB, or ``scan`` or ``slug`` is no id.
+        """
+        from worldline.views.neuronpedia import to_neuronpedia
+
+        return to_neuronpedia(self, scan=scan, slug=slug)
+
+    def to_networkx(self) -> nx.MultiDiGraph:
+        """Give the nodes ``(layer, pos)`` and the listed edges, keyed by head; see ``graphs.py``.
+
+        Raises:
+            InputError: networkx is not installed.
+        """
+        from worldline.views.graphs import to_networkx
+
+        return to_networkx(self)
+
+    def to_graphml(self) -> str:
+        """Give the same graph as GraphML, with no character that XML cannot hold.
+
+        Raises:
+            InputError: networkx is not installed.
+        """
+        from worldline.views.graphs import to_graphml
+
+        return to_graphml(self)
+
+    def to_frame(self, table: str, library: str = "pandas") -> Any:
+        """Give "edges", "nodes", "tokens", "predictions" or "paths" as a DataFrame.
+
+        ``worldline.views.frames.COLUMNS`` says what the columns mean, with their units.
+
+        Raises:
+            InputError: an unknown table or library, no paths, or the library is not installed.
+        """
+        from worldline.views.frames import to_frame
+
+        return to_frame(self, table, library)
 
 
 class _WithoutFieldTitles(GenerateJsonSchema):

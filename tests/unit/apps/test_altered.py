@@ -110,8 +110,11 @@ def test_orders(run, tmp_path):
     [
         (("cut", TEXT), "a cut: name --edge, --from and --to, or --node"),
         (("cut", TEXT, "--from", "1"), "--how: name mask, drop or splice"),
-        (("cut", TEXT, "--edge", "1-2", "--how", "mask"), "--edge 1-2: accepted is LAYER.HEAD"),
-        (("cut", TEXT, "--edge", "9.0:1>2", "--how", "mask"), "layer 9: accepted are layers 0 to"),
+        (("cut", TEXT, "--edge", "1-2", "--how", "mask"), "--edge 1-2: accepted is LAYERS.HEADS"),
+        (
+            ("cut", TEXT, "--edge", "9.0:1>2", "--how", "mask"),
+            "--edge 9.0:1>2: layer 9: accepted are 0 to",
+        ),
         (("cut", TEXT, "--edge", "0.0:2>1", "--how", "mask"), "an edge goes to a later position"),
         (("cut", TEXT, "--from", "9", "--how", "mask"), "--from 9: accepted are 0 to 5"),
         (("cut", TEXT, "--from", "abc", "--how", "mask"), "stands in the text not"),

@@ -2,6 +2,7 @@
 import { chip, h } from "../dom.ts";
 import { chance, clipped, visibleText } from "../format.ts";
 import { MARGIN, xOf, yOf } from "../layout.ts";
+import type { ScenePrediction } from "../scene.gen.ts";
 import type { View } from "../view.ts";
 
 export function placePrediction(over: HTMLElement, view: View): void {
@@ -11,7 +12,11 @@ export function placePrediction(over: HTMLElement, view: View): void {
     old?.remove();
     return;
   }
-  const mark = old ?? over.appendChild(makeNext(best.token, best.logprob));
+  const after = view.after ? `${view.after.id} ${view.after.logprob}` : "";
+  if (old && old.dataset["after"] !== after) old.remove();
+  const kept = old?.isConnected ? old : null;
+  const mark = kept ?? over.appendChild(makeNext(best, view.after));
+  mark.dataset["after"] = after;
   const x = xOf(view.layout, view.zoom, view.layout.nTokens - 1);
   const half = Number((mark.dataset["width"] ??= String(mark.offsetWidth))) / 2;
   const middle = Math.max(MARGIN.left + half, Math.min(view.layout.width - half - 2, x));
@@ -20,12 +25,15 @@ export function placePrediction(over: HTMLElement, view: View): void {
   mark.style.setProperty("--wl-stem", `${Math.max(8, Math.min(2 * half - 8, x - middle + half))}px`);
 }
 
-function makeNext(token: string, logprob: number): HTMLElement {
+function makeNext(best: ScenePrediction, after: ScenePrediction | null): HTMLElement {
+  const guess = ({ token, logprob }: ScenePrediction): HTMLElement[] => [
+    chip(clipped(visibleText(token), 18)),
+    h("b", { text: chance(logprob) }),
+  ];
   return h(
     "div",
     { class: "wl-next" },
     h("span", { class: "wl-pale", text: "next" }),
-    chip(clipped(visibleText(token), 18)),
-    h("b", { text: chance(logprob) }),
+    ...(after ? [h("s", {}, ...guess(best)), h("span", { class: "wl-pale", text: "after the cut" }), ...guess(after)] : guess(best)),
   );
 }

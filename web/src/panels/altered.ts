@@ -2,7 +2,7 @@
 import { chip, h, number, signClass } from "../dom.ts";
 import { chance, count, counted, readableText, signed, visibleText } from "../format.ts";
 import { type Heat, type Overlay, together } from "../overlay.ts";
-import type { Scene, SceneAltered, SceneCut } from "../scene.gen.ts";
+import type { SceneAltered, SceneCut } from "../scene.gen.ts";
 import { conePart, ordersPart, type Painter } from "./heat.ts";
 import { hopsPart } from "./hops.ts";
 
@@ -12,22 +12,19 @@ export interface AlteredEvents {
 
 const LISTED = 6;
 
-/** The panel, or null where the Scene has no altered run. */
-export function alteredPanel(scene: Scene, labels: string[], events: AlteredEvents): HTMLElement | null {
-  if (!scene.altered) return null;
-  return h(
-    "section",
-    { class: "wl-panel wl-altered", "aria-label": "Runs that never happened" },
-    h("h2", { text: "Runs that never happened" }),
-    ...parts(scene.altered, labels, events),
-  );
-}
+export type AlteredName = "cut" | "hops" | "cone" | "orders" | "sources";
+export type AlteredParts = Partial<Record<AlteredName, HTMLElement[]>>;
 
 /** The parts there are. One heat is painted at a time; what is severed may lie over it. */
-function parts({ hops, cut, cone, orders }: SceneAltered, labels: string[], events: AlteredEvents): HTMLElement[] {
+export function alteredParts(
+  { hops, cut, cone, orders }: Partial<SceneAltered>,
+  labels: string[],
+  events: AlteredEvents,
+  drawn = false,
+): AlteredParts {
   let heat: Heat | null = null;
   let firstRow = 0;
-  let severed: SceneCut | null = null;
+  let severed: SceneCut | null = drawn ? (cut ?? null) : null;
   const show = (): void => events.onOverlay(together(heat, firstRow, severed));
   const painter = (other: () => Painter | null) => (found: Heat | null, from: number): void => {
     heat = found;
@@ -41,23 +38,25 @@ function parts({ hops, cut, cone, orders }: SceneAltered, labels: string[], even
     severed = found;
     show();
   };
-  return [
-    ...(hops ? hopsPart(hops, labels) : []),
-    ...(cut ? cutPart(cut, sever) : []),
-    ...(pushed?.elements ?? []),
-    ...(ordered?.elements ?? []),
-  ];
+  show();
+  return {
+    ...(cut ? { cut: cutPart(cut, drawn, sever) } : {}),
+    ...(hops ? { hops: hopsPart(hops, labels) } : {}),
+    ...(pushed ? { cone: pushed.elements } : {}),
+    ...(ordered ? { orders: ordered.elements } : {}),
+  };
 }
 
-function cutPart(part: SceneCut, sever: (cut: SceneCut | null) => void): HTMLElement[] {
+function cutPart(part: SceneCut, checked: boolean, sever: (cut: SceneCut | null) => void): HTMLElement[] {
   const drawn = part.edges.length + part.nodes.length;
   const box = h("input", {
     type: "checkbox",
     disabled: drawn === 0,
+    checked: checked && drawn > 0,
     on: { change: () => sever(box.checked ? part : null) },
   });
   return [
-    h("h3", { text: "Cut" }),
+    h("h3", { text: "Before and after the cut" }),
     ...part.words.map((words) => h("p", { class: "wl-hint", text: readableText(words) })),
     h("label", { class: "wl-choice" }, box, "Show what is severed"),
     h("p", { class: "wl-hint", text: severedWords(part) }),

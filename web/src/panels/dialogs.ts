@@ -76,6 +76,7 @@ const KEYS: [string, string][] = [
   ["← → ↑ ↓", "move from node to node"],
   ["Enter", "fix the node and list its edges"],
   ["[ and ]", "step through the layers, one at a time in the light"],
+  ["x", "cut the edge, the path or the token that is pointed at, and run again"],
   ["Esc", "clear: first the pointer, then the layer, then the fixed node"],
   ["Shift", "hold to freeze what is shown under the pointer"],
   ["?", "show these keys"],

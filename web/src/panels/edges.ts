@@ -4,10 +4,18 @@ import { edgeWords } from "../facts.ts";
 import { clipped, signed } from "../format.ts";
 import type { Scene } from "../scene.gen.ts";
 import type { RankedEdge } from "../select.ts";
+import { cutButton } from "./sources.ts";
 
 export interface EdgeListEvents {
   onEdge(edge: RankedEdge | null): void;
   onPick(edge: RankedEdge): void;
+  /** Cut it and run again; left out where nothing can be run. */
+  onCut?: ((cut: string) => void) | undefined;
+}
+
+/** An edge as a cut is written. */
+export function cutOf({ layer, head, src, dst }: RankedEdge): string {
+  return `${layer}.${head}:${src}>${dst}`;
 }
 
 /** One row per edge; `ends` says which of its two columns need to be named. */
@@ -49,7 +57,7 @@ export function edgeList(
       h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
       number(edge.weight, signed(edge.weight), "weight", signClass(edge.weight)),
     );
-    return h("li", {}, button);
+    return h("li", { class: events.onCut ? "wl-cuttable" : "" }, button, cutButton(events.onCut, cutOf(edge), `Cut: ${words}`));
   });
   return h("ol", { class: "wl-edges" }, ...rows);
 }

@@ -10,7 +10,8 @@ export interface HeaderEvents {
   onTheme(): void;
 }
 
-export function header(scene: Scene, events: HeaderEvents): HTMLElement {
+/** With a `bar` the text can be changed, and another question asked. */
+export function header(scene: Scene, events: HeaderEvents, bar: HTMLElement | null = null): HTMLElement {
   const text = readableText(scene.text);
   const { model } = scene;
   const size = `${counted(model.n_layers, "layer")}, ${counted(scene.tokens.length, "token")}`;
@@ -19,7 +20,7 @@ export function header(scene: Scene, events: HeaderEvents): HTMLElement {
   return h(
     "header",
     { class: "wl-header" },
-    h(
+    bar ?? h(
       "div",
       { class: "wl-heading" },
       h("h1", { title: text }, h("bdi", { text: `“${text}”` })),

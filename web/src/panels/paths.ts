@@ -2,12 +2,24 @@
 import { h, number, signClass } from "../dom.ts";
 import { signed } from "../format.ts";
 import type { Scene, ScenePath, ScenePaths } from "../scene.gen.ts";
+import { cutButton } from "./sources.ts";
 
 const LEAST_BAR = 1e-4;
 const WRITTEN_OUT = 15;
 
 export interface PathEvents {
   onPath(path: ScenePath | null): void;
+  /** Cut all reads of a path; left out where nothing can be run. */
+  onCut?: ((cut: string) => void) | undefined;
+}
+
+/** The reads of a path as cuts: cutting them all takes the path away. */
+export function cutsOf(path: ScenePath): string[] {
+  const hops = path.nodes.flatMap((node, at) => {
+    const before = path.nodes[at - 1];
+    return before && before.pos !== node.pos ? [[before.pos, node.pos]] : [];
+  });
+  return path.reads.map(({ layer, head }, at) => `${layer}.${head ?? "*"}:${hops[at]?.[0]}>${hops[at]?.[1]}`);
 }
 
 export function pathsPanel(scene: Scene, labels: string[], events: PathEvents): HTMLElement {
@@ -101,9 +113,11 @@ function row(
     focus: () => events.onPath(path),
     blur: () => events.onPath(null),
   };
+  const cuts = cutsOf(path);
+  const cutAll = events.onCut && cuts.length > 0 ? (): void => cuts.forEach((cut) => events.onCut?.(cut)) : undefined;
   return h(
     "li",
-    {},
+    { class: cutAll ? "wl-cuttable" : "" },
     h(
       "button",
       { type: "button", class: "wl-path", title: `${words}: ${signed(path.weight)}`, on },
@@ -111,5 +125,6 @@ function row(
       h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
       number(path.weight, signed(path.weight), "path", signClass(path.weight)),
     ),
+    cutButton(cutAll, "", `Cut every read of this path: ${words}`),
   );
 }

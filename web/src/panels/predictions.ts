@@ -3,8 +3,14 @@ import { chip, h, number } from "../dom.ts";
 import { chance, clipped, visibleText } from "../format.ts";
 import type { Scene, ScenePrediction } from "../scene.gen.ts";
 
-export function predictionsPanel(scene: Scene): HTMLElement {
-  const rows = scene.predictions.slice(0, 10).map((prediction) => row(scene, prediction));
+export interface PredictionEvents {
+  onTarget(token: string): void;
+  onVersus(token: string): void;
+}
+
+/** With `events` a token can be asked about: why this one, or why not that one. */
+export function predictionsPanel(scene: Scene, events: PredictionEvents | null = null): HTMLElement {
+  const rows = scene.predictions.slice(0, events ? 8 : 10).map((prediction) => row(scene, prediction, events));
   return h(
     "section",
     { class: "wl-panel wl-predictions", "aria-label": "Predictions for the next token" },
@@ -15,17 +21,21 @@ export function predictionsPanel(scene: Scene): HTMLElement {
   );
 }
 
-function row(scene: Scene, { token, id, logprob }: ScenePrediction): HTMLElement {
+function row(scene: Scene, { token, id, logprob }: ScenePrediction, events: PredictionEvents | null): HTMLElement {
   const { target, versus } = scene.weighing;
   const role = target?.id === id ? "weighed" : versus?.id === id ? "versus" : "";
   const bar = h("i");
   bar.style.width = `${Math.max(0.6, 100 * Math.exp(Math.min(0, logprob)))}%`;
   const title = `token ${id}, ${logprob.toFixed(3)} nats`;
+  const name = chip(clipped(visibleText(token), 16));
+  const shown = visibleText(token);
+  const why = events && h("button", { type: "button", class: "wl-why", title: `Why ${shown}?`, "aria-label": `Why ${shown}?`, on: { click: () => events.onTarget(`id:${id}`) } }, name);
+  const over = events && !role && h("button", { type: "button", class: "wl-cut", text: "over", title: `Compared with ${shown}`, "aria-label": `Compare with ${shown}`, on: { click: () => events.onVersus(`id:${id}`) } });
   return h(
     "li",
     { class: role ? "wl-asked" : "", title },
-    chip(clipped(visibleText(token), 16)),
-    h("span", { class: "wl-tag", text: role }),
+    why ?? name,
+    over || h("span", { class: "wl-tag", text: role }),
     h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
     number(logprob, chance(logprob), "prediction"),
   );

@@ -31,7 +31,7 @@ export function strongestPanel(
     edges.length > 0
       ? edgeList(scene, labels, edges, "both", events)
       : h("p", { class: "wl-pale", text: noEdges(scene, layer) }),
-    h("p", { class: "wl-hint", text: "Point at a node to see its past and future. Click to fix it." }),
+    h("p", { class: "wl-hint", text: "Each weight is of that read alone; together they may do more, or less. Point at a node to see its past and future, click to fix it." }),
   );
 }
 

@@ -19,6 +19,7 @@ from worldline.apps.cli import (
     models,
     orders,
     paths,
+    serve,
     trace,
 )
 from worldline.errors import InputError, RefusedError
@@ -51,6 +52,7 @@ app.command("hops")(hops.hops)
 app.command("orders")(orders.orders)
 app.command("cone")(cone.cone)
 app.command("faithfulness")(faithfulness.faithfulness)
+app.command("serve")(serve.serve)
 app.command("models")(models.models)
 app.add_typer(cache.app, name="cache")
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,19 +12,17 @@ from worldline.apps.cli.pictures import WIDTH, opened, write_picture
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.contrast.cutting import CutSeen, Edit
-    from worldline.model.load import LoadedModel
-    from worldline.text.tokens import Tokens
-
-MOST_HEADS = 4096  # where the configuration does not say; the run itself refuses others
-EDGE = re.compile(r"(\d+)\.(\d+):(-?\d+)>(-?\d+)")
+    from worldline.contrast.cutting import CutSeen, SourcesSeen
 
 
 def cut(
     text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.")] = None,
     file: options.File = None,
     edge: Annotated[
-        list[str] | None, typer.Option(help="One K/V edge, LAYER.HEAD:SRC>DST; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="K/V edges, LAYERS.HEADS:SRC>DST such as 23.0:1>13, * for all; may be repeated."
+        ),
     ] = None,
     from_: Annotated[
         str | None, typer.Option("--from", help='Tokens read: 3, 2-5, "words of it" or all.')
@@ -50,6 +47,9 @@ def cut(
     node_how: Annotated[
         str | None, typer.Option(help="zero, mean or splice: what a node is overwritten with.")
     ] = None,
+    each: Annotated[
+        bool, typer.Option("--each", help="Cut all reads of each token in turn: mask or drop.")
+    ] = False,
     target: options.Target = None,
     versus: options.Versus = None,
     model: options.Model = None,
@@ -62,23 +62,34 @@ def cut(
     """Sever K/V edges or residual nodes, and show the next token before and after."""
     given = read_text(text, file)
     refuse_unwritable(json, out)
-    if not edge and from_ is None and to is None and not node:
-        raise InputError("a cut: name --edge, --from and --to, or --node")
-    if (edge or from_ is not None or to is not None) and how is None:
-        raise InputError("--how: name mask, drop or splice; they can disagree widely")
-    if node and node_how is None:
-        raise InputError("--node-how: name zero, mean or splice")
     if versus is not None and target is None:
         raise InputError("--versus: needs --target, the token it is compared with")
+    from worldline.contrast.naming import refuse_unsaid, written_cuts
+
+    spans = from_ is not None or to is not None
+    if each:
+        _refuse_beside_each(bool(edge or node or spans or versus), how)
+    else:
+        refuse_unsaid(edge or [], spans, how, node or [], node_how)
     with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
+        if each:
+            from worldline.contrast.cutting import cut_sources
+
+            found = cut_sources(loaded, tokens, how=how or "", target=target, progress=say)
+            if json != "-":
+                typer.echo("\n".join(_source_lines(found)))
+            if json is not None:
+                write_json(json, found.json())
+            write_picture(out, loaded, given, say, json, sources=found.scene())
+            return
         from worldline.contrast.cutting import cut as cut_text
         from worldline.contrast.cutting import cut_scene
 
-        edits = _edge_edits(
-            loaded, tokens, edge or [], from_, to, layers, heads, how, parts, splice_from, align,
-            own,
+        edits = written_cuts(
+            loaded, tokens, edges=edge or [], from_=from_, to=to, layers=layers, heads=heads,
+            how=how, parts=parts, splice_from=splice_from, align=align, own=own, nodes=node or [],
+            node_how=node_how,
         )  # fmt: skip
-        edits += _node_edits(loaded, tokens, node or [], node_how, splice_from, align)
         say("running with and without the cut")
         seen = cut_text(loaded, tokens, edits, target=target, versus=versus)
         if json != "-":
@@ -88,83 +99,19 @@ def cut(
         write_picture(out, loaded, given, say, json, cut=cut_scene(seen))
 
 
-def _edge_edits(
-    model: LoadedModel,
-    tokens: Tokens,
-    edges: list[str],
-    from_: str | None,
-    to: str | None,
-    layers: str | None,
-    heads: str | None,
-    how: str | None,
-    parts: str,
-    splice_from: str | None,
-    align: str | None,
-    own: bool,
-) -> list[Edit]:
-    from worldline.contrast.cutting import donor_of
-    from worldline.grid.cuts import EdgeCut
-    from worldline.model.guard import checked
-    from worldline.text.spans import number_span, positions_of
-
-    if not edges and from_ is None and to is None:
-        return []
-    if how == "splice" and splice_from is None:
-        raise InputError("--how splice: needs --splice-from, the text whose K and V are taken")
-    donor = None
-    if splice_from is not None and how == "splice":
-        donor = donor_of(model, tokens, splice_from, align)
-    assert how is not None
-    same = {"parts": parts, "own": own, "donor": donor}
-    found: list[Edit] = []
-    for one in edges:
-        match = EDGE.fullmatch(one.strip())
-        if match is None:
-            raise InputError(f"--edge {one}: accepted is LAYER.HEAD:SRC>DST, such as 23.0:1>13")
-        layer, head, src, dst = match.groups()
-        spans = (number_span(place, len(tokens), "--edge position") for place in (src, dst))
-        low, high = spans
-        found.append(EdgeCut(how, low, high, (int(layer),), (int(head),), **same))
-    if from_ is not None or to is not None:
-        n_layers = checked(model, model.weights_hash).n_layers
-        src = positions_of(tokens, from_ or "all", "--from")
-        dst = positions_of(tokens, to or "all", "--to")
-        of_layers = None if layers is None else number_span(layers, n_layers, "--layers")
-        of_heads = None
-        if heads is not None:
-            config: Any = model.module.config
-            n_heads = getattr(config.get_text_config(), "num_attention_heads", None)
-            of_heads = number_span(heads, n_heads or MOST_HEADS, "--heads")
-        found.append(EdgeCut(how, src, dst, of_layers, of_heads, **same))
-    return found
+def _refuse_beside_each(more: bool, how: str | None) -> None:
+    if more:
+        raise InputError("--each: cuts every token in turn; leave out edges, spans and --versus")
+    if how not in ("mask", "drop"):
+        raise InputError(f"--how {how}: with --each accepted are mask, drop")
 
 
-def _node_edits(
-    model: LoadedModel,
-    tokens: Tokens,
-    nodes: list[str],
-    how: str | None,
-    splice_from: str | None,
-    align: str | None,
-) -> list[Edit]:
-    from worldline.contrast.cutting import donor_of
-    from worldline.grid.cuts import NodeCut
-    from worldline.text.spans import number_span
+def _source_lines(seen: SourcesSeen) -> list[str]:
+    from worldline.views.altered import sources_lines
+    from worldline.views.altered_parts import SceneSources
 
-    found: list[Edit] = []
-    donor = None
-    if nodes and splice_from is not None and how in ("mean", "splice"):
-        donor = donor_of(model, tokens, splice_from, align or ("left" if how == "mean" else None))
-    if nodes and how == "splice" and donor is None:
-        raise InputError("--node-how splice: needs --splice-from, the text whose nodes are taken")
-    for one in nodes:
-        row, comma, pos = one.partition(",")
-        if not comma or not row.strip().isdigit():
-            raise InputError(f"--node {one}: accepted is ROW,POS, such as 12,3")
-        at = number_span(pos, len(tokens), "--node position")
-        assert how is not None
-        found.append(NodeCut(how, (int(row),), at, donor))
-    return found
+    part = SceneSources.model_validate(seen.scene())
+    return sources_lines(part, seen.tokens.pieces, WIDTH)
 
 
 def _lines(seen: CutSeen) -> list[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from worldline.apps.cli import options
 from worldline.apps.cli.out import refuse_unwritable, write_json
+from worldline.errors import InputError
 
 if TYPE_CHECKING:
     from worldline.lab.faithfulness.experiment import Heard
@@ -54,7 +55,6 @@ def faithfulness(
 
     A run that was stopped goes on where it was; nothing that was measured is measured again.
     """
-    from worldline.errors import InputError
     from worldline.lab.faithfulness.edges import HOWS
     from worldline.lab.faithfulness.experiment import refuse_unknown, settings
     from worldline.lab.faithfulness.families import SPLITS
@@ -78,7 +78,7 @@ def faithfulness(
             import torch
 
             torch.set_num_threads(threads)
-        store, prompts = _run(data, hows, wanted, n, raw, model, device, dtype)
+        store, prompts = _run(data, hows, wanted, n, split, raw, model, device, dtype)
         families = None
     table = make_table(store, hows, wanted, families, split, prompts)
     table["settings"] = settings(data, hows, None if prompts is None else n, model)
@@ -88,7 +88,7 @@ def faithfulness(
         write_json(json, table)
 
 
-def _run(data, hows, wanted, n, raw, model, device, dtype):
+def _run(data, hows, wanted, n, split, raw, model, device, dtype):
     """(The store, family and number of every prompt that was run)."""
     from rich.console import Console
 
@@ -106,9 +106,20 @@ def _run(data, hows, wanted, n, raw, model, device, dtype):
             model, device=device, dtype=dtype, progress=lambda line: heard(0, 1, line)
         )
         cases = cases_of(loaded, names, n)
+        _refuse_empty_half(data, split, [case.prompt for case in cases])
         store = Store(raw or _cached(loaded))
         run(cases, hows, wanted, store, heard)
     return store, [(case.prompt.family, case.prompt.number) for case in cases]
+
+
+def _refuse_empty_half(data: str, split: str, prompts: list[Any]) -> None:
+    if not any(prompt.split == split for prompt in prompts):
+        kept = "1 prompt passes" if len(prompts) == 1 else f"{len(prompts)} prompts pass"
+        raise InputError(
+            f"--data {data}: {kept} the filter, none in the half that --split {split} shows; odd "
+            "lines are to choose by, even ones are reported: give two pairs or more, or the other "
+            "--split"
+        )
 
 
 def _cached(model: LoadedModel) -> Path:

@@ -20,6 +20,14 @@ How = Annotated[
 ]
 Layers = Annotated[str | None, typer.Option(help="Layers, A-B or 0,3 (default: all).")]
 Out = Annotated[Path | None, typer.Option(help="Write the picture as one HTML file.")]
+Export = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="Write the Scene for other tools; may be repeated. The form is the name's ending: "
+        ".scene.json, .neuronpedia.json, .graphml, or .T.csv or .T.parquet, where T is "
+        "edges, nodes, tokens, predictions or paths."
+    ),
+]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or float64.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -63,10 +64,19 @@ def _is_device(path: Path) -> bool:
 
 def write_text(place: str | Path, content: str) -> Path:
     """Write a file whole or not at all; what is no file (a pipe, /dev/null) is written to."""
+    return _written(place, lambda path: path.write_text(content, encoding="utf-8"))
+
+
+def write_bytes(place: str | Path, content: bytes) -> Path:
+    """As ``write_text``, for what is no text, or text whose line ends are to stay."""
+    return _written(place, lambda path: path.write_bytes(content))
+
+
+def _written(place: str | Path, write: Callable[[Path], Any]) -> Path:
     path = Path(place).expanduser()
     part = path if _is_device(path) else path.with_name(path.name + ".part")
     try:
-        part.write_text(content, encoding="utf-8")
+        write(part)
         if part != path:
             part.replace(path)
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_text, refuse_unwritable, write_json, write_text
+from worldline.apps.cli.out import read_text, refuse_unwritable, write_bytes, write_json, write_text
 from worldline.apps.cli.progress import elapsed_line
 from worldline.errors import InputError
 
@@ -42,12 +42,16 @@ def trace(
     seed: options.Seed = None,
     threads: options.Threads = None,
     out: options.Out = None,
+    export: options.Export = None,
     json: options.Json = None,
     save: Annotated[Path | None, typer.Option(help="Save the trace as safetensors.")] = None,
 ) -> None:
     """Record one run, weigh every K/V edge, and show where the next token came from."""
+    from worldline.views.exports import ending_of, export_bytes
+
     given = read_text(text, file)
-    refuse_unwritable(out, save, json)
+    forms = {place: ending_of(place) for place in export or ()}
+    refuse_unwritable(out, save, json, *forms)
     if versus is not None and target is None:
         raise InputError("--versus: needs --target, the token it is compared with")
     from rich.console import Console
@@ -72,6 +76,9 @@ def trace(
         save_trace(seen.trace, save)
     if out is not None:
         typer.echo(str(write_text(out, seen.html())), err=json == "-")
+    for place, ending in forms.items():
+        written = write_bytes(place, export_bytes(seen.scene, ending))
+        typer.echo(str(written), err=json == "-")
 
 
 def _set_up(threads: int | None, seed: int | None) -> None:

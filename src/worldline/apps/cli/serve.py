@@ -1,0 +1,138 @@
+"""``worldline serve``: the page over a model that stays loaded."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from typing import Annotated, Any
+
+import typer
+
+from worldline.apps.cli import options
+from worldline.apps.cli.progress import elapsed_line
+from worldline.errors import InputError
+
+EXAMPLE = "The capital of France is"
+PORT = 8765
+TRIED_PORTS = 20
+
+
+def serve(
+    text: Annotated[str, typer.Argument(help="The text that the page opens on.")] = EXAMPLE,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; beyond loopback a token is asked.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(help=f"The port (default: the first free one from {PORT} on).")
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
+    model: options.Model = None,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = None,
+    threads: options.Threads = None,
+) -> None:
+    """Show the page: any text, any target, cuts, hop budgets, light cones, orders, live."""
+    try:
+        import uvicorn
+
+        from worldline.apps.server.app import make_app
+    except ModuleNotFoundError as error:
+        raise InputError(f'{error.name} is not installed: pip install "worldline[serve]"') from None
+    from rich.console import Console
+
+    from worldline.apps.server.guard import loopback
+    from worldline.live.answering import Answering
+    from worldline.live.worker import Worker, own_folder
+    from worldline.model.cache import cache_root
+    from worldline.model.load import load_model
+
+    listening = _listening(host, port)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    with elapsed_line(Console(stderr=True)) as say:
+        loaded = load_model(model, device=device, dtype=dtype, progress=say)
+    worker = Worker(Answering(loaded, own_folder(cache_root() / "serve")))
+    token = None if loopback(host) else secrets.token_urlsafe(24)
+    about = {"model": loaded.name, "example": text, "version": _version()}
+    app = make_app(worker, about, hosts=_names(host), token=token)
+    address = _address(host, listening.getsockname()[1], token)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    typer.echo(f"worldline is at {address}\nCtrl+C ends it", err=False)
+    if browser:
+        _open_when_ready(server, address)
+    try:
+        server.run(sockets=[listening])
+    finally:
+        worker.close()
+
+
+def _listening(host: str, port: int | None) -> socket.socket:
+    """A socket that listens; InputError where none can be had."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    tried = [port] if port is not None else [*range(PORT, PORT + TRIED_PORTS), 0]
+    why: OSError | None = None
+    for one in tried:
+        found = socket.socket(family, socket.SOCK_STREAM)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            found.bind((host, one))
+            found.listen(128)
+        except (OSError, OverflowError) as error:
+            found.close()
+            why = error if isinstance(error, OSError) else OSError(str(error))
+        else:
+            return found
+    said = why.strerror or why if why else "no port was tried"
+    raise InputError(
+        f"--host {host}{'' if port is None else f' --port {port}'}: cannot listen there ({said}); "
+        "accepted are an address of this machine and a free port, 0 for any"
+    )
+
+
+def _names(host: str) -> frozenset[str]:
+    """The names by which the page may be addressed."""
+    bare = f"[{host}]" if ":" in host else host
+    own = {"localhost", "127.0.0.1", "[::1]"}
+    if host in ("0.0.0.0", "::"):
+        own |= {socket.gethostname().lower(), *_addresses()}
+    return frozenset(own | {bare.lower()})
+
+
+def _addresses() -> set[str]:
+    """The addresses under which this machine is known to itself."""
+    try:
+        found = socket.getaddrinfo(socket.gethostname(), None)
+    except OSError:
+        return set()
+    return {f"[{info[4][0]}]" if info[0] == socket.AF_INET6 else str(info[4][0]) for info in found}
+
+
+def _address(host: str, port: int, token: str | None) -> str:
+    shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
+    return f"http://{shown}:{port}/" + ("" if token is None else f"#token={token}")
+
+
+def _open_when_ready(server: Any, address: str) -> None:
+    import threading
+    import time
+    import webbrowser
+
+    def wait() -> None:
+        while not server.started:
+            if server.should_exit:
+                return
+            time.sleep(0.05)
+        webbrowser.open(address)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("worldline")

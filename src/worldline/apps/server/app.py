@@ -1,0 +1,187 @@
+"""The routes: the page, questions, what happens to them, answers, exports."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import Body, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from worldline.apps.server.guard import Guard, Rate
+from worldline.live.questions import Question
+from worldline.live.worker import BusyError, Job, Worker
+from worldline.views.altered import with_altered
+from worldline.views.html import render_html, render_page
+from worldline.views.scene import STATIC
+
+LISTEN_S = 0.04  # between looks at what a job has said
+KEEPALIVE_S = 10.0
+FILES = {"worldline.js": "text/javascript", "worldline.css": "text/css"}
+Client = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
+
+
+class Asking(BaseModel):
+    """A question and who asks it: a page's own random name, so that it supersedes its own only."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    client: Client
+    question: Question
+
+
+class Refusal(BaseModel):
+    """Why something was not done, in one line."""
+
+    message: str
+
+
+class Taken(BaseModel):
+    """The name under which a question is kept."""
+
+    id: str
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    code: {"model": Refusal} for code in (400, 401, 403, 404, 409, 413, 421, 422, 429, 503)
+}
+
+
+def make_app(
+    worker: Worker,
+    about: dict[str, Any],
+    *,
+    hosts: frozenset[str],
+    token: str | None = None,
+    rate: Rate | None = None,
+) -> Guard:
+    """The ASGI application over a worker; `about` says which model answers, and the example."""
+    app = FastAPI(
+        title="worldline", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json",
+        responses=REFUSALS,
+    )  # fmt: skip
+
+    @app.exception_handler(RequestValidationError)
+    async def refused(_request: Request, error: RequestValidationError) -> JSONResponse:
+        return _said(422, "; ".join(_in_words(one) for one in error.errors()[:3]))
+
+    @app.get("/", include_in_schema=False)
+    async def page() -> Response:
+        return Response(render_page(), media_type="text/html")
+
+    @app.get("/static/{name}", include_in_schema=False)
+    async def static(name: str) -> Response:
+        if name not in FILES:
+            return _said(404, f"{name[:100]!r}: accepted are {', '.join(FILES)}")
+        return FileResponse(STATIC / name, media_type=FILES[name])
+
+    @app.get("/api/about")
+    async def about_() -> dict[str, Any]:
+        """Which model answers, and what the page shows first."""
+        return about
+
+    @app.post("/api/questions", status_code=202, response_model=Taken)
+    async def ask(asking: Annotated[Asking, Body()]) -> Any:
+        """Put a question in the queue; what this client asked before is stopped."""
+        try:
+            return Taken(id=worker.submit(asking.client, asking.question).id)
+        except BusyError as error:
+            return _said(503, str(error))
+
+    @app.get("/api/questions/{name}/events", response_class=StreamingResponse)
+    async def events(name: str) -> Any:
+        """What happens to a question, as server-sent events, until it has ended."""
+        job = worker.get(name)
+        if job is None:
+            return _unknown(name)
+        return StreamingResponse(_events(worker, job), media_type="text/event-stream")
+
+    @app.delete("/api/questions/{name}", status_code=204, response_class=Response)
+    async def cancel(name: str) -> Response:
+        """Stop a question; it ends between two layers."""
+        job = worker.get(name)
+        if job is None:
+            return _unknown(name)
+        worker.cancel(job)
+        return Response(status_code=204)
+
+    @app.get("/api/questions/{name}/answer")
+    async def answer(name: str) -> Response:
+        """The answer, once it is done: a Scene, or a part of one."""
+        job = worker.get(name)
+        if job is None:
+            return _unknown(name)
+        if job.answer is None:
+            return _said(409, f"the question is {job.state}: it has no answer")
+        return Response(job.answer.wire, media_type="application/json")
+
+    @app.get("/api/questions/{name}/trace.safetensors", response_class=FileResponse)
+    async def trace(name: str) -> Response:
+        """The file of a question that asked for the trace."""
+        job = worker.get(name)
+        if job is None or job.answer is None or job.answer.file is None:
+            return _unknown(name)
+        return FileResponse(job.answer.file, filename="trace.safetensors")
+
+    @app.get("/api/questions/{name}/page.html", response_class=Response)
+    async def saved(
+        name: str, with_: Annotated[list[str] | None, Query(alias="with", max_length=8)] = None
+    ) -> Response:
+        """One HTML file of an answered Scene, with what altered runs said of it."""
+        job = worker.get(name)
+        if job is None or job.answer is None or job.answer.scene is None:
+            return _unknown(name)
+        scene = job.answer.scene
+        for other in (worker.get(one) for one in with_ or ()):
+            if other is None or other.answer is None:
+                return _said(404, "a run that is gone: ask again")
+            if (other.question.text, other.question.chat) != (job.question.text, job.question.chat):
+                return _said(409, "a run of another text")
+            if other.answer.altered is not None:
+                scene = with_altered(scene, **other.answer.altered)
+            if other.answer.paths is not None:
+                update = {"paths": other.answer.paths, "paths_left_out": None}
+                scene = scene.model_copy(update=update)
+        content = await asyncio.to_thread(render_html, scene)
+        disposition = {"Content-Disposition": 'attachment; filename="worldline.html"'}
+        return Response(content, media_type="text/html", headers=disposition)
+
+    return Guard(app, hosts, token, rate or Rate())
+
+
+async def _events(worker: Worker, job: Job) -> AsyncIterator[str]:
+    """Everything that was and will be said of a job; whoever hangs up stops it."""
+    told, quiet = 0, 0.0
+    try:
+        while True:
+            ended, fresh = job.ended, job.events[told:]
+            for event, what in fresh:
+                yield f"event: {event}\ndata: {json.dumps(what)}\n\n"
+            told += len(fresh)
+            if ended:
+                return
+            quiet = 0.0 if fresh else quiet + LISTEN_S
+            if quiet > KEEPALIVE_S:
+                quiet = 0.0
+                yield ": still here\n\n"
+            await asyncio.sleep(LISTEN_S)
+    finally:
+        if not job.ended:
+            worker.cancel(job)
+
+
+def _said(status: int, message: str) -> JSONResponse:
+    return JSONResponse({"message": message}, status_code=status)
+
+
+def _unknown(name: str) -> JSONResponse:
+    return _said(404, f"question {name[:40]!r}: it is not known, or forgotten: ask again")
+
+
+def _in_words(error: dict[str, Any]) -> str:
+    place = ".".join(str(part) for part in error["loc"] if part not in ("body", "question"))
+    return f"{place}: {error['msg'][0].lower()}{error['msg'][1:]}" if place else str(error["msg"])

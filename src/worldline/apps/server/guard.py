@@ -1,0 +1,183 @@
+"""Who may ask: Host, Origin, token, size and rate of every request; headers of every answer."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+import json
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+MOST_BODY_BYTES = 1 << 20
+MOST_BODY_SECONDS = 10
+MOST_ADDRESSES = 4096
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def loopback(host: str) -> bool:
+    """Whether a host name or address reaches this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass
+class Rate:
+    """A bucket of `burst` requests for every address, refilled `per_second`."""
+
+    burst: int = 40
+    per_second: float = 10.0
+    left: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
+
+    def allows(self, address: str, now: float) -> bool:
+        """Take one request out of the bucket, if there is one."""
+        held, since = self.left.pop(address, (float(self.burst), now))
+        held = min(self.burst, held + (now - since) * self.per_second)
+        self.left[address] = (held - 1 if held >= 1 else held), now
+        while len(self.left) > MOST_ADDRESSES:
+            self.left.popitem(last=False)
+        return held >= 1
+
+
+class Guard:
+    """ASGI middleware that refuses before anything is read.
+
+    `hosts` are the names under which the server may be addressed, without ports; a `token` is
+    asked of every request to the API where there is one. Only asking is limited in rate: reading
+    what was answered is not.
+    """
+
+    def __init__(self, app: Any, hosts: frozenset[str], token: str | None, rate: Rate):
+        self.app, self.hosts, self.token, self.rate = app, hosts, token, rate
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it with the reason."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await _refuse(send, *refusal)
+            return
+        try:
+            body = await asyncio.wait_for(_body(receive), MOST_BODY_SECONDS)
+        except _TooLargeError:
+            await _refuse(send, 413, f"a larger request: accepted are {MOST_BODY_BYTES:,} bytes")
+        except TimeoutError:
+            await _refuse(send, 408, f"the request did not come within {MOST_BODY_SECONDS} s")
+        else:
+            await self.app(scope, _again(body, receive), _dressed(send))
+
+    def _refusal(self, scope: Message, headers: dict[str, str]) -> tuple[int, str] | None:
+        host = headers.get("host", "")
+        if _name(host) not in self.hosts:
+            accepted = ", ".join(sorted(self.hosts))
+            return 421, f"Host {host[:100]!r}: this server answers as {accepted}"
+        asks = scope["method"] not in ("GET", "HEAD")
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != host:
+            return 403, f"Origin {origin[:100]!r}: only this server's own page may ask"
+        if asks and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return 403, "only this server's own page may ask"
+        api = scope["path"].startswith("/api/")
+        if api and self.token is not None and not self._known(headers):
+            return 401, "a token is needed: open the address that the server printed"
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > MOST_BODY_BYTES:
+            return 413, f"a request of {length[:20]} bytes: accepted are {MOST_BODY_BYTES:,}"
+        address = (scope.get("client") or ("",))[0]
+        if asks and not self.rate.allows(address, time.monotonic()):
+            return 429, f"too many questions: accepted are {self.rate.per_second:g} a second"
+        return None
+
+    def _known(self, headers: dict[str, str]) -> bool:
+        given = headers.get("authorization", "").removeprefix("Bearer ")
+        return hmac.compare_digest(given.encode(), (self.token or "").encode())
+
+
+def _name(host: str) -> str:
+    """A Host header without its port, in lower case."""
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdecimal() else host).lower()
+
+
+class _TooLargeError(Exception):
+    """A body is larger than its header said, or said nothing."""
+
+
+async def _body(receive: Receive) -> bytes:
+    parts, seen, more = [], 0, True
+    while more:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        seen += len(parts[-1])
+        more = message.get("more_body", False)
+        if seen > MOST_BODY_BYTES:
+            raise _TooLargeError
+    return b"".join(parts)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A body that was read, to be received once more; then whatever comes, as hanging up."""
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+def _dressed(send: Send) -> Send:
+    """Every answer with the headers that keep the page to itself."""
+
+    async def dressed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            given = {name.lower() for name, _ in message["headers"]}
+            message["headers"] = [
+                *message["headers"],
+                *((n.lower().encode(), v.encode()) for n, v in HEADERS.items()
+                  if n.lower().encode() not in given),
+            ]  # fmt: skip
+        await send(message)
+
+    return dressed
+
+
+async def _refuse(send: Send, status: int, message: str) -> None:
+    body = json.dumps({"message": message}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == 429:
+        headers.append((b"retry-after", b"1"))
+    start = {"type": "http.response.start", "status": status, "headers": headers}
+    await _dressed(send)(start)
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,136 @@
+"""Cuts as a person writes them: in the command line, in an address, in a request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from worldline.contrast.cutting import Edit, donor_of
+from worldline.errors import InputError
+from worldline.grid.cuts import EdgeCut, NodeCut
+from worldline.model.guard import checked
+from worldline.text.spans import number_span, positions_of
+
+if TYPE_CHECKING:
+    from worldline.grid.cuts import Donor
+    from worldline.model.load import LoadedModel
+    from worldline.text.tokens import Tokens
+
+MOST_HEADS = 4096  # where the configuration does not say; the run itself refuses others
+EVERY = "*"
+ACCEPTED = "accepted is LAYERS.HEADS:SRC>DST, such as 23.0:1>13, 20-29.*:1>13 or *.*:1>* (all)"
+
+
+def written_cuts(
+    model: LoadedModel,
+    tokens: Tokens,
+    *,
+    edges: Sequence[str] = (),
+    from_: str | None = None,
+    to: str | None = None,
+    layers: str | None = None,
+    heads: str | None = None,
+    how: str | None = None,
+    parts: str = "kv",
+    splice_from: str | None = None,
+    align: str | None = None,
+    own: bool = False,
+    nodes: Sequence[str] = (),
+    node_how: str | None = None,
+) -> list[Edit]:
+    """The edits that were written: `edges` one by one, one span from-to, `nodes` as ROW,POS.
+
+    Raises:
+        InputError: nothing to cut, no `how`, a place that is not there, a splice from nothing.
+    """
+    spans = from_ is not None or to is not None
+    refuse_unsaid(edges, spans, how, nodes, node_how)
+    found: list[Edit] = []
+    if edges or spans:
+        assert how is not None
+        if how == "splice" and splice_from is None:
+            raise InputError("--how splice: needs --splice-from, the text whose K and V are taken")
+        donor = None
+        if how == "splice" and splice_from is not None:
+            donor = donor_of(model, tokens, splice_from, align)
+        same = {"parts": parts, "own": own, "donor": donor}
+        found += [EdgeCut(how, *_edge(model, tokens, one), **same) for one in edges]
+        if spans:
+            src = positions_of(tokens, from_ or "all", "--from")
+            dst = positions_of(tokens, to or "all", "--to")
+            where = _layers(model, layers, "--layers"), _heads(model, heads, "--heads")
+            found.append(EdgeCut(how, src, dst, *where, **same))
+    return found + _node_cuts(model, tokens, nodes, node_how, splice_from, align)
+
+
+def refuse_unsaid(
+    edges: Sequence[str], spans: bool, how: str | None, nodes: Sequence[str], node_how: str | None
+) -> None:
+    """Raise InputError where nothing is cut, or the way is not named: none is a default."""
+    if not edges and not spans and not nodes:
+        raise InputError("a cut: name --edge, --from and --to, or --node")
+    if (edges or spans) and how is None:
+        raise InputError("--how: name mask, drop or splice; they can disagree widely")
+    if nodes and node_how is None:
+        raise InputError("--node-how: name zero, mean or splice")
+
+
+def _edge(model: LoadedModel, tokens: Tokens, given: str) -> tuple[Any, Any, Any, Any]:
+    """(src, dst, layers, heads) of LAYERS.HEADS:SRC>DST; None is all."""
+    where, colon, ends = given.partition(":")
+    layers, dot, heads = where.partition(".")
+    src, arrow, dst = ends.partition(">")
+    if not (colon and dot and arrow):
+        raise InputError(f"--edge {given}: {ACCEPTED}")
+    what = f"--edge {given}: position"
+    src, dst = (_span(one, len(tokens), what) for one in (src, dst))
+    layers = None if layers.strip() == EVERY else layers
+    heads = None if heads.strip() == EVERY else heads
+    return (
+        src,
+        dst,
+        _layers(model, layers, f"--edge {given}: layer"),
+        _heads(model, heads, f"--edge {given}: head"),
+    )
+
+
+def _span(given: str, n: int, what: str) -> tuple[int, ...] | None:
+    return None if given.strip() == EVERY else number_span(given, n, what)
+
+
+def _layers(model: LoadedModel, given: str | None, what: str) -> tuple[int, ...] | None:
+    if given is None:
+        return None
+    return number_span(given, checked(model, model.weights_hash).n_layers, what)
+
+
+def _heads(model: LoadedModel, given: str | None, what: str) -> tuple[int, ...] | None:
+    if given is None:
+        return None
+    config: Any = model.module.config
+    n_heads = getattr(config.get_text_config(), "num_attention_heads", None)
+    return number_span(given, n_heads or MOST_HEADS, what)
+
+
+def _node_cuts(
+    model: LoadedModel,
+    tokens: Tokens,
+    nodes: Sequence[str],
+    how: str | None,
+    splice_from: str | None,
+    align: str | None,
+) -> list[Edit]:
+    donor: Donor | None = None
+    if nodes and splice_from is not None and how in ("mean", "splice"):
+        donor = donor_of(model, tokens, splice_from, align or ("left" if how == "mean" else None))
+    if nodes and how == "splice" and donor is None:
+        raise InputError("--node-how splice: needs --splice-from, the text whose nodes are taken")
+    found: list[Edit] = []
+    for one in nodes:
+        row, comma, pos = one.partition(",")
+        if not comma or not row.strip().isdecimal():
+            raise InputError(f"--node {one}: accepted is ROW,POS, such as 12,3")
+        at = number_span(pos, len(tokens), "--node position")
+        assert how is not None
+        found.append(NodeCut(how, (int(row),), at, donor))
+    return found

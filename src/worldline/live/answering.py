@@ -1,0 +1,235 @@
+"""Answers questions with one loaded model; keeps the last recorded runs, to be asked again."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from worldline.errors import InputError
+from worldline.flow.summary import paths_of
+from worldline.flow.weighing import target_of
+from worldline.grid.cuts import Donor
+from worldline.live.questions import (
+    Asked,
+    ConeQuestion,
+    CutQuestion,
+    HopsQuestion,
+    OrdersQuestion,
+    PathsQuestion,
+    SeeQuestion,
+    SourcesQuestion,
+    TraceQuestion,
+)
+from worldline.model.bundled import BUNDLED_NAME
+from worldline.session import record_text, see, tokens_of
+from worldline.views.altered_parts import SceneAltered
+from worldline.views.html import scene_json
+from worldline.views.picture import paths_shown
+
+if TYPE_CHECKING:
+    from worldline.contrast.cutting import Edit
+    from worldline.model.load import LoadedModel
+    from worldline.text.tokens import Tokens
+    from worldline.trace.trace import Trace
+    from worldline.views.scene import Scene, ScenePaths
+
+MOST_BYTES = 2 << 30  # of recorded runs that are kept
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """JSON for the wire; the Scene or the part of one behind it; or a file."""
+
+    wire: str
+    scene: Scene | None = None
+    altered: dict[str, Any] | None = None
+    paths: ScenePaths | None = None
+    file: Path | None = None
+
+    def nbytes(self) -> int:
+        """About how much memory it holds: a Scene is some times its JSON."""
+        return len(self.wire) * (8 if self.scene is not None else 2)
+
+
+class Answering:
+    """Answers any question about any text, with one model. Not for two threads at once."""
+
+    def __init__(self, model: LoadedModel, folder: Path, most_bytes: int = MOST_BYTES):
+        self.model, self.folder, self.most_bytes = model, folder, most_bytes
+        self.traces: OrderedDict[tuple[str, bool], Trace] = OrderedDict()
+        self.n_saved = 0
+
+    def __call__(self, question: Asked, say: Say) -> Answer:
+        """The answer.
+
+        Raises: InputError, RefusedError as the call behind the question; StoppedError.
+        """
+        if isinstance(question, SeeQuestion):
+            return self._see(question, say)
+        if isinstance(question, PathsQuestion):
+            return self._paths(question, say)
+        if isinstance(question, TraceQuestion):
+            return self._saved(question, say)
+        tokens = tokens_of(self.model, question.text, question.chat)
+        part, value, words, python = self._altered(question, tokens, say)
+        value["reproduce"] = self._again(part, tokens, words, python)
+        checked = SceneAltered.model_validate({part: value})
+        wire = json.dumps({part: checked.model_dump(mode="json")[part]}, allow_nan=False)
+        return Answer(wire, altered={part: value})
+
+    def trace_of(self, question: Asked, say: Say) -> Trace:
+        """The recorded run of the question's text: kept, or recorded now."""
+        key = question.text, question.chat
+        if key not in self.traces:
+            say("recording")
+            self.traces[key] = record_text(self.model, question.text, chat=question.chat)
+        self.traces.move_to_end(key)
+        held = sum(trace.nbytes() for trace in self.traces.values())
+        while held > self.most_bytes and len(self.traces) > 1:
+            held -= self.traces.popitem(last=False)[1].nbytes()
+        return self.traces[key]
+
+    def _see(self, question: SeeQuestion, say: Say) -> Answer:
+        if question.versus is not None and question.target is None:
+            raise InputError("versus: needs a target, the token it is compared with")
+        seen = see(
+            self.trace_of(question, say),
+            question.text,
+            chat=question.chat,
+            progress=say,
+            by=question.by,
+            target=question.target,
+            versus=question.versus,
+            how=question.how or "drop",
+            top=question.top,
+            paths=question.paths,
+        )
+        return Answer(scene_json(seen.scene), scene=seen.scene)
+
+    def _paths(self, question: PathsQuestion, say: Say) -> Answer:
+        trace = self.trace_of(question, say)
+        target = target_of(trace, question.target, question.versus)
+        seen = paths_of(trace, target, True, say)
+        if isinstance(seen, str):
+            return Answer(json.dumps({"paths": None, "paths_left_out": seen}))
+        found = paths_shown(seen)
+        wire = {"paths": found.model_dump(mode="json"), "paths_left_out": None}
+        return Answer(json.dumps(wire, allow_nan=False), paths=found)
+
+    def _saved(self, question: TraceQuestion, say: Say) -> Answer:
+        from worldline.trace.store import save_trace
+
+        trace = self.trace_of(question, say)
+        say(f"saving {trace.nbytes():,} bytes")
+        self.n_saved += 1
+        place = self.folder / f"trace{self.n_saved}.safetensors"
+        save_trace(trace, place)
+        return Answer(json.dumps({"bytes": place.stat().st_size}), file=place)
+
+    def _again(
+        self, part: str, tokens: Tokens, words: list[str], python: tuple[str, str]
+    ) -> dict[str, str]:
+        """The command line and the Python call that give this part again."""
+        text, name = tokens.text, self.model.name
+        if tokens_of(self.model, text).ids != tokens.ids:
+            never = "a chat whose text alone gives other tokens: no command line gives it again"
+            return {"cli": never, "python": never}
+        named = [] if name == BUNDLED_NAME else ["--model", name]
+        loaded = "" if name == BUNDLED_NAME else repr(name)
+        call, arguments = python
+        command = "cut" if part == "sources" else part
+        again = f"wl.{call}(wl.load_model({loaded}), {text!r}{arguments})"
+        if part == "sources":
+            again = f"[{again} for pos in range({len(tokens) - 1})]"
+        return {"cli": shlex.join(["worldline", command, text, *words, *named]), "python": again}
+
+    def _altered(
+        self, question: Asked, tokens: Tokens, say: Say
+    ) -> tuple[str, dict[str, Any], list[str], tuple[str, str]]:
+        """(part of the Scene, its value, command line words, Python function and arguments)."""
+        if isinstance(question, CutQuestion):
+            return self._cut(question, tokens, say)
+        if isinstance(question, SourcesQuestion):
+            from worldline.contrast.cutting import cut_sources
+
+            how, target = question.how, question.target
+            seen = cut_sources(self.model, tokens, how=how, target=target, progress=say)
+            words = ["--each", "--how", how] + ([] if target is None else ["--target", target])
+            each = f'[wl.EdgeCut("{how}", src=(pos,))]'
+            asked = "" if target is None else f", target={target!r}"
+            return "sources", seen.scene(), words, ("cut", f", {each}{asked}")
+        if isinstance(question, HopsQuestion):
+            from worldline.contrast.curve import curves_scene, hop_curves
+
+            most = question.max_hops
+            curves = hop_curves(self.model, tokens, sink=question.sink, max_hops=most, progress=say)
+            words = ["--max", str(most)] + (["--sink", question.sink] if question.sink else [])
+            sink = "" if question.sink in (None, "both") else f", sink={question.sink!r}"
+            return "hops", curves_scene(curves), words, ("hop_curve", f", max_hops={most}{sink}")
+        if isinstance(question, ConeQuestion):
+            from worldline.contrast.cone import light_cone
+            from worldline.grid.node import Node
+
+            layer, pos, seed = question.layer, question.pos, question.seed
+            seen = light_cone(
+                self.model, tokens, at=Node(layer=layer, pos=pos), seed=seed,
+                directions=question.directions, progress=say,
+            )  # fmt: skip
+            words = ["--at", f"{layer},{pos}", "--directions", str(question.directions)]
+            words += ["--seed", str(seed)]
+            python = f", at=wl.Node(layer={layer}, pos={pos}), directions={question.directions}"
+            return "cone", seen.scene(), words, ("light_cone", f"{python}, seed={seed}")
+        assert isinstance(question, OrdersQuestion)
+        from worldline.contrast.ordering import ORDERS, run_orders
+        from worldline.grid.order import Order
+
+        orders = [Order.parse(one) for one in question.orders]
+        seen = run_orders(self.model, tokens, orders or ORDERS, progress=say)
+        words = [word for one in question.orders for word in ("--order", one)]
+        named = f", {list(question.orders)!r}" if orders else ""
+        return "orders", seen.scene(), words, ("run_orders", named)
+
+    def _cut(self, question: CutQuestion, tokens: Tokens, say: Say):
+        from worldline.contrast.cutting import cut, cut_scene
+        from worldline.contrast.naming import written_cuts
+
+        edits = written_cuts(
+            self.model, tokens, edges=question.edges, nodes=question.nodes, how=question.how,
+            node_how=question.node_how, parts=question.parts, splice_from=question.splice_from,
+            align=question.align,
+        )  # fmt: skip
+        say("running with and without the cut")
+        seen = cut(self.model, tokens, edits, target=question.target, versus=question.versus)
+        words: list[str] = []
+        for name in ("edges", "nodes"):
+            words += [w for one in getattr(question, name) for w in (f"--{name[:-1]}", one)]
+        for name in ("how", "node_how", "splice_from", "align", "target", "versus"):
+            value = getattr(question, name)
+            words += [] if value is None else [f"--{name.replace('_', '-')}", value]
+        words += ["--parts", question.parts] if question.parts != "kv" else []
+        python = f", {_as_python(edits)}"
+        for name in ("target", "versus"):
+            value = getattr(question, name)
+            python += "" if value is None else f", {name}={value!r}"
+        return "cut", cut_scene(seen), words, ("cut", python)
+
+
+def _as_python(edits: Sequence[Edit]) -> str:
+    """The edits as Python calls, defaults left out."""
+    return f"[{', '.join(_call(edit) for edit in edits)}]"
+
+
+def _call(part: Edit | Donor) -> str:
+    words = []
+    for field in fields(part):
+        value = getattr(part, field.name)
+        if value != field.default:
+            shown = _call(value) if isinstance(value, Donor) else repr(value)
+            words.append(f"{field.name}={shown}")
+    return f"wl.{type(part).__name__}({', '.join(words)})"

@@ -1,0 +1,207 @@
+"""One thread that works, a bounded queue before it, and what became of every question."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from worldline.errors import InputError, RefusedError
+from worldline.live.answering import Answer
+from worldline.live.questions import Asked
+from worldline.steps import StoppedError, stepping
+
+MOST_WAITING = 32
+MOST_KEPT, MOST_KEPT_BYTES = 64, 256 << 20
+MOST_EVENTS_A_SECOND = 8
+ENDED = ("done", "failed", "cancelled")
+State = Literal["queued", "running", "done", "failed", "cancelled"]
+Answers = Callable[[Asked, Callable[[str], None]], Answer]
+
+
+class BusyError(RuntimeError):
+    """Too many questions wait already; ask again in a moment."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One question on its way: what happened so far, and the answer once there is one."""
+
+    id: str
+    client: str
+    question: Asked
+    state: State = "queued"
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    answer: Answer | None = None
+    started: float = 0.0
+    steps: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+    why: str = ""
+    _line: str = ""
+    _told: float = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen."""
+        return self.state in ENDED
+
+    def tell(self, event: str, **what: Any) -> None:
+        """Note something that happened, for whoever listens."""
+        self.events.append((event, what))
+
+    def say(self, line: str) -> None:
+        """What the work is at."""
+        self._line = line
+        self._progress()
+
+    def step(self) -> None:
+        """A step was taken: stop here if that was asked."""
+        self.steps += 1
+        if self.stop.is_set():
+            raise StoppedError
+        if time.monotonic() - self._told > 1 / MOST_EVENTS_A_SECOND:
+            self._progress()
+
+    def _progress(self) -> None:
+        self._told = time.monotonic()
+        seconds = round(self._told - self.started, 2)
+        self.tell("progress", line=self._line, steps=self.steps, seconds=seconds)
+
+
+class Worker:
+    """Takes questions in turn. A client's new question supersedes its earlier ones.
+
+    Stopping takes effect at the next step of the work: between layers, or blocks of rows.
+    """
+
+    def __init__(self, answers: Answers, most_waiting: int = MOST_WAITING):
+        self.answers, self.most_waiting = answers, most_waiting
+        self.jobs: OrderedDict[str, Job] = OrderedDict()
+        self.waiting: deque[Job] = deque()
+        self.lock = threading.Condition()
+        self.closing = False
+        self.thread = threading.Thread(target=self._work, name="worldline-worker", daemon=True)
+        self.thread.start()
+
+    def submit(self, client: str, question: Asked) -> Job:
+        """Put a question in the queue; what this client asked before and has no answer is stopped.
+
+        Raises: BusyError where too many wait.
+        """
+        with self.lock:
+            for job in list(self.jobs.values()):
+                if job.client == client and not job.ended:
+                    self._stop(job, "superseded by a newer question")
+            if len(self.waiting) >= self.most_waiting:
+                raise BusyError(
+                    f"{len(self.waiting)} questions wait already: ask again in a moment"
+                )
+            job = Job(secrets.token_urlsafe(12), client, question)
+            self.jobs[job.id] = job
+            self.waiting.append(job)
+            job.tell("queued", before=len(self.waiting) - 1)
+            self._forget()
+            self.lock.notify_all()
+            return job
+
+    def get(self, name: str) -> Job | None:
+        """A job by its id, unless it is forgotten."""
+        return self.jobs.get(name)
+
+    def cancel(self, job: Job) -> None:
+        """Stop a job, at once where it waits, at the next step where it runs."""
+        with self.lock:
+            self._stop(job, "cancelled")
+
+    def close(self, seconds: float = 5.0) -> None:
+        """Stop everything and end the thread."""
+        with self.lock:
+            self.closing = True
+            for job in self.jobs.values():
+                self._stop(job, "the server ends")
+            self.lock.notify_all()
+        self.thread.join(seconds)
+
+    def _stop(self, job: Job, why: str) -> None:
+        job.why = job.why or why
+        job.stop.set()
+        if job.state == "queued":
+            self.waiting.remove(job)
+            job.state = "cancelled"
+            job.tell("cancelled", why=job.why)
+
+    def _forget(self) -> None:
+        """Drop the oldest answers where there are too many, or too large ones."""
+        held = sum(job.answer.nbytes() for job in self.jobs.values() if job.answer)
+        for job in list(self.jobs.values()):
+            if len(self.jobs) <= MOST_KEPT and held <= MOST_KEPT_BYTES:
+                return
+            if job.ended:
+                held -= job.answer.nbytes() if job.answer else 0
+                if job.answer and job.answer.file:
+                    job.answer.file.unlink(missing_ok=True)
+                del self.jobs[job.id]
+
+    def _work(self) -> None:
+        while True:
+            with self.lock:
+                while not self.waiting and not self.closing:
+                    self.lock.wait()
+                if self.closing:
+                    return
+                job = self.waiting.popleft()
+                job.state, job.started = "running", time.monotonic()
+            self._run(job)
+
+    def _run(self, job: Job) -> None:
+        try:
+            with stepping(job.step):
+                job.say("starting")
+                answer = self.answers(job.question, job.say)
+            job.step()
+        except StoppedError:
+            self._end(job, "cancelled", why=job.why)
+        except (InputError, RefusedError) as error:
+            self._end(job, "failed", message=str(error), refused=isinstance(error, RefusedError))
+        except MemoryError:
+            self._end(job, "failed", message="out of memory: give a shorter text", refused=False)
+        except Exception as error:  # whatever it was, the next question is answered
+            said = f"an error of worldline's own: {type(error).__name__}: {error}"
+            self._end(job, "failed", message=said, refused=False)
+        else:
+            job.answer = answer
+            self._end(job, "done", seconds=round(time.monotonic() - job.started, 3))
+
+    def _end(self, job: Job, state: State, **what: Any) -> None:
+        with self.lock:
+            job.tell(state, **what)
+            job.state = state
+
+
+def own_folder(root: Path) -> Path:
+    """An empty folder for this process below `root`; what dead processes left there is removed."""
+    root.mkdir(parents=True, exist_ok=True)
+    for left in root.iterdir():
+        if left.is_dir() and not (left.name.isdecimal() and _alive(int(left.name))):
+            shutil.rmtree(left, ignore_errors=True)
+    mine = root / str(os.getpid())
+    shutil.rmtree(mine, ignore_errors=True)
+    mine.mkdir()
+    return mine
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's
+    return True

@@ -1,0 +1,31 @@
+"""What observe() saw: a trace, its flow, and the Scene, which shows itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from worldline.views.notebook import Shown
+from worldline.views.picture import numbers
+from worldline.views.scene import Scene
+
+if TYPE_CHECKING:
+    from worldline.flow.flow import Flow
+    from worldline.trace.trace import Trace
+
+
+@dataclass(eq=False, repr=False)
+class Observation(Shown):
+    """What observe() saw: the trace, the flow, and the Scene that shows them.
+
+    `show()` is the picture as text, `html()` as a file, `picture` as a widget; as the last line of
+    a notebook's cell it shows itself.
+    """
+
+    trace: Trace
+    flow: Flow
+    scene: Scene
+
+    def json(self) -> dict[str, Any]:
+        """The numbers of the command line's --json."""
+        return numbers(self.scene, self.trace.opaque_layers)

@@ -1,0 +1,18 @@
+"""Scenes of real runs of tiny random models, made once."""
+
+from __future__ import annotations
+
+import functools
+
+from tiny_runs import loaded
+from worldline.session import observe
+from worldline.views.scene import Scene
+
+TEXT = "3 14 15 92 65 35"
+
+
+@functools.cache
+def tiny_scene(by: str, top: int = 2000) -> Scene:
+    """One text through a tiny llama, weighed; with paths."""
+    target = None if by == "share" else 20
+    return observe(TEXT, loaded("llama"), by=by, target=target, top=top).scene

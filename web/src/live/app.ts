@@ -1,0 +1,245 @@
+// The page of `worldline serve`: asks, mounts what is answered, keeps the question in the address.
+import { h } from "../dom.ts";
+import { tokenLabels } from "../facts.ts";
+import { mount, type Mounted } from "../mount.ts";
+import type { Scene, SceneAltered, ScenePaths } from "../scene.gen.ts";
+import { fromFragment, toFragment } from "../state.ts";
+import { type Asked, askedFragment, askedFrom, type How } from "./asked.ts";
+import { Bar } from "./bar.ts";
+import { Cutting } from "./cutting.ts";
+import { NoAnswer, type Question, Server } from "./server.ts";
+
+type Part = "cut" | "sources" | "hops" | "cone" | "orders";
+
+const CUT_EACH_UP_TO = 40; // tokens: one run for each, without being asked
+type Live = Pick<Asked, "text" | "chat">;
+
+export async function start(host: HTMLElement): Promise<void> {
+  const server = new Server("", takeToken());
+  const waiting = h("p", { class: "wl-hint wl-waiting", role: "status", text: "Asking the model …" });
+  host.replaceChildren(h("div", { class: "wl wl-empty" }, waiting));
+  try {
+    const about = await server.about();
+    await new App(host, server, about.model, about.example).begin();
+  } catch (error) {
+    waiting.textContent = error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** The token of the address, out of sight and kept while the tab is open. */
+function takeToken(): string | null {
+  const given = new URLSearchParams(location.hash.slice(1));
+  const token = given.get("token");
+  if (token === null) return sessionStorage.getItem("worldline-token");
+  sessionStorage.setItem("worldline-token", token);
+  given.delete("token");
+  history.replaceState(null, "", `#${given}`);
+  return token;
+}
+
+class App {
+  private readonly bar: Bar;
+  private readonly cutting: Cutting;
+  private asked: Asked;
+  private scene: Scene | null = null;
+  private mounted: Mounted | null = null;
+  /** The questions whose answers are shown, for the exported file. */
+  private ids: { see: string; parts: Map<string, string> } = { see: "", parts: new Map() };
+
+  constructor(
+    private readonly host: HTMLElement,
+    private readonly server: Server,
+    model: string,
+    private readonly example: string,
+  ) {
+    this.asked = askedFrom(location.hash);
+    this.bar = new Bar(model, {
+      onAsk: (patch) => void this.ask({ ...this.asked, ...patch, ...(patch.text === this.asked.text ? {} : { cuts: [] }) }),
+      onCancel: () => {
+        server.cancel();
+        this.bar.quiet("Stopped.");
+      },
+    });
+    this.cutting = new Cutting({ onCuts: (cuts, cutHow, spliceFrom) => void this.cut(cuts, cutHow, spliceFrom) });
+    addEventListener("popstate", () => void this.recall());
+  }
+
+  async begin(): Promise<void> {
+    if (!this.asked.text) this.asked = { ...this.asked, text: this.example };
+    this.showEmpty();
+    await this.see();
+  }
+
+  /** Ask something else, and note it in the address. */
+  private async ask(asked: Asked): Promise<void> {
+    const other = asked.text !== this.asked.text || asked.chat !== this.asked.chat;
+    this.asked = asked;
+    this.remember(other);
+    await this.see();
+  }
+
+  /** What lies in the address is asked again if it is another question. */
+  private async recall(): Promise<void> {
+    const asked = askedFrom(location.hash);
+    if (!asked.text) asked.text = this.example;
+    if (askedFragment(asked) === askedFragment(this.asked)) return;
+    this.asked = asked;
+    await this.see();
+  }
+
+  private remember(other: boolean): void {
+    const kept = this.mounted && !other ? toFragment(this.mounted.state) : toFragment({ ...fromFragment("", { nTokens: 0, nLayers: 0 }), theme: this.mounted?.state.theme ?? null });
+    const fragment = [askedFragment(this.asked), kept].filter(Boolean).join("&");
+    if (`#${fragment}` !== location.hash) history.pushState(null, "", `#${fragment}`);
+  }
+
+  private async see(): Promise<void> {
+    const { text, chat, by, how, target, versus, cuts } = this.asked;
+    this.bar.show(this.asked, this.scene);
+    const aims = by !== "share";
+    const found = await this.run<Scene>({
+      ask: "see",
+      text,
+      chat,
+      by,
+      paths: false,
+      ...(by === "gradient" ? { how } : {}),
+      ...(aims && target ? { target } : {}),
+      ...(aims && versus ? { versus } : {}),
+    });
+    if (!found) return;
+    this.ids = { see: found.id, parts: new Map() };
+    this.show(found.value);
+    if (found.value.tokens.length <= CUT_EACH_UP_TO) await this.sources();
+    if (cuts.length > 0) await this.cut(cuts, this.asked.cutHow, this.asked.spliceFrom, false);
+  }
+
+  /** Run what is cut, or show the plain run again where nothing is. */
+  private async cut(cuts: string[], cutHow: How, spliceFrom: string, fresh = true): Promise<void> {
+    this.asked = { ...this.asked, cuts, cutHow, spliceFrom };
+    if (fresh) this.remember(false);
+    this.cutting.show(this.asked, this.labels());
+    this.ids.parts.delete("cut");
+    if (cuts.length === 0) {
+      this.mounted?.alter({ cut: null });
+      return;
+    }
+    if (cutHow === "splice" && !spliceFrom) {
+      this.bar.quiet("A splice needs another text, whose K and V are taken: type it in the Cut panel.");
+      return;
+    }
+    const { target, versus, by } = this.asked;
+    const asks = by === "share" ? {} : { ...(target ? { target } : {}), ...(versus ? { versus } : {}) };
+    const edges = cuts.filter((one) => one.includes(">"));
+    const nodes = cuts.filter((one) => !one.includes(">"));
+    await this.alter("cut", {
+      ask: "cut",
+      edges,
+      nodes,
+      ...(edges.length > 0 ? { how: cutHow } : {}),
+      ...(nodes.length > 0 ? { node_how: "zero" } : {}),
+      ...(cutHow === "splice" ? { splice_from: spliceFrom } : {}),
+      ...asks,
+    });
+  }
+
+  private async alter(part: Part, question: { ask: string; [name: string]: unknown }): Promise<void> {
+    const found = await this.run<Partial<SceneAltered>>({ ...this.live(), ...question });
+    if (!found) return;
+    this.ids.parts.set(part, found.id);
+    this.mounted?.alter(found.value);
+  }
+
+  private async sources(): Promise<void> {
+    const { by, target, cutHow } = this.asked;
+    const asks = by === "share" || !target ? {} : { target };
+    await this.alter("sources", { ask: "sources", how: cutHow === "drop" ? "drop" : "mask", ...asks });
+  }
+
+  private async paths(): Promise<void> {
+    const { by, target, versus } = this.asked;
+    const asks = by === "share" ? {} : { ...(target ? { target } : {}), ...(versus ? { versus } : {}) };
+    const found = await this.run<{ paths: ScenePaths | null; paths_left_out: string | null }>({ ...this.live(), ask: "paths", ...asks });
+    if (!found) return;
+    this.ids.parts.set("paths", found.id);
+    this.mounted?.follow(found.value.paths, found.value.paths_left_out);
+  }
+
+  private live(): Live {
+    return { text: this.asked.text, chat: this.asked.chat };
+  }
+
+  private labels(): string[] {
+    return this.scene ? tokenLabels(this.scene) : [];
+  }
+
+  /** Ask the server; say what happens meanwhile and what went wrong. Null where there is no answer. */
+  private async run<T>(question: Question): Promise<{ id: string; value: T } | null> {
+    try {
+      this.bar.doing("asking", 0);
+      const found = await this.server.ask<T>(question, ({ line, seconds }) => this.bar.doing(line, seconds));
+      this.bar.quiet();
+      return found;
+    } catch (error) {
+      if (error instanceof NoAnswer && error.stopped) return null; // something newer is on its way, or it was cancelled
+      this.bar.quiet(error instanceof Error ? error.message : String(error));
+      return null;
+    }
+  }
+
+  private showEmpty(): void {
+    this.host.replaceChildren(
+      h("div", { class: "wl wl-empty", "data-host": "page" }, h("header", { class: "wl-header" }, this.bar.element)),
+    );
+    this.bar.show(this.asked, null);
+  }
+
+  private show(scene: Scene): void {
+    const focused = document.activeElement instanceof HTMLElement ? document.activeElement : null;
+    this.scene = scene;
+    this.mounted?.destroy();
+    this.cutting.show(this.asked, this.labels());
+    this.mounted = mount(this.host, scene, {
+      page: true,
+      live: {
+        bar: this.bar.element,
+        cutting: this.cutting.element,
+        address: () => askedFragment(this.asked),
+        onTarget: (target) => void this.ask({ ...this.asked, target, versus: target === this.asked.versus ? "" : this.asked.versus, by: this.asked.by === "share" ? "gradient" : this.asked.by }),
+        onVersus: (versus) => void this.ask({ ...this.asked, versus, target: this.asked.target || `id:${scene.predictions[0]?.id ?? 0}` }),
+        onCut: (cut) => {
+          this.mounted?.open("cuts");
+          this.cutting.add(cut);
+        },
+        onSources: () => void this.sources(),
+        onPaths: () => void this.paths(),
+        onHops: (most) => void this.alter("hops", { ask: "hops", max_hops: most }),
+        onCone: (node) => void this.alter("cone", { ask: "cone", layer: node.layer, pos: node.pos }),
+        onOrders: () => void this.alter("orders", { ask: "orders" }),
+        onSavePage: () => void this.savePage(),
+        onSaveTrace: () => void this.saveTrace(),
+      },
+    });
+    this.bar.show(this.asked, scene);
+    if (focused && this.host.contains(focused)) focused.focus();
+  }
+
+  private async savePage(): Promise<void> {
+    const parts = [...this.ids.parts.values()].map((id) => `with=${id}`).join("&");
+    await this.saving(`api/questions/${this.ids.see}/page.html?${parts}`, "worldline.html");
+  }
+
+  private async saveTrace(): Promise<void> {
+    const found = await this.run<{ bytes: number }>({ ...this.live(), ask: "trace" });
+    if (found) await this.saving(`api/questions/${found.id}/trace.safetensors`, "worldline.safetensors");
+  }
+
+  private async saving(path: string, name: string): Promise<void> {
+    try {
+      await this.server.save(path, name);
+    } catch (error) {
+      this.bar.quiet(error instanceof Error ? error.message : String(error));
+    }
+  }
+}
+

@@ -1,0 +1,144 @@
+// The head of the live page: the text, what is asked of it, and what is going on.
+import { h } from "../dom.ts";
+import { clipped, readableText } from "../format.ts";
+import type { Scene } from "../scene.gen.ts";
+import type { Asked, By } from "./asked.ts";
+
+export interface BarEvents {
+  onAsk(patch: Partial<Asked>): void;
+  onCancel(): void;
+}
+
+export class Bar {
+  readonly element: HTMLElement;
+  private readonly text: HTMLTextAreaElement;
+  private readonly chat: HTMLInputElement;
+  private readonly by: HTMLSelectElement;
+  private readonly how: HTMLSelectElement;
+  private readonly target: HTMLInputElement;
+  private readonly versus: HTMLInputElement;
+  private readonly known = h("datalist", { id: "wl-known-tokens" });
+  private readonly line = h("span", { class: "wl-doing", role: "status" });
+  private readonly wrong = h("span", { class: "wl-wrong", role: "alert" });
+  private readonly stop: HTMLButtonElement;
+  private readonly busy = h("i", { class: "wl-busy", "aria-hidden": "true" });
+
+  constructor(
+    private readonly model: string,
+    private readonly events: BarEvents,
+  ) {
+    const run = (): void => this.ask();
+    this.text = h("textarea", {
+      class: "wl-text",
+      rows: 1,
+      spellcheck: "false",
+      "aria-label": "The text that the model reads",
+      title: "Enter runs, Shift+Enter breaks the line",
+      on: { keydown: (event) => this.key(event) },
+    });
+    this.chat = h("input", { type: "checkbox", on: { change: run } });
+    this.by = choice("How edges are weighed", ["gradient", "frozen", "share"], run);
+    this.how = choice("The cut that the gradient is matched to", ["drop", "mask"], run);
+    this.target = this.token("why", "likeliest next");
+    this.versus = this.token("over", "nothing");
+    this.stop = h("button", { type: "button", class: "wl-stop", text: "Cancel", on: { click: () => events.onCancel() } });
+    this.element = h(
+      "div",
+      { class: "wl-heading wl-bar-live" },
+      h("div", { class: "wl-ask" }, this.text, h("button", { type: "button", class: "wl-run", text: "Run", on: { click: run } })),
+      h(
+        "div",
+        { class: "wl-byline wl-question" },
+        h("b", { text: clipped(readableText(model), 32), title: model }),
+        h("label", {}, "why ", this.target),
+        h("label", {}, "over ", this.versus),
+        h("label", {}, "weighed by ", this.by),
+        h("label", {}, "for ", this.how),
+        h("label", { title: "Set the text as a user’s turn of a chat" }, this.chat, " chat"),
+        this.busy,
+        this.line,
+        this.stop,
+        this.wrong,
+        this.known,
+      ),
+    );
+    this.quiet();
+  }
+
+  /** What was asked, and what the Scene says that meant. */
+  show(asked: Asked, scene: Scene | null): void {
+    if (document.activeElement !== this.text) this.text.value = asked.text;
+    this.chat.checked = asked.chat;
+    this.by.value = asked.by;
+    this.how.value = asked.how;
+    this.target.value = asked.target;
+    this.versus.value = asked.versus;
+    this.enable(asked.by);
+    if (scene) this.known.replaceChildren(...scene.predictions.map(({ token }) => h("option", { value: token })));
+  }
+
+  doing(line: string, seconds: number): void {
+    this.wrong.textContent = "";
+    this.busy.hidden = false;
+    this.stop.hidden = false;
+    this.line.textContent = `${line} · ${seconds.toFixed(1)} s`;
+  }
+
+  quiet(wrong = ""): void {
+    this.busy.hidden = true;
+    this.stop.hidden = true;
+    this.line.textContent = "";
+    this.wrong.textContent = wrong;
+    this.wrong.title = wrong;
+  }
+
+  private ask(): void {
+    if (!this.text.value) {
+      this.quiet(`Type a text for ${this.model} to read.`);
+      return;
+    }
+    this.events.onAsk({
+      text: this.text.value,
+      chat: this.chat.checked,
+      by: this.by.value as By,
+      how: this.how.value as "drop" | "mask",
+      target: this.target.value,
+      versus: this.versus.value,
+    });
+  }
+
+  /** Share asks for no target, and only the gradient is matched to a cut. */
+  private enable(by: By): void {
+    this.target.disabled = this.versus.disabled = by === "share";
+    this.how.disabled = by !== "gradient";
+  }
+
+  private token(name: string, none: string): HTMLInputElement {
+    return h("input", {
+      type: "text",
+      class: "wl-target",
+      list: "wl-known-tokens",
+      placeholder: none,
+      spellcheck: "false",
+      autocomplete: "off",
+      "aria-label": name === "why" ? "The token that is asked about" : "The token it is compared with",
+      title: "A token with its space, such as “ Paris”, or id:7042",
+      on: { change: () => this.ask(), keydown: (event) => this.key(event) },
+    });
+  }
+
+  private key(event: KeyboardEvent): void {
+    event.stopPropagation();
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    this.ask();
+  }
+}
+
+function choice(label: string, values: string[], changed: () => void): HTMLSelectElement {
+  return h(
+    "select",
+    { class: "wl-select", "aria-label": label, title: label, on: { change: changed } },
+    ...values.map((value) => h("option", { value, text: value })),
+  );
+}

@@ -1,0 +1,56 @@
+// Which tokens the answer depends on: what is lost when all reads of one token are cut, each in turn.
+import { chip, h, number, signClass } from "../dom.ts";
+import { chance, clipped, signed, visibleText } from "../format.ts";
+import type { SceneSources } from "../scene.gen.ts";
+
+const LISTED = 6;
+
+export interface SourceEvents {
+  onCut?: ((cut: string) => void) | undefined;
+  onPos(pos: number | null): void;
+}
+
+export function sourcesPart(part: SceneSources, labels: string[], events: SourceEvents): HTMLElement[] {
+  const places = part.change_nats.map((change, pos) => ({ pos, change, after: part.after[pos] ?? null }));
+  const strongest = places.filter(({ after }) => after !== null).sort((a, b) => Math.abs(b.change) - Math.abs(a.change));
+  const shown = strongest.slice(0, LISTED);
+  const most = Math.abs(shown[0]?.change ?? 1) || 1;
+  const target = chip(clipped(visibleText(part.target), 14));
+  return [
+    h("h2", {}, "What ", target, " depends on"),
+    h("ol", { class: "wl-edges" }, ...shown.map((one) => row(one, most, labels, events))),
+    h("p", { class: "wl-hint", text: `nats that it loses without all reads of the token (${part.how}); each cut was run` }),
+  ];
+}
+
+type Place = { pos: number; change: number; after: SceneSources["after"][number] };
+
+function row({ pos, change, after }: Place, most: number, labels: string[], events: SourceEvents): HTMLElement {
+  const lost = -change;
+  const bar = h("i", { class: lost < 0 ? "wl-less" : "" });
+  bar.style.width = `${(100 * Math.abs(change)) / most}%`;
+  const label = labels[pos] ?? "";
+  const then = after ? `Then: ${visibleText(after.token)} ${chance(after.logprob)}` : "";
+  const on = { pointerenter: () => events.onPos(pos), pointerleave: () => events.onPos(null) };
+  return h(
+    "li",
+    { class: "wl-source", title: then, on },
+    h("span", { class: "wl-ends" }, chip(clipped(label, 18)), h("span", { class: "wl-pale", text: String(pos) })),
+    cutButton(events.onCut, `*.*:${pos}>*`, `Cut every read of ${label}`) ?? h("span"),
+    number(lost, signed(lost), "source_lost_nats", signClass(lost)),
+    h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
+  );
+}
+
+/** A small button that cuts; nothing where nothing can be run. */
+export function cutButton(onCut: ((cut: string) => void) | undefined, cut: string, words: string): HTMLElement | null {
+  if (!onCut) return null;
+  return h("button", {
+    type: "button",
+    class: "wl-cut",
+    text: "cut",
+    title: words,
+    "aria-label": words,
+    on: { click: () => onCut(cut) },
+  });
+}
