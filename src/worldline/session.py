@@ -3,7 +3,7 @@
 load_model    model/   weights, tokenizer, identity; tokenize  text/  tokens with offsets
 record        trace/   one run, both highways, closure        (run/ executes, model/ watches)
 weigh         flow/    every K/V edge gets a number, paths are followed
-picture       views/   a Scene, which text, HTML and JSON are drawn from
+picture       views/   a Scene, which text, HTML, JSON and the widget are drawn from
 
 observe() is record_text() and then see(), which looks at a recorded run again with other questions.
 """

@@ -59,6 +59,8 @@ export class Lattice {
   private light: Light;
   private frame = 0;
   private stale = true;
+  /** A notebook draws before it puts the cell into its page: there are no sizes and colours yet. */
+  private placed = false;
 
   constructor(
     private readonly scene: Scene,
@@ -142,6 +144,7 @@ export class Lattice {
   private resize(): void {
     const { clientWidth: width, clientHeight: height } = this.element;
     if (width === 0 || height === 0) return;
+    this.placed = true;
     this.layout = this.measured(width, height);
     const ratio = Math.min(2, window.devicePixelRatio || 1);
     for (const canvas of [this.base, this.flow]) {
@@ -161,6 +164,8 @@ export class Lattice {
 
   private wantsZoom(event: Event): boolean {
     if (this.closest <= 1 || (event.target as HTMLElement).closest(".wl-tools")) return false;
+    const cell = this.element.closest('[data-host="cell"]') !== null;
+    if (cell && event instanceof WheelEvent && !event.ctrlKey) return false; // the notebook scrolls
     return !(event instanceof MouseEvent) || (!event.button && (!event.ctrlKey || event.type === "wheel"));
   }
 
@@ -225,7 +230,7 @@ export class Lattice {
     this.frame = 0;
     const base = this.base.getContext("2d");
     const flow = this.flow.getContext("2d");
-    if (!base || !flow || this.scene.tokens.length === 0) return;
+    if (!base || !flow || !this.placed || this.scene.tokens.length === 0) return;
     this.palette ??= readPalette(this.element);
     const view: View = {
       ...this.light,

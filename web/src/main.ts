@@ -2,8 +2,10 @@
 import { start } from "./live/app.ts";
 import { mount } from "./mount.ts";
 import type { Scene } from "./scene.gen.ts";
+import { render } from "./widget.ts";
 
 export { mount };
+export default { render };
 export type { Scene };
 
 /** In a file made by Python the Scene lies in the document: draw it at once. */

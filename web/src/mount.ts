@@ -21,7 +21,7 @@ import { type Tab, Tabs } from "./panels/tabs.ts";
 import { Tooltip } from "./panels/tooltip.ts";
 import type { Overlay } from "./overlay.ts";
 import type { Scene, SceneAltered, ScenePath, ScenePaths } from "./scene.gen.ts";
-import { firstCount, rank, type RankedEdge, select } from "./select.ts";
+import { firstCount, rank, type RankedEdge, select, type Selection } from "./select.ts";
 import { fromFragment, START, type State, toFragment } from "./state.ts";
 
 /** What a host that can run the model gives: a head, a list of cuts, and answers to questions. */
@@ -41,6 +41,10 @@ export interface MountOptions {
   /** The picture is the whole page: its state lives in the address, its keys work everywhere. */
   page?: boolean;
   live?: Live;
+  /** What is chosen at first, where it is no page. */
+  start?: Partial<State>;
+  /** Called after each change of what is chosen, and once for the first picture. */
+  onState?: (state: State, selection: Selection) => void;
 }
 
 export interface Mounted {
@@ -52,6 +56,8 @@ export interface Mounted {
   follow(paths: ScenePaths | null, why: string | null): void;
   /** Open a panel. */
   open(tab: string): void;
+  /** Choose from outside; nothing is noted in the address. */
+  choose(patch: Partial<State>): void;
   destroy(): void;
 }
 
@@ -60,7 +66,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   const bounds = { nTokens: scene.tokens.length, nLayers: scene.model.n_layers };
   const labels = tokenLabels(scene);
   const ranked = rank(scene);
-  let state: State = page ? fromFragment(location.hash, bounds) : START;
+  let state: State = page ? fromFragment(location.hash, bounds) : { ...START, ...options.start };
   let selection = chosen();
   let hover: Hit = null;
   let cursor: NodeRef | null = null;
@@ -206,6 +212,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
         : strongestPanel(scene, labels, selection, state.layer, sideEvents),
     );
     draw();
+    options.onState?.(state, selection);
   }
 
   function draw(): void {
@@ -353,6 +360,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     },
     follow: fillPaths,
     open,
+    choose: (patch) => change(patch, "none"),
     destroy() {
       quiet();
       lattice.destroy();

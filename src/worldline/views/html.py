@@ -28,7 +28,7 @@ def render_html(scene: Scene) -> str:
     by their hashes. Where scripts do not run, or the built front end is missing, the picture as
     text stands in its place.
     """
-    script, style = _static("worldline.js"), _PAGE_STYLE + _static("worldline.css")
+    script, style = built("worldline.js"), _PAGE_STYLE + built("worldline.css")
     policy = "; ".join(
         [
             "default-src 'none'",
@@ -93,8 +93,8 @@ def _shortened(value: Any) -> Any:
     return value
 
 
-def _static(name: str) -> str:
-    """Read a part of the built front end; without it the page still holds the text."""
+def built(name: str) -> str:
+    """Read a part of the built front end; empty where it is missing, and text stands in."""
     path = STATIC / name
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
