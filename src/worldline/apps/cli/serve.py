@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -65,7 +66,9 @@ def serve(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="off"
     )
     server = uvicorn.Server(config)
-    typer.echo(f"worldline is at {address}\nCtrl+C ends it", err=False)
+    typer.echo(f"worldline is at {address}")
+    sys.stdout.flush()
+    typer.echo("Ctrl+C ends it", err=True)
     if browser:
         _open_when_ready(server, address)
     try:
