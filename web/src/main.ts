@@ -3,6 +3,8 @@ import { mount } from "./mount.ts";
 import type { Scene } from "./scene.gen.ts";
 
 export { mount };
+export type { Extra } from "./panels/exports.ts";
+export type { MountOptions } from "./mount.ts";
 export type { Scene };
 
 /** In a file made by Python the Scene lies in the document: draw it at once. */
@@ -11,7 +13,8 @@ function boot(): void {
   const host = document.getElementById("worldline");
   if (!data || !host) return;
   try {
-    mount(host, JSON.parse(data.textContent ?? "") as Scene, { page: true });
+    const json = data.textContent ?? "";
+    mount(host, JSON.parse(json) as Scene, { page: true, json });
   } catch (error) {
     const notice = document.createElement("p");
     notice.textContent = `The picture could not be drawn (${String(error)}); here it is as text.`;

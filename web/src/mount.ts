@@ -10,6 +10,7 @@ import type { NodeRef } from "./layout.ts";
 import { alteredPanel } from "./panels/altered.ts";
 import { Controls } from "./panels/controls.ts";
 import { aboutDialog, keysDialog } from "./panels/dialogs.ts";
+import { exportsMenu, type Extra } from "./panels/exports.ts";
 import { header } from "./panels/header.ts";
 import { predictionsPanel } from "./panels/predictions.ts";
 import { pathsPanel } from "./panels/paths.ts";
@@ -23,6 +24,10 @@ import { fromFragment, START, type State, toFragment } from "./state.ts";
 export interface MountOptions {
   /** The picture is the whole page: its state lives in the address, its keys work everywhere. */
   page?: boolean;
+  /** The Scene as it came, so that what is saved is equal to the byte. */
+  json?: string;
+  /** What the host can save besides: the HTML file, the trace. */
+  extras?: Extra[];
 }
 
 export interface Mounted {
@@ -62,7 +67,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
       onAbout: () => about.showModal(),
       onKeys: () => keys.showModal(),
       onTheme: () => change({ theme: isDark() ? "light" : "dark" }, "replace"),
-    }),
+    }, exportsMenu({ scene, lattice, json: options.json, extras: options.extras, say: (words) => (live.textContent = words) })),
     caption(scene),
     h("div", { class: "wl-centre" }, lattice.element),
     h("aside", { class: "wl-aside", "aria-label": "Numbers" }, predictionsPanel(scene), alteredPanel(scene, labels, { onOverlay }), side, pathsPanel(scene, labels, { onPath })),

@@ -10,7 +10,7 @@ export interface HeaderEvents {
   onTheme(): void;
 }
 
-export function header(scene: Scene, events: HeaderEvents): HTMLElement {
+export function header(scene: Scene, events: HeaderEvents, ...menus: HTMLElement[]): HTMLElement {
   const text = readableText(scene.text);
   const { model } = scene;
   const size = `${counted(model.n_layers, "layer")}, ${counted(scene.tokens.length, "token")}`;
@@ -35,6 +35,7 @@ export function header(scene: Scene, events: HeaderEvents): HTMLElement {
       "div",
       { class: "wl-actions" },
       ...badges(scene, events.onAbout),
+      ...menus,
       button("i", "What the numbers mean, and how to get them again", events.onAbout, "wl-i"),
       button("?", "Keys", events.onKeys, "wl-round"),
       button("◐", "Light or dark", events.onTheme, "wl-round wl-theme"),
