@@ -24,7 +24,7 @@ export function listenToKeys(where: Document | HTMLElement, events: KeyEvents): 
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const target = event.target instanceof HTMLElement ? event.target : null;
     const move = MOVES[event.key];
-    const typing = target?.closest("input, button, a, code, summary, select") !== null && target !== null;
+    const typing = target?.closest("input, button, a, code, summary, select, .wl-meaning") !== null && target !== null;
     if (move && !typing) events.move(...move);
     else if (event.key === "Enter" && !typing) events.enter();
     else if (event.key === "[") events.step(-1);

@@ -12,6 +12,7 @@ import { Controls } from "./panels/controls.ts";
 import { aboutDialog, keysDialog } from "./panels/dialogs.ts";
 import { exportsMenu, type Extra } from "./panels/exports.ts";
 import { header } from "./panels/header.ts";
+import { explainNumbers } from "./panels/meaning.ts";
 import { predictionsPanel } from "./panels/predictions.ts";
 import { pathsPanel } from "./panels/paths.ts";
 import { nodePanel, type SideEvents, strongestPanel } from "./panels/side.ts";
@@ -246,6 +247,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     addEventListener("hashchange", recall);
   }
   element.replaceChildren(root);
+  const unexplained = explainNumbers(root, scene);
   show(null);
 
   return {
@@ -254,6 +256,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     },
     destroy() {
       quiet();
+      unexplained();
       lattice.destroy();
       dark.removeEventListener("change", recolour);
       removeEventListener("popstate", recall);

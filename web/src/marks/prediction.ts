@@ -1,5 +1,5 @@
 // On top of the last column: what the model predicts there.
-import { chip, h } from "../dom.ts";
+import { chip, h, number } from "../dom.ts";
 import { chance, clipped, visibleText } from "../format.ts";
 import { MARGIN, xOf, yOf } from "../layout.ts";
 import type { View } from "../view.ts";
@@ -26,6 +26,6 @@ function makeNext(token: string, logprob: number): HTMLElement {
     { class: "wl-next" },
     h("span", { class: "wl-pale", text: "next" }),
     chip(clipped(visibleText(token), 18)),
-    h("b", { text: chance(logprob) }),
+    h("b", {}, number(logprob, chance(logprob), "prediction")),
   );
 }
