@@ -25,6 +25,7 @@ import { placePrediction } from "./marks/prediction.ts";
 import { drawLitResidual, drawResidual } from "./marks/residual.ts";
 import { placeBand, placeRows } from "./marks/rows.ts";
 import { drawStrands } from "./marks/strands.ts";
+import type { Pen } from "./pen.ts";
 import type { Scene } from "./scene.gen.ts";
 import type { RankedEdge, Selection } from "./select.ts";
 import { readPalette, type Palette, type View } from "./view.ts";
@@ -40,6 +41,22 @@ export interface LatticeEvents {
 
 /** What is in the light; the rest of a View the lattice knows itself. */
 export type Light = Pick<View, "selection" | "focus" | "fixed" | "edge" | "path" | "overlay" | "layer" | "after">;
+
+type Marks = Record<string, (pen: Pen, view: View) => void>;
+
+/** What is drawn behind the flow, and the flow, each from the back to the front. */
+export const BASE: Marks = { residual: drawResidual, dots: drawDots };
+export const FLOW: Marks = {
+  heat: drawHeat,
+  "residual in the light": drawLitResidual,
+  strands: drawStrands,
+  "ends of strands": drawBusyDots,
+  severed: drawSevered,
+  path: drawPath,
+};
+
+/** Nothing is drawn left of here: there are the names of the rows. */
+export const CLIP = MARGIN.left - 12;
 
 const CLOSEST_GAP = 64;
 const NEAR_STRAND = 5;
@@ -125,6 +142,12 @@ export class Lattice {
       this.zooming.translateBy(select(this.element), (wanted - x) / this.zoom.k, 0);
     }
     return { x: xOf(this.layout, this.zoom, node.pos), y: yOf(this.layout, node.layer) };
+  }
+
+  /** What is drawn now, with the elements that lie under and over the canvases. */
+  drawn(): { view: View; stage: HTMLElement; under: HTMLElement; over: HTMLElement } {
+    if (this.frame) this.draw();
+    return { view: this.view(), stage: this.element, under: this.under, over: this.over };
   }
 
   destroy(): void {
@@ -225,14 +248,9 @@ export class Lattice {
     this.frame = requestAnimationFrame(() => this.draw());
   }
 
-  private draw(): void {
-    cancelAnimationFrame(this.frame);
-    this.frame = 0;
-    const base = this.base.getContext("2d");
-    const flow = this.flow.getContext("2d");
-    if (!base || !flow || !this.placed || this.scene.tokens.length === 0) return;
+  private view(): View {
     this.palette ??= readPalette(this.element);
-    const view: View = {
+    return {
       ...this.light,
       scene: this.scene,
       labels: this.labels,
@@ -241,16 +259,18 @@ export class Lattice {
       columns: visibleColumns(this.layout, this.zoom),
       palette: this.palette,
     };
-    if (this.stale) this.clipped(base, () => [drawResidual(base, view), drawDots(base, view)]);
+  }
+
+  private draw(): void {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    const base = this.base.getContext("2d");
+    const flow = this.flow.getContext("2d");
+    if (!base || !flow || !this.placed || this.scene.tokens.length === 0) return;
+    const view = this.view();
+    if (this.stale) this.clipped(base, view, BASE);
     this.stale = false;
-    this.clipped(flow, () => [
-      drawHeat(flow, view),
-      drawLitResidual(flow, view),
-      drawStrands(flow, view),
-      drawBusyDots(flow, view),
-      drawSevered(flow, view),
-      drawPath(flow, view),
-    ]);
+    this.clipped(flow, view, FLOW);
     placeBand(this.under, view);
     placeCones(this.under, this.over, view);
     placeRows(this.over, view);
@@ -260,14 +280,14 @@ export class Lattice {
   }
 
   /** Draw right of the layer names only, so that a zoomed lattice slides under them. */
-  private clipped(context: CanvasRenderingContext2D, paint: () => unknown): void {
+  private clipped(context: CanvasRenderingContext2D, view: View, marks: Marks): void {
     const { width, height } = this.layout;
     context.clearRect(0, 0, width, height);
     context.save();
     context.beginPath();
-    context.rect(MARGIN.left - 12, 0, width, height);
+    context.rect(CLIP, 0, width, height);
     context.clip();
-    paint();
+    for (const draw of Object.values(marks)) draw(context, view);
     context.restore();
   }
 }

@@ -10,7 +10,9 @@ import type { NodeRef } from "./layout.ts";
 import { type AlteredName, alteredParts } from "./panels/altered.ts";
 import { Controls } from "./panels/controls.ts";
 import { aboutDialog, keysDialog } from "./panels/dialogs.ts";
+import { exportsMenu, type Extra } from "./panels/exports.ts";
 import { header } from "./panels/header.ts";
+import { explainNumbers } from "./panels/meaning.ts";
 import { predictionsPanel } from "./panels/predictions.ts";
 import { cutOf } from "./panels/edges.ts";
 import { cutsOf, pathsPanel } from "./panels/paths.ts";
@@ -33,8 +35,6 @@ export interface Live extends Running {
   onTarget(token: string): void;
   onVersus(token: string): void;
   onCut(cut: string): void;
-  onSavePage(): void;
-  onSaveTrace(): void;
 }
 
 export interface MountOptions {
@@ -45,15 +45,19 @@ export interface MountOptions {
   start?: Partial<State>;
   /** Called after each change of what is chosen, and once for the first picture. */
   onState?: (state: State, selection: Selection) => void;
+  /** The Scene as it came, so that what is saved is equal to the byte. */
+  json?: string;
+  /** What the host can save besides: the HTML file, the trace. */
+  extras?: Extra[];
 }
 
 export interface Mounted {
   /** What is chosen now. */
   readonly state: State;
   /** Show what altered runs said; null takes a part away. */
-  alter(parts: { [K in AlteredName]?: SceneAltered[K] | null }): void;
+  alter(parts: { [K in AlteredName]?: SceneAltered[K] | null } & { meanings?: Scene["meanings"] }): void;
   /** Show paths that were followed later, or why there are none. */
-  follow(paths: ScenePaths | null, why: string | null): void;
+  follow(paths: ScenePaths | null, why: string | null, meanings?: Scene["meanings"]): void;
   /** Open a panel. */
   open(tab: string): void;
   /** Choose from outside; nothing is noted in the address. */
@@ -115,6 +119,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
         onTheme: () => change({ theme: isDark() ? "light" : "dark" }, "replace"),
       },
       live_?.bar ?? null,
+      exportsMenu({ scene, lattice, json: options.json, extras: options.extras, say: (words) => (live.textContent = words) }),
     ),
     caption(scene),
     h("div", { class: "wl-centre" }, lattice.element),
@@ -347,22 +352,28 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   element.replaceChildren(root);
   fillPaths(scene.paths, scene.paths_left_out);
   fillAltered();
+  const unexplained = explainNumbers(root, scene);
   show(null);
 
   return {
     get state() {
       return state;
     },
-    alter(parts) {
+    alter({ meanings, ...parts }) {
+      Object.assign((scene.meanings ??= {}), meanings);
       altered = { ...altered, ...parts } as Partial<SceneAltered>;
       fillAltered();
       draw();
     },
-    follow: fillPaths,
+    follow(paths, why, meanings) {
+      Object.assign((scene.meanings ??= {}), meanings);
+      fillPaths(paths, why);
+    },
     open,
     choose: (patch) => change(patch, "none"),
     destroy() {
       quiet();
+      unexplained();
       lattice.destroy();
       dark.removeEventListener("change", recolour);
       removeEventListener("popstate", recall);

@@ -5,7 +5,8 @@
  *
  * The large parts (``nodes``, ``flow``, ``paths``) may be null; a view then leaves out what it
  * cannot show and says so. ``paths_left_out`` says why there are no paths. ``altered`` is what
- * runs that never happened said of the same text.
+ * runs that never happened said of the same text. ``meanings`` says of every name of a number on
+ * the page what it means, for the parts that are there.
  */
 export interface Scene {
   schema: "worldline.scene/1";
@@ -30,6 +31,9 @@ export interface Scene {
   inert: SceneInert;
   closure_error: SceneClosure;
   reproduce: SceneReproduce;
+  meanings: {
+    [k: string]: SceneMeaning;
+  };
 }
 /**
  * Which model ran, in numbers that identify it.
@@ -386,4 +390,19 @@ export interface SceneClosure {
   pos: number;
   tolerance: number;
   over: "terms" | "sources";
+}
+/**
+ * What a number means: ``formula``, ``unit``, ``exactness``, and how to make it again.
+ *
+ * ``cli`` is empty where one command line cannot say it; ``source`` is a paper, where there is
+ * one. Written by ``meanings.py`` only; the page shows it and adds nothing.
+ */
+export interface SceneMeaning {
+  title: string;
+  formula: string;
+  unit: string;
+  exactness: string;
+  source: string | null;
+  cli: string;
+  python: string;
 }

@@ -28,8 +28,10 @@ from worldline.live.questions import (
 from worldline.model.bundled import BUNDLED_NAME
 from worldline.session import record_text, see
 from worldline.text.chat import tokens_of
+from worldline.views.altered import with_altered
 from worldline.views.altered_parts import SceneAltered
 from worldline.views.html import scene_json
+from worldline.views.meanings import explained
 from worldline.views.picture import paths_shown
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from worldline.trace.trace import Trace
     from worldline.views.scene import Scene, ScenePaths
 
+MOST_SCENES = 8
 MOST_BYTES = 2 << 30  # of recorded runs that are kept
 Say = Callable[[str], None]
 
@@ -64,6 +67,7 @@ class Answering:
     def __init__(self, model: LoadedModel, folder: Path, most_bytes: int = MOST_BYTES):
         self.model, self.folder, self.most_bytes = model, folder, most_bytes
         self.traces: OrderedDict[tuple[str, bool], Trace] = OrderedDict()
+        self.scenes: OrderedDict[tuple[str, bool], Scene] = OrderedDict()
         self.n_saved = 0
 
     def __call__(self, question: Asked, say: Say) -> Answer:
@@ -81,8 +85,19 @@ class Answering:
         part, value, words, python = self._altered(question, tokens, say)
         value["reproduce"] = self._again(part, tokens, words, python)
         checked = SceneAltered.model_validate({part: value})
-        wire = json.dumps({part: checked.model_dump(mode="json")[part]}, allow_nan=False)
-        return Answer(wire, altered={part: value})
+        wire: dict[str, Any] = {part: checked.model_dump(mode="json")[part]}
+        return Answer(
+            json.dumps(wire | self._meanings(question, **{part: value}), allow_nan=False),
+            altered={part: value},
+        )
+
+    def _meanings(self, question: Asked, **altered: Any) -> dict[str, Any]:
+        """What the numbers of a part mean, beside the Scene that it is shown in."""
+        scene = self.scenes.get((question.text, question.chat))
+        if scene is None:
+            return {}
+        whole = with_altered(scene, **altered)
+        return {"meanings": {n: m.model_dump() for n, m in whole.meanings.items()}}
 
     def trace_of(self, question: Asked, say: Say) -> Trace:
         """The recorded run of the question's text: kept, or recorded now."""
@@ -111,6 +126,11 @@ class Answering:
             top=question.top,
             paths=question.paths,
         )
+        key = question.text, question.chat
+        self.scenes[key] = seen.scene
+        self.scenes.move_to_end(key)
+        while len(self.scenes) > MOST_SCENES:
+            self.scenes.popitem(last=False)
         return Answer(scene_json(seen.scene), scene=seen.scene)
 
     def _paths(self, question: PathsQuestion, say: Say) -> Answer:
@@ -121,6 +141,10 @@ class Answering:
             return Answer(json.dumps({"paths": None, "paths_left_out": seen}))
         found = paths_shown(seen)
         wire = {"paths": found.model_dump(mode="json"), "paths_left_out": None}
+        scene = self.scenes.get((question.text, question.chat))
+        if scene is not None:
+            whole = explained(scene.model_copy(update={"paths": found}))
+            wire["meanings"] = {n: m.model_dump() for n, m in whole.meanings.items()}
         return Answer(json.dumps(wire, allow_nan=False), paths=found)
 
     def _saved(self, question: TraceQuestion, say: Say) -> Answer:

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from worldline.views.meanings import explained
 from worldline.views.scene import Scene, SceneAgreement, ScenePaths
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def picture(
         "closure_error": vars(trace.closure),
         "reproduce": {"cli": reproduce[0], "python": reproduce[1]},
     }
-    return Scene.model_validate(fields)
+    return explained(Scene.model_validate(fields))
 
 
 def paths_shown(seen: PathsSeen) -> ScenePaths:

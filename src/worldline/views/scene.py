@@ -21,6 +21,7 @@ from worldline.views.parts import (
     NonNegativeFloat,
     Part,
     Row,
+    SceneMeaning,
     SceneNode,
     ScenePrediction,
     SceneReproduce,
@@ -264,7 +265,8 @@ class Scene(Part):
 
     The large parts (``nodes``, ``flow``, ``paths``) may be null; a view then leaves out what it
     cannot show and says so. ``paths_left_out`` says why there are no paths. ``altered`` is what
-    runs that never happened said of the same text.
+    runs that never happened said of the same text. ``meanings`` says of every name of a number on
+    the page what it means, for the parts that are there.
     """
 
     schema_: Literal["worldline.scene/1"] = Field(default=SCENE_SCHEMA, alias="schema")
@@ -287,6 +289,7 @@ class Scene(Part):
     inert: SceneInert
     closure_error: SceneClosure
     reproduce: SceneReproduce
+    meanings: dict[str, SceneMeaning] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Scene:

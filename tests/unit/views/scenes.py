@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from worldline.views.meanings import explained
 from worldline.views.scene import Scene
 
 CAPITAL = ["<|im_start|>", "The", " capital", " of", " France", " is"]
@@ -74,7 +75,7 @@ def make_scene(
     seed: int = 7,
 ) -> Scene:
     """Build a Scene for these token texts; the same arguments always give the same Scene."""
-    return Scene.model_validate(
+    made = Scene.model_validate(
         make_wire(
             texts,
             n_layers=n_layers,
@@ -86,6 +87,7 @@ def make_scene(
             seed=seed,
         )
     )
+    return explained(made)
 
 
 def make_wire(

@@ -144,7 +144,7 @@ class App {
   }
 
   private async alter(part: Part, question: { ask: string; [name: string]: unknown }): Promise<void> {
-    const found = await this.run<Partial<SceneAltered>>({ ...this.live(), ...question });
+    const found = await this.run<Partial<SceneAltered> & { meanings?: Scene["meanings"] }>({ ...this.live(), ...question });
     if (!found) return;
     this.ids.parts.set(part, found.id);
     this.mounted?.alter(found.value);
@@ -159,10 +159,10 @@ class App {
   private async paths(): Promise<void> {
     const { by, target, versus } = this.asked;
     const asks = by === "share" ? {} : { ...(target ? { target } : {}), ...(versus ? { versus } : {}) };
-    const found = await this.run<{ paths: ScenePaths | null; paths_left_out: string | null }>({ ...this.live(), ask: "paths", ...asks });
+    const found = await this.run<{ paths: ScenePaths | null; paths_left_out: string | null; meanings?: Scene["meanings"] }>({ ...this.live(), ask: "paths", ...asks });
     if (!found) return;
     this.ids.parts.set("paths", found.id);
-    this.mounted?.follow(found.value.paths, found.value.paths_left_out);
+    this.mounted?.follow(found.value.paths, found.value.paths_left_out, found.value.meanings);
   }
 
   private live(): Live {
@@ -201,6 +201,10 @@ class App {
     this.cutting.show(this.asked, this.labels());
     this.mounted = mount(this.host, scene, {
       page: true,
+      extras: [
+        { label: "This page as one HTML file", run: () => void this.savePage() },
+        { label: "The trace as safetensors", run: () => void this.saveTrace() },
+      ],
       live: {
         bar: this.bar.element,
         cutting: this.cutting.element,
@@ -216,8 +220,6 @@ class App {
         onHops: (most) => void this.alter("hops", { ask: "hops", max_hops: most }),
         onCone: (node) => void this.alter("cone", { ask: "cone", layer: node.layer, pos: node.pos }),
         onOrders: () => void this.alter("orders", { ask: "orders" }),
-        onSavePage: () => void this.savePage(),
-        onSaveTrace: () => void this.saveTrace(),
       },
     });
     this.bar.show(this.asked, scene);

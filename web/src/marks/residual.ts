@@ -1,8 +1,9 @@
 // The residual stream: one vertical line per column, the road that goes up.
 import { xOf, yOf } from "../layout.ts";
+import type { Pen } from "../pen.ts";
 import type { View } from "../view.ts";
 
-export function drawResidual(context: CanvasRenderingContext2D, view: View): void {
+export function drawResidual(context: Pen, view: View): void {
   const gap = view.layout.gap * view.zoom.k;
   const width = gap > 24 ? 1.5 : 1;
   context.fillStyle = view.palette.residual;
@@ -12,13 +13,13 @@ export function drawResidual(context: CanvasRenderingContext2D, view: View): voi
 }
 
 /** The column in the light, drawn again, stronger. */
-export function drawLitResidual(context: CanvasRenderingContext2D, view: View): void {
+export function drawLitResidual(context: Pen, view: View): void {
   if (!view.focus) return;
   context.fillStyle = view.palette.residual;
   line(context, view, view.focus.pos, 2.5);
 }
 
-function line(context: CanvasRenderingContext2D, view: View, pos: number, width: number): void {
+function line(context: Pen, view: View, pos: number, width: number): void {
   const { layout, zoom } = view;
   const top = yOf(layout, layout.nLayers);
   context.fillRect(xOf(layout, zoom, pos) - width / 2, top, width, yOf(layout, 0) - top);

@@ -1,7 +1,9 @@
 // The K/V stream: each edge a strand that leaves its source column, runs along its layer in its
 // head's lane, and turns up into the column that read it.
+import { edgeWords } from "../facts.ts";
 import { edgeSide, type Track, trackOf } from "../layout.ts";
 import { alphaScale, widthScale } from "../scales.ts";
+import type { Pen } from "../pen.ts";
 import type { SceneEdge } from "../scene.gen.ts";
 import type { View } from "../view.ts";
 
@@ -10,7 +12,7 @@ const PASSING = 0.3;
 const MOST_SHADED = 600;
 const LIT = { in: 1, out: 1, past: 0.72, future: 0.72, outside: 0.07 };
 
-export function drawStrands(context: CanvasRenderingContext2D, view: View): void {
+export function drawStrands(context: Pen, view: View): void {
   const { layout, zoom, selection } = view;
   const width = widthScale(selection.strongest, layout);
   const alpha = alphaScale(selection.strongest, selection.edges.length);
@@ -22,7 +24,10 @@ export function drawStrands(context: CanvasRenderingContext2D, view: View): void
     const weight = Math.abs(edge.weight);
     const passing = edge.src < view.columns[0] && edge.dst > view.columns[1];
     context.globalAlpha = alpha(weight) * lightOn(view, edge) * (passing ? PASSING : 1);
-    drawTrack(context, view, trackOf(layout, zoom, edge), edge.weight, width(weight), shaded);
+    const strand = (): void =>
+      drawTrack(context, view, trackOf(layout, zoom, edge), edge.weight, width(weight), shaded);
+    if (context.part) context.part("strand", edgeWords(view.labels, view.scene.weighing.unit, edge), strand);
+    else strand();
   }
   if (view.edge) {
     const thick = width(Math.abs(view.edge.weight)) + 1.2;
@@ -45,7 +50,7 @@ export function lightOn(view: View, edge: SceneEdge): number {
  * The first curve leaves the residual stream in its colour and takes on that of its sign.
  */
 function drawTrack(
-  context: CanvasRenderingContext2D,
+  context: Pen,
   { palette, layout }: View,
   track: Track,
   weight: number,

@@ -58,7 +58,7 @@ export function nodeCard(scene: Scene, node: NodeRef): HTMLElement {
 /** Constructive and destructive sums, and their net. */
 export function flowRows(side: "in" | "out", flow: Inflow, words: string): HTMLElement[] {
   const net = flow.positive + flow.negative;
-  const cell = (value: number, name: string): HTMLElement =>
+  const cell = (value: number, name: "positive" | "negative" | "net"): HTMLElement =>
     number(value, signed(value), `${side}_${name}`, signClass(value));
   return [
     h("dt", { class: "wl-wide", text: words }),

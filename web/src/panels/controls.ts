@@ -1,5 +1,5 @@
 // The slider that chooses how much is drawn and says what it keeps; column 0; the widest strand.
-import { h } from "../dom.ts";
+import { h, number } from "../dom.ts";
 import { count, counted, percent, plain } from "../format.ts";
 import { countAt, placeOf, type Selection } from "../select.ts";
 
@@ -68,13 +68,24 @@ export class Controls {
     this.slider.disabled = this.most === 0;
     const of = selection.of === 1 ? "1 edge" : `${count(selection.of)} edges`;
     const words = `${count(this.n)} of ${of}, ${percent(selection.share)} of the flow`;
-    this.says.textContent = words;
+    const noun = selection.of === 1 ? "edge" : "edges";
+    this.says.replaceChildren(
+      number(this.n, count(this.n), "drawn_edges"),
+      " of ",
+      number(selection.of, count(selection.of), "all_edges"),
+      ` ${noun}, `,
+      number(selection.share, percent(selection.share), "flow_share"),
+      " of the flow",
+    );
     this.says.title =
       `${counted(this.most, "edge")} can be drawn; the share is of the sum of |weight| over all ` +
       `${of} of the run.`;
     this.slider.setAttribute("aria-valuetext", words);
     this.sink.checked = sink;
-    this.widths.textContent = selection.strongest > 0 ? `widest strand ${plain(selection.strongest)}` : "";
+    const { strongest } = selection;
+    this.widths.replaceChildren(
+      ...(strongest > 0 ? ["widest strand ", number(strongest, plain(strongest), "widest")] : []),
+    );
     this.widths.title = this.unit;
   }
 

@@ -1,7 +1,7 @@
 // The side panel: the fixed node with its edges, or, when none is fixed, the strongest reads.
-import { h } from "../dom.ts";
+import { h, number } from "../dom.ts";
 import { nodeFacts } from "../facts.ts";
-import { counted } from "../format.ts";
+import { count } from "../format.ts";
 import type { NodeRef } from "../layout.ts";
 import type { Scene } from "../scene.gen.ts";
 import type { Ranked, RankedEdge, Selection } from "../select.ts";
@@ -36,6 +36,10 @@ export function strongestPanel(
   );
 }
 
+function rest(many: number): HTMLElement {
+  return number(many, count(many), "listed_edges");
+}
+
 function noEdges(scene: Scene, layer: number | null): string {
   if (scene.tokens.length < 2) return "A single token has nobody to read from.";
   const where = layer === null ? "" : ` in layer ${layer}`;
@@ -65,10 +69,16 @@ export function nodePanel(
     on: { click: () => events.onClear() },
   });
   const titled = (title: string, edges: RankedEdge[], ends: "src" | "dst"): (HTMLElement | null)[] => [
-    h("h3", { text: `${title}: ${counted(edges.length, "edge")} in this file` }),
+    h(
+      "h3",
+      {},
+      `${title}: `,
+      number(edges.length, count(edges.length), "listed_edges"),
+      ` edge${edges.length === 1 ? "" : "s"} in this file`,
+    ),
     edges.length > 0 ? edgeList(scene, labels, edges.slice(0, LISTED), ends, events) : null,
     edges.length > LISTED
-      ? h("p", { class: "wl-hint", text: `and ${edges.length - LISTED} weaker ones` })
+      ? h("p", { class: "wl-hint" }, "and ", rest(edges.length - LISTED), " weaker ones")
       : null,
   ];
   return h(

@@ -24,7 +24,7 @@ export class Tooltip {
 
   showEdge(edge: RankedEdge, x: number, y: number): void {
     const { weighing, kept } = this.scene;
-    const part = kept.total > 0 ? percent(Math.abs(edge.weight) / kept.total) : "";
+    const part = kept.total > 0 ? Math.abs(edge.weight) / kept.total : 0;
     this.element.replaceChildren(
       h(
         "div",
@@ -43,7 +43,16 @@ export class Tooltip {
         number(edge.weight, signed(edge.weight), "weight", signClass(edge.weight)),
         h("div", { class: "wl-pale", text: weighing.unit }),
       ),
-      h("div", { class: "wl-hint", text: `no. ${count(edge.rank + 1)} of ${count(kept.of)}, ${part} of the flow` }),
+      h(
+        "div",
+        { class: "wl-hint" },
+        "no. ",
+        number(edge.rank + 1, count(edge.rank + 1), "edge_rank"),
+        " of ",
+        number(kept.of, count(kept.of), "all_edges"),
+        ...(kept.total > 0 ? [", ", number(part, percent(part), "edge_share"), " of the flow"] : []),
+        "; i says what numbers mean",
+      ),
     );
     this.place(x, y);
   }

@@ -17,6 +17,7 @@ from worldline.live.questions import Question
 from worldline.live.worker import BusyError, Job, Worker
 from worldline.views.altered import with_altered
 from worldline.views.html import render_html, render_page
+from worldline.views.meanings import explained
 from worldline.views.scene import STATIC
 
 LISTEN_S = 0.04  # between looks at what a job has said
@@ -145,7 +146,7 @@ def make_app(
                 scene = with_altered(scene, **other.answer.altered)
             if other.answer.paths is not None:
                 update = {"paths": other.answer.paths, "paths_left_out": None}
-                scene = scene.model_copy(update=update)
+                scene = explained(scene.model_copy(update=update))
         content = await asyncio.to_thread(render_html, scene)
         disposition = {"Content-Disposition": 'attachment; filename="worldline.html"'}
         return Response(content, media_type="text/html", headers=disposition)
