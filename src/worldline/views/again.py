@@ -216,7 +216,8 @@ AGAIN: dict[str, Callable[[Scene, str], Call]] = {
 
 def again(scene: Scene, kind: str, part: str) -> Call:
     """(command line, Python call) for the number `part` of a kind in ``AGAIN``."""
-    own = getattr(scene.altered, kind, None) if scene.altered is not None else None
+    is_part = scene.altered is not None and kind in SceneAltered.model_fields
+    own = getattr(scene.altered, kind) if is_part else None
     if own is not None and own.reproduce is not None:  # as it was asked for, nothing left out
         python = own.reproduce.python
         return own.reproduce.cli, f"{python}.{part}" if part else python
