@@ -20,6 +20,7 @@ from worldline.flow.writes import write_coherence
 from worldline.model.bundled import BUNDLED_NAME
 from worldline.model.load import LoadedModel, load_model
 from worldline.text.chat import Turn, render_chat
+from worldline.text.grouping import groupings
 from worldline.text.tokens import tokenize
 from worldline.trace.recording import record
 from worldline.views.html import render_html
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from worldline.trace.trace import Trace
 
 CLOSED_OVER_SOURCES = 128  # positions up to which every head and source is added up anew
+UNGROUPED = 60  # tokens that all have their label in a page 1,440 pixels wide
 
 
 @dataclass(eq=False)
@@ -83,20 +85,18 @@ def observe(
     say = progress or (lambda _line: None)
     if not isinstance(model, LoadedModel):
         model = load_model(model, device=device, dtype=dtype, progress=progress)
-    shown, special = text, None
+    shown, turns, special = text, (), None
     if chat:
-        shown, _ = render_chat(model.tokenizer, [Turn("user", text)])
-        special = False
+        shown, turns, special = *render_chat(model.tokenizer, [Turn("user", text)]), False
     tokens = tokenize(model.tokenizer, shown, add_special_tokens=special)
     say("recording")
     over = "sources" if len(tokens) <= CLOSED_OVER_SOURCES else "terms"
     trace = record(model, tokens, verify=verify, close_over=over, seed=seed)
     say("weighing")
     by = by or "gradient"
-    shares = weigh(trace, "share", top=top if by == "share" else 0)
-    flow = shares
-    if by != "share" or target is not None or versus is not None:
-        flow = weigh(trace, by, target=target, versus=versus, how=how, top=top)
+    groups = groupings(tokens, turns) if len(tokens) > UNGROUPED else ()
+    flow = weigh(trace, by, target=target, versus=versus, how=how, top=top, groups=groups)
+    shares = flow if by == "share" else weigh(trace, "share", top=0)
     say("drawing")
     scene = picture(
         trace,

@@ -2,6 +2,7 @@
 import { select } from "d3-selection";
 import { type D3ZoomEvent, zoom as zoomBehavior, type ZoomBehavior, zoomIdentity } from "d3-zoom";
 import { h } from "./dom.ts";
+import type { Columns } from "./grouping.ts";
 import {
   distanceTo,
   type Layout,
@@ -25,7 +26,6 @@ import { placePrediction } from "./marks/prediction.ts";
 import { drawLitResidual, drawResidual } from "./marks/residual.ts";
 import { placeBand, placeRows } from "./marks/rows.ts";
 import { drawStrands } from "./marks/strands.ts";
-import type { Scene } from "./scene.gen.ts";
 import type { RankedEdge, Selection } from "./select.ts";
 import { readPalette, type Palette, type View } from "./view.ts";
 
@@ -61,8 +61,7 @@ export class Lattice {
   private stale = true;
 
   constructor(
-    private readonly scene: Scene,
-    private readonly labels: string[],
+    private columns: Columns,
     selection: Selection,
     private readonly events: LatticeEvents,
   ) {
@@ -74,10 +73,6 @@ export class Lattice {
         tabindex: 0,
         role: "application",
         "aria-roledescription": "lattice",
-        "aria-label":
-          `Lattice of ${scene.tokens.length} tokens by ${scene.model.n_layers} layers. ` +
-          "Arrow keys move from node to node, Enter fixes one, Escape clears, question mark " +
-          "shows all keys.",
       },
       this.under,
       this.base,
@@ -86,6 +81,7 @@ export class Lattice {
       this.tools,
     );
     this.layout = this.measured(800, 600);
+    this.describe();
     this.zooming = zoomBehavior<HTMLElement, unknown>()
       .filter((event: Event) => this.wantsZoom(event))
       .on("zoom", (event: D3ZoomEvent<HTMLElement, unknown>) => this.zoomed(event));
@@ -105,6 +101,25 @@ export class Lattice {
     if (light.selection !== this.light.selection) this.stale = true;
     this.light = light;
     this.invalidate();
+  }
+
+  /** Draw other columns of the same run, all of them in view. */
+  regroup(columns: Columns): void {
+    this.columns = columns;
+    this.describe();
+    this.over.replaceChildren();
+    this.zooming.transform(select(this.element), zoomIdentity);
+    this.resize();
+  }
+
+  private describe(): void {
+    const { scene, name } = this.columns;
+    this.element.setAttribute(
+      "aria-label",
+      `Lattice of ${scene.tokens.length} ${name} by ${scene.model.n_layers} layers. ` +
+        "Arrow keys move from node to node, Enter fixes one, Escape clears, question mark " +
+        "shows all keys.",
+    );
   }
 
   /** Read the colours again: the theme changed. */
@@ -131,7 +146,7 @@ export class Lattice {
   }
 
   private measured(width: number, height: number): Layout {
-    const { tokens, model } = this.scene;
+    const { tokens, model } = this.columns.scene;
     return layoutOf({ width, height }, tokens.length, model.n_layers, model.n_heads);
   }
 
@@ -225,12 +240,12 @@ export class Lattice {
     this.frame = 0;
     const base = this.base.getContext("2d");
     const flow = this.flow.getContext("2d");
-    if (!base || !flow || this.scene.tokens.length === 0) return;
+    if (!base || !flow || this.columns.labels.length === 0) return;
     this.palette ??= readPalette(this.element);
     const view: View = {
       ...this.light,
-      scene: this.scene,
-      labels: this.labels,
+      scene: this.columns.scene,
+      labels: this.columns.labels,
       layout: this.layout,
       zoom: this.zoom,
       columns: visibleColumns(this.layout, this.zoom),

@@ -127,6 +127,7 @@ class GroupSums:
         layer, src, dst = self.kept[:3].astype(int).tolist()
         positive, negative = _parts(*self.kept[3:])
         edges = list(map(GroupEdge, layer, src, dst, positive.tolist(), negative.tolist()))
+        edges.sort(key=lambda edge: -abs(edge.net))  # as the two parts add up, to the last bit
         held = float(np.abs(self.kept[3]).sum())
         share = min(1.0, held / self.total) if self.total > 0 else 0.0
         kept = Kept(len(edges), self.n_edges, share, self.total)

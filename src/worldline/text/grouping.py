@@ -16,9 +16,7 @@ UNSPACED = re.compile(  # scripts that put no space between words
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]"
 )
-JOINERS = "\u200c\u200d\u2060\ufeff"
-INSIDE_WORDS = "'\u2019\u00b7_"
-INSIDE_NUMBERS = ".,:"
+BREAKS = "\n\r\x0b\x0c\x85\u2028\u2029"
 STOPS, WIDE_STOPS, CLOSING = ".!?\u2026", "\u3002\uff01\uff1f\uff61", "\"'\u2019\u201d\u00bb)]}"
 WIDE_CLOSING = "\u300d\u300f\uff09\u3011"
 ABBREVIATED = frozenset(
@@ -49,10 +47,10 @@ class Grouping:
 
 
 def words(tokens: Tokens) -> Grouping:
-    """A group per word: letters, marks and digits; punctuation and line breaks are apart.
+    """A group per word: what stands between blanks, with its punctuation and the blank before it.
 
-    Blanks belong to the word after them. In scripts without spaces, and where a token crosses
-    words, the token is the least group. Special tokens are groups of their own.
+    Line breaks are apart, and special tokens groups of their own. In scripts without spaces, and
+    where a token crosses words, the token is the least group.
     """
     starts = {*_starts_of_words(tokens.text), *_starts_of_sentences(tokens.text)}
     return _grouped("words", tokens, starts)
@@ -131,42 +129,25 @@ def _spans_of(tokens: Tokens, group_of: Sequence[int]) -> tuple[Span, ...]:
 
 
 def _kind(char: str) -> str:
-    """The kind of a character: blank, break, alone (no spaces in its script), letter or mark."""
-    if char in "\n\r\x0b\x0c\x85\u2028\u2029":
+    """The kind of a character: blank, break, alone (no spaces in its script) or word."""
+    if char in BREAKS:
         return "break"
     if char.isspace():
         return "blank"
-    if UNSPACED.match(char):
-        return "alone"
-    return "letter" if unicodedata.category(char)[0] in "LN" else "sign"
+    return "alone" if UNSPACED.match(char) else "word"
 
 
 def _starts_of_words(text: str) -> list[int]:
     starts, before = [], ""
     for at, char in enumerate(text):
         kind = _kind(char)
-        if at and _extends(text, at, before):
-            continue
+        mark = unicodedata.category(char)[0] == "M" and before not in ("blank", "break")
+        if mark or (kind == "word" and before == "alone" and not char.isalnum()):
+            continue  # it belongs to what it follows
         if before != "blank" and (kind != before or kind == "alone"):
             starts.append(at)
         before = kind
     return starts
-
-
-def _extends(text: str, at: int, before: str) -> bool:
-    """Whether a character belongs to what is before it, of kind `before`, whatever it is."""
-    char, last = text[at], text[at - 1]
-    if before in ("blank", "break"):
-        return False
-    if unicodedata.category(char)[0] == "M" or char in JOINERS or last in JOINERS:
-        return True
-    if "\U0001f3fb" <= char <= "\U0001f3ff":  # skin tones
-        return True
-    after = text[at + 1 : at + 2]
-    if before != "letter" or not after or _kind(after) != "letter":
-        return False
-    digits = last.isdigit() and after.isdigit()
-    return char in INSIDE_WORDS or (digits and char in INSIDE_NUMBERS)
 
 
 def _starts_of_sentences(text: str) -> list[int]:

@@ -24,6 +24,7 @@ export class Controls {
   constructor(
     private readonly unit: string,
     private readonly events: ControlEvents,
+    selector: HTMLElement | null,
   ) {
     this.slider = h("input", {
       type: "range",
@@ -55,22 +56,25 @@ export class Controls {
     this.element = h(
       "div",
       { class: "wl-controls" },
+      selector,
       h("div", { class: "wl-amount" }, this.slider, this.says, about),
       this.widths,
       h("label", { class: "wl-check", title: sinkTitle }, this.sink, "reads of column 0"),
     );
   }
 
-  show(selection: Selection, sink: boolean): void {
+  /** `between` names the groups that edges lead between, "" for tokens. */
+  show(selection: Selection, sink: boolean, between = ""): void {
     this.most = selection.available;
     this.n = selection.edges.length;
     this.slider.value = String(Math.round(placeOf(this.n, this.most) * STEPS));
     this.slider.disabled = this.most === 0;
-    const of = selection.of === 1 ? "1 edge" : `${count(selection.of)} edges`;
-    const words = `${count(this.n)} of ${of}, ${percent(selection.share)} of the flow`;
+    const noun = between ? `edges between ${between}` : selection.of === 1 ? "edge" : "edges";
+    const of = `${count(selection.of)} ${noun}`;
+    const words = `${count(this.n)} of ${of}, ${percent(selection.share)} of the ${between ? "net flow" : "flow"}`;
     this.says.textContent = words;
     this.says.title =
-      `${counted(this.most, "edge")} can be drawn; the share is of the sum of |weight| over all ` +
+      `${counted(this.most, "edge")} can be drawn; the share is of the sum of |${between ? "net" : "weight"}| over all ` +
       `${of} of the run.`;
     this.slider.setAttribute("aria-valuetext", words);
     this.sink.checked = sink;

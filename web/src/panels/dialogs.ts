@@ -47,6 +47,7 @@ export function aboutDialog(scene: Scene): HTMLDialogElement {
     ["Versions", Object.entries(scene.versions).map(([name, version]) => `${name} ${version}`).join(", ")],
     ["Seed", scene.seed === null ? "none" : String(scene.seed)],
     ["Made", scene.created ?? "unknown"],
+    ...scene.left_out.map((words): [string, string] => ["Left out", words]),
   ];
   const list = h("dl", { class: "wl-about" });
   for (const [name, text] of facts) list.append(h("dt", { text: name }), h("dd", { text }));

@@ -1,8 +1,8 @@
 // Lists of edges: the strongest of all, or those into and out of a node.
 import { chip, h, number, signClass } from "../dom.ts";
-import { edgeWords } from "../facts.ts";
+import { edgeWords, headsOf } from "../facts.ts";
 import { clipped, signed } from "../format.ts";
-import type { Scene } from "../scene.gen.ts";
+import type { Columns } from "../grouping.ts";
 import type { RankedEdge } from "../select.ts";
 
 export interface EdgeListEvents {
@@ -12,8 +12,7 @@ export interface EdgeListEvents {
 
 /** One row per edge; `ends` says which of its two columns need to be named. */
 export function edgeList(
-  scene: Scene,
-  labels: string[],
+  { scene, labels }: Columns,
   edges: RankedEdge[],
   ends: "both" | "src" | "dst",
   events: EdgeListEvents,
@@ -45,7 +44,7 @@ export function edgeList(
         ends === "src" ? null : h("span", { class: "wl-pale", text: "→" }),
         ends === "src" ? null : name(edge.dst),
       ),
-      h("span", { class: "wl-pale wl-where", text: `L${edge.layer} h${edge.head}` }),
+      h("span", { class: "wl-pale wl-where", text: `L${edge.layer} ${headsOf(edge, true)}` }),
       h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
       number(edge.weight, signed(edge.weight), "weight", signClass(edge.weight)),
     );

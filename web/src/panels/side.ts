@@ -2,10 +2,11 @@
 import { h } from "../dom.ts";
 import { nodeFacts } from "../facts.ts";
 import { counted } from "../format.ts";
+import type { Columns } from "../grouping.ts";
 import type { NodeRef } from "../layout.ts";
 import type { Scene } from "../scene.gen.ts";
 import type { Ranked, RankedEdge, Selection } from "../select.ts";
-import { flowRows, nodeCard, nodeTitle } from "./card.ts";
+import { flowRows, insideNote, nodeCard, nodeTitle } from "./card.ts";
 import { edgeList, type EdgeListEvents } from "./edges.ts";
 
 const LISTED = 12;
@@ -15,22 +16,23 @@ export interface SideEvents extends EdgeListEvents {
 }
 
 export function strongestPanel(
-  scene: Scene,
-  labels: string[],
+  columns: Columns,
   selection: Selection,
   layer: number | null,
   events: SideEvents,
 ): HTMLElement {
   const inside = selection.edges.filter((edge) => layer === null || edge.layer === layer);
   const edges = inside.slice(0, LISTED);
-  const title = layer === null ? "Strongest reads" : `Strongest reads of layer ${layer}`;
+  const between = columns.grouping ? ` between ${columns.name}` : "";
+  const title = `Strongest reads${between}${layer === null ? "" : ` of layer ${layer}`}`;
   return h(
     "section",
     { class: "wl-panel wl-side", "aria-label": title },
     h("h2", { text: title }),
     edges.length > 0
-      ? edgeList(scene, labels, edges, "both", events)
-      : h("p", { class: "wl-pale", text: noEdges(scene, layer) }),
+      ? edgeList(columns, edges, "both", events)
+      : h("p", { class: "wl-pale", text: noEdges(columns.scene, layer) }),
+    insideNote(columns),
     h("p", { class: "wl-hint", text: "Point at a node to see its past and future. Click to fix it." }),
   );
 }
@@ -42,8 +44,7 @@ function noEdges(scene: Scene, layer: number | null): string {
 }
 
 export function nodePanel(
-  scene: Scene,
-  labels: string[],
+  columns: Columns,
   ranked: Ranked,
   node: NodeRef,
   events: SideEvents,
@@ -54,7 +55,7 @@ export function nodePanel(
   const out = ranked.all.edges.filter(
     (edge) => edge.layer === node.layer && edge.src === node.pos,
   );
-  const outflow = nodeFacts(scene, node).outflow;
+  const outflow = nodeFacts(columns.scene, node).outflow;
   const clear = h("button", {
     type: "button",
     class: "wl-close",
@@ -65,7 +66,7 @@ export function nodePanel(
   });
   const titled = (title: string, edges: RankedEdge[], ends: "src" | "dst"): (HTMLElement | null)[] => [
     h("h3", { text: `${title}: ${counted(edges.length, "edge")} in this file` }),
-    edges.length > 0 ? edgeList(scene, labels, edges.slice(0, LISTED), ends, events) : null,
+    edges.length > 0 ? edgeList(columns, edges.slice(0, LISTED), ends, events) : null,
     edges.length > LISTED
       ? h("p", { class: "wl-hint", text: `and ${edges.length - LISTED} weaker ones` })
       : null,
@@ -74,10 +75,10 @@ export function nodePanel(
     "section",
     { class: "wl-panel wl-side", "aria-label": "Fixed node" },
     clear,
-    nodeTitle(scene, labels, node),
-    nodeCard(scene, node),
-    ...titled("Read from earlier tokens", into, "src"),
-    ...titled("Read by later tokens", out, "dst"),
+    nodeTitle(columns, node),
+    nodeCard(columns, node),
+    ...titled(`Read from earlier ${columns.name}`, into, "src"),
+    ...titled(`Read by later ${columns.name}`, out, "dst"),
     outflow ? h("dl", { class: "wl-facts" }, ...flowRows("out", outflow, "all reads of it")) : null,
   );
 }
