@@ -43,6 +43,7 @@ export type Light = Pick<View, "selection" | "focus" | "fixed" | "edge" | "path"
 
 const CLOSEST_GAP = 64;
 const NEAR_STRAND = 5;
+const SETTLED_MS = 150;
 
 export class Lattice {
   readonly element: HTMLElement;
@@ -59,6 +60,7 @@ export class Lattice {
   private light: Light;
   private frame = 0;
   private stale = true;
+  private settling: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private columns: Columns,
@@ -143,6 +145,7 @@ export class Lattice {
   destroy(): void {
     this.observer.disconnect();
     cancelAnimationFrame(this.frame);
+    clearTimeout(this.settling);
   }
 
   private measured(width: number, height: number): Layout {
@@ -181,7 +184,15 @@ export class Lattice {
 
   private zoomed(event: D3ZoomEvent<HTMLElement, unknown>): void {
     this.zoom = { k: event.transform.k, shift: event.transform.x };
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => this.settled(), SETTLED_MS);
     this.stale = true;
+    this.invalidate();
+  }
+
+  /** The lattice stands again: draw what waited. */
+  private settled(): void {
+    this.settling = undefined;
     this.invalidate();
   }
 
@@ -250,6 +261,7 @@ export class Lattice {
       zoom: this.zoom,
       columns: visibleColumns(this.layout, this.zoom),
       palette: this.palette,
+      moving: this.settling !== undefined,
     };
     if (this.stale) this.clipped(base, () => [drawResidual(base, view), drawDots(base, view)]);
     this.stale = false;

@@ -36,6 +36,8 @@ export interface View {
   overlay: Overlay | null;
   /** The layer in the light. */
   layer: number | null;
+  /** The lattice is being panned or zoomed: what is costly may wait until it stands. */
+  moving: boolean;
 }
 
 export function readPalette(root: HTMLElement): Palette {
