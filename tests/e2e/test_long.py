@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from test_html import browser, opened, scenes, until  # noqa: F401 - fixtures
+from e2e.test_html import browser, opened, scenes, until  # noqa: F401 - fixtures
 
 N_TOKENS, SIZE = 200, 4
 
