@@ -43,14 +43,14 @@ def test_the_selector_offers_what_the_scene_has_and_the_address_remembers(opened
     assert page.evaluate("location.hash") == "#columns=words"
     assert pressed(page) == "words"
     words = scene.groupings[0]
-    assert f"of {words.kept.of:,} edges between words" in page.locator(".wl-says").inner_text()
+    assert f"of {words.kept.of:,} group edges" in page.locator(".wl-says").inner_text()
     assert str(len(words.spans)) in page.locator(".wl-stage").get_attribute("aria-label")
     page.reload()
     page.locator(".wl-row").first.wait_for()
     assert pressed(page) == "words"
     page.go_back()
     until(page, lambda: pressed(page) == "tokens")
-    assert "edges between" not in page.locator(".wl-says").inner_text()
+    assert "group edges" not in page.locator(".wl-says").inner_text()
 
 
 def test_the_share_is_that_of_the_net_flow_between_groups(opened, scene):  # noqa: F811
@@ -58,9 +58,7 @@ def test_the_share_is_that_of_the_net_flow_between_groups(opened, scene):  # noq
     kept = scene.groupings[1]
     part = sum(abs(edge.net) for edge in kept.edges[:9]) / kept.kept.total
     says = page.locator(".wl-says").inner_text()
-    assert says == (
-        f"9 of {kept.kept.of:,} edges between sentences, {100 * part:.0f} % of the net flow"
-    )
+    assert says == (f"9 of {kept.kept.of:,} group edges, {100 * part:.0f} % of the net flow")
 
 
 def test_the_panel_lists_group_edges_and_names_apart_what_stays_inside(opened, scene):  # noqa: F811
@@ -114,9 +112,11 @@ def test_names_never_overlap(opened, scene):  # noqa: F811
     for columns in ("tokens", "words", "sentences"):
         page = opened(scene, size=(1024, 700)).go(f"#columns={columns}")
         places = page.evaluate(
-            "Array.from(document.querySelectorAll('.wl-column'), e => new DOMMatrix("
-            "getComputedStyle(e).transform).e).sort((a, b) => a - b)"
+            "Array.from(document.querySelectorAll('.wl-column'), e => "
+            "parseFloat(e.style.transform.slice('translate('.length))).sort((a, b) => a - b)"
         )
+        row = page.locator(".wl-row.wl-end").first.bounding_box()
+        stage = page.locator(".wl-stage").bounding_box()
         turned = page.locator(".wl-turned").count() > 0
         boxes = [one.bounding_box() for one in page.locator(".wl-column").all()]
         if turned:
@@ -124,4 +124,7 @@ def test_names_never_overlap(opened, scene):  # noqa: F811
         else:
             boxes.sort(key=lambda box: box["x"])
             assert all(a["x"] + a["width"] <= b["x"] for a, b in pairwise(boxes))
+        assert len(boxes) >= 9
+        for box in boxes:  # all of a name is seen, below the embedding's row
+            assert row["y"] < box["y"] < box["y"] + box["height"] <= stage["y"] + stage["height"]
         assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")

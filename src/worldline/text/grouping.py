@@ -59,8 +59,10 @@ def words(tokens: Tokens) -> Grouping:
 def sentences(tokens: Tokens) -> Grouping:
     """A group per sentence: up to a full stop and what closes it, or a line break.
 
-    Neither ends a sentence that goes on in lower case, nor does the stop of a common abbreviation
-    or of an initial. **Exactness**: a rule, not a parser; that every token is in one group is sure.
+    Neither ends a sentence that goes on in lower case, nor does the stop of a common abbreviation,
+    of an initial, or of a number that opens a line.
+
+    **Exactness**: a rule, not a parser; that every token is in one group is sure.
     """
     return _grouped("sentences", tokens, _starts_of_sentences(tokens.text))
 
@@ -174,14 +176,20 @@ def _end_of_sentence(text: str, at: int) -> int:
         end = _past(text, end, lambda c: c in CLOSING)
         after = _past(text, end, str.isspace)
         goes_on = after == end or (after < len(text) and text[after].islower())
-        return 0 if goes_on or (char == "." and _abbreviated(text, at)) else end
+        if goes_on or (char == "." and _abbreviated(text, at)):
+            return 0
+        return max([end, *(place + 1 for place in _breaks(text, end, after))])
     if _kind(char) == "break":
         after = _past(text, end, str.isspace)
-        breaks = [place for place in range(at, after) if _kind(text[place]) == "break"]
+        breaks = _breaks(text, at, after)
         n_lines = len(breaks) - text.count("\r\n", at, after)
         goes_on = after < len(text) and text[after].islower() and n_lines == 1
         return 0 if goes_on else breaks[-1] + 1
     return 0
+
+
+def _breaks(text: str, start: int, end: int) -> list[int]:
+    return [place for place in range(start, end) if text[place] in BREAKS]
 
 
 def _past(text: str, at: int, belongs: Callable[[str], bool]) -> int:
@@ -195,4 +203,5 @@ def _abbreviated(text: str, stop: int) -> bool:
     while first > 0 and not text[first - 1].isspace():
         first -= 1
     word = text[first:stop].lstrip("([\"'\u201c\u2018")
-    return word.lower() in ABBREVIATED or (len(word) == 1 and word.isupper())
+    listed = word.isdecimal() and text[first - 1 : first] in ("", *BREAKS)  # "1." opens a line
+    return listed or word.lower() in ABBREVIATED or (len(word) == 1 and word.isupper())

@@ -127,6 +127,7 @@ SENTENCES = [
     ('"Go." he said. "Now." Yes', ['"Go." he said.', '"Now."', "Yes"]),
     ("Wait... Really?! Yes", ["Wait...", "Really?!", "Yes"]),
     ("a list\n- One\n- Two\n\nnext", ["a list", "- One", "- Two", "next"]),
+    ("1. Load it.\n2. Go. In 1999. Yes", ["1. Load it.", "2. Go.", "In 1999.", "Yes"]),
     ("wrapped\nlines go on\r\nstill", ["wrapped\nlines go on\r\nstill"]),
     ("今日は。明日「も」。」はい", ["今日は。", "明日「も」。」", "はい"]),
     ("Ends. ", ["Ends."]),

@@ -56,9 +56,9 @@ export class Controls {
     this.element = h(
       "div",
       { class: "wl-controls" },
-      selector,
       h("div", { class: "wl-amount" }, this.slider, this.says, about),
       this.widths,
+      selector,
       h("label", { class: "wl-check", title: sinkTitle }, this.sink, "reads of column 0"),
     );
   }
@@ -69,12 +69,11 @@ export class Controls {
     this.n = selection.edges.length;
     this.slider.value = String(Math.round(placeOf(this.n, this.most) * STEPS));
     this.slider.disabled = this.most === 0;
-    const noun = between ? `edges between ${between}` : selection.of === 1 ? "edge" : "edges";
-    const of = `${count(selection.of)} ${noun}`;
+    const of = counted(selection.of, between ? "group edge" : "edge");
     const words = `${count(this.n)} of ${of}, ${percent(selection.share)} of the ${between ? "net flow" : "flow"}`;
     this.says.textContent = words;
     this.says.title =
-      `${counted(this.most, "edge")} can be drawn; the share is of the sum of |${between ? "net" : "weight"}| over all ` +
+      `${counted(this.most, "edge")} ${between && `between ${between} `}can be drawn; the share is of the sum of |${between ? "net" : "weight"}| over all ` +
       `${of} of the run.`;
     this.slider.setAttribute("aria-valuetext", words);
     this.sink.checked = sink;
