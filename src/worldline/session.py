@@ -4,8 +4,6 @@ load_model    model/   weights, tokenizer, identity; tokenize  text/  tokens wit
 record        trace/   one run, both highways, closure        (run/ executes, model/ watches)
 weigh         flow/    every K/V edge gets a number, paths are followed
 picture       views/   a Scene, which text, HTML, JSON and the widget are drawn from
-
-observe() is record_text() and then see(), which looks at a recorded run again with other questions.
 """
 
 from __future__ import annotations
@@ -21,7 +19,8 @@ from worldline.flow.writes import write_coherence
 from worldline.model.bundled import BUNDLED_NAME
 from worldline.model.load import LoadedModel, load_model
 from worldline.observation import Observation
-from worldline.text.chat import tokens_of
+from worldline.text.chat import tokens_of, turns_of
+from worldline.text.grouping import page_groups
 from worldline.trace.recording import record
 from worldline.views.picture import picture, reproduce
 
@@ -95,9 +94,14 @@ def see(
     say = progress or _quiet
     say("weighing")
     by = by or "gradient"
-    flow = shares = weigh(trace, "share", top=top if by == "share" else 0)
-    if by != "share" or target is not None or versus is not None:
-        flow = weigh(trace, by, target=target, versus=versus, how=how, top=top)
+    assert trace.model is not None
+    groups = page_groups(trace.tokens, turns_of(trace.model.tokenizer, text, chat))
+    target_free = by == "share" and target is None and versus is None
+    flow = shares = weigh(
+        trace, "share", top=top * target_free, groups=groups if target_free else ()
+    )
+    if not target_free:
+        flow = weigh(trace, by, target=target, versus=versus, how=how, top=top, groups=groups)
     say("drawing")
     asked = {"by": by, "target": target, "versus": versus, "how": flow.meaning.how}
     name = trace.identity.name

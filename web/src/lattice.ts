@@ -2,6 +2,7 @@
 import { select } from "d3-selection";
 import { type D3ZoomEvent, zoom as zoomBehavior, type ZoomBehavior, zoomIdentity } from "d3-zoom";
 import { h } from "./dom.ts";
+import type { Columns } from "./grouping.ts";
 import {
   distanceTo,
   type Layout,
@@ -26,7 +27,6 @@ import { drawLitResidual, drawResidual } from "./marks/residual.ts";
 import { placeBand, placeRows } from "./marks/rows.ts";
 import { drawStrands } from "./marks/strands.ts";
 import type { Pen } from "./pen.ts";
-import type { Scene } from "./scene.gen.ts";
 import type { RankedEdge, Selection } from "./select.ts";
 import { readPalette, type Palette, type View } from "./view.ts";
 
@@ -60,6 +60,7 @@ export const CLIP = MARGIN.left - 12;
 
 const CLOSEST_GAP = 64;
 const NEAR_STRAND = 5;
+const SETTLED_MS = 150;
 
 export class Lattice {
   readonly element: HTMLElement;
@@ -78,10 +79,10 @@ export class Lattice {
   private stale = true;
   /** A notebook draws before it puts the cell into its page: there are no sizes and colours yet. */
   private placed = false;
+  private settling: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    private readonly scene: Scene,
-    private readonly labels: string[],
+    private columns: Columns,
     selection: Selection,
     private readonly events: LatticeEvents,
   ) {
@@ -93,10 +94,6 @@ export class Lattice {
         tabindex: 0,
         role: "application",
         "aria-roledescription": "lattice",
-        "aria-label":
-          `Lattice of ${scene.tokens.length} tokens by ${scene.model.n_layers} layers. ` +
-          "Arrow keys move from node to node, Enter fixes one, Escape clears, question mark " +
-          "shows all keys.",
       },
       this.under,
       this.base,
@@ -105,6 +102,7 @@ export class Lattice {
       this.tools,
     );
     this.layout = this.measured(800, 600);
+    this.describe();
     this.zooming = zoomBehavior<HTMLElement, unknown>()
       .filter((event: Event) => this.wantsZoom(event))
       .on("zoom", (event: D3ZoomEvent<HTMLElement, unknown>) => this.zoomed(event));
@@ -124,6 +122,25 @@ export class Lattice {
     if (light.selection !== this.light.selection) this.stale = true;
     this.light = light;
     this.invalidate();
+  }
+
+  /** Draw other columns of the same run, all of them in view. */
+  regroup(columns: Columns): void {
+    this.columns = columns;
+    this.describe();
+    this.over.replaceChildren();
+    this.zooming.transform(select(this.element), zoomIdentity);
+    this.resize();
+  }
+
+  private describe(): void {
+    const { scene, name } = this.columns;
+    this.element.setAttribute(
+      "aria-label",
+      `Lattice of ${scene.tokens.length} ${name} by ${scene.model.n_layers} layers. ` +
+        "Arrow keys move from node to node, Enter fixes one, Escape clears, question mark " +
+        "shows all keys.",
+    );
   }
 
   /** Read the colours again: the theme changed. */
@@ -153,10 +170,11 @@ export class Lattice {
   destroy(): void {
     this.observer.disconnect();
     cancelAnimationFrame(this.frame);
+    clearTimeout(this.settling);
   }
 
   private measured(width: number, height: number): Layout {
-    const { tokens, model } = this.scene;
+    const { tokens, model } = this.columns.scene;
     return layoutOf({ width, height }, tokens.length, model.n_layers, model.n_heads);
   }
 
@@ -194,7 +212,15 @@ export class Lattice {
 
   private zoomed(event: D3ZoomEvent<HTMLElement, unknown>): void {
     this.zoom = { k: event.transform.k, shift: event.transform.x };
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => this.settled(), SETTLED_MS);
     this.stale = true;
+    this.invalidate();
+  }
+
+  /** The lattice stands again: draw what waited. */
+  private settled(): void {
+    this.settling = undefined;
     this.invalidate();
   }
 
@@ -252,12 +278,13 @@ export class Lattice {
     this.palette ??= readPalette(this.element);
     return {
       ...this.light,
-      scene: this.scene,
-      labels: this.labels,
+      scene: this.columns.scene,
+      labels: this.columns.labels,
       layout: this.layout,
       zoom: this.zoom,
       columns: visibleColumns(this.layout, this.zoom),
       palette: this.palette,
+      moving: this.settling !== undefined,
     };
   }
 
@@ -266,7 +293,7 @@ export class Lattice {
     this.frame = 0;
     const base = this.base.getContext("2d");
     const flow = this.flow.getContext("2d");
-    if (!base || !flow || !this.placed || this.scene.tokens.length === 0) return;
+    if (!base || !flow || !this.placed || this.columns.labels.length === 0) return;
     const view = this.view();
     if (this.stale) this.clipped(base, view, BASE);
     this.stale = false;

@@ -4,7 +4,13 @@ import type { NodeRef } from "./layout.ts";
 import { mount, type Mounted } from "./mount.ts";
 import type { Scene } from "./scene.gen.ts";
 import type { Selection } from "./select.ts";
-import { type Bounds, START, type State, type Theme } from "./state.ts";
+import { START, type State, type Theme } from "./state.ts";
+
+/** How many places the Scene has. */
+export interface Bounds {
+  nTokens: number;
+  nLayers: number;
+}
 
 /** What this host uses of anywidget's model. */
 export interface Model {
@@ -24,7 +30,9 @@ export interface Chosen {
   n_drawn: number | null;
 }
 
+/** Python knows tokens: what is chosen among groups of them stays here. */
 export function chosenOf(state: State, nDrawn: number | null): Chosen {
+  if (state.columns !== "tokens") return { node: null, layer: state.layer, n: null, sink: state.sink, n_drawn: null };
   const node = state.node && { layer: state.node.layer, pos: state.node.pos };
   return { node, layer: state.layer, n: state.n, sink: state.sink, n_drawn: nDrawn };
 }

@@ -12,6 +12,7 @@ test("what is chosen survives the way to Python and back", () => {
   assert.deepEqual(chosen, { node: { layer: 30, pos: 5 }, layer: 3, n: 43, sink: false, n_drawn: 41 });
   assert.deepEqual(readChosen(JSON.parse(JSON.stringify(chosen)), bounds), chosen);
   assert.deepEqual(chosenOf(START, null), untouched);
+  assert.deepEqual(chosenOf({ ...state, columns: "words" }, 41), { ...untouched, sink: false, layer: 3 });
 });
 
 test("the order of the fields does not make it another choice", () => {

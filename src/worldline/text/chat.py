@@ -75,6 +75,11 @@ def tokens_of(tokenizer: Tokenizer, text: str, chat: bool = False) -> Tokens:
     return tokenize(tokenizer, shown, add_special_tokens=False)
 
 
+def turns_of(tokenizer: Tokenizer, text: str, chat: bool = False) -> tuple[NamedSpan, ...]:
+    """Where the turns of such a chat stand in its text; none where it is no chat."""
+    return render_chat(tokenizer, [Turn("user", text)])[1] if chat else ()
+
+
 def _render(tokenizer: Tokenizer, turns: Sequence[Turn], add_generation_prompt: bool) -> str:
     conversation = [{"role": turn.role, "content": turn.content} for turn in turns]
     try:

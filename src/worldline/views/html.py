@@ -74,8 +74,9 @@ def render_page() -> str:
 def scene_json(scene: Scene) -> str:
     """Give the Scene as JSON that can stand inside a script element, whatever its texts hold."""
     wire = scene.model_dump(mode="json", by_alias=True)
-    for part in ("nodes", "flow"):
-        wire[part] = _shortened(wire[part])
+    for part in (wire, *wire["groupings"]):
+        part["flow"] = _shortened(part["flow"])
+    wire["nodes"] = _shortened(wire["nodes"])
     if scene.altered is not None and scene.altered.cone is not None:
         cone = wire["altered"]["cone"]
         cone["responses"] = _shortened(cone["responses"])

@@ -48,6 +48,7 @@ def _parts(scene: Scene) -> set[str]:
         "agree": nodes is not None and nodes.writes_agree is not None,
         "flow": scene.flow is not None,
         "paths": scene.paths is not None,
+        "groups": bool(scene.groupings),
     }
     for name in ("hops", "cut", "cone", "orders", "sources"):
         there[name] = altered is not None and getattr(altered, name) is not None

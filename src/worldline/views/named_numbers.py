@@ -63,6 +63,11 @@ def _count(title: str, formula: str, unit: str, of: str) -> Meaning:
     return Meaning("edges", title, formula, unit, COUNT, "json", of)
 
 
+def _grouped(title: str, formula: str, name: str) -> Meaning:
+    of = f"groupings[0].{name}"
+    return Meaning("groups", title, formula, "{weight_unit}", WEIGHED, "json", of)
+
+
 def _path(title: str, formula: str, unit: str, exactness: str, of: str, source=None) -> Meaning:
     return Meaning("paths", title, formula, unit, exactness, "json", f"paths.{of}", source)
 
@@ -118,6 +123,26 @@ MEANINGS: dict[str, Meaning] = {
         WEIGHED,
         "json",
         "kept",
+    ),
+    "within_positive": _grouped(
+        "Constructive reads inside groups",
+        "sum of w > 0 over edges whose two tokens are of one group",
+        "within_positive",
+    ),
+    "within_negative": _grouped(
+        "Destructive reads inside groups",
+        "sum of w < 0 over edges whose two tokens are of one group",
+        "within_negative",
+    ),
+    "constructive": _grouped(
+        "Constructive part of a group edge",
+        "sum of w > 0 over all heads and all pairs of tokens of the two groups",
+        "edges[0].positive",
+    ),
+    "destructive": _grouped(
+        "Destructive part of a group edge",
+        "sum of w < 0 over all heads and all pairs of tokens of the two groups",
+        "edges[0].negative",
     ),
     "closure": Meaning(
         "edges",

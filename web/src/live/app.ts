@@ -3,7 +3,7 @@ import { h } from "../dom.ts";
 import { tokenLabels } from "../facts.ts";
 import { mount, type Mounted } from "../mount.ts";
 import type { Scene, SceneAltered, ScenePaths } from "../scene.gen.ts";
-import { fromFragment, toFragment } from "../state.ts";
+import { START, toFragment } from "../state.ts";
 import { type Asked, askedFragment, askedFrom, type How } from "./asked.ts";
 import { Bar } from "./bar.ts";
 import { Cutting } from "./cutting.ts";
@@ -88,7 +88,7 @@ class App {
   }
 
   private remember(other: boolean): void {
-    const kept = this.mounted && !other ? toFragment(this.mounted.state) : toFragment({ ...fromFragment("", { nTokens: 0, nLayers: 0 }), theme: this.mounted?.state.theme ?? null });
+    const kept = this.mounted && !other ? toFragment(this.mounted.state) : toFragment({ ...START, theme: this.mounted?.state.theme ?? null });
     const fragment = [askedFragment(this.asked), kept].filter(Boolean).join("&");
     if (`#${fragment}` !== location.hash) history.pushState(null, "", `#${fragment}`);
   }

@@ -57,6 +57,7 @@ export function aboutDialog(scene: Scene): HTMLDialogElement {
     ["Versions", Object.entries(scene.versions).map(([name, version]) => `${name} ${version}`).join(", ")],
     ["Seed", scene.seed === null ? "none" : String(scene.seed)],
     ["Made", scene.created ?? "unknown"],
+    ...scene.left_out.map((words): [string, string] => ["Left out", words]),
   ];
   const list = h("dl", { class: "wl-about" });
   for (const [name, words] of facts) {
