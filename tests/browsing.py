@@ -29,8 +29,17 @@ def beside(name: str) -> ModuleType:
 def altered_scene() -> Any:
     """A synthetic Scene with every kind of altered run."""
     altered = beside("test_altered")
-    made = beside("scenes").make_scene(altered.PIECES, n_layers=altered.LAYERS)
+    groups = {"words": [0, 0, *range(1, len(altered.PIECES) - 1)]}
+    made = beside("scenes").make_scene(altered.PIECES, n_layers=altered.LAYERS, groups=groups)
     return altered.with_altered(made, **altered.parts())
+
+
+TABS = ("Why", "Paths", "Cuts", "Hops", "Cone", "Orders")
+
+
+def open_tab(page: Any, name: str) -> None:
+    """Show one of the panels beside the lattice."""
+    page.get_by_role("tab", name=name, exact=True).click()
 
 
 class Shown:

@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from browsing import ARGS, CHROMIUM, PATIENCE_MS, Shown, altered_scene, beside
+from browsing import ARGS, CHROMIUM, PATIENCE_MS, Shown, altered_scene, beside, open_tab
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 if CHROMIUM is None:
@@ -227,9 +227,10 @@ def test_without_the_caption_it_is_the_stage_alone(shown, scenes):
 
 def test_overlays_are_saved_too(shown):
     page = shown(altered_scene()).page
-    panel = page.locator(".wl-altered")
-    panel.get_by_label("both").check()
-    panel.get_by_label("Show what is severed").check()
+    open_tab(page, "Cone")
+    page.get_by_label("both").check()
+    open_tab(page, "Cuts")
+    page.get_by_label("Show what is severed").check()
     root = ElementTree.fromstring(saved(page, "svg")[0])
     parts = {group.get("class") for group in root.iter(f"{SVG}g")}
     assert {"heat", "severed", "strands", "dots", "residual"} <= parts

@@ -35,7 +35,7 @@ function row({ pos, change, after }: Place, most: number, labels: string[], even
   return h(
     "li",
     { class: "wl-source", title: then, on },
-    h("span", { class: "wl-ends" }, chip(clipped(label, 18)), h("span", { class: "wl-pale", text: String(pos) })),
+    h("span", { class: "wl-ends" }, chip(clipped(label, 18)), h("span", { class: "wl-pale wl-place", text: String(pos) })),
     cutButton(events.onCut, `*.*:${pos}>*`, `Cut every read of ${label}`) ?? h("span"),
     number(lost, signed(lost), "source_lost_nats", signClass(lost)),
     h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
