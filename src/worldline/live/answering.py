@@ -56,6 +56,16 @@ class Answer:
         """About how much memory it holds: a Scene is some times its JSON."""
         return len(self.wire) * (8 if self.scene is not None else 2)
 
+    @property
+    def file_bytes(self) -> int:
+        """How much of the disk it holds."""
+        return self.file.stat().st_size if self.file is not None and self.file.exists() else 0
+
+    def drop(self) -> None:
+        """Nobody wants it any more: its file goes."""
+        if self.file is not None:
+            self.file.unlink(missing_ok=True)
+
 
 class Answering:
     """Answers any question about any text, with one model. Not for two threads at once."""
@@ -166,12 +176,22 @@ class Answering:
             return "sources", seen.scene(), words, ("cut", f", {each}{asked}")
         if isinstance(question, HopsQuestion):
             from worldline.contrast.curve import curves_scene, hop_curves
+            from worldline.run.hops import AT_ONCE
 
             most = question.max_hops
-            curves = hop_curves(self.model, tokens, sink=question.sink, max_hops=most, progress=say)
+            curves = hop_curves(
+                self.model, tokens, sink=question.sink, max_hops=most, progress=say,
+                at_once=max(1, min(AT_ONCE, TOKENS_AT_ONCE // len(tokens))),
+            )  # fmt: skip
             words = ["--max", str(most)] + (["--sink", question.sink] if question.sink else [])
-            sink = "" if question.sink in (None, "both") else f", sink={question.sink!r}"
-            return "hops", curves_scene(curves), words, ("hop_curve", f", max_hops={most}{sink}")
+            sinks = tuple(curve.sink for curve in curves)
+            sink = repr(sinks[0]) if len(sinks) == 1 else f"sink) for sink in {sinks!r}"
+            return (
+                "hops",
+                curves_scene(curves),
+                words,
+                ("hop_curve", f", max_hops={most}, sink={sink}"),
+            )
         if isinstance(question, ConeQuestion):
             from worldline.contrast.cone import light_cone
             from worldline.grid.node import Node
