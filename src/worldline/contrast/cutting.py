@@ -191,7 +191,8 @@ def cut_sources(
     plans = [Plan(tokens.ids, frozenset([EdgeCut(how, src=(pos,))])) for pos in range(n)]
     say(f"cutting each of {n} tokens")
     found = execute_many(
-        model, [Plan(tokens.ids), *plans], last=True, batch=max(1, min(32, TOKENS_AT_ONCE // (n + 1))),
+        model, [Plan(tokens.ids), *plans], last=True,
+        batch=max(1, min(32, TOKENS_AT_ONCE // (n + 1))),
         on_done=lambda k: say(f"{k} of {n + 1} runs"),
     )  # fmt: skip
     plain, *cuts = (logits[-1] for logits in found)

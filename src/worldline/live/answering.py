@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -29,7 +28,7 @@ from worldline.model.bundled import BUNDLED_NAME
 from worldline.session import record_text, see, tokens_of
 from worldline.views.altered_parts import SceneAltered
 from worldline.views.html import scene_json
-from worldline.views.picture import paths_shown
+from worldline.views.picture import command_line, paths_shown
 
 if TYPE_CHECKING:
     from worldline.contrast.cutting import Edit
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from worldline.views.scene import Scene, ScenePaths
 
 MOST_BYTES = 2 << 30  # of recorded runs that are kept
+TOKENS_AT_ONCE = 1024  # of hop budgets side by side: a step takes so much longer, and more memory
 Say = Callable[[str], None]
 
 
@@ -80,6 +80,8 @@ class Answering:
 
         Raises: InputError, RefusedError as the call behind the question; StoppedError.
         """
+        if getattr(question, "versus", None) is not None and question.target is None:
+            raise InputError("versus: needs a target, the token it is compared with")
         if isinstance(question, SeeQuestion):
             return self._see(question, say)
         if isinstance(question, PathsQuestion):
@@ -106,8 +108,6 @@ class Answering:
         return self.traces[key]
 
     def _see(self, question: SeeQuestion, say: Say) -> Answer:
-        if question.versus is not None and question.target is None:
-            raise InputError("versus: needs a target, the token it is compared with")
         seen = see(
             self.trace_of(question, say),
             question.text,
@@ -154,10 +154,15 @@ class Answering:
         loaded = "" if name == BUNDLED_NAME else repr(name)
         call, arguments = python
         command = "cut" if part == "sources" else part
-        again = f"wl.{call}(wl.load_model({loaded}), {text!r}{arguments})"
-        if part == "sources":
-            again = f"[{again} for pos in range({len(tokens) - 1})]"
-        return {"cli": shlex.join(["worldline", command, text, *words, *named]), "python": again}
+        model = f"wl.load_model({loaded})"
+        each = {"sources": f" for pos in range({len(tokens) - 1})"}.get(part, "")
+        if part == "hops" and " for sink in " in arguments:
+            arguments, _, sinks = arguments.rpartition(" for sink in ")
+            each = f" for sink in {sinks}"
+        again = f"wl.{call}({'model' if each else model}, {text!r}{arguments})"
+        if each:  # loaded once
+            again = f"[{again} for model in [{model}]{each}]"
+        return {"cli": command_line(command, text, [*words, *named]), "python": again}
 
     def _altered(
         self, question: Asked, tokens: Tokens, say: Say
@@ -185,7 +190,7 @@ class Answering:
             )  # fmt: skip
             words = ["--max", str(most)] + (["--sink", question.sink] if question.sink else [])
             sinks = tuple(curve.sink for curve in curves)
-            sink = repr(sinks[0]) if len(sinks) == 1 else f"sink) for sink in {sinks!r}"
+            sink = repr(sinks[0]) if len(sinks) == 1 else f"sink for sink in {sinks!r}"
             return (
                 "hops",
                 curves_scene(curves),

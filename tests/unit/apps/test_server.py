@@ -165,7 +165,8 @@ def test_static_files(app, name, kind):
     [
         "../app.py", "..%2fapp.py", "%2e%2e%2f%2e%2e%2fapp.py", "..\\app.py", "%2e%2e/html.py", "",
         "scene.schema.json", "/etc/passwd", "%2fetc%2fpasswd", "worldline.js/", "worldline.js%00",
-        "worldline.js%00.css", "WORLDLINE.JS", "./worldline.js", "....//worldline.js", "%c0%ae%c0%ae",
+        "worldline.js%00.css", "WORLDLINE.JS", "./worldline.js", "....//worldline.js",
+        "%c0%ae%c0%ae",
         "worldline.js;x", "x" * 5000,
     ],
 )  # fmt: skip
@@ -307,7 +308,8 @@ WRONG_TAG = json.dumps(
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        (b"", 422, "required"), (b"{", 422, "JSON"), (b"null", 422, "input should be"), (b"[]", 422, ""),
+        (b"", 422, "required"), (b"{", 422, "JSON"), (b"null", 422, "input should be"),
+        (b"[]", 422, ""),
         (b"\xff\xfe", 422, "JSON"), (HALF, 422, "text: "), (HALF_NAME, 422, "unicode"),
         (DEEP, 400, ""), (LONG, 422, "y"), (WRONG_TAG, 422, "tag"),
         (hops(b"NaN"), 422, "max_hops"), (hops(b"1e999"), 422, "max_hops"),
@@ -328,7 +330,8 @@ def test_bodies_that_are_no_question(app, worker, body, status, said):
     "change",
     [
         {"ask": "dance"}, {"ask": None}, {"text": ""}, {"text": "x" * 200_001}, {"text": 3},
-        {"chat": "maybe"}, {"by": "magic"}, {"top": -1}, {"top": 20_001}, {"top": 1.5}, {"target": ""},
+        {"chat": "maybe"}, {"by": "magic"}, {"top": -1}, {"top": 20_001}, {"top": 1.5},
+        {"target": ""},
         {"target": "x" * 201}, {"how": "splice"}, {"extra": 1}, {"paths": "some"},
     ],
 )  # fmt: skip

@@ -83,7 +83,21 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     for code in (400, 401, 403, 404, 405, 408, 409, 413, 421, 422, 429, 503)
 }
 EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    200: {
+        "description": "What was and will be said: `data` is JSON, `done`, `failed` or `cancelled` ends it",
+        "content": {
+            "text/event-stream": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "event": {"enum": ["queued", "progress", "done", "failed", "cancelled"]},
+                        "data": {"type": "string"},
+                    },
+                    "required": ["event", "data"],
+                }
+            }
+        },
+    }
 }
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": Scene | AlteredAnswer | PathsAnswer | TraceAnswer}
@@ -221,9 +235,12 @@ async def _events(worker: Worker, job: Job) -> AsyncIterator[str]:
         while True:
             ended, fresh = job.ended, job.events[told:]
             for event, what in fresh:
-                yield f"event: {event}\ndata: {json.dumps(what)}\n\n"
+                yield _event(event, what)
             told += len(fresh)
             if ended:
+                return
+            if worker.closing:
+                yield _event("cancelled", {"why": "the server ends"})
                 return
             quiet = 0.0 if fresh else quiet + LISTEN_S
             if quiet > KEEPALIVE_S:
@@ -233,6 +250,10 @@ async def _events(worker: Worker, job: Job) -> AsyncIterator[str]:
     finally:
         if not job.ended:
             worker.cancel(job)
+
+
+def _event(name: str, what: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(what)}\n\n"
 
 
 def _said(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
