@@ -67,6 +67,12 @@ class Answer:
             self.file.unlink(missing_ok=True)
 
 
+def refuse_alone(target: str | None, versus: str | None) -> None:
+    """Raise InputError for a token that is compared with nothing."""
+    if versus is not None and target is None:
+        raise InputError("versus: needs a target, the token it is compared with")
+
+
 class Answering:
     """Answers any question about any text, with one model. Not for two threads at once."""
 
@@ -80,8 +86,8 @@ class Answering:
 
         Raises: InputError, RefusedError as the call behind the question; StoppedError.
         """
-        if getattr(question, "versus", None) is not None and question.target is None:
-            raise InputError("versus: needs a target, the token it is compared with")
+        if isinstance(question, (SeeQuestion, PathsQuestion, CutQuestion)):
+            refuse_alone(question.target, question.versus)
         if isinstance(question, SeeQuestion):
             return self._see(question, say)
         if isinstance(question, PathsQuestion):

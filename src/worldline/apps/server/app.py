@@ -84,7 +84,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "What was and will be said: `data` is JSON, `done`, `failed` or `cancelled` ends it",
+        "description": "What was and will be said, `data` as JSON; the last three end it",
         "content": {
             "text/event-stream": {
                 "schema": {
@@ -191,9 +191,10 @@ def make_app(
     async def trace(name: str) -> Response:
         """The file of a question that asked for the trace."""
         job = worker.get(name)
-        if job is None or job.answer is None or not job.answer.file_bytes:
+        place = job.answer.file if job is not None and job.answer is not None else None
+        if place is None or not place.exists():
             return _unknown(name)
-        return FileResponse(job.answer.file, filename="trace.safetensors", media_type=BINARY)
+        return FileResponse(place, filename="trace.safetensors", media_type=BINARY)
 
     @app.get("/api/questions/{name}/page.html", response_class=Response, responses=PAGES)
     async def saved(
