@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -32,7 +31,7 @@ from worldline.views.altered import with_altered
 from worldline.views.altered_parts import SceneAltered
 from worldline.views.html import scene_json
 from worldline.views.meanings import explained
-from worldline.views.picture import paths_shown
+from worldline.views.picture import command_line, paths_shown
 
 if TYPE_CHECKING:
     from worldline.contrast.cutting import Edit
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
 MOST_SCENES = 8
 MOST_BYTES = 2 << 30  # of recorded runs that are kept
+TOKENS_AT_ONCE = 1024  # of hop budgets side by side: a step takes so much longer, and more memory
 Say = Callable[[str], None]
 
 
@@ -60,6 +60,22 @@ class Answer:
         """About how much memory it holds: a Scene is some times its JSON."""
         return len(self.wire) * (8 if self.scene is not None else 2)
 
+    @property
+    def file_bytes(self) -> int:
+        """How much of the disk it holds."""
+        return self.file.stat().st_size if self.file is not None and self.file.exists() else 0
+
+    def drop(self) -> None:
+        """Nobody wants it any more: its file goes."""
+        if self.file is not None:
+            self.file.unlink(missing_ok=True)
+
+
+def refuse_alone(target: str | None, versus: str | None) -> None:
+    """Raise InputError for a token that is compared with nothing."""
+    if versus is not None and target is None:
+        raise InputError("versus: needs a target, the token it is compared with")
+
 
 class Answering:
     """Answers any question about any text, with one model. Not for two threads at once."""
@@ -75,6 +91,8 @@ class Answering:
 
         Raises: InputError, RefusedError as the call behind the question; StoppedError.
         """
+        if isinstance(question, (SeeQuestion, PathsQuestion, CutQuestion)):
+            refuse_alone(question.target, question.versus)
         if isinstance(question, SeeQuestion):
             return self._see(question, say)
         if isinstance(question, PathsQuestion):
@@ -112,8 +130,6 @@ class Answering:
         return self.traces[key]
 
     def _see(self, question: SeeQuestion, say: Say) -> Answer:
-        if question.versus is not None and question.target is None:
-            raise InputError("versus: needs a target, the token it is compared with")
         seen = see(
             self.trace_of(question, say),
             question.text,
@@ -169,10 +185,15 @@ class Answering:
         loaded = "" if name == BUNDLED_NAME else repr(name)
         call, arguments = python
         command = "cut" if part == "sources" else part
-        again = f"wl.{call}(wl.load_model({loaded}), {text!r}{arguments})"
-        if part == "sources":
-            again = f"[{again} for pos in range({len(tokens) - 1})]"
-        return {"cli": shlex.join(["worldline", command, text, *words, *named]), "python": again}
+        model = f"wl.load_model({loaded})"
+        each = {"sources": f" for pos in range({len(tokens) - 1})"}.get(part, "")
+        if part == "hops" and " for sink in " in arguments:
+            arguments, _, sinks = arguments.rpartition(" for sink in ")
+            each = f" for sink in {sinks}"
+        again = f"wl.{call}({'model' if each else model}, {text!r}{arguments})"
+        if each:  # loaded once
+            again = f"[{again} for model in [{model}]{each}]"
+        return {"cli": command_line(command, text, [*words, *named]), "python": again}
 
     def _altered(
         self, question: Asked, tokens: Tokens, say: Say
@@ -191,12 +212,22 @@ class Answering:
             return "sources", seen.scene(), words, ("cut", f", {each}{asked}")
         if isinstance(question, HopsQuestion):
             from worldline.contrast.curve import curves_scene, hop_curves
+            from worldline.run.hops import AT_ONCE
 
             most = question.max_hops
-            curves = hop_curves(self.model, tokens, sink=question.sink, max_hops=most, progress=say)
+            curves = hop_curves(
+                self.model, tokens, sink=question.sink, max_hops=most, progress=say,
+                at_once=max(1, min(AT_ONCE, TOKENS_AT_ONCE // len(tokens))),
+            )  # fmt: skip
             words = ["--max", str(most)] + (["--sink", question.sink] if question.sink else [])
-            sink = "" if question.sink in (None, "both") else f", sink={question.sink!r}"
-            return "hops", curves_scene(curves), words, ("hop_curve", f", max_hops={most}{sink}")
+            sinks = tuple(curve.sink for curve in curves)
+            sink = repr(sinks[0]) if len(sinks) == 1 else f"sink for sink in {sinks!r}"
+            return (
+                "hops",
+                curves_scene(curves),
+                words,
+                ("hop_curve", f", max_hops={most}, sink={sink}"),
+            )
         if isinstance(question, ConeQuestion):
             from worldline.contrast.cone import light_cone
             from worldline.grid.node import Node

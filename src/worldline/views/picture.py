@@ -229,9 +229,24 @@ def reproduce(text: str, **options: Any) -> tuple[str, str]:
     """The command line and the Python call that make the same picture; None is left out."""
     given = {key: value for key, value in options.items() if value is not None}
     switches = {True: "--", False: "--no-"}
-    flags = [
-        f"{switches[v]}{k}" if isinstance(v, bool) else f"--{k} {shlex.quote(str(v))}"
-        for k, v in given.items()
-    ]
+    flags: list[str] = []
+    for key, value in given.items():
+        switch = isinstance(value, bool)
+        flags += [f"{switches[value]}{key}"] if switch else [f"--{key}", str(value)]
     words = "".join(f", {k}={v!r}" for k, v in given.items())
-    return " ".join(["worldline trace", shlex.quote(text), *flags]), f"wl.observe({text!r}{words})"
+    return command_line("trace", text, flags), f"wl.observe({text!r}{words})"
+
+
+def command_line(command: str, text: str, words: Sequence[str]) -> str:
+    """A command as a shell takes it, whatever its text is: one that looks like an option as well.
+
+    >>> command_line("cut", "-x", ["--how", "mask"])
+    'worldline cut --how mask -- -x'
+    """
+    if "\0" in text:
+        return "a text with a zero character, which no command line can hold"
+    if text == "-":  # would be standard input
+        return "printf %s - | " + shlex.join(["worldline", command, text, *words])
+    if text.startswith("-"):
+        return shlex.join(["worldline", command, *words, "--", text])
+    return shlex.join(["worldline", command, text, *words])
