@@ -119,6 +119,14 @@ def opened(browser, tmp_path):
         context.close()
 
 
+def open_tab(page, name):
+    """Open a panel by its tab."""
+    page.get_by_role("tab", name=name, exact=True).click()
+    panel = page.get_by_role("tabpanel", name=name, exact=True)
+    panel.wait_for()
+    return panel
+
+
 def _value(page, name):
     return float(page.locator(f".wl-tooltip [data-name={name}]").first.get_attribute("value"))
 
@@ -358,6 +366,7 @@ def test_paths_on_the_page_are_those_of_the_run_and_light_up(browser, tmp_path, 
     assert values("path") == [path.weight for path in paths.paths]
     spectrum = hop_spectrum(seen.trace, target="id:31")
     assert values("hops")[0] == pytest.approx(float(spectrum.by_hops[0]), abs=1e-5)
+    open_tab(page, "Paths")
     before = page.locator(".wl-stage").screenshot()
     page.locator(".wl-path").first.focus()
     until(page, lambda: page.locator(".wl-stage").screenshot() != before)
@@ -372,7 +381,7 @@ def test_why_there_are_no_paths_is_said(browser, tmp_path, monkeypatch):
     place = tmp_path / "none.html"
     place.write_text(seen.html(), encoding="utf-8")
     page = Opened(browser.new_page(), place.as_uri()).go()
-    assert "Left out: not asked for." in page.locator(".wl-paths").inner_text()
+    assert "Left out: not asked for." in open_tab(page, "Paths").inner_text()
 
 
 def altered_scene(scenes):
@@ -408,53 +417,103 @@ def painted(page):
 def test_runs_that_never_happened_are_shown_and_painted(opened, scenes, scheme):
     found = opened(altered_scene(scenes), scheme=scheme)
     page = found.go()
-    panel = page.locator(".wl-altered")
+    panel = open_tab(page, "Hops")
     assert panel.locator("svg.wl-chart path.wl-curve").count() == 2
     assert panel.locator(".wl-hopped").first.locator("bdi").count() == 6
     assert "0 hops" in (panel.locator(".wl-hopped bdi").nth(1).get_attribute("title") or "")
+    cone, cut = open_tab(page, "Cone"), page.locator("#wl-panel-cuts")
     bare = painted(page)
-    panel.get_by_label("both").check()
+    cone.get_by_label("both").check()
     until(page, lambda: painted(page) > bare)
     heat = painted(page)
-    assert "unpainted: exactly zero" in panel.locator(".wl-heat-legend").first.inner_text()
-    panel.get_by_label("Show what is severed").check()
+    assert "unpainted: exactly zero" in cone.locator(".wl-heat-legend").inner_text()
+    open_tab(page, "Cuts")
+    cut.get_by_label("Show what is severed").check()
     until(page, lambda: painted(page) > heat)
-    panel.get_by_label("off").first.check()
+    open_tab(page, "Cone").get_by_label("off").check()
     until(page, lambda: bare < painted(page) < heat)
-    panel.get_by_label("Show what is severed").uncheck()
+    open_tab(page, "Cuts")
+    cut.get_by_label("Show what is severed").uncheck()
     until(page, lambda: painted(page) == bare)
-    assert panel.locator(".wl-orders tbody").count() == 1
+    assert open_tab(page, "Orders").locator(".wl-orders tbody").count() == 1
     assert found.complaints == []
     assert all(request.split(":")[0] in INSIDE for request in found.requests)
 
 
 def test_one_heat_at_a_time_and_the_keyboard_chooses_it(opened, scenes):
     page = opened(altered_scene(scenes)).go()
-    panel = page.locator(".wl-altered")
+    cone = open_tab(page, "Cone")
     bare = painted(page)
-    panel.get_by_label("off").focus()
+    cone.get_by_label("off").focus()
     page.keyboard.press("ArrowDown")
-    assert panel.get_by_label("both").is_checked()
+    assert cone.get_by_label("both").is_checked()
     until(page, lambda: painted(page) > bare)
-    order = panel.get_by_label("Paint when each block ran")
+    orders = open_tab(page, "Orders")
+    order = orders.get_by_label("Paint when each block ran")
     order.select_option("cone(2,1)")
-    assert panel.get_by_label("off").is_checked()
-    assert panel.locator(".wl-heat-legend").first.inner_text() == ""
-    assert "slice 2" in panel.locator(".wl-heat-legend").last.inner_text()
+    assert "slice 2" in orders.locator(".wl-heat-legend").inner_text()
     until(page, lambda: painted(page) > bare)
-    panel.get_by_label("kv").check()
+    open_tab(page, "Cone")
+    assert cone.get_by_label("off").is_checked()
+    assert cone.locator(".wl-heat-legend").inner_text() == ""
+    cone.get_by_label("kv").check()
+    open_tab(page, "Orders")
     assert order.input_value() == "off"
     until(page, lambda: painted(page) == bare)  # nothing changed through K and V
 
 
 def test_a_fixed_node_is_told_before_the_altered_runs(opened, scenes):
     page = opened(altered_scene(scenes)).go("#node=2.3")
-    fixed = page.locator("[aria-label='Fixed node']").bounding_box()
-    altered = page.locator(".wl-altered").bounding_box()
-    guesses = page.locator(".wl-predictions").bounding_box()
-    assert guesses["y"] < fixed["y"] < altered["y"]
+    fixed = page.locator("[aria-label='Fixed node']")
+    guesses = page.locator(".wl-predictions")
+    assert guesses.bounding_box()["y"] < fixed.bounding_box()["y"]
+    tabs = page.get_by_role("tab").all_inner_texts()
+    assert tabs == ["Why", "Paths", "Cuts", "Hops", "Cone", "Orders"]
+    altered = page.locator(".wl-altered")
+    assert altered.count() == 4
+    assert [one.is_visible() for one in altered.all()] == [False] * 4
+    open_tab(page, "Hops")
+    assert altered.filter(visible=True).get_attribute("aria-label") == "Hop budgets"
+    assert fixed.is_hidden()
+    assert page.url.endswith("#node=2.3&tab=hops")
 
 
-def test_a_scene_without_altered_runs_has_no_such_panel(opened, scenes):
-    page = opened(scenes.make_scene(scenes.CAPITAL)).go()
+def test_a_panel_is_there_for_what_the_scene_has(opened, scenes):
+    page = opened(scenes.make_scene(scenes.CAPITAL)).go("#tab=hops")
     assert page.locator(".wl-altered").count() == 0
+    assert page.get_by_role("tab").all_inner_texts() == ["Why", "Paths"]
+    assert page.get_by_role("tab", selected=True).inner_text() == "Why"  # there are no hops to show
+
+
+def test_an_order_is_scrubbed_and_played_by_keyboard(opened, scenes):
+    page = opened(altered_scene(scenes)).go("#tab=orders")
+    panel = page.get_by_role("tabpanel", name="Orders")
+    slider, play = panel.get_by_label("Slice of the order"), panel.locator(".wl-play")
+    assert slider.is_hidden()
+    bare = painted(page)
+    panel.get_by_label("Paint when each block ran").select_option("cone(2,1)")
+    until(page, lambda: painted(page) > bare)
+    whole = painted(page)
+    assert slider.get_attribute("aria-valuetext") == "whole run, 2 slices"
+    slider.focus()
+    page.keyboard.press("Home")
+    assert slider.get_attribute("aria-valuetext").startswith("slice 1 of 2, ")
+    until(page, lambda: bare < painted(page) < whole)  # what comes later is not painted yet
+    page.keyboard.press("ArrowRight")
+    assert slider.get_attribute("aria-valuetext").startswith("slice 2 of 2, ")
+    until(page, lambda: painted(page) == whole)
+    page.keyboard.press("Home")
+    play.focus()
+    page.keyboard.press("Space")
+    assert play.inner_text() == "Pause"
+    page.keyboard.press("Space")
+    assert play.inner_text() == "Play"
+    slider.focus()
+    page.keyboard.press("Home")
+    play.focus()
+    began = page.evaluate("performance.now()")
+    page.keyboard.press("Space")
+    until(page, lambda: play.inner_text() == "Play")
+    took = page.evaluate("performance.now()") - began
+    assert slider.get_attribute("aria-valuetext") == "whole run, 2 slices"
+    assert took > 4500  # slow machines only make it later

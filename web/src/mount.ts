@@ -5,6 +5,7 @@ import { edgeWords, rowName } from "./facts.ts";
 import { signed } from "./format.ts";
 import { nodeFacts } from "./facts.ts";
 import { carried, type Columns, columnsOf, type ColumnsName, cutOf, offered, overlayOver, pathOver, spanOf } from "./grouping.ts";
+import { keepingFocus } from "./focus.ts";
 import { listenToKeys } from "./keys.ts";
 import { type Hit, Lattice } from "./lattice.ts";
 import type { NodeRef } from "./layout.ts";
@@ -187,7 +188,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     if (page && note !== "none") remember(note);
     if (before.columns !== state.columns) regroup();
     else if (before.n !== state.n || before.sink !== state.sink) selection = chosen();
-    show(before);
+    keepingFocus(root, () => show(before));
   }
 
   function remember(how: "push" | "replace"): void {
@@ -386,12 +387,12 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     alter({ meanings, ...parts }) {
       Object.assign((scene.meanings ??= {}), meanings);
       altered = { ...altered, ...parts } as Partial<SceneAltered>;
-      fillAltered();
+      keepingFocus(root, fillAltered);
       draw();
     },
     follow(paths, why, meanings) {
       Object.assign((scene.meanings ??= {}), meanings);
-      fillPaths(paths, why);
+      keepingFocus(root, () => fillPaths(paths, why));
     },
     open,
     choose: (patch) => change(patch, "none"),

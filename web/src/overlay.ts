@@ -43,6 +43,20 @@ export function orderHeat(order: SceneOrder): Heat {
   return order.slices.map((row) => row.map((at) => (at === null ? null : 0.1 + (0.9 * at) / last)));
 }
 
+const DONE = 0.22;
+
+/** An order as it stands at one slice: what ran before is pale, what runs now strong, the rest unpainted. */
+export function orderHeatAt(order: SceneOrder, slice: number): Heat {
+  return order.slices.map((row) =>
+    row.map((at) => (at === null || at > slice ? null : at === slice ? 1 : DONE)),
+  );
+}
+
+/** The slice that is shown when this share of the whole run's time is over; past the end the number of slices. */
+export function sliceAfter(share: number, nSlices: number): number {
+  return Math.max(0, Math.min(nSlices, Math.floor(share * nSlices)));
+}
+
 /** How opaque a heat is painted, on the lattice and in its legend. */
 export function opacity(heat: number): number {
   return 0.08 + 0.57 * heat;

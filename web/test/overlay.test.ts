@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { coneHeat, hopStep, largest, orderHeat, together } from "../src/overlay.ts";
+import { coneHeat, hopStep, largest, orderHeat, orderHeatAt, sliceAfter, together } from "../src/overlay.ts";
 import { severedWords } from "../src/panels/altered.ts";
 import { needWords } from "../src/panels/hops.ts";
+import { sliceWords } from "../src/panels/player.ts";
 import type { SceneCone, SceneCut, SceneOrder } from "../src/scene.gen.ts";
 
 function coneOf(relative: number[][]): SceneCone {
@@ -28,6 +29,27 @@ test("however small, what is not zero is painted; nothing at all is not", () => 
 test("orders are painted from first to last, and not where nothing ran", () => {
   const order = { n_slices: 3, slices: [[0, 1], [2, null]] } as unknown as SceneOrder;
   assert.deepEqual(orderHeat(order), [[0.1, 0.55], [1, null]]);
+});
+
+test("at one slice what ran is pale, what runs is strong, what comes or never runs is unpainted", () => {
+  const order = { n_slices: 3, slices: [[0, 1, 1], [2, null, 2]] } as unknown as SceneOrder;
+  const pale = orderHeatAt(order, 1)[0]?.[0] ?? 1;
+  assert.ok(pale > 0 && pale < 0.5);
+  assert.deepEqual(orderHeatAt(order, 0), [[1, null, null], [null, null, null]]);
+  assert.deepEqual(orderHeatAt(order, 1), [[pale, 1, 1], [null, null, null]]);
+  assert.deepEqual(orderHeatAt(order, 2), [[pale, pale, pale], [1, null, 1]]);
+  assert.equal(sliceWords(order, 1), "slice 2 of 3, 2 blocks");
+  assert.equal(sliceWords(order, 3), "whole run, 3 slices");
+});
+
+test("a run takes the same time however many slices it has", () => {
+  for (const n of [1, 3, 149]) {
+    assert.equal(sliceAfter(0, n), 0);
+    assert.equal(sliceAfter(0.999, n), n - 1);
+    assert.equal(sliceAfter(1, n), n);
+    assert.equal(sliceAfter(7, n), n);
+  }
+  assert.equal(sliceAfter(-0.1, 5), 0);
 });
 
 test("hops become one of eight steps", () => {

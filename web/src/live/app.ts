@@ -3,6 +3,7 @@ import { h } from "../dom.ts";
 import { tokenLabels } from "../facts.ts";
 import { mount, type Mounted } from "../mount.ts";
 import type { Scene, SceneAltered, ScenePaths } from "../scene.gen.ts";
+import { keepingFocus } from "../focus.ts";
 import { START, toFragment } from "../state.ts";
 import { type Asked, askedFragment, askedFrom, type How } from "./asked.ts";
 import { Bar } from "./bar.ts";
@@ -195,8 +196,11 @@ class App {
   }
 
   private show(scene: Scene): void {
-    const focused = document.activeElement instanceof HTMLElement ? document.activeElement : null;
     this.scene = scene;
+    keepingFocus(this.host, () => this.draw(scene));
+  }
+
+  private draw(scene: Scene): void {
     this.mounted?.destroy();
     this.cutting.show(this.asked, this.labels());
     this.mounted = mount(this.host, scene, {
@@ -223,7 +227,6 @@ class App {
       },
     });
     this.bar.show(this.asked, scene);
-    if (focused && this.host.contains(focused)) focused.focus();
   }
 
   private async savePage(): Promise<void> {

@@ -34,7 +34,12 @@ export class Bar {
       spellcheck: "false",
       "aria-label": "The text that the model reads",
       title: "Enter runs, Shift+Enter breaks the line",
-      on: { keydown: (event) => this.key(event) },
+      on: {
+        keydown: (event) => this.key(event),
+        pointerdown: () => this.unfold(true),
+        input: () => this.unfold(true),
+        blur: () => this.unfold(false),
+      },
     });
     this.chat = h("input", { type: "checkbox", on: { change: run } });
     this.by = choice("How edges are weighed", ["gradient", "frozen", "share"], run);
@@ -71,8 +76,8 @@ export class Bar {
     this.chat.checked = asked.chat;
     this.by.value = asked.by;
     this.how.value = asked.how;
-    this.target.value = asked.target;
-    this.versus.value = asked.versus;
+    setToken(this.target, asked.target, scene);
+    setToken(this.versus, asked.versus, scene);
     this.enable(asked.by);
     if (scene) this.known.replaceChildren(...scene.predictions.map(({ token }) => h("option", { value: token })));
   }
@@ -86,13 +91,20 @@ export class Bar {
 
   quiet(wrong = ""): void {
     this.busy.hidden = true;
+    if (document.activeElement === this.stop) this.text.focus(); // a hidden button would lose the keyboard
     this.stop.hidden = true;
     this.line.textContent = "";
     this.wrong.textContent = wrong;
     this.wrong.title = wrong;
   }
 
+  /** All lines of the text while it is written; one once it is asked, so that the rest is seen. */
+  private unfold(open: boolean): void {
+    this.text.classList.toggle("wl-unfolded", open);
+  }
+
   private ask(): void {
+    this.unfold(false);
     if (!this.text.value) {
       this.quiet(`Type a text for ${this.model} to read.`);
       return;
@@ -102,8 +114,8 @@ export class Bar {
       chat: this.chat.checked,
       by: this.by.value as By,
       how: this.how.value as "drop" | "mask",
-      target: this.target.value,
-      versus: this.versus.value,
+      target: tokenIn(this.target),
+      versus: tokenIn(this.versus),
     });
   }
 
@@ -123,8 +135,13 @@ export class Bar {
       autocomplete: "off",
       "aria-label": name === "why" ? "The token that is asked about" : "The token it is compared with",
       title: "A token with its space, such as “ Paris”, or id:7042",
-      on: { change: () => this.ask(), keydown: (event) => this.key(event) },
+      on: { change: (event) => this.changed(event.currentTarget as HTMLInputElement), keydown: (event) => this.key(event) },
     });
+  }
+
+  /** Leaving a field asks, unless Enter has asked the same already. */
+  private changed(input: HTMLInputElement): void {
+    if (tokenIn(input) !== input.dataset["asked"]) this.ask();
   }
 
   private key(event: KeyboardEvent): void {
@@ -133,6 +150,19 @@ export class Bar {
     event.preventDefault();
     this.ask();
   }
+}
+
+/** A token asked for by its number is shown as it is written, where the Scene tells. */
+function setToken(input: HTMLInputElement, asked: string, scene: Scene | null): void {
+  const known = scene ? [...scene.predictions, scene.weighing.target, scene.weighing.versus] : [];
+  input.value = known.find((one) => one && asked === `id:${one.id}`)?.token ?? asked;
+  input.dataset["asked"] = asked;
+  input.dataset["shown"] = input.value;
+}
+
+/** What is asked by a field: by number again where nothing else was typed. */
+function tokenIn(input: HTMLInputElement): string {
+  return input.value === input.dataset["shown"] ? (input.dataset["asked"] ?? "") : input.value;
 }
 
 function choice(label: string, values: string[], changed: () => void): HTMLSelectElement {

@@ -1,6 +1,7 @@
 // The list of what is cut: how, added to, taken back, run again.
 import { chip, h } from "../dom.ts";
 import { clipped } from "../format.ts";
+import { keepingFocus } from "../focus.ts";
 import { type Asked, cutWords, type How } from "./asked.ts";
 
 export interface CuttingEvents {
@@ -70,9 +71,11 @@ export class Cutting {
     for (const [how, input] of this.hows) input.checked = how === asked.cutHow;
     this.splice.hidden = asked.cutHow !== "splice";
     this.splice.value = asked.spliceFrom;
-    this.list.replaceChildren(...asked.cuts.map((cut) => this.row(cut)));
-    this.undo.disabled = this.past.length === 0;
-    this.clear.disabled = asked.cuts.length === 0;
+    keepingFocus(this.element, () => {
+      this.list.replaceChildren(...asked.cuts.map((cut) => this.row(cut)));
+      this.undo.disabled = this.past.length === 0;
+      this.clear.disabled = asked.cuts.length === 0;
+    });
   }
 
   /** One more cut, unless it is there already. */

@@ -59,7 +59,8 @@ export class Server {
         signal: abort.signal,
       });
       mine.id = id;
-      await this.follow(id, abort.signal, heard);
+      // What was read before the abort may still be told after it: nobody listens any more.
+      await this.follow(id, abort.signal, (progress) => abort.signal.aborted || heard(progress));
       return { id, value: await this.json<T>(`api/questions/${id}/answer`, { signal: abort.signal }) };
     } catch (error) {
       if (abort.signal.aborted) throw new NoAnswer("stopped", true);

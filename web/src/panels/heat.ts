@@ -2,6 +2,7 @@
 import { h, number } from "../dom.ts";
 import { count, percent, plain, readableText } from "../format.ts";
 import { coneHeat, DECADES, type Heat, largest, opacity, orderHeat } from "../overlay.ts";
+import { Player } from "./player.ts";
 import type { SceneCone, SceneOrder, SceneOrders } from "../scene.gen.ts";
 
 /** A part of the panel that can be told that something else is painted now. */
@@ -79,8 +80,10 @@ function coneLegend(most: number): HTMLElement[] {
 
 export function ordersPart(part: SceneOrders, paint: Paint): Painter {
   const key = h("p", { class: "wl-hint wl-heat-legend", "aria-live": "polite" });
+  const player = new Player((heat) => paint(heat, 0.5));
   const show = (at: number): void => {
-    const order = part.orders[at];
+    const order = part.orders[at] ?? null;
+    player.take(order);
     paint(order ? orderHeat(order) : null, 0.5);
     key.replaceChildren(...(order ? orderLegend(order) : []));
   };
@@ -94,6 +97,9 @@ export function ordersPart(part: SceneOrders, paint: Paint): Painter {
   return {
     elements: [
       h("h3", { text: "Orders of execution" }),
+      h("div", { class: "wl-choice" }, h("span", { "aria-hidden": "true", text: "Paint when each block ran" }), select),
+      player.element,
+      key,
       h(
         "div",
         { class: "wl-wide-table", tabindex: 0, role: "region", "aria-label": "Orders of execution" },
@@ -111,11 +117,10 @@ export function ordersPart(part: SceneOrders, paint: Paint): Painter {
         number(part.floor_nats, part.floor_nats.toExponential(1), "floor_nats"),
         " nats.",
       ),
-      h("div", { class: "wl-choice" }, h("span", { "aria-hidden": "true", text: "Paint when each block ran" }), select),
-      key,
     ],
     clear() {
       select.selectedIndex = 0;
+      player.take(null);
       key.replaceChildren();
     },
   };
