@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldline.errors import InputError
-from worldline.text.tokens import Tokens
 from worldline.steps import step
+from worldline.text.tokens import Tokens
 from worldline.trace.trace import Closure, Identity, Inert, Prediction, Trace
 
 if TYPE_CHECKING:
