@@ -156,10 +156,10 @@ class Visit:
 
     def place(self, layer: float, pos: int, n_layers: int = 30) -> tuple[float, float]:
         """Where a node is in the window, by the names of the rows and of the columns."""
-        rows = self.page.locator(".wl-row.wl-end")
         middle = {}
-        for box, text in zip([r.bounding_box() for r in rows.all()], rows.all_inner_texts()):
-            middle[text] = box["y"] + box["height"] / 2
+        for row in self.page.locator(".wl-row.wl-end").all():
+            box = row.bounding_box()
+            middle[row.inner_text()] = box["y"] + box["height"] / 2
         column = self.page.locator(f'.wl-column[title$="position {pos}"]').bounding_box()
         up = (middle["embedding"] - middle["output"]) * layer / n_layers
         return column["x"] + column["width"] / 2, middle["embedding"] - up

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import pytest
 
 import worldline as wl
-from live_page import PATIENCE_MS, SIZE, Visit, chromium, findings, served
+from live_page import SIZE, Visit, chromium, findings, served
 
 pytestmark = pytest.mark.bundled
 TEXT = "The capital of France is"
@@ -351,6 +350,9 @@ def test_the_tabs_and_what_runs_in_them_by_keyboard(visit):
 # --- every panel, its numbers, its looks ----------------------------------------------------------
 
 
+RUNS = {"Hops": "Run", "Cone": "Push the fixed node", "Orders": "Run the orders"}
+
+
 @pytest.fixture(scope="module")
 def full(browser, address):
     """One page on which everything was run: a cut, hops, a cone at a fixed node, orders."""
@@ -362,7 +364,7 @@ def full(browser, address):
     visit.click(page.get_by_label("Cut every read of ·France"))
     page.locator(".wl-pair").wait_for()
     visit.settle()
-    for tab, run in (("Hops", "Run"), ("Cone", "Push the fixed node"), ("Orders", "Run the orders")):
+    for tab, run in RUNS.items():
         visit.click(visit.tab(tab).get_by_role("button", name=run))
         visit.until(lambda tab=tab: visit.panel(tab).locator(".wl-altered h3").count() > 0)
         visit.settle()
@@ -389,7 +391,7 @@ def test_hops_cone_and_orders_are_those_of_python(full, bundled):
     digits, power = f"{cone.derivative_error:.1e}".split("e")
     assert f"against the derivative: {digits}e{int(power)}." in words
     before = full.painted()
-    full.panel("Cone").get_by_label("both").check()
+    full.panel("Cone").get_by_role("radio", name="both").check()
     full.until(lambda: full.painted() > before)
     orders = full.tab("Orders")
     (decode,) = wl.run_orders(bundled, TEXT, ["decode"]).orders
@@ -426,8 +428,8 @@ def test_axe_would_have_found_something(full):
 
 
 # What may not be cut off: text that does not fit its own box, where nothing scrolls it.
-CLIPPED = """() => [...document.querySelectorAll(
-        '.wl-tabs button, .wl-tabpanel:not([hidden]) :is(p, h2, h3, legend, label, td, th, button)')]
+CLIPPED = """() => [...document.querySelectorAll('.wl-tabs button, .wl-tabpanel:not([hidden]) *')]
+    .filter(one => one.matches('button, p, h2, h3, legend, label, td, th'))
     .filter(one => one.getClientRects().length && !one.closest('.wl-wide-table, .wl-unseen'))
     .filter(one => {
         const aside = one.closest('.wl-aside').getBoundingClientRect();
@@ -450,13 +452,14 @@ def test_it_fits_every_window_and_is_kept_as_pictures(full, scheme):
             full.tab(name)
             page.mouse.move(2, 2)
             if name == "Cone":
-                full.panel("Cone").get_by_label("both").check()
+                full.panel("Cone").get_by_role("radio", name="both").check()
             if name == "Orders":
                 order = full.panel("Orders").get_by_label("Paint when each block ran")
                 order.select_option("wavefront(1)")
                 full.panel("Orders").get_by_label("Slice of the order").fill("9")
             page.wait_for_timeout(200)  # a frame or two, for the picture alone
-            page.screenshot(path=SCREENS / f"{name.lower()}-{width}-{scheme}.png", full_page=width < 720)
+            picture = SCREENS / f"{name.lower()}-{width}-{scheme}.png"
+            page.screenshot(path=picture, full_page=width < 720)
             assert page.evaluate(CLIPPED) == [], (name, width)
             wide = page.evaluate("document.documentElement.scrollWidth <= innerWidth")
             assert wide, (name, width)

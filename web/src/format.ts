@@ -42,7 +42,7 @@ export function signed(weight: number): string {
 
 /** A number with three significant digits, no sign added. */
 export function plain(value: number): string {
-  const size = Math.abs(value);
+  const size = Number(Math.abs(value).toPrecision(3)); // 0.0099999 has the digits of 0.0100
   if (size === 0) return "0";
   const sign = value < 0 ? "−" : "";
   if (size >= 1e-3 && size < 1e4) {

@@ -43,7 +43,8 @@ export function orderHeat(order: SceneOrder): Heat {
   return order.slices.map((row) => row.map((at) => (at === null ? null : 0.1 + (0.9 * at) / last)));
 }
 
-const DONE = 0.22;
+/** How strong a block is that ran in an earlier slice. */
+export const DONE = 0.22;
 
 /** An order as it stands at one slice: what ran before is pale, what runs now strong, the rest unpainted. */
 export function orderHeatAt(order: SceneOrder, slice: number): Heat {

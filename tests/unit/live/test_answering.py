@@ -19,7 +19,7 @@ from worldline.flow.summary import see_paths
 from worldline.live import answering as answering_
 from worldline.live.answering import Answering
 from worldline.live.questions import Question
-from worldline.session import tokens_of
+from worldline.text.chat import tokens_of
 from worldline.text.chat import Turn, render_chat
 from worldline.views.html import scene_json
 
@@ -414,9 +414,9 @@ def test_a_chat_is_the_turn_as_the_template_has_it(ask, model, monkeypatch, caps
     text = "the cat"
     shown, _ = render_chat(model.tokenizer, [Turn("user", text)])
     assert shown != text
-    tokens = tokens_of(model, text, True)
+    tokens = tokens_of(model.tokenizer, text, True)
     found = ask("sources", text, chat=True)[0]["sources"]
-    assert len(found["change_nats"]) == len(tokens) > len(tokens_of(model, text))
+    assert len(found["change_nats"]) == len(tokens) > len(tokens_of(model.tokenizer, text))
     cuts = [wl.cut(model, tokens, [wl.EdgeCut("mask", src=(n,))]).change_nats for n in (0, 4)]
     np.testing.assert_allclose([found["change_nats"][n] for n in (0, 4)], cuts, **CLOSE)
     told = by_command(found["reproduce"]["cli"], monkeypatch, capsys)  # the text, written out

@@ -1,7 +1,7 @@
 // What is painted as heat on the lattice: the response to a push, or when each block ran.
 import { h, number } from "../dom.ts";
 import { count, percent, plain, readableText } from "../format.ts";
-import { coneHeat, DECADES, type Heat, largest, opacity, orderHeat } from "../overlay.ts";
+import { coneHeat, DECADES, DONE, type Heat, largest, opacity, orderHeat } from "../overlay.ts";
 import { Player } from "./player.ts";
 import type { SceneCone, SceneOrder, SceneOrders } from "../scene.gen.ts";
 
@@ -80,12 +80,19 @@ function coneLegend(most: number): HTMLElement[] {
 
 export function ordersPart(part: SceneOrders, paint: Paint): Painter {
   const key = h("p", { class: "wl-hint wl-heat-legend", "aria-live": "polite" });
-  const player = new Player((heat) => paint(heat, 0.5));
+  const player = new Player((heat, played) => {
+    paint(heat, 0.5);
+    tell(played ? playedLegend() : orderLegend(part.orders[select.selectedIndex - 1]));
+  });
+  /** Said anew only where it differs: it is read aloud. */
+  const tell = (legend: HTMLElement[]): void => {
+    if (key.textContent !== legend.map((one) => one.textContent).join("")) key.replaceChildren(...legend);
+  };
   const show = (at: number): void => {
-    const order = part.orders[at] ?? null;
-    player.take(order);
+    const order = part.orders[at];
+    player.take(order ?? null);
     paint(order ? orderHeat(order) : null, 0.5);
-    key.replaceChildren(...(order ? orderLegend(order) : []));
+    tell(orderLegend(order));
   };
   const names = part.orders.map((one) => readableText(one.name));
   const select = h(
@@ -143,10 +150,15 @@ function orderRows(one: SceneOrder): HTMLElement {
   return h("tbody", {}, h("tr", {}, name), h("tr", {}, ...cells.map((cell) => h("td", {}, cell))));
 }
 
-function orderLegend(order: SceneOrder): HTMLElement[] {
+function orderLegend(order: SceneOrder | undefined): HTMLElement[] {
+  if (!order) return [];
   return [
     swatch(0.1, "slice 1"),
     order.n_slices > 1 ? swatch(1, `slice ${order.n_slices}`) : null,
     order.blocks < order.of_blocks ? h("span", { text: "unpainted: not executed" }) : null,
   ].filter((one) => one !== null);
+}
+
+function playedLegend(): HTMLElement[] {
+  return [swatch(DONE, "done"), swatch(1, "this slice"), h("span", { text: "unpainted: not yet, or never" })];
 }

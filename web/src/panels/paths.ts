@@ -137,7 +137,7 @@ function row(
   const cutAll = events.onCut && cuts.length > 0 ? (): void => cuts.forEach((cut) => events.onCut?.(cut)) : undefined;
   return h(
     "li",
-    { class: cutAll ? "wl-cuttable" : "" },
+    { class: events.onCut ? "wl-cuttable" : "" },
     h(
       "button",
       { type: "button", class: "wl-path", title: `${words}: ${signed(path.weight)}`, on },
@@ -145,6 +145,6 @@ function row(
       h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
       number(path.weight, signed(path.weight), "path", signClass(path.weight)),
     ),
-    cutButton(cutAll, "", `Cut every read of this path: ${words}`),
+    cutButton(cutAll, "", `Cut every read of this path: ${words}`) ?? (events.onCut ? h("span", { class: "wl-uncut" }) : null),
   );
 }

@@ -17,7 +17,8 @@ export class Player {
   private playing = false;
   private turn = 0;
 
-  constructor(private readonly paint: (heat: Heat) => void) {
+  /** `paint` is told whether one slice is shown, or the whole run. */
+  constructor(private readonly paint: (heat: Heat, played: boolean) => void) {
     this.button = h("button", {
       type: "button",
       class: "wl-stop wl-play",
@@ -87,7 +88,8 @@ export class Player {
 
   private show(slice: number): void {
     if (!this.order) return;
-    this.paint(slice < this.order.n_slices ? orderHeatAt(this.order, slice) : orderHeat(this.order));
+    const played = slice < this.order.n_slices;
+    this.paint(played ? orderHeatAt(this.order, slice) : orderHeat(this.order), played);
     this.tell(slice);
   }
 
