@@ -420,6 +420,7 @@ def test_nothing_serious_is_found_by_axe(full, scheme):
 
 
 def test_axe_would_have_found_something(full):
+    full.page.emulate_media(color_scheme="light")
     planted = "document.querySelector('.wl-byline b').style.color = '{}'"
     full.page.evaluate(planted.format("#ddd"))
     found = findings(full.page)

@@ -19,8 +19,7 @@ from worldline.flow.summary import see_paths
 from worldline.live import answering as answering_
 from worldline.live.answering import Answering
 from worldline.live.questions import Question
-from worldline.text.chat import tokens_of
-from worldline.text.chat import Turn, render_chat
+from worldline.text.chat import Turn, render_chat, tokens_of
 from worldline.views.html import scene_json
 
 IDS = "t20 t21 t22 t30 t31 "
