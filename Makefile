@@ -21,7 +21,7 @@ define install
 	echo "installed in $$(( $$(date +%s) - start )) s"; touch $@ .venv/stamp-models
 endef
 
-.PHONY: demo test check clean distclean browser
+.PHONY: demo test check web clean distclean browser
 
 demo: .venv/stamp-models
 	@mkdir -p out
@@ -35,6 +35,22 @@ check: .venv/stamp-check
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+# The front end, from the locked packages: types, unit tests, and that what is committed is what
+# its sources give, byte for byte. Only who changes web/ needs Node.
+web: web/node_modules/.stamp
+	cd web && npm run --silent check && npm run --silent test
+	@rm -rf web/out/before && mkdir -p web/out/before
+	@cp -r src/worldline/views/static web/src/scene.gen.ts web/out/before
+	cd web && npm run --silent build
+	@{ diff -rq web/out/before/static src/worldline/views/static \
+	  && diff -q web/out/before/scene.gen.ts web/src/scene.gen.ts; } \
+	  || { echo "what is committed was not built from web/src: commit what it is now" >&2; exit 2; }
+
+web/node_modules/.stamp: web/package-lock.json
+	@command -v npm >/dev/null || { echo "make web needs Node 20 or newer with npm" >&2; exit 2; }
+	cd web && npm ci --silent --no-audit --no-fund
+	@touch $@
 
 clean:
 	rm -rf out build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

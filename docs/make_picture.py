@@ -1,35 +1,49 @@
-"""Makes docs/picture.png from the real page: trace, draw, photograph with headless Chromium.
+"""Makes docs/picture.png from the real page: served, asked, cut, photographed in headless Chromium.
 
 .venv/bin/python docs/make_picture.py
 """
 
 from __future__ import annotations
 
+import re
 import shutil
-import tempfile
+import subprocess
+import sys
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-from worldline.session import observe
-
-TEXT = "When Mary and John went to the store, John gave a drink to"
-HERE = Path(__file__).resolve().parent
+PICTURE = Path(__file__).resolve().parent / "picture.png"
+PATIENCE_MS = 120_000
 
 
-def main() -> None:
-    """Write the picture of the README."""
-    seen = observe(TEXT, target=" Mary", versus=" John", how="mask")
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as play:
-        page_file = Path(folder) / "page.html"
-        page_file.write_text(seen.html(), encoding="utf-8")
+def main(place: Path = PICTURE) -> None:
+    """Write the picture of the README: why " Paris", and what is said without reads of France."""
+    command = [sys.executable, "-m", "worldline.apps.cli", "serve", "--no-browser", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            found = re.search(r"http://\S+", server.stdout.readline())
+            assert found is not None, "the server said no address"
+            _photograph(found[0], place)
+        finally:
+            server.terminate()
+
+
+def _photograph(address: str, place: Path) -> None:
+    with sync_playwright() as play:
         browser = play.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
         )
         page = browser.new_page(viewport={"width": 1440, "height": 900}, color_scheme="light")
-        page.goto(page_file.as_uri())
-        page.wait_for_timeout(800)
-        page.screenshot(path=HERE / "picture.png")
+        page.set_default_timeout(PATIENCE_MS)
+        page.goto(address)
+        source = page.locator(".wl-source", has_text="France")
+        source.locator(".wl-cut").click()
+        page.locator(".wl-change").wait_for()
+        page.mouse.move(0, 0)
+        page.wait_for_timeout(500)
+        page.screenshot(path=place)
         browser.close()
 
 

@@ -3,9 +3,7 @@
 load_model    model/   weights, tokenizer, identity; tokenize  text/  tokens with offsets
 record        trace/   one run, both highways, closure        (run/ executes, model/ watches)
 weigh         flow/    every K/V edge gets a number, paths are followed
-picture       views/   a Scene, which text, HTML and JSON are drawn from
-
-observe() is record_text() and then see(), which looks at a recorded run again with other questions.
+picture       views/   a Scene, which text, HTML, JSON and the widget are drawn from
 """
 
 from __future__ import annotations
@@ -21,13 +19,12 @@ from worldline.flow.writes import write_coherence
 from worldline.model.bundled import BUNDLED_NAME
 from worldline.model.load import LoadedModel, load_model
 from worldline.observation import Observation
-from worldline.text.chat import Turn, render_chat
-from worldline.text.tokens import tokenize
+from worldline.text.chat import tokens_of, turns_of
+from worldline.text.grouping import page_groups
 from worldline.trace.recording import record
 from worldline.views.picture import picture, reproduce
 
 if TYPE_CHECKING:
-    from worldline.text.tokens import Tokens
     from worldline.trace.trace import Trace
 
 CLOSED_OVER_SOURCES = 128  # positions up to which every head and source is added up anew
@@ -66,14 +63,6 @@ def observe(
     return see(trace, text, chat=chat, progress=progress, **asked)
 
 
-def tokens_of(model: LoadedModel, text: str, chat: bool = False) -> Tokens:
-    """The tokens of a text, or of it as a user's turn up to where the model would answer."""
-    if not chat:
-        return tokenize(model.tokenizer, text)
-    shown, _ = render_chat(model.tokenizer, [Turn("user", text)])
-    return tokenize(model.tokenizer, shown, add_special_tokens=False)
-
-
 def record_text(
     model: LoadedModel,
     text: str,
@@ -83,7 +72,7 @@ def record_text(
     seed: int | None = None,
 ) -> Trace:
     """Record a text's run, closed over heads and sources where it is short."""
-    tokens = tokens_of(model, text, chat)
+    tokens = tokens_of(model.tokenizer, text, chat)
     over = "sources" if len(tokens) <= CLOSED_OVER_SOURCES else "terms"
     return record(model, tokens, verify=verify, close_over=over, seed=seed)
 
@@ -105,9 +94,14 @@ def see(
     say = progress or _quiet
     say("weighing")
     by = by or "gradient"
-    flow = shares = weigh(trace, "share", top=top if by == "share" else 0)
-    if by != "share" or target is not None or versus is not None:
-        flow = weigh(trace, by, target=target, versus=versus, how=how, top=top)
+    assert trace.model is not None
+    groups = page_groups(trace.tokens, turns_of(trace.model.tokenizer, text, chat))
+    target_free = by == "share" and target is None and versus is None
+    flow = shares = weigh(
+        trace, "share", top=top * target_free, groups=groups if target_free else ()
+    )
+    if not target_free:
+        flow = weigh(trace, by, target=target, versus=versus, how=how, top=top, groups=groups)
     say("drawing")
     asked = {"by": by, "target": target, "versus": versus, "how": flow.meaning.how}
     name = trace.identity.name

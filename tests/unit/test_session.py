@@ -48,6 +48,9 @@ def test_golden_scene(seen):
     scene = json.loads(seen.scene.to_json())
     for name in CHANGES:
         assert scene.pop(name)
+    for meaning in scene["meanings"].values():
+        assert meaning.pop("cli").startswith("worldline ")  # they name the caller's model
+        assert meaning.pop("python").startswith("wl.")
     assert len(scene["model"].pop("weights_hash")) == 64
     assert 0 < scene["closure_error"].pop("worst") < 1e-12
     for place in ("layer", "pos"):

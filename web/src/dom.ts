@@ -1,5 +1,7 @@
 // Small makers of elements. Text always goes through textContent; no markup is ever parsed.
 
+import type { NumberName } from "./names.ts";
+
 type Child = Node | string | null | undefined | false;
 
 interface Attributes {
@@ -54,8 +56,8 @@ function* parts(label: string): Generator<Node | string> {
   }
 }
 
-/** A number: what is shown, and in `value` exactly what the Scene says. */
-export function number(value: number, shown: string, name: string, extra = ""): HTMLElement {
+/** A number: what is shown, in `value` exactly what the Scene says, and the name of its meaning. */
+export function number(value: number | string, shown: string, name: NumberName, extra = ""): HTMLElement {
   return h("data", { class: `wl-number ${extra}`.trim(), value, "data-name": name, text: shown });
 }
 

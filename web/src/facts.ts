@@ -97,9 +97,15 @@ export function asked(scene: Scene): string {
   return `what “${clipped(visibleText(target.token), 24)}”${over} would lose${cut}`;
 }
 
+/** Which heads an edge goes by; `short` as in a list. */
+export function headsOf(edge: RankedEdge, short = false): string {
+  if (edge.sums) return short ? "" : "all heads";
+  return short ? `h${edge.head}` : `head ${edge.head}`;
+}
+
 /** One edge in words, for the screen reader. */
 export function edgeWords(labels: string[], unit: string, edge: RankedEdge): string {
   const from = `${labels[edge.src]} (${edge.src})`;
   const to = `${labels[edge.dst]} (${edge.dst})`;
-  return `Layer ${edge.layer}, head ${edge.head}: ${from} to ${to}, ${signed(edge.weight)} ${unit}`;
+  return `Layer ${edge.layer}, ${headsOf(edge)}: ${from} to ${to}, ${signed(edge.weight)} ${unit}`;
 }

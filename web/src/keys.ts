@@ -26,7 +26,7 @@ export function listenToKeys(where: Document | HTMLElement, events: KeyEvents): 
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const target = event.target instanceof HTMLElement ? event.target : null;
     const move = MOVES[event.key];
-    const typing = target?.closest("input, textarea, select, button, a, code") !== null && target !== null;
+    const typing = target?.closest("input, textarea, button, a, code, summary, select, .wl-meaning") !== null && target !== null;
     const writing = target?.closest("input[type=text], input[type=number], textarea, select") !== null && target !== null;
     if (writing) return;
     if (move && !typing) events.move(...move);

@@ -2,6 +2,7 @@
 import { select } from "d3-selection";
 import { type D3ZoomEvent, zoom as zoomBehavior, type ZoomBehavior, zoomIdentity } from "d3-zoom";
 import { h } from "./dom.ts";
+import type { Columns } from "./grouping.ts";
 import {
   distanceTo,
   type Layout,
@@ -25,7 +26,7 @@ import { placePrediction } from "./marks/prediction.ts";
 import { drawLitResidual, drawResidual } from "./marks/residual.ts";
 import { placeBand, placeRows } from "./marks/rows.ts";
 import { drawStrands } from "./marks/strands.ts";
-import type { Scene } from "./scene.gen.ts";
+import type { Pen } from "./pen.ts";
 import type { RankedEdge, Selection } from "./select.ts";
 import { readPalette, type Palette, type View } from "./view.ts";
 
@@ -41,8 +42,25 @@ export interface LatticeEvents {
 /** What is in the light; the rest of a View the lattice knows itself. */
 export type Light = Pick<View, "selection" | "focus" | "fixed" | "edge" | "path" | "overlay" | "layer" | "after">;
 
+type Marks = Record<string, (pen: Pen, view: View) => void>;
+
+/** What is drawn behind the flow, and the flow, each from the back to the front. */
+export const BASE: Marks = { residual: drawResidual, dots: drawDots };
+export const FLOW: Marks = {
+  heat: drawHeat,
+  "residual in the light": drawLitResidual,
+  strands: drawStrands,
+  "ends of strands": drawBusyDots,
+  severed: drawSevered,
+  path: drawPath,
+};
+
+/** Nothing is drawn left of here: there are the names of the rows. */
+export const CLIP = MARGIN.left - 12;
+
 const CLOSEST_GAP = 64;
 const NEAR_STRAND = 5;
+const SETTLED_MS = 150;
 
 export class Lattice {
   readonly element: HTMLElement;
@@ -59,10 +77,12 @@ export class Lattice {
   private light: Light;
   private frame = 0;
   private stale = true;
+  /** A notebook draws before it puts the cell into its page: there are no sizes and colours yet. */
+  private placed = false;
+  private settling: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    private readonly scene: Scene,
-    private readonly labels: string[],
+    private columns: Columns,
     selection: Selection,
     private readonly events: LatticeEvents,
   ) {
@@ -74,10 +94,6 @@ export class Lattice {
         tabindex: 0,
         role: "application",
         "aria-roledescription": "lattice",
-        "aria-label":
-          `Lattice of ${scene.tokens.length} tokens by ${scene.model.n_layers} layers. ` +
-          "Arrow keys move from node to node, Enter fixes one, Escape clears, question mark " +
-          "shows all keys.",
       },
       this.under,
       this.base,
@@ -86,6 +102,7 @@ export class Lattice {
       this.tools,
     );
     this.layout = this.measured(800, 600);
+    this.describe();
     this.zooming = zoomBehavior<HTMLElement, unknown>()
       .filter((event: Event) => this.wantsZoom(event))
       .on("zoom", (event: D3ZoomEvent<HTMLElement, unknown>) => this.zoomed(event));
@@ -107,6 +124,25 @@ export class Lattice {
     this.invalidate();
   }
 
+  /** Draw other columns of the same run, all of them in view. */
+  regroup(columns: Columns): void {
+    this.columns = columns;
+    this.describe();
+    this.over.replaceChildren();
+    this.zooming.transform(select(this.element), zoomIdentity);
+    this.resize();
+  }
+
+  private describe(): void {
+    const { scene, name } = this.columns;
+    this.element.setAttribute(
+      "aria-label",
+      `Lattice of ${scene.tokens.length} ${name} by ${scene.model.n_layers} layers. ` +
+        "Arrow keys move from node to node, Enter fixes one, Escape clears, question mark " +
+        "shows all keys.",
+    );
+  }
+
   /** Read the colours again: the theme changed. */
   recolour(): void {
     this.palette = null;
@@ -125,13 +161,20 @@ export class Lattice {
     return { x: xOf(this.layout, this.zoom, node.pos), y: yOf(this.layout, node.layer) };
   }
 
+  /** What is drawn now, with the elements that lie under and over the canvases. */
+  drawn(): { view: View; stage: HTMLElement; under: HTMLElement; over: HTMLElement } {
+    if (this.frame) this.draw();
+    return { view: this.view(), stage: this.element, under: this.under, over: this.over };
+  }
+
   destroy(): void {
     this.observer.disconnect();
     cancelAnimationFrame(this.frame);
+    clearTimeout(this.settling);
   }
 
   private measured(width: number, height: number): Layout {
-    const { tokens, model } = this.scene;
+    const { tokens, model } = this.columns.scene;
     return layoutOf({ width, height }, tokens.length, model.n_layers, model.n_heads);
   }
 
@@ -142,6 +185,7 @@ export class Lattice {
   private resize(): void {
     const { clientWidth: width, clientHeight: height } = this.element;
     if (width === 0 || height === 0) return;
+    this.placed = true;
     this.layout = this.measured(width, height);
     const ratio = Math.min(2, window.devicePixelRatio || 1);
     for (const canvas of [this.base, this.flow]) {
@@ -161,12 +205,22 @@ export class Lattice {
 
   private wantsZoom(event: Event): boolean {
     if (this.closest <= 1 || (event.target as HTMLElement).closest(".wl-tools")) return false;
+    const cell = this.element.closest('[data-host="cell"]') !== null;
+    if (cell && event instanceof WheelEvent && !event.ctrlKey) return false; // the notebook scrolls
     return !(event instanceof MouseEvent) || (!event.button && (!event.ctrlKey || event.type === "wheel"));
   }
 
   private zoomed(event: D3ZoomEvent<HTMLElement, unknown>): void {
     this.zoom = { k: event.transform.k, shift: event.transform.x };
+    clearTimeout(this.settling);
+    this.settling = setTimeout(() => this.settled(), SETTLED_MS);
     this.stale = true;
+    this.invalidate();
+  }
+
+  /** The lattice stands again: draw what waited. */
+  private settled(): void {
+    this.settling = undefined;
     this.invalidate();
   }
 
@@ -220,32 +274,30 @@ export class Lattice {
     this.frame = requestAnimationFrame(() => this.draw());
   }
 
+  private view(): View {
+    this.palette ??= readPalette(this.element);
+    return {
+      ...this.light,
+      scene: this.columns.scene,
+      labels: this.columns.labels,
+      layout: this.layout,
+      zoom: this.zoom,
+      columns: visibleColumns(this.layout, this.zoom),
+      palette: this.palette,
+      moving: this.settling !== undefined,
+    };
+  }
+
   private draw(): void {
     cancelAnimationFrame(this.frame);
     this.frame = 0;
     const base = this.base.getContext("2d");
     const flow = this.flow.getContext("2d");
-    if (!base || !flow || this.scene.tokens.length === 0) return;
-    this.palette ??= readPalette(this.element);
-    const view: View = {
-      ...this.light,
-      scene: this.scene,
-      labels: this.labels,
-      layout: this.layout,
-      zoom: this.zoom,
-      columns: visibleColumns(this.layout, this.zoom),
-      palette: this.palette,
-    };
-    if (this.stale) this.clipped(base, () => [drawResidual(base, view), drawDots(base, view)]);
+    if (!base || !flow || !this.placed || this.columns.labels.length === 0) return;
+    const view = this.view();
+    if (this.stale) this.clipped(base, view, BASE);
     this.stale = false;
-    this.clipped(flow, () => [
-      drawHeat(flow, view),
-      drawLitResidual(flow, view),
-      drawStrands(flow, view),
-      drawBusyDots(flow, view),
-      drawSevered(flow, view),
-      drawPath(flow, view),
-    ]);
+    this.clipped(flow, view, FLOW);
     placeBand(this.under, view);
     placeCones(this.under, this.over, view);
     placeRows(this.over, view);
@@ -255,14 +307,14 @@ export class Lattice {
   }
 
   /** Draw right of the layer names only, so that a zoomed lattice slides under them. */
-  private clipped(context: CanvasRenderingContext2D, paint: () => unknown): void {
+  private clipped(context: CanvasRenderingContext2D, view: View, marks: Marks): void {
     const { width, height } = this.layout;
     context.clearRect(0, 0, width, height);
     context.save();
     context.beginPath();
-    context.rect(MARGIN.left - 12, 0, width, height);
+    context.rect(CLIP, 0, width, height);
     context.clip();
-    paint();
+    for (const draw of Object.values(marks)) draw(context, view);
     context.restore();
   }
 }

@@ -138,7 +138,17 @@ export function edgeSide(node: NodeRef, edge: SceneEdge): "in" | "out" | "past" 
   return start === "future" ? "future" : "outside";
 }
 
-/** Choose labels that keep `apart` pixels from each other; earlier wishes win. */
+/** Steps of labels that people count in: 1, 2, 5, 10, 20, ... */
+function strideOf(gap: number, apart: number): number {
+  let stride = 1;
+  for (let at = 1; stride * gap < apart; at += 1) stride = [1, 2, 5][at % 3]! * 10 ** Math.floor(at / 3);
+  return stride;
+}
+
+/**
+ * Choose labels that keep `apart` pixels from each other; earlier wishes win. The rest are every
+ * so many columns, counted from column 0, so that panning leaves them where they are.
+ */
 export function cullLabels(
   wishes: Iterable<number>,
   columns: [number, number],
@@ -159,7 +169,8 @@ export function cullLabels(
     if (pos >= first && pos <= last && fits(pos)) taken.splice(lowerBound(taken, pos), 0, pos);
   };
   for (const pos of wishes) take(pos);
-  for (let pos = last; pos >= first; pos -= 1) take(pos);
+  const stride = strideOf(Math.max(1e-6, x(1) - x(0)), apart);
+  for (let pos = Math.ceil(first / stride) * stride; pos <= last; pos += stride) take(pos);
   return taken;
 }
 

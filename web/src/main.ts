@@ -2,8 +2,12 @@
 import { start } from "./live/app.ts";
 import { mount } from "./mount.ts";
 import type { Scene } from "./scene.gen.ts";
+import { render } from "./widget.ts";
 
 export { mount };
+export default { render };
+export type { Extra } from "./panels/exports.ts";
+export type { MountOptions } from "./mount.ts";
 export type { Scene };
 
 /** In a file made by Python the Scene lies in the document: draw it at once. */
@@ -13,7 +17,8 @@ function boot(): void {
   if (host && "live" in host.dataset) void start(host);
   if (!data || !host) return;
   try {
-    mount(host, JSON.parse(data.textContent ?? "") as Scene, { page: true });
+    const json = data.textContent ?? "";
+    mount(host, JSON.parse(json) as Scene, { page: true, json });
   } catch (error) {
     const notice = document.createElement("p");
     notice.textContent = `The picture could not be drawn (${String(error)}); here it is as text.`;

@@ -1,9 +1,10 @@
 // Puts one Scene into one element: what a person chose on one side, what is drawn on the other.
 import { caption } from "./caption.ts";
 import { h } from "./dom.ts";
-import { edgeWords, rowName, tokenLabels } from "./facts.ts";
+import { edgeWords, rowName } from "./facts.ts";
 import { signed } from "./format.ts";
 import { nodeFacts } from "./facts.ts";
+import { carried, type Columns, columnsOf, type ColumnsName, cutOf, offered, overlayOver, pathOver, spanOf } from "./grouping.ts";
 import { keepingFocus } from "./focus.ts";
 import { listenToKeys } from "./keys.ts";
 import { type Hit, Lattice } from "./lattice.ts";
@@ -11,18 +12,20 @@ import type { NodeRef } from "./layout.ts";
 import { type AlteredName, alteredParts } from "./panels/altered.ts";
 import { Controls } from "./panels/controls.ts";
 import { aboutDialog, keysDialog } from "./panels/dialogs.ts";
+import { exportsMenu, type Extra } from "./panels/exports.ts";
 import { header } from "./panels/header.ts";
+import { explainNumbers } from "./panels/meaning.ts";
 import { predictionsPanel } from "./panels/predictions.ts";
-import { cutOf } from "./panels/edges.ts";
 import { cutsOf, pathsPanel } from "./panels/paths.ts";
 import { type Running, runPart } from "./panels/running.ts";
+import { Selector } from "./panels/selector.ts";
 import { nodePanel, type SideEvents, strongestPanel } from "./panels/side.ts";
 import { sourcesPart } from "./panels/sources.ts";
 import { type Tab, Tabs } from "./panels/tabs.ts";
 import { Tooltip } from "./panels/tooltip.ts";
 import type { Overlay } from "./overlay.ts";
 import type { Scene, SceneAltered, ScenePath, ScenePaths } from "./scene.gen.ts";
-import { firstCount, rank, type RankedEdge, select } from "./select.ts";
+import { firstCount, rank, type RankedEdge, select, type Selection } from "./select.ts";
 import { fromFragment, START, type State, toFragment } from "./state.ts";
 
 /** What a host that can run the model gives: a head, a list of cuts, and answers to questions. */
@@ -34,34 +37,42 @@ export interface Live extends Running {
   onTarget(token: string): void;
   onVersus(token: string): void;
   onCut(cut: string): void;
-  onSavePage(): void;
-  onSaveTrace(): void;
 }
 
 export interface MountOptions {
   /** The picture is the whole page: its state lives in the address, its keys work everywhere. */
   page?: boolean;
   live?: Live;
+  /** What is chosen at first, where it is no page. */
+  start?: Partial<State>;
+  /** Called after each change of what is chosen, and once for the first picture. */
+  onState?: (state: State, selection: Selection) => void;
+  /** The Scene as it came, so that what is saved is equal to the byte. */
+  json?: string;
+  /** What the host can save besides: the HTML file, the trace. */
+  extras?: Extra[];
 }
 
 export interface Mounted {
   /** What is chosen now. */
   readonly state: State;
   /** Show what altered runs said; null takes a part away. */
-  alter(parts: { [K in AlteredName]?: SceneAltered[K] | null }): void;
+  alter(parts: { [K in AlteredName]?: SceneAltered[K] | null } & { meanings?: Scene["meanings"] }): void;
   /** Show paths that were followed later, or why there are none. */
-  follow(paths: ScenePaths | null, why: string | null): void;
+  follow(paths: ScenePaths | null, why: string | null, meanings?: Scene["meanings"]): void;
   /** Open a panel. */
   open(tab: string): void;
+  /** Choose from outside; nothing is noted in the address. */
+  choose(patch: Partial<State>): void;
   destroy(): void;
 }
 
 export function mount(element: HTMLElement, scene: Scene, options: MountOptions = {}): Mounted {
   const page = options.page ?? false;
-  const bounds = { nTokens: scene.tokens.length, nLayers: scene.model.n_layers };
-  const labels = tokenLabels(scene);
-  const ranked = rank(scene);
-  let state: State = page ? fromFragment(location.hash, bounds) : START;
+  const bounds = { columns: offered(scene), nLayers: scene.model.n_layers };
+  let state: State = page ? fromFragment(location.hash, bounds) : { ...START, ...options.start };
+  let columns: Columns = columnsOf(scene, state.columns);
+  let ranked = rank(columns.scene);
   let selection = chosen();
   let hover: Hit = null;
   let cursor: NodeRef | null = null;
@@ -70,15 +81,18 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
 
   const about = aboutDialog(scene);
   const keys = keysDialog();
-  const tooltip = new Tooltip(scene, labels);
+  const tooltip = new Tooltip(columns);
   const live = h("div", { class: "wl-unseen", role: "status", "aria-live": "polite" });
   const side = h("div", { class: "wl-side-host" });
-  const controls = new Controls(scene.weighing.unit, {
-    onCount: (n, settled) => change({ n }, settled ? "replace" : "none"),
-    onSink: (sink) => change({ sink }, "replace"),
+  const selector = new Selector(bounds.columns, onColumns);
+  const controlEvents = {
+    onCount: (n: number, settled: boolean) => change({ n }, settled ? "replace" : "none"),
+    onSink: (sink: boolean) => change({ sink }, "replace"),
     onAbout: () => about.showModal(),
-  });
-  const lattice = new Lattice(scene, labels, selection, { onHover, onClick });
+  };
+  const controls = new Controls(scene.weighing.unit, controlEvents, selector.element);
+  const lattice = new Lattice(columns, selection, { onHover, onClick });
+  const labels = columnsOf(scene, "tokens").labels;
   lattice.element.append(tooltip.element);
   const live_ = options.live ?? null;
   let altered: Partial<SceneAltered> = scene.altered ?? {};
@@ -110,6 +124,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
         onTheme: () => change({ theme: isDark() ? "light" : "dark" }, "replace"),
       },
       live_?.bar ?? null,
+      exportsMenu({ scene, lattice, json: options.json, extras: options.extras, say: (words) => (live.textContent = words) }),
     ),
     caption(scene),
     h("div", { class: "wl-centre" }, lattice.element),
@@ -162,7 +177,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   }
 
   function chosen() {
-    const n = state.n ?? firstCount(ranked, state.sink, scene.tokens.length);
+    const n = state.n ?? firstCount(ranked, state.sink, columns.labels.length);
     return select(ranked, n, state.sink);
   }
 
@@ -171,7 +186,8 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     const before = state;
     state = { ...state, ...patch };
     if (page && note !== "none") remember(note);
-    if (before.n !== state.n || before.sink !== state.sink) selection = chosen();
+    if (before.columns !== state.columns) regroup();
+    else if (before.n !== state.n || before.sink !== state.sink) selection = chosen();
     keepingFocus(root, () => show(before));
   }
 
@@ -190,23 +206,43 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   function recall(): void {
     const before = state;
     state = fromFragment(location.hash, bounds);
+    if (before.columns !== state.columns) regroup();
     selection = chosen();
     cursor = null;
     show(before);
   }
 
+  function onColumns(name: ColumnsName): void {
+    if (name === state.columns) return;
+    const node = carried(state.node, columns, columnsOf(scene, name));
+    change({ columns: name, node, n: null }, "push");
+  }
+
+  function regroup(): void {
+    columns = columnsOf(scene, state.columns);
+    ranked = rank(columns.scene);
+    selection = chosen();
+    hover = null;
+    cursor = null;
+    tooltip.columns = columns;
+    tooltip.hide();
+    lattice.regroup(columns);
+  }
+
   function show(before: State | null): void {
-    controls.show(selection, state.sink);
+    selector.show(state.columns);
+    controls.show(selection, state.sink, columns.grouping ? columns.name : "");
     tabs.show(state.tab);
     if (state.theme) root.dataset["theme"] = state.theme;
     else delete root.dataset["theme"];
     if (before?.theme !== state.theme) lattice.recolour();
     side.replaceChildren(
       state.node
-        ? nodePanel(scene, labels, ranked, state.node, sideEvents)
-        : strongestPanel(scene, labels, selection, state.layer, sideEvents),
+        ? nodePanel(columns, ranked, state.node, sideEvents)
+        : strongestPanel(columns, selection, state.layer, sideEvents),
     );
     draw();
+    options.onState?.(state, selection);
   }
 
   function draw(): void {
@@ -217,8 +253,8 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
       focus: edge ? null : (node ?? cursor ?? state.node),
       fixed: state.node,
       edge,
-      path,
-      overlay,
+      path: pathOver(columns, path),
+      overlay: overlayOver(columns, overlay),
       layer: state.layer,
       after: altered.cut?.after[0] ?? null,
     });
@@ -263,13 +299,13 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     change({ node }, "push");
   }
 
-  function move(layers: number, columns: number): void {
-    const from = cursor ?? state.node ?? { layer: bounds.nLayers, pos: bounds.nTokens - 1 };
+  function move(layers: number, along: number): void {
+    const from = cursor ?? state.node ?? { layer: bounds.nLayers, pos: columns.labels.length - 1 };
     const fresh = !cursor && !state.node;
     const clamp = (value: number, most: number): number => Math.max(0, Math.min(most, value));
     cursor = {
       layer: clamp(from.layer + (fresh ? 0 : layers), bounds.nLayers),
-      pos: clamp(from.pos + (fresh ? 0 : columns), bounds.nTokens - 1),
+      pos: clamp(from.pos + (fresh ? 0 : along), columns.labels.length - 1),
     };
     hover = null;
     const at = lattice.reveal(cursor);
@@ -279,9 +315,9 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   }
 
   function nodeWords(node: NodeRef): string {
-    const inflow = nodeFacts(scene, node).inflow;
+    const inflow = nodeFacts(columns.scene, node).inflow;
     const net = inflow ? `, net inflow ${signed(inflow.positive + inflow.negative)}` : "";
-    return `Token ${labels[node.pos]}, position ${node.pos}, ${rowName(scene, node.layer)}${net}`;
+    return `${columns.labels[node.pos]}, ${columns.noun} ${node.pos}, ${rowName(scene, node.layer)}${net}`;
   }
 
   /** Cut what is pointed at: an edge, a path's reads, or all that is read of a token. */
@@ -291,9 +327,9 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
       return;
     }
     const at = hover && "node" in hover ? hover.node : (cursor ?? state.node);
-    if (hover && "edge" in hover) live_.onCut(cutOf(hover.edge));
+    if (hover && "edge" in hover) live_.onCut(cutOf(columns, hover.edge));
     else if (path) for (const cut of cutsOf(path)) live_.onCut(cut);
-    else if (at) live_.onCut(`*.*:${at.pos}>*`);
+    else if (at) live_.onCut(`*.*:${spanOf(columns, at.pos)}>*`);
   }
 
   function step(by: number): void {
@@ -304,7 +340,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     const best: RankedEdge | undefined = inside[0];
     live.textContent =
       `Layer ${layer}: ${inside.length} drawn. ` +
-      (best ? `Strongest: ${edgeWords(labels, scene.weighing.unit, best)}` : "");
+      (best ? `Strongest: ${edgeWords(columns.labels, scene.weighing.unit, best)}` : "");
     change({ layer }, "replace");
   }
 
@@ -341,23 +377,28 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   element.replaceChildren(root);
   fillPaths(scene.paths, scene.paths_left_out);
   fillAltered();
+  const unexplained = explainNumbers(root, scene);
   show(null);
 
   return {
     get state() {
       return state;
     },
-    alter(parts) {
+    alter({ meanings, ...parts }) {
+      Object.assign((scene.meanings ??= {}), meanings);
       altered = { ...altered, ...parts } as Partial<SceneAltered>;
       keepingFocus(root, fillAltered);
       draw();
     },
-    follow(paths, why) {
+    follow(paths, why, meanings) {
+      Object.assign((scene.meanings ??= {}), meanings);
       keepingFocus(root, () => fillPaths(paths, why));
     },
     open,
+    choose: (patch) => change(patch, "none"),
     destroy() {
       quiet();
+      unexplained();
       lattice.destroy();
       dark.removeEventListener("change", recolour);
       removeEventListener("popstate", recall);

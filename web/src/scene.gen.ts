@@ -5,7 +5,9 @@
  *
  * The large parts (``nodes``, ``flow``, ``paths``) may be null; a view then leaves out what it
  * cannot show and says so. ``paths_left_out`` says why there are no paths. ``altered`` is what
- * runs that never happened said of the same text.
+ * runs that never happened said of the same text. ``meanings`` says of every name of a number on
+ * the page what it means, for the parts that are there. ``groupings`` show the same flow between
+ * groups of tokens. ``left_out`` says what a long text has fewer numbers of, one sentence each.
  */
 export interface Scene {
   schema: "worldline.scene/1";
@@ -27,9 +29,14 @@ export interface Scene {
   paths: ScenePaths | null;
   paths_left_out: string | null;
   altered: SceneAltered | null;
+  groupings: SceneGrouping[];
+  left_out: string[];
   inert: SceneInert;
   closure_error: SceneClosure;
   reproduce: SceneReproduce;
+  meanings: {
+    [k: string]: SceneMeaning;
+  };
 }
 /**
  * Which model ran, in numbers that identify it.
@@ -114,6 +121,8 @@ export interface SceneKept {
 }
 /**
  * What is known at every node: ``norm`` and ``lens`` for rows 0..L, the others for 1..L.
+ *
+ * A row of ``lens`` is empty where the lens was not read, for the length of the text.
  *
  * ``writes_agree[l][j]`` is how far what block ``l`` adds to ``(l + 1, j)`` points one way: the
  * norm of the sum over the sum of norms, of every head and every other term but the carry.
@@ -366,6 +375,44 @@ export interface SceneSources {
   reproduce: SceneReproduce | null;
 }
 /**
+ * The flow between groups of neighbouring tokens, summed over all edges of the run.
+ *
+ * ``group_of[i]`` is the group of token ``i``; ``spans[g]`` the characters of group ``g``,
+ * ``names[g]`` its own name if it has one. ``kept`` counts group edges by |positive + negative|.
+ * ``between_*`` sums the run's edges that lead to another group, ``within_*`` those that stay in
+ * one and so are in no group edge. ``flow`` leaves those out too.
+ */
+export interface SceneGrouping {
+  name: "words" | "sentences" | "turns";
+  group_of: number[];
+  spans: SceneSpan[];
+  names: (string | null)[];
+  edges: SceneGroupEdge[];
+  kept: SceneKept;
+  between_positive: number;
+  between_negative: number;
+  within_positive: number;
+  within_negative: number;
+  flow: SceneFlow | null;
+}
+/**
+ * Characters ``start:end`` of the Scene's text; empty where a group covers no text.
+ */
+export interface SceneSpan {
+  start: number;
+  end: number;
+}
+/**
+ * All reads of one layer from group ``src`` into group ``dst``: two sums, over all heads.
+ */
+export interface SceneGroupEdge {
+  layer: number;
+  src: number;
+  dst: number;
+  positive: number;
+  negative: number;
+}
+/**
  * Whether recording changed anything: on a probe text, or on this very run.
  */
 export interface SceneInert {
@@ -386,4 +433,19 @@ export interface SceneClosure {
   pos: number;
   tolerance: number;
   over: "terms" | "sources";
+}
+/**
+ * What a number means: ``formula``, ``unit``, ``exactness``, and how to make it again.
+ *
+ * ``cli`` is empty where one command line cannot say it; ``source`` is a paper, where there is
+ * one. Written by ``meanings.py`` only; the page shows it and adds nothing.
+ */
+export interface SceneMeaning {
+  title: string;
+  formula: string;
+  unit: string;
+  exactness: string;
+  source: string | null;
+  cli: string;
+  python: string;
 }

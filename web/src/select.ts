@@ -5,6 +5,8 @@ import type { Scene, SceneEdge } from "./scene.gen.ts";
 /** An edge of the Scene with its place in the order of strength (0 is the strongest). */
 export interface RankedEdge extends SceneEdge {
   rank: number;
+  /** Of an edge between groups: the sums over heads and tokens whose net is its weight. */
+  sums?: { positive: number; negative: number };
 }
 
 interface Ranking {

@@ -1,4 +1,5 @@
 // What a person chose, as it travels in the address: reload and back restore it.
+import type { ColumnsName } from "./grouping.ts";
 import type { NodeRef } from "./layout.ts";
 
 export type Theme = "light" | "dark";
@@ -14,14 +15,17 @@ export interface State {
   layer: number | null;
   /** The panel that is open; null: the first. */
   tab: string | null;
+  /** What the columns are; the fixed node is one of them. */
+  columns: ColumnsName;
   /** Chosen by hand, or null to follow the system. */
   theme: Theme | null;
 }
 
-export const START: State = { n: null, node: null, sink: true, layer: null, tab: null, theme: null };
+export const START: State = { n: null, node: null, sink: true, layer: null, tab: null, columns: "tokens", theme: null };
 
 export interface Bounds {
-  nTokens: number;
+  /** How many columns there are of every kind. */
+  columns: Map<ColumnsName, number>;
   nLayers: number;
 }
 
@@ -33,6 +37,7 @@ export function toFragment(state: State): string {
   if (!state.sink) parts.push("sink=0");
   if (state.layer !== null) parts.push(`layer=${state.layer}`);
   if (state.tab) parts.push(`tab=${state.tab}`);
+  if (state.columns !== "tokens") parts.push(`columns=${state.columns}`);
   if (state.theme) parts.push(`theme=${state.theme}`);
   return parts.join("&");
 }
@@ -41,20 +46,23 @@ export function toFragment(state: State): string {
 export function fromFragment(fragment: string, bounds: Bounds): State {
   const given = new URLSearchParams(fragment.replace(/^#/, ""));
   const theme = given.get("theme");
+  const asked = given.get("columns");
+  const columns = [...bounds.columns.keys()].find((name) => name === asked) ?? "tokens";
   return {
     n: whole(given.get("n"), Number.MAX_SAFE_INTEGER),
-    node: nodeOf(given.get("node"), bounds),
+    node: nodeOf(given.get("node"), bounds.nLayers, bounds.columns.get(columns) ?? 0),
     sink: given.get("sink") !== "0",
     layer: whole(given.get("layer"), bounds.nLayers - 1),
     tab: /^[a-z]{1,12}$/.test(given.get("tab") ?? "") ? given.get("tab") : null,
+    columns,
     theme: theme === "light" || theme === "dark" ? theme : null,
   };
 }
 
-function nodeOf(text: string | null, bounds: Bounds): NodeRef | null {
+function nodeOf(text: string | null, nLayers: number, nColumns: number): NodeRef | null {
   const [first = null, second = null] = text?.split(".") ?? [];
-  const layer = whole(first, bounds.nLayers);
-  const pos = whole(second, bounds.nTokens - 1);
+  const layer = whole(first, nLayers);
+  const pos = whole(second, nColumns - 1);
   return layer === null || pos === null ? null : { layer, pos };
 }
 

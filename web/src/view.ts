@@ -38,6 +38,8 @@ export interface View {
   layer: number | null;
   /** What a cut run predicts instead. */
   after: ScenePrediction | null;
+  /** The lattice is being panned or zoomed: what is costly may wait until it stands. */
+  moving: boolean;
 }
 
 export function readPalette(root: HTMLElement): Palette {

@@ -16,6 +16,7 @@ from worldline.run.editing import Edits
 from worldline.run.executing import run_edited
 from worldline.run.hops import AT_ONCE, Copy, copies_of, most_hops
 from worldline.run.plan import Plan
+from worldline.steps import step
 from worldline.text.spans import said
 from worldline.text.tokens import Tokens, tokenize
 from worldline.trace.recording import refuse_length
@@ -208,6 +209,7 @@ def _losses(logits: Tensor, ids: Tensor) -> np.ndarray:
     """Loss of every token in nats, nan for the first."""
     found = np.full(len(ids), np.nan)
     for start in range(0, len(ids) - 1, 256):
+        step()
         stop = min(len(ids) - 1, start + 256)
         part = torch.log_softmax(logits[start:stop].double(), -1).cpu()
         found[start + 1 : stop + 1] = -part.gather(1, ids[start + 1 : stop + 1, None])[:, 0].numpy()

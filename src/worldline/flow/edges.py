@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -10,12 +10,15 @@ import numpy as np
 import torch
 
 from worldline.flow.flow import Edge, Kept, Totals
+from worldline.flow.groups import GroupSums
 from worldline.model.attention import AttentionCall, side_by_side
 from worldline.steps import step
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
+
+    from worldline.text.grouping import Grouping
 
 Rule = Literal["linear", "renormalise"]
 USED: dict[Rule, tuple[str, ...]] = {"linear": ("q", "k", "v"), "renormalise": ("q", "k", "v", "z")}
@@ -172,7 +175,10 @@ def _batch(held: list[tuple[int, int, AttentionCall, Tensor]], rule: Rule) -> Ba
 
 
 class Sums:
-    """Signed and absolute sums of all edges, by destination, source, head and distance."""
+    """Signed and absolute sums of all edges, by destination, source, head and distance.
+
+    `groups` also sum them by pair of groups.
+    """
 
     def __init__(self, n_layers: int, n_pos: int, n_heads: int, device: torch.device):
         self.dtype = SUM_DTYPE.get(device.type, torch.float64)
@@ -181,6 +187,7 @@ class Sums:
         self.sums = {name: self._zeros(2, n_layers, size) for name, size in sizes.items()}
         self.self_attention = self._zeros(n_layers, n_pos)
         self.n_edges = 0
+        self.groups: list[GroupSums] = []
 
     def _zeros(self, *shape: int) -> Tensor:
         return torch.zeros(shape, dtype=self.dtype, device=self.device)
@@ -196,6 +203,8 @@ class Sums:
         by = {name: self._zeros(2, n, n_pos) for name in ("in", "out", "distance")}
         by["head"] = self._zeros(2, n, n_heads)
         alone = self._zeros(n, n_pos)
+        for groups in self.groups:
+            groups.begin(batch.layers)
         for start, own, both in blocks:
             rows, n_src = both.shape[2:]
             stop = start + rows
@@ -207,6 +216,8 @@ class Sums:
             by["head"] += by_row.sum(3)
             by["out"][..., :stop] += planes.sum(1).view(2, n, stop)
             by["distance"][..., :stop] += _by_distance(planes).view(2, n, stop)
+            for groups in self.groups:
+                groups.add(batch.layers, start, planes.view(2, n, rows, n_src))
             alone[:, start:stop] = own.view(n, n_heads, rows).sum(1)
         for at, (layer, head0) in enumerate(zip(batch.layers, batch.head0, strict=True)):
             for name in ("in", "out", "distance"):
@@ -248,12 +259,14 @@ def sum_edges(
     shape: tuple[int, int, int],
     top: int,
     device: torch.device,
+    groupings: Sequence[Grouping] = (),
 ) -> tuple[list[Edge], Kept, Sums]:
     """Go over all edges of all layers; `reads` gives each layer's calls and their u.
 
     `shape` is (n_layers, n_pos, most heads of a layer).
     """
     sums, strongest = Sums(*shape, device), Strongest(top)
+    sums.groups = [GroupSums(each, shape[0], top, sums.dtype, device) for each in groupings]
     for batch in batches(reads, rule):
         sums.add(batch, _blocks(batch, rule, strongest))
         sums.n_edges += batch.call.n_edges()

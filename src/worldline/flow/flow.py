@@ -11,6 +11,8 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+    from worldline.flow.groups import GroupFlow
+
 LARGEST_REMAINDER = 0.01
 
 
@@ -111,6 +113,7 @@ class Flow:
 
     `shares` (by share only) gives what each node of row 1..L is made of: a matrix [layer, pos]
     per kind, adding up to one at every node. `conserved` (frozen only) is the flow through nodes.
+    `groups` is the same flow between groups of tokens, where groups were asked for.
     """
 
     meaning: Meaning
@@ -122,6 +125,7 @@ class Flow:
     shares: dict[str, np.ndarray] | None = None
     target_value: float | None = None
     conserved: Conserved | None = None
+    groups: tuple[GroupFlow, ...] = ()
     _dense: Callable[[int], np.ndarray] | None = field(default=None, repr=False)
 
     def dense(self, layer: int) -> Float[np.ndarray, "head q_pos k_pos"]:

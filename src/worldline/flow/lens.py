@@ -25,14 +25,19 @@ def logit_lens(
     """Per row and position the three likeliest (token id, log-probability in nats).
 
     None where the model's end is more than a norm and an unembedding (a soft-cap, a scale), or
-    where more than 4,000 nodes are asked for.
+    where more than 4,000 nodes are asked for. Without `rows` a long text is read at fewer of them,
+    the last one always; those left out are empty.
 
     Exactness: on the last row bitwise the model's own logits, which is how the end is verified.
     Source: nostalgebraist, "interpreting GPT: the logit lens" (2020).
     """
     if trace.model is None:
         return None
-    rows = range(trace.n_layers + 1) if rows is None else rows
+    if rows is None:
+        kept = affordable_rows(trace.n_layers, trace.n_pos)
+        found = logit_lens(trace, kept) if kept else None
+        at = dict(zip(kept, found or (), strict=False))
+        return found and [at.get(row, []) for row in range(trace.n_layers + 1)]
     if len(rows) * trace.n_pos > LARGEST:
         return None
     tail = tail_of(trace.model.module)
@@ -49,3 +54,15 @@ def logit_lens(
             found += [list(zip(ids, values, strict=True)) for ids, values in pairs]
     n_pos = trace.n_pos
     return [found[at : at + n_pos] for at in range(0, len(found), n_pos)]
+
+
+def affordable_rows(n_layers: int, n_pos: int) -> list[int]:
+    """The rows that are read by default: all, or evenly spaced ones from the last down.
+
+    >>> affordable_rows(30, 1000)
+    [0, 10, 20, 30]
+    """
+    n = min(n_layers + 1, LARGEST // max(1, n_pos))
+    if n < 2:
+        return [n_layers] * n
+    return sorted({n_layers - round(at * n_layers / (n - 1)) for at in range(n)})

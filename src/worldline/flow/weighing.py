@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from worldline.model.attention import AttentionCall
     from worldline.model.frozen import FrozenRun
     from worldline.model.load import LoadedModel
+    from worldline.text.grouping import Grouping
     from worldline.trace.trace import Trace
 
 WEIGHINGS = ("share", "gradient", "frozen")
@@ -46,6 +48,7 @@ def weigh(
     how: str = "drop",
     metric: str = "identity",
     top: int = TOP,
+    groups: Sequence[Grouping] = (),
     model: LoadedModel | None = None,
 ) -> Flow:
     """Weigh every K/V edge of a trace; keep exact totals and the `top` strongest edges.
@@ -57,12 +60,14 @@ def weigh(
     `by="frozen"`: the sum of all paths through the edge, in the frozen-linear model.
     `target` is a token (its text, "id:N", or its id); the default is the likeliest next token.
     With `versus` the target is the difference of the two logits.
+    `groups` (see `text/grouping.py`) also sums all edges over pairs of groups: `flow.groups`.
 
     Exactness: sums over all edges are exact up to rounding; gradient weights are first-order
     estimates of the effect of a cut.
 
     Raises:
-        InputError: an unknown weighing, a target that is not one token, another model.
+        InputError: an unknown weighing, a target that is not one token, another model, groups of
+            another text.
     """
     if by not in WEIGHINGS:
         raise InputError(f"by={by!r}: accepted are {', '.join(WEIGHINGS)}")
@@ -72,13 +77,17 @@ def weigh(
         raise InputError('by="share" asks about no target; leave it out or use by="gradient"')
     if by == "frozen" and how != "drop":
         raise InputError(f'how={how!r}: by="frozen" holds the patterns; accepted is drop')
+    for grouping in groups:
+        if len(grouping.group_of) != trace.n_pos:
+            given, n_pos = len(grouping.group_of), trace.n_pos
+            raise InputError(f"{grouping.name} of {given} tokens; accepted are those of {n_pos}")
     trace = _live(trace, model)
     if by == "share":
-        return _share(trace, metric, top)
+        return _share(trace, metric, top, groups)
     asked = target_of(trace, target, versus)
     if by == "frozen":
-        return flow_in(frozen_of(trace, asked), trace, asked, top)
-    return _gradient(trace, asked, how, top)
+        return flow_in(frozen_of(trace, asked), trace, asked, top, groups)
+    return _gradient(trace, asked, how, top, groups)
 
 
 def hop_spectrum(
@@ -166,7 +175,7 @@ def target_of(trace: Trace, target: str | int | None, versus: str | int | None) 
     return Target(chosen, decode(tokenizer, [chosen]), other, decode(tokenizer, [other]))
 
 
-def _share(trace: Trace, metric: str, top: int) -> Flow:
+def _share(trace: Trace, metric: str, top: int, groups: Sequence[Grouping]) -> Flow:
     assert trace.live is not None
     live, nodes = trace.live, NodeShares(trace)
 
@@ -177,14 +186,14 @@ def _share(trace: Trace, metric: str, top: int) -> Flow:
             if block.calls:
                 yield layer, block.calls, pulled_back(block, gradient)
 
-    flow = _sum(trace, reads, "linear", share_meaning(metric), top)
+    flow = _sum(trace, reads, "linear", share_meaning(metric), top, groups)
     totals = flow.totals
     kv = totals.in_positive + totals.in_negative
     flow.shares = nodes.found | {"self_attention": totals.self_attention, "kv": kv}
     return flow
 
 
-def _gradient(trace: Trace, target: Target, how: str, top: int) -> Flow:
+def _gradient(trace: Trace, target: Target, how: str, top: int, groups: Sequence[Grouping]) -> Flow:
     assert trace.live is not None
     assert trace.model is not None
     live = trace.live
@@ -197,12 +206,18 @@ def _gradient(trace: Trace, target: Target, how: str, top: int) -> Flow:
                 yield layer, block.calls, [call.to_heads(u)[0] for call, u in pairs]
 
     rule: Rule = "linear" if how == "drop" else "renormalise"
-    flow = _sum(trace, reads, rule, gradient_meaning(target, how), top)
+    flow = _sum(trace, reads, rule, gradient_meaning(target, how), top, groups)
     flow.target_value = value
     return flow
 
 
-def flow_in(run: FrozenRun, trace: Trace, target: Target, top: int = TOP) -> Flow:
+def flow_in(
+    run: FrozenRun,
+    trace: Trace,
+    target: Target,
+    top: int = TOP,
+    groups: Sequence[Grouping] = (),
+) -> Flow:
     """As `weigh` by frozen, in a frozen model that has run."""
     assert trace.live is not None
     live, swept = trace.live, sweep(run)
@@ -212,7 +227,7 @@ def flow_in(run: FrozenRun, trace: Trace, target: Target, top: int = TOP) -> Flo
             if block.calls:
                 yield layer, block.calls, swept.us[layer]
 
-    flow = _sum(trace, reads, "linear", frozen_meaning(target), top)
+    flow = _sum(trace, reads, "linear", frozen_meaning(target), top, groups)
     flow.target_value = swept.target
     into_top = flow.totals.in_positive[-1] - flow.totals.in_negative[-1]
     flow.conserved = conserved_of(swept, float(into_top.sum()))
@@ -220,11 +235,13 @@ def flow_in(run: FrozenRun, trace: Trace, target: Target, top: int = TOP) -> Flo
     return flow
 
 
-def _sum(trace: Trace, reads, rule: Rule, meaning: Meaning, top: int) -> Flow:
+def _sum(
+    trace: Trace, reads, rule: Rule, meaning: Meaning, top: int, groups: Sequence[Grouping]
+) -> Flow:
     assert trace.live is not None
     heads = max((sum(c.n_heads for c in block.calls) for block in trace.live), default=0)
     shape = (trace.n_layers, trace.n_pos, heads)
-    edges, kept, sums = sum_edges(reads(), rule, shape, top, trace.resid[0].device)
+    edges, kept, sums = sum_edges(reads(), rule, shape, top, trace.resid[0].device, groups)
 
     def dense(layer: int) -> np.ndarray:
         for at, calls, us in reads():
@@ -232,7 +249,9 @@ def _sum(trace: Trace, reads, rule: Rule, meaning: Meaning, top: int) -> Flow:
                 return np.concatenate([_dense(c, u, rule) for c, u in zip(calls, us, strict=True)])
         return np.zeros((0, trace.n_pos, trace.n_pos))
 
-    return Flow(meaning, trace.n_layers, trace.n_pos, edges, kept, sums.totals(), _dense=dense)
+    flow = Flow(meaning, trace.n_layers, trace.n_pos, edges, kept, sums.totals(), _dense=dense)
+    flow.groups = tuple(each.flow() for each in sums.groups)
+    return flow
 
 
 def _dense(call: AttentionCall, u: Tensor, rule: Rule) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import Any
 
 from worldline.errors import InputError
 from worldline.grid.node import Node
+from worldline.steps import step
 
 Cell = tuple[int, int]
 Reads = Callable[[int, int], Sequence[int]]
@@ -110,6 +111,7 @@ def refuse_illegal(slices: Sequence[Slice], n_layers: int, n_pos: int, reads: Re
     wrote: set[Cell] = set()
     ran: set[Cell] = set()
     for at, one in enumerate(slices):
+        step()
         for layer, pos in (*one.cells, *one.only_kv):
             if not (0 <= layer < n_layers and 0 <= pos < n_pos):
                 raise InputError(
@@ -153,6 +155,7 @@ def longest_chain(slices: Sequence[Slice], reads: Reads) -> int:
     """The longest chain of blocks of which each needs the one before, by carry or K and V."""
     chain: dict[Cell, int] = {}
     for layer, pos in sorted({cell for one in slices for cell in one.cells}):
+        step()
         below = [chain.get((layer - 1, src), 0) for src in (*reads(layer, pos), pos)]
         chain[layer, pos] = 1 + (max(below) if layer else 0)
     return max(chain.values(), default=0)
@@ -173,6 +176,7 @@ def _random(n_layers: int, n_pos: int, seed: int, reads: Reads) -> tuple[Slice, 
     wrote: set[Cell] = set()
     height = [0] * n_pos  # blocks that ran, per column
     while min(height) < n_layers:
+        step()
         ready: list[tuple[Cell, bool]] = []
         for pos, layer in enumerate(height):
             if layer == n_layers:
@@ -203,6 +207,7 @@ def _parsed(words: str) -> tuple[str, list[float]]:
     fits = kind in wanted and len(numbers) in wanted[kind] and all(n == n for n in numbers)
     if fits and kind == "wavefront" and not 0 < numbers[0] < float("inf"):
         raise InputError(f"{words}: accepted are slopes above 0")
-    if not fits or (kind in ("random", "cone") and any(n != int(n) or n < 0 for n in numbers)):
+    whole = all(n.is_integer() and n >= 0 for n in numbers)
+    if not fits or (kind in ("random", "cone") and not whole):
         raise InputError(f"order {words!r}: accepted are {NAMES}")
     return kind, numbers

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -26,10 +25,13 @@ from worldline.live.questions import (
     TraceQuestion,
 )
 from worldline.model.bundled import BUNDLED_NAME
-from worldline.session import record_text, see, tokens_of
+from worldline.session import record_text, see
+from worldline.text.chat import tokens_of
+from worldline.views.altered import with_altered
 from worldline.views.altered_parts import SceneAltered
 from worldline.views.html import scene_json
-from worldline.views.picture import paths_shown
+from worldline.views.meanings import explained
+from worldline.views.picture import command_line, paths_shown
 
 if TYPE_CHECKING:
     from worldline.contrast.cutting import Edit
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
     from worldline.trace.trace import Trace
     from worldline.views.scene import Scene, ScenePaths
 
+MOST_SCENES = 8
 MOST_BYTES = 2 << 30  # of recorded runs that are kept
+TOKENS_AT_ONCE = 1024  # of hop budgets side by side: a step takes so much longer, and more memory
 Say = Callable[[str], None]
 
 
@@ -56,6 +60,22 @@ class Answer:
         """About how much memory it holds: a Scene is some times its JSON."""
         return len(self.wire) * (8 if self.scene is not None else 2)
 
+    @property
+    def file_bytes(self) -> int:
+        """How much of the disk it holds."""
+        return self.file.stat().st_size if self.file is not None and self.file.exists() else 0
+
+    def drop(self) -> None:
+        """Nobody wants it any more: its file goes."""
+        if self.file is not None:
+            self.file.unlink(missing_ok=True)
+
+
+def refuse_alone(target: str | None, versus: str | None) -> None:
+    """Raise InputError for a token that is compared with nothing."""
+    if versus is not None and target is None:
+        raise InputError("versus: needs a target, the token it is compared with")
+
 
 class Answering:
     """Answers any question about any text, with one model. Not for two threads at once."""
@@ -63,6 +83,7 @@ class Answering:
     def __init__(self, model: LoadedModel, folder: Path, most_bytes: int = MOST_BYTES):
         self.model, self.folder, self.most_bytes = model, folder, most_bytes
         self.traces: OrderedDict[tuple[str, bool], Trace] = OrderedDict()
+        self.scenes: OrderedDict[tuple[str, bool], Scene] = OrderedDict()
         self.n_saved = 0
 
     def __call__(self, question: Asked, say: Say) -> Answer:
@@ -70,18 +91,31 @@ class Answering:
 
         Raises: InputError, RefusedError as the call behind the question; StoppedError.
         """
+        if isinstance(question, (SeeQuestion, PathsQuestion, CutQuestion)):
+            refuse_alone(question.target, question.versus)
         if isinstance(question, SeeQuestion):
             return self._see(question, say)
         if isinstance(question, PathsQuestion):
             return self._paths(question, say)
         if isinstance(question, TraceQuestion):
             return self._saved(question, say)
-        tokens = tokens_of(self.model, question.text, question.chat)
+        tokens = tokens_of(self.model.tokenizer, question.text, question.chat)
         part, value, words, python = self._altered(question, tokens, say)
         value["reproduce"] = self._again(part, tokens, words, python)
         checked = SceneAltered.model_validate({part: value})
-        wire = json.dumps({part: checked.model_dump(mode="json")[part]}, allow_nan=False)
-        return Answer(wire, altered={part: value})
+        wire: dict[str, Any] = {part: checked.model_dump(mode="json")[part]}
+        return Answer(
+            json.dumps(wire | self._meanings(question, **{part: value}), allow_nan=False),
+            altered={part: value},
+        )
+
+    def _meanings(self, question: Asked, **altered: Any) -> dict[str, Any]:
+        """What the numbers of a part mean, beside the Scene that it is shown in."""
+        scene = self.scenes.get((question.text, question.chat))
+        if scene is None:
+            return {}
+        whole = with_altered(scene, **altered)
+        return {"meanings": {n: m.model_dump() for n, m in whole.meanings.items()}}
 
     def trace_of(self, question: Asked, say: Say) -> Trace:
         """The recorded run of the question's text: kept, or recorded now."""
@@ -96,8 +130,6 @@ class Answering:
         return self.traces[key]
 
     def _see(self, question: SeeQuestion, say: Say) -> Answer:
-        if question.versus is not None and question.target is None:
-            raise InputError("versus: needs a target, the token it is compared with")
         seen = see(
             self.trace_of(question, say),
             question.text,
@@ -110,6 +142,11 @@ class Answering:
             top=question.top,
             paths=question.paths,
         )
+        key = question.text, question.chat
+        self.scenes[key] = seen.scene
+        self.scenes.move_to_end(key)
+        while len(self.scenes) > MOST_SCENES:
+            self.scenes.popitem(last=False)
         return Answer(scene_json(seen.scene), scene=seen.scene)
 
     def _paths(self, question: PathsQuestion, say: Say) -> Answer:
@@ -120,6 +157,10 @@ class Answering:
             return Answer(json.dumps({"paths": None, "paths_left_out": seen}))
         found = paths_shown(seen)
         wire = {"paths": found.model_dump(mode="json"), "paths_left_out": None}
+        scene = self.scenes.get((question.text, question.chat))
+        if scene is not None:
+            whole = explained(scene.model_copy(update={"paths": found}))
+            wire["meanings"] = {n: m.model_dump() for n, m in whole.meanings.items()}
         return Answer(json.dumps(wire, allow_nan=False), paths=found)
 
     def _saved(self, question: TraceQuestion, say: Say) -> Answer:
@@ -137,17 +178,22 @@ class Answering:
     ) -> dict[str, str]:
         """The command line and the Python call that give this part again."""
         text, name = tokens.text, self.model.name
-        if tokens_of(self.model, text).ids != tokens.ids:
+        if tokens_of(self.model.tokenizer, text).ids != tokens.ids:
             never = "a chat whose text alone gives other tokens: no command line gives it again"
             return {"cli": never, "python": never}
         named = [] if name == BUNDLED_NAME else ["--model", name]
         loaded = "" if name == BUNDLED_NAME else repr(name)
         call, arguments = python
         command = "cut" if part == "sources" else part
-        again = f"wl.{call}(wl.load_model({loaded}), {text!r}{arguments})"
-        if part == "sources":
-            again = f"[{again} for pos in range({len(tokens) - 1})]"
-        return {"cli": shlex.join(["worldline", command, text, *words, *named]), "python": again}
+        model = f"wl.load_model({loaded})"
+        each = {"sources": f" for pos in range({len(tokens) - 1})"}.get(part, "")
+        if part == "hops" and " for sink in " in arguments:
+            arguments, _, sinks = arguments.rpartition(" for sink in ")
+            each = f" for sink in {sinks}"
+        again = f"wl.{call}({'model' if each else model}, {text!r}{arguments})"
+        if each:  # loaded once
+            again = f"[{again} for model in [{model}]{each}]"
+        return {"cli": command_line(command, text, [*words, *named]), "python": again}
 
     def _altered(
         self, question: Asked, tokens: Tokens, say: Say
@@ -166,12 +212,22 @@ class Answering:
             return "sources", seen.scene(), words, ("cut", f", {each}{asked}")
         if isinstance(question, HopsQuestion):
             from worldline.contrast.curve import curves_scene, hop_curves
+            from worldline.run.hops import AT_ONCE
 
             most = question.max_hops
-            curves = hop_curves(self.model, tokens, sink=question.sink, max_hops=most, progress=say)
+            curves = hop_curves(
+                self.model, tokens, sink=question.sink, max_hops=most, progress=say,
+                at_once=max(1, min(AT_ONCE, TOKENS_AT_ONCE // len(tokens))),
+            )  # fmt: skip
             words = ["--max", str(most)] + (["--sink", question.sink] if question.sink else [])
-            sink = "" if question.sink in (None, "both") else f", sink={question.sink!r}"
-            return "hops", curves_scene(curves), words, ("hop_curve", f", max_hops={most}{sink}")
+            sinks = tuple(curve.sink for curve in curves)
+            sink = repr(sinks[0]) if len(sinks) == 1 else f"sink for sink in {sinks!r}"
+            return (
+                "hops",
+                curves_scene(curves),
+                words,
+                ("hop_curve", f", max_hops={most}, sink={sink}"),
+            )
         if isinstance(question, ConeQuestion):
             from worldline.contrast.cone import light_cone
             from worldline.grid.node import Node

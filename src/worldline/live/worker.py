@@ -16,11 +16,14 @@ from typing import Any, Literal
 from worldline.errors import InputError, RefusedError
 from worldline.live.answering import Answer
 from worldline.live.questions import Asked
+from worldline.model.quiet import one_line
 from worldline.steps import StoppedError, stepping
 
 MOST_WAITING = 32
 MOST_KEPT, MOST_KEPT_BYTES = 64, 256 << 20
+MOST_FILE_BYTES = 4 << 30  # of traces on the disk
 MOST_EVENTS_A_SECOND = 8
+OUT_OF_MEMORY = ("OutOfMemoryError", "can't allocate memory")  # as torch says it
 ENDED = ("done", "failed", "cancelled")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
 Answers = Callable[[Asked, Callable[[str], None]], Answer]
@@ -93,20 +96,21 @@ class Worker:
     def submit(self, client: str, question: Asked) -> Job:
         """Put a question in the queue; what this client asked before and has no answer is stopped.
 
-        Raises: BusyError where too many wait.
+        Raises: BusyError where too many wait, and nothing is stopped then; where the server ends.
         """
         with self.lock:
-            for job in list(self.jobs.values()):
-                if job.client == client and not job.ended:
-                    self._stop(job, "superseded by a newer question")
-            if len(self.waiting) >= self.most_waiting:
-                raise BusyError(
-                    f"{len(self.waiting)} questions wait already: ask again in a moment"
-                )
+            if self.closing:
+                raise BusyError("the server ends")
+            mine = [job for job in self.jobs.values() if job.client == client and not job.ended]
+            others = sum(job.client != client for job in self.waiting)
+            if others >= self.most_waiting:
+                raise BusyError(f"{others} questions wait already: ask again in a moment")
+            for job in mine:
+                self._stop(job, "superseded by a newer question")
             job = Job(secrets.token_urlsafe(12), client, question)
+            job.tell("queued", before=sum(not one.ended for one in self.jobs.values()))
             self.jobs[job.id] = job
             self.waiting.append(job)
-            job.tell("queued", before=len(self.waiting) - 1)
             self._forget()
             self.lock.notify_all()
             return job
@@ -121,7 +125,7 @@ class Worker:
             self._stop(job, "cancelled")
 
     def close(self, seconds: float = 5.0) -> None:
-        """Stop everything and end the thread."""
+        """Stop everything and end the thread; it has `seconds` to come to its next step."""
         with self.lock:
             self.closing = True
             for job in self.jobs.values():
@@ -139,15 +143,20 @@ class Worker:
 
     def _forget(self) -> None:
         """Drop the oldest answers where there are too many, or too large ones."""
-        held = sum(job.answer.nbytes() for job in self.jobs.values() if job.answer)
+        answers = [job.answer for job in self.jobs.values() if job.answer]
+        held = sum(answer.nbytes() for answer in answers)
+        filed = sum(answer.file_bytes for answer in answers)
         for job in list(self.jobs.values()):
-            if len(self.jobs) <= MOST_KEPT and held <= MOST_KEPT_BYTES:
+            many = len(self.jobs) > MOST_KEPT or held > MOST_KEPT_BYTES
+            if not many and filed <= MOST_FILE_BYTES:
                 return
-            if job.ended:
-                held -= job.answer.nbytes() if job.answer else 0
-                if job.answer and job.answer.file:
-                    job.answer.file.unlink(missing_ok=True)
-                del self.jobs[job.id]
+            if not job.ended or not (many or (job.answer and job.answer.file)):
+                continue
+            if job.answer is not None:
+                held -= job.answer.nbytes()
+                filed -= job.answer.file_bytes
+                job.answer.drop()
+            del self.jobs[job.id]
 
     def _work(self) -> None:
         while True:
@@ -161,28 +170,39 @@ class Worker:
             self._run(job)
 
     def _run(self, job: Job) -> None:
+        answer = None
         try:
             with stepping(job.step):
                 job.say("starting")
                 answer = self.answers(job.question, job.say)
             job.step()
-        except StoppedError:
-            self._end(job, "cancelled", why=job.why)
-        except (InputError, RefusedError) as error:
-            self._end(job, "failed", message=str(error), refused=isinstance(error, RefusedError))
-        except MemoryError:
-            self._end(job, "failed", message="out of memory: give a shorter text", refused=False)
-        except Exception as error:  # whatever it was, the next question is answered
-            said = f"an error of worldline's own: {type(error).__name__}: {error}"
-            self._end(job, "failed", message=said, refused=False)
+        except BaseException as error:  # whatever it was, the next question is answered
+            if answer is not None:
+                answer.drop()
+            self._end(job, *_ending(job, error))
         else:
             job.answer = answer
-            self._end(job, "done", seconds=round(time.monotonic() - job.started, 3))
+            self._end(job, "done", {"seconds": round(time.monotonic() - job.started, 3)})
 
-    def _end(self, job: Job, state: State, **what: Any) -> None:
+    def _end(self, job: Job, state: State, what: dict[str, Any]) -> None:
         with self.lock:
             job.tell(state, **what)
             job.state = state
+
+
+def _ending(job: Job, error: BaseException) -> tuple[State, dict[str, Any]]:
+    """What a question that was not answered became, and what is said of it."""
+    if isinstance(error, StoppedError):
+        return "cancelled", {"why": job.why}
+    if isinstance(error, (InputError, RefusedError)):
+        return "failed", {"message": str(error), "refused": isinstance(error, RefusedError)}
+    try:
+        said = f"{type(error).__name__}: {one_line(error)}"
+    except Exception:  # what has no words of its own
+        said = type(error).__name__
+    if isinstance(error, MemoryError) or any(word in said for word in OUT_OF_MEMORY):
+        return "failed", {"message": "out of memory: give a shorter text", "refused": False}
+    return "failed", {"message": f"an error of worldline's own: {said}", "refused": False}
 
 
 def own_folder(root: Path) -> Path:
@@ -202,6 +222,8 @@ def _alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
+    except OverflowError:
+        return False  # no number of a process
     except OSError:
         return True  # somebody else's
     return True

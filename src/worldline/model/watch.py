@@ -215,7 +215,9 @@ class Watch(TorchFunctionMode):
         """What a private key hands over: run the delegate, note the read."""
         outer, self.inside = self.inside, True
         try:
+            step()
             result = delegate(module, query, key, value, attention_mask, *args, **kwargs)
+            step()
             out = result[0] if isinstance(result, tuple) else result
             self.n_key_calls += 1
             call = key_call(self, module, query, key, value, attention_mask, args, kwargs, out)

@@ -16,6 +16,7 @@ import torch
 from worldline.errors import InputError
 from worldline.grid.cuts import Donor, EdgeCut, NodeCut
 from worldline.model.watch import batch_first
+from worldline.steps import step
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
@@ -130,6 +131,7 @@ class Edits:
             return None
         parts = list(call.z)  # put together anew, so that a derivative passes through
         for item, edit in changed:
+            step()
             new = edit.z(call, item).to(call.z.dtype)
             parts[item] = parts[item].index_copy(1, edit.rows, new)
         return torch.stack(parts)
@@ -148,10 +150,10 @@ class Edits:
                 by_row.setdefault(dst, []).append(edge)
         both = [one.joined(self._edit(one.rows.tolist(), by_row, heads, call)) for one in more]
         taken = {row for one in more for row in one.rows.tolist()}
-        rows, step = sorted(set(by_row) - taken), call.block_rows()
+        rows, height = sorted(set(by_row) - taken), call.block_rows()
         return both + [
-            self._edit(rows[at : at + step], by_row, heads, call)
-            for at in range(0, len(rows), step)
+            self._edit(rows[at : at + height], by_row, heads, call)
+            for at in range(0, len(rows), height)
         ]
 
     def _heads(self, edge: EdgeCut, first: int, call: AttentionCall) -> list[int] | None:

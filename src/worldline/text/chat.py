@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import count, islice
 
 from worldline.errors import InputError
-from worldline.text.tokens import Tokenizer
+from worldline.text.tokens import Tokenizer, Tokens, tokenize
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,22 @@ def render_chat(
         for name, place in zip(names, places, strict=True)
         if place is not None
     )
+
+
+def tokens_of(tokenizer: Tokenizer, text: str, chat: bool = False) -> Tokens:
+    """The tokens of a text, or of it as a user's turn up to where the model would answer.
+
+    Raises: InputError as `render_chat` and `tokenize`.
+    """
+    if not chat:
+        return tokenize(tokenizer, text)
+    shown, _ = render_chat(tokenizer, [Turn("user", text)])
+    return tokenize(tokenizer, shown, add_special_tokens=False)
+
+
+def turns_of(tokenizer: Tokenizer, text: str, chat: bool = False) -> tuple[NamedSpan, ...]:
+    """Where the turns of such a chat stand in its text; none where it is no chat."""
+    return render_chat(tokenizer, [Turn("user", text)])[1] if chat else ()
 
 
 def _render(tokenizer: Tokenizer, turns: Sequence[Turn], add_generation_prompt: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -119,7 +120,7 @@ def single_token(tokenizer: Tokenizer, text: str) -> int:
 
     Raises: InputError, which says how the text splits, if it is not exactly one token.
     """
-    if text.startswith("id:") and text[3:].strip().lstrip("+-").isdigit():
+    if re.fullmatch(r"id:\s*[+-]?[0-9]+\s*", text):
         return _by_number(tokenizer, text)
     if not text:
         raise InputError('target "" is empty; give the text of one token, or id:NUMBER')

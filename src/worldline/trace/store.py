@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldline.errors import InputError
+from worldline.steps import step
 from worldline.text.tokens import Tokens
 from worldline.trace.trace import Closure, Identity, Inert, Prediction, Trace
 
@@ -34,6 +35,7 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
     part = place.with_name(place.name + ".part")
     if place.exists() and not place.is_file():  # /dev/null is not to be replaced
         raise InputError(f"{place}: cannot be written (it is there and is no file)")
+    step()  # what follows is written in one go
     try:
         save_file(_tensors(trace), part, metadata={"worldline": json.dumps(_header(trace))})
         part.replace(place)

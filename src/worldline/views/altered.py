@@ -20,6 +20,7 @@ from worldline.views.altered_parts import (
     SceneSources,
 )
 from worldline.views.labels import clipped, folded, padded, percent, readable_text, visible_text
+from worldline.views.meanings import explained
 from worldline.views.parts import ScenePrediction
 from worldline.views.scene import Scene
 
@@ -38,7 +39,7 @@ def with_altered(scene: Scene, **parts: Mapping[str, Any]) -> Scene:
     added = {name: dict(part) for name, part in parts.items()}
     altered = SceneAltered.model_validate(known.model_dump() | added)
     whole = scene.model_dump(by_alias=True) | {"altered": altered.model_dump()}
-    return Scene.model_validate(whole)
+    return explained(Scene.model_validate(whole))
 
 
 def altered_lines(

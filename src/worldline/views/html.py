@@ -28,7 +28,7 @@ def render_html(scene: Scene) -> str:
     by their hashes. Where scripts do not run, or the built front end is missing, the picture as
     text stands in its place.
     """
-    script, style = _static("worldline.js"), _PAGE_STYLE + _static("worldline.css")
+    script, style = built("worldline.js"), _PAGE_STYLE + built("worldline.css")
     policy = "; ".join(
         [
             "default-src 'none'",
@@ -74,8 +74,9 @@ def render_page() -> str:
 def scene_json(scene: Scene) -> str:
     """Give the Scene as JSON that can stand inside a script element, whatever its texts hold."""
     wire = scene.model_dump(mode="json", by_alias=True)
-    for part in ("nodes", "flow"):
-        wire[part] = _shortened(wire[part])
+    for part in (wire, *wire["groupings"]):
+        part["flow"] = _shortened(part["flow"])
+    wire["nodes"] = _shortened(wire["nodes"])
     if scene.altered is not None and scene.altered.cone is not None:
         cone = wire["altered"]["cone"]
         cone["responses"] = _shortened(cone["responses"])
@@ -93,8 +94,8 @@ def _shortened(value: Any) -> Any:
     return value
 
 
-def _static(name: str) -> str:
-    """Read a part of the built front end; without it the page still holds the text."""
+def built(name: str) -> str:
+    """Read a part of the built front end; empty where it is missing, and text stands in."""
     path = STATIC / name
     return path.read_text(encoding="utf-8") if path.exists() else ""
 

@@ -43,3 +43,19 @@ class SceneReproduce(Part):
 
     cli: str
     python: str
+
+
+class SceneMeaning(Part):
+    """What a number means: ``formula``, ``unit``, ``exactness``, and how to make it again.
+
+    ``cli`` is empty where one command line cannot say it; ``source`` is a paper, where there is
+    one. Written by ``meanings.py`` only; the page shows it and adds nothing.
+    """
+
+    title: str
+    formula: str
+    unit: str
+    exactness: str
+    source: str | None
+    cli: str
+    python: str

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from worldline.views.scene import Scene, SceneAgreement, ScenePaths
+from worldline.views.meanings import explained
+from worldline.views.scene import Scene, SceneAgreement, SceneFlow, ScenePaths
 
 if TYPE_CHECKING:
     from worldline.flow.flow import Flow
+    from worldline.flow.groups import GroupFlow
     from worldline.flow.summary import PathsSeen
     from worldline.trace.trace import Trace
 
-LARGEST_MATRIX = 12_000  # cells; beyond it the per-node matrices stay out of the picture
-DIGITS = 6
+    Rows = Callable[[Any], list[list[float | None]]]
+
+LARGEST_MATRIX = 12_000  # cells; beyond it matrices have as many digits as the page shows
+LARGEST_DETAIL = 32_000  # cells; beyond it shares, and totals of groups, stay out: 5 MB are full
+LARGEST_SHORT = 64_000  # cells; beyond it no matrix is left
+DIGITS, FEW_DIGITS = 6, 3
 
 
 def picture(
@@ -35,7 +42,9 @@ def picture(
 
     `reproduce` is (command line, Python call).
     """
-    text, small = trace.tokens.text, trace.n_layers * trace.n_pos <= LARGEST_MATRIX
+    text, cells = trace.tokens.text, trace.n_layers * trace.n_pos
+    rows = partial(_rows, digits=DIGITS if cells <= LARGEST_MATRIX else FEW_DIGITS)
+    small = cells <= LARGEST_SHORT
     fields = {
         "schema": "worldline.scene/1",
         "title": text if len(text) <= 80 else text[:79] + "…",
@@ -49,15 +58,19 @@ def picture(
         "weighing": _weighing(flow),
         "edges": [edge._asdict() for edge in flow.edges],
         "kept": vars(flow.kept),
-        "nodes": _nodes(trace, shares, lens, writes) if small else None,
-        "flow": _totals(flow) if small else None,
+        "nodes": _nodes(trace, shares if cells <= LARGEST_DETAIL else None, lens, writes, rows)
+        if small
+        else None,
+        "flow": _totals(vars(flow.totals), rows) if small else None,
         "paths": None if paths is None or isinstance(paths, str) else paths_shown(paths),
         "paths_left_out": paths if isinstance(paths, str) else None,
+        "groupings": [_grouping(each, rows) for each in flow.groups],
+        "left_out": _left_out(cells, lens, flow.groups),
         "inert": vars(trace.inert),
         "closure_error": vars(trace.closure),
         "reproduce": {"cli": reproduce[0], "python": reproduce[1]},
     }
-    return Scene.model_validate(fields)
+    return explained(Scene.model_validate(fields))
 
 
 def paths_shown(seen: PathsSeen) -> ScenePaths:
@@ -122,22 +135,55 @@ def _weighing(flow: Flow) -> dict[str, Any]:
     }
 
 
-def _rows(matrix) -> list[list[float]]:
-    return [[_short(value) for value in row] for row in matrix.tolist()]
+def _grouping(group: GroupFlow, rows: Rows) -> dict[str, Any]:
+    sums = ("between_positive", "between_negative", "within_positive", "within_negative")
+    small = group.totals["in_positive"].size <= LARGEST_DETAIL
+    return {
+        **vars(group.grouping),
+        "spans": [{"start": start, "end": end} for start, end in group.grouping.spans],
+        "edges": [edge._asdict() for edge in group.edges],
+        "kept": vars(group.kept),
+        **{name: getattr(group, name) for name in sums},
+        "flow": _totals(group.totals, rows) if small else None,
+    }
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
+def _left_out(cells: int, lens, groups: Sequence[GroupFlow]) -> list[str]:
+    """What a long text has fewer numbers of."""
+    found = [
+        f"Totals of {each.grouping.name}: {size:,} would make this file too large."
+        for each in groups
+        if (size := each.totals["in_positive"].size) > LARGEST_DETAIL
+    ]
+    if cells > LARGEST_SHORT:
+        return [f"Numbers of nodes: {cells:,} nodes would make this file too large.", *found]
+    if cells > LARGEST_DETAIL:
+        found.append(f"Shares of nodes: {cells:,} nodes would make this file too large.")
+    if cells > LARGEST_MATRIX:
+        found.append(f"Digits: numbers of {cells:,} nodes have {FEW_DIGITS} significant ones.")
+    read = [row for row, nodes in enumerate(lens or ()) if nodes]
+    if lens and len(read) < len(lens):
+        found.append(f"The logit lens: it was read at rows {', '.join(map(str, read))} only.")
+    return found
 
 
-def _nodes(trace: Trace, shares, lens, writes) -> dict[str, Any]:
-    shown = agree = None
-    if writes is not None:
-        agree = [[None if v != v else _short(v) for v in row] for row in writes.tolist()]
+def _rows(matrix, digits: int) -> list[list[float | None]]:
+    return [[None if v != v else _short(v, digits) for v in row] for row in matrix.tolist()]
+
+
+def _short(value: float, digits: int = DIGITS) -> float:
+    return float(f"{value:.{digits}g}")
+
+
+def _nodes(trace: Trace, shares, lens, writes, rows: Rows) -> dict[str, Any]:
+    shown = None
     if shares is not None:
-        shown = {n: _rows(m) if n != "other" or m.any() else None for n, m in shares.items()}
-    return {"norm": _rows(trace.norms), "lens": _lens(trace, lens), "shares": shown} | {
-        "writes_agree": agree
+        shown = {n: rows(m) if n != "other" or m.any() else None for n, m in shares.items()}
+    return {
+        "norm": rows(trace.norms),
+        "lens": _lens(trace, lens),
+        "shares": shown,
+        "writes_agree": None if writes is None else rows(writes),
     }
 
 
@@ -158,9 +204,8 @@ def _lens(trace: Trace, lens) -> list[Any] | None:
     ]
 
 
-def _totals(flow: Flow) -> dict[str, Any]:
-    names = ("in_positive", "in_negative", "out_positive", "out_negative")
-    return {name: _rows(getattr(flow.totals, name)) for name in names}
+def _totals(matrices: Mapping[str, Any], rows: Rows) -> dict[str, Any]:
+    return {name: rows(matrices[name]) for name in SceneFlow.model_fields}
 
 
 def numbers(scene: Scene, opaque_layers: Sequence[int]) -> dict[str, Any]:
@@ -184,9 +229,24 @@ def reproduce(text: str, **options: Any) -> tuple[str, str]:
     """The command line and the Python call that make the same picture; None is left out."""
     given = {key: value for key, value in options.items() if value is not None}
     switches = {True: "--", False: "--no-"}
-    flags = [
-        f"{switches[v]}{k}" if isinstance(v, bool) else f"--{k} {shlex.quote(str(v))}"
-        for k, v in given.items()
-    ]
+    flags: list[str] = []
+    for key, value in given.items():
+        switch = isinstance(value, bool)
+        flags += [f"{switches[value]}{key}"] if switch else [f"--{key}", str(value)]
     words = "".join(f", {k}={v!r}" for k, v in given.items())
-    return " ".join(["worldline trace", shlex.quote(text), *flags]), f"wl.observe({text!r}{words})"
+    return command_line("trace", text, flags), f"wl.observe({text!r}{words})"
+
+
+def command_line(command: str, text: str, words: Sequence[str]) -> str:
+    """A command as a shell takes it, whatever its text is: one that looks like an option as well.
+
+    >>> command_line("cut", "-x", ["--how", "mask"])
+    'worldline cut --how mask -- -x'
+    """
+    if "\0" in text:
+        return "a text with a zero character, which no command line can hold"
+    if text == "-":  # would be standard input
+        return "printf %s - | " + shlex.join(["worldline", command, text, *words])
+    if text.startswith("-"):
+        return shlex.join(["worldline", command, *words, "--", text])
+    return shlex.join(["worldline", command, text, *words])

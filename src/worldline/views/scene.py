@@ -16,11 +16,13 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
 from pydantic.json_schema import GenerateJsonSchema
 
 from worldline.views.altered_parts import SceneAltered
+from worldline.views.grouped_parts import SceneFlow, SceneGrouping, SceneKept
 from worldline.views.parts import (
     Matrix,
     NonNegativeFloat,
     Part,
     Row,
+    SceneMeaning,
     SceneNode,
     ScenePrediction,
     SceneReproduce,
@@ -101,19 +103,6 @@ class SceneEdge(Part):
     weight: FiniteFloat
 
 
-class SceneKept(Part):
-    """How much of the flow the Scene's edges hold.
-
-    ``total`` is the sum of |weight| over all ``of`` edges of the run, ``share`` the part of it
-    that the ``edges`` listed here hold.
-    """
-
-    edges: NonNegativeInt
-    of: NonNegativeInt
-    share: FiniteFloat
-    total: NonNegativeFloat
-
-
 class SceneLens(Part):
     """One token that the logit lens reads at a node; ``logprob`` in nats."""
 
@@ -139,6 +128,8 @@ class SceneShares(Part):
 class SceneNodes(Part):
     """What is known at every node: ``norm`` and ``lens`` for rows 0..L, the others for 1..L.
 
+    A row of ``lens`` is empty where the lens was not read, for the length of the text.
+
     ``writes_agree[l][j]`` is how far what block ``l`` adds to ``(l + 1, j)`` points one way: the
     norm of the sum over the sum of norms, of every head and every other term but the carry.
     """
@@ -147,19 +138,6 @@ class SceneNodes(Part):
     lens: tuple[tuple[tuple[SceneLens, ...], ...], ...] | None
     shares: SceneShares | None
     writes_agree: tuple[tuple[FiniteFloat | None, ...], ...] | None = None
-
-
-class SceneFlow(Part):
-    """Exact totals of edge weights per layer and column, over all heads and all edges: L x T each.
-
-    ``in_*[l][j]`` sums the edges of block ``l`` written into ``(l + 1, j)``; ``out_*[l][i]`` sums
-    those read from ``(l, i)``. The negative sums are negative numbers (or 0).
-    """
-
-    in_positive: Matrix
-    in_negative: Matrix
-    out_positive: Matrix
-    out_negative: Matrix
 
 
 class SceneRead(Part):
@@ -264,7 +242,9 @@ class Scene(Part):
 
     The large parts (``nodes``, ``flow``, ``paths``) may be null; a view then leaves out what it
     cannot show and says so. ``paths_left_out`` says why there are no paths. ``altered`` is what
-    runs that never happened said of the same text.
+    runs that never happened said of the same text. ``meanings`` says of every name of a number on
+    the page what it means, for the parts that are there. ``groupings`` show the same flow between
+    groups of tokens. ``left_out`` says what a long text has fewer numbers of, one sentence each.
     """
 
     schema_: Literal["worldline.scene/1"] = Field(default=SCENE_SCHEMA, alias="schema")
@@ -284,9 +264,12 @@ class Scene(Part):
     paths: ScenePaths | None = None
     paths_left_out: str | None = None
     altered: SceneAltered | None = None
+    groupings: tuple[SceneGrouping, ...] = ()
+    left_out: tuple[str, ...] = ()
     inert: SceneInert
     closure_error: SceneClosure
     reproduce: SceneReproduce
+    meanings: dict[str, SceneMeaning] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Scene:
@@ -311,8 +294,12 @@ class Scene(Part):
                 raise ValueError(f"paths.paths[{at}] leaves {n_layers} layers x {n_tokens} tokens")
         if self.altered is not None:
             self.altered.refuse_misfit(n_layers, n_tokens)
+        for grouping in self.groupings:
+            grouping.refuse_misfit(n_layers, n_tokens, len(self.text))
         for name, matrix, n_rows in self._matrices():
             shape = [len(row) for row in matrix]
+            if name == "nodes.lens":
+                shape = [width or n_tokens for width in shape]
             if shape != [n_tokens] * n_rows:
                 widths = sorted(set(shape))
                 raise ValueError(

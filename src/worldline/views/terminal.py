@@ -58,6 +58,7 @@ def _printed(lines: Sequence[Text], width: int, color: bool) -> str:
     out = io.StringIO()
     console = Console(
         file=out,
+        force_jupyter=False,  # in a kernel rich would publish what is meant to be returned
         width=width,
         force_terminal=color,
         color_system="256" if color else None,

@@ -12,10 +12,10 @@ import sys
 import pytest
 import torch
 import typer
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import LlamaForCausalLM
 
 import worldline.apps.cli as cli
+from tiny_folder import tiny_folder
 from worldline.apps.cli import main
 
 TEXT = "the cat sat on the mat"
@@ -24,26 +24,7 @@ TEXT = "the cat sat on the mat"
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A tiny model in a folder, for at most 32 tokens: letters, and "the" as one token."""
-    place = tmp_path_factory.mktemp("models") / "tiny"
-    torch.manual_seed(0)
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    merges = [("t", "h"), ("th", "e"), ("Ġ", "the")]
-    pieces = ["<|end|>", *letters, *("".join(pair) for pair in merges)]
-    raw = Tokenizer(models.BPE({p: n for n, p in enumerate(pieces)}, merges))
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    raw.add_special_tokens(["<|end|>"])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, bos_token="<|end|>")
-    tokenizer.chat_template = (
-        "{% for m in messages %}<|end|>{{ m.role }}:{{ m.content }}{% endfor %}"
-    )
-    config = LlamaConfig(
-        vocab_size=len(pieces), hidden_size=16, intermediate_size=24, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=1, max_position_embeddings=32,
-    )  # fmt: skip
-    LlamaForCausalLM(config).save_pretrained(place)
-    tokenizer.save_pretrained(place)
-    return place
+    return tiny_folder(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(autouse=True)

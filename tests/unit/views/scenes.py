@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from worldline.views.meanings import explained
 from worldline.views.scene import Scene
 
 CAPITAL = ["<|im_start|>", "The", " capital", " of", " France", " is"]
@@ -71,10 +72,11 @@ def make_scene(
     by: str = "gradient",
     with_nodes: bool = True,
     with_flow: bool = True,
+    groups: dict[str, list[int]] | None = None,
     seed: int = 7,
 ) -> Scene:
     """Build a Scene for these token texts; the same arguments always give the same Scene."""
-    return Scene.model_validate(
+    made = Scene.model_validate(
         make_wire(
             texts,
             n_layers=n_layers,
@@ -83,9 +85,11 @@ def make_scene(
             by=by,
             with_nodes=with_nodes,
             with_flow=with_flow,
+            groups=groups,
             seed=seed,
         )
     )
+    return explained(made)
 
 
 def make_wire(
@@ -97,9 +101,10 @@ def make_wire(
     by: str = "gradient",
     with_nodes: bool = True,
     with_flow: bool = True,
+    groups: dict[str, list[int]] | None = None,
     seed: int = 7,
 ) -> dict[str, Any]:
-    """Build the same as plain dictionaries, as they travel."""
+    """Build the same as plain dictionaries, as they travel; `groups`: the group of each token."""
     texts = CAPITAL if texts is None else texts
     rng = random.Random(seed)
     n_tokens = len(texts)
@@ -137,6 +142,10 @@ def make_wire(
         },
         "nodes": _nodes(rng, n_tokens, n_layers) if with_nodes else None,
         "flow": _flow(everything, n_tokens, n_layers) if with_flow else None,
+        "groupings": [
+            _grouping(name, group_of, everything, texts, n_layers, n_edges)
+            for name, group_of in (groups or {}).items()
+        ],
         "inert": {"checked": "probe", "equal": True, "calls": 30, "expected_calls": 30},
         "closure_error": {
             "worst": 3.1e-07,
@@ -293,3 +302,62 @@ def _flow(edges: list[dict[str, Any]], n_tokens: int, n_layers: int) -> dict[str
         flow[f"in_{sign}"][edge["layer"]][edge["dst"]] += edge["weight"]
         flow[f"out_{sign}"][edge["layer"]][edge["src"]] += edge["weight"]
     return flow
+
+
+def _grouping(
+    name: str,
+    group_of: list[int],
+    everything: list[dict[str, Any]],
+    texts: list[str],
+    n_layers: int,
+    n_edges: int,
+) -> dict[str, Any]:
+    """All edges of the run summed over groups, one by one."""
+    sums: dict[tuple[int, int, int], list[float]] = {}
+    within = [0.0, 0.0]
+    for edge in everything:
+        src, dst = group_of[edge["src"]], group_of[edge["dst"]]
+        side = 0 if edge["weight"] > 0 else 1
+        where = within if src == dst else sums.setdefault((edge["layer"], src, dst), [0.0, 0.0])
+        where[side] += edge["weight"]
+    listed = [
+        {"layer": layer, "src": src, "dst": dst, "positive": plus, "negative": minus}
+        for (layer, src, dst), (plus, minus) in sums.items()
+    ]
+    listed.sort(key=lambda edge: -abs(edge["positive"] + edge["negative"]))
+    sizes = [abs(edge["positive"] + edge["negative"]) for edge in listed]
+    n_groups, ends = group_of[-1] + 1, [0]
+    for text in texts:
+        ends.append(ends[-1] + len(text))
+    spans = [
+        (ends[group_of.index(group)], ends[len(group_of) - group_of[::-1].index(group)])
+        for group in range(n_groups)
+    ]
+    signed = [
+        {"layer": edge["layer"], "src": edge["src"], "dst": edge["dst"], "weight": edge[sign]}
+        for edge in listed
+        for sign in ("positive", "negative")
+    ]
+    return {
+        "name": name,
+        "group_of": group_of,
+        "spans": [{"start": low, "end": high} for low, high in spans],
+        "names": [None] * n_groups,
+        "edges": listed[:n_edges],
+        "kept": {
+            "edges": min(n_edges, len(listed)),
+            "of": len(listed),
+            "share": sum(sizes[:n_edges]) / sum(sizes) if sizes else 0.0,
+            "total": sum(sizes),
+        },
+        "between_positive": sum(edge["positive"] for edge in listed),
+        "between_negative": sum(edge["negative"] for edge in listed),
+        "within_positive": within[0],
+        "within_negative": within[1],
+        "flow": _flow(signed, n_groups, n_layers),
+    }
+
+
+def in_groups(n_tokens: int, size: int) -> list[int]:
+    """The group of each token: the first one alone, then so many at a time."""
+    return [0] + [1 + (at - 1) // size for at in range(1, n_tokens)]

@@ -45,6 +45,13 @@ def parts():
     relative.append([0.0, 1e-3, 1e-4, 1e-6, 1e-4, 1e-9])
     found = [{"token": " a\x9b", "id": n, "logprob": -1.0 - n} for n in range(4)]
     return {
+        "sources": {
+            "how": "mask",
+            "target": " a",
+            "target_before": -1.0,
+            "change_nats": [-0.5, -2.0, 0.25, 0.0, -0.125, 0.0],
+            "after": [*([found[0]] * (N - 1)), None],
+        },
         "hops": {
             "loss_full_nats": 2.6,
             "curves": [curve("counted"), curve("free")],

@@ -60,3 +60,48 @@ def test_a_scene_cannot_be_changed(scenes):
     scene = scenes.make_scene()
     with pytest.raises(ValidationError):
         scene.title = "other"
+
+
+def _grouped(scenes):
+    texts = scenes.words(12)
+    return scenes.make_wire(texts, groups={"words": scenes.in_groups(12, 3)}, n_edges=40)
+
+
+def test_groupings_come_back_equal(scenes):
+    scene = Scene.model_validate(_grouped(scenes))
+    (grouping,) = scene.groupings
+    assert len(grouping.spans) == 5
+    jsonschema.Draft202012Validator(scene_schema()).validate(json.loads(scene.to_json()))
+    assert Scene.model_validate_json(scene.to_json()) == scene
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "says"),
+    [
+        (("group_of", 3), 3, "words: not 5 runs of neighbours that cover 12 tokens"),
+        (("group_of",), [0, 1], "words: not 5 runs"),
+        (("spans", 0, "end"), 999, "not a name and a span inside the text"),
+        (("names",), [None], "not a name and a span inside the text"),
+        (("edges", 0, "src"), 4, r"words.edges\[0\] .* lies outside 5 groups"),
+        (("edges", 0, "layer"), 30, "lies outside"),
+        (("edges", 1, "positive"), 99.0, "stronger than the one before"),
+        (("edges", 0, "negative"), 0.5, "less than or equal to 0"),
+        (("kept", "edges"), 3, "words.kept.edges is 3, not 40"),
+        (("flow", "out_negative"), [[0.0]], "words.flow.out_negative is not 30 x 5"),
+        (("name",), "letters", "words"),
+    ],
+)
+def test_a_grouping_that_does_not_fit_is_refused(scenes, path, value, says):
+    wire = _grouped(scenes)
+    _changed(wire["groupings"][0], path, value)
+    with pytest.raises(ValidationError, match=says):
+        Scene.model_validate(wire)
+
+
+def test_a_row_of_the_lens_may_be_left_out_but_not_be_short(scenes):
+    wire = scenes.make_wire()
+    wire["nodes"]["lens"][3] = []
+    assert Scene.model_validate(wire).nodes.lens[3] == ()
+    wire["nodes"]["lens"][3] = [[]]
+    with pytest.raises(ValidationError, match=r"nodes.lens has 31 rows of \[1, 6\]"):
+        Scene.model_validate(wire)

@@ -4,7 +4,7 @@ import { tokenLabels } from "../facts.ts";
 import { mount, type Mounted } from "../mount.ts";
 import type { Scene, SceneAltered, ScenePaths } from "../scene.gen.ts";
 import { keepingFocus } from "../focus.ts";
-import { fromFragment, toFragment } from "../state.ts";
+import { START, toFragment } from "../state.ts";
 import { type Asked, askedFragment, askedFrom, type How } from "./asked.ts";
 import { Bar } from "./bar.ts";
 import { Cutting } from "./cutting.ts";
@@ -89,7 +89,7 @@ class App {
   }
 
   private remember(other: boolean): void {
-    const kept = this.mounted && !other ? toFragment(this.mounted.state) : toFragment({ ...fromFragment("", { nTokens: 0, nLayers: 0 }), theme: this.mounted?.state.theme ?? null });
+    const kept = this.mounted && !other ? toFragment(this.mounted.state) : toFragment({ ...START, theme: this.mounted?.state.theme ?? null });
     const fragment = [askedFragment(this.asked), kept].filter(Boolean).join("&");
     if (`#${fragment}` !== location.hash) history.pushState(null, "", `#${fragment}`);
   }
@@ -145,7 +145,7 @@ class App {
   }
 
   private async alter(part: Part, question: { ask: string; [name: string]: unknown }): Promise<void> {
-    const found = await this.run<Partial<SceneAltered>>({ ...this.live(), ...question });
+    const found = await this.run<Partial<SceneAltered> & { meanings?: Scene["meanings"] }>({ ...this.live(), ...question });
     if (!found) return;
     this.ids.parts.set(part, found.id);
     this.mounted?.alter(found.value);
@@ -160,10 +160,10 @@ class App {
   private async paths(): Promise<void> {
     const { by, target, versus } = this.asked;
     const asks = by === "share" ? {} : { ...(target ? { target } : {}), ...(versus ? { versus } : {}) };
-    const found = await this.run<{ paths: ScenePaths | null; paths_left_out: string | null }>({ ...this.live(), ask: "paths", ...asks });
+    const found = await this.run<{ paths: ScenePaths | null; paths_left_out: string | null; meanings?: Scene["meanings"] }>({ ...this.live(), ask: "paths", ...asks });
     if (!found) return;
     this.ids.parts.set("paths", found.id);
-    this.mounted?.follow(found.value.paths, found.value.paths_left_out);
+    this.mounted?.follow(found.value.paths, found.value.paths_left_out, found.value.meanings);
   }
 
   private live(): Live {
@@ -205,6 +205,10 @@ class App {
     this.cutting.show(this.asked, this.labels());
     this.mounted = mount(this.host, scene, {
       page: true,
+      extras: [
+        { label: "This page as one HTML file", run: () => void this.savePage() },
+        { label: "The trace as safetensors", run: () => void this.saveTrace() },
+      ],
       live: {
         bar: this.bar.element,
         cutting: this.cutting.element,
@@ -220,8 +224,6 @@ class App {
         onHops: (most) => void this.alter("hops", { ask: "hops", max_hops: most }),
         onCone: (node) => void this.alter("cone", { ask: "cone", layer: node.layer, pos: node.pos }),
         onOrders: () => void this.alter("orders", { ask: "orders" }),
-        onSavePage: () => void this.savePage(),
-        onSaveTrace: () => void this.saveTrace(),
       },
     });
     this.bar.show(this.asked, scene);

@@ -1,6 +1,6 @@
 // The names of the columns: tokens below the embedding, turned where there is little room.
 import { select } from "d3-selection";
-import { chip } from "../dom.ts";
+import { chip, h } from "../dom.ts";
 import { clipped } from "../format.ts";
 import { cullLabels, MARGIN, xOf, yOf } from "../layout.ts";
 import type { View } from "../view.ts";
@@ -27,7 +27,11 @@ export function placeColumns(over: HTMLElement, view: View): void {
   const inside = (pos: number): boolean => x(pos) > MARGIN.left - 24 && x(pos) < layout.width - 4;
   const shown = cullLabels(wishes(view), view.columns, flat ? 1 : TURNED_APART, x).filter(inside);
   const y = yOf(layout, 0) + 12;
-  select(over)
+  // Panning moves the strip, not the names on it: they need not be painted again.
+  const strip = over.querySelector<HTMLElement>(".wl-strip") ?? over.appendChild(h("div", { class: "wl-strip" }));
+  strip.style.transform = `translateX(${zoom.shift}px)`;
+  const on = (pos: number): number => xOf(layout, { k: zoom.k, shift: 0 }, pos); // to the last bit the same
+  select(strip)
     .selectAll<HTMLDivElement, number>(".wl-column")
     .data(shown, (pos) => pos)
     .join((enter) => enter.append("div").attr("class", "wl-column"))
@@ -37,8 +41,8 @@ export function placeColumns(over: HTMLElement, view: View): void {
     .style("max-width", flat ? `${gap - 6}px` : "none")
     .style("transform", (pos) =>
       flat
-        ? `translate(${x(pos)}px, ${y}px) translateX(-50%)`
-        : `translate(${x(pos)}px, ${y - 2}px) rotate(-58deg) translate(-100%, -50%)`,
+        ? `translate(${on(pos)}px, ${y}px) translateX(-50%)`
+        : `translate(${on(pos)}px, ${y - 2}px) rotate(-58deg) translate(-100%, -50%)`,
     )
     .each(function fill(pos) {
       const label = labels[pos] ?? "";

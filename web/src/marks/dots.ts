@@ -1,9 +1,10 @@
 // The lattice itself: every node as a pale dot; those that a drawn edge touches, darker.
 import { xOf, yOf } from "../layout.ts";
+import type { Pen } from "../pen.ts";
 import type { View } from "../view.ts";
 import { lightOn } from "./strands.ts";
 
-export function drawDots(context: CanvasRenderingContext2D, view: View): void {
+export function drawDots(context: Pen, view: View): void {
   const { layout, zoom, palette } = view;
   const gap = layout.gap * zoom.k;
   const radius = Math.max(0.5, Math.min(2.1, Math.min(gap, layout.rowGap) * 0.1));
@@ -21,7 +22,7 @@ export function drawDots(context: CanvasRenderingContext2D, view: View): void {
 }
 
 /** The ends of the drawn edges, as bright as the brightest edge that touches them. */
-export function drawBusyDots(context: CanvasRenderingContext2D, view: View): void {
+export function drawBusyDots(context: Pen, view: View): void {
   const { layout, zoom, palette, selection } = view;
   const gap = layout.gap * zoom.k;
   if (gap < 7) return;
@@ -47,7 +48,7 @@ export function drawBusyDots(context: CanvasRenderingContext2D, view: View): voi
 }
 
 /** Below a few pixels per column, dots are one row of mist. */
-function drawRows(context: CanvasRenderingContext2D, view: View): void {
+function drawRows(context: Pen, view: View): void {
   const { layout, zoom } = view;
   const from = xOf(layout, zoom, view.columns[0]);
   const to = xOf(layout, zoom, view.columns[1]);
@@ -58,7 +59,7 @@ function drawRows(context: CanvasRenderingContext2D, view: View): void {
   context.globalAlpha = 1;
 }
 
-function dot(context: CanvasRenderingContext2D, x: number, y: number, radius: number): void {
+function dot(context: Pen, x: number, y: number, radius: number): void {
   if (radius < 1.2) {
     context.fillRect(x - radius, y - radius, 2 * radius, 2 * radius);
     return;

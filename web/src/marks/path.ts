@@ -1,10 +1,11 @@
 // One path in the light: up the residual stream, and along the K/V stream where it hops.
 import { trackOf, xOf, yOf } from "../layout.ts";
+import type { Pen } from "../pen.ts";
 import type { View } from "../view.ts";
 
 const WIDTH = 3;
 
-export function drawPath(context: CanvasRenderingContext2D, view: View): void {
+export function drawPath(context: Pen, view: View): void {
   const { path, layout, zoom, palette } = view;
   if (!path) return;
   context.lineWidth = WIDTH;

@@ -1,5 +1,5 @@
 // On top of the last column: what the model predicts there.
-import { chip, h } from "../dom.ts";
+import { chip, h, number } from "../dom.ts";
 import { chance, clipped, visibleText } from "../format.ts";
 import { MARGIN, xOf, yOf } from "../layout.ts";
 import type { ScenePrediction } from "../scene.gen.ts";
@@ -28,7 +28,7 @@ export function placePrediction(over: HTMLElement, view: View): void {
 function makeNext(best: ScenePrediction, after: ScenePrediction | null): HTMLElement {
   const guess = ({ token, logprob }: ScenePrediction): HTMLElement[] => [
     chip(clipped(visibleText(token), 18)),
-    h("b", { text: chance(logprob) }),
+    h("b", {}, number(logprob, chance(logprob), "prediction")),
   ];
   return h(
     "div",

@@ -57,22 +57,26 @@ function cutPart(part: SceneCut, checked: boolean, sever: (cut: SceneCut | null)
   });
   return [
     h("h3", { text: "Before and after the cut" }),
-    ...part.words.map((words) => h("p", { class: "wl-hint", text: readableText(words) })),
+    ...part.words.map((words) => h("p", { class: "wl-hint wl-words", text: readableText(words) })),
     h("label", { class: "wl-choice" }, box, "Show what is severed"),
-    h("p", { class: "wl-hint", text: severedWords(part) }),
+    h("p", { class: "wl-hint wl-words", text: severedWords(part) }),
     h(
       "table",
       { class: "wl-pair" },
       h("colgroup", {}, ...["wl-narrow", "", "wl-narrow", ""].map((name) => h("col", { class: name }))),
       h("thead", {}, h("tr", {}, ...["before", "after"].map((text) => h("th", { scope: "col", colspan: 2, text })))),
-      h("tbody", {}, ...pairs(part).map(([one, two]) => h("tr", {}, ...guess(one), ...guess(two)))),
+      h("tbody", {}, ...pairs(part).map(([one, two]) => h("tr", {}, ...guess(one, "prediction_before"), ...guess(two, "prediction_after")))),
     ),
     h(
       "p",
       { class: "wl-change" },
       "Log-probability of ",
       chip(visibleText(part.target)),
-      `: ${nats(part.target_before)} to ${nats(part.target_after)} nats, `,
+      ": ",
+      number(part.target_before, nats(part.target_before), "target_nats"),
+      " to ",
+      number(part.target_after, nats(part.target_after), "target_nats"),
+      " nats, ",
       number(part.change_nats, signed(part.change_nats), "change_nats", signClass(part.change_nats)),
       "; KL ",
       number(part.kl_nats, part.kl_nats.toFixed(3), "kl_nats"),
@@ -101,8 +105,8 @@ function pairs({ before, after }: SceneCut): [Guess, Guess][] {
   return Array.from({ length: rows }, (_, at) => [before[at], after[at]]);
 }
 
-function guess(one: Guess): HTMLElement[] {
+function guess(one: Guess, name: "prediction_before" | "prediction_after"): HTMLElement[] {
   if (!one) return [h("td"), h("td")];
   const shown = visibleText(one.token);
-  return [h("td", { class: "wl-number", text: chance(one.logprob) }), h("td", { title: shown }, chip(shown))];
+  return [h("td", {}, number(one.logprob, chance(one.logprob), name)), h("td", { title: shown }, chip(shown))];
 }

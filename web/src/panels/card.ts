@@ -2,23 +2,23 @@
 import { chip, h, number, signClass } from "../dom.ts";
 import { type Inflow, nodeFacts, rowName, SHARE_LABELS } from "../facts.ts";
 import { chance, clipped, plain, signed, visibleText } from "../format.ts";
+import type { Columns } from "../grouping.ts";
 import type { NodeRef } from "../layout.ts";
-import type { Scene } from "../scene.gen.ts";
 
-export function nodeTitle(scene: Scene, labels: string[], node: NodeRef): HTMLElement {
+export function nodeTitle({ scene, labels, noun }: Columns, node: NodeRef): HTMLElement {
   return h(
     "div",
     { class: "wl-title" },
     chip(clipped(labels[node.pos] ?? "", 28)),
-    h("span", { class: "wl-pale", text: `position ${node.pos}` }),
+    h("span", { class: "wl-pale", text: `${noun} ${node.pos}` }),
     h("div", { class: "wl-pale", text: rowName(scene, node.layer) }),
   );
 }
 
-export function nodeCard(scene: Scene, node: NodeRef): HTMLElement {
+export function nodeCard({ scene, grouping, noun }: Columns, node: NodeRef): HTMLElement {
   const facts = nodeFacts(scene, node);
   const card = h("dl", { class: "wl-facts" });
-  if (facts.inflow) card.append(...flowRows("in", facts.inflow, "written here by K/V reads"));
+  if (facts.inflow) card.append(...flowRows("in", facts.inflow, grouping ? `read from other ${noun}s` : "written here by K/V reads"));
   if (facts.lens && facts.lens.length > 0) {
     const guesses = h("dd", { class: "wl-lens" });
     for (const { token, logprob } of facts.lens) {
@@ -50,7 +50,7 @@ export function nodeCard(scene: Scene, node: NodeRef): HTMLElement {
     );
   }
   if (card.childElementCount === 0) {
-    card.append(h("dt", { class: "wl-wide", text: "This file holds no numbers for single nodes." }));
+    card.append(h("dt", { class: "wl-wide", text: `This file holds no numbers for single ${grouping ? `${noun}s` : "nodes"}.` }));
   }
   return card;
 }
@@ -58,7 +58,7 @@ export function nodeCard(scene: Scene, node: NodeRef): HTMLElement {
 /** Constructive and destructive sums, and their net. */
 export function flowRows(side: "in" | "out", flow: Inflow, words: string): HTMLElement[] {
   const net = flow.positive + flow.negative;
-  const cell = (value: number, name: string): HTMLElement =>
+  const cell = (value: number, name: "positive" | "negative" | "net"): HTMLElement =>
     number(value, signed(value), `${side}_${name}`, signClass(value));
   return [
     h("dt", { class: "wl-wide", text: words }),
@@ -70,6 +70,21 @@ export function flowRows(side: "in" | "out", flow: Inflow, words: string): HTMLE
       h("span", {}, "net ", cell(net, "net")),
     ),
   ];
+}
+
+/** What stays inside the groups and so is in no edge between them; null for tokens. */
+export function insideNote({ grouping, noun }: Columns): HTMLElement | null {
+  if (!grouping) return null;
+  const { within_positive: positive, within_negative: negative } = grouping;
+  return h(
+    "p",
+    { class: "wl-hint wl-inside" },
+    `Reads that stay inside one ${noun} are in no strand: `,
+    number(positive, signed(positive), "within_positive", signClass(positive)),
+    " and ",
+    number(negative, signed(negative), "within_negative", signClass(negative)),
+    ".",
+  );
 }
 
 function bar(share: number): HTMLElement {

@@ -1,5 +1,5 @@
 // The slider that chooses how much is drawn and says what it keeps; column 0; the widest strand.
-import { h } from "../dom.ts";
+import { h, number } from "../dom.ts";
 import { count, counted, percent, plain } from "../format.ts";
 import { countAt, placeOf, type Selection } from "../select.ts";
 
@@ -24,6 +24,7 @@ export class Controls {
   constructor(
     private readonly unit: string,
     private readonly events: ControlEvents,
+    selector: HTMLElement | null,
   ) {
     this.slider = h("input", {
       type: "range",
@@ -57,24 +58,37 @@ export class Controls {
       { class: "wl-controls" },
       h("div", { class: "wl-amount" }, this.slider, this.says, about),
       this.widths,
+      selector,
       h("label", { class: "wl-check", title: sinkTitle }, this.sink, "reads of column 0"),
     );
   }
 
-  show(selection: Selection, sink: boolean): void {
+  /** `between` names the groups that edges lead between, "" for tokens. */
+  show(selection: Selection, sink: boolean, between = ""): void {
     this.most = selection.available;
     this.n = selection.edges.length;
     this.slider.value = String(Math.round(placeOf(this.n, this.most) * STEPS));
     this.slider.disabled = this.most === 0;
-    const of = selection.of === 1 ? "1 edge" : `${count(selection.of)} edges`;
-    const words = `${count(this.n)} of ${of}, ${percent(selection.share)} of the flow`;
-    this.says.textContent = words;
+    const of = counted(selection.of, between ? "group edge" : "edge");
+    const flow = between ? "net flow" : "flow";
+    const words = `${count(this.n)} of ${of}, ${percent(selection.share)} of the ${flow}`;
+    this.says.replaceChildren(
+      number(this.n, count(this.n), "drawn_edges"),
+      " of ",
+      number(selection.of, count(selection.of), "all_edges"),
+      ` ${of.replace(/^[\d,]+ /, "")}, `,
+      number(selection.share, percent(selection.share), "flow_share"),
+      ` of the ${flow}`,
+    );
     this.says.title =
-      `${counted(this.most, "edge")} can be drawn; the share is of the sum of |weight| over all ` +
+      `${counted(this.most, "edge")} ${between && `between ${between} `}can be drawn; the share is of the sum of |${between ? "net" : "weight"}| over all ` +
       `${of} of the run.`;
     this.slider.setAttribute("aria-valuetext", words);
     this.sink.checked = sink;
-    this.widths.textContent = selection.strongest > 0 ? `widest strand ${plain(selection.strongest)}` : "";
+    const { strongest } = selection;
+    this.widths.replaceChildren(
+      ...(strongest > 0 ? ["widest strand ", number(strongest, plain(strongest), "widest")] : []),
+    );
     this.widths.title = this.unit;
   }
 

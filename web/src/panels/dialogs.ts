@@ -1,5 +1,5 @@
 // Two dialogs: what the numbers mean and how to get them again; and the keys.
-import { h } from "../dom.ts";
+import { h, number } from "../dom.ts";
 import { asked } from "../facts.ts";
 import { count, percent, readableText } from "../format.ts";
 import type { Scene } from "../scene.gen.ts";
@@ -16,15 +16,21 @@ function dialog(title: string, ...children: HTMLElement[]): HTMLDialogElement {
 
 export function aboutDialog(scene: Scene): HTMLDialogElement {
   const { weighing, kept, inert, closure_error: closure, model, reproduce } = scene;
-  const facts: [string, string][] = [
+  const facts: [string, string | (HTMLElement | string)[]][] = [
     ["A strand's weight", asked(scene)],
     ["Formula", weighing.formula],
     ["Unit", weighing.unit],
     ["Exactness", weighing.exactness],
     [
       "Kept",
-      `${count(kept.edges)} of ${count(kept.of)} edges, which hold ${percent(kept.share)} of the ` +
-        "flow (the sum of |weight|)",
+      [
+        number(kept.edges, count(kept.edges), "drawn_edges"),
+        " of ",
+        number(kept.of, count(kept.of), "all_edges"),
+        " edges, which hold ",
+        number(kept.share, percent(kept.share), "flow_share"),
+        " of the flow (the sum of |weight|)",
+      ],
     ],
     [
       "Inert",
@@ -34,9 +40,13 @@ export function aboutDialog(scene: Scene): HTMLDialogElement {
     ],
     [
       "Closure",
-      `worst error ${closure.worst.toExponential(2)} at layer ${closure.layer}, position ` +
-        `${closure.pos}; tolerance ${closure.tolerance.toExponential(0)}; added up over ` +
-        `${closure.over === "sources" ? "heads and sources" : "terms"}`,
+      [
+        "worst error ",
+        number(closure.worst, closure.worst.toExponential(2), "closure"),
+        ` at layer ${closure.layer}, position ${closure.pos}; tolerance ` +
+          `${closure.tolerance.toExponential(0)}; added up over ` +
+          `${closure.over === "sources" ? "heads and sources" : "terms"}`,
+      ],
     ],
     [
       "Model",
@@ -47,9 +57,12 @@ export function aboutDialog(scene: Scene): HTMLDialogElement {
     ["Versions", Object.entries(scene.versions).map(([name, version]) => `${name} ${version}`).join(", ")],
     ["Seed", scene.seed === null ? "none" : String(scene.seed)],
     ["Made", scene.created ?? "unknown"],
+    ...scene.left_out.map((words): [string, string] => ["Left out", words]),
   ];
   const list = h("dl", { class: "wl-about" });
-  for (const [name, text] of facts) list.append(h("dt", { text: name }), h("dd", { text }));
+  for (const [name, words] of facts) {
+    list.append(h("dt", { text: name }), h("dd", {}, ...(typeof words === "string" ? [words] : words)));
+  }
   return dialog(
     "What the numbers mean",
     list,
@@ -59,7 +72,7 @@ export function aboutDialog(scene: Scene): HTMLDialogElement {
   );
 }
 
-function code(name: string, text: string): HTMLElement {
+export function code(name: string, text: string): HTMLElement {
   const line = h("code", { text, tabindex: 0, "aria-label": name });
   const copy = h("button", { type: "button", class: "wl-copy", text: "copy", "aria-label": `Copy: ${name}` });
   copy.addEventListener("click", () => {
@@ -79,6 +92,7 @@ const KEYS: [string, string][] = [
   ["x", "cut the edge, the path or the token that is pointed at, and run again"],
   ["Esc", "clear: first the pointer, then the layer, then the fixed node"],
   ["Shift", "hold to freeze what is shown under the pointer"],
+  ["i", "say what a number means: the one in focus, or under the pointer"],
   ["?", "show these keys"],
 ];
 

@@ -1,8 +1,8 @@
 // Lists of edges: the strongest of all, or those into and out of a node.
 import { chip, h, number, signClass } from "../dom.ts";
-import { edgeWords } from "../facts.ts";
+import { edgeWords, headsOf } from "../facts.ts";
 import { clipped, signed } from "../format.ts";
-import type { Scene } from "../scene.gen.ts";
+import { type Columns, cutOf } from "../grouping.ts";
 import type { RankedEdge } from "../select.ts";
 import { cutButton } from "./sources.ts";
 
@@ -13,19 +13,14 @@ export interface EdgeListEvents {
   onCut?: ((cut: string) => void) | undefined;
 }
 
-/** An edge as a cut is written. */
-export function cutOf({ layer, head, src, dst }: RankedEdge): string {
-  return `${layer}.${head}:${src}>${dst}`;
-}
-
 /** One row per edge; `ends` says which of its two columns need to be named. */
 export function edgeList(
-  scene: Scene,
-  labels: string[],
+  columns: Columns,
   edges: RankedEdge[],
   ends: "both" | "src" | "dst",
   events: EdgeListEvents,
 ): HTMLElement {
+  const { scene, labels } = columns;
   const strongest = Math.max(...edges.map((edge) => Math.abs(edge.weight)), 1e-300);
   const room = 18;
   const name = (pos: number): HTMLElement => chip(clipped(labels[pos] ?? "", room));
@@ -53,11 +48,11 @@ export function edgeList(
         ends === "src" ? null : h("span", { class: "wl-pale", text: "→" }),
         ends === "src" ? null : name(edge.dst),
       ),
-      h("span", { class: "wl-pale wl-where", text: `L${edge.layer} h${edge.head}` }),
+      h("span", { class: "wl-pale wl-where", text: `L${edge.layer} ${headsOf(edge, true)}` }),
       h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
       number(edge.weight, signed(edge.weight), "weight", signClass(edge.weight)),
     );
-    return h("li", { class: events.onCut ? "wl-cuttable" : "" }, button, cutButton(events.onCut, cutOf(edge), `Cut: ${words}`));
+    return h("li", { class: events.onCut ? "wl-cuttable" : "" }, button, cutButton(events.onCut, cutOf(columns, edge), `Cut: ${words}`));
   });
   return h("ol", { class: "wl-edges" }, ...rows);
 }

@@ -1,5 +1,5 @@
 // The head of the page: the text, who read it, what the weights ask, and whether to trust them.
-import { h } from "../dom.ts";
+import { h, number } from "../dom.ts";
 import { asked } from "../facts.ts";
 import { counted, readableText } from "../format.ts";
 import type { Scene } from "../scene.gen.ts";
@@ -11,7 +11,7 @@ export interface HeaderEvents {
 }
 
 /** With a `bar` the text can be changed, and another question asked. */
-export function header(scene: Scene, events: HeaderEvents, bar: HTMLElement | null = null): HTMLElement {
+export function header(scene: Scene, events: HeaderEvents, bar: HTMLElement | null, ...menus: HTMLElement[]): HTMLElement {
   const text = readableText(scene.text);
   const { model } = scene;
   const size = `${counted(model.n_layers, "layer")}, ${counted(scene.tokens.length, "token")}`;
@@ -36,6 +36,7 @@ export function header(scene: Scene, events: HeaderEvents, bar: HTMLElement | nu
       "div",
       { class: "wl-actions" },
       ...badges(scene, events.onAbout),
+      ...menus,
       button("i", "What the numbers mean, and how to get them again", events.onAbout, "wl-i"),
       button("?", "Keys", events.onKeys, "wl-round"),
       button("◐", "Light or dark", events.onTheme, "wl-round wl-theme"),
@@ -48,18 +49,17 @@ function badges(scene: Scene, onAbout: () => void): HTMLElement[] {
   const { inert, closure_error: closure } = scene;
   const isInert = inert.equal && inert.calls === inert.expected_calls;
   const isClosed = closure.worst <= closure.tolerance;
-  const badge = (good: boolean, yes: string, no: string, title: string): HTMLElement =>
+  const badge = (good: boolean, yes: (string | HTMLElement)[], no: string, title: string): HTMLElement =>
     h("button", {
       type: "button",
       class: `wl-badge ${good ? "wl-good" : "wl-bad"}`,
       title,
-      text: good ? `✓ ${yes}` : `✗ ${no}`,
       on: { click: onAbout },
-    });
+    }, ...(good ? ["✓ ", ...yes] : [`✗ ${no}`]));
   return [
     badge(
       isInert,
-      "inert",
+      ["inert"],
       "not inert",
       `Recording ${isInert ? "changed no bit of the logits" : "changed the run"}, checked on ` +
         `${inert.checked === "probe" ? "a probe text" : "this very run"}; ${inert.calls} of ` +
@@ -67,7 +67,9 @@ function badges(scene: Scene, onAbout: () => void): HTMLElement[] {
     ),
     badge(
       isClosed,
-      closure.worst === 0 ? "closed exactly" : `closed to ${closure.worst.toExponential(0)}`,
+      closure.worst === 0
+        ? ["closed exactly"]
+        : ["closed to ", number(closure.worst, closure.worst.toExponential(0), "closure")],
       "not closed",
       `Every node equals the sum of its ${closure.over === "sources" ? "heads and sources" : "terms"}; worst error ` +
         `${closure.worst.toExponential(1)} (tolerance ${closure.tolerance.toExponential(0)}).`,

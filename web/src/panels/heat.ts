@@ -1,5 +1,5 @@
 // What is painted as heat on the lattice: the response to a push, or when each block ran.
-import { h } from "../dom.ts";
+import { h, number } from "../dom.ts";
 import { count, percent, plain, readableText } from "../format.ts";
 import { coneHeat, DECADES, DONE, type Heat, largest, opacity, orderHeat } from "../overlay.ts";
 import { Player } from "./player.ts";
@@ -34,7 +34,7 @@ export function conePart(part: SceneCone, labels: string[], paint: Paint): Paint
         ...part.responses.map((one) => choice(radio(one.through))),
       ),
       key,
-      h("p", { class: "wl-hint", text: coneWords(part) }),
+      h("p", { class: "wl-hint" }, ...coneWords(part)),
     ],
     clear() {
       off.checked = true;
@@ -43,29 +43,37 @@ export function conePart(part: SceneCone, labels: string[], paint: Paint): Paint
   };
 }
 
-function coneWords(part: SceneCone): string {
+function coneWords(part: SceneCone): (HTMLElement | string)[] {
   const error = part.derivative_error;
   const added = part.additivity_error;
+  const said = (value: number, name: "derivative_error" | "additivity_error"): HTMLElement =>
+    number(value, value.toExponential(1), name);
   return [
-    `Change of each node over its norm, mean of ${part.n_directions} directions, step ${plain(part.step)}.`,
-    `Outside the cone: ${part.outside_zero ? "exactly zero" : "NOT zero"}.`,
-    error === null ? "" : `Finite step against the derivative: ${error.toExponential(1)}.`,
-    added === null ? "" : `Residual and kv added, against both: ${added.toExponential(1)}.`,
-  ].join(" ").trim();
+    "Change of each node over its norm, mean of ",
+    number(part.n_directions, String(part.n_directions), "n_directions"),
+    " directions, step ",
+    number(part.step, plain(part.step), "push_step"),
+    `. Outside the cone: ${part.outside_zero ? "exactly zero" : "NOT zero"}.`,
+    ...(error === null ? [] : [" Finite step against the derivative: ", said(error, "derivative_error"), "."]),
+    ...(added === null ? [] : [" Residual and kv added, against both: ", said(added, "additivity_error"), "."]),
+  ];
 }
 
-function swatch(heat: number, words: string): HTMLElement {
+function swatch(heat: number, ...words: (string | HTMLElement)[]): HTMLElement {
   const colour = h("i", { class: "wl-heat", "aria-hidden": "true" });
   colour.style.opacity = String(opacity(heat));
-  return h("span", { class: "wl-sample" }, colour, words);
+  return h("span", { class: "wl-sample" }, colour, h("span", {}, ...words));
 }
 
 function coneLegend(most: number): HTMLElement[] {
   if (most === 0) return [h("span", { text: "Nothing changes anywhere." })];
   const steps = Array.from({ length: DECADES + 1 }, (_, step) => step);
-  const words = (step: number): string => `${step === DECADES ? "≤ " : ""}${plain(most * 10 ** -step)}`;
+  const words = (step: number): (string | HTMLElement)[] => {
+    const value = most * 10 ** -step;
+    return [step === DECADES ? "≤ " : "", number(value, plain(value), "relative_change")];
+  };
   return [
-    ...steps.map((step) => swatch(Math.max(0.06, 1 - step / DECADES), words(step))),
+    ...steps.map((step) => swatch(Math.max(0.06, 1 - step / DECADES), ...words(step))),
     h("span", { text: "unpainted: exactly zero" }),
   ];
 }
@@ -109,7 +117,13 @@ export function ordersPart(part: SceneOrders, paint: Paint): Painter {
           ...part.orders.map(orderRows),
         ),
       ),
-      h("p", { class: "wl-hint", text: `Two equivalent plain runs differ by ${part.floor_nats === 0 ? "0" : part.floor_nats.toExponential(1)} nats.` }),
+      h(
+        "p",
+        { class: "wl-hint" },
+        "Two equivalent plain runs differ by ",
+        number(part.floor_nats, part.floor_nats === 0 ? "0" : part.floor_nats.toExponential(1), "floor_nats"),
+        " nats.",
+      ),
     ],
     clear() {
       select.selectedIndex = 0;
@@ -121,17 +135,19 @@ export function ordersPart(part: SceneOrders, paint: Paint): Painter {
 
 /** The name of an order over its numbers, so that both fit beside the lattice. */
 function orderRows(one: SceneOrder): HTMLElement {
-  const share = percent(one.of_blocks === 0 ? 1 : one.blocks / one.of_blocks).replace(" ", "\u202f");
-  const blocks = h("td", { text: share, title: `${count(one.blocks)} of ${count(one.of_blocks)} blocks` });
-  const sizes = [one.n_slices, one.widest, one.longest_chain];
-  const rest = [
-    one.seconds.toFixed(2),
-    one.nats === null ? "–" : one.nats.toExponential(0),
-    one.ulp === null ? "–" : one.ulp.toFixed(1),
+  const part = one.of_blocks === 0 ? 1 : one.blocks / one.of_blocks;
+  const share = number(part, percent(part).replace(" ", "\u202f"), "blocks_run");
+  const cells = [
+    number(one.n_slices, String(one.n_slices), "n_slices"),
+    number(one.widest, String(one.widest), "widest_slice"),
+    number(one.longest_chain, String(one.longest_chain), "longest_chain"),
+    h("span", { title: `${count(one.blocks)} of ${count(one.of_blocks)} blocks` }, share),
+    number(one.seconds, one.seconds.toFixed(2), "order_seconds"),
+    one.nats === null ? "–" : number(one.nats, one.nats.toExponential(0), "order_nats"),
+    one.ulp === null ? "–" : number(one.ulp, one.ulp.toFixed(1), "order_ulp"),
   ];
-  const cell = (value: number | string): HTMLElement => h("td", { text: String(value) });
   const name = h("th", { scope: "rowgroup", colspan: 7, text: readableText(one.name) });
-  return h("tbody", {}, h("tr", {}, name), h("tr", {}, ...sizes.map(cell), blocks, ...rest.map(cell)));
+  return h("tbody", {}, h("tr", {}, name), h("tr", {}, ...cells.map((cell) => h("td", {}, cell))));
 }
 
 function orderLegend(order: SceneOrder | undefined): HTMLElement[] {

@@ -1,7 +1,7 @@
 // Hop budgets: the loss at each, and the text coloured by the hops that each token needs.
 import { max, range } from "d3-array";
 import { scaleLinear } from "d3-scale";
-import { chip, h, s } from "../dom.ts";
+import { chip, h, number, s } from "../dom.ts";
 import { counted, readableText } from "../format.ts";
 import { hopStep } from "../overlay.ts";
 import type { SceneHopCurve, SceneHops } from "../scene.gen.ts";
@@ -15,7 +15,7 @@ export function hopsPart(part: SceneHops, labels: string[]): HTMLElement[] {
   return [
     h("h3", { text: "What is said with at most so many hops" }),
     chart(part),
-    h("p", { class: "wl-hint", text: `${counts}${longest} ${sentence(part.tail)}` }),
+    h("p", { class: "wl-hint wl-words", text: `${counts}${longest} ${sentence(part.tail)}` }),
     ...part.curves.map((curve, at) => needed(curve, labels, at === 0)),
     h("p", {
       class: "wl-hint",
@@ -54,14 +54,14 @@ function needed(curve: SceneHopCurve, labels: string[], open: boolean): HTMLElem
         const token = chip(label, hopClass(need, most));
         token.title = `${label}: ${words}`;
         token.append(
-          h("sub", { "aria-hidden": "true", text: need === null ? "–" : String(need) }),
+          h("sub", {}, need === null ? "–" : number(need, String(need), "hops_needed")),
           h("span", { class: "wl-unseen", text: ` (${words}) ` }),
         );
         return token;
       }),
     ),
     legend(most),
-    gain === null ? null : h("p", { class: "wl-hint", text: `State gain: ${gain.toFixed(3)} nats per token.` }),
+    gain === null ? null : h("p", { class: "wl-hint" }, "State gain: ", number(gain, gain.toFixed(3), "state_gain_nats"), " nats per token."),
   );
 }
 
@@ -112,12 +112,29 @@ function chart(part: SceneHops): HTMLElement {
   const caption = h(
     "figcaption",
     {},
-    ...part.curves.map((curve) => h("span", { class: `wl-line wl-sink-${curve.sink}`, text: `column 0 ${curve.sink}` })),
-    h("span", { class: "wl-line wl-line-full", text: `any number of hops: ${part.loss_full_nats.toFixed(3)}` }),
+    ...part.curves.map(ends),
+    h(
+      "span",
+      { class: "wl-line wl-line-full" },
+      "any number of hops: ",
+      number(part.loss_full_nats, part.loss_full_nats.toFixed(3), "loss_full_nats"),
+    ),
   );
   const figure = h("figure", { class: "wl-figure" });
   figure.append(image, caption);
   return figure;
+}
+
+/** Where a curve begins and ends, as numbers. */
+function ends(curve: SceneHopCurve): HTMLElement {
+  const at = (place: number): (HTMLElement | string)[] => {
+    const [budget, loss] = [curve.budgets[place] ?? 0, curve.loss_nats[place] ?? 0];
+    const hops = number(budget, String(budget), "hop_budget");
+    return [number(loss, loss.toFixed(2), "loss_nats"), " at ", hops];
+  };
+  const last = curve.budgets.length - 1;
+  const rest = last > 0 ? [", ", ...at(last)] : [];
+  return h("span", { class: `wl-line wl-sink-${curve.sink}` }, `column 0 ${curve.sink}: `, ...at(0), ...rest);
 }
 
 function chartWords(part: SceneHops): string {

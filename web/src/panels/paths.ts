@@ -36,25 +36,45 @@ export function pathsPanel(scene: Scene, labels: string[], events: PathEvents): 
 function found(seen: ScenePaths, labels: string[], events: PathEvents): HTMLElement[] {
   const strongest = Math.max(...seen.paths.map((path) => Math.abs(path.weight)), 1e-300);
   return [
-    h("p", { class: "wl-hint", text: `${seen.title}, over ${waysInWords(seen.ways)} way${seen.ways === "1" ? "" : "s"}.` }),
+    h(
+      "p",
+      { class: "wl-hint" },
+      h("span", { class: "wl-words", text: seen.title }),
+      ", over ",
+      number(seen.ways, waysInWords(seen.ways), "ways"),
+      ` way${seen.ways === "1" ? "" : "s"}.`,
+    ),
     h("h3", { text: "By number of hops" }),
     hops(seen),
-    ...seen.agreement.map((one) => {
-      const chance = one.shuffled
-        ? ` (random signs: ${one.shuffled.low.toFixed(2)} to ${one.shuffled.high.toFixed(2)})`
-        : one.estimated
-          ? ` (${one.estimated.low.toFixed(2)} to ${one.estimated.high.toFixed(2)}; ${one.interval})`
-          : "";
-      const value = one.coherence === null ? "none" : one.coherence.toFixed(2);
-      return h("p", { class: "wl-hint", text: `Coherence over ${one.grouping}: ${value}${chance}` });
-    }),
+    ...seen.agreement.map(agreement),
     ...seen.effective.map((one) =>
-      h("p", { class: "wl-hint", text: `Paths in effect: ${inEffect(one.effective)} (${one.of})` }),
+      h(
+        "p",
+        { class: "wl-hint" },
+        "Paths in effect: ",
+        number(one.effective, inEffect(one.effective), "effective"),
+        ` (${one.of})`,
+      ),
     ),
-    h("h3", { text: seen.found_as }),
+    h("h3", { class: "wl-words", text: seen.found_as }),
     h("ol", { class: "wl-edges" }, ...seen.paths.map((path) => row(path, labels, strongest, events))),
-    h("p", { class: "wl-hint", text: `Caution: ${seen.caution}.` }),
+    h("p", { class: "wl-hint wl-words", text: `Caution: ${seen.caution}.` }),
   ];
+}
+
+function agreement({ grouping, coherence, shuffled, estimated, interval }: ScenePaths["agreement"][number]): HTMLElement {
+  const ends = (one: { low: number; high: number }): (HTMLElement | string)[] => [
+    number(one.low, one.low.toFixed(2), "coherence_interval"),
+    " to ",
+    number(one.high, one.high.toFixed(2), "coherence_interval"),
+  ];
+  const beside = shuffled
+    ? [" (random signs: ", ...ends(shuffled), ")"]
+    : estimated
+      ? [" (", ...ends(estimated), "; ", h("span", { class: "wl-words", text: interval }), ")"]
+      : [];
+  const value = coherence === null ? "none" : number(coherence, coherence.toFixed(2), "coherence");
+  return h("p", { class: "wl-hint" }, `Coherence over ${grouping}: `, value, ...beside);
 }
 
 function inEffect(count: number): string {
@@ -76,7 +96,7 @@ function hops(seen: ScenePaths): HTMLElement {
     return h(
       "li",
       {},
-      h("span", { text: String(count) }),
+      h("span", { class: "wl-place", text: String(count) }),
       h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
       number(value, signed(value), "hops", signClass(value)),
     );

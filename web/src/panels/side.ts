@@ -1,12 +1,14 @@
 // The side panel: the fixed node with its edges, or, when none is fixed, the strongest reads.
-import { h } from "../dom.ts";
+import { h, number } from "../dom.ts";
 import { nodeFacts } from "../facts.ts";
-import { counted } from "../format.ts";
+import { count } from "../format.ts";
+import type { Columns } from "../grouping.ts";
 import type { NodeRef } from "../layout.ts";
 import type { Scene } from "../scene.gen.ts";
 import type { Ranked, RankedEdge, Selection } from "../select.ts";
-import { flowRows, nodeCard, nodeTitle } from "./card.ts";
+import { flowRows, insideNote, nodeCard, nodeTitle } from "./card.ts";
 import { edgeList, type EdgeListEvents } from "./edges.ts";
+import { cutButton } from "./sources.ts";
 
 const LISTED = 12;
 
@@ -15,24 +17,29 @@ export interface SideEvents extends EdgeListEvents {
 }
 
 export function strongestPanel(
-  scene: Scene,
-  labels: string[],
+  columns: Columns,
   selection: Selection,
   layer: number | null,
   events: SideEvents,
 ): HTMLElement {
   const inside = selection.edges.filter((edge) => layer === null || edge.layer === layer);
   const edges = inside.slice(0, LISTED);
-  const title = layer === null ? "Strongest reads" : `Strongest reads of layer ${layer}`;
+  const between = columns.grouping ? ` between ${columns.name}` : "";
+  const title = `Strongest reads${between}${layer === null ? "" : ` of layer ${layer}`}`;
   return h(
     "section",
     { class: "wl-panel wl-side", "aria-label": title },
     h("h2", { text: title }),
     edges.length > 0
-      ? edgeList(scene, labels, edges, "both", events)
-      : h("p", { class: "wl-pale", text: noEdges(scene, layer) }),
+      ? edgeList(columns, edges, "both", events)
+      : h("p", { class: "wl-pale", text: noEdges(columns.scene, layer) }),
+    insideNote(columns),
     h("p", { class: "wl-hint", text: "Each weight is of that read alone; together they may do more, or less. Point at a node to see its past and future, click to fix it." }),
   );
+}
+
+function rest(many: number): HTMLElement {
+  return number(many, count(many), "listed_edges");
 }
 
 function noEdges(scene: Scene, layer: number | null): string {
@@ -42,8 +49,7 @@ function noEdges(scene: Scene, layer: number | null): string {
 }
 
 export function nodePanel(
-  scene: Scene,
-  labels: string[],
+  columns: Columns,
   ranked: Ranked,
   node: NodeRef,
   events: SideEvents,
@@ -54,7 +60,7 @@ export function nodePanel(
   const out = ranked.all.edges.filter(
     (edge) => edge.layer === node.layer && edge.src === node.pos,
   );
-  const outflow = nodeFacts(scene, node).outflow;
+  const outflow = nodeFacts(columns.scene, node).outflow;
   const clear = h("button", {
     type: "button",
     class: "wl-close",
@@ -64,20 +70,27 @@ export function nodePanel(
     on: { click: () => events.onClear() },
   });
   const titled = (title: string, edges: RankedEdge[], ends: "src" | "dst"): (HTMLElement | null)[] => [
-    h("h3", { text: `${title}: ${counted(edges.length, "edge")} in this file` }),
-    edges.length > 0 ? edgeList(scene, labels, edges.slice(0, LISTED), ends, events) : null,
+    h(
+      "h3",
+      {},
+      `${title}: `,
+      number(edges.length, count(edges.length), "listed_edges"),
+      ` edge${edges.length === 1 ? "" : "s"} in this file`,
+    ),
+    edges.length > 0 ? edgeList(columns, edges.slice(0, LISTED), ends, events) : null,
     edges.length > LISTED
-      ? h("p", { class: "wl-hint", text: `and ${edges.length - LISTED} weaker ones` })
+      ? h("p", { class: "wl-hint" }, "and ", rest(edges.length - LISTED), " weaker ones")
       : null,
   ];
   return h(
     "section",
     { class: "wl-panel wl-side", "aria-label": "Fixed node" },
     clear,
-    nodeTitle(scene, labels, node),
-    nodeCard(scene, node),
-    ...titled("Read from earlier tokens", into, "src"),
-    ...titled("Read by later tokens", out, "dst"),
+    nodeTitle(columns, node),
+    columns.grouping ? null : cutButton(events.onCut, `${node.layer},${node.pos}`, "Zero the residual stream at this node", "zero this node"),
+    nodeCard(columns, node),
+    ...titled(`Read from earlier ${columns.name}`, into, "src"),
+    ...titled(`Read by later ${columns.name}`, out, "dst"),
     outflow ? h("dl", { class: "wl-facts" }, ...flowRows("out", outflow, "all reads of it")) : null,
   );
 }

@@ -35,7 +35,7 @@ function row({ pos, change, after }: Place, most: number, labels: string[], even
   return h(
     "li",
     { class: "wl-source", title: then, on },
-    h("span", { class: "wl-ends" }, chip(clipped(label, 18)), h("span", { class: "wl-pale", text: String(pos) })),
+    h("span", { class: "wl-ends" }, chip(clipped(label, 18)), h("span", { class: "wl-pale wl-place", text: String(pos) })),
     cutButton(events.onCut, `*.*:${pos}>*`, `Cut every read of ${label}`) ?? h("span"),
     number(lost, signed(lost), "source_lost_nats", signClass(lost)),
     h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
@@ -43,12 +43,12 @@ function row({ pos, change, after }: Place, most: number, labels: string[], even
 }
 
 /** A small button that cuts; nothing where nothing can be run. */
-export function cutButton(onCut: ((cut: string) => void) | undefined, cut: string, words: string): HTMLElement | null {
+export function cutButton(onCut: ((cut: string) => void) | undefined, cut: string, words: string, text = "cut"): HTMLElement | null {
   if (!onCut) return null;
   return h("button", {
     type: "button",
     class: "wl-cut",
-    text: "cut",
+    text,
     title: words,
     "aria-label": words,
     on: { click: () => onCut(cut) },

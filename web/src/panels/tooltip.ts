@@ -1,8 +1,9 @@
 // What is under the pointer, in words and numbers, beside it.
 import { chip, h, number, signClass } from "../dom.ts";
+import { headsOf } from "../facts.ts";
 import { clipped, count, percent, signed } from "../format.ts";
+import type { Columns } from "../grouping.ts";
 import type { NodeRef } from "../layout.ts";
-import type { Scene } from "../scene.gen.ts";
 import type { RankedEdge } from "../select.ts";
 import { nodeCard, nodeTitle } from "./card.ts";
 
@@ -11,39 +12,47 @@ const APART = 18;
 export class Tooltip {
   readonly element = h("div", { class: "wl-tooltip", role: "tooltip", hidden: true });
 
-  constructor(
-    private readonly scene: Scene,
-    private readonly labels: string[],
-  ) {}
+  constructor(public columns: Columns) {}
 
   showNode(node: NodeRef, x: number, y: number): void {
     const hint = h("div", { class: "wl-hint", text: "click to fix" });
-    this.element.replaceChildren(nodeTitle(this.scene, this.labels, node), nodeCard(this.scene, node), hint);
+    this.element.replaceChildren(nodeTitle(this.columns, node), nodeCard(this.columns, node), hint);
     this.place(x, y);
   }
 
   showEdge(edge: RankedEdge, x: number, y: number): void {
-    const { weighing, kept } = this.scene;
-    const part = kept.total > 0 ? percent(Math.abs(edge.weight) / kept.total) : "";
+    const { scene, labels, noun } = this.columns;
+    const { weighing, kept } = scene;
+    const part = kept.total > 0 ? Math.abs(edge.weight) / kept.total : 0;
     this.element.replaceChildren(
       h(
         "div",
         { class: "wl-title" },
-        chip(clipped(this.labels[edge.src] ?? "", 18)),
+        chip(clipped(labels[edge.src] ?? "", 18)),
         h("span", { class: "wl-pale", text: "→" }),
-        chip(clipped(this.labels[edge.dst] ?? "", 18)),
+        chip(clipped(labels[edge.dst] ?? "", 18)),
         h("div", {
           class: "wl-pale",
-          text: `layer ${edge.layer}, head ${edge.head}, position ${edge.src} to ${edge.dst}`,
+          text: `layer ${edge.layer}, ${headsOf(edge)}, ${noun} ${edge.src} to ${edge.dst}`,
         }),
       ),
       h(
         "div",
         { class: "wl-weight" },
         number(edge.weight, signed(edge.weight), "weight", signClass(edge.weight)),
-        h("div", { class: "wl-pale", text: weighing.unit }),
+        h("div", { class: "wl-pale", text: edge.sums ? `net, ${weighing.unit}` : weighing.unit }),
       ),
-      h("div", { class: "wl-hint", text: `no. ${count(edge.rank + 1)} of ${count(kept.of)}, ${part} of the flow` }),
+      edge.sums ? h("dl", { class: "wl-facts" }, ...sumRows(edge.sums)) : "",
+      h(
+        "div",
+        { class: "wl-hint" },
+        "no. ",
+        number(edge.rank + 1, count(edge.rank + 1), "edge_rank"),
+        " of ",
+        number(kept.of, count(kept.of), "all_edges"),
+        ...(kept.total > 0 ? [", ", number(part, percent(part), "edge_share"), edge.sums ? " of the net flow" : " of the flow"] : []),
+        "; i says what numbers mean",
+      ),
     );
     this.place(x, y);
   }
@@ -64,4 +73,13 @@ export class Tooltip {
     const top = Math.max(4, Math.min(parent.clientHeight - height - 4, wanted));
     this.element.style.transform = `translate(${Math.max(4, left)}px, ${top}px)`;
   }
+}
+
+/** The two sums of a group edge, each by its name. */
+function sumRows({ positive, negative }: { positive: number; negative: number }): HTMLElement[] {
+  const row = (name: "constructive" | "destructive", value: number): HTMLElement[] => [
+    h("dt", { text: name }),
+    h("dd", {}, number(value, signed(value), name, signClass(value))),
+  ];
+  return [...row("constructive", positive), ...row("destructive", negative)];
 }

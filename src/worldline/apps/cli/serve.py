@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import socket
-from typing import Annotated, Any
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,9 +14,13 @@ from worldline.apps.cli import options
 from worldline.apps.cli.progress import elapsed_line
 from worldline.errors import InputError
 
+if TYPE_CHECKING:
+    from worldline.live.worker import Worker
+
 EXAMPLE = "The capital of France is"
 PORT = 8765
 TRIED_PORTS = 20
+FIRST = "the-server-itself"
 
 
 def serve(
@@ -33,46 +39,56 @@ def serve(
 ) -> None:
     """Show the page: any text, any target, cuts, hop budgets, light cones, orders, live."""
     try:
+        import fastapi  # noqa: F401
         import uvicorn
-
-        from worldline.apps.server.app import make_app
     except ModuleNotFoundError as error:
         raise InputError(f'{error.name} is not installed: pip install "worldline[serve]"') from None
+    listening = _listening(host, port)  # before anything that takes its time
     from rich.console import Console
 
+    from worldline.apps.server.app import make_app
     from worldline.apps.server.guard import loopback
     from worldline.live.answering import Answering
+    from worldline.live.questions import SeeQuestion
     from worldline.live.worker import Worker, own_folder
     from worldline.model.cache import cache_root
     from worldline.model.load import load_model
 
-    listening = _listening(host, port)
+    folder = own_folder(cache_root() / "serve")
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
     with elapsed_line(Console(stderr=True)) as say:
         loaded = load_model(model, device=device, dtype=dtype, progress=say)
-    worker = Worker(Answering(loaded, own_folder(cache_root() / "serve")))
+    worker = Worker(Answering(loaded, folder))
+    worker.submit(FIRST, SeeQuestion(text=text, paths=False))  # recorded before it is asked for
     token = None if loopback(host) else secrets.token_urlsafe(24)
     about = {"model": loaded.name, "example": text, "version": _version()}
     app = make_app(worker, about, hosts=_names(host), token=token)
     address = _address(host, listening.getsockname()[1], token)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="off"
-    )
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="off",
+        ws="none",
+    )  # fmt: skip
     server = uvicorn.Server(config)
-    typer.echo(f"worldline is at {address}\nCtrl+C ends it", err=False)
+    _told_of_the_end(server, worker)
+    typer.echo(f"worldline is at {address}")
+    sys.stdout.flush()
+    typer.echo("Ctrl+C ends it", err=True)
     if browser:
         _open_when_ready(server, address)
     try:
         server.run(sockets=[listening])
     finally:
         worker.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _listening(host: str, port: int | None) -> socket.socket:
     """A socket that listens; InputError where none can be had."""
+    if not host:
+        raise InputError("--host: it is empty; accepted are an address or a name of this machine")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     tried = [port] if port is not None else [*range(PORT, PORT + TRIED_PORTS), 0]
     why: OSError | None = None
@@ -92,6 +108,17 @@ def _listening(host: str, port: int | None) -> socket.socket:
         f"--host {host}{'' if port is None else f' --port {port}'}: cannot listen there ({said}); "
         "accepted are an address of this machine and a free port, 0 for any"
     )
+
+
+def _told_of_the_end(server: Any, worker: Worker) -> None:
+    """Open streams of events end with the server, which would wait for them otherwise."""
+    ends = server.handle_exit
+
+    def ending(sig: int, frame: Any) -> None:
+        worker.closing = True
+        ends(sig, frame)
+
+    server.handle_exit = ending
 
 
 def _names(host: str) -> frozenset[str]:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from fastapi.responses import FileResponse, Response, StreamingResponse
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, StringConstraints, create_model
+from starlette.exceptions import HTTPException
 
 from worldline.apps.server.guard import Guard, Rate
+from worldline.live.answering import Answer
 from worldline.live.questions import Question
 from worldline.live.worker import BusyError, Job, Worker
 from worldline.views.altered import with_altered
+from worldline.views.altered_parts import SceneAltered
 from worldline.views.html import render_html, render_page
-from worldline.views.scene import STATIC
+from worldline.views.meanings import explained
+from worldline.views.scene import STATIC, Scene, ScenePaths
 
 LISTEN_S = 0.04  # between looks at what a job has said
 KEEPALIVE_S = 10.0
+MOST_SAID = 400  # characters of a reason: it may repeat what was asked
+BINARY = "application/octet-stream"
 FILES = {"worldline.js": "text/javascript", "worldline.css": "text/css"}
 Client = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
 
@@ -46,8 +52,62 @@ class Taken(BaseModel):
     id: str
 
 
+class PathsAnswer(BaseModel):
+    """The paths to a target, or why there are none."""
+
+    paths: ScenePaths | None
+    paths_left_out: str | None
+
+
+class TraceAnswer(BaseModel):
+    """How large the file of a trace is."""
+
+    bytes: NonNegativeInt
+
+
+class About(BaseModel):
+    """Which model answers, and what the page shows first."""
+
+    model: str
+    example: str
+    version: str
+
+
+# One part of what altered runs may say, the others left out.
+AlteredAnswer = create_model(
+    "AlteredAnswer",
+    __config__=ConfigDict(extra="forbid"),
+    **{name: (one.annotation, None) for name, one in SceneAltered.model_fields.items()},  # pyright: ignore
+)
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    code: {"model": Refusal} for code in (400, 401, 403, 404, 409, 413, 421, 422, 429, 503)
+    code: {"model": Refusal}
+    for code in (400, 401, 403, 404, 405, 408, 409, 413, 421, 422, 429, 503)
+}
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "What was and will be said, `data` as JSON; the last three end it",
+        "content": {
+            "text/event-stream": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "event": {"enum": ["queued", "progress", "done", "failed", "cancelled"]},
+                        "data": {"type": "string"},
+                    },
+                    "required": ["event", "data"],
+                }
+            }
+        },
+    }
+}
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"model": Scene | AlteredAnswer | PathsAnswer | TraceAnswer}
+}
+TRACES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {"schema": {"type": "string"}}}}
+}
+PAGES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/html": {"schema": {"type": "string"}}}}
 }
 
 
@@ -66,8 +126,17 @@ def make_app(
     )  # fmt: skip
 
     @app.exception_handler(RequestValidationError)
-    async def refused(_request: Request, error: RequestValidationError) -> JSONResponse:
+    async def refused(_request: Request, error: RequestValidationError) -> Response:
         return _said(422, "; ".join(_in_words(one) for one in error.errors()[:3]))
+
+    @app.exception_handler(HTTPException)
+    async def unmet(request: Request, error: HTTPException) -> Response:
+        asked = f"{request.method} {request.url.path[:100]}"
+        return _said(error.status_code, f"{asked}: {error.detail}", error.headers)
+
+    @app.exception_handler(Exception)
+    async def broken(_request: Request, error: Exception) -> Response:
+        return _said(500, f"an error of worldline's own: {type(error).__name__}")
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
@@ -80,9 +149,9 @@ def make_app(
         return FileResponse(STATIC / name, media_type=FILES[name])
 
     @app.get("/api/about")
-    async def about_() -> dict[str, Any]:
+    async def about_() -> About:
         """Which model answers, and what the page shows first."""
-        return about
+        return About(**about)
 
     @app.post("/api/questions", status_code=202, response_model=Taken)
     async def ask(asking: Annotated[Asking, Body()]) -> Any:
@@ -92,7 +161,7 @@ def make_app(
         except BusyError as error:
             return _said(503, str(error))
 
-    @app.get("/api/questions/{name}/events", response_class=StreamingResponse)
+    @app.get("/api/questions/{name}/events", response_class=Response, responses=EVENTS)
     async def events(name: str) -> Any:
         """What happens to a question, as server-sent events, until it has ended."""
         job = worker.get(name)
@@ -109,7 +178,7 @@ def make_app(
         worker.cancel(job)
         return Response(status_code=204)
 
-    @app.get("/api/questions/{name}/answer")
+    @app.get("/api/questions/{name}/answer", responses=ANSWERS)
     async def answer(name: str) -> Response:
         """The answer, once it is done: a Scene, or a part of one."""
         job = worker.get(name)
@@ -119,15 +188,16 @@ def make_app(
             return _said(409, f"the question is {job.state}: it has no answer")
         return Response(job.answer.wire, media_type="application/json")
 
-    @app.get("/api/questions/{name}/trace.safetensors", response_class=FileResponse)
+    @app.get("/api/questions/{name}/trace.safetensors", response_class=Response, responses=TRACES)
     async def trace(name: str) -> Response:
         """The file of a question that asked for the trace."""
         job = worker.get(name)
-        if job is None or job.answer is None or job.answer.file is None:
+        place = job.answer.file if job is not None and job.answer is not None else None
+        if place is None or not place.exists():
             return _unknown(name)
-        return FileResponse(job.answer.file, filename="trace.safetensors")
+        return FileResponse(place, filename="trace.safetensors", media_type=BINARY)
 
-    @app.get("/api/questions/{name}/page.html", response_class=Response)
+    @app.get("/api/questions/{name}/page.html", response_class=Response, responses=PAGES)
     async def saved(
         name: str, with_: Annotated[list[str] | None, Query(alias="with", max_length=8)] = None
     ) -> Response:
@@ -135,22 +205,29 @@ def make_app(
         job = worker.get(name)
         if job is None or job.answer is None or job.answer.scene is None:
             return _unknown(name)
-        scene = job.answer.scene
+        others: list[Answer] = []
         for other in (worker.get(one) for one in with_ or ()):
             if other is None or other.answer is None:
                 return _said(404, "a run that is gone: ask again")
             if (other.question.text, other.question.chat) != (job.question.text, job.question.chat):
                 return _said(409, "a run of another text")
-            if other.answer.altered is not None:
-                scene = with_altered(scene, **other.answer.altered)
-            if other.answer.paths is not None:
-                update = {"paths": other.answer.paths, "paths_left_out": None}
-                scene = scene.model_copy(update=update)
-        content = await asyncio.to_thread(render_html, scene)
+            others.append(other.answer)
+        content = await asyncio.to_thread(_page_of, job.answer.scene, others)
         disposition = {"Content-Disposition": 'attachment; filename="worldline.html"'}
         return Response(content, media_type="text/html", headers=disposition)
 
     return Guard(app, hosts, token, rate or Rate())
+
+
+def _page_of(scene: Scene, others: list[Answer]) -> str:
+    """The exported file: a Scene, and what altered runs of the same text said."""
+    altered: dict[str, Any] = {}
+    for answer in others:
+        altered |= answer.altered or {}
+        if answer.paths is not None:
+            update = {"paths": answer.paths, "paths_left_out": None}
+            scene = scene.model_copy(update=update)
+    return render_html(with_altered(scene, **altered) if altered else explained(scene))
 
 
 async def _events(worker: Worker, job: Job) -> AsyncIterator[str]:
@@ -160,9 +237,12 @@ async def _events(worker: Worker, job: Job) -> AsyncIterator[str]:
         while True:
             ended, fresh = job.ended, job.events[told:]
             for event, what in fresh:
-                yield f"event: {event}\ndata: {json.dumps(what)}\n\n"
+                yield _event(event, what)
             told += len(fresh)
             if ended:
+                return
+            if worker.closing:
+                yield _event("cancelled", {"why": "the server ends"})
                 return
             quiet = 0.0 if fresh else quiet + LISTEN_S
             if quiet > KEEPALIVE_S:
@@ -174,14 +254,24 @@ async def _events(worker: Worker, job: Job) -> AsyncIterator[str]:
             worker.cancel(job)
 
 
-def _said(status: int, message: str) -> JSONResponse:
-    return JSONResponse({"message": message}, status_code=status)
+def _event(name: str, what: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(what)}\n\n"
 
 
-def _unknown(name: str) -> JSONResponse:
+def _said(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A reason as ASCII: what was asked may hold half a character, which nothing else can carry."""
+    short = message if len(message) <= MOST_SAID else message[: MOST_SAID - 1] + "…"
+    body = json.dumps({"message": short})
+    return Response(body, status, dict(headers or {}), media_type="application/json")
+
+
+def _unknown(name: str) -> Response:
     return _said(404, f"question {name[:40]!r}: it is not known, or forgotten: ask again")
 
 
 def _in_words(error: dict[str, Any]) -> str:
-    place = ".".join(str(part) for part in error["loc"] if part not in ("body", "question"))
-    return f"{place}: {error['msg'][0].lower()}{error['msg'][1:]}" if place else str(error["msg"])
+    parts = [one for one in error["loc"] if isinstance(one, str)]  # what is no JSON has a number
+    place = ".".join(one for one in parts if one not in ("body", "question"))
+    said = str(error["msg"])
+    said = said if said[:2].isupper() else said[:1].lower() + said[1:]
+    return f"{place}: {said}" if place else said

@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -74,12 +73,15 @@ class Guard:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it with the reason."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
         if scope["type"] != "http":
-            if scope["type"] == "lifespan":
-                await self.app(scope, receive, send)
+            await send({"type": "websocket.close", "code": 1008})
             return
         headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in scope["headers"]
         }
         refusal = self._refusal(scope, headers)
         if refusal is not None:
@@ -92,7 +94,8 @@ class Guard:
         except TimeoutError:
             await _refuse(send, 408, f"the request did not come within {MOST_BODY_SECONDS} s")
         else:
-            await self.app(scope, _again(body, receive), _dressed(send))
+            if body is not None:
+                await self.app(scope, _again(body, receive), _dressed(send))
 
     def _refusal(self, scope: Message, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
@@ -101,7 +104,7 @@ class Guard:
             return 421, f"Host {host[:100]!r}: this server answers as {accepted}"
         asks = scope["method"] not in ("GET", "HEAD")
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != host:
+        if origin is not None and origin.lower() not in _origins(host):
             return 403, f"Origin {origin[:100]!r}: only this server's own page may ask"
         if asks and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return 403, "only this server's own page may ask"
@@ -109,7 +112,7 @@ class Guard:
         if api and self.token is not None and not self._known(headers):
             return 401, "a token is needed: open the address that the server printed"
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > MOST_BODY_BYTES:
+        if not length.isdecimal() or len(length) > 20 or int(length) > MOST_BODY_BYTES:
             return 413, f"a request of {length[:20]} bytes: accepted are {MOST_BODY_BYTES:,}"
         address = (scope.get("client") or ("",))[0]
         if asks and not self.rate.allows(address, time.monotonic()):
@@ -117,8 +120,9 @@ class Guard:
         return None
 
     def _known(self, headers: dict[str, str]) -> bool:
-        given = headers.get("authorization", "").removeprefix("Bearer ")
-        return hmac.compare_digest(given.encode(), (self.token or "").encode())
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        same = hmac.compare_digest(given.encode(), (self.token or "").encode())
+        return same and scheme.lower() == "bearer"
 
 
 def _name(host: str) -> str:
@@ -127,14 +131,22 @@ def _name(host: str) -> str:
     return (name if colon and port.isdecimal() else host).lower()
 
 
+def _origins(host: str) -> set[str]:
+    """The origins of this server's own page: https where something before it speaks TLS."""
+    return {f"{scheme}://{host.lower()}" for scheme in ("http", "https")}
+
+
 class _TooLargeError(Exception):
     """A body is larger than its header said, or said nothing."""
 
 
-async def _body(receive: Receive) -> bytes:
+async def _body(receive: Receive) -> bytes | None:
+    """All of a request's body; None where whoever sent it hung up before its end."""
     parts, seen, more = [], 0, True
     while more:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         parts.append(message.get("body", b""))
         seen += len(parts[-1])
         more = message.get("more_body", False)
@@ -176,8 +188,9 @@ def _dressed(send: Send) -> Send:
 async def _refuse(send: Send, status: int, message: str) -> None:
     body = json.dumps({"message": message}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    if status == 429:
-        headers.append((b"retry-after", b"1"))
+    headers += {429: [(b"retry-after", b"1")], 401: [(b"www-authenticate", b"Bearer")]}.get(
+        status, []
+    )
     start = {"type": "http.response.start", "status": status, "headers": headers}
     await _dressed(send)(start)
     await send({"type": "http.response.body", "body": body})
