@@ -400,7 +400,7 @@ def test_hops_cone_and_orders_are_those_of_python(full, bundled):
     digits, power = f"{cone.derivative_error:.1e}".split("e")
     assert f"against the derivative: {digits}e{int(power)}." in words
     before = full.painted()
-    full.panel("Cone").get_by_label("both").check()
+    full.panel("Cone").get_by_role("radio", name="both").check()
     full.until(lambda: full.painted() > before)
     orders = full.tab("Orders")
     (decode,) = wl.run_orders(bundled, TEXT, ["decode"]).orders
@@ -465,7 +465,7 @@ def look(full, name, width, scheme):
     page, panel = full.page, full.tab(name)
     page.mouse.move(2, 2)
     if name == "Cone":
-        panel.get_by_label("both").check()
+        panel.get_by_role("radio", name="both").check()
     if name == "Orders":
         panel.get_by_label("Paint when each block ran").select_option("wavefront(1)")
         panel.get_by_label("Slice of the order").fill("9")
