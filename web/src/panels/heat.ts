@@ -121,7 +121,7 @@ export function ordersPart(part: SceneOrders, paint: Paint): Painter {
         "p",
         { class: "wl-hint" },
         "Two equivalent plain runs differ by ",
-        number(part.floor_nats, part.floor_nats.toExponential(1), "floor_nats"),
+        number(part.floor_nats, part.floor_nats === 0 ? "0" : part.floor_nats.toExponential(1), "floor_nats"),
         " nats.",
       ),
     ],
