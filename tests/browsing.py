@@ -37,9 +37,12 @@ def altered_scene() -> Any:
 TABS = ("Why", "Paths", "Cuts", "Hops", "Cone", "Orders")
 
 
-def open_tab(page: Any, name: str) -> None:
-    """Show one of the panels beside the lattice."""
+def open_tab(page: Any, name: str) -> Any:
+    """Show one of the panels beside the lattice; the panel."""
     page.get_by_role("tab", name=name, exact=True).click()
+    panel = page.get_by_role("tabpanel", name=name, exact=True)
+    panel.wait_for()
+    return panel
 
 
 class Shown:
@@ -78,3 +81,43 @@ class Shown:
         self.context.close()
         assert self.complaints == []
         assert self.outside == []
+
+
+def until(page, holds):
+    """Wait for what an animation brings about, however slow the machine."""
+    for _ in range(PATIENCE_MS // 100):
+        if holds():
+            return
+        page.wait_for_timeout(100)
+    assert holds()
+
+
+class Opened:
+    """A file in the browser, and everything it complained about or asked for."""
+
+    def __init__(self, page, address):
+        self.page, self.address = page, address
+        page.set_default_timeout(PATIENCE_MS)
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.on("console", lambda message: self.complaints.append(message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+    def go(self, fragment=""):
+        self.page.goto(self.address + fragment)
+        self.page.locator(".wl-row").first.wait_for()
+        return self.page
+
+    def ring(self, kind="wl-focused"):
+        """The middle of the ring around a node, in the window."""
+        box = self.page.locator(f".wl-ring.{kind}").bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def place(self, layer, pos):
+        """Where a node is: its ring shows it when it is fixed through the address."""
+        self.page.goto("about:blank")
+        self.go(f"#node={layer}.{pos}")
+        place = self.ring("wl-fixed")
+        self.page.goto("about:blank")
+        return place

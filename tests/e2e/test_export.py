@@ -10,7 +10,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from browsing import ARGS, CHROMIUM, PATIENCE_MS, Shown, altered_scene, beside, open_tab
+from browsing import CHROMIUM, altered_scene, open_tab
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 if CHROMIUM is None:
@@ -18,34 +18,6 @@ if CHROMIUM is None:
 
 SVG = "{http://www.w3.org/2000/svg}"
 LABELS = {"svg": "Picture as SVG", "png": "Picture as PNG", "json": "Scene as JSON"}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=ARGS, timeout=PATIENCE_MS
-        )
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def shown(browser, tmp_path):
-    open_pages = []
-
-    def show(scene, **wishes):
-        open_pages.append(Shown(browser, tmp_path, scene, **wishes))
-        return open_pages[-1]
-
-    yield show
-    for one in open_pages:
-        one.close()
-
-
-@pytest.fixture(scope="module")
-def scenes():
-    return beside("scenes")
 
 
 def saved(page, ending):

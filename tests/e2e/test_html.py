@@ -2,129 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
-import shutil
-from pathlib import Path
 
 import pytest
 
+from browsing import Opened, beside, open_tab, until
 from tiny_runs import loaded
 from worldline import hop_spectrum, observe
-from worldline.views.html import render_html
 from worldline.views.scene import Scene
 
-playwright_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium")
-if CHROMIUM is None:
-    pytest.skip("needs Debian's chromium in PATH", allow_module_level=True)
-
-ARGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-PATIENCE_MS = 180_000  # a busy machine is no fault of the page
 INSIDE = ("file", "data", "about")
-SCENES = Path(__file__).parents[1] / "unit" / "views" / "scenes.py"
-
-
-def _scenes():
-    spec = importlib.util.spec_from_file_location("worldline_test_scenes", SCENES)
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def scenes():
-    return _scenes()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=ARGS, timeout=PATIENCE_MS
-        )
-        yield chromium
-        chromium.close()
-
-
-def until(page, holds):
-    """Wait for what an animation brings about, however slow the machine."""
-    for _ in range(PATIENCE_MS // 100):
-        if holds():
-            return
-        page.wait_for_timeout(100)
-    assert holds()
-
-
-class Opened:
-    """A file in the browser, and everything it complained about or asked for."""
-
-    def __init__(self, page, address):
-        self.page, self.address = page, address
-        page.set_default_timeout(PATIENCE_MS)
-        self.complaints: list[str] = []
-        self.requests: list[str] = []
-        page.on("console", lambda message: self.complaints.append(message.text))
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self.requests.append(request.url))
-
-    def go(self, fragment=""):
-        self.page.goto(self.address + fragment)
-        self.page.locator(".wl-row").first.wait_for()
-        return self.page
-
-    def ring(self, kind="wl-focused"):
-        """The middle of the ring around a node, in the window."""
-        box = self.page.locator(f".wl-ring.{kind}").bounding_box()
-        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-
-    def place(self, layer, pos):
-        """Where a node is: its ring shows it when it is fixed through the address."""
-        self.page.goto("about:blank")
-        self.go(f"#node={layer}.{pos}")
-        place = self.ring("wl-fixed")
-        self.page.goto("about:blank")
-        return place
-
-
-@pytest.fixture
-def opened(browser, tmp_path):
-    contexts = []
-
-    def open_scene(scene, *, size=(1440, 900), scheme="light", scripts=True):
-        path = tmp_path / f"scene{len(contexts)}.html"
-        path.write_text(render_html(scene), encoding="utf-8")
-        context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme=scheme,
-            offline=True,
-            java_script_enabled=scripts,
-        )
-        contexts.append(context)
-        found = Opened(context.new_page(), path.as_uri())
-        opens.append(found)
-        return found
-
-    opens: list[Opened] = []
-    yield open_scene
-    for found in opens:
-        assert found.complaints == []
-        outside = [
-            url for url in found.requests if not url.startswith(("file:", "data:", "about:"))
-        ]
-        assert outside == []
-    for context in contexts:
-        context.close()
-
-
-def open_tab(page, name):
-    """Open a panel by its tab."""
-    page.get_by_role("tab", name=name, exact=True).click()
-    panel = page.get_by_role("tabpanel", name=name, exact=True)
-    panel.wait_for()
-    return panel
 
 
 def _value(page, name):
@@ -386,13 +273,7 @@ def test_why_there_are_no_paths_is_said(browser, tmp_path, monkeypatch):
 
 def altered_scene(scenes):
     """A synthetic Scene with every kind of altered run."""
-    spec = importlib.util.spec_from_file_location(
-        "worldline_test_altered", SCENES.parent / "test_altered.py"
-    )
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = beside("test_altered")
     made = scenes.make_scene(module.PIECES, n_layers=module.LAYERS)
     return module.with_altered(made, **module.parts())
 

@@ -6,13 +6,13 @@ from itertools import pairwise
 
 import pytest
 
-from e2e.test_html import browser, opened, scenes, until  # noqa: F401 - fixtures
+from browsing import until
 
 N_TOKENS, SIZE = 200, 4
 
 
 @pytest.fixture(scope="module")
-def scene(scenes):  # noqa: F811
+def scene(scenes):
     groups = {
         "words": scenes.in_groups(N_TOKENS, SIZE),
         "sentences": scenes.in_groups(N_TOKENS, 5 * SIZE),
@@ -35,7 +35,7 @@ def place(opened_file, layer, sentence):
     return opened_file.ring("wl-fixed")
 
 
-def test_the_selector_offers_what_the_scene_has_and_the_address_remembers(opened, scene):  # noqa: F811
+def test_the_selector_offers_what_the_scene_has_and_the_address_remembers(opened, scene):
     page = opened(scene).go()
     assert page.locator(".wl-columns button").all_inner_texts() == ["tokens", "words", "sentences"]
     assert pressed(page) == "tokens"
@@ -53,7 +53,7 @@ def test_the_selector_offers_what_the_scene_has_and_the_address_remembers(opened
     assert "group edges" not in page.locator(".wl-says").inner_text()
 
 
-def test_the_share_is_that_of_the_net_flow_between_groups(opened, scene):  # noqa: F811
+def test_the_share_is_that_of_the_net_flow_between_groups(opened, scene):
     page = opened(scene).go("#columns=sentences&n=9")
     kept = scene.groupings[1]
     part = sum(abs(edge.net) for edge in kept.edges[:9]) / kept.kept.total
@@ -61,7 +61,7 @@ def test_the_share_is_that_of_the_net_flow_between_groups(opened, scene):  # noq
     assert says == (f"9 of {kept.kept.of:,} group edges, {100 * part:.0f} % of the net flow")
 
 
-def test_the_panel_lists_group_edges_and_names_apart_what_stays_inside(opened, scene):  # noqa: F811
+def test_the_panel_lists_group_edges_and_names_apart_what_stays_inside(opened, scene):
     page = opened(scene).go("#columns=words")
     words = scene.groupings[0]
     listed = page.locator(".wl-side .wl-edges [data-name=weight]")
@@ -74,7 +74,7 @@ def test_the_panel_lists_group_edges_and_names_apart_what_stays_inside(opened, s
     assert [text.strip() for text in texts] == [f"L{edge.layer}" for edge in words.edges[:12]]
 
 
-def test_the_tooltip_of_a_strand_has_both_sums_and_their_net(opened, scene):  # noqa: F811
+def test_the_tooltip_of_a_strand_has_both_sums_and_their_net(opened, scene):
     page = opened(scene).go("#columns=sentences&n=1")
     edge = scene.groupings[1].edges[0]
     other = opened(scene)
@@ -89,7 +89,7 @@ def test_the_tooltip_of_a_strand_has_both_sums_and_their_net(opened, scene):  # 
     assert "all heads" in page.locator(".wl-tooltip").inner_text()
 
 
-def test_a_group_node_is_fixed_has_cones_and_the_scenes_totals(opened, scene):  # noqa: F811
+def test_a_group_node_is_fixed_has_cones_and_the_scenes_totals(opened, scene):
     page = opened(scene).go("#columns=words&node=7.20")
     words = scene.groupings[0]
     side = page.locator(".wl-side")
@@ -108,7 +108,7 @@ def test_a_group_node_is_fixed_has_cones_and_the_scenes_totals(opened, scene):  
     assert page.evaluate("location.hash") == f"#node=7.{last}"
 
 
-def test_names_never_overlap(opened, scene):  # noqa: F811
+def test_names_never_overlap(opened, scene):
     for columns in ("tokens", "words", "sentences"):
         page = opened(scene, size=(1024, 700)).go(f"#columns={columns}")
         places = page.evaluate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from browsing import ARGS, CHROMIUM, PATIENCE_MS, TABS, Shown, altered_scene, beside, open_tab
+from browsing import CHROMIUM, TABS, altered_scene, open_tab
 from worldline.views.meanings import explained
 from worldline.views.named_numbers import MEANINGS
 from worldline.views.scene import Scene
@@ -58,34 +58,6 @@ PATHS = {
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with playwright_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=ARGS, timeout=PATIENCE_MS
-        )
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def shown(browser, tmp_path):
-    open_pages = []
-
-    def show(scene, **wishes):
-        open_pages.append(Shown(browser, tmp_path, scene, **wishes))
-        return open_pages[-1].page
-
-    yield show
-    for one in open_pages:
-        one.close()
-
-
-@pytest.fixture(scope="module")
-def scenes():
-    return beside("scenes")
-
-
-@pytest.fixture(scope="module")
 def whole():
     wire = altered_scene().model_dump(by_alias=True)
     wire["paths"] = PATHS
@@ -94,7 +66,7 @@ def whole():
 
 
 def test_every_number_on_the_page_has_a_meaning(shown, whole):
-    page = shown(whole, fragment="#node=2.3")
+    page = shown(whole, fragment="#node=2.3").page
     for name in TABS:
         open_tab(page, name)
         for details in page.locator(".wl-altered details:not([open]):visible").all():
@@ -123,7 +95,7 @@ def test_every_number_on_the_page_has_a_meaning(shown, whole):
 
 
 def test_the_walk_finds_a_number_without_a_meaning(shown, scenes):
-    page = shown(scenes.make_scene())
+    page = shown(scenes.make_scene()).page
     assert page.evaluate(UNNAMED, PLACES) == []
     page.evaluate("document.querySelector('.wl-aside').append('and 17 more')")
     assert len(page.evaluate(UNNAMED, PLACES)) == 1
@@ -131,7 +103,7 @@ def test_the_walk_finds_a_number_without_a_meaning(shown, scenes):
 
 def test_a_click_shows_value_formula_unit_exactness_and_commands(shown, scenes):
     scene = scenes.make_scene()
-    page = shown(scene, fragment="#node=12.4")
+    page = shown(scene, fragment="#node=12.4").page
     number = page.locator(".wl-side [data-name=kv]")
     number.click()
     card = page.get_by_role("dialog", name="Share of K/V reads")
@@ -159,7 +131,7 @@ def test_a_click_shows_value_formula_unit_exactness_and_commands(shown, scenes):
 
 def test_a_number_in_a_button_explains_itself_and_the_rest_still_is_a_button(shown, scenes):
     scene = scenes.make_scene()
-    page = shown(scene)
+    page = shown(scene).page
     row = page.locator(".wl-edges button").first
     row.locator("data").click()
     card = page.locator(".wl-meaning")
@@ -176,7 +148,7 @@ def test_a_number_in_a_button_explains_itself_and_the_rest_still_is_a_button(sho
 
 
 def test_one_tab_stop_per_panel_and_arrows_inside(shown, scenes):
-    page = shown(scenes.make_scene(), fragment="#node=12.4")
+    page = shown(scenes.make_scene(), fragment="#node=12.4").page
     for panel in page.locator(".wl-panel, .wl-controls, .wl-header").all():
         assert panel.locator("data[tabindex='0']").count() <= 1
     first = page.locator(".wl-side data[tabindex='0']")
@@ -203,7 +175,7 @@ def test_one_tab_stop_per_panel_and_arrows_inside(shown, scenes):
 
 def test_the_key_i_over_a_number_and_over_the_lattice(shown, scenes):
     scene = scenes.make_scene()
-    page = shown(scene)
+    page = shown(scene).page
     page.locator(".wl-predictions data").first.hover()
     page.keyboard.press("i")
     card = page.locator(".wl-meaning")
@@ -219,7 +191,7 @@ def test_the_key_i_over_a_number_and_over_the_lattice(shown, scenes):
 
 
 def test_numbers_in_the_dialog_are_explained_inside_it(shown, scenes):
-    page = shown(scenes.make_scene())
+    page = shown(scenes.make_scene()).page
     page.locator(".wl-header .wl-i").click()
     dialog = page.locator("dialog[open]")
     dialog.locator("[data-name=closure]").click()
@@ -230,7 +202,7 @@ def test_numbers_in_the_dialog_are_explained_inside_it(shown, scenes):
 
 
 def test_a_scene_of_an_older_version_says_nothing_and_still_draws(shown, scenes):
-    page = shown(scenes.make_scene().model_copy(update={"meanings": {}}))
+    page = shown(scenes.make_scene().model_copy(update={"meanings": {}})).page
     number = page.locator(".wl-predictions data").first
     number.click()
     assert page.locator(".wl-meaning").count() == 0
@@ -241,7 +213,7 @@ def test_a_scene_of_an_older_version_says_nothing_and_still_draws(shown, scenes)
     ("size", "scheme"), [((1440, 900), "light"), ((1024, 700), "dark"), ((700, 700), "light")]
 )
 def test_the_card_fits_the_window(shown, whole, size, scheme):
-    page = shown(whole, size=size, scheme=scheme)
+    page = shown(whole, size=size, scheme=scheme).page
     looked_at = 0
     for name in TABS:
         open_tab(page, name)

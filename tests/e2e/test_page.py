@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import worldline as wl
-from live_page import SIZE, Visit, chromium, findings, served
+from live_page import SIZE, Visit, findings, served
 
 pytestmark = pytest.mark.bundled
 TEXT = "The capital of France is"
@@ -23,12 +23,6 @@ SCREENS = Path(__file__).parents[2] / "out" / "screens"
 def keep(page, name, width, scheme="light"):
     SCREENS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENS / f"{name}-{width}-{scheme}.png", full_page=width < 720)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

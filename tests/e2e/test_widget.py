@@ -209,16 +209,6 @@ window.ready = true;
 </script>"""
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=ARGS, timeout=PATIENCE_S * 1000
-        )
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
 def cell(browser):
     """Opens a Scene in a cell of some width; at the end nothing may have been complained about."""
