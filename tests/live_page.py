@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -61,18 +60,9 @@ class Visit:
         page.set_default_timeout(PATIENCE_MS)
         self.complaints: list[str] = []
         self.requests: list[str] = []
-        self.asked: list[tuple[str, str]] = []  # (what was asked, its id on the server)
         page.on("console", lambda message: self.complaints.append(message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.requests.append(request.url))
-        page.on("requestfinished", self._note)
-
-    def _note(self, request: Any) -> None:
-        if request.method == "POST" and request.url.endswith("/api/questions"):
-            body = request.response().json()
-            if "id" in body:
-                asked = json.loads(request.post_data)["question"]["ask"]
-                self.asked.append((asked, body["id"]))
 
     # --- what a person does ---------------------------------------------------------------------
 

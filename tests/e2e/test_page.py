@@ -288,12 +288,11 @@ def test_the_exported_file_says_the_same_offline(visit, browser, tmp_path):
     shown = {name: visit.value(name) for name in names}
     visit.tab("Why")
     shown |= {name: visit.value(name) for name in ("prediction", "source_lost_nats", "weight")}
-    ids = dict(visit.asked)
-    parts = f"?with={ids['sources']}&with={ids['cut']}"
-    got = page.request.get(f"{visit.address}api/questions/{ids['see']}/page.html{parts}")
-    assert got.ok
+    visit.click(page.locator(".wl-save summary"))
+    with page.expect_download() as saved:
+        visit.click(page.get_by_role("button", name="This page as one HTML file"))
     place = tmp_path / "worldline.html"
-    place.write_bytes(got.body())
+    saved.value.save_as(place)
     context = browser.new_context(viewport=SIZE, offline=True)
     file = Visit(context.new_page(), place.as_uri())
     file.page.goto(file.address)
