@@ -91,21 +91,19 @@ def see(
     progress: Callable[[str], None] | None = None,
 ) -> Observation:
     """Weigh a run that was recorded and draw it; what may be asked is said at `observe`."""
-    say = progress or _quiet
-    say("weighing")
+    (say := progress or _quiet)("weighing")
     by = by or "gradient"
     assert trace.model is not None
     groups = page_groups(trace.tokens, turns_of(trace.model.tokenizer, text, chat))
     target_free = by == "share" and target is None and versus is None
-    flow = shares = weigh(
-        trace, "share", top=top * target_free, groups=groups if target_free else ()
-    )
+    own_top, own_groups = (top, groups) if target_free else (0, ())
+    flow = shares = weigh(trace, "share", top=own_top, groups=own_groups)
     if not target_free:
         flow = weigh(trace, by, target=target, versus=versus, how=how, top=top, groups=groups)
     say("drawing")
     asked = {"by": by, "target": target, "versus": versus, "how": flow.meaning.how}
-    name = trace.identity.name
-    asked |= {"chat": chat or None, "paths": paths, "model": None if name == BUNDLED_NAME else name}
+    name = None if trace.identity.name == BUNDLED_NAME else trace.identity.name
+    asked |= {"chat": chat or None, "paths": paths, "model": name}
     scene = picture(
         trace,
         flow,
