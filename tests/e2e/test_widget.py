@@ -89,27 +89,27 @@ class Kernel:
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory):
     home = tmp_path_factory.mktemp("jupyter")
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:  # the kernel's own; other tests keep theirs
         for name in ("JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR"):
             patch.setenv(name, str(home / name.lower()))
         patch.setenv("WORLDLINE_CACHE", str(home / "cache"))
         sockets = Path(tempfile.mkdtemp())  # a socket's path must be short
         manager = jupyter_client.KernelManager(transport="ipc", ip=str(sockets / "kernel"))
         manager.start_kernel(cwd=str(home))
-        client = manager.client()
-        client.start_channels()
-        try:
-            client.wait_for_ready(timeout=PATIENCE_S)
-            found = Kernel(client)
-            found.run(
-                f"import sys, warnings; warnings.simplefilter('error'); "
-                f"sys.path.insert(0, {str(TESTS)!r})"
-            )
-            yield found
-        finally:
-            client.stop_channels()
-            manager.shutdown_kernel(now=True)
-            shutil.rmtree(sockets)
+    client = manager.client()
+    client.start_channels()
+    try:
+        client.wait_for_ready(timeout=PATIENCE_S)
+        found = Kernel(client)
+        found.run(
+            f"import sys, warnings; warnings.simplefilter('error'); "
+            f"sys.path.insert(0, {str(TESTS)!r})"
+        )
+        yield found
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+        shutil.rmtree(sockets)
 
 
 def only(messages, kind):
