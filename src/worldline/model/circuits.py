@@ -20,6 +20,8 @@ import torch
 import transformers as hf
 from torch import Tensor, nn
 
+from worldline.errors import InputError
+
 VOCAB, MOST_POSITIONS = 12, 24  # the checks' probe takes 23
 PAD = 1000.0
 SATURATED = 1000.0  # a score so far above the others that the softmax leaves exact zeros
@@ -103,6 +105,10 @@ class NamesIds:
 
     def __call__(self, text, **_options):
         """The ids of "t1 t37"."""
+        for word in text.split():
+            number = word.removeprefix("t")
+            if not number.isdecimal() or number == word or int(number) >= len(self):
+                raise InputError(f'word "{word}": this model knows t0 to t{len(self) - 1} only')
         return {"input_ids": [int(word.removeprefix("t")) for word in text.split()]}
 
     def __len__(self):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from worldline.text.tokens import Tokenizer
 
+TINY = "tiny:"
 _LIMITS = (
     "max_position_embeddings",
     "n_positions",
@@ -72,7 +74,9 @@ def load_model(
     1. None, "bundled" or "smollm2-135m-instruct": the bundled model;
     2. a ``(model, tokenizer)`` pair: handed on exactly as it was found, ``device`` unused;
     3. a path of a folder, or of a ``.gguf`` file;
-    4. a hub id such as "owner/name".
+    4. "tiny:TYPE", a tiny random model of one of transformers' types, made in memory; its words
+       are t3 to t111;
+    5. a hub id such as "owner/name".
 
     ``dtype=None`` keeps that of the stored weights (float32 for GGUF). No code that came with a
     model is run and no pickle is opened unless asked for.
@@ -154,6 +158,8 @@ def _by_name(
         return _from_folder(str(path), name, dtype, remote_code, pickle, local=True)
     if path.suffix.lower() == ".gguf" or path.is_file():
         return _from_gguf(name, path, dtype, progress)
+    if name.startswith(TINY):
+        return _tiny(name.removeprefix(TINY), dtype)
     if name.startswith((".", "/", "~")) or name.count("/") > 1 or "\\" in name or not name:
         raise InputError(
             f'model "{name}": there is no such folder; give a folder, a .gguf file, '
@@ -162,6 +168,19 @@ def _by_name(
     local = settle_hub(name, progress)
     say(progress, f"loading {name}")
     return _from_folder(name, name, dtype, remote_code, pickle, local)
+
+
+def _tiny(model_type: str, dtype: str | None) -> tuple[Any, Any]:
+    import torch
+
+    from worldline.model.circuits import NamesIds
+    from worldline.model.tiny import causal_types, tiny_model
+
+    known = causal_types()
+    if model_type not in known:
+        near = get_close_matches(model_type, known, 3) or known[:3]
+        raise InputError(f'model "{TINY}{model_type}": no such type; near it: {", ".join(near)}')
+    return tiny_model(model_type, dtype=getattr(torch, dtype or "float32")), NamesIds()
 
 
 def _from_gguf(

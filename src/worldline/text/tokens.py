@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from worldline.errors import InputError
@@ -63,6 +63,20 @@ class Tokens:
             first, last = spans.get(group, (start, end))
             spans[group] = (min(first, start), max(last, end))
         return tuple(self.text[start:end] for start, end in spans.values())
+
+    def first(self, n: int) -> Tokens:
+        """The first `n` tokens, as tokens of the text up to their end.
+
+        Raises: InputError if there are fewer, or n is below 1.
+        """
+        if not 1 <= n <= len(self):
+            raise InputError(f"first {n} tokens: accepted are 1 to {len(self)}")
+        end = max(end for _, end in self.char_spans[:n])
+        per_token = (name for name in Tokens.__dataclass_fields__)
+        kept = {
+            name: value[:n] for name in per_token if isinstance(value := getattr(self, name), tuple)
+        }
+        return replace(self, text=self.text[:end], **kept)
 
 
 def tokenize(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool | None = None) -> Tokens:
