@@ -11,7 +11,7 @@ from worldline.room.models.reading import Reading, alternates, read
 from worldline.text.tokens import decode
 
 if TYPE_CHECKING:
-    from worldline.model.load import LoadedModel
+    from worldline import LoadedModel
 
 UNFINISHED = "\ufffd"  # how a decoder shows the first bytes of a character
 
@@ -128,9 +128,9 @@ class Local:
 
 
 def before_break(text: str, breaks: Sequence[str]) -> tuple[str, bool]:
-    """(The text up to the first of `breaks` that stands after a word, whether there is one).
+    r"""(The text up to the first of `breaks` that stands after a word, whether there is one).
 
-    >>> before_break("yes\\nBob: no", ("\\nBob:",))
+    >>> before_break("yes\nBob: no", ("\nBob:",))
     ('yes', True)
     """
     start = len(text) - len(text.lstrip())
@@ -139,9 +139,9 @@ def before_break(text: str, breaks: Sequence[str]) -> tuple[str, bool]:
 
 
 def whole_until(text: str, breaks: Sequence[str]) -> int:
-    """How much of a text may be shown: not half a character, nor what may become a break.
+    r"""How much of a text may be shown: not half a character, nor what may become a break.
 
-    >>> whole_until("yes\\nBo", ("\\nBob:",))
+    >>> whole_until("yes\nBo", ("\nBob:",))
     3
     """
     shown = len(text.rstrip(UNFINISHED))

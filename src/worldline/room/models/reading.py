@@ -76,11 +76,11 @@ def disarmed(tokenizer: Tokenizer, message: Said) -> Said:
 
 
 def merged(messages: Sequence[Said]) -> list[Said]:
-    """Neighbours of one role put together; the parts move with their texts.
+    r"""Neighbours of one role put together; the parts move with their texts.
 
     >>> two = [Said("user", "a", (Part(1, "Ada", 0, 1),)), Said("user", "b")]
     >>> [one.text for one in merged(two)]
-    ['a\\n\\nb']
+    ['a\n\nb']
     """
     found: list[Said] = []
     for one in messages:

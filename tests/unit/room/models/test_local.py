@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from tiny_folder import tiny_folder
 from tiny_runs import loaded, some_tokens
-
 from worldline.errors import InputError
 from worldline.model.load import LoadedModel, load_model
 from worldline.room.models.local import Local, Told, before_break, whole_until
