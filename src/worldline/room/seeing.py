@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ _MEANINGS = {
     "leave": "leave the room",
     "list_models": "see who can be invited",
 }
+_ROOMLIKE = re.compile(r"\[(?=\s*room\b)", re.IGNORECASE)  # no one else writes the room's lines
 _QUIET_SETTINGS = frozenset({"seed", "prompt", "muted"})
 
 
@@ -112,7 +114,7 @@ def _message(me: Participant, number: int, body: Message) -> Said:
     if body.who == me.name and body.model:
         return _said("assistant", body.shown, number, body.who)
     label = f"{body.who}: "
-    text = label + body.shown
+    text = label + _ROOMLIKE.sub("(", body.shown)
     return Said("user", text, (Part(number, body.who, len(label), len(text)),))
 
 

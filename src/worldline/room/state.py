@@ -67,8 +67,8 @@ class State:
 
     `present` in the order of joining. `names`: everyone who ever spoke or was named as one who
     would. `pending`: commands without an outcome yet. `commands` counts those given, `borrowed`
-    the passages each wrote in another's name, `replies` the messages of each, `people` who spoke without being a model, `failures`
-    the turns in a row that brought no reply.
+    the passages each wrote in another's name, `replies` the messages of each. `people`
+    spoke without being models. `failures`: turns in a row that brought no reply.
     """
 
     tip: int = 0
@@ -127,6 +127,8 @@ def after(state: State, event: Event) -> State:
             return replace(state, playing=playing)
         case Notice(code="no_reply", who=who):
             return replace(_passed(state, who, event.number), failures=state.failures + 1)
+        case Notice(code="ended"):
+            return replace(state, failures=0)
         case Notice():
             return state
 

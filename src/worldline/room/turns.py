@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import re
 from collections.abc import Sequence
 
 from worldline.errors import InputError
+from worldline.room.branch import drawn_number
 from worldline.room.naming import plain_name
 from worldline.room.state import Participant, State
 
@@ -76,8 +76,7 @@ def over_budget(state: State) -> str:
 
 def reply_seed(state: State, speaker: Participant) -> int:
     """The seed of the speaker's next reply: fixed by the room's seed, the name and the turn."""
-    text = f"{state.settings['seed']}|{speaker.name}|{speaker.turns}"
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+    return drawn_number(f"{state.settings['seed']}|{speaker.name}|{speaker.turns}")
 
 
 def _likeness(said: str, name: str) -> int:
