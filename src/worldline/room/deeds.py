@@ -25,11 +25,15 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A picture, and in a line what it is and who made it."""
+    """A picture, and in a line what it is and who made it.
+
+    `name` is set where the log has the bytes already: they are not stored again.
+    """
 
     content: bytes
     type: str
     about: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ _Ran = tuple[Sequence[Body], Outcome]
 
 def _image(number: int, command: Command, giver: Participant, _state: State, means: Means) -> _Ran:
     picture = means.deeds.draw(_asked(command, giver))
-    name = means.keep(picture.content, picture.type)
+    name = picture.name or means.keep(picture.content, picture.type)
     result = {"picture": name, "type": picture.type, "about": picture.about}
     return [], Outcome(number, "done", picture.about, result)
 
