@@ -41,9 +41,10 @@ _OPENING = re.compile(r"(?P<name>[^\s:\[\]()][^:\n\[\]()]{0,40}): \S")
 class Columns:
     """Two accounts of one transcript: what the program printed, and what the messages hold.
 
-    `logged` counts the program's own lines (a refused `!add_ai` is one of the `!add_ai`). `commands` are those meant and well formed,
-    `repeats` given again in one message, `imitations` by whose name (or code, quote, ...),
-    `near` by what is wrong, `claims` by their kind, `borrowed` by speaker.
+    `logged` counts the program's own lines (a refused `!add_ai` is one of the `!add_ai`).
+    `commands` are those meant and well formed, `repeats` given again in one message,
+    `imitations` by whose name (or code, quote, ...), `near` by what is wrong, `claims` by their
+    kind, `borrowed` by speaker.
     """
 
     logged: dict[str, int]
