@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from worldline.room.models.asking import AgainError, asked, body_of, json_of
 from worldline.room.models.chunks import Chunk, chunk_of, whole_of
 from worldline.room.models.failures import (
     CutOffError,
@@ -22,18 +22,8 @@ from worldline.room.models.failures import (
 )
 from worldline.room.models.model import Delta, Ending, ReplyError, Said, Settings, Usage
 from worldline.room.models.streaming import Clock, LateError, events
-from worldline.room.models.wire import (
-    RETRIED,
-    Patience,
-    Sleep,
-    base_url,
-    headers_for,
-    http,
-    plain,
-    retry_after,
-)
+from worldline.room.models.wire import Patience, Sleep, base_url, may_wait, plain, wait_of
 
-LARGEST_BODY_BYTES = 1 << 22
 LARGEST_REPLY = 200_000  # characters
 OPTIONAL = ("stream_options", "seed", "temperature", "max_tokens")  # what some endpoints refuse
 Prices = Mapping[str, tuple[float, float]]
@@ -72,8 +62,8 @@ class Endpoint:
 
         Raises: ReplyError.
         """
-        with self._asked("GET", "/models", None) as response:
-            found = _json(_body(response), self.url)
+        with asked(self.url, "GET", "/models", None, self.patience) as response:
+            found = json_of(body_of(response), self.url)
         rows = found.get("data") if isinstance(found, dict) else None
         if not isinstance(rows, list):
             raise GarbledError(f"{self.url}: its list of models has no data")
@@ -96,20 +86,20 @@ class Endpoint:
                         text += one.text
                     yield one
                 return
-            except _AgainError as error:
+            except AgainError as error:
                 failure, wait, final = error.failure, error.wait, shown
             except ReplyError as error:
                 failure = error
             failed += 1
-            if not final and failed < self.patience.tries and _may_wait(wait, self.patience):
-                self.sleep(_wait_of(failed, wait, self.patience, chance))
+            if not final and failed < self.patience.tries and may_wait(wait, self.patience):
+                self.sleep(wait_of(failed, wait, self.patience, chance))
             elif text.strip() and not isinstance(failure, CutOffError):
                 raise CutOffError(f"{failure} (after {len(text)} characters)", text)
             else:
                 raise failure
 
     def _once(self, messages: Sequence[Said], settings: Settings) -> Iterator[Delta | Usage]:
-        """One attempt; raises _AgainError where another may help."""
+        """One attempt; raises AgainError where another may help."""
         told, clock = _Told(self), Clock(self.patience, time.monotonic())
         with (
             self._answering(messages, settings) as response,
@@ -120,7 +110,7 @@ class Endpoint:
                     clock.heard = True
                     yield delta
         if not told.ended:
-            raise _AgainError(UnreachableError(f"{self.url}: the reply broke off"))
+            raise AgainError(UnreachableError(f"{self.url}: the reply broke off"))
         yield told.usage()
 
     @contextmanager
@@ -133,7 +123,7 @@ class Endpoint:
             began = False
             try:
                 body = self._body(messages, settings)
-                with self._asked("POST", "/chat/completions", body) as response:
+                with asked(self.url, "POST", "/chat/completions", body, self.patience) as response:
                     began = True
                     yield response
                 return
@@ -157,47 +147,10 @@ class Endpoint:
             body["max_completion_tokens"] = settings.max_tokens
         return {name: value for name, value in body.items() if name not in self._refused}
 
-    @contextmanager
-    def _asked(self, method: str, path: str, body: Any):
-        """An open response of status 200; failures are raised outside of what held the key."""
-        library, failure = http(), None
-        times = self.patience
-        limits = library.Timeout(
-            connect=times.connect, read=max(times.first, times.between), write=30.0, pool=10.0
-        )
-        headers = headers_for(self.url)
-        try:
-            with (
-                library.Client(timeout=limits, follow_redirects=False) as client,
-                client.stream(method, self.url + path, json=body, headers=headers) as response,
-            ):
-                if response.status_code != 200:
-                    failure = _status(response, self.url)
-                else:
-                    yield response
-        except library.TransportError as error:
-            failure = self._broken(error)
-        except (library.StreamError, library.DecodingError) as error:
-            failure = GarbledError(f"{self.url}: {plain(error, self.url)}")
-        finally:
-            headers.clear()
-        if failure is not None:
-            raise failure
-
-    def _broken(self, error: Exception) -> Exception:
-        library, reason = http(), plain(error, self.url) or type(error).__name__
-        if isinstance(error, library.SSEError):
-            return GarbledError(f"{self.url}: {reason}")
-        if isinstance(error, library.ConnectTimeout):
-            return _AgainError(UnreachableError(f"{self.url}: no connection in time"))
-        if isinstance(error, library.TimeoutException):
-            return TooLateError(f"{self.url}: nothing came in time")
-        return _AgainError(UnreachableError(f"{self.url}: {reason}"))
-
     def _chunks(self, response: Any, clock: Clock) -> Generator[Chunk]:
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":  # it does not stream
-            yield whole_of(_json(_body(response), self.url), self.url)
+            yield whole_of(json_of(body_of(response), self.url), self.url)
             return
         if kind != "text/event-stream":
             raise GarbledError(f"{self.url}: it sent {plain(kind) or 'nothing'}, not events")
@@ -207,7 +160,7 @@ class Endpoint:
                     if data.strip() == "[DONE]":
                         yield Chunk(done=True)
                         return
-                    yield chunk_of(_json(data, self.url), self.url)
+                    yield chunk_of(json_of(data, self.url), self.url)
         except LateError as error:
             late = TooLateError(f"{self.url}: waited for {error}")
         else:
@@ -220,14 +173,6 @@ class Endpoint:
         if per is None or tokens_in is None or tokens_out is None:
             return said
         return (per[0] * tokens_in + per[1] * tokens_out) / 1e6
-
-
-class _AgainError(Exception):
-    """A failure after which asking again may help; `wait` is what the server asked for."""
-
-    def __init__(self, failure: ReplyError, wait: float | None = None):
-        super().__init__(str(failure))
-        self.failure, self.wait = failure, wait
 
 
 class _Told:
@@ -277,62 +222,3 @@ class _Told:
         if self.thought:
             return f": it only thought, {len(self.thought)} characters"
         return f" ({plain(self.reason)})" if self.reason and self.reason != "stop" else ""
-
-
-def _may_wait(asked: float | None, patience: Patience) -> bool:
-    """Whether the wait that a server asks for is one that the room makes."""
-    return asked is None or asked <= patience.longest_wait
-
-
-def _wait_of(
-    failed: int, asked_to_wait: float | None, patience: Patience, chance: random.Random
-) -> float:
-    drawn = patience.before_try(failed, chance)
-    return drawn if asked_to_wait is None else asked_to_wait + drawn * 0.1
-
-
-def _status(response: Any, url: str) -> Exception:
-    """What a status other than 200 means."""
-    status = response.status_code
-    reason = _reason(_body(response, partial=True), url)
-    failure = RejectedError(f"{url}: {status}" + (f", {reason}" if reason else ""), status)
-    if status in RETRIED:
-        return _AgainError(failure, retry_after(response.headers))
-    return failure
-
-
-def _reason(raw: bytes, url: str) -> str:
-    text = raw.decode("utf-8", "replace")
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return plain(text, url)
-    error = found.get("error", found) if isinstance(found, dict) else found
-    if isinstance(error, dict):
-        param = error.get("param")
-        error = f"{error.get('message', '')}" + (f" ({param})" if param else "")
-    return plain(error, url)
-
-
-def _body(response: Any, partial: bool = False) -> bytes:
-    """A response's body, as far as it is of a sane size."""
-    raw = b""
-    for piece in response.iter_bytes():
-        raw += piece
-        if len(raw) > LARGEST_BODY_BYTES:
-            if partial:
-                break
-            raise GarbledError(f"an answer of over {LARGEST_BODY_BYTES:,} bytes")
-    return raw
-
-
-def _json(raw: str | bytes, url: str) -> Any:
-    found, wrong = None, False
-    try:
-        found = json.loads(raw)
-    except (ValueError, RecursionError):
-        wrong = True
-    if wrong:
-        shown = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
-        raise GarbledError(f"{url}: this is not JSON: {plain(shown[:80], url)}")
-    return found

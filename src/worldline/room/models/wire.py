@@ -159,4 +159,17 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     return max(0.0, at - (time.time() if now is None else now))
 
 
+def may_wait(asked: float | None, patience: Patience) -> bool:
+    """Whether the wait that a server asks for is one that the room makes."""
+    return asked is None or asked <= patience.longest_wait
+
+
+def wait_of(
+    failed: int, asked_to_wait: float | None, patience: Patience, chance: random.Random
+) -> float:
+    """Seconds to wait: at least what the server asks for, with some chance in it."""
+    drawn = patience.before_try(failed, chance)
+    return drawn if asked_to_wait is None else asked_to_wait + drawn * 0.1
+
+
 Sleep = Callable[[float], None]
