@@ -14,6 +14,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+PIXEL = bytes.fromhex(  # one transparent dot, PNG
+    "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
+    "1f15c4890000000a49444154789c6360000000020001e221bc330000000049454e44ae426082"
+)
+
 
 @dataclass
 class Plan:
@@ -46,7 +51,6 @@ class Stub:
     headers: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     broken: list[float] = field(default_factory=list)  # when a client hung up
-    images: list[dict[str, Any]] = field(default_factory=list)
 
     def next(self) -> Plan:
         """The plan of this request."""
@@ -100,6 +104,8 @@ class _Answer(BaseHTTPRequestHandler):
 
     def _send(self, plan: Plan) -> None:
         body = plan.body
+        if self.path.startswith("/files/"):
+            body = PIXEL
         if self.path.endswith("/models") and body is None and plan.status == 200:
             body = json.dumps({"data": [{"id": "stub-2"}, {"id": "stub-1"}]}).encode()
         if body is not None or plan.status != 200:

@@ -148,14 +148,13 @@ def who_reads_whom(replies: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str
             pair = sums.setdefault((reader, read), {"lost_nats": 0.0, "attention": 0.0})
             for name in pair:
                 pair[name] += numbers[name]
-    pairs = [
-        {"reader": reader, "read": read} | {name: v / count[reader] for name, v in numbers.items()}
-        for (reader, read), numbers in sums.items()
-    ]
     others: dict[str, float] = {}
-    for pair in pairs:
-        if pair["read"] and pair["read"] != pair["reader"]:
-            others[pair["read"]] = others.get(pair["read"], 0.0) + pair["attention"]
+    for (reader, read), numbers in sums.items():
+        for name in numbers:
+            numbers[name] /= count[reader]
+        if read and read != reader:
+            others[read] = others.get(read, 0.0) + numbers["attention"]
+    pairs = [{"reader": one, "read": other} | numbers for (one, other), numbers in sums.items()]
     most = max(others, key=lambda name: others[name]) if others else None
     return {"replies": count, "pairs": pairs, "most_read": most}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import time
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +15,17 @@ from worldline.room.models.failures import (
     UnreachableError,
 )
 from worldline.room.models.model import ReplyError
-from worldline.room.models.wire import RETRIED, Patience, headers_for, http, plain, retry_after
+from worldline.room.models.wire import (
+    RETRIED,
+    Patience,
+    Sleep,
+    headers_for,
+    http,
+    may_wait,
+    plain,
+    retry_after,
+    wait_of,
+)
 
 LARGEST_BODY_BYTES = 1 << 22
 
@@ -27,8 +39,10 @@ class AgainError(Exception):
 
 
 @contextmanager
-def asked(url: str, method: str, path: str, body: Any, patience: Patience):
+def asked(url: str, method: str, path: str, body: Any, patience: Patience, keyed: bool = True):
     """An open response of status 200; failures are raised outside of what held the key.
+
+    With `keyed` false no key is sent.
 
     Raises: AgainError where asking again may help, else a ReplyError; InputError for a key that
     must not be sent.
@@ -40,7 +54,7 @@ def asked(url: str, method: str, path: str, body: Any, patience: Patience):
         write=30.0,
         pool=10.0,
     )
-    headers = headers_for(url)
+    headers = headers_for(url) if keyed else {}
     secure = url.startswith("https:")  # without TLS there is nothing to verify, and much to load
     try:
         with (
@@ -59,6 +73,35 @@ def asked(url: str, method: str, path: str, body: Any, patience: Patience):
         headers.clear()
     if failure is not None:
         raise failure
+
+
+def fetched(
+    url: str,
+    method: str,
+    path: str,
+    body: Any,
+    patience: Patience,
+    *,
+    sleep: Sleep = time.sleep,
+    keyed: bool = True,
+    largest: int = LARGEST_BODY_BYTES,
+) -> bytes:
+    """The whole answer to one question, asked again where that may help.
+
+    Raises: ReplyError; InputError for a key that must not be sent.
+    """
+    chance, failed = random.Random(0), 0
+    while True:
+        deadline = time.monotonic() + patience.total
+        try:
+            with asked(url, method, path, body, patience, keyed) as response:
+                return body_of(response, largest=largest, deadline=deadline)
+        except AgainError as error:
+            failure, wait = error.failure, error.wait
+        failed += 1
+        if failed >= patience.tries or not may_wait(wait, patience):
+            raise failure
+        sleep(wait_of(failed, wait, patience, chance))
 
 
 def _broken(error: Exception, url: str) -> Exception:
@@ -95,11 +138,18 @@ def _reason(raw: bytes, url: str) -> str:
     return plain(error, url)
 
 
-def body_of(response: Any, partial: bool = False, largest: int = LARGEST_BODY_BYTES) -> bytes:
+def body_of(
+    response: Any,
+    partial: bool = False,
+    largest: int = LARGEST_BODY_BYTES,
+    deadline: float | None = None,
+) -> bytes:
     """A response's body, as far as it is of a sane size."""
     raw = b""
     for piece in response.iter_bytes():
         raw += piece
+        if deadline is not None and time.monotonic() > deadline:
+            raise TooLateError("the whole answer did not come in time")
         if len(raw) > largest:
             if partial:
                 break

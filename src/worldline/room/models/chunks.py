@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from worldline.room.models.failures import GarbledError, RejectedError
@@ -36,7 +36,7 @@ def chunk_of(sent: Any, url: str) -> Chunk:
 def whole_of(sent: Any, url: str) -> Chunk:
     """A whole answer of an endpoint that does not stream. Raises: as `chunk_of`."""
     found = _chunk(sent, url, "message")
-    return found if found.reason else Chunk(**_fields(found) | {"done": True})
+    return found if found.reason else replace(found, done=True)
 
 
 def _chunk(sent: Any, url: str, holder: str) -> Chunk:
@@ -66,10 +66,6 @@ def _chunk(sent: Any, url: str, holder: str) -> Chunk:
         tokens_out=_count(usage.get("completion_tokens")),
         price=_price(usage.get("cost")),
     )
-
-
-def _fields(chunk: Chunk) -> dict[str, Any]:
-    return {name: getattr(chunk, name) for name in Chunk.__dataclass_fields__}
 
 
 def _text(value: Any) -> str:

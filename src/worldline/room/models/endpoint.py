@@ -9,13 +9,13 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from worldline.room.models.asking import AgainError, asked, body_of, json_of
+from worldline.room.models.asking import AgainError, asked, body_of, fetched, json_of
 from worldline.room.models.chunks import Chunk, chunk_of, whole_of
 from worldline.room.models.failures import (
     CutOffError,
-    DeclinedError,
     EmptyError,
     GarbledError,
+    RefusedReplyError,
     RejectedError,
     TooLateError,
     UnreachableError,
@@ -62,8 +62,8 @@ class Endpoint:
 
         Raises: ReplyError.
         """
-        with asked(self.url, "GET", "/models", None, self.patience) as response:
-            found = json_of(body_of(response), self.url)
+        raw = fetched(self.url, "GET", "/models", None, self.patience, sleep=self.sleep)
+        found = json_of(raw, self.url)
         rows = found.get("data") if isinstance(found, dict) else None
         if not isinstance(rows, list):
             raise GarbledError(f"{self.url}: its list of models has no data")
@@ -209,7 +209,7 @@ class _Told:
         url = self.endpoint.url
         if not self.text.strip():
             if declined:
-                raise DeclinedError(f"{url}: {self.endpoint.model} declined to answer")
+                raise RefusedReplyError(f"{url}: {self.endpoint.model} declined to answer")
             raise EmptyError(f"{url}: {self.endpoint.model} said nothing{self._why()}")
         ending: Ending = "refused" if declined else "stop"
         if self.reason == "length" and not declined:

@@ -29,7 +29,7 @@ class EmptyError(ReplyError):
     """The model was asked, and said nothing."""
 
 
-class DeclinedError(ReplyError):
+class RefusedReplyError(ReplyError):
     """The model, or its host, declined to answer, and no word came."""
 
 

@@ -55,8 +55,8 @@ def http() -> Any:
     return importlib.import_module("httpx2")
 
 
-def base_url(given: str) -> str:
-    """An address as it is called: http or https, no name or password in it, "/v1" if it is bare.
+def base_url(given: str, bare: str = "/v1") -> str:
+    """An address as it is called: http or https, no name or password in it; `bare` without a path.
 
     Raises InputError for any other.
 
@@ -76,7 +76,7 @@ def base_url(given: str) -> str:
         raise InputError(f"address {given!r}: accepted are http://HOST or https://HOST")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     place = f"{parts.scheme}://{host}" + (f":{port}" if port else "")
-    return place + (parts.path.rstrip("/") or "/v1")
+    return place + (parts.path.rstrip("/") or bare)
 
 
 def key_name(url: str) -> str:

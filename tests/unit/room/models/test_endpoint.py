@@ -18,9 +18,9 @@ from worldline.errors import InputError
 from worldline.room.models.endpoint import Endpoint
 from worldline.room.models.failures import (
     CutOffError,
-    DeclinedError,
     EmptyError,
     GarbledError,
+    RefusedReplyError,
     RejectedError,
     TooLateError,
     UnreachableError,
@@ -270,7 +270,7 @@ def test_garbage_of_any_kind_is_one_of_our_errors():
         (Plan("  "), EmptyError, "said nothing"),
         (Plan("", reason="length"), EmptyError, r"\(length\)"),
         (Plan("", thought="Hm."), EmptyError, "only thought"),
-        (Plan("", reason="content_filter"), DeclinedError, "declined"),
+        (Plan("", reason="content_filter"), RefusedReplyError, "declined"),
     ],
 )
 def test_no_reply_is_typed(plan, kind, words):
