@@ -88,7 +88,7 @@ def test_a_cut_is_the_run_without_these_reads(model, told, flow):
     part = next(p for p in told.reading.parts if p.event == 3)
     src = [
         at for at, (low, high) in enumerate(tokens.char_spans[:first])
-        if low < high and part.start <= low < part.end
+        if low < part.end and part.start < high
     ]  # fmt: skip
     cut = wl.EdgeCut("mask", src=tuple(src), dst=tuple(range(first - 1, len(tokens) - 1)))
     after = logprob(model, wl.Plan(tokens.ids, frozenset([cut])), span)

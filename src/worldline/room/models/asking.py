@@ -67,7 +67,7 @@ def asked(url: str, method: str, path: str, body: Any, patience: Patience, keyed
                 yield response
     except library.TransportError as error:
         failure = _broken(error, url)
-    except (library.StreamError, library.DecodingError) as error:
+    except (library.StreamError, library.DecodingError, library.InvalidURL) as error:
         failure = GarbledError(f"{url}: {plain(error, url)}")
     finally:
         headers.clear()
