@@ -129,7 +129,7 @@ HOPS = ("by_hops", "all_by_hops", "even_by_hops")
 
 
 def _effective(grid: wl.WeightedGrid, normalise: str) -> float | None:
-    """exp H of the paths from row 0 to the last node; None where every path weighs nothing."""
+    """Exponential of the entropy of the paths from row 0 to the last node; None where every path weighs nothing."""
     end = wl.Node(layer=grid.n_layers, pos=grid.n_pos - 1)
     if not wl.sum_paths(grid, None, end).absolute:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -60,7 +60,7 @@ def measure(model: wl.LoadedModel, item: Item) -> Measured:
         "target": model.tokenizer.decode([target]),
         "versus": model.tokenizer.decode([versus]),
         "target_value": spectrum.target_value,
-        "remainder": spectrum.remainder,
+        "unaccounted": max(map(_gap(spectrum.target_value), parts.values())),
         "groupings": {name: _agreement(name, parts[name]) for name in GROUPINGS},
         "one_logit": _agreement("source", alone.by_source.sum(0)),
         "nodes": _nodes(edges),
@@ -83,17 +83,16 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
     table = {name: _row(found, name, seed) for name in GROUPINGS}
     one_logit = bootstrap([1 - one["one_logit"]["coherence"] for one in found], seed)
     nodes = {name: bootstrap([one["nodes"][name] for one in found], seed) for name in NODES}
-    node_places = {place: _count([one["nodes"]["place"] for one in found], place) for place in PLACES}
+    node_places = {
+        place: _count([one["nodes"]["place"] for one in found], place) for place in PLACES
+    }
     paths = [one["paths"]["coherence"] for one in found]
     single = bootstrap([1 - one for one in paths if one is not None], seed)
-    kinds = [item["kind"] for item, one in measured if one in found]
-    by_kind = {
-        kind: float(np.mean([c for c, k in zip(_cancelled(found, "source"), kinds) if k == kind]))
-        for kind in dict.fromkeys(kinds)
-    }
+    gaps = [one["unaccounted"] for one in found]
     numbers = {
         "groupings": table,
-        "by_kind": by_kind,
+        "cancelled_by_kind": _by_kind(measured),
+        "largest_part_unaccounted": max(gaps),
         "cancelled_one_logit": one_logit,
         "edges_into_each_node": nodes | {"places": node_places},
         "cancelled_single_paths": single,
@@ -120,6 +119,7 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
         f"leave {nodes['cancelled_by_chance'][0]:.0%}.",
         f"Single paths, {N_DRAWN} drawn a prompt: about {single[0]:.0%}, a rough number and rather "
         "too low. Patterns are held: what makes them is not in any of this.",
+        f"The parts of each grouping add up to the target to {max(gaps):.1e} of their sizes.",
     )
     return Finding(value, low, high, len(found), numbers, says, _figures(table), _picture(found))
 
@@ -155,6 +155,16 @@ def _agreement(name: str, values: np.ndarray) -> Measured:
     }
 
 
+def _gap(target: float) -> Callable[[np.ndarray], float]:
+    """How far parts are from adding up to the target, of the sum of their sizes."""
+
+    def gap(values: np.ndarray) -> float:
+        sizes = float(np.abs(values).sum())
+        return abs(float(values.sum()) - target) / sizes if sizes else 0.0
+
+    return gap
+
+
 def _place(coherence: float, low: float, high: float) -> str:
     return "above" if coherence > high else "below" if coherence < low else "inside"
 
@@ -187,6 +197,14 @@ def _cancelled(found: Sequence[Measured], name: str) -> list[float]:
 
 def _count(places: Sequence[str | None], place: str) -> int:
     return sum(one == place for one in places)
+
+
+def _by_kind(measured: Sequence[tuple[Item, Measured]]) -> dict[str, float]:
+    kinds: dict[str, list[Measured]] = {}
+    for item, one in measured:
+        kinds.setdefault(item["kind"], []).append(one)
+    means = {kind: _cancelled(ones, "source") for kind, ones in kinds.items()}
+    return {kind: float(np.mean(each)) for kind, each in means.items() if each}
 
 
 def _row(found: Sequence[Measured], name: str, seed: int) -> Measured:

@@ -47,9 +47,7 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
     gain = {sink: bootstrap([_gain(one, sink) for one in found], seed) for sink in SINKS}
     token = {sink: bootstrap([_token_gain(one, sink) for one in found], seed) for sink in SINKS}
     value, low, high = gain["free"]
-    needed = {
-        sink: {name: _needed(found, sink, name) for name in NEEDS} for sink in SINKS
-    }
+    needed = {sink: {name: _needed(found, sink, name) for name in NEEDS} for sink in SINKS}
     off = {
         sink: {
             name: float(np.mean([one["curves"][sink][name] for one in found])) for name in OFF
@@ -75,10 +73,11 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
         f"For comparison: reading tokens at all is worth {token['free'][0]:.2f} nats (loss(0) - "
         f"loss(1), free; counted {token['counted'][0]:.2f}).",
         "This bounds from above what past inner states are worth: it includes the cost of being "
-        "off the model's distribution. At one hop the states have "
-        f"{off['free']['norm_ratio']:.1f} times their norm (free; {off['counted']['norm_ratio']:.1f} "
-        f"counted) and V a cosine of {off['free']['sink_cos']:.2f} with column 0's "
-        f"({off['counted']['sink_cos']:.2f} counted; 1: tokens turned into sinks).",
+        "off the model's distribution. At one hop the states' norm is "
+        f"{off['free']['norm_ratio']:.2f} of the plain run's (free; counted "
+        f"{off['counted']['norm_ratio']:.2f}), and the cosine of V with column 0's "
+        f"{off['free']['sink_cos']:.2f} (counted {off['counted']['sink_cos']:.2f}; 1 would be "
+        "tokens turned into sinks).",
         *(_needed_words(needed[sink]["token"], sink) for sink in SINKS),
         f"If the second half of a text may not read K and V of the first half from block {half} "
         f"up (column 0 kept), it costs {at_half[0]:.3f} nats per token more ({at_half[1]:.3f} to "
@@ -227,9 +226,7 @@ def _figures(found: Sequence[Measured], later: Measured, seed: int) -> tuple[Fig
     )  # fmt: skip
 
 
-def _band(
-    name: str, x: Sequence[float], values: Sequence[tuple[float, float, float]]
-) -> Series:
+def _band(name: str, x: Sequence[float], values: Sequence[tuple[float, float, float]]) -> Series:
     """A line with its intervals; of a single text, whose interval is unbounded, none."""
     y, low, high = (tuple(column) for column in zip(*values, strict=True))
     if not np.isfinite([*low, *high]).all():
@@ -244,7 +241,9 @@ def _picture(one: Measured) -> Picture:
         f"The second half may not read what the first half wrote from block {first} up; the first "
         "half runs untouched."
     )
-    return Picture(one["prompt"], says, cuts=(f"{first}-{last}.*:1-{half - 1}>{half}-{one['n_pos'] - 1}",))
+    return Picture(
+        one["prompt"], says, cuts=(f"{first}-{last}.*:1-{half - 1}>{half}-{one['n_pos'] - 1}",)
+    )
 
 
 EXPERIMENT = Experiment(
