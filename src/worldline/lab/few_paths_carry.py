@@ -129,7 +129,7 @@ HOPS = ("by_hops", "all_by_hops", "even_by_hops")
 
 
 def _effective(grid: wl.WeightedGrid, normalise: str) -> float | None:
-    """Exponential of the entropy of the paths from row 0 to the last node; None where every path weighs nothing."""
+    """Paths in effect from row 0 to the last node; None where every path weighs nothing."""
     end = wl.Node(layer=grid.n_layers, pos=grid.n_pos - 1)
     if not wl.sum_paths(grid, None, end).absolute:
         return None
@@ -256,7 +256,9 @@ def _curve_figure(found: Sequence[Measured]) -> Figure:
         most = max(map(len, curves))
         table = [curve + [curve[-1]] * (most - len(curve)) for curve in curves]
         mean = np.mean(table, axis=0)
-        series.append(Series(f"column 0 {sink}", tuple(range(most)), tuple(mean.tolist())))
+        series.append(
+            Series(f"column 0 {sink}", tuple(map(float, range(most))), tuple(mean.tolist()))
+        )
     full = float(np.mean([one["curves"]["free"]["loss_full"] for one in found]))
     return Figure(
         "Loss when information makes at most so many hops", "line", "hops allowed",

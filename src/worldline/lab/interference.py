@@ -156,7 +156,7 @@ def _agreement(name: str, values: np.ndarray) -> Measured:
 
 
 def _gap(target: float) -> Callable[[np.ndarray], float]:
-    """How far parts are from adding up to the target, of the sum of their sizes."""
+    """By how much parts fail to add up to the target, of the sum of their sizes."""
 
     def gap(values: np.ndarray) -> float:
         sizes = float(np.abs(values).sum())

@@ -198,7 +198,7 @@ def _figures(found: Sequence[Measured], later: Measured, seed: int) -> tuple[Fig
         rows = [one["curves"][sink]["loss"] for one in found]
         n = min(map(len, rows))
         bands = [bootstrap([row[at] for row in rows], seed, draws=BANDS) for at in range(n)]
-        curves.append(_band(f"column 0 {sink}", list(range(n)), bands))
+        curves.append(_band(f"column 0 {sink}", range(n), bands))
     names = (*map(str, range(MOST_HOPS + 1)), "more")
     bars = []
     for sink in SINKS:
@@ -226,12 +226,13 @@ def _figures(found: Sequence[Measured], later: Measured, seed: int) -> tuple[Fig
     )  # fmt: skip
 
 
-def _band(name: str, x: Sequence[float], values: Sequence[tuple[float, float, float]]) -> Series:
+def _band(name: str, x: Sequence[int], values: Sequence[tuple[float, float, float]]) -> Series:
     """A line with its intervals; of a single text, whose interval is unbounded, none."""
+    places = tuple(map(float, x))
     y, low, high = (tuple(column) for column in zip(*values, strict=True))
     if not np.isfinite([*low, *high]).all():
-        return Series(name, tuple(x), y)
-    return Series(name, tuple(x), y, low, high)
+        return Series(name, places, y)
+    return Series(name, places, y, low, high)
 
 
 def _picture(one: Measured) -> Picture:

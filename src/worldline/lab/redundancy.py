@@ -107,7 +107,9 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
         for name in (RANDOM, WEAK_LAST, STRONGEST_LAST)
     }
     words = {
-        word: bootstrap([[one["word"] == word for one in text["pairs"]] for text in found], seed)
+        word: bootstrap(
+            [[float(one["word"] == word) for one in text["pairs"]] for text in found], seed
+        )
         for word in WORDS
     }
     n_pairs = sum(len(text["pairs"]) for text in found)
