@@ -11,6 +11,7 @@ import typer
 
 from worldline.apps.cli import (
     cache,
+    claims,
     cone,
     count,
     cutting,
@@ -55,6 +56,7 @@ app.command("faithfulness")(faithfulness.faithfulness)
 app.command("serve")(serve.serve)
 app.command("models")(models.models)
 app.add_typer(cache.app, name="cache")
+app.add_typer(claims.app, name="claims")
 
 
 def main() -> None:
