@@ -1,4 +1,4 @@
-"""What one record says: a node of the graph in words, with its edges; of a claim what decides it."""
+"""What one record says: a node in words, with its edges; of a claim, what decides it."""
 
 from __future__ import annotations
 

@@ -110,8 +110,9 @@ def run_claim(
     run = store.start(_described(claim, experiment, model, asked))
     with store.alone(run.id, lambda: heard(claim.id, 0, 0)):
         kept, known = store.items(run.id), store.verdict(run.id)
+        found = len(kept)
         if known is not None and known.word != "not testable here":
-            return Outcome(claim.id, known, len(kept))
+            return Outcome(claim.id, known, found)
         try:
             finding = _measured(experiment, store, run, model, kept, heard)
         except wl.RefusedError as error:
@@ -119,7 +120,7 @@ def run_claim(
         word, reason = judge(claim, finding, experiment.least)
         verdict = Verdict(run, word, finding, reason, _now())
         store.conclude(verdict)
-        return Outcome(claim.id, verdict, len(kept))
+        return Outcome(claim.id, verdict, found)
 
 
 def _measured(

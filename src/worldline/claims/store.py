@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ CREATE TABLE verdicts (
   reason TEXT NOT NULL, date TEXT NOT NULL
 ) STRICT;
 """
+_JOINED = "SELECT * FROM runs JOIN verdicts ON runs.id = verdicts.run"
 _KEY = "claim, weights_hash, config_hash, code_hash, record_hash, seed, n"
 
 
@@ -104,24 +105,19 @@ class Store:
 
     def verdicts(self) -> list[Verdict]:
         """All of them, the oldest first."""
-        rows = self._rows(
-            "SELECT * FROM runs JOIN verdicts ON runs.id = verdicts.run ORDER BY date, id"
-        )
-        return [
-            Verdict(_run(row), row["word"], unpack_finding(row["finding"]), row["reason"],
-                    row["date"])
-            for row in rows
-        ]  # fmt: skip
+        return [_verdict(row) for row in self._rows(f"{_JOINED} ORDER BY date, id")]
 
     def verdict(self, run: str) -> Verdict | None:
         """The verdict of one run, where it has one."""
-        return next((one for one in self.verdicts() if one.run.id == run), None)
+        rows = self._rows(f"{_JOINED} WHERE id = ?", run)
+        return _verdict(rows[0]) if rows else None
 
     @contextmanager
     def alone(self, run: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Be the only process that makes a run; another one waits until this one ends or dies.
 
-        The lock is that of an empty SQLite file, which every system lets go of with its process.
+        The lock is that of an empty SQLite file, which every system lets go of with its process;
+        the file stays, for somebody may be waiting at it.
         """
         place = self.folder / "locks" / run
         self._connection()
@@ -138,8 +134,6 @@ class Store:
             yield
         finally:
             lock.close()
-        with suppress(OSError):  # everything is kept: whoever waits for it measures nothing
-            place.unlink()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -187,6 +181,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     try:
         connection.row_factory = sqlite3.Row
         _until_free(lambda: connection.execute("PRAGMA journal_mode = WAL"))
+        connection.execute("PRAGMA synchronous = NORMAL")  # what is kept outlives the process
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("BEGIN IMMEDIATE")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -224,6 +219,11 @@ def _locked(lock: sqlite3.Connection) -> bool:
             return False
         raise
     return True
+
+
+def _verdict(row: sqlite3.Row) -> Verdict:
+    finding = unpack_finding(row["finding"])
+    return Verdict(_run(row), row["word"], finding, row["reason"], row["date"])
 
 
 def _run(row: sqlite3.Row) -> Run:

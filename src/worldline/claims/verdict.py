@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 from worldline.claims.plain import pack, unpack
 from worldline.lab.experiment import Figure, Finding, Picture, Series
@@ -102,9 +102,8 @@ def unpack_finding(written: str) -> Finding:
 
 
 def _series(line: Mapping[str, Any]) -> Series:
-    return Series(
-        **{key: tuple(one) if isinstance(one, list) else one for key, one in line.items()}
-    )
+    fields = {key: tuple(one) if isinstance(one, list) else one for key, one in line.items()}
+    return Series(**cast("dict[str, Any]", fields))
 
 
 def stale_reason(key: RunKey, code_hash: str | None, record_hash: str) -> str | None:
