@@ -95,10 +95,10 @@ def flips(
 
 def main(folder: str, log: str, seed: str, seconds: str) -> None:
     """Run 40 flips in this process, each noted in a log when it was measured."""
-    noted = Path(log).open("a", encoding="utf-8", buffering=1)
 
     def on_item(key: str) -> None:
-        noted.write(f"{seed} {key}\n")
+        with Path(log).open("a", encoding="utf-8") as noted:
+            noted.write(f"{seed} {key}\n")
         time.sleep(float(seconds))
 
     registry.find_experiment = lambda claim: flips(claim, 40, on_item=on_item)

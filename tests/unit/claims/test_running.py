@@ -109,9 +109,9 @@ def test_a_stopped_run_goes_on(tmp_path, store, use, stop):
 
 
 def start(tmp_path, seed=0, seconds=0.02):
-    source = Path(coin_flips.__file__)
+    words = Path(coin_flips.__file__), tmp_path, tmp_path / "log", seed, seconds
     return subprocess.Popen(
-        [sys.executable, str(source), str(tmp_path), str(tmp_path / "log"), str(seed), str(seconds)],
+        [sys.executable, *map(str, words)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
 
