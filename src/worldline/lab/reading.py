@@ -1,8 +1,8 @@
 """Linear readers, judged on texts that they were not fitted to: how much of A can be read in B.
 
 A reader is ridge regression by the normal equations in float64. Texts, not rows, are split: even
-ones fit, odd ones are held out. Every dimension is standardised by the fitting half; the penalty is
-chosen on every fifth text of that half. What is reported is a share of variance:
+ones fit, odd ones are held out. Every dimension is standardised; the penalty is chosen on every
+fifth text of the half that fits. What is reported is a share of variance:
 1 - sum |target - read|^2 / sum |target|^2 over the held-out texts, so that 0 is the mean of the
 fitting half, 1 is everything, and a useless reader falls below 0.
 """
@@ -99,14 +99,17 @@ def allowed_inputs(text_of: Int[np.ndarray, " row"]) -> int:
 def standardised(
     values: Float[np.ndarray, "row dim"], fitting: np.ndarray
 ) -> Float[np.ndarray, "row dim"]:
-    """Mean 0 and variance 1 on the rows that fit, in float32; what does not vary there is left out.
+    """Mean 0 on the rows that fit, variance 1 about it over all rows, in float32.
 
-    A dimension whose spread is within the rounding of its mean does not vary.
+    With the variance of one half alone, a dimension whose few large values lie in the other half
+    would weigh a hundredfold. A dimension that does not vary in the half that fits is left out:
+    its spread is within the rounding of its mean.
     """
-    wide = values[fitting].astype(np.float64)
-    mean, spread = wide.mean(0), wide.std(0)
+    wide = values.astype(np.float64)
+    mean, spread = wide[fitting].mean(0), wide[fitting].std(0)
     varies = spread > 1e-6 * np.abs(mean) + 1e-30
-    found = (values[:, varies].astype(np.float64) - mean[varies]) / spread[varies]
+    found = wide[:, varies] - mean[varies]
+    found /= np.sqrt(np.mean(found**2, axis=0))
     return found.astype(np.float32)
 
 
