@@ -11,6 +11,7 @@ import typer
 
 from worldline.apps.cli import (
     cache,
+    capacity,
     claims,
     cone,
     count,
@@ -52,6 +53,7 @@ app.command("cut")(cutting.cut)
 app.command("hops")(hops.hops)
 app.command("orders")(orders.orders)
 app.command("cone")(cone.cone)
+app.command("capacity")(capacity.capacity)
 app.command("faithfulness")(faithfulness.faithfulness)
 app.command("serve")(serve.serve)
 app.command("models")(models.models)

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 N_HELP = (
-    "How many to measure: prompts of a family (every other one only to choose by), or what a "
-    "claim's experiment counts (default: its full number)."
+    "How many to measure: prompts of a family (every other one only to choose by), passages (half "
+    "of them fit the readers), or what a claim's experiment counts (default: its full number)."
 )
 Model = Annotated[
     str | None,
