@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from worldline.claims.graph import Graph
+from worldline.claims.graph import NODE_TYPES, Graph
 from worldline.claims.plain import finite
+from worldline.claims.record import Claim
 from worldline.claims.shipped import shipped_verdicts, with_shipped
 from worldline.claims.store import Store
 from worldline.claims.verdict import Shown, Verdict, pick, stale_reason
@@ -37,16 +38,26 @@ def claims_picture(
     """The whole graph, with the verdict shown on each claim and a quick one beside it.
 
     Verdicts are those of one model, by its weights where their hash is given and else by its
-    name: the user's own, and the shipped ones. Their runs are nodes too.
+    name: the user's own, and the shipped ones. Their runs are nodes too. What nothing can test
+    has its word without any run.
     """
     found = model_verdicts(graph, store, model_name, weights_hash)
-    shown = [one for verdicts in found.values() for one in pick(verdicts)]
+    order = in_order(graph)
+    shown = [one for claim in order for one in pick(found.get(claim, ()))]
     whole = with_runs(graph, shown)
+    place = {claim: at for at, claim in enumerate(order)}
+    nodes = sorted(
+        whole.nodes.values(),
+        key=lambda node: (NODE_TYPES.index(node.type), place.get(node.id, 0), node.id),
+    )
     return ClaimsPicture(
         model=model_name,
-        nodes=tuple(whole.nodes.values()),
+        nodes=tuple(nodes),
         edges=whole.edges,
-        verdicts=tuple(verdict_part(graph, one) for one in shown),
+        verdicts=(
+            *(verdict_part(graph, one) for one in shown),
+            *(_untested(one, model_name) for one in graph.claims.values() if one.why is not None),
+        ),
     )
 
 
@@ -156,6 +167,15 @@ def verdict_part(graph: Graph, one: Shown) -> ClaimsVerdict:
         date=verdict.date,
         command=command(verdict),
     )
+
+
+def _untested(claim: Claim, model_name: str) -> ClaimsVerdict:
+    return ClaimsVerdict(
+        claim=claim.id, verdict="not testable here", quick=False, stale=None, metric="", unit="",
+        value=None, low=None, high=None, support=None, refute=None, n=0, counts="",
+        reason=claim.why or "", says=(), figures=(), picture=None, model=model_name,
+        weights_hash="", seed=0, run="", date="", command=f"worldline claims show {claim.id}",
+    )  # fmt: skip
 
 
 def command(verdict: Verdict) -> str:

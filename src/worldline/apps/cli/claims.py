@@ -34,7 +34,7 @@ def claims(context: typer.Context, model: options.Model = None, json: options.Js
 
     from worldline.claims.exports.lines import claims_table
     from worldline.claims.loading import load_graph
-    from worldline.claims.picture import claims_picture, in_order, known_models
+    from worldline.claims.picture import claims_picture, known_models
     from worldline.claims.store import Store
 
     refuse_unwritable(json)
@@ -45,9 +45,8 @@ def claims(context: typer.Context, model: options.Model = None, json: options.Js
     if json == "-":
         return
     console = Console(highlight=False)
-    why = {claim: one.why for claim, one in graph.claims.items() if one.why is not None}
     console.print(f"{len(graph.claims)} claims on {name}", markup=False)
-    console.print(claims_table(picture, in_order(graph), why, console.width))
+    console.print(claims_table(picture, console.width))
     others = [one for one in known_models(graph, store) if one != name]
     if others:
         console.print(f"also run: {', '.join(others)} (--model)", markup=False)
