@@ -68,12 +68,12 @@ def model_verdicts(
 
     Of a name that was given to several models, without a hash, only the weights last run count.
     """
-    runs = [one for one in known_verdicts(graph, store) if one.run.model == model_name]
-    if weights_hash is None and runs:
-        weights_hash = max(runs, key=lambda one: one.date).run.key.weights_hash
-    if weights_hash is not None:
-        everything = known_verdicts(graph, store)
-        runs = [one for one in everything if one.run.key.weights_hash == weights_hash]
+    everything = known_verdicts(graph, store)
+    if weights_hash is None:
+        named = [one for one in everything if one.run.model == model_name]
+        last = max(named, key=lambda one: one.date, default=None)
+        weights_hash = None if last is None else last.run.key.weights_hash
+    runs = [one for one in everything if one.run.key.weights_hash == weights_hash]
     found: dict[str, list[Shown]] = {}
     for claim in in_order(graph):
         stood = [Shown(one, _stale(graph, one)) for one in runs if one.run.claim == claim]
@@ -86,6 +86,12 @@ def known_verdicts(graph: Graph, store: Store) -> list[Verdict]:
     """The user's verdicts and the shipped ones, on claims that have a record."""
     own = [one for one in store.verdicts() if one.run.claim in graph.claims]
     return with_shipped(own, shipped_verdicts(graph.claims))
+
+
+def weights_of(graph: Graph, store: Store, model_name: str) -> set[str]:
+    """The hashes of all weights that were run under one name."""
+    runs = known_verdicts(graph, store)
+    return {one.run.key.weights_hash for one in runs if one.run.model == model_name}
 
 
 def known_models(graph: Graph, store: Store) -> list[str]:
