@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,25 @@ def tokens_of(ids: Sequence[int]) -> wl.Tokens:
         specials=(False,) * len(ids),
         exact_offsets=False,
     )
+
+
+def on_device(model: wl.LoadedModel, ids: Sequence[int]) -> Any:
+    """Ids as the model's forward takes them, [1, pos], on the model's device."""
+    like = next(model.module.parameters()).detach().flatten()[:1].double()
+    return like.new_tensor([list(ids)]).long()
+
+
+@contextlib.contextmanager
+def weights_held(model: wl.LoadedModel) -> Iterator[None]:
+    """The weights take no gradient meanwhile, so that a forward pass keeps no graph."""
+    taking = [one for one in model.module.parameters() if one.requires_grad]
+    for one in taking:
+        one.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for one in taking:
+            one.requires_grad_(True)
 
 
 def same_places(n_pos: int) -> tuple[int, ...]:

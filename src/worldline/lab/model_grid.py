@@ -21,6 +21,15 @@ class Grid(NamedTuple):
     parallel: bool
 
 
+def n_layers_of(model: wl.LoadedModel) -> int:
+    """The number of blocks, from a recorded run of a few tokens.
+
+    Raises:
+        RefusedError: the model failed a check.
+    """
+    return wl.record(model, tokens_of(PROBE), keep=()).n_layers
+
+
 def grid_of(model: wl.LoadedModel) -> Grid:
     """The grid of a model, from recorded runs of a few tokens.
 
