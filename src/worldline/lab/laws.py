@@ -150,7 +150,7 @@ def untestable(measured: Sequence[tuple[Item, Measured]]) -> Finding | None:
     return None
 
 
-def exact(value: float) -> tuple[float, float, float]:
+def exact(value: float | int) -> tuple[float, float, float]:
     """(value, low, high) of a number that is what it is: its interval is the number alone."""
     return float(value), float(value), float(value)
 
