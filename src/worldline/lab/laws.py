@@ -155,6 +155,11 @@ def exact(value: float | int) -> tuple[float, float, float]:
     return float(value), float(value), float(value)
 
 
+def finite(numbers: Iterable[float]) -> list[float | None]:
+    """The numbers, None where one is not finite: an interval of one text is unbounded."""
+    return [one if np.isfinite(one) else None for one in map(float, numbers)]
+
+
 def series(
     name: str,
     x: Iterable[Any],
@@ -162,9 +167,11 @@ def series(
     low: Iterable[Any] | None = None,
     high: Iterable[Any] | None = None,
 ) -> Series:
-    """One series of a figure, its numbers as floats."""
+    """One series of a figure, its numbers as floats; no interval where an end is unbounded."""
     places = tuple(one if isinstance(one, str) else float(one) for one in x)
-    ends = (None if end is None else tuple(map(float, end)) for end in (low, high))
+    ends = [None if end is None else tuple(map(float, end)) for end in (low, high)]
+    if any(end is not None and not np.isfinite(end).all() for end in ends):
+        ends = [None, None]
     return Series(name, places, tuple(map(float, y)), *ends)
 
 

@@ -45,18 +45,21 @@ def grid_of(model: wl.LoadedModel) -> Grid:
     return Grid(identity.n_layers, identity.n_heads, parallel)
 
 
-def mlp_changes(model: wl.LoadedModel, ids: tuple[int, ...]) -> list[tuple[int, int, float]]:
+def mlp_changes(
+    model: wl.LoadedModel, ids: tuple[int, ...], draw: np.random.Generator | None = None
+) -> list[tuple[int, int, float]]:
     """(layer, pos, change) where attention's result was taken from one node each of some layers.
 
     In a higher layer the node stands further left, so that none lies after another: what differs
-    there comes from the one block's own attention. `change` is how far the block's MLP term moved,
+    there comes from the one block's own attention; `draw` chooses their columns, else they are
+    spread evenly. `change` is how far the block's MLP term moved,
     of its size; nodes whose block has no MLP term are left out.
 
     Raises:
         RefusedError: the model failed a check.
     """
     plain = wl.record(model, tokens_of(ids), keep=("terms",))
-    nodes = _antichain(plain.n_layers, plain.n_pos)
+    nodes = _antichain(plain.n_layers, plain.n_pos, draw)
     edits = [wl.EdgeCut("drop", dst=(pos,), layers=(layer,), own=True) for layer, pos in nodes]
     altered = wl.record(model, tokens_of(ids), keep=("terms",), edits=edits)
     found = []
@@ -70,9 +73,13 @@ def mlp_changes(model: wl.LoadedModel, ids: tuple[int, ...]) -> list[tuple[int, 
     return found
 
 
-def _antichain(n_layers: int, n_pos: int) -> list[tuple[int, int]]:
+def _antichain(
+    n_layers: int, n_pos: int, draw: np.random.Generator | None
+) -> list[tuple[int, int]]:
     """Nodes (layer, pos) from the lowest layer to the highest, each further left; no column 0."""
     n = min(n_layers, n_pos - 1)
-    layers = np.linspace(0, n_layers - 1, n).round().astype(int).tolist()
-    columns = np.linspace(n_pos - 1, 1, n).round().astype(int).tolist()
-    return list(zip(layers, columns, strict=True))
+    layers = np.linspace(0, n_layers - 1, n).round().astype(int)
+    columns = np.linspace(n_pos - 1, 1, n).round().astype(int)
+    if draw is not None:
+        columns = np.sort(draw.choice(range(1, n_pos), n, replace=False))[::-1]
+    return list(zip(layers.tolist(), columns.tolist(), strict=True))
