@@ -299,7 +299,8 @@ def capacity(
             raise wl.InputError(f"{model.name}: {NO_READS}")
         every = every_value(found)
         for layer in found.layers:
-            say(f"reading layer {layer}")
+            if layer % 10 == part:
+                say(f"reading layer {layer} of {found.n_layers}")
             layers.append(
                 written(found, layer)
                 | {"state": _short_dimension(state_dimension(found, layer))}
@@ -311,7 +312,7 @@ def capacity(
         "model": model.name,
         "dtype": model.dtype,
         "texts": len(texts),
-        "tokens": n_tokens - len(texts),
+        "states": n_tokens - len(texts),
         "seed": seed,
         "layers": layers,
     }

@@ -151,7 +151,7 @@ def _interval(pairs: list[dict[str, Any]], which: str, seed: int) -> tuple[float
         named = (dict(zip(NAMES, line, strict=True)) for line in shares)
         return float(np.mean([margins(line)[which] for line in named]))
 
-    clusters = [table[:, :, text].ravel() for text in range(table.shape[2])]
+    clusters = [table[:, :, text].ravel().tolist() for text in range(table.shape[2])]
     return bootstrap(clusters, seed, mean_margin)
 
 
