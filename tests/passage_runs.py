@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 
 import torch
-from tiny_runs import loaded, some_tokens
 
+from tiny_runs import loaded, some_tokens
 from worldline.model.load import load_model
 
 LENGTH = 24

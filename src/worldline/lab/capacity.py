@@ -259,9 +259,7 @@ def dimension_interval(
     layers: Sequence[dict[str, Any]], seed: int, draws: int = 1000
 ) -> tuple[float, float, float]:
     """(Mean participation of d_model over layers, low, high): bootstrap over blocks of texts."""
-    tables = [
-        (np.array(one["traces"]), np.array(one["cross"]), one["d_model"]) for one in layers
-    ]
+    tables = [(np.array(one["traces"]), np.array(one["cross"]), one["d_model"]) for one in layers]
 
     def mean(chosen: np.ndarray) -> float:
         picked = chosen.astype(int)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -110,7 +110,7 @@ def compare(
     }  # fmt: skip
 
 
-def margins(shares: dict[str, float]) -> dict[str, float]:
+def margins(shares: Mapping[str, float]) -> dict[str, float]:
     """The share of the difference, above the states', above the tokens', above both."""
     states = shares["difference"] - max(shares["one"], shares["two"])
     tokens = shares["difference"] - shares["tokens"]
@@ -156,7 +156,9 @@ def _interval(pairs: list[dict[str, Any]], which: str, seed: int) -> tuple[float
 
 
 def _row(one: dict[str, Any]) -> dict[str, Any]:
-    shares = {name: share_of(one[name]["residual"], one[name]["total"]) for name in NAMES}
+    shares: dict[str, float] = {
+        name: share_of(one[name]["residual"], one[name]["total"]) for name in NAMES
+    }
     kept = {name: one[name] for name in ("past", "later", "chance", "correlation")}
     return kept | shares | {"margins": margins(shares), "token_inputs": one["tokens"]["inputs"]}
 

@@ -21,7 +21,7 @@ from worldline.lab.statistics import bootstrap
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+PENALTIES = (1e-7, 1e-5, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Of the variance of a standardised input."""
 
 SAMPLES_PER_INPUT = 10

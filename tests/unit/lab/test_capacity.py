@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from passage_runs import tiny_passages
-from tiny_runs import loaded
 
 import worldline as wl
+from passage_runs import tiny_passages
+from tiny_runs import loaded
 from worldline.apps.cli.capacity import notes_of, table_of
 from worldline.lab.capacity import (
     Moments,

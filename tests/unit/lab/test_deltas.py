@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
+
 from passage_runs import tiny_passages
 from tiny_runs import loaded
-
 from worldline.lab import deltas
 from worldline.lab.deltas import EXPERIMENT, compare, margins, row_pairs
 

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
+
 from passage_runs import tiny_passages, with_fixed
 from tiny_runs import loaded
-
 from worldline.lab import keys_face_future
 from worldline.lab.keys_face_future import EXPERIMENT, facing, received
 
@@ -40,7 +40,7 @@ def test_facing_is_the_product_with_the_mean_of_later_queries():
 def test_alike_queries_make_keys_decide(monkeypatch):
     finding = found_on(with_fixed("q"), monkeypatch)
     numbers = finding.numbers
-    assert numbers["layers"][0]["keys"] > 0.9
+    assert numbers["layers"][0]["keys"] > 0.8
     assert numbers["keys"][0] > numbers["positions"][0] + 0.3
     assert finding.low > 0.2
     assert numbers["heads_above"] == numbers["heads"] == 12

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
+
 from passage_runs import tiny_passages
 from tiny_runs import loaded
-
 from worldline.lab import mlp_lossy
 from worldline.lab.mlp_lossy import EXPERIMENT, _readings
 

@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
+
 from passage_runs import tiny_passages, with_fixed
 from tiny_runs import loaded
-
 from worldline.lab import queries_choose
 from worldline.lab.queries_choose import EXPERIMENT, distances
 

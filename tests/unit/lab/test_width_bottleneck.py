@@ -6,7 +6,6 @@ import json
 
 from passage_runs import tiny_passages
 from tiny_runs import loaded
-
 from worldline.lab import width_bottleneck
 from worldline.lab.width_bottleneck import EXPERIMENT
 
