@@ -12,6 +12,7 @@ import typer
 from worldline.apps.cli import (
     cache,
     capacity,
+    claims,
     cone,
     count,
     cutting,
@@ -57,6 +58,7 @@ app.command("faithfulness")(faithfulness.faithfulness)
 app.command("serve")(serve.serve)
 app.command("models")(models.models)
 app.add_typer(cache.app, name="cache")
+app.add_typer(claims.app, name="claims")
 
 
 def main() -> None:

@@ -20,9 +20,7 @@ BAR_CELLS = 6
 
 
 def capacity(
-    n: Annotated[
-        int, typer.Option("--n", help="Passages to measure on; half of them fit the readers.")
-    ] = PASSAGES,
+    n: Annotated[int, typer.Option("--n", help=options.N_HELP)] = PASSAGES,
     model: options.Model = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
