@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ TEXTS_PER_PAIR, AT_ONCE = 60, 4
 RISE = 6
 """A later node is a sixth of the layers above the past states that it is read for."""
 
-NAMES = ("difference", "one", "two", "tokens")
+NAMES: tuple[str, ...] = ("difference", "one", "two", "tokens")
 
 
 def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
@@ -110,7 +110,7 @@ def compare(
     }  # fmt: skip
 
 
-def margins(shares: Mapping[str, float]) -> dict[str, float]:
+def margins(shares: dict[str, float]) -> dict[str, float]:
     """The share of the difference, above the states', above the tokens', above both."""
     states = shares["difference"] - max(shares["one"], shares["two"])
     tokens = shares["difference"] - shares["tokens"]
@@ -156,9 +156,7 @@ def _interval(pairs: list[dict[str, Any]], which: str, seed: int) -> tuple[float
 
 
 def _row(one: dict[str, Any]) -> dict[str, Any]:
-    shares: dict[str, float] = {
-        name: share_of(one[name]["residual"], one[name]["total"]) for name in NAMES
-    }
+    shares = {name: share_of(one[name]["residual"], one[name]["total"]) for name in NAMES}
     kept = {name: one[name] for name in ("past", "later", "chance", "correlation")}
     return kept | shares | {"margins": margins(shares), "token_inputs": one["tokens"]["inputs"]}
 

@@ -9,9 +9,9 @@ import worldline as wl
 from passage_runs import tiny_passages
 from tiny_runs import loaded
 from worldline.apps.cli.capacity import notes_of, table_of
-from worldline.lab.capacity import (
+from worldline.lab.capacity import capacity
+from worldline.lab.spectra import (
     Moments,
-    capacity,
     cross_products,
     dimension_interval,
     participation,
