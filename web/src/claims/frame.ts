@@ -2,8 +2,9 @@
 import { extent } from "d3-array";
 import { scaleLinear, scaleLog, scalePoint } from "d3-scale";
 import { s } from "../dom.ts";
-import { clipped, plain } from "../format.ts";
+import { clipped } from "../format.ts";
 import type { ClaimsFigure } from "../claims.gen.ts";
+import { short } from "./records.ts";
 
 const WIDTH = 380;
 const HEIGHT = 200;
@@ -58,9 +59,9 @@ export function frameOf(figure: ClaimsFigure): Frame {
     axes: [
       ...ticks.flatMap((tick) => [
         s("line", { x1: MARGIN.left, x2: right, y1: y(tick), y2: y(tick), class: "wl-chart-grid" }),
-        s("text", { x: MARGIN.left - 6, y: y(tick) + 3.5, class: "wl-tick", "text-anchor": "end", text: plain(tick) }),
+        s("text", { x: MARGIN.left - 6, y: y(tick) + 3.5, class: "wl-tick", "text-anchor": "end", text: short(tick) }),
       ]),
-      ...(named ? places.map((name) => placeName(name, point(name) ?? 0, floor, turned)) : line.ticks(6).map((tick) => levelName(plain(tick), line(tick), floor))),
+      ...(named ? places.map((name) => placeName(name, point(name) ?? 0, floor, turned)) : line.ticks(6).map((tick) => levelName(short(tick), line(tick), floor))),
       s("text", { x: 2, y: 10, class: "wl-tick", text: figure.y }),
       s("text", { x: right, y: HEIGHT - 3, class: "wl-tick", "text-anchor": "end", text: figure.x }),
     ],

@@ -9,13 +9,15 @@ import { shape, wordClass } from "./word.ts";
 const LETTER = 6.1; // pixels, about, of a letter of a label
 const LABEL_AT = 14;
 const BEND = 0.45;
+const GAP = 34; // pixels between the labels of two columns, for ties
+const TWO_LINES = 27; // pixels from row to row from which a label may have two
 const KINDS: Partial<Record<ClaimsEdge["type"], string>> = { supports: "support", opposes: "refute", qualifies: "qualify" };
 
 export class Graph {
   readonly element = h("div", { class: "wl-graph" });
   private readonly box = h("div", { class: "wl-graph-box" });
   private readonly types: NodeType[];
-  private readonly hidden = new Set<NodeType>(["run"]);
+  private readonly hidden = new Set<NodeType>(["run", "verdict"]); // a claim shows its verdict itself
   private readonly observer = new ResizeObserver(() => this.draw());
   private open: string | null = null;
   private drawn = "";
@@ -93,9 +95,11 @@ export class Graph {
     );
   }
 
-  private node({ node, column, row, x, y }: Placed, { columns }: Layered, stop: boolean, state: string): SVGElement {
+  private node(placed: Placed, found: Layered, stop: boolean, state: string): SVGElement {
+    const { node, column, row, x, y } = placed;
     const verdict = node.type === "claim" ? (this.records.verdict(node.id)?.verdict ?? null) : undefined;
-    const room = Math.floor(((columns[column]?.width ?? 0) - LABEL_AT - 20) / LETTER);
+    const lines = labelOf(placed, found);
+    const size = { x: -4, y: -2.5 - 6 * lines.length, width: LABEL_AT + 8 + widest(lines), height: 5 + 12 * lines.length };
     const mark = verdict === undefined ? [s("circle", { cx: 7, cy: 7, r: 3.2, class: `wl-knot wl-knot-${node.type}` })] : shape(verdict);
     const element = s(
       "g",
@@ -111,9 +115,9 @@ export class Graph {
         "data-row": row,
       },
       s("title", { text: `${node.type}: ${node.title}` }),
-      s("rect", { x: -4, y: -8.5, width: Math.min((columns[column]?.width ?? 0) - 14, LABEL_AT + 10 + Math.min(room, Array.from(node.title).length) * LETTER), height: 17, rx: 5, class: "wl-graph-back" }),
+      s("rect", { ...size, rx: 5, class: "wl-graph-back" }),
       s("g", { transform: "translate(-1 -5.6) scale(0.8)" }, ...mark),
-      s("text", { x: LABEL_AT, y: 3.8, text: clipped(node.title, Math.max(3, room)) }),
+      ...lines.map((text, at) => s("text", { x: LABEL_AT, y: 3.8 + 12 * (at - (lines.length - 1) / 2), class: lines.length > 1 ? "wl-small" : "", text })),
     );
     element.addEventListener("click", () => this.onOpen(node.id === this.open ? null : node.id));
     return element;
@@ -146,15 +150,30 @@ export class Graph {
   }
 }
 
+/** The title in the room there is: one line, or two where the rows lie far enough apart. */
+function labelOf({ node, column }: Placed, { columns, pitch }: Layered): string[] {
+  const room = Math.max(4, Math.floor(((columns[column]?.width ?? 0) - LABEL_AT - GAP) / LETTER));
+  const chars = Array.from(node.title);
+  if (chars.length <= room || pitch < TWO_LINES) return [clipped(node.title, room)];
+  const cut = chars.slice(0, room + 1).lastIndexOf(" ");
+  const first = cut > room / 3 ? cut : room;
+  return [chars.slice(0, first).join(""), clipped(chars.slice(first).join("").trim(), room)];
+}
+
+function widest(lines: string[]): number {
+  return Math.max(...lines.map((line) => Array.from(line).length)) * LETTER;
+}
+
 /** From the side of one to the side of the other; within a column, round its right side. */
-function tie(from: Placed, to: Placed, { columns }: Layered): string {
+function tie(from: Placed, to: Placed, found: Layered): string {
+  const end = (one: Placed): number => one.x + LABEL_AT + 5 + widest(labelOf(one, found));
   if (from.column === to.column) {
-    const right = from.x + (columns[from.column]?.width ?? 0) - 22;
+    const right = Math.max(end(from), end(to));
     const out = Math.min(16, 6 + Math.abs(from.y - to.y) / 12);
-    return `M${right} ${from.y}C${right + out} ${from.y} ${right + out} ${to.y} ${right} ${to.y}`;
+    return `M${end(from)} ${from.y}L${right} ${from.y}C${right + out} ${from.y} ${right + out} ${to.y} ${right} ${to.y}L${end(to)} ${to.y}`;
   }
   const [left, right] = from.column < to.column ? [from, to] : [to, from];
-  const x0 = left.x + (columns[left.column]?.width ?? 0) - 22;
+  const x0 = end(left);
   const x1 = right.x - 5;
   const bend = Math.max(12, (x1 - x0) * BEND);
   return `M${x0} ${left.y}C${x0 + bend} ${left.y} ${x1 - bend} ${right.y} ${x1} ${right.y}`;

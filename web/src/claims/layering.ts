@@ -3,7 +3,7 @@ import type { ClaimsEdge, ClaimsNode, ClaimsPicture } from "../claims.gen.ts";
 import type { NodeType } from "./records.ts";
 
 const COLUMNS: { name: string; types: NodeType[] }[] = [
-  { name: "Who and where", types: ["thinker", "paper", "artifact"] },
+  { name: "Sources", types: ["thinker", "paper", "artifact"] },
   { name: "Ideas", types: ["framework", "method", "concept", "question"] },
   { name: "Claims", types: ["claim"] },
   { name: "Experiments", types: ["experiment"] },
@@ -25,6 +25,8 @@ export interface Placed {
 export interface Layered {
   width: number;
   height: number;
+  /** How far apart the closest rows lie. */
+  pitch: number;
   columns: { name: string; x: number; width: number }[];
   nodes: Placed[];
   edges: ClaimsEdge[];
@@ -45,6 +47,7 @@ export function layered(picture: ClaimsPicture, hidden: ReadonlySet<NodeType>, s
   return {
     width: size.width,
     height,
+    pitch,
     columns: kinds.map(({ name }, at) => ({ name, x: at * width, width })),
     nodes: ordered.flatMap((lane, column) => {
       const step = Math.min(WIDEST, (height - HEAD) / Math.max(1, lane.length));

@@ -20,6 +20,7 @@ export class ClaimsPanel {
   private readonly graph: Graph;
   private readonly list = h("div", { class: "wl-claims-list", role: "region", "aria-label": "Claims" });
   private readonly side = h("div", { class: "wl-claims-detail", role: "region", "aria-label": "The open record", tabindex: 0 });
+  private readonly words = h("div", { class: "wl-claims-filters", role: "group", "aria-label": "Show one verdict only" });
   private readonly filters: Map<Word | null, HTMLButtonElement>;
   private readonly views: [HTMLButtonElement, HTMLButtonElement];
   private only: Word | null | undefined;
@@ -36,6 +37,7 @@ export class ClaimsPanel {
     const tally = this.records.tally();
     const words = [...WORDS, null].filter((word) => tally.has(word));
     this.filters = new Map(words.map((word) => [word, this.filter(word, tally.get(word) ?? 0)]));
+    this.words.append(...this.filters.values());
     const view = (graph: boolean, text: string): HTMLButtonElement => h("button", { type: "button", text, on: { click: () => events.onGraph(graph) } });
     this.views = [view(false, "Table"), view(true, "Graph")];
     this.element = h(
@@ -45,8 +47,8 @@ export class ClaimsPanel {
         "div",
         { class: "wl-claims-head" },
         h("h2", {}, "Claims, as tested on ", h("b", { text: readableText(picture.model) })),
-        h("div", { class: "wl-claims-filters", role: "group", "aria-label": "Show one verdict only" }, ...this.filters.values()),
         h("div", { class: "wl-columns", role: "group", "aria-label": "View" }, ...this.views),
+        this.words,
       ),
       this.list,
       this.side,
@@ -71,10 +73,8 @@ export class ClaimsPanel {
   }
 
   private fill(): void {
-    for (const [word, button] of this.filters) {
-      button.setAttribute("aria-pressed", String(word === this.only));
-      button.hidden = this.isGraph;
-    }
+    this.words.hidden = this.isGraph;
+    for (const [word, button] of this.filters) button.setAttribute("aria-pressed", String(word === this.only));
     if (this.isGraph) {
       if (this.list.firstChild !== this.graph.element) this.list.replaceChildren(this.graph.element);
       this.graph.show(this.open);

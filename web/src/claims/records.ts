@@ -129,7 +129,12 @@ const SIGNS: Record<string, string> = { ">=": "≥", "<=": "≤", "==": "=" };
 
 export function comparisonWords(words: string): string {
   const found = comparison(words);
-  return found ? `${SIGNS[found.sign] ?? found.sign} ${plain(found.level)}` : words;
+  return found ? `${SIGNS[found.sign] ?? found.sign} ${short(found.level)}` : words;
+}
+
+/** A level or a tick: no more digits than it has. */
+export function short(value: number): string {
+  return plain(value).replace(/\.?0+(?=$|e)/, (zeros) => (zeros.startsWith(".") ? "" : zeros)).replace(/(\.\d*?)0+(?=$|e)/, "$1");
 }
 
 /** Only the web is linked to. */

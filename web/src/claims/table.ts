@@ -8,7 +8,7 @@ import { marks, wordMark } from "./word.ts";
 export function claimsTable(records: Records, claims: ClaimsNode[], open: string | null, onOpen: (id: string) => void): HTMLElement {
   const stop = claims.some(({ id }) => id === open) ? open : claims[0]?.id;
   const rows = claims.map((claim) => row(records, claim, open, claim.id === stop, onOpen));
-  const head = ["Claim", "Verdict", "Number, 95 % interval, unit", "Items"].map((text) => h("th", { scope: "col", text }));
+  const head = ["Claim", "Verdict", "Number, 95 % interval", "Unit", "Items"].map((text) => h("th", { scope: "col", class: text === "Unit" ? "wl-claim-unit" : "", text }));
   const table = h("table", { class: "wl-claims-table" }, h("thead", {}, h("tr", {}, ...head)), h("tbody", {}, ...rows));
   table.addEventListener("keydown", (event) => along(event, table));
   return table;
@@ -32,17 +32,17 @@ function row(records: Records, claim: ClaimsNode, open: string | null, stop: boo
     h("th", { scope: "row" }, name),
     h("td", {}, wordMark(verdict?.verdict ?? null), ...(verdict ? marks(verdict) : [])),
     h("td", { class: "wl-claim-value" }, ...(verdict ? valueCells(verdict) : [])),
+    h("td", { class: "wl-claim-unit wl-pale", title: verdict?.unit ?? "", text: verdict && verdict.value !== null ? verdict.unit : "" }),
     h("td", { class: "wl-claim-n", title: verdict?.counts ?? "" }, verdict && verdict.n > 0 ? count(verdict.n) : ""),
   );
 }
 
-export function valueCells(verdict: ClaimsVerdict): HTMLElement[] {
+function valueCells(verdict: ClaimsVerdict): HTMLElement[] {
   if (verdict.value === null) return [];
   const interval = intervalWords(verdict);
   return [
     numberOf(verdict.value, plain(verdict.value), "wl-claim-number"),
     ...(interval ? [h("span", { class: "wl-pale wl-interval", text: interval })] : []),
-    h("span", { class: "wl-pale wl-claim-unit", text: verdict.unit, title: verdict.unit }),
   ];
 }
 

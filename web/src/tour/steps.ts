@@ -143,7 +143,7 @@ const oneNode = (given: Given): TourStep => {
         ". The parts make up the whole; one below zero pulled the other way.",
       ]
     : ["this file holds no shares for single nodes. What is added in a layer is what was read (attention) and what the MLP, a small network that looks at this column alone, made of it."];
-  const coins = (name: "carry" | "kv" | "mlp"): TourNumber => ({ ...of(name), shown: plain(Math.round(Number(of(name).value) * 1000) / 10) });
+  const coins = (name: "carry" | "kv" | "mlp"): TourNumber => ({ ...of(name), shown: perHundred(Number(of(name).value)) });
   return {
     title: "What happens at one place",
     text: ["Look at ", token(given, node.pos), ` when layer ${row} has worked on it. Of what stands there, `, ...parts],
@@ -187,7 +187,10 @@ const strongestRead = (given: Given): TourStep => {
       { value: edge.weight, shown: signed(edge.weight), name: "weight" },
       ` (${asked(scene)}; ${scene.weighing.exactness}), `,
       { value: share, shown: percent(share), name: "edge_share" },
-      " of all flow in this run.",
+      " of all flow in this run",
+      scene.weighing.target ? `: it speaks ${edge.weight < 0 ? "against" : "for"} ` : "",
+      ...(scene.weighing.target ? [{ token: visibleText(scene.weighing.target.token) }] : []),
+      ".",
       ...tail,
     ],
     image: null,
@@ -262,7 +265,7 @@ const adding = (given: Given): TourStep => {
         ": 1 if all pull one way, 0 if all cancels.",
         ...(shuffled ? [" With signs thrown by lot it would be ", end(shuffled.low), " to ", end(shuffled.high), "."] : []),
       ],
-      image: ["Like waves that meet: out of every 100 high, ", { value: coherence, shown: plain(Math.round(coherence * 1000) / 10) }, " are left after they have met."],
+      image: ["Like waves that meet: out of every 100 high, ", { value: coherence, shown: perHundred(coherence) }, " are left after they have met."],
       light: { node: top(given) },
       claims,
     };
@@ -402,6 +405,10 @@ function signs(edges: SceneEdge[]): { positive: number; negative: number } {
 
 function painted(nLayers: number, nTokens: number, at: (layer: number, pos: number) => number): Heat {
   return Array.from({ length: nLayers }, (_, layer) => Array.from({ length: nTokens }, (_, pos) => 0.1 + 0.9 * at(layer, pos)));
+}
+
+function perHundred(share: number): string {
+  return (share * 100).toFixed(1).replace(/\.0$/, "").replace("-", "−");
 }
 
 function inEffect(value: number): string {
