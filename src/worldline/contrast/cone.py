@@ -15,7 +15,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from worldline.errors import InputError, RefusedError
 from worldline.model.guard import checked
 from worldline.model.watch import batch_first
-from worldline.run.editing import Edits, RowEdit, row_back
+from worldline.run.editing import Edits, Read, RowEdit, row_back
 from worldline.run.executing import run_edited
 from worldline.run.plan import Plan
 from worldline.text.tokens import Tokens, tokenize
@@ -112,7 +112,7 @@ class _Push(Edits):
         device = call.q.device
         rows = torch.arange(self.at.pos + 1, self.n_pos, device=device)
         where = (torch.arange(self.n_pos, device=device) == self.at.pos).expand(1, len(rows), -1)
-        return [RowEdit(rows, reads=[(where, (call.k[other], call.v[other]))])]
+        return [RowEdit(rows, reads=[(where, Read(call.k[other], call.v[other]))])]
 
     def _refuse_made(self, call: AttentionCall) -> None:
         """Raise where later columns' masks in this block follow the push, which no swap undoes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from math import hypot
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -330,4 +331,6 @@ def _edge_words(edit: EdgeCut) -> str:
 def _node_words(edit: NodeCut) -> str:
     where = "all" if edit.positions is None else said(edit.positions)
     of = "" if edit.how != "mean" else (" so far" if edit.donor is None else " of another text")
+    if edit.vector is not None:
+        of = f" by a vector of norm {hypot(*edit.vector):.3g}"
     return f"{edit.how}{of}: rows {said(edit.rows)}, positions {where}"

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from math import isfinite
 from typing import Any
 
 from worldline.errors import InputError
 
-EDGE_HOWS, NODE_HOWS = ("mask", "drop", "splice"), ("zero", "mean", "splice")
-PARTS, SINKS = ("kv", "k", "v"), ("counted", "free")
+EDGE_HOWS, NODE_HOWS = ("mask", "drop", "splice"), ("zero", "mean", "splice", "push")
+PARTS, SINKS = ("kv", "k", "v", "q"), ("counted", "free")
 Places = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Donor:
-    """Another text whose inner states are spliced in: `at[pos]` is its position for ours, or None.
+    """Another run whose inner states are spliced in: `at[pos]` is its position for ours, or None.
+
+    `edits` are what is changed in that run, of the text `ids`: a donor may be pushed, or read only
+    its own tokens.
 
     >>> Donor((5, 6), (0, None, 1)).at[2]
     1
@@ -24,6 +28,13 @@ class Donor:
 
     ids: tuple[int, ...]
     at: tuple[int | None, ...]
+    edits: frozenset[EdgeCut | NodeCut] = frozenset()
+
+    def __post_init__(self) -> None:
+        for name in ("ids", "at"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "edits", frozenset(self.edits))
+        refuse_conflicts(self.edits, len(self.ids))
 
 
 @dataclass(frozen=True)
@@ -31,7 +42,8 @@ class EdgeCut:
     """K/V edges from every position in `src` to every later one in `dst`.
 
     `how="mask"`: the score is -inf, the rest of the row renormalises; "drop": the weighted value is
-    removed after the softmax; "splice": K and V (`parts` says which) are another run's, `donor`.
+    removed after the softmax; "splice": K and V (`parts` says which) are another run's, `donor`;
+    with parts "q" it is the query of the destination by which these edges are scored.
     `layers`, `heads` and the two spans: None is all. `own` cuts self-attention (src = dst) too.
 
     Raises InputError for an unknown `how` or `parts`, and edges into the past.
@@ -55,7 +67,7 @@ class EdgeCut:
         _one_of("how", self.how, EDGE_HOWS)
         _one_of("parts", self.parts, PARTS)
         if self.parts != "kv" and self.how != "splice":
-            raise InputError(f"parts={self.parts!r}: only a splice tells K and V apart")
+            raise InputError(f"parts={self.parts!r}: only a splice tells K, V and Q apart")
         _refuse_donor(self.how, self.donor)
         src, dst = self.src, self.dst
         if src and dst and (min(src) > max(dst) if self.own else min(src) >= max(dst)):
@@ -77,13 +89,14 @@ class NodeCut:
     """The residual stream overwritten at nodes: all `positions` (None: all) of all `rows`.
 
     `how="zero"`; "mean": the mean of the row over positions up to this one, or over all of
-    `donor`'s text; "splice": the donor's own node.
+    `donor`'s text; "splice": the donor's own node; "push": `vector`, d_model numbers, is added.
     """
 
     how: str
     rows: Places
     positions: Places | None = None
     donor: Donor | None = None
+    vector: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("rows", "positions"):
@@ -91,6 +104,13 @@ class NodeCut:
         _one_of("how", self.how, NODE_HOWS)
         if self.how != "mean":
             _refuse_donor(self.how, self.donor)
+        if (self.how == "push") != (self.vector is not None):
+            needs = "needs the vector" if self.vector is None else "adds no vector"
+            raise InputError(f"how={self.how!r}: it {needs}")
+        if self.vector is not None:
+            object.__setattr__(self, "vector", tuple(float(one) for one in self.vector))
+            if not all(map(isfinite, self.vector)):
+                raise InputError("vector: accepted are finite numbers")
 
 
 @dataclass(frozen=True)
@@ -192,14 +212,15 @@ def _conflict(one: Any, two: Any, what: str) -> InputError:
 
 
 def _way(edit: EdgeCut | NodeCut) -> tuple[Any, ...]:
-    return (edit.how, getattr(edit, "parts", None), edit.donor)
+    return (edit.how, getattr(edit, "parts", None), edit.donor, getattr(edit, "vector", None))
 
 
 def _lacking(edit: EdgeCut | NodeCut, at: Sequence[int | None], n_pos: int) -> int | None:
     if isinstance(edit, NodeCut):
         used = range(n_pos) if edit.positions is None else edit.positions
     else:
-        used = sorted({src for src, _ in edit.pairs(n_pos)})
+        end = 1 if edit.parts == "q" else 0
+        used = sorted({pair[end] for pair in edit.pairs(n_pos)})
     return next((pos for pos in used if at[pos] is None), None)
 
 

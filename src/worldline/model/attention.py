@@ -158,10 +158,13 @@ class AttentionCall:
         return self.softmaxed(self.score_rows(start, stop, batch))
 
     def scores_at(
-        self, rows: Tensor, batch: int = 0, k: Tensor | None = None
+        self, rows: Tensor, batch: int = 0, k: Tensor | None = None, q: Tensor | None = None
     ) -> Float[Tensor, "head rows pos"]:
-        """As `score_rows`, of any rows over all sources; `k` [kv_head, pos, d_key] may be given."""
-        q, k = self.q[batch][:, rows], self.k[batch] if k is None else k
+        """As `score_rows`, of any rows over all sources; K and Q of another run may be given.
+
+        Shapes: `k` [kv_head, pos, d_key], `q` [head, pos, d_key].
+        """
+        q, k = (self.q[batch] if q is None else q)[:, rows], self.k[batch] if k is None else k
         if q.dtype in (torch.float16, torch.bfloat16):
             q, k = q.float(), k.float()
         scores = self.products(q, k, self.scaling)

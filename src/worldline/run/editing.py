@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -24,19 +24,29 @@ if TYPE_CHECKING:
 
     from worldline.model.attention import AttentionCall
 
-Read = tuple["Tensor | None", "Tensor | None"]  # K and V to be read instead; None: the own
+
+class Read(NamedTuple):
+    """What is read instead of the own K and V, and with what instead of the own Q; None: the own.
+
+    Heads before positions, all positions.
+    """
+
+    k: Tensor | None
+    v: Tensor | None
+    q: Tensor | None = None
 
 
 @dataclass(eq=False)
 class Donated:
-    """What was kept of another run: K and V by (layer, read), rows by row."""
+    """What was kept of another run: Q, K and V by (layer, read), rows by row."""
 
-    kv: dict[tuple[int, int], tuple[Tensor, Tensor]] = field(default_factory=dict)
+    qkv: dict[tuple[int, int], tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
     rows: dict[int, Tensor] = field(default_factory=dict)
 
     def keep_read(self, call: AttentionCall) -> None:
-        """Keep one read's K and V, of the first of the batch."""
-        self.kv[call.layer, call.index] = (call.k[0].detach(), call.v[0].detach())
+        """Keep one read's Q, K and V, of the first of the batch."""
+        found = (call.q[0].detach(), call.k[0].detach(), call.v[0].detach())
+        self.qkv[call.layer, call.index] = found
 
 
 @dataclass(eq=False)
@@ -60,16 +70,16 @@ class RowEdit:
     def z(self, call: AttentionCall, item: int) -> Float[Tensor, "head rows d_value"]:
         """What the read returns for these rows: splice, mask, softmax, drop, in this order."""
         scores = call.scores_at(self.rows, item)
-        for where, (k, _) in self.reads:
-            if k is not None:
-                scores = torch.where(where, call.scores_at(self.rows, item, k), scores)
+        for where, (k, _, q) in self.reads:
+            if q is not None or k is not None:
+                scores = torch.where(where, call.scores_at(self.rows, item, k, q), scores)
         if self.masked is not None:
             scores = scores.masked_fill(self.masked, float("-inf"))
         pattern = call.softmaxed(scores).nan_to_num(0.0)
         if self.dropped is not None:
             pattern = pattern.masked_fill(self.dropped, 0.0)
         own, z = pattern, None
-        for where, (_, v) in self.reads:
+        for where, (_, v, _) in self.reads:
             if v is not None:
                 part = weighted(pattern.masked_fill(~where, 0.0), v)
                 own, z = own.masked_fill(where, 0.0), part if z is None else z + part
@@ -195,11 +205,14 @@ class Edits:
         return edit
 
     def _spliced(self, donor: Donor, parts: str, call: AttentionCall) -> Read:
-        """Another run's K and V, moved to this text's positions."""
-        kept = self.donated[donor].kv[call.layer, call.index]
+        """Another run's Q, K and V, moved to this text's positions."""
+        kept = self.donated[donor].qkv[call.layer, call.index]
         at = torch.tensor([0 if pos is None else pos for pos in donor.at], device=call.q.device)
-        k, v = (one[:, at].to(call.k.dtype) for one in kept)
-        return (k if "k" in parts else None, v if "v" in parts else None)
+        q, k, v = (
+            one[:, at].to(call.k.dtype) if name in parts else None
+            for name, one in zip("qkv", kept, strict=True)
+        )
+        return Read(k, v, q)
 
     # --- rows ---
 
@@ -225,6 +238,13 @@ class Edits:
     def _overwritten(self, node: NodeCut, row: int, x: Tensor, where: Tensor) -> Tensor:
         if node.how == "zero":
             return torch.zeros_like(x[where])
+        if node.vector is not None:
+            if len(node.vector) != x.shape[-1]:
+                raise InputError(
+                    f"vector of {len(node.vector)} numbers: accepted are {x.shape[-1]}, as many "
+                    "as a node has"
+                )
+            return x[where] + torch.tensor(node.vector, dtype=x.dtype, device=x.device)
         if node.how == "mean" and node.donor is None:
             count = torch.arange(1, len(x) + 1, device=x.device, dtype=torch.float64)
             sums = x.double().cumsum(0) / count.view(-1, *(1,) * (x.ndim - 1))

@@ -116,13 +116,20 @@ def execute_many(
     return [one for one in out if one is not None]
 
 
+def _refuse_last_row(model: LoadedModel, edits: frozenset[EdgeCut | NodeCut]) -> None:
+    last = checked(model, model.weights_hash).n_layers
+    if any(isinstance(edit, NodeCut) and last in edit.rows for edit in edits):
+        raise InputError(f"row {last} of a donor: accepted are rows 0 to {last - 1}")
+
+
 def _edited(
     model: LoadedModel,
     plans: Sequence[Plan],
-    on_block: Callable[[BlockEvent], None] | None,
+    on_block: Callable[[BlockEvent], None] | None = None,
     donated: dict[Donor, Donated] | None = None,
     replay: Replay | None = None,
     last: bool = False,
+    on_row: Callable[[BlockEvent], None] | None = None,
 ) -> Watched:
     """Plans of one length side by side, each under its own edits."""
     donated = {} if donated is None else donated
@@ -130,10 +137,10 @@ def _edited(
     every = [edit for plan in plans for edit in plan.edits]
     refuse_layers(every, report)
     for donor in {edit.donor for edit in every if edit.donor is not None} - set(donated):
-        donated[donor] = donate(model, donor.ids)
+        donated[donor] = donate(model, donor.ids, donor.edits)
     edits = Edits(len(plans[0].ids), [tuple(plan.edits) for plan in plans], donated)
     if replay is None or replay.tail is None:
-        return run_edited(model, plans, edits, on_block=on_block)
+        return run_edited(model, plans, edits, on_block=on_block, on_row=on_row)
     first = edits.at_row = min(_first_row(plan) for plan in plans)
     cut = edits.row if any(edits.nodes) else None
     row = replay.from_row(first, len(plans), edits.read, cut)
@@ -199,8 +206,13 @@ def _refuse_unreached(edits: Edits) -> None:
         raise RefusedError(f"layer {missed[0]} reads no attention: its edges cannot be cut")
 
 
-def donate(model: LoadedModel, ids: Sequence[int]) -> Donated:
-    """Run another text plainly and keep its K, V and rows."""
+def donate(
+    model: LoadedModel, ids: Sequence[int], under: frozenset[EdgeCut | NodeCut] = frozenset()
+) -> Donated:
+    """Run another text, under edits of its own, and keep its Q, K, V and rows.
+
+    Raises InputError for edits of the last row: what is kept there is what the last block wrote.
+    """
     kept, n_pos = Donated(), len(ids)
 
     def keep(event: BlockEvent) -> None:
@@ -209,14 +221,18 @@ def donate(model: LoadedModel, ids: Sequence[int]) -> Donated:
         for call in event.calls:
             kept.keep_read(call)
 
-    plan = Plan(tuple(ids))
-    watched_forward(
-        model.module,
-        inputs_of(model, plan),
-        anatomy_of(model.module),
-        terms=False,
-        on_block=keep,
-    )
+    plan = Plan(tuple(ids), under)
+    if plan.plain:
+        watched_forward(
+            model.module,
+            inputs_of(model, plan),
+            anatomy_of(model.module),
+            terms=False,
+            on_block=keep,
+        )
+    else:
+        _refuse_last_row(model, under)
+        _edited(model, [plan], on_row=keep)
     assert all(len(row) == n_pos for row in kept.rows.values())
     return kept
 

@@ -15,7 +15,7 @@ import torch
 
 from worldline.errors import InputError, RefusedError
 from worldline.model.guard import checked
-from worldline.run.editing import Edits, RowEdit
+from worldline.run.editing import Edits, Read, RowEdit
 from worldline.run.executing import run_edited
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def copies_of(
 class _Kept:
     """What the next batch needs of the last copy: its K and V, and its rows to compare with."""
 
-    kv: dict[tuple[int, int], tuple[Tensor, Tensor]]
+    kv: dict[tuple[int, int], Read]
     rows: dict[int, Tensor]
 
 
@@ -118,7 +118,7 @@ class _Batch:
     def edits(self, call: AttentionCall, item: int) -> list[RowEdit]:
         """What copy `first + item` reads: of every earlier position, what the one before it is."""
         if item == self.n - 1:
-            self.kept.kv[call.layer, call.index] = (call.k[item], call.v[item])
+            self.kept.kv[call.layer, call.index] = Read(call.k[item], call.v[item])
         if call.index == 0:
             self._note_sink(call, item)
         if self.budget.layers is not None and call.layer not in self.budget.layers:
@@ -127,9 +127,8 @@ class _Batch:
         other = None
         if self.first + item:
             earlier = self.before.kv if self.before is not None else {}
-            other = (
-                (call.k[item - 1], call.v[item - 1]) if item else earlier[call.layer, call.index]
-            )
+            before = Read(call.k[item - 1], call.v[item - 1])
+            other = before if item else earlier[call.layer, call.index]
         out = []
         for start in range(0, n_pos, step):
             rows = torch.arange(start, min(n_pos, start + step), device=call.q.device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from worldline.errors import InputError
@@ -57,12 +57,11 @@ class Plan:
 
     def json(self) -> dict[str, Any]:
         """As plain numbers and words; edits in an order of their own."""
-        edits = [{"kind": type(e).__name__} | asdict(e) for e in self.edits]
         budget = None if self.budget is None else asdict(self.budget)
         whole = {
             "schema": SCHEMA,
             "ids": self.ids,
-            "edits": sorted(edits, key=repr),
+            "edits": _edits_json(self.edits),
             "budget": budget,
             "order": asdict(self.order),
         }
@@ -103,10 +102,24 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+def _edits_json(edits: frozenset[EdgeCut | NodeCut]) -> list[dict[str, Any]]:
+    """Edits in an order of their own, donors with theirs."""
+    found = []
+    for edit in edits:
+        one = {"kind": type(edit).__name__} | {f.name: getattr(edit, f.name) for f in fields(edit)}
+        if edit.donor is not None:
+            donor = edit.donor
+            of = {"edits": _edits_json(donor.edits)} if donor.edits else {}
+            one["donor"] = {"ids": donor.ids, "at": donor.at} | of
+        found.append(one)
+    return sorted(found, key=repr)
+
+
 def _edit(given: dict[str, Any]) -> EdgeCut | NodeCut:
     kinds = {"EdgeCut": EdgeCut, "NodeCut": NodeCut}
-    fields = {name: _tuple(v) for name, v in given.items() if name not in ("kind", "donor")}
+    said = {name: _tuple(v) for name, v in given.items() if name not in ("kind", "donor")}
     donor = given["donor"]
     if donor is not None:
-        donor = Donor(tuple(donor["ids"]), tuple(donor["at"]))
-    return kinds[given["kind"]](**fields, donor=donor)
+        edits = frozenset(_edit(one) for one in donor.get("edits", ()))
+        donor = Donor(tuple(donor["ids"]), tuple(donor["at"]), edits)
+    return kinds[given["kind"]](**said, donor=donor)

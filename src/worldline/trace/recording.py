@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,12 +15,14 @@ from worldline.grid.cuts import EdgeCut, NodeCut
 from worldline.model.check import Report, closure_of, implementation_of, model_dtype, tolerance_of
 from worldline.model.gradients import rerun_of
 from worldline.model.guard import anatomy_of, checked
+from worldline.model.inside import Inside
 from worldline.model.load import context_length
 from worldline.model.terms import CONSTANTS, MLP, OTHER
 from worldline.run.executing import execute, inputs_of
 from worldline.run.plan import Plan
 from worldline.text.tokens import Tokens, tokenize
 from worldline.trace.trace import (
+    INSIDE,
     KEEP,
     KEEPABLE,
     Closure,
@@ -44,8 +47,15 @@ CLOSE_OVER = ("terms", "sources")
 class Recorder:
     """Takes blocks as they complete and keeps their arrays."""
 
-    def __init__(self, keep: Sequence[str], tolerance: float, close_over: str = "terms"):
+    def __init__(
+        self,
+        keep: Sequence[str],
+        tolerance: float,
+        close_over: str = "terms",
+        inside: Inside | None = None,
+    ):
         self.keep, self.tolerance, self.close_over = keep, tolerance, close_over
+        self.inside = inside
         self.resid: list[Tensor] = []
         self.arrays: dict[str, list[Tensor | None]] = {}
         if "terms" in keep:
@@ -56,6 +66,7 @@ class Recorder:
             self.arrays["q"] = []
         if "rows" in keep:
             self.arrays |= {"row_max": [], "row_entropy": []}
+        self.arrays |= {name: [] for name in INSIDE if name in keep}
         self.live: list[LiveBlock] = []
         self.errors: list[Tensor] = []
         self.worst = (0.0, 0, 0)
@@ -126,6 +137,10 @@ class Recorder:
             rows = [row_statistics(call) for call in calls]
             for at, name in enumerate(("row_max", "row_entropy")):
                 self.arrays[name].append(torch.cat([r[at] for r in rows]) if rows else None)
+        if self.inside is not None:
+            for name, found in zip(INSIDE, self.inside.take(event), strict=True):
+                if name in self.arrays:
+                    self.arrays[name].append(found)
 
 
 def _one(found: list[Tensor]) -> Tensor | None:
@@ -157,11 +172,12 @@ def record(
 ) -> Trace:
     """Run `model` on `text` once and keep both highways.
 
-    `keep` chooses among "terms" (what attention, MLP and constants added), "kv", "q" and "rows"
-    (statistics of every pattern row, which costs a second Q K product); the residual stream is
-    always kept. The model is checked on a probe text first (once per weights,
-    kept in the cache); `verify` also compares the logits of this very run with a plain one and
-    closes every node over heads and sources, as `close_over="sources"` does alone.
+    `keep` chooses among "terms" (what attention, MLP and constants added), "kv", "q", "rows"
+    (statistics of every pattern row, which costs a second Q K product), "k_unplaced" (keys before
+    positions) and "mlp_hidden"; the residual stream is always kept. The model is checked on a
+    probe text first (once per weights, kept in the cache); `verify` also compares the logits of
+    this very run with a plain one and closes every node over heads and sources, as
+    `close_over="sources"` does alone.
 
     With `edits` it is a run that never happened: its trace names the plan and can be looked at, not
     weighed. Rows are those that enter the blocks, overwritten nodes included.
@@ -187,11 +203,14 @@ def record(
     weights = model.weights_hash
     report = checked(model, weights)
     over = "sources" if verify else close_over
-    recorder = Recorder(keep, tolerance_of(model_dtype(model.module)), over)
+    blocks = anatomy_of(model.module).distinct_blocks()
+    inside = Inside(blocks) if set(INSIDE) & set(keep) else None
+    recorder = Recorder(keep, tolerance_of(model_dtype(model.module)), over, inside)
     plan = Plan(tuple(tokens.ids), frozenset(edits))
     if not plan.plain and over == "sources":
         raise InputError("edits: a run with cuts is closed over its terms, not verified")
-    seen = execute(model, plan, recorder.on_block)
+    with inside or nullcontext():
+        seen = execute(model, plan, recorder.on_block)
     recorder.finish()
     if not bool(torch.isfinite(seen.logits[0, -1]).all()):
         raise RefusedError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,6 +11,7 @@ import torch
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
     from jaxtyping import Float
     from torch import Tensor
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from worldline.text.tokens import Tokens
 
 KEEP = ("terms", "kv", "q")  # what is kept unless something else is asked for
-KEEPABLE = (*KEEP, "rows")
+INSIDE = ("k_unplaced", "mlp_hidden")  # found in what the modules of a block return
+KEEPABLE = (*KEEP, "rows", *INSIDE)
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,10 @@ class Trace:
     add up to the next row with the carry (None where a block has no such term). `k` and `v` are
     [kv_head, pos, d_head] per block, as the attention function saw them, `q` [head, pos, d_head];
     None for a block without softmax attention. With keep="rows" also `row_max` and `row_entropy`
-    (nats), [head, pos], of every row of the pattern, recomputed from q and k.
+    (nats), [head, pos], of every row of the pattern, recomputed from q and k. With
+    keep="k_unplaced", [kv_head, pos, d_head], keys before positions are mixed in, and with
+    "mlp_hidden", [pos, d_hidden], what the MLP's last matrix reads; None for a block where that
+    could not be told.
 
     `plan` is None for the run as it happened, else what was changed in it (`Plan.from_json`).
 
@@ -156,6 +161,34 @@ class Trace:
     def v(self) -> list[Tensor | None]:
         """Values, per block."""
         return self.array("v")
+
+    def pattern(
+        self, layer: int, q_of: Trace | None = None, k_of: Trace | None = None
+    ) -> Float[np.ndarray, "head q_pos k_pos"]:
+        """The attention pattern of one layer, computed anew from the queries and keys.
+
+        `q_of`, `k_of`: other traces of the model, as long, whose queries or keys take their place.
+        A row sums to 1, or less where a sink takes part.
+
+        Exactness: within the rounding of two equivalent runs.
+
+        Raises:
+            InputError: no such layer; it reads no attention; a trace of another length; a trace
+                that was loaded, or of a run with cuts.
+        """
+        if not 0 <= layer < self.n_layers:
+            raise InputError(f"layer {layer}: accepted are 0 to {self.n_layers - 1}")
+        given = (self, q_of or self, k_of or self)
+        if any(one.live is None for one in given):
+            raise InputError("a pattern: accepted are traces that this session recorded, uncut")
+        if lengths := {one.n_pos for one in given} - {self.n_pos}:
+            raise InputError(f"a trace of {min(lengths)} tokens: accepted are {self.n_pos}")
+        own, of_q, of_k = (one.live[layer].calls for one in given if one.live is not None)
+        if not own:
+            raise InputError(f"layer {layer} reads no attention")
+        calls = [replace(call, q=q.q, k=k.k) for call, q, k in zip(own, of_q, of_k, strict=True)]
+        rows = [call.pattern_rows(0, self.n_pos)[..., : self.n_pos] for call in calls]
+        return torch.cat(rows).detach().cpu().numpy()
 
     @property
     def norms(self) -> Float[Tensor, "row pos"]:

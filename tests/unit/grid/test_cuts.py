@@ -57,7 +57,7 @@ def test_a_plan_is_a_value():
         (lambda: EdgeCut("mask", (1,), (1,)), "an edge goes to a later position"),
         (lambda: EdgeCut("mask", (-1,), (1,)), "src -1: accepted are whole numbers from 0"),
         (lambda: EdgeCut("mask", (), (1,)), "src: it is empty"),
-        (lambda: EdgeCut("mask", parts="k"), "only a splice tells K and V apart"),
+        (lambda: EdgeCut("mask", parts="k"), "only a splice tells K, V and Q apart"),
         (lambda: EdgeCut("splice"), "how='splice': it needs the text that is spliced in"),
         (lambda: EdgeCut("drop", donor=DONOR), "how='drop': it takes no other text"),
         (lambda: NodeCut("hide", (0,)), "how='hide': accepted are zero, mean, splice"),

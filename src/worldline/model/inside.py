@@ -1,0 +1,130 @@
+"""Two states inside a block that no name gives away: keys before positions, and the MLP's hidden.
+
+Found in what the block's own modules returned while it ran, by what they must be: a key that is
+turned by its position keeps its length, and is itself at position 0; what the MLP's last matrix
+reads is wider than the stream, and what it writes is as wide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from worldline.model.attention import AttentionCall
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from worldline.model.watch import BlockEvent
+
+CLOSE = 1e-3  # relative; keys turned in half precision move by less
+
+
+@dataclass(eq=False)
+class Inside:
+    """What the modules of the blocks were given and returned, since the last `take`."""
+
+    blocks: list[torch.nn.Module]
+    seen: list[tuple[torch.nn.Module, Tensor, Tensor]] = field(default_factory=list)
+
+    def __enter__(self) -> Inside:
+        self.handles = [
+            module.register_forward_hook(self._note)
+            for block in self.blocks
+            for module in block.modules()
+            if next(module.children(), None) is None
+        ]
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for handle in self.handles:
+            handle.remove()
+        self.seen.clear()
+
+    def _note(self, module: torch.nn.Module, args: tuple[Any, ...], out: Any) -> None:
+        if args and isinstance(args[0], torch.Tensor) and isinstance(out, torch.Tensor):
+            self.seen.append((module, args[0], out))
+
+    def take(
+        self, event: BlockEvent
+    ) -> tuple[
+        Float[Tensor, "kv_head pos d_head"] | None,
+        Float[Tensor, "pos d_hidden"] | None,
+    ]:
+        """Of the block that just ended: keys before positions, and the MLP's hidden; None: unknown.
+
+        Exactness: bitwise what a module of the model returned, or was given.
+        """
+        seen, self.seen = self.seen, []
+        keys = _unplaced(seen, event.calls[0]) if len(event.calls) == 1 else None
+        return keys, _hidden(seen, event)
+
+
+def _unplaced(
+    seen: list[tuple[torch.nn.Module, Tensor, Tensor]], call: AttentionCall
+) -> Tensor | None:
+    """The last thing a module returned that the keys are, but for a turn at each position."""
+    k = call.k[0]
+    for _, _, out in reversed(seen):
+        for found in _cut_like(out, k):
+            if _turned(found, k):
+                return found.contiguous()
+    return None
+
+
+def _cut_like(out: Tensor, k: Float[Tensor, "kv_head pos d_head"]) -> list[Tensor]:
+    """The parts of a module's output that have the keys' shape."""
+    heads, n_pos, d_head = k.shape
+    width = heads * d_head
+    if out.ndim == 4 and out.shape[0] == 1:
+        one = out[0]
+        if one.shape == k.shape:
+            return [one]
+        return [one.transpose(0, 1)] if one.shape == (n_pos, heads, d_head) else []
+    flat = out.reshape(-1, out.shape[-1])
+    if flat.shape[0] != n_pos or flat.shape[1] % d_head:
+        return []
+    found = [
+        flat[:, at : at + width].view(n_pos, heads, d_head).transpose(0, 1)
+        for at in range(0, flat.shape[1] - width + 1, d_head)
+    ]
+    if flat.shape[1] == 3 * width:  # queries, keys and values head by head
+        found.append(flat.view(n_pos, heads, 3, d_head)[:, :, 1].transpose(0, 1))
+    return found
+
+
+def _turned(found: Tensor, k: Tensor) -> bool:
+    """Whether these are the keys before a turn that is none at position 0."""
+    found, k = found.float(), k.float()
+    size = k.norm(dim=-1)
+    same = (found.norm(dim=-1) - size).abs() <= CLOSE * size
+    first = (found[:, 0] - k[:, 0]).norm(dim=-1) <= CLOSE * size[:, 0]
+    return bool(same.all()) and bool(first.all())
+
+
+def _hidden(seen: list[tuple[torch.nn.Module, Tensor, Tensor]], event: BlockEvent) -> Tensor | None:
+    """What the only matrix that writes to the stream from something wider was given."""
+    n_pos, d_model = event.resid_pre.shape[1:]
+    wide = [
+        given.reshape(n_pos, -1)
+        for module, given, out in seen
+        if getattr(getattr(module, "weight", None), "ndim", 0) == 2
+        and given.numel() % n_pos == 0
+        and given.shape[-1] > d_model
+        and given.numel() == n_pos * given.shape[-1]
+        and out.numel() == n_pos * d_model
+        and not _is_read(given, event.calls)
+    ]
+    return wide[0] if len(wide) == 1 else None
+
+
+def _is_read(given: Tensor, calls: list[AttentionCall]) -> bool:
+    """Whether this is what an attention read returned."""
+    return any(
+        given.numel() == call.z[0].numel()
+        and torch.equal(given.reshape(-1), call.from_heads(call.z).reshape(-1))
+        for call in calls
+    )
