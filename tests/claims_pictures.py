@@ -60,7 +60,7 @@ FIGURES: list[dict[str, Any]] = [
         "title": "Loss by share of edges cut", "mark": "line", "x": "share of edges cut",
         "y": "loss, nats per token", "rule": 3.1, "rule_name": "all cut",
         "series": [
-            _series("cut at random", [0.0, 0.25, 0.5, 0.75, 0.9], [2.1, 2.12, 2.16, 2.4, 2.9], 0.05),
+            _series("cut at random", [0.0, 0.25, 0.5, 0.75, 0.9], [2.1, 2.12, 2.2, 2.4, 2.9], 0.05),
             _series("strongest first", [0.0, 0.25, 0.5, 0.75, 0.9], [2.1, 2.7, 2.9, 3.0, 3.1]),
         ],
     },
@@ -147,9 +147,9 @@ def verdicts() -> list[dict[str, Any]]:
 
 def claims_picture() -> ClaimsPicture:
     """A graph of every type of record, and verdicts of every word."""
-    nodes = [
-        _node(key, kind, title) for key, (kind, title) in (SOURCES | IDEAS).items()
-    ] + [_node(key, "claim", title) for key, title in CLAIMS.items()]
+    nodes = [_node(key, kind, title) for key, (kind, title) in (SOURCES | IDEAS).items()] + [
+        _node(key, "claim", title) for key, title in CLAIMS.items()
+    ]
     nodes[0]["text"], nodes[0]["url"] = NASTY, "https://example.org/janus"
     nodes[1]["url"] = "javascript:alert(1)"
     edges = [{"source": "janus", "type": "authored", "target": "thread"}]

@@ -247,6 +247,9 @@ def live(model, folder):
 
 @pytest.mark.bundled
 def test_a_verdict_is_shown_in_the_lattice(browser, bundled, tmp_path):
+    # before the server has the model: no two threads may run it
+    seen = wl.cut(bundled, TEXT, [wl.EdgeCut("mask", src=(3,))], target=" Paris")
+    scene = wl.observe(TEXT, bundled, target=" Paris").scene
     with live(bundled, tmp_path) as address:
         context = browser.new_context(viewport=SIZE)
         visit = Visit(context.new_page(), address)
@@ -257,7 +260,6 @@ def test_a_verdict_is_shown_in_the_lattice(browser, bundled, tmp_path):
         page.locator(".wl-pair").wait_for()
         visit.settle()
         assert page.get_by_label("The text that the model reads").input_value() == TEXT
-        seen = wl.cut(bundled, TEXT, [wl.EdgeCut("mask", src=(3,))], target=" Paris")
         assert visit.value("change_nats") == pytest.approx(seen.change_nats, rel=1e-4)
         assert "cuts=" in page.url
         # the tour of the visitor's own text asks for what it lacks
@@ -265,7 +267,6 @@ def test_a_verdict_is_shown_in_the_lattice(browser, bundled, tmp_path):
         for _ in range(7):
             page.keyboard.press("ArrowRight")
         page.get_by_role("button", name="Follow the ways now").click()
-        scene = wl.observe(TEXT, bundled, target=" Paris").scene
         ways = page.locator(".wl-tour-text [data-name=ways]")
         ways.wait_for()
         assert ways.get_attribute("value") == scene.paths.ways

@@ -62,7 +62,9 @@ def expected(scene, drawn, share):
     blocks = model.n_layers * len(scene.tokens)
     edge = next((one for one in scene.edges if one.src != 0), scene.edges[0])
     shares, row = scene.nodes.shares, edge.layer
-    parts = [getattr(shares, name)[row][edge.dst] for name in ("carry", "kv", "self_attention", "mlp")]
+    parts = [
+        getattr(shares, name)[row][edge.dst] for name in ("carry", "kv", "self_attention", "mlp")
+    ]
     rest = [shares.constants[row][edge.dst]]
     parts += [one for one in rest if abs(one) >= 5e-4]
     paths = scene.paths
@@ -161,7 +163,9 @@ def test_what_was_run_later_is_told_and_what_is_missing_is_said(tour):
     page.keyboard.press("ArrowLeft")
     assert "were not followed yet" in page.locator(".wl-tour-text").inner_text()
     assert page.locator(".wl-tour-image").count() == 0  # no number, no image
-    assert page.get_by_role("button", name="Follow the ways now").count() == 0  # a file runs nothing
+    assert (
+        page.get_by_role("button", name="Follow the ways now").count() == 0
+    )  # a file runs nothing
 
 
 def test_the_lattice_shows_what_is_spoken_of(tour):

@@ -123,4 +123,3 @@ def built(name: str) -> str:
 def _hashed(content: str) -> str:
     digest = hashlib.sha256(content.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
-

@@ -233,9 +233,7 @@ def make_app(
     return Guard(app, hosts, token, rate or Rate())
 
 
-def _page_of(
-    scene: Scene, others: list[Answer], claims: Callable[[], ClaimsPicture] | None
-) -> str:
+def _page_of(scene: Scene, others: list[Answer], claims: Callable[[], ClaimsPicture] | None) -> str:
     """The exported file: a Scene, what altered runs of the same text said, and the claims."""
     altered: dict[str, Any] = {}
     for answer in others:
