@@ -1,0 +1,327 @@
+"""What flows where: how wide, of what rank, and how much of the state a reader finds in it.
+
+Per layer, over natural passages, column 0 left out: the numbers that K and V cache for a token,
+the rank and the effective rank of what is written, and the share of the state (divided by its RMS,
+dimensions standardised) that a held-out linear reader recovers from V of the layer, from K (before
+positions) and V, and from V of all layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import worldline as wl
+from worldline.lab.collecting import Rows, collect, head_rows, state_rows
+from worldline.lab.reading import (
+    allowed_inputs,
+    best_of_width,
+    components,
+    fitting_rows,
+    product,
+    read_out,
+    standardised,
+)
+from worldline.lab.statistics import bootstrap
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+
+KEEP = ("kv", "k_unplaced")
+TOLERANCE = {"float64": 1e-7, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2}
+"""Singular values of what is written, of the largest, up to which they are rounding."""
+
+N_BLOCKS = 24
+NO_READS = "no layer of this model reads K and V by softmax attention"
+
+
+class Moments:
+    """Sums and products of rows, from which a correlation matrix follows, in float64."""
+
+    def __init__(self) -> None:
+        self.n, self.total, self.products = 0, np.zeros(0), np.zeros((0, 0))
+
+    def add(self, rows: Float[np.ndarray, "row dim"]) -> None:
+        """Take more rows."""
+        wide = rows.astype(np.float64)
+        if not self.n:
+            self.total, self.products = np.zeros(wide.shape[1]), np.zeros((wide.shape[1],) * 2)
+        self.n += len(wide)
+        self.total += wide.sum(0)
+        self.products += wide.T @ wide
+
+    def correlations(self, first: int = 0) -> Float[np.ndarray, "dim dim"]:
+        """Of the dimensions from `first` on; zero rows for those that do not vary."""
+        mean = self.total / self.n
+        found = (self.products / self.n - np.outer(mean, mean))[first:, first:]
+        spread = np.sqrt(np.clip(np.diag(found), 0, None))
+        varies = spread > 1e-9 * (1 + np.abs(mean[first:]))
+        by = np.where(varies, 1 / np.where(varies, spread, 1), 0)
+        return found * np.outer(by, by)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Rank and effective ranks of a correlation matrix: by entropy exp H, by participation."""
+
+    width: int
+    rank: int
+    entropy: float
+    participation: float
+
+
+def spectrum_of(correlations: Float[np.ndarray, "dim dim"], tolerance: float) -> Spectrum:
+    """What a correlation matrix spans; singular values below `tolerance` of the largest are 0.
+
+    >>> spectrum_of(np.diag([1.0, 1.0, 0.0]), 1e-5)
+    Spectrum(width=3, rank=2, entropy=2.0, participation=2.0)
+    """
+    values = np.clip(np.linalg.eigvalsh(correlations), 0, None)
+    if not values.any():
+        return Spectrum(len(values), 0, 0.0, 0.0)
+    shares = values[values > 0] / values.sum()
+    return Spectrum(
+        width=len(values),
+        rank=int(np.sum(values > tolerance**2 * values.max())),
+        entropy=round(float(np.exp(-np.sum(shares * np.log(shares)))), 6),
+        participation=round(float(1 / np.sum(shares**2)), 6),
+    )
+
+
+@dataclass
+class Collected:
+    """Rows of some layers of a model, with exact moments of what these layers write."""
+
+    rows: Rows
+    layers: list[int]
+    n_layers: int
+    keys: dict[int, int]
+    moments: dict[int, Moments]
+    tolerance: float
+    states: dict[int, Spectrum]
+
+    @property
+    def text_of(self) -> Int[np.ndarray, " row"]:
+        """The text that each row belongs to."""
+        return self.rows.text_of
+
+
+def collect_layers(
+    model: wl.LoadedModel,
+    texts: Sequence[wl.Tokens],
+    part: int = 0,
+    of: int = 1,
+    every_v: bool = False,
+    on_done: Callable[[int], None] | None = None,
+) -> Collected | None:
+    """States, K and V of the layers part, part + of, ...; `every_v`: V of all other layers too.
+
+    None where no layer reads K and V.
+    """
+    moments: dict[int, Moments] = {}
+    keys: dict[int, int] = {}
+    n_layers = 0
+
+    def take(trace: wl.Trace) -> dict[str, np.ndarray]:
+        nonlocal n_layers
+        n_layers, found = trace.n_layers, {}
+        for layer, array in enumerate(trace.v):
+            v, chosen = head_rows(array), layer % of == part % of
+            if v is None or not (chosen or every_v):
+                continue
+            found[f"v{layer}"] = v
+            if chosen:
+                k = head_rows(trace.array("k_unplaced")[layer])
+                keys[layer] = 0 if k is None else k.shape[1]
+                found[f"x{layer}"] = state_rows(trace, layer)
+                if k is not None:
+                    found[f"k{layer}"] = k
+                both = v if k is None else np.concatenate([k, v], axis=1)
+                moments.setdefault(layer, Moments()).add(both)
+        return found or {"none": np.zeros((1, 1))}
+
+    rows = collect(model, texts, KEEP, take, on_done)
+    if not moments:
+        return None
+    tolerance = TOLERANCE.get(model.dtype, TOLERANCE["bfloat16"])
+    return Collected(rows, sorted(moments), n_layers, keys, moments, tolerance, {})
+
+
+def written(found: Collected, layer: int) -> dict[str, Any]:
+    """Widths and ranks of V, and of K with V, of one layer; None where K is not to be told."""
+    moments, width_k = found.moments[layer], found.keys[layer]
+    v = spectrum_of(moments.correlations(width_k), found.tolerance)
+    both = spectrum_of(moments.correlations(), found.tolerance) if width_k else None
+    d_model = found.rows[f"x{layer}"].shape[1]
+    return {
+        "layer": layer,
+        "d_model": d_model,
+        "width_v": v.width,
+        "width_kv": both.width if both else None,
+        "cached": both.width / d_model if both else None,
+        "rank_v": v.rank,
+        "rank_kv": both.rank if both else None,
+        "effective_v": v.entropy,
+        "effective_kv": both.entropy if both else None,
+        "participation_v": v.participation,
+        "participation_kv": both.participation if both else None,
+    }
+
+
+def every_value(found: Collected) -> Float[np.ndarray, "row dim"]:
+    """Principal components of V of every layer, as many of each as leave room for one V whole."""
+    fitting = fitting_rows(found.text_of)
+    values = [name for name in found.rows.arrays if name.startswith("v")]
+    widest = max(found.rows[name].shape[1] for name in values)
+    each = max(1, (allowed_inputs(found.text_of) - widest) // len(values))
+    return np.concatenate([components(found.rows[name], fitting, each) for name in values], axis=1)
+
+
+def readers(
+    found: Collected, layer: int, seed: int, every: Float[np.ndarray, "row dim"]
+) -> dict[str, Any]:
+    """What linear readers recover of the state entering one layer, with what to compare it to.
+
+    `v`, `kv` (None where K is not to be told), `all_v`: readings. `chance`: V against the states of
+    other rows. `random`: as many random combinations of the state as V has numbers. `best`: the
+    same number of its principal components, which no linear map of that width surpasses.
+    """
+    rows, text_of = found.rows, found.text_of
+    x, v = rows[f"x{layer}"], rows[f"v{layer}"]
+    key = f"k{layer}"
+    both = np.concatenate([rows[key], v], axis=1) if key in rows else None
+    draw = np.random.default_rng([seed, layer])
+    whole = standardised(x, fitting_rows(text_of))
+    mixed = whole @ draw.standard_normal((whole.shape[1], v.shape[1]), dtype=np.float32)
+    wide = np.concatenate([standardised(v, fitting_rows(text_of)), every], axis=1)
+    return {
+        "v": read_out(v, x, text_of).json(),
+        "kv": None if both is None else read_out(both, x, text_of).json(),
+        "all_v": read_out(wide, x, text_of).json(),
+        "chance": read_out(v, x, text_of, shuffle=seed).share,
+        "random": read_out(mixed, x, text_of).share,
+        "best": best_of_width(x, text_of, v.shape[1]),
+    }
+
+
+def state_dimension(found: Collected, layer: int) -> dict[str, Any]:
+    """Effective dimension of the state entering one layer, and what its interval is made of.
+
+    `traces` and `cross` are of blocks of texts: tr M and <M, M'> of their products; see
+    `participation`. `raw` is the same of states that are only divided by their RMS.
+    """
+    x, text_of = found.rows[f"x{layer}"], found.text_of
+    whole = standardised(x, np.ones(len(x), dtype=bool))
+    traces, cross = cross_products(whole, text_of)
+    wide = x.astype(np.float64)
+    raw = cross_products((wide - wide.mean(0)).astype(np.float32), text_of)
+    correlations = product(whole, whole) / len(whole)
+    return {
+        "traces": [float(f"{one:.7g}") for one in traces],
+        "cross": [[float(f"{one:.7g}") for one in line] for line in cross],
+        "participation": participation(traces, cross),
+        "raw": participation(*raw),
+        "entropy": spectrum_of(correlations, found.tolerance).entropy,
+        "samples": len(x),
+    }
+
+
+def cross_products(
+    values: Float[np.ndarray, "row dim"], text_of: Int[np.ndarray, " row"]
+) -> tuple[Float[np.ndarray, " block"], Float[np.ndarray, "block block"]]:
+    """(tr M_b, <M_a, M_b>) of the products M of blocks of whole texts, in float64."""
+    blocks = [values[text_of % N_BLOCKS == block] for block in range(N_BLOCKS)]
+    made = [product(one, one).ravel() for one in blocks if len(one)]
+    table = np.stack(made)
+    side = int(np.sqrt(table.shape[1]))
+    return table[:, :: side + 1].sum(1), table @ table.T
+
+
+def participation(traces: Sequence[float] | np.ndarray, cross: Any) -> float:
+    """(tr C)^2 / tr C^2 of the covariance C: how many equal directions would be as spread out.
+
+    Both are taken over pairs of different blocks of texts, so that neither the number of samples
+    nor what the tokens of a text have in common makes it smaller.
+    """
+    return _participation(np.asarray(traces), np.asarray(cross), np.arange(len(traces)))
+
+
+def _participation(traces: np.ndarray, cross: np.ndarray, chosen: np.ndarray) -> float:
+    apart = chosen[:, None] != chosen[None, :]
+    above = np.outer(traces[chosen], traces[chosen])[apart].sum()
+    return float(above / cross[np.ix_(chosen, chosen)][apart].sum())
+
+
+def dimension_interval(
+    layers: Sequence[dict[str, Any]], seed: int, draws: int = 1000
+) -> tuple[float, float, float]:
+    """(Mean participation of d_model over layers, low, high): bootstrap over blocks of texts."""
+    tables = [
+        (np.array(one["traces"]), np.array(one["cross"]), one["d_model"]) for one in layers
+    ]
+
+    def mean(chosen: np.ndarray) -> float:
+        picked = chosen.astype(int)
+        return float(np.mean([_participation(t, c, picked) / d for t, c, d in tables]))
+
+    return bootstrap([float(k) for k in range(len(tables[0][0]))], seed, mean, draws)
+
+
+def capacity(
+    model: wl.LoadedModel,
+    texts: Sequence[wl.Tokens],
+    seed: int = 0,
+    say: Callable[[str], None] = lambda _line: None,
+    at_once: int = 10_000,
+) -> dict[str, Any]:
+    """All of this for every layer of a model, as plain words and numbers.
+
+    Passes over the texts are as many as keep the rows of one pass near `at_once` tokens of all
+    layers.
+
+    Raises:
+        InputError: fewer than ten texts; a model without K and V.
+    """
+    n_tokens = sum(map(len, texts))
+    of = max(1, round(n_tokens / at_once))
+    layers: list[dict[str, Any]] = []
+    for part in range(of):
+
+        def heard(done: int, part: int = part) -> None:
+            if done % 10 == 0 or done == len(texts):
+                say(f"pass {part + 1} of {of}: text {done} of {len(texts)}")
+
+        found = collect_layers(model, texts, part, of, every_v=True, on_done=heard)
+        if found is None:
+            raise wl.InputError(f"{model.name}: {NO_READS}")
+        every = every_value(found)
+        for layer in found.layers:
+            say(f"reading layer {layer}")
+            layers.append(
+                written(found, layer)
+                | {"state": _short_dimension(state_dimension(found, layer))}
+                | {name: _short(one) for name, one in readers(found, layer, seed, every).items()}
+            )
+    layers.sort(key=lambda one: one["layer"])
+    return {
+        "schema": "worldline.capacity/1",
+        "model": model.name,
+        "dtype": model.dtype,
+        "texts": len(texts),
+        "tokens": n_tokens - len(texts),
+        "seed": seed,
+        "layers": layers,
+    }
+
+
+def _short(reading: Any) -> Any:
+    if isinstance(reading, dict):
+        return {key: one for key, one in reading.items() if key not in ("residual", "total")}
+    return reading
+
+
+def _short_dimension(found: dict[str, Any]) -> dict[str, Any]:
+    return {key: one for key, one in found.items() if key not in ("traces", "cross")}
