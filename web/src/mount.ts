@@ -1,6 +1,5 @@
 // Puts one Scene into one element: what a person chose on one side, what is drawn on the other.
 import { caption } from "./caption.ts";
-import type { ClaimsPicture, ClaimsShown } from "./claims.gen.ts";
 import { ClaimsPanel } from "./claims/panel.ts";
 import { h } from "./dom.ts";
 import { edgeWords, rowName } from "./facts.ts";
@@ -8,18 +7,19 @@ import { signed } from "./format.ts";
 import { nodeFacts } from "./facts.ts";
 import { carried, type Columns, columnsOf, type ColumnsName, cutOf, offered, overlayOver, pathOver, spanOf } from "./grouping.ts";
 import { keepingFocus } from "./focus.ts";
+import type { Mounted, MountOptions } from "./host.ts";
 import { listenToKeys } from "./keys.ts";
 import { type Hit, Lattice } from "./lattice.ts";
 import type { NodeRef } from "./layout.ts";
 import { type AlteredName, alteredParts } from "./panels/altered.ts";
 import { Controls } from "./panels/controls.ts";
 import { aboutDialog, keysDialog } from "./panels/dialogs.ts";
-import { exportsMenu, type Extra } from "./panels/exports.ts";
+import { exportsMenu } from "./panels/exports.ts";
 import { header } from "./panels/header.ts";
 import { explainNumbers } from "./panels/meaning.ts";
 import { predictionsPanel } from "./panels/predictions.ts";
 import { cutsOf, pathsPanel } from "./panels/paths.ts";
-import { type Running, runPart } from "./panels/running.ts";
+import { runPart } from "./panels/running.ts";
 import { Selector } from "./panels/selector.ts";
 import { nodePanel, type SideEvents, strongestPanel } from "./panels/side.ts";
 import { sourcesPart } from "./panels/sources.ts";
@@ -32,51 +32,10 @@ import { fromFragment, START, type State, toFragment } from "./state.ts";
 import type { TourStep } from "./tour/pieces.ts";
 import { LAST_STEP, Tour } from "./tour/tour.ts";
 
+export type { Live, Mounted, MountOptions } from "./host.ts";
+
 const BLOCKS = 0.5; // a block lies half a row above the row that it reads
 type TourLightEdge = TourStep["light"]["edge"] | null;
-
-/** What a host that can run the model gives: a head, a list of cuts, and answers to questions. */
-export interface Live extends Running {
-  bar: HTMLElement;
-  cutting: HTMLElement;
-  /** The question, as a part of the address. */
-  address(): string;
-  onTarget(token: string): void;
-  onVersus(token: string): void;
-  onCut(cut: string): void;
-  /** Ask for the text of a verdict's picture, with its cuts. */
-  onShow(picture: ClaimsShown): void;
-}
-
-export interface MountOptions {
-  /** The picture is the whole page: its state lives in the address, its keys work everywhere. */
-  page?: boolean;
-  live?: Live;
-  /** What is claimed of such models, and what came out on this one. */
-  claims?: ClaimsPicture | null;
-  /** What is chosen at first, where it is no page. */
-  start?: Partial<State>;
-  /** Called after each change of what is chosen, and once for the first picture. */
-  onState?: (state: State, selection: Selection) => void;
-  /** The Scene as it came, so that what is saved is equal to the byte. */
-  json?: string;
-  /** What the host can save besides: the HTML file, the trace. */
-  extras?: Extra[];
-}
-
-export interface Mounted {
-  /** What is chosen now. */
-  readonly state: State;
-  /** Show what altered runs said; null takes a part away. */
-  alter(parts: { [K in AlteredName]?: SceneAltered[K] | null } & { meanings?: Scene["meanings"] }): void;
-  /** Show paths that were followed later, or why there are none. */
-  follow(paths: ScenePaths | null, why: string | null, meanings?: Scene["meanings"]): void;
-  /** Open a panel. */
-  open(tab: string): void;
-  /** Choose from outside; nothing is noted in the address. */
-  choose(patch: Partial<State>): void;
-  destroy(): void;
-}
 
 export function mount(element: HTMLElement, scene: Scene, options: MountOptions = {}): Mounted {
   const page = options.page ?? false;
