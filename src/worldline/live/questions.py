@@ -47,7 +47,7 @@ class CutQuestion(Asked):
     nodes: tuple[Words, ...] = Field(default=(), max_length=500)
     how: Literal["mask", "drop", "splice"] | None = None
     node_how: Literal["zero", "mean", "splice"] | None = None
-    parts: Literal["kv", "k", "v"] = "kv"
+    parts: Literal["kv", "k", "v", "q"] = "kv"
     splice_from: str | None = Field(default=None, min_length=1, max_length=MOST_CHARS)
     align: Literal["left", "right", "words"] | None = None
     target: Words | None = None

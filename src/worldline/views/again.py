@@ -15,7 +15,7 @@ from worldline.views.scene import Scene
 
 OTHER_TEXT = "the text that was spliced from"
 _EDGES = re.compile(
-    r"(?P<how>mask|drop|splice)(?: (?P<parts>K|V) only)?: layers (?P<layers>[\d,-]+|all), "
+    r"(?P<how>mask|drop|splice)(?: (?P<parts>K|V|Q) only)?: layers (?P<layers>[\d,-]+|all), "
     r"heads (?P<heads>[\d,-]+|all), from (?P<src>[\d,-]+|all), to (?P<dst>[\d,-]+|all)"
     r"(?P<own>, self-attention too)?"
 )
@@ -115,6 +115,8 @@ def cut_again(scene: Scene, part: str) -> Call:
     assert cut is not None
     edges = [found for words in cut.words if (found := _EDGES.fullmatch(words))]
     nodes = [found for words in cut.words if (found := _NODES.fullmatch(words))]
+    if len(edges) + len(nodes) < len(cut.words):  # a push, say: its vector is not in the words
+        return "", asked.call("cut", "edits", f"target={cut.target!r}") + f".{part}"
     edits = ", ".join([*map(_edge_edit, edges), *map(_node_edit, nodes)])
     donor = "donor=donor" in edits
     python = asked.call("cut", f"[{edits}]", f"target={cut.target!r}") + f".{part}"

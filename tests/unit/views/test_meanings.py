@@ -177,6 +177,14 @@ def test_any_text_comes_through_the_shell(whole, text):
             None,
             ["wl.EdgeCut('mask'", "wl.EdgeCut('drop'"],
         ),
+        (
+            [
+                "mask: layers 1, heads 0, from 0, to 2",
+                "push by a vector of norm 3: rows 1, positions 2",
+            ],
+            None,
+            [", edits, target="],
+        ),
     ],
 )
 def test_cuts_are_said_again(whole, words, options, edits):

@@ -33,7 +33,7 @@ def cut(
     layers: options.Layers = None,
     heads: Annotated[str | None, typer.Option(help="Heads, A-B or 0,3 (default: all).")] = None,
     how: options.How = None,
-    parts: Annotated[str, typer.Option(help="kv, k or v: what a splice takes over.")] = "kv",
+    parts: Annotated[str, typer.Option(help="kv, k, v or q: what a splice takes over.")] = "kv",
     splice_from: Annotated[
         str | None, typer.Option(help="The text whose K and V (or nodes) are spliced in.")
     ] = None,
