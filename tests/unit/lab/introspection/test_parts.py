@@ -230,6 +230,18 @@ def test_a_model_that_cannot_be_asked_is_untestable_with_the_reason():
     assert "this model knows t0 to" in (finding.untestable or "")
 
 
+def test_a_protocol_that_is_refused_is_named_and_the_others_stand():
+    run = [
+        (item, {"refused": "too long"} if item["kind"] in ("choice", "split", "picture") else one)
+        for item, one in made_run(reported_right=1.0)
+    ]
+    finding = EXPERIMENT.conclude(run, 0)
+    assert finding.value == pytest.approx(0.9)
+    assert finding.picture is None
+    assert len(finding.numbers["refused"]) == 7
+    assert any("choice inject_info-none_shuf_00: too long" in one for one in finding.says)
+
+
 def test_the_grid_is_summed_over_concepts():
     one = {"row": 1, "strength": 1.0, "right": 5.0, "trials": 5, "nats": 0.2}
     table = table_of([{"cells": [one]}, {"cells": [one | {"right": 0.0, "nats": 0.4}]}])
