@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from worldline.claims.graph import Graph
+from worldline.claims.graph import NODE_TYPES, Graph
 from worldline.claims.plain import finite
+from worldline.claims.record import Claim
 from worldline.claims.shipped import shipped_verdicts, with_shipped
 from worldline.claims.store import Store
 from worldline.claims.verdict import Shown, Verdict, pick, stale_reason
@@ -37,16 +38,26 @@ def claims_picture(
     """The whole graph, with the verdict shown on each claim and a quick one beside it.
 
     Verdicts are those of one model, by its weights where their hash is given and else by its
-    name: the user's own, and the shipped ones. Their runs are nodes too.
+    name: the user's own, and the shipped ones. Their runs are nodes too. What nothing can test
+    has its word without any run.
     """
     found = model_verdicts(graph, store, model_name, weights_hash)
-    shown = [one for verdicts in found.values() for one in pick(verdicts)]
+    order = in_order(graph)
+    shown = [one for claim in order for one in pick(found.get(claim, ()))]
     whole = with_runs(graph, shown)
+    place = {claim: at for at, claim in enumerate(order)}
+    nodes = sorted(
+        whole.nodes.values(),
+        key=lambda node: (NODE_TYPES.index(node.type), place.get(node.id, 0), node.id),
+    )
     return ClaimsPicture(
         model=model_name,
-        nodes=tuple(whole.nodes.values()),
+        nodes=tuple(nodes),
         edges=whole.edges,
-        verdicts=tuple(verdict_part(graph, one) for one in shown),
+        verdicts=(
+            *(verdict_part(graph, one) for one in shown),
+            *(_untested(one, model_name) for one in graph.claims.values() if one.why is not None),
+        ),
     )
 
 
@@ -57,12 +68,12 @@ def model_verdicts(
 
     Of a name that was given to several models, without a hash, only the weights last run count.
     """
-    runs = [one for one in known_verdicts(graph, store) if one.run.model == model_name]
-    if weights_hash is None and runs:
-        weights_hash = max(runs, key=lambda one: one.date).run.key.weights_hash
-    if weights_hash is not None:
-        everything = known_verdicts(graph, store)
-        runs = [one for one in everything if one.run.key.weights_hash == weights_hash]
+    everything = known_verdicts(graph, store)
+    if weights_hash is None:
+        named = [one for one in everything if one.run.model == model_name]
+        last = max(named, key=lambda one: one.date, default=None)
+        weights_hash = None if last is None else last.run.key.weights_hash
+    runs = [one for one in everything if one.run.key.weights_hash == weights_hash]
     found: dict[str, list[Shown]] = {}
     for claim in in_order(graph):
         stood = [Shown(one, _stale(graph, one)) for one in runs if one.run.claim == claim]
@@ -75,6 +86,12 @@ def known_verdicts(graph: Graph, store: Store) -> list[Verdict]:
     """The user's verdicts and the shipped ones, on claims that have a record."""
     own = [one for one in store.verdicts() if one.run.claim in graph.claims]
     return with_shipped(own, shipped_verdicts(graph.claims))
+
+
+def weights_of(graph: Graph, store: Store, model_name: str) -> set[str]:
+    """The hashes of all weights that were run under one name."""
+    runs = known_verdicts(graph, store)
+    return {one.run.key.weights_hash for one in runs if one.run.model == model_name}
 
 
 def known_models(graph: Graph, store: Store) -> list[str]:
@@ -156,6 +173,15 @@ def verdict_part(graph: Graph, one: Shown) -> ClaimsVerdict:
         date=verdict.date,
         command=command(verdict),
     )
+
+
+def _untested(claim: Claim, model_name: str) -> ClaimsVerdict:
+    return ClaimsVerdict(
+        claim=claim.id, verdict="not testable here", quick=False, stale=None, metric="", unit="",
+        value=None, low=None, high=None, support=None, refute=None, n=0, counts="",
+        reason=claim.why or "", says=(), figures=(), picture=None, model=model_name,
+        weights_hash="", seed=0, run="", date="", command=f"worldline claims show {claim.id}",
+    )  # fmt: skip
 
 
 def command(verdict: Verdict) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import worldline as wl
 from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Picture
 from worldline.lab.laws import (
+    REFUSED,
     apart,
     draw_texts,
     finite,
@@ -31,16 +32,16 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-4}  # of the largest logit; half pre
 
 
 def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
-    """Two beginnings of one length, and a continuation that belongs to neither."""
+    """Two beginnings of one length, and the middle of a third text to go on with."""
     texts = draw_texts(model, 3 * n, seed, N_BEFORE)
     if len(texts) < 3:
-        return texts
+        return [one for one in texts if REFUSED in one]
     return [
         {
             "key": one["key"],
             "tokens": one["ids"],
             "cache": two["ids"],
-            "after": three["ids"][:N_AFTER],
+            "after": three["ids"][-N_AFTER:],
             "text": one["text"],
         }
         for one, two, three in zip(texts[::3], texts[1::3], texts[2::3], strict=False)

@@ -17,6 +17,7 @@ import worldline as wl
 from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Picture
 from worldline.lab.laws import (
     EPS,
+    REFUSED,
     as_array,
     draw_texts,
     finite,
@@ -42,7 +43,7 @@ def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     """Passages in three spans, each with the beginning of another one."""
     texts = draw_texts(model, 2 * n, seed, N_PREFIX + N_MIDDLE + N_END)
     if len(texts) < 2:
-        return texts
+        return [one for one in texts if REFUSED in one]
     return [
         one | {"prefix": two["ids"][:N_PREFIX], "n_middle": N_MIDDLE, "seed": seed + number}
         for number, (one, two) in enumerate(zip(texts[::2], texts[1::2], strict=False))

@@ -184,9 +184,9 @@ def _picture(shown: Measured | None) -> Picture | None:
     return Picture(
         text=shown["text"],
         says=(
-            f"A push at row {shown['row']} of the first sentence can reach the answer only by reads "
-            "of its K and V. Cut are those by question and answer, in the layers from there up; "
-            "what still gets through went by other sentences first."
+            f"A push at row {shown['row']} of the first sentence can reach the answer only by "
+            "reads of its K and V. Cut are those by question and answer, in the layers from there "
+            "up; what still gets through went by other sentences first."
         ),
         cuts=tuple(shown["cuts"]),
     )

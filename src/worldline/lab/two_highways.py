@@ -17,6 +17,7 @@ import numpy as np
 import worldline as wl
 from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Picture
 from worldline.lab.laws import (
+    REFUSED,
     apart,
     as_array,
     draw_texts,
@@ -45,7 +46,7 @@ def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
         return refused
     texts = draw_texts(model, n + 1, seed, N_TOKENS)
     if len(texts) < 2:
-        return texts
+        return [one for one in texts if REFUSED in one]
     draw = np.random.default_rng(seed)
     return [
         one

@@ -34,7 +34,7 @@ def claims(context: typer.Context, model: options.Model = None, json: options.Js
 
     from worldline.claims.exports.lines import claims_table
     from worldline.claims.loading import load_graph
-    from worldline.claims.picture import claims_picture, in_order, known_models
+    from worldline.claims.picture import claims_picture, known_models, weights_of
     from worldline.claims.store import Store
 
     refuse_unwritable(json)
@@ -45,9 +45,11 @@ def claims(context: typer.Context, model: options.Model = None, json: options.Js
     if json == "-":
         return
     console = Console(highlight=False)
-    why = {claim: one.why for claim, one in graph.claims.items() if one.why is not None}
     console.print(f"{len(graph.claims)} claims on {name}", markup=False)
-    console.print(claims_table(picture, in_order(graph), why, console.width))
+    console.print(claims_table(picture, console.width))
+    several = len(weights_of(graph, store, name))
+    if several > 1:
+        console.print(f"{several} weights were run under this name: these are those run last")
     others = [one for one in known_models(graph, store) if one != name]
     if others:
         console.print(f"also run: {', '.join(others)} (--model)", markup=False)
@@ -66,6 +68,7 @@ def show(
     from worldline.claims.graph import neighbourhood
     from worldline.claims.loading import load_graph
     from worldline.claims.picture import model_verdicts, shown_words, verdict_part, with_runs
+    from worldline.claims.plain import finite
     from worldline.claims.store import Store
     from worldline.claims.verdict import pick
 
@@ -80,7 +83,8 @@ def show(
     rest = [one for one in stood if one not in first]
     parts = [verdict_part(graph, one) for one in (*first, *rest)]
     if json is not None:
-        write_json(json, _node_json(graph, known, parts, around))
+        numbers = {one.verdict.run.id: finite(one.verdict.finding.numbers) for one in stood}
+        write_json(json, _node_json(graph, known, parts, around) | {"numbers": numbers})
     if json != "-":
         width = min(Console().width, MOST)
         typer.echo("\n".join(node_lines(graph, known, parts, around, width)))

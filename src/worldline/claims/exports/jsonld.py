@@ -69,8 +69,11 @@ def claims_jsonld(picture: ClaimsPicture) -> str:
         if node.id in verdicts:
             said[node.id] |= _review(verdicts[node.id])
     for one in picture.verdicts:
-        said[one.claim]["terms:metric"] = one.metric
-        said[f"run-{one.run}"] |= _activity(one)
+        if one.run:
+            said[one.claim]["terms:metric"] = one.metric
+            said[f"run-{one.run}"] |= _activity(one)
+        else:
+            said[one.claim]["terms:untestable"] = one.reason
     software = {
         "@id": SOFTWARE,
         "@type": ["schema:SoftwareApplication", "prov:SoftwareAgent"],

@@ -20,12 +20,8 @@ WIDE = 100
 _COLOURS = {"supported": "green", "refuted": "red", "qualified": "yellow", "measured": "cyan"}
 
 
-def claims_table(picture: ClaimsPicture, order: Sequence[str], why: Mapping[str, str],
-                 width: int) -> Table:  # fmt: skip
-    """One row a claim, a second one where a quick verdict stands beside the full one.
-
-    ``why`` holds the claims that nothing can test.
-    """
+def claims_table(picture: ClaimsPicture, width: int) -> Table:
+    """One row a claim, a second one where a quick verdict stands beside the full one."""
     from rich.table import Table
     from rich.text import Text
 
@@ -36,16 +32,15 @@ def claims_table(picture: ClaimsPicture, order: Sequence[str], why: Mapping[str,
     table.add_column("n", justify="right", no_wrap=True)
     if width >= WIDE:
         table.add_column("model", overflow="fold")
-    for claim in order:
-        found = [one for one in picture.verdicts if one.claim == claim]
+    for node in picture.nodes:
+        found = [one for one in picture.verdicts if one.claim == node.id]
         for at, one in enumerate(found):
-            cells = [claim if at == 0 else "", mark(one), number_of(one), f"{one.n:,}", one.model]
-            cells = [Text(readable_text(cell)) for cell in cells[: len(table.columns)]]
-            cells[1].stylize(_COLOURS.get(one.verdict, "") if one.stale is None else "dim")
-            table.add_row(*cells)
-        if not found:
-            word = "not testable here" if claim in why else "not run yet"
-            table.add_row(Text(claim), Text(word, style="dim"), Text("–", style="dim"), "", "")
+            word = Text(mark(one), "dim" if one.stale else _COLOURS.get(one.verdict, ""))
+            numbers = number_of(one), f"{one.n:,}" if one.run else "", readable_text(one.model)
+            cells = [Text(node.id if at == 0 else ""), word, *map(Text, numbers)]
+            table.add_row(*cells[: len(table.columns)])
+        if not found and node.type == "claim":
+            table.add_row(node.id, Text("not run yet", "dim"), Text("–", "dim"))
     return table
 
 
@@ -81,7 +76,8 @@ def node_lines(
     if claim is not None:
         yield ""
         if claim.metric is not None:
-            yield from _wrapped(f"metric: {claim.metric} ({claim.unit})", width)
+            yield from _wrapped(f"metric: {claim.metric}", width)
+            yield f"unit: {claim.unit}"
         if claim.support is not None:
             yield f"supported if the whole interval is {claim.support}, refuted if {claim.refute}"
         elif claim.decides == "measurement":
@@ -100,7 +96,8 @@ def node_lines(
 
 def _verdict_lines(one: ClaimsVerdict, width: int) -> Iterator[str]:
     number = number_of(one).replace("\u00a0", " ")
-    yield from _wrapped(f"{mark(one)}: {number} ({one.unit}), n {one.n:,} ({one.counts})", width)
+    unit = f" {one.unit}" if one.value is not None else ""
+    yield from _wrapped(f"{mark(one)}: {number}{unit}, n {one.n:,} ({one.counts})", width)
     if one.stale is not None:
         yield from _wrapped(one.stale, width, "  ", "  ")
     yield from _wrapped(one.reason, width, "  ", "  ")

@@ -50,7 +50,8 @@ def _row(one: ClaimsVerdict) -> str:
     marks = [name for name, on in (("quick", one.quick), ("stale", one.stale)) if on]
     word = " ".join((one.verdict, *(f"({mark})" for mark in marks)))
     why = one.reason if one.stale is None else f"{one.stale}. {one.reason}"
-    texts = (word, number_of(one), f"{one.n:,} ({one.counts})", one.model, why)
+    n = f"{one.n:,} ({one.counts})" if one.run else ""
+    texts = (word, number_of(one), n, one.model, why)
     return _cells("td", (_link(one.claim), *map(_text, texts)))
 
 
@@ -77,11 +78,9 @@ def _said(one: ClaimsVerdict) -> list[str]:
         f"{name} {value}" for name in ("support", "refute") if (value := getattr(one, name))
     )
     says = "".join(f"<li>{_text(line)}</li>" for line in one.says)
-    return [
-        f"<p>{_text(f'{one.metric} ({one.unit}). {decides}')}</p>",
-        f"<ul>{says}</ul>",
-        f"<p><code>{_text(one.command)}</code></p>",
-    ]
+    metric = f"{one.metric} ({one.unit}). {decides}" if one.metric else one.reason
+    lines = [f"<p>{_text(metric)}</p>", f"<ul>{says}</ul>" if says else ""]
+    return [*filter(None, lines), f"<p><code>{_text(one.command)}</code></p>"]
 
 
 def _cells(tag: str, texts: Iterable[str]) -> str:

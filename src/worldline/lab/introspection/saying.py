@@ -76,7 +76,7 @@ def _others(numbers: Row) -> tuple[str, ...]:
         f"Detection: a push moves yes over no by {_range(detected['asked'], 'mean')} logits where "
         f"it is asked about, by {_range(detected['controls'], 'mean')} in control questions in the "
         f"same place; difference {_range(beyond, 'mean')}: "
-        f"{_verdict(beyond['low'], beyond['high'], 0)}.",
+        f"{_verdict(beyond['low'], beyond['high'], 0.0)}.",
         f"Which of nine concepts: {_range(choice, 'share')}, chance 0.1; priming of the word would "
         "give the same, so that this alone is no report.",
         f'A word put into its mouth: its own thought before it moves "I meant it" by '
