@@ -33,6 +33,7 @@ from worldline.lab.introspection.reporting import measure_picture, measure_repor
 from worldline.lab.introspection.saying import figures_of, sentences_of
 from worldline.lab.introspection.scope import LISTED, Scope
 from worldline.lab.introspection.splitting import measure_split
+from worldline.lab.refusals import REFUSED, or_reason
 
 GATE_AT_ONCE = 8
 NEEDED = ("gate", "grid", "localise")
@@ -69,15 +70,9 @@ def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     ]
 
 
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measured:
-    """One item; what the model cannot be asked is measured as `refused`, with the reason."""
-    try:
-        return _measure(model, item)
-    except (wl.InputError, wl.RefusedError) as refused:
-        return {"refused": str(refused)}
-
-
-def _measure(model: wl.LoadedModel, item: Item) -> Measured:
+    """One item; where the model cannot be asked, the reason."""
     scope, kind, name = Scope(item["n"], item["seed"]), item["kind"], item["name"]
     if kind in OF_A_CONCEPT:
         return OF_A_CONCEPT[kind](model, scope, name)
@@ -96,15 +91,15 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
     What the model refused is left out and listed; without gate, choice or reported half there is
     no finding.
     """
-    refused = [(item["key"], found["refused"]) for item, found in measured if "refused" in found]
-    of = _by_kind([pair for pair in measured if "refused" not in pair[1]])
+    refused = [(item["key"], found[REFUSED]) for item, found in measured if REFUSED in found]
+    of = _by_kind([pair for pair in measured if REFUSED not in pair[1]])
     missing = [kind for kind in NEEDED if not of[kind]]
     if missing:
         reasons = [f"{key}: {reason}" for key, reason in refused if key.split()[0] in missing]
         why = reasons[0] if reasons else f"nothing was measured of {', '.join(missing)}"
-        return Finding(None, None, None, 0, {"refused": dict(refused)}, untestable=why)
+        return Finding(None, None, None, 0, {REFUSED: dict(refused)}, untestable=why)
     gate = judge_gate([one for some in of["gate"] for one in some["answers"]], seed)
-    numbers = _numbers(of, gate, _cell(of), seed) | {"refused": dict(refused)}
+    numbers = _numbers(of, gate, _cell(of), seed) | {REFUSED: dict(refused)}
     found = numbers["localisation"]["concept"]
     return Finding(
         value=found["share"] - 1 / LISTED,

@@ -117,7 +117,7 @@ def made_run(n=8, seed=0, good=True, reported_right=0.0, unrelated_right=0.0, ye
     said = {
         "grid": {"cells": cells},
         "localise": at | {"right": marks, "margin": [0.0], "own_word": 3.0, "nats": 0.1},
-        "split": at | {"margins": {way: [0.0] for way in WAYS}},
+        "split": at | {"margins": dict.fromkeys(WAYS, 0.0)},
         "compare": at
         | {
             "concept": [1.0, 0.0],
