@@ -31,7 +31,7 @@ TEXTS_PER_PAIR, AT_ONCE = 60, 4
 RISE = 6
 """A later node is a sixth of the layers above the past states that it is read for."""
 
-NAMES = ("difference", "one", "two", "tokens")
+NAMES: tuple[str, ...] = ("difference", "one", "two", "tokens")
 
 
 def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
@@ -151,7 +151,7 @@ def _interval(pairs: list[dict[str, Any]], which: str, seed: int) -> tuple[float
         named = (dict(zip(NAMES, line, strict=True)) for line in shares)
         return float(np.mean([margins(line)[which] for line in named]))
 
-    clusters = [table[:, :, text].ravel() for text in range(table.shape[2])]
+    clusters = [table[:, :, text].ravel().tolist() for text in range(table.shape[2])]
     return bootstrap(clusters, seed, mean_margin)
 
 

@@ -13,7 +13,6 @@ from worldline.lab.laws import (
     context_of,
     draw_texts,
     exact,
-    refuse_coarse,
     saying_refusals,
     series,
     tokens_of,
@@ -26,8 +25,6 @@ SAMPLED = range(5)
 
 def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     """Beginnings of one passage: `n` lengths from 1 to 64, spread evenly in their logarithm."""
-    if refused := refuse_coarse(model):
-        return refused
     longest = min(LONGEST, context_of(model) or LONGEST)
     texts = draw_texts(model, 1, seed, longest)
     if not texts:

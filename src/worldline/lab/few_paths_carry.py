@@ -20,7 +20,7 @@ STRONGEST = 10  # paths listed
 FOLLOWED = 15  # ways from row to row while they are looked for
 SHOWN = 9  # hop counts in the figures
 SINKS = ("counted", "free")
-ODDS = "a walk down from the target, at every node in proportion to the size of the flow into it"
+ODDS = "a walk from the target down, at every node in proportion to the size of the flow into it"
 
 
 def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
@@ -60,7 +60,7 @@ def measure(model: wl.LoadedModel, item: Item) -> Measured:
         "by_hops": spectrum.by_hops.tolist(),
         "remainder": spectrum.remainder,
         "strongest": [path.weight for path in strong.paths],
-        "cuts": _edges(*strong.paths[0][:2]) if strong.paths else [],
+        "cuts": next((_edges(*path[:2]) for path in strong.paths if path.reads), []),
         "curves": {sink: _curve(model, whole, sink) for sink in SINKS},
     }
 
@@ -79,7 +79,8 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
     every = [one["all_log10"] for one in found]
     shares = {name: _mean_shares(found, name) for name in HOPS}
     hops = {name: bootstrap([_mean_hops(one[name]) for one in found], seed) for name in HOPS}
-    top = bootstrap([sum(one["strongest"]) / one["target_value"] for one in found], seed, _median)
+    top = bootstrap([sum(map(abs, one["strongest"])) for one in found], seed, _median)
+    target = bootstrap([abs(one["target_value"]) for one in found], seed, _median)
     needed = {sink: _needed(found, sink) for sink in SINKS}
     numbers = {
         "log10_effective": bootstrap(logs, seed),
@@ -95,7 +96,8 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
         "mean_hops_of_all_paths": hops["all_by_hops"],
         "mean_hops_at_even_odds": hops["even_by_hops"],
         "shares_by_hops": shares,
-        "ten_strongest_found_median": top,
+        "ten_strongest_found_sizes_logits_median": top,
+        "target_logits_median": target,
         "hops_needed_median": needed,
         "by_kind": _by_kind(used, evenness),
         "answers_right": [sum(one["right"] is True for one in found), _n_asked(found)],
@@ -105,9 +107,8 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
         f"{len(found)} prompts; convention block, from all tokens of the bottom row). "
         f"In effect {numbers['effective_median']:,.0f} of them carry it.",
         f"The value is log10 of the one over log10 of the other, {value:.2f} ({low:.2f} to "
-        f"{high:.2f}): the entropy of a walk over the largest there can be. 0 would be one path, "
-        f"1 all alike. The walk is {ODDS}.",
-        f"So small a number is no merit of the model's: a walk that takes every way on at even "
+        f"{high:.2f}): XX {ODDS}.",
+        f"So small a number says little of the model: a walk that takes every way on at even "
         f"odds has {even[0]:.2f} ({even[1]:.2f} to {even[2]:.2f}), because it soon meets column 0.",
         f"What is the model's own are the hops. A path has {hops['all_by_hops'][0]:.1f} on "
         f"average, a walk at even odds {hops['even_by_hops'][0]:.1f}, what is carried "
@@ -115,8 +116,9 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
         "Ways that cancel before they reach a node do not count, nor what biases add, and all "
         "heads of a read are one road. Products of shares, another distribution, give "
         f"{numbers['share_grid_by_paths'][0]:.2f} over all paths, where even weights would give 1.",
-        f"The {STRONGEST} strongest paths found hold {top[0]:.0%} of the target, signed (median; "
-        f"{top[1]:.0%} to {top[2]:.0%}); stronger ones may have been missed.",
+        f"The sizes of the {STRONGEST} strongest paths found add up to {top[0]:.1f} logits, where "
+        f"the target is {target[0]:.1f} (medians; {top[1]:.1f} to {top[2]:.1f}, {target[1]:.1f} to "
+        f"{target[2]:.1f}): single paths cancel. Stronger ones may have been missed.",
         "With the patterns held few hops carry the content; making the patterns takes more. Under "
         f"a limit on hops the same token comes first from {needed['counted']} hops on (reads of "
         f"column 0 counted) or {needed['free']} (free), medians.",
@@ -267,7 +269,7 @@ def _curve_figure(found: Sequence[Measured]) -> Figure:
 
 
 def _picture(one: Measured) -> Picture:
-    says = "Cuts the reads of the strongest path that was found; the prediction has many others."
+    says = "Cuts the reads of the strongest path with hops that was found; there are many others."
     return Picture(one["prompt"], says, one["target"], one["versus"], tuple(one["cuts"]))
 
 

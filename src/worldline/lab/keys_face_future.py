@@ -164,8 +164,8 @@ def _says(numbers: dict[str, Any], n_texts: int) -> tuple[str, ...]:
         f"{n_texts} texts of {LENGTH} tokens, {numbers['heads']} heads. What a key receives from "
         "later positions is predicted by its product with the mean query of other texts; rank "
         "correlation within a text.",
-        f"By keys it is {keys:.3f}, by positions alone (what this position receives in other texts) "
-        f"{positions:.3f}.",
+        f"By keys it is {keys:.3f}, by positions alone (what this position receives in other "
+        f"texts) {positions:.3f}.",
         f"Keys are ahead in {numbers['heads_above']} heads of {numbers['heads']} and behind in "
         f"{numbers['heads_below']}, false discoveries held at 5 %.",
         "Each row counts times its number of columns, so that late rows, which spread over more, "

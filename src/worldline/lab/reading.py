@@ -21,7 +21,7 @@ from worldline.lab.statistics import bootstrap
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
+PENALTIES = (1e-7, 1e-5, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Of the variance of a standardised input."""
 
 SAMPLES_PER_INPUT = 10
@@ -77,7 +77,7 @@ def shares_interval(readings: Sequence[dict[str, Any]], seed: int) -> tuple[floa
     """(Mean share over readings, low, high): bootstrap over the held-out texts that they share."""
     table = np.array([one["residual"] + one["total"] for one in readings])
     n_texts = table.shape[1] // 2
-    clusters = [table[:, [text, text + n_texts]].ravel() for text in range(n_texts)]
+    clusters = [table[:, [text, text + n_texts]].ravel().tolist() for text in range(n_texts)]
 
     def mean_share(values: np.ndarray) -> float:
         sums = values.reshape(-1, len(readings), 2).sum(0)

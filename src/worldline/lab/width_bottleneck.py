@@ -11,12 +11,12 @@ import worldline as wl
 from worldline.lab.capacity import (
     NO_READS,
     collect_layers,
-    dimension_interval,
     state_dimension,
     written,
 )
 from worldline.lab.collecting import first_reason, read_passages, untestable
 from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Series
+from worldline.lab.spectra import dimension_interval
 from worldline.lab.stimuli.passages import draw_passages
 
 PARTS = 3

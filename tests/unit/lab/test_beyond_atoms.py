@@ -46,3 +46,11 @@ def test_a_model_of_one_block_is_not_testable():
     finding = EXPERIMENT.conclude(pairs, 0)
     assert finding.untestable is not None
     assert "never" in finding.untestable
+
+
+@pytest.mark.bundled
+def test_the_bundled_model():
+    model = wl.load_model()
+    items = EXPERIMENT.items(model, 1, 0)
+    finding = EXPERIMENT.conclude([(one, EXPERIMENT.measure(model, one)) for one in items], 0)
+    assert finding.value == 6680 / 8192

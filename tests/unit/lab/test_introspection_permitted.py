@@ -89,3 +89,13 @@ def test_a_model_that_moves_information_otherwise_is_not_testable():
     items = EXPERIMENT.items(model, 1, 0)
     finding = EXPERIMENT.conclude([(one, measured(model, one)) for one in items], 0)
     assert finding.untestable is not None
+
+
+@pytest.mark.bundled
+def test_the_bundled_model():
+    model = wl.load_model()
+    items = EXPERIMENT.items(model, 1, 0)
+    kl = measured(model, items[0])["kl"]
+    for kind in KINDS:
+        for parts in ("kv", "k", "v"):
+            assert kl[kind][parts] > 100 * kl[IDENTITY][parts]

@@ -99,20 +99,21 @@ def notes_of(found: dict[str, Any]) -> list[str]:
     short = [name for name in ("v", "kv") if one[name] and one[name]["inputs"] < one[name]["given"]]
     lines = [
         "",
-        f"{found['model']}, {found['texts']} texts, {found['tokens']:,} states; d = "
+        f"{found['model']}, {found['texts']} texts, {found['states']:,} states; d = "
         f"{one['d_model']}, V of layer {one['layer']} has {one['width_v']} numbers.",
-        "cached/d: numbers of K and V a token, of d. eff.: effective rank by entropy of what is",
+        "cached/d: numbers of K and V a token, of d. eff.: effective rank by entropy of what is "
         "written, and of the state x that enters the layer. K is taken before positions.",
-        f"Shares are of variance, held out. Mean by chance {chance:.3f}, from as many random",
+        f"Shares are of variance, held out. Mean by chance {chance:.3f}, from as many random "
         f"combinations of x {random:.3f}; V's width allows a linear reader at most {best:.3f}.",
-        f"In all V: {one['all_v']['inputs']} inputs, principal components of "
-        f"{one['all_v']['samples']:,} samples, ten an input.",
+        f"In all V: {one['all_v']['inputs']} inputs, principal components of V of every layer, "
+        f"for {one['all_v']['samples']:,} samples: ten an input.",
     ]
     if short:
-        words = " and ".join({"v": "V", "kv": "K and V"}[name] for name in short)
-        inputs = one[short[-1]]["inputs"]
-        lines.append(f"{words}: {inputs} components, as many as ten samples an input allow;")
-        lines.append("more passages (--n) allow more.")
+        words = " and of ".join({"v": "V", "kv": "K with V"}[name] for name in short)
+        lines.append(
+            f"Of {words} only {one[short[-1]]['inputs']} components are read, as many as ten "
+            "samples an input allow; more passages (--n) allow more."
+        )
     return lines
 
 

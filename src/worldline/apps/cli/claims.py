@@ -204,7 +204,7 @@ def _exported(format_: str, name: str) -> str:
         from worldline.claims.exports.graphml import claims_graphml
 
         return claims_graphml(picture)
-    from worldline.claims.exports.page import render_claims_html
+    from worldline.views.claims_html import render_claims_html
 
     return render_claims_html(picture)
 

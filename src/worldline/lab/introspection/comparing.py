@@ -9,11 +9,12 @@ import worldline as wl
 from worldline.lab.introspection.chat import Message, ask
 from worldline.lab.introspection.choosing import chosen
 from worldline.lab.introspection.localising import TIE
-from worldline.lab.introspection.pushing import Push, answer_logits
+from worldline.lab.introspection.pushing import Edit, Push, answer_logits
 from worldline.lab.introspection.scope import Scope
 from worldline.lab.introspection.vectors import bank_of
 from worldline.lab.stimuli.introspection.texts import drawn, lines_of
 
+KINDS = ("concept", "random")
 QUESTION = (
     "While you were reading my messages 1 and 2, a thought was injected into your activations "
     "both times, once more strongly. In which message was it stronger? Answer with its number."
@@ -38,22 +39,17 @@ def measure_compare(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[s
     ]
     asked = ask(model, messages, "The number is", (" 1", " 2"))
     turns = asked.turn(1), asked.turn(3)
+    edits: list[frozenset[Edit]] = [frozenset()]
+    for kind in KINDS:
+        weak, strong = (
+            bank.vector(kind, concept, cell.row, part * cell.strength) for part in (0.5, 1.0)
+        )
+        for vectors in ((strong, weak), (weak, strong)):
+            pushes = zip(turns, vectors, strict=True)
+            edits.append(frozenset(Push(cell.row, turn, one).edit for turn, one in pushes))
+    logits = answer_logits(model, asked.ids, asked.answers, edits, reuse=False)
     found: dict[str, Any] = {"row": cell.row, "strength": cell.strength}
-    for kind in ("concept", "random"):
-        edits = [frozenset()]
-        for times in ((2, 1), (1, 2)):
-            edits.append(
-                frozenset(
-                    Push(
-                        cell.row,
-                        turn,
-                        bank.vector(kind, concept, cell.row, cell.strength * factor / 2),
-                    ).edit
-                    for turn, factor in zip(turns, times, strict=True)
-                )
-            )
-        logits = answer_logits(model, asked.ids, asked.answers, edits)
-        scores = logits[1:] - logits[0]
+    for kind, scores in zip(KINDS, (logits[1:3] - logits[0], logits[3:] - logits[0]), strict=True):
         towards = [float(scores[0, 0] - scores[0, 1]), float(scores[1, 1] - scores[1, 0])]
         found[kind] = [1.0 if one > TIE else 0.0 if one < -TIE else 0.5 for one in towards]
         found[f"{kind}_logits"] = towards

@@ -12,6 +12,7 @@ from worldline.lab.introspection.scope import LISTED
 from worldline.lab.statistics import bootstrap, discoveries, spearman, wilson
 
 Row = dict[str, Any]
+DRAWS = 1000
 
 
 def share(trials: Sequence[Sequence[float]], chance: float, seed: int) -> Row:
@@ -23,7 +24,7 @@ def share(trials: Sequence[Sequence[float]], chance: float, seed: int) -> Row:
     flat = [one for some in trials for one in some]
     if not flat:
         return {"share": None, "low": None, "high": None, "chance": chance, "trials": 0}
-    _, low, high = bootstrap(trials, seed)
+    _, low, high = bootstrap(trials, seed, draws=DRAWS)
     ends = wilson(math.floor(sum(flat) + 1e-9), len(flat)), wilson(_up(sum(flat)), len(flat))
     return {
         "share": sum(flat) / len(flat),
@@ -36,7 +37,7 @@ def share(trials: Sequence[Sequence[float]], chance: float, seed: int) -> Row:
 
 def mean(values: Sequence[float] | Sequence[Sequence[float]], seed: int) -> Row:
     """A mean with its interval over items; None where there are too few for one."""
-    value, low, high = bootstrap(values, seed)
+    value, low, high = bootstrap(values, seed, draws=DRAWS)
     return {"mean": _finite(value), "low": _finite(low), "high": _finite(high), "n": len(values)}
 
 
@@ -150,7 +151,9 @@ def _correlation(
     rows: Sequence[Sequence[float]], seed: int, statistic: Callable[[np.ndarray], float]
 ) -> Row:
     width = len(rows[0]) if rows else 1
-    value, low, high = bootstrap(rows, seed, lambda flat: statistic(flat.reshape(-1, width)), 500)
+    value, low, high = bootstrap(
+        rows, seed, lambda flat: statistic(flat.reshape(-1, width)), DRAWS // 2
+    )
     return {"rho": _finite(value), "low": _finite(low), "high": _finite(high)}
 
 

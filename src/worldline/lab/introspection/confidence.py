@@ -1,4 +1,4 @@
-"""Does what it says of its confidence follow how probable its answer was when it was written?"""
+"""Whether what is said of confidence follows how probable the answer was when it was written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does the model say that it was pushed, more than it says yes to anything when pushed?"""
+"""Whether the model says that it was pushed, beyond saying yes to anything when pushed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before anything else: does the model answer plain questions by yes and no at all?"""
+"""Before anything else: whether the model answers plain questions by yes and no at all."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def measure_gate(model: wl.LoadedModel, first: int, count: int) -> dict[str, Any
 def judge_gate(answers: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
     """Balanced accuracy of yes and no, as the model answers and with its bias taken off.
 
-    The bias is the median difference of logits over all questions. Intervals: bootstrap within
-    each group, and Wilson's for each group's share; `open`: the lower end of the first, and that
-    of Wilson's ends averaged, are both above 1/2.
+    The bias is the median difference of logits over all questions; as twice as many are to be
+    denied, taking it off costs even a perfect model some. `open`: the lower end of the accuracy as
+    answered is above 1/2.
     """
     yes, no = (
         np.array([one["yes_no"] for one in answers if one["group"] == group]) for group in SURE
@@ -64,14 +64,8 @@ def _balanced(yes: np.ndarray, no: np.ndarray, seed: int) -> dict[str, float]:
     """Balanced accuracy; its interval is the wider of the bootstrap's and one made of Wilson's."""
     draw = np.random.default_rng(seed)
     value = float(yes.mean() + no.mean()) / 2
-    draws = [
-        (
-            yes[draw.integers(len(yes), size=len(yes))].mean()
-            + no[draw.integers(len(no), size=len(no))].mean()
-        )
-        / 2
-        for _ in range(DRAWS)
-    ]
+    again = [one[draw.integers(len(one), size=(DRAWS, len(one)))].mean(1) for one in (yes, no)]
+    draws = (again[0] + again[1]) / 2
     low, high = np.quantile(draws, [0.025, 0.975])
     ends = [(float(one.mean()), *wilson(int(one.sum()), len(one))) for one in (yes, no)]
     below = math.hypot(*(share - least for share, least, _ in ends)) / 2

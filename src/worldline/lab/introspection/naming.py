@@ -29,7 +29,7 @@ def choices(wide: bool) -> list[str]:
 
 
 def measure_choice(model: wl.LoadedModel, scope: Scope, label: str) -> dict[str, Any]:
-    """Nine concepts injected one at a time, and none: is the right number answered?
+    """Which number is answered when nine concepts are injected one at a time, and none.
 
     `answered`: by the logits as they are, ten trials; one answer whatever comes gets one in ten.
     `corrected`: by their change against the run without a push, nine trials.
@@ -64,9 +64,9 @@ def measure_choice(model: wl.LoadedModel, scope: Scope, label: str) -> dict[str,
 
 
 def options_of(question: str) -> list[str]:
-    """What the numbers of a question stand for, by number.
+    r"""What the numbers of a question stand for, by number.
 
-    >>> options_of("Which? 0. cats\\n0. bread\\n1. (no injection)\\nAnswer.")
+    >>> options_of("Which?\n0. bread\n1. (no injection)\nAnswer.")
     ['bread', '(no injection)']
     """
     lines = (line.partition(". ") for line in question.splitlines())

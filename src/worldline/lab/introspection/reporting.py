@@ -1,4 +1,4 @@
-"""Ten-way localisation on the reported half, with its controls, at the chosen layer and strength."""
+"""Ten-way localisation on the reported half, with its controls, in the chosen cell."""
 
 from __future__ import annotations
 

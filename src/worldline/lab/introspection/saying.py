@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from worldline.lab.experiment import Figure, Series
+from worldline.lab.introspection.choosing import MOST_NATS
 
 Row = dict[str, Any]
 _ROWS = (
@@ -22,7 +23,9 @@ def sentences_of(numbers: Row) -> tuple[str, ...]:
         *_localisation(numbers),
         *_others(numbers),
         *_carriers(numbers),
-        "The vector is added only at tokens of a past turn: what is later read of it is K and V.",
+        *(f"Not asked of this model, {key}: {why}." for key, why in numbers["refused"].items()),
+        "The vector is added only at tokens of a past turn, in one row: what is later read of it "
+        "is K and V. Answers are read from logits of their first token, not from generated text.",
         'A model without a chat template is asked as "User: ... Assistant: ...".',
     )
 
@@ -43,11 +46,14 @@ def _gate(numbers: Row) -> tuple[str, ...]:
 def _localisation(numbers: Row) -> tuple[str, ...]:
     found, chosen = numbers["localisation"], numbers["chosen"]
     concept = found["concept"]
+    costs = [one["nats"] for one in numbers["grid"]]
     stands = sum(one["stands"] for one in numbers["grid"])
     return (
         f"Layer and strength (row {chosen['row']}, {chosen['strength']:g} times the stream's norm) "
         f"were chosen on {chosen['concepts']} concepts; of {len(numbers['grid'])} cells there "
-        f"{stands} are above chance at a false-discovery rate of 5 %.",
+        f"{stands} are above chance at a false-discovery rate of 5 %. A push of one sentence there "
+        f"costs the question {min(costs):.2f} to {max(costs):.2f} nats a token; cells over "
+        f"{MOST_NATS} could not be chosen.",
         f"Which of ten sentences was pushed: right in {_range(concept, 'share')} of "
         f"{concept['trials']} trials on other concepts, chance 0.1: "
         f"{_verdict(concept['low'], concept['high'], 0.1)}.",
@@ -76,7 +82,7 @@ def _others(numbers: Row) -> tuple[str, ...]:
         f"Detection: a push moves yes over no by {_range(detected['asked'], 'mean')} logits where "
         f"it is asked about, by {_range(detected['controls'], 'mean')} in control questions in the "
         f"same place; difference {_range(beyond, 'mean')}: "
-        f"{_verdict(beyond['low'], beyond['high'], 0)}.",
+        f"{_verdict(beyond['low'], beyond['high'], 0.0)}.",
         f"Which of nine concepts: {_range(choice, 'share')}, chance 0.1; priming of the word would "
         "give the same, so that this alone is no report.",
         f'A word put into its mouth: its own thought before it moves "I meant it" by '
