@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from worldline.claims.claim import Claim
 from worldline.claims.comparison import Comparison, read_comparison
-from worldline.claims.record import Claim
 from worldline.lab.experiment import Finding
 from worldline.views.claims_parts import Word
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from worldline.claims.claim import Claim
 from worldline.claims.comparison import overlap, read_comparison
 from worldline.claims.judging import judge, shown_beside
-from worldline.claims.record import Claim
 from worldline.lab.experiment import Finding
 
 ENDS = st.floats(allow_nan=False, allow_infinity=True)
