@@ -6,13 +6,14 @@ python docs/make_claims.py
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 
+from worldline.claims.exports.lines import mark
 from worldline.claims.exports.numbers import number_of
 from worldline.claims.loading import load_graph
-from worldline.claims.picture import in_order, verdict_part
-from worldline.claims.shipped import shipped_verdicts
-from worldline.claims.verdict import Shown, pick
+from worldline.claims.picture import BUNDLED, claims_picture, in_order
+from worldline.claims.store import Store
 from worldline.views.claims_parts import ClaimsVerdict
 
 PAGE = Path(__file__).parent / "claims.md"
@@ -20,15 +21,13 @@ PAGE = Path(__file__).parent / "claims.md"
 
 def verdicts() -> dict[str, list[ClaimsVerdict]]:
     """What comes with worldline, by claim: the full verdict, and a quick one beside it."""
-    graph = load_graph()
-    found: dict[str, list[Shown]] = {}
-    for one in shipped_verdicts(graph.claims):
-        found.setdefault(one.run.claim, []).append(Shown(one, None))
-    return {
-        claim: [verdict_part(graph, one) for one in pick(found[claim])]
-        for claim in in_order(graph)
-        if claim in found
-    }
+    with tempfile.TemporaryDirectory() as empty:
+        picture = claims_picture(load_graph(), Store(Path(empty)), BUNDLED)
+    found: dict[str, list[ClaimsVerdict]] = {}
+    for one in picture.verdicts:
+        if one.run:  # what nothing can test has a verdict without any run
+            found.setdefault(one.claim, []).append(one)
+    return found
 
 
 def table() -> str:
@@ -39,7 +38,7 @@ def table() -> str:
     for claim in in_order(graph):
         record = graph.claims[claim]
         for one in found.get(claim, ()):
-            word = f"{one.verdict} (quick)" if one.quick else one.verdict
+            word = mark(one)
             levels = f"{one.support or '–'} | {one.refute or '–'}"
             rows.append(f"| [{claim}](#{claim}) | {word} | {number_of(one)} | {levels} | {one.n} |")
         if claim not in found:
@@ -58,7 +57,7 @@ def sections() -> str:
         if record.why is not None:
             lines += [f"Not testable here: {_one_line(record.why)}", ""]
         for one in found.get(claim, ()):
-            word = f"{one.verdict} (quick)" if one.quick else one.verdict
+            word = mark(one)
             lines += [
                 f"*Measured:* {one.metric}: **{number_of(one)} {one.unit}**, n = {one.n} "
                 f"({one.counts}), seed {one.seed}. **{word[0].upper()}{word[1:]}**: "
