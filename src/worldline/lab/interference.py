@@ -122,7 +122,15 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
         "too low. Patterns are held: what makes them is not in any of this.",
         f"The parts of each grouping add up to the target to {max(gaps):.1e} of their sizes.",
     )
-    return Finding(value, low, high, len(found), numbers, says, _figures(table), _picture(found))
+    no_more = source["inside"] + source["above"]
+    return Finding(
+        value, low, high, len(found), numbers, says, _figures(table), _picture(found),
+        bounds=_as_chance(no_more, len(found)) if 2 * no_more > len(found) else None,
+    )  # fmt: skip
+
+
+def _as_chance(no_more: int, n: int) -> str:
+    return f"it cancels, but no more than random signs would in {no_more} of {n} prompts"
 
 
 NODES = ("cancelled", "cancelled_by_chance")

@@ -54,6 +54,7 @@ def test_two_sources_that_cancel_wholly():
     found = conclude([(item, one)] * 2, 0)
     assert found.value == pytest.approx(1, abs=1e-5)
     assert found.numbers["groupings"]["source"]["inside"] == 2  # of two signs half cancel
+    assert found.bounds == "it cancels, but no more than random signs would in 2 of 2 prompts"
     assert found.picture is not None
     assert found.picture.cuts in (("*.*:3>*",), ("*.*:0>*",))
 
