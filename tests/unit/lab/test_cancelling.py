@@ -9,7 +9,7 @@ import pytest
 import worldline as wl
 from circuit_items import circuit_case, idle_model
 from tiny_runs import loaded
-from worldline.lab.interference import EXPERIMENT, GROUPINGS, conclude, measure
+from worldline.lab.cancelling import EXPERIMENT, GROUPINGS, conclude, measure
 from worldline.model.circuits import (
     OPPOSITE,
     OUT,
