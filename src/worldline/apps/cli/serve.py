@@ -92,23 +92,14 @@ def serve(
 
 def _claims_on(model: LoadedModel) -> Callable[[], ClaimsPicture]:
     """What the page is told of the claims: read anew each time, as a run may end meanwhile."""
-    from worldline.claims.loading import load_graph
-    from worldline.claims.picture import claims_picture
+    from worldline.claims.picture import current_picture
     from worldline.claims.running import bare_name
-    from worldline.claims.store import Store
 
     @cache
     def weights_hash() -> str:
         return model.weights_hash
 
-    def picture() -> ClaimsPicture:
-        store = Store()
-        try:
-            return claims_picture(load_graph(), store, bare_name(model.name), weights_hash())
-        finally:
-            store.close()
-
-    return picture
+    return lambda: current_picture(bare_name(model.name), weights_hash())
 
 
 def _listening(host: str, port: int | None) -> socket.socket:
