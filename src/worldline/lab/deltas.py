@@ -27,7 +27,7 @@ from worldline.lab.reading import (
 from worldline.lab.statistics import bootstrap
 from worldline.lab.stimuli.passages import draw_passages
 
-TEXTS_PER_PAIR, AT_ONCE = 60, 4
+TEXTS_PER_PAIR, AT_ONCE = 90, 3
 RISE = 6
 """A later node is a sixth of the layers above the past states that it is read for."""
 
@@ -35,7 +35,7 @@ NAMES: tuple[str, ...] = ("difference", "one", "two", "tokens")
 
 
 def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
-    """Pairs of rows are tested by the handful, one handful an item, a pair for each 60 passages."""
+    """Pairs of rows are tested by the handful, one handful an item, a pair for each 90 passages."""
     draw_passages(n, seed)  # more than there are is refused here
     wanted = max(2, n // TEXTS_PER_PAIR)
     parts = -(-wanted // AT_ONCE)
@@ -213,9 +213,9 @@ def _figure(pairs: list[dict[str, Any]]) -> Figure:
 
 EXPERIMENT = Experiment(
     claim="deltas",
-    counts="passages, half of them to fit the readers; one pair of rows is tested for each 60",
+    counts="passages, half of them to fit the readers; one pair of rows is tested for each 90",
     n=480,
-    quick=150,
+    quick=180,
     least=40,
     items=items,
     measure=measure,

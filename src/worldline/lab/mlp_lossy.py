@@ -30,12 +30,12 @@ from worldline.lab.reading import (
 from worldline.lab.stimuli.passages import draw_passages
 
 KEEP = ("terms", "kv", "k_unplaced", "mlp_hidden")
-TEXTS_PER_LAYER, AT_ONCE = 40, 4
+TEXTS_PER_LAYER, AT_ONCE = 80, 3
 NAMES = ("write", "later", "both")
 
 
 def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
-    """Layers are tested by the handful, one handful an item, one layer for each 40 passages."""
+    """Layers are tested by the handful, one handful an item, one layer for each 80 passages."""
     draw_passages(n, seed)  # more than there are is refused here
     wanted = max(2, n // TEXTS_PER_LAYER)
     parts = -(-wanted // AT_ONCE)
@@ -184,9 +184,9 @@ def _figure(layers: list[dict[str, Any]]) -> Figure:
 
 EXPERIMENT = Experiment(
     claim="mlp-lossy",
-    counts="passages, half of them to fit the readers; one layer is tested for each 40",
+    counts="passages, half of them to fit the readers; one layer is tested for each 80",
     n=480,
-    quick=120,
+    quick=176,
     least=40,
     items=items,
     measure=measure,
