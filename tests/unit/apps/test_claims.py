@@ -33,6 +33,7 @@ class Said:
 def run(capsys, monkeypatch, tmp_path):
     monkeypatch.setenv("WORLDLINE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr("worldline.claims.picture.shipped_verdicts", lambda claims: [])
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["worldline", "claims", *map(str, words)])
