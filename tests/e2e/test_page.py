@@ -302,7 +302,7 @@ def test_the_exported_file_says_the_same_offline(visit, browser, tmp_path):
     file.tab("Cuts")
     for name in names:
         assert file.value(name) == shown[name]
-    assert file.page.get_by_role("tab").all_inner_texts() == ["Why", "Paths", "Cuts"]
+    assert file.page.get_by_role("tab").all_inner_texts() == ["Why", "Paths", "Cuts", "Claims"]
     assert file.requests == [place.as_uri()]
     assert file.complaints == []
     for scheme in ("light", "dark"):
