@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -103,7 +104,7 @@ def main(folder: str, log: str, seed: str, seconds: str) -> None:
 
     registry.find_experiment = lambda claim: flips(claim, 40, on_item=on_item)
     registry.code_hash = lambda claim: "0" * 64
-    claim = coin_graph(Path(folder) / "records").claim("coin")
+    claim = coin_graph(Path(folder) / f"records-{os.getpid()}").claim("coin")
     store = Store(Path(folder) / "store")
     outcome = run_claim(claim, store, coin_model(), Asked(seed=int(seed)))
     assert outcome.verdict is not None

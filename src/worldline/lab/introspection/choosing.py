@@ -107,7 +107,7 @@ def chosen(model: wl.LoadedModel, scope: Scope) -> Cell:
 def at_least(hits: float, trials: int, chance: float) -> float:
     """Probability of as many hits or more by chance; a part of a hit counts for nothing.
 
-    >>> round(at_least(2, 2, 0.1), 6)
+    >>> round(at_least(2.0, 2, 0.1), 6)
     0.01
     """
     least = math.floor(hits + 1e-9)
