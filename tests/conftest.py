@@ -24,6 +24,9 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Runs and verdicts of tests go to a folder of their own, never to the user's.
+_RUNS = tempfile.TemporaryDirectory(prefix="worldline-runs-")
+os.environ["WORLDLINE_DATA"] = _RUNS.name
 
 if any(name.partition(".")[0] == "worldline" for name in sys.modules):
     raise RuntimeError("worldline was imported before its run-time type checks were installed")

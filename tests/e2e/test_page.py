@@ -15,7 +15,7 @@ TEXT = "The capital of France is"
 FRANCE = 3
 OTHER = "The capital of Italy is"
 MOST_ACTIONS = 6
-TABS = ["Why", "Paths", "Cuts", "Hops", "Cone", "Orders"]
+TABS = ["Why", "Paths", "Cuts", "Hops", "Cone", "Orders", "Claims"]
 SCREENS = Path(__file__).parents[2] / "out" / "screens"
 """What a person sees, kept to be looked at."""
 
@@ -302,7 +302,7 @@ def test_the_exported_file_says_the_same_offline(visit, browser, tmp_path):
     file.tab("Cuts")
     for name in names:
         assert file.value(name) == shown[name]
-    assert file.page.get_by_role("tab").all_inner_texts() == ["Why", "Paths", "Cuts"]
+    assert file.page.get_by_role("tab").all_inner_texts() == ["Why", "Paths", "Cuts", "Claims"]
     assert file.requests == [place.as_uri()]
     assert file.complaints == []
     for scheme in ("light", "dark"):
@@ -336,9 +336,10 @@ def test_the_tabs_and_what_runs_in_them_by_keyboard(visit):
     page = visit.open()
     visit.reach(page.get_by_role("tab", selected=True))
     visit.press("ArrowLeft")
-    assert page.get_by_role("tab", selected=True).inner_text() == "Orders"
-    assert page.evaluate("document.activeElement.textContent") == "Orders"
-    page.keyboard.press("ArrowLeft")
+    assert page.get_by_role("tab", selected=True).inner_text() == "Claims"
+    assert page.evaluate("document.activeElement.textContent") == "Claims"
+    for _ in range(2):
+        page.keyboard.press("ArrowLeft")
     visit.press("ArrowLeft")
     assert page.get_by_role("tab", selected=True).inner_text() == "Hops"
     visit.reach(page.get_by_role("tabpanel", name="Hops").get_by_role("button", name="Run"))

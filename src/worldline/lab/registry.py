@@ -35,6 +35,8 @@ _IDS = (
 )
 """Each is a module of this folder, with underscores, that holds its `EXPERIMENT`."""
 
+_CALLED_OTHERWISE = {"interference": "cancelling"}  # no module is called as a public name
+
 
 def experiment_ids() -> list[str]:
     """The claims that have an experiment, in the order in which they are run."""
@@ -67,7 +69,7 @@ def code_hash(claim: str) -> str:
 def _module(claim: str) -> str:
     if claim not in _IDS:
         raise wl.InputError(f"experiment {claim}: accepted are {', '.join(_IDS)}")
-    return f"worldline.lab.{claim.replace('-', '_')}"
+    return f"worldline.lab.{_CALLED_OTHERWISE.get(claim, claim.replace('-', '_'))}"
 
 
 def _source(module: str) -> Path:

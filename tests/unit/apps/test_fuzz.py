@@ -118,6 +118,7 @@ OPERATIONS = [
     ("GET", "/api/about"), ("POST", "/api/questions"), ("DELETE", QUESTION),
     ("GET", f"{QUESTION}/events"), ("GET", f"{QUESTION}/answer"),
     ("GET", f"{QUESTION}/trace.safetensors"), ("GET", f"{QUESTION}/page.html"),
+    ("GET", "/api/claims"),
 ]  # fmt: skip
 
 
