@@ -6,7 +6,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Sequence
 
-from worldline.room.events import Body, Command, Event, Message, Notice, Outcome, Setting
+from worldline.room.events import Body, Command, Drawn, Event, Message, Notice, Outcome, Setting
 from worldline.room.log import Log, line_of
 from worldline.room.state import State, after, state_of
 
@@ -67,7 +67,8 @@ class Branch:
 def settled(events: Sequence[Event], number: int) -> int:
     """The event at which a branch from event `number` leaves: past its message's outcomes.
 
-    A command has one outcome in the whole log, so what a message had done goes along with it.
+    A command has one outcome in the whole log, so what a message had done goes along with it; and
+    so does what the message drew on.
 
     Raises: InputError if there is no event of that number.
     """
@@ -77,6 +78,7 @@ def settled(events: Sequence[Event], number: int) -> int:
         body = following.body
         given = isinstance(body, Command) and body.message == message
         remark = isinstance(body, Notice) and body.about == message and at >= message > 0
+        remark = remark or (isinstance(body, Drawn) and body.message == message)
         if not (state.pending or given or remark) or isinstance(body, Message):
             break
         state, at = after(state, following), following.number

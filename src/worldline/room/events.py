@@ -1,4 +1,4 @@
-"""What can happen in a room: nine kinds of event, each a record that JSON can hold."""
+"""What can happen in a room: ten kinds of event, each a record that JSON can hold."""
 
 from __future__ import annotations
 
@@ -101,6 +101,19 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a reply drew on: `flow` as `flow.ReplyFlow.json`, or the `reason` why none is known.
+
+    A measurement of the message; no participant reads it.
+    """
+
+    message: int
+    flow: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    kind: Literal["drawn"] = "drawn"
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """A word of the room to everyone; `code` names its kind, `about` an event, `who` a person."""
 
@@ -141,7 +154,9 @@ class Paused:
     kind: Literal["paused"] = "paused"
 
 
-Body: TypeAlias = Joined | Left | Message | Command | Outcome | Notice | Setting | Budget | Paused
+Body: TypeAlias = (
+    Joined | Left | Message | Command | Outcome | Drawn | Notice | Setting | Budget | Paused
+)
 KINDS: tuple[str, ...] = tuple(one.__dataclass_fields__["kind"].default for one in get_args(Body))
 
 
@@ -156,7 +171,7 @@ class Event:
 
     @property
     def kind(self) -> str:
-        """Which of the nine kinds this is."""
+        """Which of the ten kinds this is."""
         return self.body.kind
 
 

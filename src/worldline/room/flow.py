@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import worldline as wl
 from worldline.errors import InputError
-from worldline.room.models.local import Told
-from worldline.room.models.model import Part, Usage
+from worldline.room.models.local import Local, Told
+from worldline.room.models.model import Model, Part, Usage
 from worldline.text.grouping import Grouping
 from worldline.text.tokens import Tokens, continued
 
@@ -115,6 +115,16 @@ def flow_of_reply(
     flow = wl.weigh(trace, "gradient", target=span, how=how, groups=[grouping], top=0)
     found = _flow(flow, reading, tokens, grouping, group_of_part, how)
     return _with_cuts(model, found, tokens, span, group_of_part, progress) if exact else found
+
+
+def weighed(model: Model, usage: Usage) -> dict[str, Any] | str:
+    """The flow of a reply as JSON, or why there is none: what a `Room` asks for after each reply.
+
+    Raises: as `flow_of_reply`.
+    """
+    if isinstance(model, Local) and isinstance(usage, Told):
+        return flow_of_reply(model.model, usage).json()
+    return why_no_flow(usage, model.scripted) or NO_LOCAL
 
 
 def why_no_flow(usage: Usage, scripted: bool = False) -> str | None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from worldline.room.deeds import Asked, DeclinedError, Deeds, Hit, Picture
-from worldline.room.events import Body, Command, Event, Message, Notice, Outcome, timeless
+from worldline.room.events import Body, Command, Drawn, Event, Message, Notice, Outcome, timeless
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.room import Room
@@ -30,7 +31,8 @@ class Replay:
 
 
 def replay(line: Sequence[Event], catalog: Catalog, deeds: Deeds | None = None) -> Replay:
-    """Run a branch again in memory: what people did is given, what models said is asked anew.
+    """Run a branch again in memory: what people did is given, what models said is asked anew
+    (what their replies drew on is taken over, as what people did is).
 
     Without `deeds` pictures and hits are those of the log (pictures as empty bytes under the
     names they had). **Exactness**: bitwise, where the models promise it.
@@ -148,4 +150,15 @@ def _moved(body: Body, numbers: dict[int, int]) -> Body:
             return replace(body, command=numbers.get(command, 0))
         case Notice(about=about):
             return replace(body, about=numbers.get(about, 0))
+        case Drawn(message=message, flow=flow):
+            return replace(body, message=numbers.get(message, 0), flow=_moved_flow(flow, numbers))
     return body
+
+
+def _moved_flow(flow: dict[str, Any], numbers: dict[int, int]) -> dict[str, Any]:
+    """A flow whose messages have other numbers."""
+    if not flow:
+        return flow
+    rows = [one | {"event": numbers.get(one["event"])} for one in flow["messages"]]
+    unplaced = [numbers[one] for one in flow["unplaced"] if one in numbers]
+    return flow | {"messages": rows, "unplaced": unplaced}

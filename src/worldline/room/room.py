@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-from worldline.errors import InputError
+from worldline.errors import InputError, RefusedError
 from worldline.room.branch import Branch
 from worldline.room.deeds import Deeds
 from worldline.room.doing import Means, run
@@ -14,6 +14,7 @@ from worldline.room.events import (
     Body,
     Budget,
     Command,
+    Drawn,
     Event,
     Joined,
     Left,
@@ -24,7 +25,7 @@ from worldline.room.events import (
 )
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
-from worldline.room.models.model import ReplyError, Settings
+from worldline.room.models.model import Model, ReplyError, Settings, Usage
 from worldline.room.naming import plain_name
 from worldline.room.participants import admitted, checked_name, checked_temperature
 from worldline.room.replying import Provisional, as_events, heard
@@ -33,10 +34,14 @@ from worldline.room.state import DEFAULTS, Participant, State, state_of
 from worldline.room.turns import checked_mode, mentioned, next_speaker, over_budget, reply_seed
 
 Watch: TypeAlias = Callable[[Event | Provisional], None]
+Weigh: TypeAlias = Callable[[Model, Usage], "dict[str, Any] | str"]
 
 
 class Room:
     """The writer of a log. `watch` is called with every event once it is on the disk.
+
+    `weigh` is asked after each reply for its flow, as plain numbers, or for the reason why there is
+    none; the answer is an event.
 
     Opening a log again goes on from its newest event; commands that were left without an outcome
     expire. Speaking, settings and pausing are safe from other threads while a reply streams.
@@ -48,11 +53,13 @@ class Room:
         catalog: Catalog,
         deeds: Deeds | None = None,
         watch: Watch = lambda _event: None,
+        weigh: Weigh | None = None,
     ) -> None:
         self.log = log
         self.catalog = catalog
         self._means = Means(catalog, deeds or Deeds(), log.keep)
         self._watch = watch
+        self._weigh = weigh
         self._stop = threading.Event()
         self._branch = Branch(log, watch)
         self._lock = self._branch.lock
@@ -235,7 +242,17 @@ class Room:
             events = self.append(*bodies)
             self._unmute()
         self._run([one for one in events if isinstance(one.body, Command)])
+        if self._weigh is not None:
+            self._drawn(events[0].number, self._weigh, model, reply.usage)
         return events[0]
+
+    def _drawn(self, message: int, weigh: Weigh, model: Model, usage: Usage) -> None:
+        try:
+            found = weigh(model, usage)
+        except (InputError, RefusedError) as error:
+            found = " ".join(str(error).split())
+        drawn = Drawn(message, reason=found) if isinstance(found, str) else Drawn(message, found)
+        self.append(drawn)
 
     def _tell_cut(self, me: Participant, seen: Seen, line: Sequence[Event]) -> None:
         """Say once for each new place from where a speaker reads no further back."""

@@ -12,14 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worldline.errors import InputError
 from worldline.room.deeds import Deeds
-from worldline.room.events import Event
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Model
 from worldline.room.models.scripted import Scripted
 from worldline.room.participants import checked_name
-from worldline.room.replying import Provisional
-from worldline.room.room import Room
+from worldline.room.room import Room, Watch, Weigh
 from worldline.room.state import MAX_PARTICIPANTS
 from worldline.room.turns import checked_mode
 
@@ -127,7 +125,8 @@ def open_scenario(
     log: Log,
     models: Mapping[str, Model | Callable[[], Model]],
     deeds: Deeds | None = None,
-    watch: Callable[[Event | Provisional], None] = lambda _event: None,
+    watch: Watch = lambda _event: None,
+    weigh: Weigh | None = None,
 ) -> Room:
     """The room of a scenario, opened; a log that has events already goes on where it was.
 
@@ -143,7 +142,7 @@ def open_scenario(
     catalog = Catalog(models, hidden=scripts)
     for seat in scenario.participants:
         catalog.model(seat.model_name)
-    room = Room(log, catalog, deeds, watch)
+    room = Room(log, catalog, deeds, watch, weigh)
     _seat(scenario, room)
     return room
 

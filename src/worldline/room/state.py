@@ -9,6 +9,7 @@ from typing import Any
 from worldline.room.events import (
     Budget,
     Command,
+    Drawn,
     Event,
     Joined,
     Left,
@@ -129,7 +130,7 @@ def after(state: State, event: Event) -> State:
             return replace(_passed(state, who, event.number), failures=state.failures + 1)
         case Notice(code="ended"):
             return replace(state, failures=0)
-        case Notice():
+        case Notice() | Drawn():
             return state
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from worldline.room.events import (
     Budget,
     Command,
+    Drawn,
     Event,
     Joined,
     Left,
@@ -21,7 +22,7 @@ _SHOWN = 300  # characters of an argument that a line repeats
 
 
 def told(event: Event, commands: Mapping[int, Command]) -> str:
-    """What the room says of an event; "" for messages and commands, which speak for themselves.
+    """What the room says of an event; "" for messages, commands and flows, which speak for themselves.
 
     `commands` by their numbers, for the outcomes.
     """
@@ -42,7 +43,7 @@ def told(event: Event, commands: Mapping[int, Command]) -> str:
             return _limits(body)
         case Paused(state=state, reason=reason):
             return f"the room is {state}" + (f": {reason}" if reason else "")
-        case Message() | Command():
+        case Message() | Command() | Drawn():
             return ""
 
 

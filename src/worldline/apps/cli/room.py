@@ -1,0 +1,253 @@
+"""``worldline room``: several AIs in one conversation, in the terminal or without anybody there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worldline.apps.cli import options
+from worldline.apps.cli.out import refuse_unwritable, write_json, write_text
+from worldline.errors import InputError
+
+if TYPE_CHECKING:
+    from worldline.room.events import Event
+    from worldline.room.log import Log
+    from worldline.room.room import Room
+    from worldline.room.scenarios import Scenario
+
+FORMS = {".md": "md", ".json": "json", ".html": "html"}
+OURS = "round_table"
+
+app = typer.Typer(help="Several AIs in one conversation, and what each reply drew on.")
+
+LogFile = Annotated[Path, typer.Argument(help="The room's log.")]
+
+
+@app.callback(invoke_without_command=True)
+def room(
+    context: typer.Context,
+    scenario: Annotated[
+        str | None,
+        typer.Option(help=f"A TOML file, or the name of one of ours (default: {OURS})."),
+    ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            help="MODEL:NAME comes in as well; MODEL as for worldline trace, or NAME@https://HOST "
+            "of an OpenAI-compatible endpoint. May be repeated; without --scenario only these.",
+        ),
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="The room's log: a new file, or one to go on with.")
+    ] = None,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="Nobody is asked anything: turns are taken.")
+    ] = False,
+    turns: Annotated[int | None, typer.Option(min=0, help="How many turns at most.")] = None,
+    start: Annotated[
+        int | None, typer.Option("--from", help="Go on from this event: a branch.")
+    ] = None,
+    images: Annotated[
+        str | None,
+        typer.Option(
+            help="Who draws: MODEL@https://HOST, diffusers:MODEL, none; default: portraits of the "
+            "flow in the model that wrote the prompt."
+        ),
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(help="Who searches: a SearXNG address, ddgs, or a JSON file of results."),
+    ] = None,
+    flow: Annotated[
+        bool, typer.Option("--flow/--no-flow", help="Weigh what each local reply drew on.")
+    ] = True,
+    seed: options.Seed = None,
+    threads: options.Threads = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the conversation: .html, .md or .json.")
+    ] = None,
+    json: options.Json = None,
+) -> None:
+    """Let a room talk: streamed, every event kept in a log that can be gone on with."""
+    if context.invoked_subcommand is not None:
+        return
+    if out is not None and out.suffix.lower() not in FORMS:
+        raise InputError(f"--out {out}: accepted are names that end in {', '.join(FORMS)}")
+    if not headless:
+        raise InputError("room: needs --headless for now, which takes turns by itself")
+    if turns is None and log is None and scenario is None and with_ is None:
+        turns = 12
+    refuse_unwritable(out, json)
+    _set_threads(threads)
+    given = _scenario(scenario, with_ or (), log)
+    path = log or _new_log()
+    quiet = json == "-"
+    with _opened(given, with_ or (), path, images, search, flow, quiet) as (running, shown):
+        if seed is not None:
+            running.set("seed", seed)
+        if start is not None:
+            running.branch(start)
+        try:
+            running.play(turns)
+        except KeyboardInterrupt:
+            shown.broken()
+        _finish(running, path, out, json, given.title if given else path.stem)
+
+
+@app.command()
+def export(
+    log: LogFile,
+    out: Annotated[Path, typer.Option(help="The file to write: .html, .md or .json.")],
+    at: Annotated[
+        int | None, typer.Option("--at", help="The branch that ends here (default: the newest).")
+    ] = None,
+) -> None:
+    """Write a room's log as a page, as Markdown, or as JSON (every branch, to be read back)."""
+    if out.suffix.lower() not in FORMS:
+        raise InputError(f"--out {out}: accepted are names that end in {', '.join(FORMS)}")
+    refuse_unwritable(out)
+    with _existing(log) as found:
+        typer.echo(str(_written(found, out, log.stem, at)))
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="A printed transcript, or our own JSON.")],
+    log: Annotated[Path, typer.Option(help="The new log.")],
+    json: options.Json = None,
+) -> None:
+    """Read a transcript of another program, or a room's JSON, into a log."""
+    from worldline.apps.cli.out import read_text
+    from worldline.room.importing import from_json, from_transcript
+    from worldline.room.log import Log
+
+    text = read_text(None, file)
+    refuse_unwritable(json)
+    if log.exists():
+        raise InputError(f"--log {log}: it is there already; accepted is a new file")
+    if text.lstrip().startswith("{"):
+        _filled(log, lambda new: from_json(text, new))
+        typer.echo(f"{log}: as it was")
+        return
+    found = from_transcript(text)
+    _filled(log, lambda new: new.append(found.bodies))
+    columns = {name: getattr(found.columns, name) for name in found.columns.__slots__}
+    mended = {name: getattr(found.mended, name) for name in ("repaired", "guessed", "gone")}
+    if json is not None:
+        write_json(json, {"columns": columns, "mended": mended})
+    if json != "-":
+        for name, counted in columns.items():
+            listed = ", ".join(f"{what} {n}" for what, n in counted.items()) or "none"
+            typer.echo(f"{name:>10}: {listed}")
+        typer.echo(f"{'mended':>10}: " + ", ".join(f"{n} {what}" for what, n in mended.items()))
+
+
+@app.command()
+def replay(
+    log: LogFile,
+    scenario: Annotated[
+        str | None, typer.Option(help="The scenario that it began with, for its scripts.")
+    ] = None,
+    with_: Annotated[
+        list[str] | None, typer.Option("--with", help="MODEL:NAME, as it was run with.")
+    ] = None,
+    threads: options.Threads = None,
+) -> None:
+    """Run a room again from its log, and name the first event that comes out different.
+
+    The exit code is 1 where one does.
+    """
+    from worldline.room.log import line_of
+    from worldline.room.replaying import replay as replay_line
+    from worldline.room.scenarios import catalog_of
+
+    _set_threads(threads)
+    given = _scenario(scenario, with_ or (), None)
+    with _existing(log) as found:
+        line = line_of(found.events())
+        catalog = catalog_of(given, _models(given, with_ or (), found))
+        result = replay_line(line, catalog)
+    if not result.differs:
+        typer.echo(f"{len(result.events)} events, all as they were")
+        return
+    where = "" if result.at is None else f", from character {result.at} on"
+    typer.echo(f"event {result.differs} comes out different: {result.reason}{where}")
+    raise typer.Exit(1)
+
+
+def _scenario(name: str | None, with_: Any, log: Path | None) -> Scenario | None:
+    """The scenario that is asked for; ours where nothing is; None for a log, or guests alone."""
+    from worldline.room.scenarios import read_scenario
+
+    if name is None and (with_ or (log is not None and log.exists())):
+        return None
+    return read_scenario(name or OURS)
+
+
+def _models(scenario: Scenario | None, with_: Any, log: Log | None) -> dict[str, Any]:
+    """Every model that may be called, by its name in the room."""
+    from worldline.room.events import Joined
+    from worldline.room.models.naming import BUNDLED, model_named, with_name
+
+    names = [with_name(one)[0] for one in with_]
+    if scenario is not None:
+        names += [seat.model for seat in scenario.participants if seat.model]
+    if log is not None:
+        joined = [e.body for e in log.events() if isinstance(e.body, Joined)]
+        names += [one.model for one in joined if not one.scripted]
+    return dict(model_named(one) for one in dict.fromkeys([*names, BUNDLED]))
+
+
+@contextmanager
+def _opened(
+    scenario: Scenario | None,
+    with_: Any,
+    path: Path,
+    images: str | None,
+    search: str | None,
+    flow: bool,
+    quiet: bool,
+) -> Iterator[tuple[Room, Any]]:
+    from worldline.apps.cli.room_lines import Lines
+    from worldline.room.log import Log
+    from worldline.room.models.naming import model_named, with_name
+    from worldline.room.room import Room
+    from worldline.room.scenarios import catalog_of, seated
+
+    path = path.expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = Log(path)
+    try:
+        shown = Lines(sys.stderr if quiet else sys.stdout)
+        catalog = catalog_of(scenario, _models(scenario, with_, log))
+        weigh = None
+        if flow:
+            from worldline.room.flow import weighed as weigh
+        room = Room(log, catalog, _deeds(images, search, catalog), shown, weigh)
+        if scenario is not None:
+            seated(scenario, room)
+        for one in with_:
+            model, name = with_name(one)
+            name = name or model_named(model)[0]
+            if room.state.find(name) is None:
+                room.join(name, model_named(model)[0])
+        yield room, shown
+    finally:
+        log.close()
+
+
+def _deeds(images: str | None, search: str | None, catalog: Any) -> Any:
+    from worldline.room.deeds import Deeds
+    from worldline.room.outside import images_named, search_named
+
+    chosen: Mapping[str, Any] = {
+        "draw": images_named(images, catalog),
+        "search": search_named(search),
+    }
+    return Deeds(**{name: one for name, one in chosen.items() if one is not None})
