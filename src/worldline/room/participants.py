@@ -30,13 +30,14 @@ def checked_name(name: str) -> str:
     return name
 
 
-def checked_temperature(value: float) -> float:
+def checked_temperature(value: object) -> float:
     """A temperature in range.
 
-    Raises: InputError if it is not between 0 and 2.
+    Raises: InputError if it is no number between 0 and 2.
     """
-    if not LOWEST <= value <= HIGHEST:
-        raise InputError(f"temperature {value:g}: accepted are 0 to 2")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not LOWEST <= float(value) <= HIGHEST:
+        raise InputError(f"temperature {value!r}: accepted are 0 to 2")
     return float(value)
 
 

@@ -24,7 +24,7 @@ from worldline.room.events import (
 )
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
-from worldline.room.models.model import ReplyError, Settings
+from worldline.room.models.model import Model, ReplyError, Settings
 from worldline.room.naming import plain_name
 from worldline.room.participants import admitted, checked_name, checked_temperature
 from worldline.room.replying import Provisional, as_events, heard
@@ -79,7 +79,8 @@ class Room:
         """
         scripted = self.catalog.model(model).scripted
         with self._lock:
-            wanted = Joined(name, model, persona, temperature, scripted=scripted)
+            warmth = checked_temperature(temperature)
+            wanted = Joined(name, model, persona, warmth, scripted=scripted)
             return self.append(admitted(self.state, wanted))[0]
 
     def say(self, who: str, text: str) -> Event:
@@ -148,9 +149,7 @@ class Room:
             turns = 1 if turns is None else min(turns, 1)
         taken = 0
         while (turns is None or taken < turns) and self.state.playing == "playing":
-            if self._turn() is None:
-                break
-            taken += 1
+            taken += self._turn() is not None
         return taken
 
     def step(self, read_to: int | None = None) -> Event | None:
@@ -215,11 +214,9 @@ class Room:
 
     def _spoken(self, me: Participant, state: State, line: Sequence[Event]) -> Event | None:
         """A reply, and everything that it brings with it."""
-        settings = Settings(
-            me.temperature, reply_seed(state, me), int(state.settings["max_tokens"]), me.turns
-        )
         try:
             model = self.catalog.model(me.model)
+            settings = _settings(me, state, model)
             seen = seen_by(me, state, line, model, settings.max_tokens)
             self._tell_cut(me, seen, line)
             reply = heard(model, seen, settings, me.name, self._watch, self._stop.is_set)
@@ -276,6 +273,14 @@ class Room:
             here = ", ".join(one.name for one in self.state.present) or "nobody"
             raise InputError(f"{name!r} is not here; present: {here}")
         return found
+
+
+def _settings(me: Participant, state: State, model: Model) -> Settings:
+    """How the next reply is drawn; it leaves half of a short context for reading."""
+    longest = int(state.settings["max_tokens"])
+    if model.context_tokens is not None:
+        longest = min(longest, max(1, model.context_tokens // 2))
+    return Settings(me.temperature, reply_seed(state, me), longest, me.turns)
 
 
 def _checked(what: str, value: Any, who: str) -> Any:

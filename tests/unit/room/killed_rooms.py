@@ -150,7 +150,7 @@ def main(times: int, seed: int) -> None:
             expired += checked(path, shown, expected)
             for one in Path(folder).glob(f"{number}.room*"):
                 one.unlink()
-        print(
+        sys.stdout.write(
             json.dumps(
                 {
                     "kills": kills,
