@@ -8,7 +8,7 @@ from tiny_runs import loaded
 from worldline.session import observe
 from worldline.views.scene import Scene
 
-TEXT = "3 14 15 92 65 35"
+TEXT = "t3 t14 t15 t92 t65 t35"
 
 
 @functools.cache

@@ -61,6 +61,11 @@ export function number(value: number | string, shown: string, name: NumberName, 
   return h("data", { class: `wl-number ${extra}`.trim(), value, "data-name": name, text: shown });
 }
 
+/** A number that no meaning is kept for: of a claim, or one that the tour takes from the Scene. */
+export function figure(value: number | string, shown: string, extra = ""): HTMLElement {
+  return h("data", { class: `wl-number ${extra}`.trim(), value, text: shown });
+}
+
 /** The class that colours a signed number. */
 export function signClass(value: number): string {
   return value > 0 ? "wl-positive" : value < 0 ? "wl-negative" : "";

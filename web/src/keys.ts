@@ -6,6 +6,8 @@ export interface KeyEvents {
   enter(): void;
   escape(): void;
   help(): void;
+  /** Left or right to whoever shows around; false where nobody does. */
+  turn(by: number): boolean;
   /** Cut what is pointed at. */
   cut(): void;
   /** A dialog is open and has the keyboard. */
@@ -29,7 +31,9 @@ export function listenToKeys(where: Document | HTMLElement, events: KeyEvents): 
     const typing = target?.closest("input, textarea, button, a, code, summary, select, .wl-meaning") !== null && target !== null;
     const writing = target?.closest("input[type=text], input[type=number], textarea, select") !== null && target !== null;
     if (writing) return;
-    if (move && !typing) events.move(...move);
+    const taken = target?.closest("input, [role=tab], .wl-meaning, code") ?? null;
+    if (move && move[0] === 0 && taken === null && events.turn(move[1])) event.preventDefault();
+    else if (move && !typing) events.move(...move);
     else if (event.key === "Enter" && !typing) events.enter();
     else if (event.key === "[") events.step(-1);
     else if (event.key === "]") events.step(1);

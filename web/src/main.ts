@@ -1,4 +1,6 @@
 // The one module of the front end: a page, a notebook and a file are three hosts of it.
+import type { ClaimsPicture } from "./claims.gen.ts";
+import { mountClaims } from "./claims/alone.ts";
 import { start } from "./live/app.ts";
 import { mount } from "./mount.ts";
 import type { Scene } from "./scene.gen.ts";
@@ -10,15 +12,18 @@ export type { Extra } from "./panels/exports.ts";
 export type { MountOptions } from "./mount.ts";
 export type { Scene };
 
-/** In a file made by Python the Scene lies in the document: draw it at once. */
+/** In a file made by Python the Scene, the claims or both lie in the document: draw them at once. */
 function boot(): void {
   const data = document.getElementById("worldline-scene");
   const host = document.getElementById("worldline");
+  const records = document.getElementById("worldline-claims");
   if (host && "live" in host.dataset) void start(host);
-  if (!data || !host) return;
+  if (!host || (!data && !records)) return;
   try {
-    const json = data.textContent ?? "";
-    mount(host, JSON.parse(json) as Scene, { page: true, json });
+    const claims = records ? (JSON.parse(records.textContent ?? "") as ClaimsPicture) : null;
+    const json = data?.textContent ?? "";
+    if (data) mount(host, JSON.parse(json) as Scene, { page: true, json, claims });
+    else if (claims) mountClaims(host, claims);
   } catch (error) {
     const notice = document.createElement("p");
     notice.textContent = `The picture could not be drawn (${String(error)}); here it is as text.`;

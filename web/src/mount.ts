@@ -1,76 +1,46 @@
 // Puts one Scene into one element: what a person chose on one side, what is drawn on the other.
 import { caption } from "./caption.ts";
+import { ClaimsPanel } from "./claims/panel.ts";
 import { h } from "./dom.ts";
 import { edgeWords, rowName } from "./facts.ts";
 import { signed } from "./format.ts";
 import { nodeFacts } from "./facts.ts";
 import { carried, type Columns, columnsOf, type ColumnsName, cutOf, offered, overlayOver, pathOver, spanOf } from "./grouping.ts";
 import { keepingFocus } from "./focus.ts";
+import type { Mounted, MountOptions } from "./host.ts";
 import { listenToKeys } from "./keys.ts";
 import { type Hit, Lattice } from "./lattice.ts";
 import type { NodeRef } from "./layout.ts";
 import { type AlteredName, alteredParts } from "./panels/altered.ts";
 import { Controls } from "./panels/controls.ts";
 import { aboutDialog, keysDialog } from "./panels/dialogs.ts";
-import { exportsMenu, type Extra } from "./panels/exports.ts";
+import { exportsMenu } from "./panels/exports.ts";
 import { header } from "./panels/header.ts";
 import { explainNumbers } from "./panels/meaning.ts";
 import { predictionsPanel } from "./panels/predictions.ts";
 import { cutsOf, pathsPanel } from "./panels/paths.ts";
-import { type Running, runPart } from "./panels/running.ts";
+import { runPart } from "./panels/running.ts";
 import { Selector } from "./panels/selector.ts";
 import { nodePanel, type SideEvents, strongestPanel } from "./panels/side.ts";
 import { sourcesPart } from "./panels/sources.ts";
 import { type Tab, Tabs } from "./panels/tabs.ts";
 import { Tooltip } from "./panels/tooltip.ts";
-import type { Overlay } from "./overlay.ts";
+import { type Overlay, together } from "./overlay.ts";
 import type { Scene, SceneAltered, ScenePath, ScenePaths } from "./scene.gen.ts";
 import { firstCount, rank, type RankedEdge, select, type Selection } from "./select.ts";
 import { fromFragment, START, type State, toFragment } from "./state.ts";
+import type { TourStep } from "./tour/pieces.ts";
+import { LAST_STEP, Tour } from "./tour/tour.ts";
 
-/** What a host that can run the model gives: a head, a list of cuts, and answers to questions. */
-export interface Live extends Running {
-  bar: HTMLElement;
-  cutting: HTMLElement;
-  /** The question, as a part of the address. */
-  address(): string;
-  onTarget(token: string): void;
-  onVersus(token: string): void;
-  onCut(cut: string): void;
-}
+export type { Live, Mounted, MountOptions } from "./host.ts";
 
-export interface MountOptions {
-  /** The picture is the whole page: its state lives in the address, its keys work everywhere. */
-  page?: boolean;
-  live?: Live;
-  /** What is chosen at first, where it is no page. */
-  start?: Partial<State>;
-  /** Called after each change of what is chosen, and once for the first picture. */
-  onState?: (state: State, selection: Selection) => void;
-  /** The Scene as it came, so that what is saved is equal to the byte. */
-  json?: string;
-  /** What the host can save besides: the HTML file, the trace. */
-  extras?: Extra[];
-}
-
-export interface Mounted {
-  /** What is chosen now. */
-  readonly state: State;
-  /** Show what altered runs said; null takes a part away. */
-  alter(parts: { [K in AlteredName]?: SceneAltered[K] | null } & { meanings?: Scene["meanings"] }): void;
-  /** Show paths that were followed later, or why there are none. */
-  follow(paths: ScenePaths | null, why: string | null, meanings?: Scene["meanings"]): void;
-  /** Open a panel. */
-  open(tab: string): void;
-  /** Choose from outside; nothing is noted in the address. */
-  choose(patch: Partial<State>): void;
-  destroy(): void;
-}
+const BLOCKS = 0.5; // a block lies half a row above the row that it reads
+type TourLightEdge = TourStep["light"]["edge"] | null;
 
 export function mount(element: HTMLElement, scene: Scene, options: MountOptions = {}): Mounted {
   const page = options.page ?? false;
   const bounds = { columns: offered(scene), nLayers: scene.model.n_layers };
-  let state: State = page ? fromFragment(location.hash, bounds) : { ...START, ...options.start };
+  let state: State = page ? recalled() : { ...START, ...options.start };
   let columns: Columns = columnsOf(scene, state.columns);
   let ranked = rank(columns.scene);
   let selection = chosen();
@@ -97,7 +67,27 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   const live_ = options.live ?? null;
   let altered: Partial<SceneAltered> = scene.altered ?? {};
   const panel = (): HTMLElement => h("div", { class: "wl-tabpanel" });
-  const pages = { why: panel(), paths: panel(), cuts: panel(), hops: panel(), cone: panel(), orders: panel() };
+  const pages = { why: panel(), paths: panel(), cuts: panel(), hops: panel(), cone: panel(), orders: panel(), claims: panel() };
+  const claims = options.claims
+    ? new ClaimsPanel(options.claims, {
+        onOpen: (claim) => change({ claim }, "push"),
+        onGraph: (graph) => change({ graph }, "replace"),
+        onShow: live_?.onShow,
+      })
+    : null;
+  if (claims) pages.claims.append(claims.element);
+  let followed: { paths: ScenePaths | null; why: string | null } = { paths: scene.paths, why: scene.paths_left_out };
+  let tourStep: TourStep | null = null;
+  let tourHeat: Overlay["heat"] = null;
+  const tour = new Tour({
+    onStep: (step) => onStep(step),
+    onHeat: (heat) => {
+      tourHeat = heat;
+      draw();
+    },
+    onClaim: (claim) => change({ claim, tab: "claims", step: null }, "push"),
+    onPaths: live_ ? () => live_.onPaths() : undefined,
+  });
   const sources = h("section", { class: "wl-panel wl-sources", "aria-label": "Tokens the answer depends on" });
   pages.why.append(predictionsPanel(scene, live_), sources, side);
   const wanted = (name: AlteredName): boolean => live_ !== null || Boolean(altered[name]);
@@ -110,6 +100,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
       ...(wanted("hops") ? [tab("hops", "Hops")] : []),
       ...(wanted("cone") ? [tab("cone", "Cone")] : []),
       ...(wanted("orders") ? [tab("orders", "Orders")] : []),
+      ...(claims ? [tab("claims", "Claims")] : []),
     ],
     (name) => open(name),
   );
@@ -122,6 +113,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
         onAbout: () => about.showModal(),
         onKeys: () => keys.showModal(),
         onTheme: () => change({ theme: isDark() ? "light" : "dark" }, "replace"),
+        onExplain: () => onStep(state.step === null ? 1 : null),
       },
       live_?.bar ?? null,
       exportsMenu({ scene, lattice, json: options.json, extras: options.extras, say: (words) => (live.textContent = words) }),
@@ -129,6 +121,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     caption(scene),
     h("div", { class: "wl-centre" }, lattice.element),
     tabs.element,
+    tour.element,
     controls.element,
     live,
     about,
@@ -144,6 +137,36 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
 
   function open(name: string): void {
     change({ tab: name === "why" ? null : name }, "replace");
+  }
+
+  /** Begin, go on or end the tour; it is about tokens, and nothing else is pointed at meanwhile. */
+  function onStep(step: number | null): void {
+    const begins = state.step === null;
+    tooltip.hide();
+    hover = null;
+    cursor = null;
+    const plainly: Partial<State> = begins && state.columns !== "tokens" ? { columns: "tokens", node: null, n: null } : {};
+    change({ ...plainly, step: step && Math.min(step, LAST_STEP) }, begins ? "push" : "replace");
+    if (begins && step !== null) tour.focus();
+    if (step === null) root.querySelector<HTMLElement>(".wl-explain")?.focus({ preventScroll: true });
+  }
+
+  function showTour(): void {
+    const before = tourStep;
+    tourStep = tour.show(state.step, { scene: shownScene(), labels, selection, node: state.node, altered }, claims?.records ?? null);
+    if (before?.title !== tourStep?.title) tourHeat = null;
+    root.classList.toggle("wl-touring", state.step !== null);
+    root.querySelector(".wl-explain")?.setAttribute("aria-pressed", String(state.step !== null));
+  }
+
+  /** The Scene with what was followed later. */
+  function shownScene(): Scene {
+    return { ...scene, paths: followed.paths, paths_left_out: followed.why };
+  }
+
+  /** The claims lie over the lattice: nothing there can be pointed at. */
+  function claimsOpen(): boolean {
+    return claims !== null && state.tab === "claims" && state.step === null;
   }
 
   function onColumn(pos: number | null): void {
@@ -171,7 +194,8 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   }
 
   function fillPaths(paths: ScenePaths | null, why: string | null): void {
-    const shown = { ...scene, paths, paths_left_out: why };
+    followed = { paths, why };
+    const shown = shownScene();
     const run = live_ && !paths ? runPart("paths", live_, () => state.node) : null;
     pages.paths.replaceChildren(...[run, pathsPanel(shown, labels, { onPath, onCut: live_?.onCut })].filter((one) => one !== null));
   }
@@ -205,11 +229,17 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
 
   function recall(): void {
     const before = state;
-    state = fromFragment(location.hash, bounds);
+    state = recalled();
     if (before.columns !== state.columns) regroup();
     selection = chosen();
     cursor = null;
     show(before);
+  }
+
+  /** What the address says; the tour is about tokens. */
+  function recalled(): State {
+    const found = fromFragment(location.hash, bounds);
+    return found.step !== null && found.columns !== "tokens" ? { ...found, columns: "tokens", node: null, n: null } : found;
   }
 
   function onColumns(name: ColumnsName): void {
@@ -233,6 +263,9 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     selector.show(state.columns);
     controls.show(selection, state.sink, columns.grouping ? columns.name : "");
     tabs.show(state.tab);
+    claims?.show(state.claim, state.graph);
+    root.classList.toggle("wl-wide-aside", claimsOpen());
+    showTour();
     if (state.theme) root.dataset["theme"] = state.theme;
     else delete root.dataset["theme"];
     if (before?.theme !== state.theme) lattice.recolour();
@@ -248,16 +281,25 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   function draw(): void {
     const node = hover && "node" in hover ? hover.node : null;
     const edge = hover && "edge" in hover ? hover.edge : null;
+    const told = hover || cursor ? null : (tourStep?.light ?? null);
+    const at = told && !told.node ? null : (told?.node ?? state.node);
+    const heat = tourHeat ?? tourStep?.light.heat ?? tourStep?.choices?.[0]?.heat ?? null;
     lattice.show({
       selection,
-      focus: edge ? null : (node ?? cursor ?? state.node),
-      fixed: state.node,
-      edge,
-      path: pathOver(columns, path),
-      overlay: overlayOver(columns, overlay),
-      layer: state.layer,
+      focus: edge ? null : (node ?? cursor ?? at),
+      fixed: told ? null : state.node,
+      edge: edge ?? ranking(told?.edge ?? null),
+      path: pathOver(columns, path ?? told?.path ?? null),
+      overlay: tourStep ? together(heat, BLOCKS, null) : overlayOver(columns, overlay),
+      layer: tourStep ? (told?.layer ?? null) : state.layer,
       after: altered.cut?.after[0] ?? null,
     });
+  }
+
+  /** An edge of the Scene with its rank, as the lattice draws it. */
+  function ranking(edge: TourLightEdge): RankedEdge | null {
+    if (!edge) return null;
+    return ranked.all.edges.find(({ layer, head, src, dst }) => layer === edge.layer && head === edge.head && src === edge.src && dst === edge.dst) ?? null;
   }
 
   function point(hit: Hit): void {
@@ -346,7 +388,10 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
 
   function escape(): void {
     tooltip.hide();
-    if (hover || cursor) {
+    if (state.step !== null) onStep(null);
+    else if (claimsOpen()) {
+      if (state.claim !== null) change({ claim: null }, "push");
+    } else if (hover || cursor) {
       hover = null;
       cursor = null;
       draw();
@@ -362,11 +407,15 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   const recolour = (): void => lattice.recolour();
   dark.addEventListener("change", recolour);
   const quiet = listenToKeys(page ? document : root, {
-    move,
-    step,
+    move: (layers, along) => claimsOpen() || move(layers, along),
+    step: (by) => claimsOpen() || step(by),
+    turn: (by) => {
+      if (state.step !== null) tour.turn(by);
+      return state.step !== null;
+    },
     escape,
-    enter: () => cursor && fix(cursor),
-    cut: () => cutHere(),
+    enter: () => cursor && !claimsOpen() && fix(cursor),
+    cut: () => claimsOpen() || cutHere(),
     help: () => keys.showModal(),
     busy: () => about.open || keys.open,
   });
@@ -387,12 +436,19 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     alter({ meanings, ...parts }) {
       Object.assign((scene.meanings ??= {}), meanings);
       altered = { ...altered, ...parts } as Partial<SceneAltered>;
-      keepingFocus(root, fillAltered);
+      keepingFocus(root, () => {
+        fillAltered();
+        showTour();
+      });
       draw();
     },
     follow(paths, why, meanings) {
       Object.assign((scene.meanings ??= {}), meanings);
-      keepingFocus(root, () => fillPaths(paths, why));
+      keepingFocus(root, () => {
+        fillPaths(paths, why);
+        showTour();
+      });
+      draw();
     },
     open,
     choose: (patch) => change(patch, "none"),
@@ -400,6 +456,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
       quiet();
       unexplained();
       lattice.destroy();
+      claims?.destroy();
       dark.removeEventListener("change", recolour);
       removeEventListener("popstate", recall);
       removeEventListener("hashchange", recall);

@@ -19,9 +19,18 @@ export interface State {
   columns: ColumnsName;
   /** Chosen by hand, or null to follow the system. */
   theme: Theme | null;
+  /** The record of the claims that is open, by its id. */
+  claim: string | null;
+  /** The claims as a graph, not as a table. */
+  graph: boolean;
+  /** The step of the tour, from 1 on; null: nobody is shown around. */
+  step: number | null;
 }
 
-export const START: State = { n: null, node: null, sink: true, layer: null, tab: null, columns: "tokens", theme: null };
+export const START: State = { n: null, node: null, sink: true, layer: null, tab: null, columns: "tokens", theme: null, claim: null, graph: false, step: null };
+
+const LONGEST_ID = 200;
+const MOST_STEPS = 99;
 
 export interface Bounds {
   /** How many columns there are of every kind. */
@@ -39,6 +48,9 @@ export function toFragment(state: State): string {
   if (state.tab) parts.push(`tab=${state.tab}`);
   if (state.columns !== "tokens") parts.push(`columns=${state.columns}`);
   if (state.theme) parts.push(`theme=${state.theme}`);
+  if (state.claim !== null) parts.push(`claim=${encodeURIComponent(state.claim)}`);
+  if (state.graph) parts.push("graph=1");
+  if (state.step !== null) parts.push(`step=${state.step}`);
   return parts.join("&");
 }
 
@@ -47,6 +59,8 @@ export function fromFragment(fragment: string, bounds: Bounds): State {
   const given = new URLSearchParams(fragment.replace(/^#/, ""));
   const theme = given.get("theme");
   const asked = given.get("columns");
+  const claim = given.get("claim");
+  const step = whole(given.get("step"), MOST_STEPS);
   const columns = [...bounds.columns.keys()].find((name) => name === asked) ?? "tokens";
   return {
     n: whole(given.get("n"), Number.MAX_SAFE_INTEGER),
@@ -56,6 +70,9 @@ export function fromFragment(fragment: string, bounds: Bounds): State {
     tab: /^[a-z]{1,12}$/.test(given.get("tab") ?? "") ? given.get("tab") : null,
     columns,
     theme: theme === "light" || theme === "dark" ? theme : null,
+    claim: claim && claim.length <= LONGEST_ID ? claim : null,
+    graph: given.get("graph") === "1",
+    step: step === 0 ? null : step,
   };
 }
 

@@ -89,20 +89,29 @@ def _cut_like(out: Tensor, k: Float[Tensor, "kv_head pos d_head"]) -> list[Tenso
         return []
     found = [
         flat[:, at : at + width].view(n_pos, heads, d_head).transpose(0, 1)
-        for at in range(0, flat.shape[1] - width + 1, d_head)
+        for at in _alike_at_first(flat[0], k[:, 0].reshape(-1), d_head)
     ]
     if flat.shape[1] == 3 * width:  # queries, keys and values head by head
         found.append(flat.view(n_pos, heads, 3, d_head)[:, :, 1].transpose(0, 1))
     return found
 
 
+def _alike_at_first(row: Tensor, first: Tensor, step: int) -> list[int]:
+    """Where a row holds the first position's keys: all places at once, for there are many."""
+    if len(row) < len(first):
+        return []
+    row, first = row.float(), first.float()
+    missed = (row.unfold(0, len(first), step) - first).norm(dim=-1)
+    return [step * int(at) for at in (missed <= CLOSE * first.norm()).nonzero()]
+
+
 def _turned(found: Tensor, k: Tensor) -> bool:
     """Whether these are the keys before a turn that is none at position 0."""
-    found, k = found.float(), k.float()
-    size = k.norm(dim=-1)
-    same = (found.norm(dim=-1) - size).abs() <= CLOSE * size
-    first = (found[:, 0] - k[:, 0]).norm(dim=-1) <= CLOSE * size[:, 0]
-    return bool(same.all()) and bool(first.all())
+    first, there = found[:, 0].float(), k[:, 0].float()  # few are left after one position
+    if not bool(((first - there).norm(dim=-1) <= CLOSE * there.norm(dim=-1)).all()):
+        return False
+    size = k.float().norm(dim=-1)
+    return bool(((found.float().norm(dim=-1) - size).abs() <= CLOSE * size).all())
 
 
 def _hidden(seen: list[tuple[torch.nn.Module, Tensor, Tensor]], event: BlockEvent) -> Tensor | None:

@@ -35,10 +35,11 @@ def checked_temperature(value: object) -> float:
 
     Raises: InputError if it is no number between 0 and 2.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not LOWEST <= float(value) <= HIGHEST:
-        raise InputError(f"temperature {value!r}: accepted are 0 to 2")
-    return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        number = float(value)
+        if LOWEST <= number <= HIGHEST:
+            return number
+    raise InputError(f"temperature {value!r}: accepted are 0 to 2")
 
 
 def free_name(state: State, wanted: str) -> str:

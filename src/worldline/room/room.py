@@ -28,9 +28,10 @@ from worldline.room.models.model import Model, ReplyError, Settings
 from worldline.room.naming import plain_name
 from worldline.room.participants import admitted, checked_name, checked_temperature
 from worldline.room.replying import Provisional, as_events, heard
+from worldline.room.rules import checked_setting
 from worldline.room.seeing import Seen, seen_by
-from worldline.room.state import DEFAULTS, Participant, State, state_of
-from worldline.room.turns import checked_mode, mentioned, next_speaker, over_budget, reply_seed
+from worldline.room.state import Participant, State, state_of
+from worldline.room.turns import mentioned, next_speaker, over_budget, reply_seed
 
 Watch: TypeAlias = Callable[[Event | Provisional], None]
 
@@ -113,7 +114,7 @@ class Room:
         """
         with self._lock:
             who = self._present(who).name if who else ""
-            return self.append(Setting(what, _checked(what, value, who), who))[0]
+            return self.append(Setting(what, checked_setting(what, value, who), who))[0]
 
     def limit(
         self,
@@ -281,22 +282,3 @@ def _settings(me: Participant, state: State, model: Model) -> Settings:
     if model.context_tokens is not None:
         longest = min(longest, max(1, model.context_tokens // 2))
     return Settings(me.temperature, reply_seed(state, me), longest, me.turns)
-
-
-def _checked(what: str, value: Any, who: str) -> Any:
-    """A setting's value as it may be."""
-    if who:
-        if what == "temperature":
-            return checked_temperature(value)
-        if what not in ("muted", "persona"):
-            raise InputError(f"setting {what!r}: accepted are temperature, muted, persona")
-        return bool(value) if what == "muted" else str(value)
-    if what == "mode":
-        return checked_mode(value)
-    if what == "topic":
-        return str(value)
-    if what not in DEFAULTS:
-        raise InputError(f"setting {what!r}: accepted are {', '.join(DEFAULTS)}")
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InputError(f"{what} {value!r}: accepted are whole numbers from 0")
-    return value

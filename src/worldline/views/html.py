@@ -8,8 +8,10 @@ import html
 import json
 from typing import Any
 
+from worldline.views.claims_parts import ClaimsPicture
 from worldline.views.labels import readable_text
-from worldline.views.scene import STATIC, Scene
+from worldline.views.scene import Scene
+from worldline.views.schema import STATIC
 from worldline.views.terminal import render_text
 
 MATRIX_DIGITS = 6
@@ -21,13 +23,22 @@ _ESCAPES = str.maketrans({char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u20
 _PAGE_STYLE = "#worldline>pre{padding:1em;overflow:auto}"
 
 
-def render_html(scene: Scene) -> str:
+def render_html(scene: Scene, claims: ClaimsPicture | None = None) -> str:
     """Write one HTML file that shows the Scene anywhere, with the network off.
 
     Its Content-Security-Policy forbids every request and admits the script and the styles inside
     by their hashes. Where scripts do not run, or the built front end is missing, the picture as
-    text stands in its place.
+    text stands in its place. With `claims` they are a panel of it.
     """
+    parts = {"worldline-scene": scene_json(scene)}
+    if claims is not None:
+        parts["worldline-claims"] = claims_json(claims)
+    text = render_text(scene, width=_TEXT_WIDTH, color=False)
+    return one_file(readable_text(scene.title), text, parts)
+
+
+def one_file(title: str, text: str, parts: dict[str, str]) -> str:
+    """One HTML file: `text` for who reads it without scripts, `parts` as JSON by their ids."""
     script, style = built("worldline.js"), _PAGE_STYLE + built("worldline.css")
     policy = "; ".join(
         [
@@ -39,7 +50,10 @@ def render_html(scene: Scene) -> str:
             "form-action 'none'",
         ]
     )
-    title = html.escape(readable_text(scene.title) or "worldline")
+    inside = "".join(
+        f'<script type="application/json" id="{name}">{json_}</script>\n'
+        for name, json_ in parts.items()
+    )
     return (
         "<!doctype html>\n"
         '<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -47,10 +61,10 @@ def render_html(scene: Scene) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
         '<link rel="icon" href="data:,">\n'
-        f"<title>{title} · worldline</title>\n"
+        f"<title>{html.escape(title or 'worldline')} · worldline</title>\n"
         f'<style>{style}</style>\n</head>\n<body class="wl-body">\n'
-        f'<main id="worldline">{_as_text(scene)}</main>\n'
-        f'<script type="application/json" id="worldline-scene">{scene_json(scene)}</script>\n'
+        f'<main id="worldline"><pre>{html.escape(text)}</pre></main>\n'
+        f"{inside}"
         f'<script type="module">{script}</script>\n'
         "</body>\n</html>\n"
     )
@@ -83,6 +97,12 @@ def scene_json(scene: Scene) -> str:
     return json.dumps(wire, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
 
 
+def claims_json(claims: ClaimsPicture) -> str:
+    """Give the claims as JSON that can stand inside a script element, whatever they say."""
+    wire = claims.model_dump(mode="json", by_alias=True)
+    return json.dumps(wire, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
+
+
 def _shortened(value: Any) -> Any:
     """Round every float inside to ``MATRIX_DIGITS`` significant digits."""
     if isinstance(value, float):
@@ -103,8 +123,3 @@ def built(name: str) -> str:
 def _hashed(content: str) -> str:
     digest = hashlib.sha256(content.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
-
-
-def _as_text(scene: Scene) -> str:
-    """Give the picture as text, for whoever reads the file without running its script."""
-    return f"<pre>{html.escape(render_text(scene, width=_TEXT_WIDTH, color=False))}</pre>"

@@ -8,12 +8,10 @@ Names on the wire are the names here; ``schema_`` travels as ``schema``.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
-from pydantic.json_schema import GenerateJsonSchema
 
 from worldline.views.altered_parts import SceneAltered
 from worldline.views.grouped_parts import SceneFlow, SceneGrouping, SceneKept
@@ -27,15 +25,13 @@ from worldline.views.parts import (
     ScenePrediction,
     SceneReproduce,
 )
+from worldline.views.schema import STATIC, schema_of, write_schema
 
 if TYPE_CHECKING:
     import networkx as nx
 
 SCENE_SCHEMA: Literal["worldline.scene/1"] = "worldline.scene/1"
 """The tag every Scene of this version carries in its field ``schema``."""
-
-STATIC = Path(__file__).parent / "static"
-"""Where the built front end and the JSON Schema lie."""
 
 SCHEMA_PATH = STATIC / "scene.schema.json"
 """The committed JSON Schema, from which the front end's TypeScript types are generated."""
@@ -382,22 +378,11 @@ class Scene(Part):
         return to_frame(self, table, library)
 
 
-class _WithoutFieldTitles(GenerateJsonSchema):
-    """Titles of fields only repeat their names, and would each become a TypeScript type."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
-        return False
-
-
 def scene_schema() -> dict[str, Any]:
     """Give the JSON Schema of what ``Scene.to_json`` writes."""
-    return Scene.model_json_schema(
-        by_alias=True, mode="serialization", schema_generator=_WithoutFieldTitles
-    )
+    return schema_of(Scene)
 
 
 def write_scene_schema(path: Path = SCHEMA_PATH) -> Path:
     """Write the JSON Schema to ``path``; the front end's types are generated from it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(scene_schema(), indent=2) + "\n", encoding="utf-8")
-    return path
+    return write_schema(Scene, path)

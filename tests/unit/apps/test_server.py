@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 import pytest
 
 from asgi import call, post, send_request
+from claims_pictures import claims_picture
 from tiny_scenes import TEXT, tiny_scene
 from worldline.apps.server import app as app_
 from worldline.apps.server.app import make_app
@@ -19,6 +20,7 @@ from worldline.apps.server.guard import HEADERS, Rate
 from worldline.live.answering import Answer
 from worldline.live.worker import Worker
 from worldline.steps import step
+from worldline.views.claims_parts import ClaimsPicture
 from worldline.views.html import scene_json
 from worldline.views.scene import STATIC
 
@@ -487,3 +489,31 @@ def test_answers_are_forgotten_with_their_files(app, worker, stub, monkeypatch):
     names = [asked(app, worker, "trace", f"text {n}") for n in range(3)]
     assert call(app, "GET", f"/api/questions/{names[0]}/answer").status == 404
     assert len(list(stub.folder.iterdir())) == 2
+
+
+# --- the claims -----------------------------------------------------------------------------------
+
+
+def test_without_claims_there_is_null_and_the_file_has_none(app, worker):
+    got = call(app, "GET", "/api/claims")
+    assert (got.status, got.body) == (200, b"null")
+    dressed(got)
+    name = asked(app, worker, "see")
+    saved = call(app, "GET", f"/api/questions/{name}/page.html").body.decode()
+    assert 'id="worldline-claims"' not in saved
+
+
+def test_the_claims_are_as_they_are_now_and_go_into_the_file(worker):
+    found = [claims_picture(), claims_picture().model_copy(update={"verdicts": ()})]
+    app = make_app(worker, ABOUT, hosts=HOSTS, claims=lambda: found[0])
+    got = call(app, "GET", "/api/claims")
+    assert ClaimsPicture.model_validate_json(got.body) == found[0]
+    assert b"</script>" not in got.body
+    dressed(got)
+    name = asked(app, worker, "see")
+    saved = call(app, "GET", f"/api/questions/{name}/page.html").body.decode()
+    assert saved.count('id="worldline-claims"') == 1
+    del found[0]
+    assert call(app, "GET", "/api/claims").json()["verdicts"] == []
+    schemas = call(app, "GET", "/api/openapi.json").json()["components"]["schemas"]
+    assert "ClaimsPicture" in schemas

@@ -16,7 +16,7 @@ TRANSCRIPT = """\
 Marta: Please plan a garden: "small", with “shade”. Who digs?
 🎨 [AI-1 (Model One)]: !image "a plan of a garden with a pond and t..." (generating...)
 ✨ [AI-1]: !add_ai "Model Three" "come and dig"
-AI-1 (Model One)
+AI-1 (Model One)\x20
 A pond first — ünlü, and a bench.
 
 !image "a plan of a garden with a pond and two trees"
@@ -97,9 +97,10 @@ def test_who_said_what_and_what_the_program_printed():
     logged = "\n".join(one.text for one in bodies if isinstance(one, Notice))
     assert "https://example.com/roots" in logged
     everything = "\n".join(one.text for one in bodies if isinstance(one, Message | Notice))
+    kept = {line.strip() for line in everything.splitlines()}
     lines = TRANSCRIPT.removeprefix("Marta: ").splitlines()
-    lost = [one for one in lines if one.strip() not in everything]
-    assert lost == [f"AI-{n} (Model {name}) " for n, name in enumerate(("One", "Two", "Three"), 1)]
+    lost = [one.strip() for one in lines if one.strip() not in kept]
+    assert lost == [f"AI-{n} (Model {name})" for n, name in enumerate(("One", "Two", "Three"), 1)]
     log = Log()
     log.append(bodies)
     assert [one.body for one in log.events()] == list(bodies)

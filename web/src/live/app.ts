@@ -1,11 +1,12 @@
 // The page of `worldline serve`: asks, mounts what is answered, keeps the question in the address.
 import { h } from "../dom.ts";
 import { tokenLabels } from "../facts.ts";
+import type { ClaimsPicture, ClaimsShown } from "../claims.gen.ts";
 import { mount, type Mounted } from "../mount.ts";
 import type { Scene, SceneAltered, ScenePaths } from "../scene.gen.ts";
 import { keepingFocus } from "../focus.ts";
 import { START, toFragment } from "../state.ts";
-import { type Asked, askedFragment, askedFrom, type How } from "./asked.ts";
+import { type Asked, askedFragment, askedFrom, type How, isCut, NOTHING } from "./asked.ts";
 import { Bar } from "./bar.ts";
 import { Cutting } from "./cutting.ts";
 import { NoAnswer, type Question, Server } from "./server.ts";
@@ -20,10 +21,19 @@ export async function start(host: HTMLElement): Promise<void> {
   const waiting = h("p", { class: "wl-hint wl-waiting", role: "status", text: "Asking the model …" });
   host.replaceChildren(h("div", { class: "wl wl-empty" }, waiting));
   try {
-    const about = await server.about();
-    await new App(host, server, about.model, about.example).begin();
+    const [about, claims] = await Promise.all([server.about(), claimsOf(server)]);
+    await new App(host, server, about.model, about.example, claims).begin();
   } catch (error) {
     waiting.textContent = error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** The claims, or in one line why there are none. */
+async function claimsOf(server: Server): Promise<ClaimsPicture | string | null> {
+  try {
+    return await server.claims();
+  } catch (error) {
+    return `The claims are not here: ${error instanceof Error ? error.message : String(error)}`;
   }
 }
 
@@ -52,6 +62,7 @@ class App {
     private readonly server: Server,
     model: string,
     private readonly example: string,
+    private readonly claims: ClaimsPicture | string | null,
   ) {
     this.asked = askedFrom(location.hash);
     this.bar = new Bar(model, {
@@ -68,6 +79,17 @@ class App {
   async begin(): Promise<void> {
     if (!this.asked.text) this.asked = { ...this.asked, text: this.example };
     this.showEmpty();
+    await this.see();
+    if (typeof this.claims === "string") this.bar.quiet(this.claims);
+  }
+
+  /** What a verdict wants to be seen: its text, its target, its cuts, in the lattice. */
+  private async showPicture({ text, target, versus, cuts, how }: ClaimsShown): Promise<void> {
+    const tab = cuts.length > 0 ? "cuts" : null;
+    const kept = { ...START, theme: this.mounted?.state.theme ?? null, tab };
+    const cutHow = (["drop", "mask", "splice"] as const).find((one) => one === how) ?? NOTHING.cutHow;
+    this.asked = { ...NOTHING, text, target: target ?? "", versus: versus ?? "", cuts: cuts.filter(isCut), cutHow };
+    history.pushState(null, "", `#${[askedFragment(this.asked), toFragment(kept)].filter(Boolean).join("&")}`);
     await this.see();
   }
 
@@ -205,6 +227,7 @@ class App {
     this.cutting.show(this.asked, this.labels());
     this.mounted = mount(this.host, scene, {
       page: true,
+      claims: typeof this.claims === "string" ? null : this.claims,
       extras: [
         { label: "This page as one HTML file", run: () => void this.savePage() },
         { label: "The trace as safetensors", run: () => void this.saveTrace() },
@@ -219,6 +242,7 @@ class App {
           this.mounted?.open("cuts");
           this.cutting.add(cut);
         },
+        onShow: (picture) => void this.showPicture(picture),
         onSources: () => void this.sources(),
         onPaths: () => void this.paths(),
         onHops: (most) => void this.alter("hops", { ask: "hops", max_hops: most }),

@@ -1,5 +1,7 @@
 // Talks to the server: one question at a time, what happens to it, its answer. No science, no DOM.
 
+import type { ClaimsPicture } from "../claims.gen.ts";
+
 export interface Progress {
   line: string;
   seconds: number;
@@ -44,6 +46,11 @@ export class Server {
 
   about(): Promise<{ model: string; example: string; version: string }> {
     return this.json("api/about");
+  }
+
+  /** The claims and the verdicts on this model; null where the server has none. */
+  claims(): Promise<ClaimsPicture | null> {
+    return this.json("api/claims");
   }
 
   /** Ask; what was asked before is superseded, here and on the server. */

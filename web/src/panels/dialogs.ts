@@ -90,6 +90,7 @@ const KEYS: [string, string][] = [
   ["Enter", "fix the node and list its edges"],
   ["[ and ]", "step through the layers, one at a time in the light"],
   ["x", "cut the edge, the path or the token that is pointed at, and run again"],
+  ["← and →", "in the tour (Explain): a step back, or on; Esc ends it"],
   ["Esc", "clear: first the pointer, then the layer, then the fixed node"],
   ["Shift", "hold to freeze what is shown under the pointer"],
   ["i", "say what a number means: the one in focus, or under the pointer"],

@@ -8,6 +8,7 @@ export interface HeaderEvents {
   onAbout(): void;
   onKeys(): void;
   onTheme(): void;
+  onExplain(): void;
 }
 
 /** With a `bar` the text can be changed, and another question asked. */
@@ -35,6 +36,7 @@ export function header(scene: Scene, events: HeaderEvents, bar: HTMLElement | nu
     h(
       "div",
       { class: "wl-actions" },
+      h("button", { type: "button", class: "wl-explain", text: "Explain", title: "Step by step: what this picture shows, with the numbers of this text", on: { click: events.onExplain } }),
       ...badges(scene, events.onAbout),
       ...menus,
       button("i", "What the numbers mean, and how to get them again", events.onAbout, "wl-i"),

@@ -11,6 +11,8 @@ import typer
 
 from worldline.apps.cli import (
     cache,
+    capacity,
+    claims,
     cone,
     count,
     cutting,
@@ -51,10 +53,12 @@ app.command("cut")(cutting.cut)
 app.command("hops")(hops.hops)
 app.command("orders")(orders.orders)
 app.command("cone")(cone.cone)
+app.command("capacity")(capacity.capacity)
 app.command("faithfulness")(faithfulness.faithfulness)
 app.command("serve")(serve.serve)
 app.command("models")(models.models)
 app.add_typer(cache.app, name="cache")
+app.add_typer(claims.app, name="claims")
 
 
 def main() -> None:

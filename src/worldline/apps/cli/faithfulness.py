@@ -32,9 +32,7 @@ def faithfulness(
         str | None, typer.Option(help="Measures by name, with commas between (default: all).")
     ] = None,
     how: options.How = None,
-    n: Annotated[
-        int, typer.Option("--n", help="Prompts of a family; every other one only to choose by.")
-    ] = PROMPTS,
+    n: Annotated[int, typer.Option("--n", help=options.N_HELP)] = PROMPTS,
     split: Annotated[
         str, typer.Option(help="report or choose: which half of the prompts the table is of.")
     ] = "report",

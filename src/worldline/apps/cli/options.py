@@ -7,6 +7,10 @@ from typing import Annotated
 
 import typer
 
+N_HELP = (
+    "How many to measure: prompts of a family (every other one only to choose by), passages (half "
+    "of them fit the readers), or what a claim's experiment counts (default: its full number)."
+)
 Model = Annotated[
     str | None,
     typer.Option(help="A hub id, a folder or a .gguf file. Default: the bundled model."),
@@ -19,7 +23,10 @@ How = Annotated[
     typer.Option(help="drop, mask or splice: how edges are cut; gradients match drop or mask."),
 ]
 Layers = Annotated[str | None, typer.Option(help="Layers, A-B or 0,3 (default: all).")]
-Out = Annotated[Path | None, typer.Option(help="Write the picture as one HTML file.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Write the picture as one HTML file; of claims export, what it makes."),
+]
 Export = Annotated[
     list[Path] | None,
     typer.Option(

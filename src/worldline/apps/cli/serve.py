@@ -6,6 +6,8 @@ import secrets
 import shutil
 import socket
 import sys
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +18,8 @@ from worldline.errors import InputError
 
 if TYPE_CHECKING:
     from worldline.live.worker import Worker
+    from worldline.model.load import LoadedModel
+    from worldline.views.claims_parts import ClaimsPicture
 
 EXAMPLE = "The capital of France is"
 PORT = 8765
@@ -65,7 +69,8 @@ def serve(
     worker.submit(FIRST, SeeQuestion(text=text, paths=False))  # recorded before it is asked for
     token = None if loopback(host) else secrets.token_urlsafe(24)
     about = {"model": loaded.name, "example": text, "version": _version()}
-    app = make_app(worker, about, hosts=_names(host), token=token)
+    claims = _claims_on(loaded)
+    app = make_app(worker, about, hosts=_names(host), token=token, claims=claims)
     address = _address(host, listening.getsockname()[1], token)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="off",
@@ -83,6 +88,27 @@ def serve(
     finally:
         worker.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _claims_on(model: LoadedModel) -> Callable[[], ClaimsPicture]:
+    """What the page is told of the claims: read anew each time, as a run may end meanwhile."""
+    from worldline.claims.loading import load_graph
+    from worldline.claims.picture import claims_picture
+    from worldline.claims.running import bare_name
+    from worldline.claims.store import Store
+
+    @cache
+    def weights_hash() -> str:
+        return model.weights_hash
+
+    def picture() -> ClaimsPicture:
+        store = Store()
+        try:
+            return claims_picture(load_graph(), store, bare_name(model.name), weights_hash())
+        finally:
+            store.close()
+
+    return picture
 
 
 def _listening(host: str, port: int | None) -> socket.socket:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Query, Request
@@ -19,9 +19,11 @@ from worldline.live.questions import Question
 from worldline.live.worker import BusyError, Job, Worker
 from worldline.views.altered import with_altered
 from worldline.views.altered_parts import SceneAltered
-from worldline.views.html import render_html, render_page
+from worldline.views.claims_parts import ClaimsPicture
+from worldline.views.html import claims_json, render_html, render_page
 from worldline.views.meanings import explained
-from worldline.views.scene import STATIC, Scene, ScenePaths
+from worldline.views.scene import Scene, ScenePaths
+from worldline.views.schema import STATIC
 
 LISTEN_S = 0.04  # between looks at what a job has said
 KEEPALIVE_S = 10.0
@@ -118,8 +120,13 @@ def make_app(
     hosts: frozenset[str],
     token: str | None = None,
     rate: Rate | None = None,
+    claims: Callable[[], ClaimsPicture] | None = None,
 ) -> Guard:
-    """The ASGI application over a worker; `about` says which model answers, and the example."""
+    """The ASGI application over a worker; `about` says which model answers, and the example.
+
+    `claims` gives the claims and the verdicts on this model as they are now, each time it is
+    asked; without it the page has none.
+    """
     app = FastAPI(
         title="worldline", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json",
         responses=REFUSALS,
@@ -152,6 +159,13 @@ def make_app(
     async def about_() -> About:
         """Which model answers, and what the page shows first."""
         return About(**about)
+
+    @app.get("/api/claims", response_model=ClaimsPicture | None)
+    async def claims_() -> Response:
+        """The claims and the verdicts on this model; null where this server has none."""
+        found = None if claims is None else await asyncio.to_thread(claims)
+        wire = "null" if found is None else claims_json(found)
+        return Response(wire, media_type="application/json")
 
     @app.post("/api/questions", status_code=202, response_model=Taken)
     async def ask(asking: Annotated[Asking, Body()]) -> Any:
@@ -212,22 +226,23 @@ def make_app(
             if (other.question.text, other.question.chat) != (job.question.text, job.question.chat):
                 return _said(409, "a run of another text")
             others.append(other.answer)
-        content = await asyncio.to_thread(_page_of, job.answer.scene, others)
+        content = await asyncio.to_thread(_page_of, job.answer.scene, others, claims)
         disposition = {"Content-Disposition": 'attachment; filename="worldline.html"'}
         return Response(content, media_type="text/html", headers=disposition)
 
     return Guard(app, hosts, token, rate or Rate())
 
 
-def _page_of(scene: Scene, others: list[Answer]) -> str:
-    """The exported file: a Scene, and what altered runs of the same text said."""
+def _page_of(scene: Scene, others: list[Answer], claims: Callable[[], ClaimsPicture] | None) -> str:
+    """The exported file: a Scene, what altered runs of the same text said, and the claims."""
     altered: dict[str, Any] = {}
     for answer in others:
         altered |= answer.altered or {}
         if answer.paths is not None:
             update = {"paths": answer.paths, "paths_left_out": None}
             scene = scene.model_copy(update=update)
-    return render_html(with_altered(scene, **altered) if altered else explained(scene))
+    shown = with_altered(scene, **altered) if altered else explained(scene)
+    return render_html(shown, None if claims is None else claims())
 
 
 async def _events(worker: Worker, job: Job) -> AsyncIterator[str]:

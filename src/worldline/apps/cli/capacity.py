@@ -1,0 +1,138 @@
+"""``worldline capacity``: how wide both highways are, and what a reader finds in K and V."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worldline.apps.cli import options
+from worldline.apps.cli.out import refuse_unwritable, write_json
+from worldline.apps.cli.progress import elapsed_line
+from worldline.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+PASSAGES, LEAST = 120, 10
+BARS = " ▏▎▍▌▋▊▉█"
+BAR_CELLS = 6
+
+
+def capacity(
+    n: Annotated[int, typer.Option("--n", help=options.N_HELP)] = PASSAGES,
+    model: options.Model = None,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = None,
+    threads: options.Threads = None,
+    seed: options.Seed = None,
+    json: options.Json = None,
+) -> None:
+    """Per layer: numbers cached, ranks, and the share of the state that K and V give away.
+
+    States are divided by their norm and standardised, column 0 is left out; readers are linear and
+    judged on texts that they were not fitted to.
+    """
+    refuse_unwritable(json)
+    if n < LEAST:
+        raise InputError(f"--n {n}: accepted are whole numbers from {LEAST}")
+    found = _measured(n, model, device, dtype, threads, seed or 0)
+    if json != "-":
+        from rich.console import Console
+
+        console = Console(highlight=False)
+        console.print(table_of(found))
+        for line in notes_of(found):
+            console.print(line, markup=False)
+    if json is not None:
+        write_json(json, found)
+
+
+def _measured(n, model, device, dtype, threads, seed) -> dict[str, Any]:
+    from rich.console import Console
+
+    from worldline.lab.capacity import capacity as measure
+    from worldline.lab.collecting import read_passages
+    from worldline.lab.stimuli.passages import draw_passages
+    from worldline.model.load import load_model
+
+    draw_passages(n, seed)  # refused before anything is loaded
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    with elapsed_line(Console(stderr=True)) as say:
+        loaded = load_model(model, device=device, dtype=dtype, progress=say)
+        return measure(loaded, read_passages(loaded, n, seed), seed, say)
+
+
+def table_of(found: dict[str, Any]) -> Table:
+    """The layers as a table of 80 columns."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    for name in ("layer", "cached\n/d", "rank\nV", "rank\nK,V", "eff.\nV", "eff.\nK,V", "eff.\nx"):
+        table.add_column(name, justify="right")
+    for name in ("share of x\nin V", "\nin K and V", "\nin all V"):
+        table.add_column(name, no_wrap=True)
+    for one in found["layers"]:
+        table.add_row(
+            str(one["layer"]),
+            _number(one["cached"], ".2f"),
+            _number(one["rank_v"]),
+            _number(one["rank_kv"]),
+            _number(one["effective_v"], ".0f"),
+            _number(one["effective_kv"], ".0f"),
+            _number(one["state"]["entropy"], ".0f"),
+            *(_share(one[name]) for name in ("v", "kv", "all_v")),
+        )
+    return table
+
+
+def notes_of(found: dict[str, Any]) -> list[str]:
+    """What the columns mean, with the levels to compare with."""
+    layers = found["layers"]
+    one = layers[0]
+    chance, random, best = (
+        sum(layer[name] for layer in layers) / len(layers) for name in ("chance", "random", "best")
+    )
+    short = [name for name in ("v", "kv") if one[name] and one[name]["inputs"] < one[name]["given"]]
+    lines = [
+        "",
+        f"{found['model']}, {found['texts']} texts, {found['states']:,} states; d = "
+        f"{one['d_model']}, V of layer {one['layer']} has {one['width_v']} numbers.",
+        "cached/d: numbers of K and V a token, of d. eff.: effective rank by entropy of what is "
+        "written, and of the state x that enters the layer. K is taken before positions.",
+        f"Shares are of variance, held out. Mean by chance {chance:.3f}, from as many random "
+        f"combinations of x {random:.3f}; V's width allows a linear reader at most {best:.3f}.",
+        f"In all V: {one['all_v']['inputs']} inputs, principal components of V of every layer, "
+        f"for {one['all_v']['samples']:,} samples: ten an input.",
+    ]
+    if short:
+        words = " and of ".join({"v": "V", "kv": "K with V"}[name] for name in short)
+        lines.append(
+            f"Of {words} only {one[short[-1]]['inputs']} components are read, as many as ten "
+            "samples an input allow; more passages (--n) allow more."
+        )
+    return lines
+
+
+def _number(value: float | None, form: str = "d") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _share(reading: dict[str, Any] | None) -> str:
+    if reading is None:
+        return "-"
+    return f"{reading['share']:5.2f} {bar(reading['share'])}"
+
+
+def bar(share: float, cells: int = BAR_CELLS) -> str:
+    """A share as a bar of `cells` cells, in eighths.
+
+    >>> bar(0.5, 4)
+    '██  '
+    """
+    eighths = round(min(1.0, max(0.0, share)) * cells * 8)
+    whole, rest = divmod(eighths, 8)
+    return ("█" * whole + (BARS[rest] if rest else "")).ljust(cells)

@@ -1,0 +1,291 @@
+"""``worldline claims``: the claims and their verdicts; shown, run, and written for others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worldline.apps.cli import options
+from worldline.apps.cli.out import refuse_unwritable, write_json, write_text
+from worldline.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from worldline.claims.running import Heard, Outcome
+
+FORMATS = ("json-ld", "graphml", "html", "json", "verdicts")
+MOST = 100  # cells of a line of text, on however wide a terminal
+
+app = typer.Typer(help="The claims, what was measured of them, and the verdicts.")
+
+
+@app.callback(invoke_without_command=True)
+def claims(context: typer.Context, model: options.Model = None, json: options.Json = None) -> None:
+    """Show every claim with the verdict on one model: word, number with interval, items."""
+    if context.invoked_subcommand is not None:
+        if model is not None or json is not None:
+            raise InputError("claims: options go behind the command, as in claims show ID --json -")
+        return
+    from rich.console import Console
+
+    from worldline.claims.exports.lines import claims_table
+    from worldline.claims.loading import load_graph
+    from worldline.claims.picture import claims_picture, known_models, weights_of
+    from worldline.claims.store import Store
+
+    refuse_unwritable(json)
+    graph, store, name = load_graph(), Store(), _name(model)
+    picture = claims_picture(graph, store, name)
+    if json is not None:
+        write_json(json, picture.model_dump(mode="json", by_alias=True))
+    if json == "-":
+        return
+    console = Console(highlight=False)
+    console.print(f"{len(graph.claims)} claims on {name}", markup=False)
+    console.print(claims_table(picture, console.width))
+    several = len(weights_of(graph, store, name))
+    if several > 1:
+        console.print(f"{several} weights were run under this name: these are those run last")
+    others = [one for one in known_models(graph, store) if one != name]
+    if others:
+        console.print(f"also run: {', '.join(others)} (--model)", markup=False)
+
+
+@app.command()
+def show(
+    node: Annotated[str, typer.Argument(help="The id of a claim, or of any other record.")],
+    model: options.Model = None,
+    json: options.Json = None,
+) -> None:
+    """Show one record in full: text, source, what decides it, verdicts, what lies around it."""
+    from rich.console import Console
+
+    from worldline.claims.exports.lines import node_lines
+    from worldline.claims.graph import neighbourhood
+    from worldline.claims.loading import load_graph
+    from worldline.claims.picture import model_verdicts, shown_words, verdict_part, with_runs
+    from worldline.claims.plain import finite
+    from worldline.claims.store import Store
+    from worldline.claims.verdict import pick
+
+    graph, name = load_graph(), _name(model)
+    verdicts = model_verdicts(graph, Store(), name)
+    whole = with_runs(graph, [one for found in verdicts.values() for one in pick(found)])
+    known = whole.find(node)
+    refuse_unwritable(json)
+    around = neighbourhood(whole, node, shown_words(verdicts))
+    stood = verdicts.get(node, [])
+    first = pick(stood)
+    rest = [one for one in stood if one not in first]
+    parts = [verdict_part(graph, one) for one in (*first, *rest)]
+    if json is not None:
+        numbers = {one.verdict.run.id: finite(one.verdict.finding.numbers) for one in stood}
+        write_json(json, _node_json(graph, known, parts, around) | {"numbers": numbers})
+    if json != "-":
+        width = min(Console().width, MOST)
+        typer.echo("\n".join(node_lines(graph, known, parts, around, width)))
+
+
+@app.command()
+def run(
+    claims: Annotated[list[str] | None, typer.Argument(help="The claims' ids.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Run every claim.")] = False,
+    n: Annotated[int | None, typer.Option("--n", help=options.N_HELP)] = None,
+    seed: options.Seed = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure the few items of a quick run.")
+    ] = False,
+    model: options.Model = None,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = None,
+    threads: options.Threads = None,
+    json: options.Json = None,
+) -> None:
+    """Run claims on a model, item by item; a run that was stopped goes on where it was.
+
+    The exit code is 1 where an experiment failed; the other claims are run all the same.
+    """
+    from rich.console import Console
+
+    from worldline.claims.exports.lines import verdict_line
+    from worldline.claims.loading import load_graph
+    from worldline.claims.picture import in_order, verdict_part
+    from worldline.claims.running import Asked, run_claims
+    from worldline.claims.store import Store
+    from worldline.claims.verdict import Shown
+    from worldline.model.load import load_model
+
+    graph = load_graph()
+    if every == bool(claims):
+        raise InputError("claims run: give the ids of claims, or --all")
+    wanted = in_order(graph) if every else [graph.claim(name).id for name in claims or ()]
+    asked = Asked(n, seed or 0, quick)
+    refuse_unwritable(json)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    errors, parts = Console(stderr=True), []
+    failed = False
+    try:
+        with _bar(errors) as (say, heard):
+            loaded = load_model(model, device=device, dtype=dtype, progress=say)
+            for outcome in run_claims(graph, Store(), loaded, wanted, asked, heard):
+                failed |= outcome.error is not None
+                if outcome.verdict is not None:
+                    part = verdict_part(graph, Shown(outcome.verdict, None))
+                    parts.append(part)
+                    line = verdict_line(part) + _kept(outcome)
+                else:
+                    line = _without(outcome)
+                typer.echo(line, err=json == "-" or outcome.error is not None)
+    except KeyboardInterrupt:
+        typer.echo(
+            "worldline: stopped; what was measured is kept, and the same command goes on from it",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    if json is not None:
+        write_json(json, {"verdicts": [one.model_dump(mode="json") for one in parts]})
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="json-ld, graphml, html, json (the picture), or verdicts (runs and verdicts, as "
+            "they come with worldline).",
+        ),
+    ],
+    model: options.Model = None,
+    out: options.Out = None,
+) -> None:
+    """Write the graph with the verdicts on one model for other tools."""
+    if format_ not in FORMATS:
+        raise InputError(f"--format {format_}: accepted are {', '.join(FORMATS)}")
+    refuse_unwritable(out)
+    content = _exported(format_, _name(model))
+    if out is None:
+        typer.echo(content, nl=False)
+    else:
+        typer.echo(str(write_text(out, content)))
+
+
+def _exported(format_: str, name: str) -> str:
+    from worldline.claims.loading import load_graph
+    from worldline.claims.picture import claims_picture, model_verdicts
+    from worldline.claims.store import Store
+    from worldline.claims.verdict import pick
+
+    graph, store = load_graph(), Store()
+    if format_ == "verdicts":
+        from worldline.claims.shipped import write_verdicts
+
+        found = model_verdicts(graph, store, name).values()
+        if not found:
+            raise InputError(f"--format verdicts: there are none on {name}; claims run makes them")
+        return write_verdicts(one.verdict for each in found for one in pick(each))
+    picture = claims_picture(graph, store, name)
+    if format_ == "json":
+        return picture.model_dump_json(by_alias=True, indent=1) + "\n"
+    if format_ == "json-ld":
+        from worldline.claims.exports.jsonld import claims_jsonld
+
+        return claims_jsonld(picture)
+    if format_ == "graphml":
+        from worldline.claims.exports.graphml import claims_graphml
+
+        return claims_graphml(picture)
+    from worldline.views.claims_html import render_claims_html
+
+    return render_claims_html(picture)
+
+
+def _name(model: str | None) -> str:
+    """The name that a model's verdicts are kept under; nothing is loaded."""
+    from worldline.claims.picture import BUNDLED
+    from worldline.claims.running import bare_name
+
+    if model is None or model.lower() in ("bundled", BUNDLED):
+        return BUNDLED
+    return bare_name(model)
+
+
+def _node_json(graph, node, verdicts, around) -> dict[str, Any]:
+    claim = graph.claims.get(node.id)
+    return {
+        "node": node.model_dump(mode="json"),
+        "decision": claim and {
+            name: getattr(claim, name)
+            for name in ("metric", "unit", "support", "refute", "decides", "why")
+        },
+        "verdicts": [one.model_dump(mode="json") for one in verdicts],
+        "neighbourhood": {
+            kind: [
+                {"id": one.node.id, "title": one.node.title, "relations": list(one.relations),
+                 "edge_count": one.edge_count, "verdict": one.verdict}
+                for one in found
+            ]
+            for kind, found in around.items()
+        },
+    }  # fmt: skip
+
+
+def _kept(outcome: Outcome) -> str:
+    return f" ({outcome.found} items were kept before)" if outcome.found else ""
+
+
+def _without(outcome: Outcome) -> str:
+    if outcome.error is not None:
+        return f"{outcome.claim}: failed: {outcome.error}"
+    return f"{outcome.claim}: not testable here: {outcome.untested}"
+
+
+@contextmanager
+def _bar(console: Console) -> Iterator[tuple[Any, Heard]]:
+    """(What is said, items done): a bar on a terminal, elsewhere a line when a claim begins."""
+    if not console.is_terminal:
+        yield (lambda line: console.print(f"{line} …", markup=False, highlight=False),
+               _lines(console))  # fmt: skip
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task("", total=None)
+        last = [""]
+
+        def heard(claim: str, done: int, of: int) -> None:
+            if claim != last[0]:
+                last[0] = claim
+                shown.reset(task)
+            words = claim if of else f"{claim}: another process runs it"
+            shown.update(task, description=words, completed=done, total=of or None)
+
+        yield lambda line: shown.update(task, description=line), heard
+
+
+def _lines(console: Console) -> Heard:
+    said: set[tuple[str, bool]] = set()
+
+    def heard(claim: str, done: int, of: int) -> None:
+        if (claim, of > 0) in said:
+            return
+        said.add((claim, of > 0))
+        words = f"{done} of {of} items" if of else "waiting: another process runs it"
+        console.print(f"{claim}: {words} …", markup=False, highlight=False)
+
+    return heard

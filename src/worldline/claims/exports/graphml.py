@@ -1,0 +1,52 @@
+"""The graph as GraphML, for every tool that reads it."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+from worldline.views.claims_parts import ClaimsPicture, ClaimsVerdict
+from worldline.views.extras import imported
+from worldline.views.labels import readable_text
+
+
+def claims_graphml(picture: ClaimsPicture) -> str:
+    """Write nodes with what they say, claims with the verdict shown on them, and typed edges.
+
+    What is unknown is left out. Characters that XML cannot hold are shown by their code in angle
+    quotes.
+
+    Raises:
+        InputError: networkx is not installed.
+    """
+    nx = imported("networkx")
+    graph = nx.MultiDiGraph(model=readable_text(picture.model))
+    first: dict[str, ClaimsVerdict] = {}
+    for verdict in picture.verdicts:
+        first.setdefault(verdict.claim, verdict)
+    for node in picture.nodes:
+        known = node.model_dump(exclude={"id"})
+        if node.id in first:
+            known |= _of_verdict(first[node.id])
+        graph.add_node(node.id, **_in_xml(known))
+    for edge in picture.edges:
+        graph.add_edge(edge.source, edge.target, key=edge.type, type=edge.type)
+    content = io.BytesIO()
+    nx.write_graphml_xml(graph, content)
+    return content.getvalue().decode("utf-8")
+
+
+def _of_verdict(one: ClaimsVerdict) -> dict[str, Any]:
+    said = one.model_dump(
+        include={"verdict", "quick", "stale", "metric", "unit", "value", "low", "high", "support",
+                 "refute", "n", "reason", "seed", "run", "date"}
+    )  # fmt: skip
+    return {**said, "says": " ".join(one.says)}
+
+
+def _in_xml(known: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: readable_text(value) if isinstance(value, str) else value
+        for name, value in known.items()
+        if value is not None
+    }

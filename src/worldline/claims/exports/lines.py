@@ -1,0 +1,123 @@
+"""The picture on a terminal: a table of the claims, one record in full, one line a verdict."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from worldline.claims.exports.numbers import number_of
+from worldline.claims.graph import Graph, Neighbour
+from worldline.views.claims_parts import ClaimsNode, ClaimsPicture, ClaimsVerdict
+from worldline.views.labels import readable_text
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+WIDE = 100
+"""Terminal cells from which on every row names its model."""
+
+_COLOURS = {"supported": "green", "refuted": "red", "qualified": "yellow", "measured": "cyan"}
+
+
+def claims_table(picture: ClaimsPicture, width: int) -> Table:
+    """One row a claim, a second one where a quick verdict stands beside the full one."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column("claim", no_wrap=True)
+    table.add_column("verdict", min_width=12)
+    table.add_column("number, 95 % interval", min_width=18)
+    table.add_column("n", justify="right", no_wrap=True)
+    if width >= WIDE:
+        table.add_column("model", overflow="fold")
+    for node in picture.nodes:
+        found = [one for one in picture.verdicts if one.claim == node.id]
+        for at, one in enumerate(found):
+            word = Text(mark(one), "dim" if one.stale else _COLOURS.get(one.verdict, ""))
+            numbers = number_of(one), f"{one.n:,}" if one.run else "", readable_text(one.model)
+            cells = [Text(node.id if at == 0 else ""), word, *map(Text, numbers)]
+            table.add_row(*cells[: len(table.columns)])
+        if not found and node.type == "claim":
+            table.add_row(node.id, Text("not run yet", "dim"), Text("–", "dim"))
+    return table
+
+
+def mark(one: ClaimsVerdict) -> str:
+    """The word of a verdict, and whether it is quick or stale."""
+    marks = [name for name, on in (("quick", one.quick), ("stale", one.stale)) if on]
+    return f"{one.verdict} ({', '.join(marks)})" if marks else one.verdict
+
+
+def verdict_line(one: ClaimsVerdict) -> str:
+    """A verdict in one line."""
+    number = number_of(one).replace("\u00a0", " ")
+    unit = f" {one.unit}" if one.value is not None and one.unit else ""
+    return readable_text(f"{one.claim}: {mark(one)}: {number}{unit}, n {one.n:,}: {one.reason}")
+
+
+def node_lines(
+    graph: Graph,
+    node: ClaimsNode,
+    verdicts: Sequence[ClaimsVerdict],
+    around: Mapping[str, Sequence[Neighbour]],
+    width: int,
+) -> Iterator[str]:
+    """One node in full: what it says, what decides it, its verdicts, what lies around it."""
+    yield from _wrapped(f"{node.type}  {node.id}", width)
+    yield from _wrapped(node.title, width)
+    yield ""
+    yield from _wrapped(node.text, width)
+    yield from _wrapped(f"source: {node.source}", width)
+    if node.url is not None:
+        yield f"url: {node.url}"
+    claim = graph.claims.get(node.id)
+    if claim is not None:
+        yield ""
+        if claim.metric is not None:
+            yield from _wrapped(f"metric: {claim.metric}", width)
+            yield f"unit: {claim.unit}"
+        if claim.support is not None:
+            yield f"supported if the whole interval is {claim.support}, refuted if {claim.refute}"
+        elif claim.decides == "measurement":
+            yield "a measurement: nothing was fixed that it must reach"
+        else:
+            yield from _wrapped(f"not testable: {claim.why}", width)
+    for one in verdicts:
+        yield ""
+        yield from _verdict_lines(one, width)
+    for kind, found in around.items():
+        yield ""
+        yield f"{kind} ({len(found)})"
+        for other in found:
+            yield from _wrapped(_neighbour(other), width, "  ", "      ")
+
+
+def _verdict_lines(one: ClaimsVerdict, width: int) -> Iterator[str]:
+    number = number_of(one).replace("\u00a0", " ")
+    unit = f" {one.unit}" if one.value is not None else ""
+    yield from _wrapped(f"{mark(one)}: {number}{unit}, n {one.n:,} ({one.counts})", width)
+    if one.stale is not None:
+        yield from _wrapped(one.stale, width, "  ", "  ")
+    yield from _wrapped(one.reason, width, "  ", "  ")
+    for said in one.says:
+        yield from _wrapped(said, width, "  - ", "    ")
+    yield from _wrapped(f"{one.model}, seed {one.seed}, {one.date}, run {one.run}", width, "  ")
+    yield f"  {readable_text(one.command)}"
+
+
+def _neighbour(other: Neighbour) -> str:
+    verdict = f" — {other.verdict}" if other.verdict else ""
+    edges = "edge" if other.edge_count == 1 else "edges"
+    return (
+        f"{other.node.id}  {', '.join(other.relations)}  ({other.edge_count} {edges}){verdict}: "
+        f"{other.node.title}"
+    )
+
+
+def _wrapped(text: str, width: int, first: str = "", later: str | None = None) -> list[str]:
+    return textwrap.wrap(
+        readable_text(text), width, initial_indent=first,
+        subsequent_indent=first if later is None else later, break_on_hyphens=False,
+    )  # fmt: skip

@@ -1,0 +1,248 @@
+"""The picture of the graph with the verdicts on one model: what the page and the exports show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from worldline.claims.graph import NODE_TYPES, Graph
+from worldline.claims.plain import finite
+from worldline.claims.record import Claim
+from worldline.claims.shipped import shipped_verdicts, with_shipped
+from worldline.claims.store import Store
+from worldline.claims.verdict import Shown, Verdict, pick, stale_reason
+from worldline.lab import registry
+from worldline.lab.experiment import Figure, Picture
+from worldline.views.claims_parts import (
+    ClaimsEdge,
+    ClaimsFigure,
+    ClaimsNode,
+    ClaimsPicture,
+    ClaimsSeries,
+    ClaimsShown,
+    ClaimsVerdict,
+    EdgeType,
+)
+
+BUNDLED = "smollm2-135m-instruct"
+_EDGE_OF: dict[str, EdgeType] = {
+    "supported": "supports",
+    "refuted": "opposes",
+    "qualified": "qualifies",
+}
+"""What a verdict does to its claim; the other words do nothing to it."""
+
+
+def claims_picture(
+    graph: Graph, store: Store, model_name: str, weights_hash: str | None = None
+) -> ClaimsPicture:
+    """The whole graph, with the verdict shown on each claim and a quick one beside it.
+
+    Verdicts are those of one model, by its weights where their hash is given and else by its
+    name: the user's own, and the shipped ones. Their runs are nodes too. What nothing can test
+    has its word without any run.
+    """
+    found = model_verdicts(graph, store, model_name, weights_hash)
+    order = in_order(graph)
+    shown = [one for claim in order for one in pick(found.get(claim, ()))]
+    whole = with_runs(graph, shown)
+    place = {claim: at for at, claim in enumerate(order)}
+    nodes = sorted(
+        whole.nodes.values(),
+        key=lambda node: (NODE_TYPES.index(node.type), place.get(node.id, 0), node.id),
+    )
+    return ClaimsPicture(
+        model=model_name,
+        nodes=tuple(nodes),
+        edges=whole.edges,
+        verdicts=(
+            *(verdict_part(graph, one) for one in shown),
+            *(_untested(one, model_name) for one in graph.claims.values() if one.why is not None),
+        ),
+    )
+
+
+def model_verdicts(
+    graph: Graph, store: Store, model_name: str, weights_hash: str | None = None
+) -> dict[str, list[Shown]]:
+    """Every verdict on one model, by claim, in the order of the experiments; the latest last.
+
+    Of a name that was given to several models, without a hash, only the weights last run count.
+    """
+    everything = known_verdicts(graph, store)
+    if weights_hash is None:
+        named = [one for one in everything if one.run.model == model_name]
+        last = max(named, key=lambda one: one.date, default=None)
+        weights_hash = None if last is None else last.run.key.weights_hash
+    runs = [one for one in everything if one.run.key.weights_hash == weights_hash]
+    found: dict[str, list[Shown]] = {}
+    for claim in in_order(graph):
+        stood = [Shown(one, _stale(graph, one)) for one in runs if one.run.claim == claim]
+        if stood:
+            found[claim] = stood
+    return found
+
+
+def known_verdicts(graph: Graph, store: Store) -> list[Verdict]:
+    """The user's verdicts and the shipped ones, on claims that have a record."""
+    own = [one for one in store.verdicts() if one.run.claim in graph.claims]
+    return with_shipped(own, shipped_verdicts(graph.claims))
+
+
+def weights_of(graph: Graph, store: Store, model_name: str) -> set[str]:
+    """The hashes of all weights that were run under one name."""
+    runs = known_verdicts(graph, store)
+    return {one.run.key.weights_hash for one in runs if one.run.model == model_name}
+
+
+def known_models(graph: Graph, store: Store) -> list[str]:
+    """The models that have verdicts, the bundled one first."""
+    names = {one.run.model for one in known_verdicts(graph, store)}
+    return sorted(names, key=lambda name: (name != BUNDLED, name))
+
+
+def in_order(graph: Graph) -> list[str]:
+    """All claims: in the order in which their experiments are run, then the others by id."""
+    order = {claim: at for at, claim in enumerate(registry.experiment_ids())}
+    return sorted(graph.claims, key=lambda claim: (order.get(claim, len(order)), claim))
+
+
+def with_runs(graph: Graph, shown: Sequence[Shown]) -> Graph:
+    """The graph with the runs and verdicts that are shown as nodes of their own."""
+    nodes: list[ClaimsNode] = []
+    edges: list[ClaimsEdge] = []
+    tests = {edge.target: edge.source for edge in graph.edges if edge.type == "tests"}
+    for one in shown:
+        verdict, run = one.verdict, one.verdict.run
+        nodes += _run_nodes(graph, one)
+        names = f"run-{run.id}", f"verdict-{run.id}"
+        edges.append(ClaimsEdge(source=names[0], type="tests", target=run.claim))
+        edges.append(ClaimsEdge(source=names[0], type="generated", target=names[1]))
+        if run.claim in tests:
+            edges.append(ClaimsEdge(source=tests[run.claim], type="generated", target=names[0]))
+        if verdict.word in _EDGE_OF:
+            kind = _EDGE_OF[verdict.word]
+            edges.append(ClaimsEdge(source=names[1], type=kind, target=run.claim))
+    return graph.joined(nodes, edges)
+
+
+def _run_nodes(graph: Graph, one: Shown) -> list[ClaimsNode]:
+    verdict, run = one.verdict, one.verdict.run
+    title = graph.claims[run.claim].title
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))
+    size = "quick" if run.quick else "full"
+    return [
+        ClaimsNode(
+            id=f"run-{run.id}", type="run", title=f"{title}: {size} run on {run.model}",
+            text=f"{run.key.n} asked for ({run.counts}), seed {run.key.seed}, begun {run.started}.",
+            source=versions, url=None,
+        ),
+        ClaimsNode(
+            id=f"verdict-{run.id}", type="verdict", title=f"{title}: {verdict.word}",
+            text=verdict.reason if one.stale is None else f"{one.stale}. {verdict.reason}",
+            source=f"run {run.id}", url=None,
+        ),
+    ]  # fmt: skip
+
+
+def verdict_part(graph: Graph, one: Shown) -> ClaimsVerdict:
+    """One verdict as the page is told of it."""
+    verdict, run, finding = one.verdict, one.verdict.run, one.verdict.finding
+    claim = graph.claims[run.claim]
+    return ClaimsVerdict(
+        claim=claim.id,
+        verdict=verdict.word,
+        quick=run.quick,
+        stale=one.stale,
+        metric=claim.metric or "",
+        unit=claim.unit or "",
+        value=finite(finding.value),
+        low=finite(finding.low),
+        high=finite(finding.high),
+        support=claim.support,
+        refute=claim.refute,
+        n=finding.n,
+        counts=run.counts,
+        reason=verdict.reason,
+        says=finding.says,
+        figures=tuple(_figure(figure) for figure in finding.figures),
+        picture=None if finding.picture is None else _shown(finding.picture),
+        model=run.model,
+        weights_hash=run.key.weights_hash,
+        seed=run.key.seed,
+        run=run.id,
+        date=verdict.date,
+        command=command(verdict),
+    )
+
+
+def _untested(claim: Claim, model_name: str) -> ClaimsVerdict:
+    return ClaimsVerdict(
+        claim=claim.id, verdict="not testable here", quick=False, stale=None, metric="", unit="",
+        value=None, low=None, high=None, support=None, refute=None, n=0, counts="",
+        reason=claim.why or "", says=(), figures=(), picture=None, model=model_name,
+        weights_hash="", seed=0, run="", date="", command=f"worldline claims show {claim.id}",
+    )  # fmt: skip
+
+
+def command(verdict: Verdict) -> str:
+    """The command line that makes the run again."""
+    run = verdict.run
+    model = "" if run.model == BUNDLED else f" --model {run.model}"
+    return f"worldline claims run {run.claim}{model} --n {run.key.n} --seed {run.key.seed}"
+
+
+def shown_words(verdicts: dict[str, list[Shown]]) -> dict[str, str]:
+    """The word beside each claim, with what it must not be read without."""
+    return {claim: word_of(pick(found)[0]) for claim, found in verdicts.items()}
+
+
+def word_of(one: Shown) -> str:
+    """The word, and whether it is quick or stale."""
+    marks = [name for name, on in (("quick", one.verdict.run.quick), ("stale", one.stale)) if on]
+    return f"{one.verdict.word} ({', '.join(marks)})" if marks else one.verdict.word
+
+
+def _stale(graph: Graph, verdict: Verdict) -> str | None:
+    claim = graph.claims[verdict.run.claim]
+    return stale_reason(verdict.run.key, registry.code_hash(claim.id), claim.decision_hash())
+
+
+def _figure(figure: Figure) -> ClaimsFigure:
+    return ClaimsFigure(
+        title=figure.title,
+        mark=figure.mark,
+        x=figure.x,
+        y=figure.y,
+        series=tuple(
+            ClaimsSeries(
+                name=line.name,
+                x=tuple(_place(x) for x in line.x),
+                y=_numbers(line.y) or (),
+                low=_numbers(line.low),
+                high=_numbers(line.high),
+            )
+            for line in figure.series
+        ),
+        rule=finite(figure.rule),
+        rule_name=figure.rule_name,
+    )
+
+
+def _place(x: float | str) -> float | str:
+    """A place on the axis; one that is no number is named."""
+    return x if isinstance(x, str) or finite(float(x)) is not None else str(x)
+
+
+def _numbers(values: Iterable[float] | None) -> tuple[float | None, ...] | None:
+    return None if values is None else tuple(finite(float(value)) for value in values)
+
+
+def _shown(picture: Picture) -> ClaimsShown:
+    return ClaimsShown(
+        text=picture.text,
+        says=picture.says,
+        target=picture.target,
+        versus=picture.versus,
+        cuts=picture.cuts,
+        how=picture.how,
+    )

@@ -1,0 +1,210 @@
+"""Runs claims on a model: item by item into the store, then the finding, then the rule's word."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+import worldline as wl
+from worldline.claims.graph import Graph
+from worldline.claims.judging import judge
+from worldline.claims.plain import pack, unpack
+from worldline.claims.record import Claim
+from worldline.claims.store import Store
+from worldline.claims.verdict import Run, RunKey, Verdict
+from worldline.lab import registry
+from worldline.lab.experiment import Experiment, Finding
+from worldline.steps import StoppedError
+
+Heard = Callable[[str, int, int], None]
+"""Told of a claim, of how many of its items are in the store, and of how many there are."""
+
+_PACKAGES = ("worldline", "numpy", "torch", "transformers")
+_OF_PLACE = ("_name_or_path", "transformers_version")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How much to measure: ``n`` of what the experiment counts, or its quick or full number."""
+
+    n: int | None = None
+    seed: int = 0
+    quick: bool = False
+
+    def __post_init__(self) -> None:
+        if self.n is not None and self.quick:
+            raise wl.InputError(f"--n {self.n} --quick: give one of them")
+        if self.n is not None and self.n < 1:
+            raise wl.InputError(f"--n {self.n}: accepted is 1 or more")
+        if self.seed < 0:
+            raise wl.InputError(f"--seed {self.seed}: accepted is 0 or more")
+
+    def number(self, experiment: Experiment) -> int:
+        """How many this experiment is asked for."""
+        return self.n or (experiment.quick if self.quick else experiment.n)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one claim: a verdict, or the error that kept it from one.
+
+    ``found`` of the run's items were in the store before. A claim that nothing can test has
+    neither: ``untested`` says why.
+    """
+
+    claim: str
+    verdict: Verdict | None = None
+    found: int = 0
+    error: str | None = None
+    untested: str | None = None
+
+
+def run_claims(
+    graph: Graph,
+    store: Store,
+    model: wl.LoadedModel,
+    claims: Iterable[str],
+    asked: Asked,
+    heard: Heard = lambda *_: None,
+) -> Iterator[Outcome]:
+    """Run several claims, one after the other; an error in one is its outcome, the rest go on.
+
+    KeyboardInterrupt and StoppedError go through: what was measured stays in the store.
+
+    Raises:
+        InputError: an unknown claim, before anything is run.
+    """
+    known = [graph.claim(name) for name in claims]
+    for claim in known:
+        try:
+            yield run_claim(claim, store, model, asked, heard)
+        except StoppedError:
+            raise
+        except Exception as error:
+            yield Outcome(claim.id, error=_said(error))
+
+
+def run_claim(
+    claim: Claim,
+    store: Store,
+    model: wl.LoadedModel,
+    asked: Asked,
+    heard: Heard = lambda *_: None,
+) -> Outcome:
+    """Run one claim's experiment on a model, or go on with the same run where it was stopped.
+
+    An item that is in the store is not measured again, and a finished run is only read. A model
+    that is refused is not testable here, with the refusal's reason.
+    """
+    if claim.decides == "not testable":
+        return Outcome(claim.id, untested=claim.why)
+    experiment = registry.find_experiment(claim.id)
+    run = store.start(_described(claim, experiment, model, asked))
+    with store.alone(run.id, lambda: heard(claim.id, 0, 0)):
+        kept, known = store.items(run.id), store.verdict(run.id)
+        found = len(kept)
+        if known is not None and known.word != "not testable here":
+            return Outcome(claim.id, known, found)
+        try:
+            finding = _measured(experiment, store, run, model, kept, heard)
+        except wl.RefusedError as error:
+            finding = Finding(None, None, None, 0, untestable=" ".join(str(error).split()))
+        word, reason = judge(claim, finding, experiment.least)
+        verdict = Verdict(run, word, finding, reason, _now())
+        store.conclude(verdict)
+        return Outcome(claim.id, verdict, found)
+
+
+def _measured(
+    experiment: Experiment,
+    store: Store,
+    run: Run,
+    model: wl.LoadedModel,
+    kept: dict[str, Any],
+    heard: Heard,
+) -> Finding:
+    items = experiment.items(model, run.key.n, run.key.seed)
+    keys = [item["key"] for item in items]
+    if len(set(keys)) < len(keys):
+        raise ValueError(f"{run.claim}: two items have the same key")
+    pairs, done = [], sum(key in kept for key in keys)
+    heard(run.claim, done, len(items))
+    for item in items:
+        if item["key"] not in kept:
+            measured = experiment.measure(model, item)
+            store.keep_item(run.id, item["key"], measured)
+            kept[item["key"]] = unpack(pack(measured))  # as it would be read from the store
+            done += 1
+            heard(run.claim, done, len(items))
+        pairs.append((item, kept[item["key"]]))
+    return experiment.conclude(pairs, run.key.seed)
+
+
+def _described(claim: Claim, experiment: Experiment, model: wl.LoadedModel, asked: Asked) -> Run:
+    n = asked.number(experiment)
+    key = RunKey(
+        claim=claim.id,
+        weights_hash=model.weights_hash,
+        config_hash=_config_hash(model),
+        code_hash=registry.code_hash(claim.id),
+        record_hash=claim.decision_hash(),
+        seed=asked.seed,
+        n=n,
+    )
+    return Run(
+        key=key,
+        model=bare_name(model.name),
+        quick=n < experiment.n,
+        counts=experiment.counts,
+        versions=_versions(),
+        started=_now(),
+    )
+
+
+def bare_name(name: str) -> str:
+    """A model's name without the folders of the machine that it lies on.
+
+    >>> bare_name("/models/mine/tiny"), bare_name("owner/name"), bare_name("tiny:llama")
+    ('tiny', 'owner/name', 'tiny:llama')
+    """
+    path = Path(name).expanduser()
+    is_place = name.startswith((".", "/", "~")) or "\\" in name or path.exists()
+    return path.resolve().name if is_place else name
+
+
+def _config_hash(model: wl.LoadedModel) -> str:
+    said = {key: value for key, value in model.config.items() if key not in _OF_PLACE}
+    written = json.dumps([model.dtype, said], sort_keys=True, default=str)
+    return hashlib.sha256(written.encode()).hexdigest()
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _said(error: Exception) -> str:
+    """One line: what was raised, and where in the lab if it was there."""
+    line = " ".join(str(error).split()) or "no message"
+    if isinstance(error, wl.InputError):
+        return line
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if "lab" in one.filename]
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {line}{where}"

@@ -1,0 +1,137 @@
+"""A run and the verdict that it gave, and which of several verdicts is shown."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, cast
+
+from worldline.claims.plain import pack, unpack
+from worldline.lab.experiment import Figure, Finding, Picture, Series
+from worldline.views.claims_parts import Word
+
+
+@dataclass(frozen=True)
+class RunKey:
+    """What makes two runs the same: one goes on where the other was stopped."""
+
+    claim: str
+    weights_hash: str
+    config_hash: str
+    code_hash: str
+    record_hash: str
+    seed: int
+    n: int
+
+    @property
+    def run(self) -> str:
+        """The run's id: 16 hex digits of SHA-256 over all of it."""
+        written = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(written.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of an experiment; ``quick``: fewer items were asked for than a full run measures.
+
+    ``model`` is a name without any path of a machine. ``started`` and ``finished`` are UTC.
+    """
+
+    key: RunKey
+    model: str
+    quick: bool
+    counts: str
+    versions: Mapping[str, str]
+    started: str
+    finished: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The run's id."""
+        return self.key.run
+
+    @property
+    def claim(self) -> str:
+        """The claim that was tested."""
+        return self.key.claim
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The word that the rule gave for a run's finding, and its reason; ``date`` is UTC."""
+
+    run: Run
+    word: Word
+    finding: Finding
+    reason: str
+    date: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A verdict as it stands now: ``stale`` says what changed since, or is None."""
+
+    verdict: Verdict
+    stale: str | None
+
+
+def read_finding(said: Mapping[str, Any]) -> Finding:
+    """A finding from its JSON."""
+    fields = dict(said)
+    fields["says"] = tuple(said.get("says", ()))
+    fields["figures"] = tuple(
+        Figure(**{**one, "series": tuple(_series(line) for line in one["series"])})
+        for one in said.get("figures", ())
+    )
+    picture = said.get("picture")
+    if picture is not None:
+        fields["picture"] = Picture(**{**picture, "cuts": tuple(picture["cuts"])})
+    return Finding(**fields)
+
+
+def pack_finding(finding: Finding) -> str:
+    """A finding as JSON text."""
+    return pack(finding.json())
+
+
+def unpack_finding(written: str) -> Finding:
+    """A finding from its JSON text."""
+    return read_finding(unpack(written))
+
+
+def _series(line: Mapping[str, Any]) -> Series:
+    fields = {key: tuple(one) if isinstance(one, list) else one for key, one in line.items()}
+    return Series(**cast("dict[str, Any]", fields))
+
+
+def stale_reason(key: RunKey, code_hash: str | None, record_hash: str) -> str | None:
+    """Which of the two that a verdict is bound to changed since, or None."""
+    changed = []
+    if key.code_hash != code_hash:
+        changed.append("the experiment's code")
+    if key.record_hash != record_hash:
+        changed.append("what the record says of the decision")
+    return f"stale: {' and '.join(changed)} changed since" if changed else None
+
+
+def pick(verdicts: Iterable[Shown]) -> tuple[Shown, ...]:
+    """The verdict on one claim that is shown, and a quick one beside it where there is one.
+
+    Of full ones and of quick ones alike: what stands before what is stale, then that of most
+    items, of the lowest seed, the latest; so that no other seed takes a verdict's place. A full
+    one is shown before a quick one, unless it alone is stale.
+    """
+    found = sorted(verdicts, key=_rank, reverse=True)
+    full = next((one for one in found if not one.verdict.run.quick), None)
+    quick = next((one for one in found if one.verdict.run.quick), None)
+    both = tuple(one for one in (full, quick) if one is not None)
+    if full is not None and quick is not None and full.stale and not quick.stale:
+        return quick, full
+    return both
+
+
+def _rank(one: Shown) -> tuple[bool, int, int, str]:
+    key = one.verdict.run.key
+    return one.stale is None, key.n, -key.seed, one.verdict.date

@@ -1,0 +1,241 @@
+"""Whether the cached K/V is what lasts: decoding with it, and with that of another text."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import worldline as wl
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Picture
+from worldline.lab.laws import (
+    REFUSED,
+    apart,
+    draw_texts,
+    finite,
+    kl_nats,
+    on_device,
+    saying_refusals,
+    series,
+    untestable,
+    weights_held,
+)
+from worldline.lab.statistics import bootstrap, wilson
+
+N_BEFORE, N_AFTER, N_GREEDY = 24, 12, 4
+PARTS = ("kv", "k", "v")
+NAMES = {"kv": "K and V", "k": "K only", "v": "V only"}
+CACHES = ("cache", "past_key_values")  # the newer name first
+TOLERANCE = {"float64": 1e-9, "float32": 1e-4}  # of the largest logit; half precision has none
+
+
+def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
+    """Two beginnings of one length, and the middle of a third text to go on with."""
+    texts = draw_texts(model, 3 * n, seed, N_BEFORE)
+    if len(texts) < 3:
+        return [one for one in texts if REFUSED in one]
+    return [
+        {
+            "key": one["key"],
+            "tokens": one["ids"],
+            "cache": two["ids"],
+            "after": three["ids"][-N_AFTER:],
+            "text": one["text"],
+        }
+        for one, two, three in zip(texts[::3], texts[1::3], texts[2::3], strict=False)
+    ]
+
+
+@saying_refusals
+def measure(model: wl.LoadedModel, item: Item) -> Measured:
+    """KL at the continuation to the tokens' run and to the cache's run; decoding with the cache."""
+    tokens, cache, after = (tuple(item[name]) for name in ("tokens", "cache", "after"))
+    n = len(tokens)
+    own = wl.execute(model, wl.Plan(tokens + after)).logits[0].detach()
+    other = wl.execute(model, wl.Plan(cache + after)).logits[0].detach()[n:]
+    plans = [_spliced(tokens, cache, after, parts) for parts in PARTS]
+    seen = dict(zip(PARTS, wl.execute_many(model, plans), strict=True))
+    found = {
+        parts: {
+            "to_tokens": float(kl_nats(logits[n:], own[n:]).mean()),
+            "to_cache": float(kl_nats(logits[n:], other).mean()),
+        }
+        for parts, logits in seen.items()
+    }
+    return {
+        "kl": found,
+        "between": float(kl_nats(own[n:], other).mean()),
+        "decoding": _decoding(model, tokens + after, n, own),
+        "greedy": _greedy(model, tokens, cache, after),
+        "dtype": model.dtype,
+    }
+
+
+def _spliced(
+    tokens: tuple[int, ...], cache: tuple[int, ...], after: tuple[int, ...], parts: str = "kv"
+) -> wl.Plan:
+    """A continuation that reads, of all positions before it, the K and V of another text."""
+    n, whole = len(tokens), tokens + after
+    donor = wl.Donor(cache, (*range(n), *(None for _ in after)))
+    src, dst = tuple(range(n)), tuple(range(n, len(whole)))
+    edit = wl.EdgeCut("splice", src=src, dst=dst, parts=parts, donor=donor)
+    return wl.Plan(whole, frozenset({edit}))
+
+
+def _decoding(model: wl.LoadedModel, ids: tuple[int, ...], n: int, whole: Any) -> float | None:
+    """Worst difference of logits, token by token with the model's own cache, from the whole run.
+
+    None where the model keeps no cache.
+    """
+    taken = inspect.signature(model.module.forward).parameters
+    name = next((one for one in CACHES if one in taken), None)
+    if name is None:
+        return None
+    worst = 0.0
+    with weights_held(model):
+        past = model.module(input_ids=on_device(model, ids[:n]), use_cache=True)
+        for at in range(n, len(ids)):
+            kept = next((one for key in CACHES if (one := past.get(key)) is not None), None)
+            if kept is None:
+                return None
+            step = {name: kept, "use_cache": True}
+            past = model.module(input_ids=on_device(model, ids[at : at + 1]), **step)
+            worst = max(worst, apart(past.logits[0, -1], whole[at]))
+    return min(worst, 1e9)  # plain JSON knows no infinity
+
+
+def _greedy(
+    model: wl.LoadedModel, tokens: tuple[int, ...], cache: tuple[int, ...], after: tuple[int, ...]
+) -> dict[str, list[int]]:
+    """The likeliest tokens that follow, each fed back: of the spliced run and of both texts."""
+    found: dict[str, list[int]] = {"spliced": [], "tokens": [], "cache": []}
+    for name, said in found.items():
+        for _ in range(N_GREEDY):
+            longer = after + tuple(said)
+            if name == "spliced":
+                plan = _spliced(tokens, cache, longer)
+            else:
+                plan = wl.Plan((tokens if name == "tokens" else cache) + longer)
+            said.append(int(wl.execute(model, plan).logits[0, -1].argmax()))
+    return found
+
+
+def _followed(kl: dict[str, float]) -> float:
+    """How far the cache is followed: 1 where its run is reached, 0 where the tokens' run is."""
+    both = kl["to_tokens"] + kl["to_cache"]
+    return kl["to_tokens"] / both if both else float("nan")
+
+
+def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
+    """The mean share by which the continuation follows the cache, over texts."""
+    if (nothing := untestable(measured)) is not None:
+        return nothing
+    found = [one for _, one in measured]
+    shares = {parts: [_followed(one["kl"][parts]) for one in found] for parts in PARTS}
+    if not np.isfinite(shares["kv"]).any():
+        reason = "the runs of two texts do not differ in their continuation"
+        return Finding(None, None, None, 0, untestable=reason)
+    by = {parts: bootstrap(shares[parts], seed) for parts in PARTS}
+    decoding = [one["decoding"] for one in found if one["decoding"] is not None]
+    greedy = [one["greedy"] for one in found]
+    as_cache = sum(one["spliced"] == one["cache"] for one in greedy)
+    as_tokens = sum(one["spliced"] == one["tokens"] for one in greedy)
+    numbers = {
+        "followed": {parts: finite(by[parts]) for parts in PARTS},
+        "kl_nats": {
+            parts: {
+                to: float(np.mean([one["kl"][parts][to] for one in found]))
+                for to in ("to_tokens", "to_cache")
+            }
+            for parts in PARTS
+        },
+        "kl_between_the_texts_nats": float(np.mean([one["between"] for one in found])),
+        "decoding_worst": max(decoding, default=None),
+        "decoding_tolerance": TOLERANCE.get(found[0]["dtype"]),
+        "greedy_as_cache": [as_cache, len(greedy)],
+        "greedy_as_cache_interval": list(wilson(as_cache, len(greedy))),
+        "greedy_as_tokens": [as_tokens, len(greedy)],
+    }
+    return Finding(
+        *by["kv"],
+        n=len(found),
+        numbers=numbers,
+        says=_says(numbers),
+        figures=(_figure(by),),
+        picture=_picture(measured[0][0]),
+        broken=_broken(numbers["decoding_worst"], numbers["decoding_tolerance"]),
+    )
+
+
+def _broken(worst: float | None, tolerance: float | None) -> str | None:
+    if worst is None or tolerance is None or worst <= tolerance:
+        return None
+    return (
+        f"decoding with the cache is {worst:.1e} of the largest logit away from running the whole "
+        f"text, allowed are {tolerance:.0e}"
+    )
+
+
+def _says(numbers: dict[str, Any]) -> tuple[str, ...]:
+    kl, followed = numbers["kl_nats"], numbers["followed"]
+    worst, tolerance = numbers["decoding_worst"], numbers["decoding_tolerance"]
+    decoding = "This model keeps no cache of its own: decoding with it is left out."
+    if worst is not None:
+        asked = "none in half precision" if tolerance is None else f"{tolerance:.0e}"
+        decoding = (
+            f"Token by token with the model's own cache, logits are within {worst:.1e} of the "
+            f"largest of those of the whole text (tolerance: {asked})."
+        )
+    cache, tokens = numbers["greedy_as_cache"], numbers["greedy_as_tokens"]
+    return (
+        decoding,
+        f"With K and V of {N_BEFORE} earlier positions taken from another text, the next "
+        f"{N_AFTER} predictions are {kl['kv']['to_tokens']:.2g} nats away from the run of the "
+        f"tokens that stand there and {kl['kv']['to_cache']:.1g} from the run of the other text "
+        f"(the two runs: {numbers['kl_between_the_texts_nats']:.2g}).",
+        f"With only V taken the other text is followed by {followed['v'][0]:.2f}, with only K by "
+        f"{followed['k'][0]:.2f} (0: the tokens', 1: the cache's).",
+        f"{N_GREEDY} tokens said after that are those after the other text in {cache[0]} of "
+        f"{cache[1]} texts, and those after the own tokens in {tokens[0]}.",
+        "That all of K and V decides follows from how attention is built; the parts and the text "
+        "said are what this measures beyond that.",
+    )
+
+
+def _figure(by: dict[str, tuple[float, float, float]]) -> Figure:
+    value, low, high = zip(*by.values(), strict=True)
+    names = [NAMES[parts] for parts in by]
+    return Figure(
+        title="What the text after a spliced cache follows",
+        mark="bar",
+        x="taken from the other text",
+        y="share: 0 the tokens' run, 1 the cache's run",
+        series=(series("followed", names, value, low, high),),
+        rule=0.5,
+        rule_name="as far from both",
+    )
+
+
+def _picture(item: Item) -> Picture:
+    last = len(item["tokens"]) - 1
+    return Picture(
+        text=item["text"],
+        says="What the last token reads of all before it: take another text's K and V, and it "
+        "goes on as that text.",
+        cuts=(f"*.*:0-{last - 1}>{last}",),
+        how="mask",
+    )
+
+
+EXPERIMENT = Experiment(
+    claim="cache-is-memory",
+    counts="pairs of texts with one continuation",
+    n=40,
+    quick=5,
+    least=4,
+    items=items,
+    measure=measure,
+    conclude=conclude,
+)

@@ -1,0 +1,170 @@
+"""Whether the order of execution is a choice: legal orders of the blocks, run and compared."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import worldline as wl
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Picture
+from worldline.lab.laws import (
+    EPS,
+    as_array,
+    draw_texts,
+    exact,
+    refuse_coarse,
+    saying_refusals,
+    series,
+    tokens_of,
+    untestable,
+)
+
+N_TOKENS = 10
+NOTHING = 1e-12  # a difference of 0 is drawn here
+SMALL_GRIDS = ((2, 2), (3, 3), (3, 4), (4, 4))  # where every order can be counted
+
+
+def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
+    """Short passages, each with the seed of its random order."""
+    if refused := refuse_coarse(model):
+        return refused
+    texts = draw_texts(model, n, seed, N_TOKENS)
+    return [one | {"random": seed * 1000 + number} for number, one in enumerate(texts)]
+
+
+def orders_of(item: Item) -> list[str]:
+    """The orders that a text is run in."""
+    return ["prefill", "decode", "wavefront(1)", f"random({item['random']})", "cone"]
+
+
+@saying_refusals
+def measure(model: wl.LoadedModel, item: Item) -> Measured:
+    """Each order's largest difference of logits from the model's own run, and what it takes."""
+    ids = tuple(item["ids"])
+    seen = wl.run_orders(model, tokens_of(ids), orders_of(item))
+    plain = as_array(wl.execute(model, wl.Plan(ids)).logits[0])
+    found: dict[str, Any] = {}
+    for one in seen.orders:
+        at = [pos for pos, ran in enumerate(one.slices[-1]) if ran is not None]
+        found[one.name.split("(")[0]] = {
+            "apart": of_largest(one.ulp or 0.0, plain[at], model.dtype),
+            "nats": one.nats,
+            "ulp": one.ulp,
+            "row_error": one.row_error,
+            "slices": one.n_slices,
+            "widest": one.widest,
+            "longest_chain": one.longest_chain,
+            "blocks": one.blocks,
+            "of_blocks": one.of_blocks,
+        }
+    return {"orders": found, "floor_nats": seen.floor_nats, "n_pos": len(ids)}
+
+
+def of_largest(ulp: float, logits: np.ndarray, dtype: str) -> float:
+    """A difference in units in the last place at the largest |logit|, of that |logit|."""
+    size = float(np.abs(logits[np.isfinite(logits)]).max())
+    return ulp * EPS[dtype] * 2.0 ** math.floor(math.log2(size)) / size if size else ulp
+
+
+def conclude(measured: Sequence[tuple[Item, Measured]], _seed: int) -> Finding:
+    """The largest difference of any order, and the number of orders there are."""
+    if (nothing := untestable(measured)) is not None:
+        return nothing
+    names = list(measured[0][1]["orders"])
+    by: dict[str, list[dict[str, Any]]] = {
+        name: [one["orders"][name] for _, one in measured] for name in names
+    }
+    worst = {name: max(one["apart"] for one in by[name]) for name in names}
+    first = measured[0][1]
+    n_pos = first["n_pos"]
+    n_layers = first["orders"]["prefill"]["of_blocks"] // n_pos
+    numbers = {
+        "worst": worst,
+        "worst_nats": {name: max(one["nats"] or 0.0 for one in by[name]) for name in names},
+        "worst_ulp": {name: max(one["ulp"] or 0.0 for one in by[name]) for name in names},
+        "floor_nats": max(one["floor_nats"] for _, one in measured),
+        "slices": {name: by[name][0]["slices"] for name in names},
+        "longest_chain": {name: by[name][0]["longest_chain"] for name in names},
+        "blocks": {name: by[name][0]["blocks"] for name in names},
+        "n_layers": n_layers,
+        "n_pos": n_pos,
+        "orders_log10": math.log10(wl.count_orders(n_layers, n_pos)),
+        "orders_of_small_grids": [
+            {
+                "n_layers": rows,
+                "n_pos": columns,
+                "coarse": wl.count_orders(rows, columns),
+                "true": wl.count_orders(rows, columns, order="true"),
+            }
+            for rows, columns in SMALL_GRIDS
+        ],
+    }
+    return Finding(
+        *exact(max(worst.values())),
+        n=len(measured),
+        numbers=numbers,
+        says=_says(numbers),
+        figures=(_differences(worst), _slices(numbers["slices"])),
+        picture=Picture(
+            text=measured[0][0]["text"],
+            says="Row by row, column by column, slanted or at random: the same logits.",
+        ),
+    )
+
+
+def _says(numbers: dict[str, Any]) -> tuple[str, ...]:
+    n_layers, n_pos, slices = numbers["n_layers"], numbers["n_pos"], numbers["slices"]
+    ulp, worst = max(numbers["worst_ulp"].values()), max(numbers["worst"].values())
+    small = next(one for one in numbers["orders_of_small_grids"] if one["n_layers"] == 3)
+    return (
+        f"Run row by row ({slices['prefill']} steps), column by column ({slices['decode']}), "
+        f"slanted ({slices['wavefront']}), at random ({slices['random']}) or only what the last "
+        f"token needs ({slices['cone']}), the blocks give logits within {worst:.1e} of the "
+        f"largest, {ulp:.0f} units in its last place.",
+        f"In nats the worst is {max(numbers['worst_nats'].values()):.1e}; two equivalent plain "
+        f"runs, alone and side by side, differ by up to {numbers['floor_nats']:.1e}.",
+        f"{n_layers} blocks x {n_pos} positions have 10^{numbers['orders_log10']:.0f} orders, one "
+        "block after the other, where each block writes its own K/V (the coarse order); where "
+        f"writing K/V is a step of its own there are more: on 3 x 3 {small['true']} against "
+        f"{small['coarse']}.",
+        "Five orders a text were run, not all. Each was compared with the model's own run, so that "
+        "two of them differ by at most twice this.",
+    )
+
+
+def _differences(worst: dict[str, float]) -> Figure:
+    shown = np.log10(np.maximum(list(worst.values()), NOTHING))
+    return Figure(
+        title="Orders of execution against the model's own run",
+        mark="bar",
+        x="order",
+        y="log10 of the largest difference, of the largest logit (nothing: -12)",
+        series=(series("worst over texts", worst, shown),),
+        rule=-4.0,
+        rule_name="1e-4",
+    )
+
+
+def _slices(slices: dict[str, int]) -> Figure:
+    return Figure(
+        title="Steps that an order takes, one after the other",
+        mark="bar",
+        x="order",
+        y="slices",
+        series=(series("slices", slices, slices.values()),),
+    )
+
+
+EXPERIMENT = Experiment(
+    claim="foliations",
+    counts="texts of 10 tokens, each in five orders",
+    n=30,
+    quick=4,
+    least=3,
+    items=items,
+    measure=measure,
+    conclude=conclude,
+)

@@ -1,0 +1,117 @@
+"""Layer and strength, chosen on the concepts of one half; the other half is never looked at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import worldline as wl
+from worldline.lab.introspection.localising import changes, listing_of, pushed, right
+from worldline.lab.introspection.memory import once
+from worldline.lab.introspection.pushing import nats_per_token
+from worldline.lab.introspection.scope import LISTED, Scope
+from worldline.lab.introspection.vectors import bank_of
+
+MOST_NATS = 0.5  # a push that costs the text after it more than this a token breaks the model
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """A place of the grid: the row that is pushed, and how strongly."""
+
+    row: int
+    strength: float
+
+
+def cells_of(scope: Scope, n_layers: int) -> list[Cell]:
+    """The grid of a run."""
+    return [Cell(row, one) for row in scope.rows(n_layers) for one in scope.strengths]
+
+
+def measure_grid(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str, Any]:
+    """Localisation in every cell for one concept of the choosing half, and what it costs.
+
+    `nats`: loss of the question's tokens under a push of one sentence less without, a token.
+    """
+    return once(model, ("grid", scope, concept), lambda: _measure_grid(model, scope, concept))
+
+
+def _measure_grid(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str, Any]:
+    bank, listing = bank_of(model, scope), listing_of(model, concept, scope.seed, "asked")
+    first = scope.choosing.index(concept) * scope.places
+    places = [(first + n) % LISTED for n in range(scope.places)]
+    cells = cells_of(scope, bank.n_layers)
+    pushes = [
+        pushed(listing, places, cell.row, bank.vector("concept", concept, cell.row, cell.strength))
+        for cell in cells
+    ]
+    scores = changes(model, listing, [push for some in pushes for push in some])
+    edits = [frozenset(), *(frozenset({some[0].edit}) for some in pushes)]
+    plain, *losses = nats_per_token(model, listing.ids, listing.since, edits)
+    found = []
+    for n, (cell, loss) in enumerate(zip(cells, losses, strict=True)):
+        mine = scores[n * len(places) : (n + 1) * len(places)]
+        found.append(
+            {
+                "row": cell.row,
+                "strength": cell.strength,
+                "right": sum(right(mine, places)),
+                "trials": len(places),
+                "nats": loss - plain,
+            }
+        )
+    return {"cells": found}
+
+
+def table_of(measured: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The grid summed over concepts: share right, its p-value against chance, mean cost."""
+    whole: dict[Cell, list[dict[str, Any]]] = {}
+    for one in measured:
+        for cell in one["cells"]:
+            whole.setdefault(Cell(cell["row"], cell["strength"]), []).append(cell)
+    table = []
+    for cell, found in sorted(whole.items()):
+        hits, trials = (sum(one[name] for one in found) for name in ("right", "trials"))
+        table.append(
+            {
+                "row": cell.row,
+                "strength": cell.strength,
+                "share": hits / trials,
+                "trials": trials,
+                "p": at_least(hits, trials, 1 / LISTED),
+                "nats": sum(one["nats"] for one in found) / len(found),
+            }
+        )
+    return table
+
+
+def best_of(table: Sequence[dict[str, Any]]) -> Cell:
+    """The cell with the largest share among those that leave the text whole, else the mildest.
+
+    Of equal shares the one that costs less is taken.
+    """
+    whole = [one for one in table if one["nats"] <= MOST_NATS]
+    if not whole:
+        whole = [min(table, key=lambda one: one["nats"])]
+    best = max(whole, key=lambda one: (one["share"], -one["nats"]))
+    return Cell(best["row"], best["strength"])
+
+
+def chosen(model: wl.LoadedModel, scope: Scope) -> Cell:
+    """The cell that the choosing half gives; measured here where it was not yet."""
+    return best_of(table_of(measure_grid(model, scope, concept) for concept in scope.choosing))
+
+
+def at_least(hits: float, trials: int, chance: float) -> float:
+    """Probability of as many hits or more by chance; a part of a hit counts for nothing.
+
+    >>> round(at_least(2, 2, 0.1), 6)
+    0.01
+    """
+    least = math.floor(hits + 1e-9)
+    return sum(
+        math.comb(trials, k) * chance**k * (1 - chance) ** (trials - k)
+        for k in range(least, trials + 1)
+    )

@@ -1,0 +1,57 @@
+"""Whether what is said of confidence follows how probable the answer was when it was written."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import worldline as wl
+from worldline.lab.introspection.chat import Message, ask
+from worldline.lab.introspection.gate import YES_NO
+from worldline.lab.introspection.pushing import answer_logits
+from worldline.lab.stimuli.introspection.texts import drawn, facts
+
+QUESTION = 'Were you sure of that? Answer with "The answer is yes" or "The answer is no".'
+PER_ITEM = 8
+
+
+def measure_confidence(model: wl.LoadedModel, seed: int, first: int) -> dict[str, Any]:
+    """Eight questions with their answers: log-probability of the answer, and what is said of it.
+
+    `said`: logit(yes) - logit(no) where the model is asked whether it was confident; `cut`: the
+    same with every read of the answer by question and report masked; `other`: with as many of the
+    question's tokens masked instead.
+    """
+    known = facts()
+    rows = [
+        _measure(model, seed, known[n]) for n in range(first, min(first + PER_ITEM, len(known)))
+    ]
+    return {"facts": rows}
+
+
+def _measure(model: wl.LoadedModel, seed: int, fact: tuple[str, str]) -> dict[str, Any]:
+    question, answer = fact
+    messages = [
+        Message("system", ""),
+        Message("user", question),
+        Message("assistant", answer),
+        Message("user", QUESTION),
+    ]
+    asked = ask(model, messages, "The answer is", YES_NO)
+    mine, theirs = asked.turn(2), asked.turn(1)
+    later = tuple(range(mine[-1] + 1, len(asked.ids)))
+    others = tuple(sorted(drawn(theirs, len(mine), seed, zlib.crc32(question.encode()))))
+    edits = [frozenset({wl.EdgeCut("mask", src=src, dst=later)}) for src in (mine, others)]
+    cut, other = answer_logits(model, asked.ids, asked.answers, edits, reuse=False)
+    whole = wl.execute(model, wl.Plan(asked.ids)).logits[0].double()
+    logprobs = whole[mine[0] - 1 : mine[-1]].log_softmax(-1)
+    ids = [asked.ids[pos] for pos in mine]
+    yes, no = (float(whole[-1, one]) for one in asked.answers)
+    return {
+        "question": question,
+        "logprob": float(logprobs[range(len(ids)), ids].sum()),
+        "tokens": len(ids),
+        "said": yes - no,
+        "cut": float(cut[0] - cut[1]),
+        "other": float(other[0] - other[1]),
+    }

@@ -1,0 +1,79 @@
+"""Whether the model says that it was pushed, beyond saying yes to anything when pushed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import worldline as wl
+from worldline.lab.introspection.chat import Asked, Message, ask
+from worldline.lab.introspection.choosing import chosen
+from worldline.lab.introspection.gate import YES_NO
+from worldline.lab.introspection.pushing import Push, answer_logits
+from worldline.lab.introspection.scope import Scope
+from worldline.lab.introspection.vectors import bank_of
+from worldline.lab.stimuli.introspection.texts import records_of
+
+BARE = "info-none"
+KINDS = ("concept", "random")
+
+
+def conversations(wide: bool) -> list[dict[str, Any]]:
+    """Those that are answered by yes or no; without an information text unless `wide`."""
+    return [
+        one
+        for one in records_of("yes_shift.jsonl")
+        if one["yes_token"] == YES_NO[0] and (wide or one["extra"]["prompt"].endswith(BARE))
+    ]
+
+
+def measure_detect(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str, Any]:
+    """Shift of logit(yes) - logit(no) by a push, in the question and in controls in its place.
+
+    The push is on during the messages that the conversation marks, and off in the question. The
+    controls take turns, so that over concepts all 34 come up.
+    """
+    bank, cell = bank_of(model, scope), chosen(model, scope)
+    number = scope.reported.index(concept)
+    talk = conversations(scope.wide)
+    one = talk[number % len(talk)]
+    controls = records_of("control_questions.jsonl")
+    count = scope.n_controls
+    some = [controls[(number * count + n) % len(controls)] for n in range(count)]
+    vectors = [bank.vector(kind, concept, cell.row, cell.strength) for kind in KINDS]
+    shifts = [_shifts(model, one["messages"], asked, cell.row, vectors) for asked in (None, *some)]
+    return {
+        "row": cell.row,
+        "strength": cell.strength,
+        "conversation": one["extra"]["prompt"],
+        "asked": dict(zip(KINDS, shifts[0], strict=True)),
+        "controls": [dict(zip(KINDS, one, strict=True)) for one in shifts[1:]],
+        "groups": [asked["group"] for asked in some],
+    }
+
+
+def ask_within(
+    model: wl.LoadedModel, messages: list[dict[str, Any]], control: dict[str, Any] | None
+) -> tuple[Asked, tuple[int, ...]]:
+    """A conversation, its last question exchanged for a control, and the pushed positions."""
+    said = [Message(one["role"], one["content"]) for one in messages[:-1]]
+    if control is not None:
+        said[-1] = Message("user", control["asked_as"])
+    asked = ask(model, said, messages[-1]["content"], YES_NO)
+    where = [asked.turn(n) for n, one in enumerate(messages) if one.get("add_injection")]
+    return asked, tuple(pos for turn in where for pos in turn)
+
+
+def _shifts(
+    model: wl.LoadedModel,
+    messages: list[dict[str, Any]],
+    control: dict[str, Any] | None,
+    row: int,
+    vectors: Sequence[tuple[float, ...]],
+) -> list[float]:
+    """Of logit(yes) - logit(no), by each vector."""
+    asked, where = ask_within(model, messages, control)
+    edits = [frozenset(), *(frozenset({Push(row, where, one).edit}) for one in vectors)]
+    logits = answer_logits(model, asked.ids, asked.answers, edits, reuse=False)
+    yes_no = logits[:, 0] - logits[:, 1]
+    return (yes_no[1:] - yes_no[0]).tolist()

@@ -1,0 +1,74 @@
+"""Which of nine concepts was injected, or none: answered by a number out of ten."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import worldline as wl
+from worldline.lab.introspection.chat import Message, ask
+from worldline.lab.introspection.choosing import chosen
+from worldline.lab.introspection.localising import right
+from worldline.lab.introspection.pushing import Push, answer_logits
+from worldline.lab.introspection.scope import CHOICES, Scope
+from worldline.lab.introspection.vectors import bank_of
+from worldline.lab.stimuli.introspection.texts import concepts, records_of
+
+NONE = "(no injection)"
+
+
+def choices(wide: bool) -> list[str]:
+    """The labels of the conversations that are asked, without an information text.
+
+    Two orders of the options in one framing; `wide`: five orders in each of five framings.
+    """
+    labels = [one["label"] for one in records_of("concept_choice.jsonl")]
+    bare = [one for one in labels if "_info-none_" in one]
+    return bare if wide else bare[:2]
+
+
+def measure_choice(model: wl.LoadedModel, scope: Scope, label: str) -> dict[str, Any]:
+    """Which number is answered when nine concepts are injected one at a time, and none.
+
+    `answered`: by the logits as they are, ten trials; one answer whatever comes gets one in ten.
+    `corrected`: by their change against the run without a push, nine trials.
+    """
+    bank, cell = bank_of(model, scope), chosen(model, scope)
+    one = next(one for one in records_of("concept_choice.jsonl") if one["label"] == label)
+    said = [Message(turn["role"], turn["content"]) for turn in one["messages"][:-1]]
+    asked = ask(model, said, one["messages"][-1]["content"], [str(n) for n in range(10)])
+    where = tuple(
+        pos
+        for n, turn in enumerate(one["messages"])
+        if turn.get("add_injection")
+        for pos in asked.turn(n)
+    )
+    options = options_of(said[-1].content)
+    injected = concepts()[:CHOICES]
+    edits = [
+        frozenset(
+            {Push(cell.row, where, bank.vector("concept", name, cell.row, cell.strength)).edit}
+        )
+        for name in injected
+    ]
+    logits = answer_logits(model, asked.ids, asked.answers, [frozenset(), *edits])
+    truth = [options.index(name) for name in injected]
+    return {
+        "row": cell.row,
+        "strength": cell.strength,
+        "answered": right(np.asarray(logits), [options.index(NONE), *truth]),
+        "corrected": right(logits[1:] - logits[0], truth),
+        "options": options,
+    }
+
+
+def options_of(question: str) -> list[str]:
+    r"""What the numbers of a question stand for, by number.
+
+    >>> options_of("Which?\n0. bread\n1. (no injection)\nAnswer.")
+    ['bread', '(no injection)']
+    """
+    lines = (line.partition(". ") for line in question.splitlines())
+    numbered = [(number, name) for number, dot, name in lines if dot and number.isdecimal()]
+    return [name for _, name in sorted(numbered, key=lambda pair: int(pair[0]))]

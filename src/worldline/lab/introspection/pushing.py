@@ -1,0 +1,66 @@
+"""Pushes as plans, and what they do to the logits of the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import worldline as wl
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+Edit = wl.EdgeCut | wl.NodeCut
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Push:
+    """A vector that is added to the residual stream at one row of some positions."""
+
+    row: int
+    positions: tuple[int, ...]
+    vector: tuple[float, ...]
+
+    @property
+    def edit(self) -> wl.NodeCut:
+        """The edit of a plan that does it."""
+        return wl.NodeCut("push", rows=(self.row,), positions=self.positions, vector=self.vector)
+
+
+def answer_logits(
+    model: wl.LoadedModel,
+    ids: Sequence[int],
+    answers: Sequence[int],
+    edits: Sequence[frozenset[Edit]],
+    reuse: bool = True,
+) -> Float[np.ndarray, "run answer"]:
+    """The logits of the answers at the last position, one run for each set of edits.
+
+    With `reuse` runs of one text start at the lowest row that one of them changes.
+    """
+    plans = [wl.Plan(tuple(ids), one) for one in edits]
+    found = wl.execute_many(model, plans, batch=BATCH, last=True, reuse=reuse)
+    return np.stack([one[-1, list(answers)].double().cpu().numpy() for one in found])
+
+
+def still(push: Push) -> wl.NodeCut:
+    """The same edit with a vector of zeros: the run as it is, computed in the same batch."""
+    return Push(push.row, push.positions, (0.0,) * len(push.vector)).edit
+
+
+def nats_per_token(
+    model: wl.LoadedModel, ids: Sequence[int], first: int, edits: Sequence[frozenset[Edit]]
+) -> list[float]:
+    """Loss of the tokens from position `first` on, in nats a token, for each set of edits."""
+    plans = [wl.Plan(tuple(ids), one) for one in edits]
+    found = wl.execute_many(model, plans, batch=BATCH)
+    targets = list(ids[first:])
+    losses = []
+    for logits in found:
+        logprobs = logits[first - 1 : -1].double().log_softmax(-1)
+        losses.append(-float(logprobs[range(len(targets)), targets].mean()))
+    return losses

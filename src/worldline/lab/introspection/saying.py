@@ -1,0 +1,187 @@
+"""The sentences and charts of the finding: each number with its chance level and interval."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worldline.lab.experiment import Figure, Series
+
+Row = dict[str, Any]
+_ROWS = (
+    ("concept", "the concept's vector"),
+    ("random", "random vectors of the same length"),
+    ("shuffled", "vectors of shuffled prompts"),
+    ("unrelated", "the concept's vector, another question"),
+)
+
+
+def sentences_of(numbers: Row) -> tuple[str, ...]:
+    """What to read with the number, protocol by protocol."""
+    return (
+        *_gate(numbers),
+        *_localisation(numbers),
+        *_others(numbers),
+        *_carriers(numbers),
+        "The vector is added only at tokens of a past turn: what is later read of it is K and V.",
+        'A model without a chat template is asked as "User: ... Assistant: ...".',
+    )
+
+
+def _gate(numbers: Row) -> tuple[str, ...]:
+    gate = numbers["gate"]
+    plain, freed = gate["as_answered"], gate["bias_taken_off"]
+    said = (
+        f"Gate: of {gate['n']} plain questions {_range(plain, 'balanced_accuracy')} are answered "
+        f"rightly (mean of both kinds, chance 0.5); with its bias of {gate['bias_logits']:+.2f} "
+        f"logits towards yes taken off, {_range(freed, 'balanced_accuracy')}."
+    )
+    if gate["open"]:
+        return (said,)
+    return said, "The gate is closed: no number below may be read as a report of anything."
+
+
+def _localisation(numbers: Row) -> tuple[str, ...]:
+    found, chosen = numbers["localisation"], numbers["chosen"]
+    concept = found["concept"]
+    stands = sum(one["stands"] for one in numbers["grid"])
+    return (
+        f"Layer and strength (row {chosen['row']}, {chosen['strength']:g} times the stream's norm) "
+        f"were chosen on {chosen['concepts']} concepts; of {len(numbers['grid'])} cells there "
+        f"{stands} are above chance at a false-discovery rate of 5 %.",
+        f"Which of ten sentences was pushed: right in {_range(concept, 'share')} of "
+        f"{concept['trials']} trials on other concepts, chance 0.1: "
+        f"{_verdict(concept['low'], concept['high'], 0.1)}.",
+        *(
+            f"With {name}: {_range(found[key], 'share')}."
+            for key, name in _ROWS
+            if key != "concept"
+        ),
+        f"As the model answers, no correction: {_range(found['plain'], 'share')}; with each "
+        f"number's mean change over the ten places taken off: {_range(found['centred'], 'share')}.",
+        f"At the place itself the vector raises its concept's word by "
+        f"{_range(found['own_word_logits'], 'mean')} logits above other concepts' words; a push of "
+        f"one sentence costs the question {_range(found['question_costs_nats'], 'mean')} nats a "
+        "token.",
+    )
+
+
+def _others(numbers: Row) -> tuple[str, ...]:
+    stronger, detected = numbers["strength_comparison"], numbers["detection"]["concept"]
+    choice, owned = numbers["concept_choice"]["corrected"], numbers["ownership"]["own_less_other"]
+    sure = numbers["confidence"]
+    beyond = detected["asked_less_controls"]
+    return (
+        f"Which of two turns was pushed harder: {_range(stronger['concept'], 'share')}, chance "
+        f"0.5; random vectors {_range(stronger['random'], 'share')}.",
+        f"Detection: a push moves yes over no by {_range(detected['asked'], 'mean')} logits where "
+        f"it is asked about, by {_range(detected['controls'], 'mean')} in control questions in the "
+        f"same place; difference {_range(beyond, 'mean')}: "
+        f"{_verdict(beyond['low'], beyond['high'], 0.0)}.",
+        f"Which of nine concepts: {_range(choice, 'share')}, chance 0.1; priming of the word would "
+        "give the same, so that this alone is no report.",
+        f'A word put into its mouth: its own thought before it moves "I meant it" by '
+        f"{_range(owned, 'mean')} logits more than another thought.",
+        f"Confidence said after an answer against the answer's log-probability: rank correlation "
+        f"{_range(sure['said'], 'rho')} over {sure['n']} facts; {_range(sure['cut'], 'rho')} with "
+        f"the reads of the answer masked, {_range(sure['other'], 'rho')} with as many others.",
+    )
+
+
+def _carriers(numbers: Row) -> tuple[str, ...]:
+    found = numbers["split"]
+    if not found:
+        return ()
+    ways = ", ".join(
+        f"{name.replace('_', ' ')} {_range(found[name], 'mean')}"
+        for name in ("whole", "k_only", "v_only", "k_and_v")
+    )
+    return (
+        f"Margin of the right number, in logits, by what is pushed: {ways}; with the push left in "
+        f"the residual stream and kept out of K and V at most "
+        f"{found['residual_only_largest']:.1e}.",
+    )
+
+
+def _range(row: Row, name: str) -> str:
+    """A number with its interval."""
+    value, low, high = row[name], row["low"], row["high"]
+    if value is None or low is None or high is None:
+        return "nothing that can be told from so few"
+    return f"{value:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _verdict(low: float | None, high: float | None, level: float) -> str:
+    if low is None or high is None:
+        return "too few to tell"
+    if low > level:
+        return "above it"
+    return "below it" if high < level else "no evidence"
+
+
+def figures_of(numbers: Row) -> tuple[Figure, ...]:
+    """Shares against chance, the grid, and what carries the push."""
+    return (_shares(numbers["localisation"]), _grid(numbers["grid"]), *_split(numbers["split"]))
+
+
+def _shares(found: Row) -> Figure:
+    rows = [(name, found[key]) for key, name in _ROWS if found[key]["share"] is not None]
+    return Figure(
+        title="Which of ten sentences was pushed",
+        mark="bar",
+        x="what is pushed",
+        y="share right",
+        series=(_series("reported half", rows, "share"),),
+        rule=0.1,
+        rule_name="chance",
+    )
+
+
+def _grid(table: list[Row]) -> Figure:
+    rows = sorted({one["row"] for one in table})
+    return Figure(
+        title="The choosing half",
+        mark="line",
+        x="strength, of the stream's norm",
+        y="share right",
+        series=tuple(
+            Series(
+                f"row {row}",
+                tuple(one["strength"] for one in table if one["row"] == row),
+                tuple(one["share"] for one in table if one["row"] == row),
+            )
+            for row in rows
+        ),
+        rule=0.1,
+        rule_name="chance",
+    )
+
+
+def _split(found: Row) -> tuple[Figure, ...]:
+    rows = [
+        (name.replace("_", " "), row)
+        for name, row in found.items()
+        if isinstance(row, dict) and None not in row.values()
+    ]
+    if not rows:
+        return ()
+    return (
+        Figure(
+            title="What carries a push to the answer",
+            mark="bar",
+            x="what is pushed",
+            y="margin of the right number, logits",
+            series=(_series("reported half", rows, "mean"),),
+            rule=0.0,
+            rule_name="none",
+        ),
+    )
+
+
+def _series(name: str, rows: list[tuple[str, Row]], value: str) -> Series:
+    return Series(
+        name,
+        tuple(label for label, _ in rows),
+        tuple(row[value] for _, row in rows),
+        tuple(row["low"] for _, row in rows),
+        tuple(row["high"] for _, row in rows),
+    )

@@ -1,0 +1,204 @@
+"""Can the model report what was done to its past states? Ten protocols, most with a null in view.
+
+A vector is added to the residual stream at the tokens of a past turn only, so that it is there
+while that turn's K and V are written and gone while the question is read. What decides: the share
+of ten-way localisations that are right, less 1/10, on concepts on which nothing was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import worldline as wl
+from worldline.lab.experiment import Experiment, Finding, Item, Measured, Picture
+from worldline.lab.introspection.choosing import Cell, best_of, measure_grid, table_of
+from worldline.lab.introspection.comparing import measure_compare
+from worldline.lab.introspection.concluding import (
+    compared,
+    confident,
+    detected,
+    grid,
+    localised,
+    named,
+    owned,
+    split,
+)
+from worldline.lab.introspection.confidence import PER_ITEM, measure_confidence
+from worldline.lab.introspection.detecting import measure_detect
+from worldline.lab.introspection.gate import judge_gate, measure_gate, questions
+from worldline.lab.introspection.naming import choices, measure_choice
+from worldline.lab.introspection.owning import measure_own
+from worldline.lab.introspection.reporting import measure_picture, measure_report
+from worldline.lab.introspection.saying import figures_of, sentences_of
+from worldline.lab.introspection.scope import LISTED, Scope
+from worldline.lab.introspection.splitting import measure_split
+
+GATE_AT_ONCE = 8
+FACTS = {False: 16, True: 60}
+OF_A_CONCEPT: dict[str, Callable[[wl.LoadedModel, Scope, str], Measured]] = {
+    "grid": measure_grid,
+    "localise": measure_report,
+    "split": measure_split,
+    "compare": measure_compare,
+    "detect": measure_detect,
+    "own": measure_own,
+}
+
+
+def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
+    """The gate, the choosing half's grid, then every protocol on the reported half.
+
+    Raises:
+        InputError: fewer than four concepts, so that a half has fewer than two, or over a hundred.
+    """
+    if not 4 <= n <= 100:
+        raise wl.InputError(f"{n} concepts: accepted are 4 to 100")
+    scope = Scope(n, seed)
+    found = [("gate", str(first)) for first in range(0, len(questions()), GATE_AT_ONCE)]
+    found += [("confidence", str(first)) for first in range(0, FACTS[scope.wide], PER_ITEM)]
+    found += [("grid", concept) for concept in scope.choosing]
+    for kind in list(OF_A_CONCEPT)[1:]:
+        found += [(kind, concept) for concept in scope.reported]
+    found += [("choice", label) for label in choices(scope.wide)]
+    found.append(("picture", ""))
+    return [
+        {"key": f"{kind} {name}".strip(), "kind": kind, "name": name, "n": n, "seed": seed}
+        for kind, name in found
+    ]
+
+
+def measure(model: wl.LoadedModel, item: Item) -> Measured:
+    """One item; what the model cannot be asked is measured as `refused`, with the reason."""
+    try:
+        return _measure(model, item)
+    except (wl.InputError, wl.RefusedError) as refused:
+        return {"refused": str(refused)}
+
+
+def _measure(model: wl.LoadedModel, item: Item) -> Measured:
+    scope, kind, name = Scope(item["n"], item["seed"]), item["kind"], item["name"]
+    if kind in OF_A_CONCEPT:
+        return OF_A_CONCEPT[kind](model, scope, name)
+    if kind == "gate":
+        return measure_gate(model, int(name), GATE_AT_ONCE)
+    if kind == "confidence":
+        return measure_confidence(model, scope.seed, int(name))
+    if kind == "choice":
+        return measure_choice(model, scope, name)
+    return measure_picture(model, scope)
+
+
+def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
+    """All protocols together; the gate decides whether the number may be read."""
+    refused = [(item["key"], found["refused"]) for item, found in measured if "refused" in found]
+    if refused:
+        return Finding(
+            None, None, None, 0,
+            numbers={"refused": [list(one) for one in refused]},
+            untestable=f"{refused[0][0]}: {refused[0][1]}",
+        )  # fmt: skip
+    of = _by_kind(measured)
+    gate = judge_gate([one for some in of["gate"] for one in some["answers"]], seed)
+    cell = _cell(of)
+    numbers = _numbers(of, gate, cell, seed)
+    found = numbers["localisation"]["concept"]
+    shown = of["picture"][0] if of["picture"] else None
+    return Finding(
+        value=found["share"] - 1 / LISTED,
+        low=found["low"] - 1 / LISTED,
+        high=found["high"] - 1 / LISTED,
+        n=len(of["localise"]),
+        numbers=numbers,
+        says=sentences_of(numbers),
+        figures=figures_of(numbers),
+        picture=_picture(shown),
+        untestable=None if gate["open"] else _closed(gate),
+        bounds=_bounds(numbers["localisation"]) if gate["open"] else None,
+    )
+
+
+def _by_kind(measured: Sequence[tuple[Item, Measured]]) -> dict[str, list[Measured]]:
+    found: dict[str, list[Measured]] = {
+        kind: [] for kind in (*OF_A_CONCEPT, "gate", "confidence", "choice", "picture")
+    }
+    for item, one in measured:
+        found[item["kind"]].append(one)
+    return found
+
+
+def _cell(of: dict[str, list[Measured]]) -> Cell:
+    """The chosen cell, told from the choosing half alone; all of the others must have used it."""
+    cell = best_of(table_of(of["grid"]))
+    for kind in ("localise", "split", "compare", "detect", "own", "choice"):
+        for one in of[kind]:
+            if (one["row"], one["strength"]) != (cell.row, cell.strength):
+                raise wl.InputError(
+                    f"{kind} at row {one['row']}, strength {one['strength']}: the choosing half "
+                    f"gives row {cell.row}, strength {cell.strength}; accepted are items of one run"
+                )
+    return cell
+
+
+def _numbers(
+    of: dict[str, list[Measured]], gate: dict[str, Any], cell: Cell, seed: int
+) -> dict[str, Any]:
+    return {
+        "interpretable": gate["open"],
+        "gate": gate,
+        "chosen": {"row": cell.row, "strength": cell.strength, "concepts": len(of["grid"])},
+        "grid": grid(table_of(of["grid"])),
+        "localisation": localised(of["localise"], seed),
+        "strength_comparison": compared(of["compare"], seed),
+        "detection": detected(of["detect"], seed),
+        "concept_choice": named(of["choice"], seed),
+        "ownership": owned(of["own"], seed),
+        "confidence": confident(of["confidence"], seed),
+        "split": split(of["split"], seed),
+    }
+
+
+def _closed(gate: dict[str, Any]) -> str:
+    found = gate["as_answered"]
+    return (
+        f"the model does not answer plain yes/no questions: balanced accuracy "
+        f"{found['balanced_accuracy']:.2f} ({found['low']:.2f} to {found['high']:.2f}) on "
+        f"{gate['n']} control questions, chance 0.5; what it says of itself cannot be read"
+    )
+
+
+def _bounds(found: dict[str, Any]) -> str | None:
+    """Where a question that has nothing to do with it finds the pushed sentence as well."""
+    above, other = found["concept_less_unrelated"], found["unrelated"]
+    if other["low"] > other["chance"] and not (above["low"] or 0) > 0:
+        return (
+            f"the number of the pushed sentence is given as often ({other['share']:.2f}) where the "
+            "question asks for any sentence at random: a push attracts the answer, no report"
+        )
+    return None
+
+
+def _picture(shown: Measured | None) -> Picture | None:
+    if shown is None:
+        return None
+    return Picture(
+        text=shown["text"],
+        says=(
+            f"A push at row {shown['row']} of the first sentence can reach the answer only by "
+            "reads of its K and V. Cut are those by question and answer, in the layers from there "
+            "up; what still gets through went by other sentences first."
+        ),
+        cuts=tuple(shown["cuts"]),
+    )
+
+
+EXPERIMENT = Experiment(
+    claim="introspection-reported",
+    counts="injected concepts, one half to choose layer and strength by, one half reported",
+    n=100,
+    quick=8,
+    least=4,
+    items=items,
+    measure=measure,
+    conclude=conclude,
+)

@@ -1,0 +1,234 @@
+"""Whether anything but K/V goes between columns, or anything but the residual stream up a column.
+
+With every K/V edge into a column cut, its logits may depend on its own token alone. A node of that
+column overwritten by another text's leaves nothing of its own above. And a changed token changes
+nothing before it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+import worldline as wl
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Picture
+from worldline.lab.laws import (
+    REFUSED,
+    apart,
+    as_array,
+    draw_texts,
+    exact,
+    on_device,
+    refuse_coarse,
+    same_places,
+    saying_refusals,
+    series,
+    untestable,
+    weights_held,
+)
+from worldline.lab.model_grid import n_layers_of
+
+N_TOKENS = 48
+N_COLUMNS = 3
+PARTS = ("other tokens", "alone", "replaced node", "column 0", "before")
+CONTROLS = ("control: not cut off", "control: own node")
+NOTHING = 1e-12  # a change of 0 is drawn here
+BEYOND = 1e9  # stands for a logit that is finite in one run only: plain JSON knows no infinity
+
+
+def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
+    """Passages, each with another one to take tokens and nodes from, and the columns to test."""
+    if refused := refuse_coarse(model):
+        return refused
+    texts = draw_texts(model, n + 1, seed, N_TOKENS)
+    if len(texts) < 2:
+        return [one for one in texts if REFUSED in one]
+    draw = np.random.default_rng(seed)
+    return [
+        one
+        | {
+            "others": two["ids"],
+            "columns": sorted(draw.choice(range(1, N_TOKENS), N_COLUMNS, replace=False).tolist()),
+        }
+        for one, two in pairwise(texts)
+    ]
+
+
+@saying_refusals
+def measure(model: wl.LoadedModel, item: Item) -> Measured:
+    """How far each law is from holding, of the largest |logit|, and what the controls move."""
+    ids, others = tuple(item["ids"]), tuple(item["others"])
+    plain, n_layers = _logits(model, ids), n_layers_of(model)
+    found: dict[str, list[float]] = {"floor": [_floor(model, ids, plain)]}
+    bits: list[bool] = []
+    for number, at in enumerate(item["columns"]):
+        cut = wl.EdgeCut("mask", dst=(at,))
+        mixed = (*others[:at], ids[at], *others[at + 1 :])
+        own, other, donors = (_logits(model, which, cut)[at] for which in (ids, mixed, others))
+        bits.append(np.array_equal(as_array(own), as_array(other)))
+        _note(found, "other tokens", apart(other, own))
+        _note(found, "control: not cut off", apart(_logits(model, mixed)[at], plain[at]))
+        if (alone := _alone(model, ids[at], at)) is not None:
+            _note(found, "alone", apart(own, alone))
+        row = (0, n_layers // 2, n_layers - 1)[number % 3]
+        _note(found, "replaced node", apart(_replaced(model, ids, others, at, row), donors))
+        _note(found, "control: own node", apart(own, donors))
+    uncut = _logits(model, ids, wl.EdgeCut("mask", dst=(0,)))
+    _note(found, "column 0", apart(uncut, plain))
+    before = _before(model, ids, others, item["columns"][-1], plain)
+    return {"apart": found, "bitwise": bits, "before": before, "experts": _has_experts(model)}
+
+
+def _note(found: dict[str, list[float]], name: str, value: float) -> None:
+    found.setdefault(name, []).append(min(value, BEYOND))
+
+
+def _logits(model: wl.LoadedModel, ids: tuple[int, ...], *edits: Any) -> Any:
+    return wl.execute(model, wl.Plan(ids, frozenset(edits))).logits[0].detach()
+
+
+def _floor(model: wl.LoadedModel, ids: tuple[int, ...], plain: Any) -> float:
+    """What two equivalent plain runs differ by: one alone, one beside a copy of itself."""
+    with weights_held(model):
+        pair = model.module(input_ids=on_device(model, ids).repeat(2, 1), use_cache=False)
+    return apart(pair.logits[0], plain)
+
+
+def _alone(model: wl.LoadedModel, token: int, at: int) -> Any | None:
+    """Logits of a token run alone at its position; None where the model takes no position."""
+    if "position_ids" not in inspect.signature(model.module.forward).parameters:
+        return None
+    with weights_held(model):
+        places: dict[str, Any] = {"position_ids": on_device(model, [at]), "use_cache": False}
+        return model.module(input_ids=on_device(model, [token]), **places).logits[0, 0]
+
+
+def _replaced(
+    model: wl.LoadedModel, ids: tuple[int, ...], others: tuple[int, ...], at: int, row: int
+) -> Any:
+    """Logits of a column that is cut off and whose node in one row is the other text's."""
+    cut = wl.EdgeCut("mask", dst=(at,))
+    donor = wl.Donor(others, same_places(len(ids)), frozenset({cut}))
+    node = wl.NodeCut("splice", rows=(row,), positions=(at,), donor=donor)
+    return _logits(model, ids, cut, node)[at]
+
+
+def _before(
+    model: wl.LoadedModel, ids: tuple[int, ...], others: tuple[int, ...], at: int, plain: Any
+) -> Measured:
+    """Of the columns before a changed token: how many, how many not bitwise the same, how far."""
+    token = next(one for one in (*others[at:], *others) if one != ids[at])
+    changed = _logits(model, (*ids[:at], token, *ids[at + 1 :]))
+    pairs = zip(as_array(changed)[:at], as_array(plain)[:at], strict=True)
+    same = [np.array_equal(a, b) for a, b in pairs]
+    far = min(apart(changed[:at], plain[:at]), BEYOND)
+    return {"columns": at, "changed": same.count(False), "apart": far}
+
+
+def _has_experts(model: wl.LoadedModel) -> bool:
+    """Whether the configuration names experts: their products group by what other tokens chose."""
+    config = model.config | (model.config.get("text_config") or {})
+    return any("expert" in name and isinstance(n, int) and n > 1 for name, n in config.items())
+
+
+def conclude(measured: Sequence[tuple[Item, Measured]], _seed: int) -> Finding:
+    """The worst of all changes that no highway explains, and whether the past ever moved."""
+    if (nothing := untestable(measured)) is not None:
+        return nothing
+    every: dict[str, list[float]] = {}
+    for _, one in measured:
+        for name, values in one["apart"].items():
+            every.setdefault(name, []).extend(values)
+    experts = measured[0][1]["experts"]
+    if experts:  # bitwise is asked of dense models only
+        every["before"] = [one["before"]["apart"] for _, one in measured]
+    worst = {name: max(every[name]) for name in PARTS if name in every}
+    columns = sum(one["before"]["columns"] for _, one in measured)
+    changed = sum(one["before"]["changed"] for _, one in measured)
+    bits = [bit for _, one in measured for bit in one["bitwise"]]
+    numbers = {
+        "worst": worst,
+        "floor_of_two_plain_runs": max(every["floor"]),
+        "bitwise_under_other_tokens": [sum(bits), len(bits)],
+        "columns_before_a_change": [columns, changed],
+        "controls_median": {name: float(np.median(every[name])) for name in CONTROLS},
+        "experts": experts,
+    }
+    broken = None
+    if changed and not experts:
+        broken = f"{changed} of {columns} columns before a changed token were not bitwise the same"
+    return Finding(
+        *exact(max(worst.values())),
+        n=len(measured),
+        numbers=numbers,
+        says=_says(numbers, "alone" in worst),
+        figures=(_figure(worst, numbers["controls_median"]),),
+        picture=_picture(measured[0][0]),
+        broken=broken,
+    )
+
+
+def _says(numbers: dict[str, Any], ran_alone: bool) -> tuple[str, ...]:
+    worst, controls = numbers["worst"], numbers["controls_median"]
+    (same, of), (columns, changed) = (
+        numbers["bitwise_under_other_tokens"],
+        numbers["columns_before_a_change"],
+    )
+    alone = (
+        f"Against the token run alone at its position it differs by {worst['alone']:.1e}."
+        if ran_alone
+        else "This model's forward takes no positions, so that no token could be run alone at its "
+        "own: that comparison is left out."
+    )
+    return (
+        "A column whose every K/V edge is cut does not see the other tokens: all of them replaced, "
+        f"its logits move by at most {worst['other tokens']:.1e} of the largest ({same} of {of} "
+        f"times bitwise nothing); not cut off, by {controls['control: not cut off']:.2f}.",
+        alone,
+        "With one node of a cut column replaced by another text's, its logits are that text's to "
+        f"{worst['replaced node']:.1e}; before, the two differed by "
+        f"{controls['control: own node']:.2f}: nothing passes beside the residual stream.",
+        f"A changed token changed {changed} of {columns} columns before it, by a single bit or "
+        "more; the cut into the first column, which nobody reads into, moved logits by "
+        f"{worst['column 0']:.1e}.",
+        f"Two equivalent plain runs differ by {numbers['floor_of_two_plain_runs']:.1e}: what is "
+        "below that cannot be told from nothing. Tested: the columns and rows drawn, not all.",
+    )
+
+
+def _figure(worst: dict[str, float], controls: dict[str, float]) -> Figure:
+    lines = []
+    for name, values in (("worst change", worst), ("control, median", controls)):
+        shown = np.maximum(list(values.values()), NOTHING)
+        lines.append(series(name, values, np.log10(shown)))
+    return Figure(
+        title="What moves a column's logits when its highways are cut",
+        mark="bar",
+        x="what was changed",
+        y="log10 of the largest change, of the largest logit (nothing: -12)",
+        series=tuple(lines),
+        rule=-4.0,
+        rule_name="1e-4",
+    )
+
+
+def _picture(item: Item) -> Picture:
+    at = item["columns"][0]
+    says = f"Column {at} reads nobody: whatever the other tokens are, it says the same."
+    return Picture(text=item["text"], says=says, cuts=(f"*.*:*>{at}",), how="mask")
+
+
+EXPERIMENT = Experiment(
+    claim="two-highways",
+    counts="passages of 48 tokens",
+    n=40,
+    quick=4,
+    least=3,
+    items=items,
+    measure=measure,
+    conclude=conclude,
+)

@@ -1,0 +1,54 @@
+"""The claims alone as one HTML file, and as text for who reads it without its script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from worldline.views.claims_parts import ClaimsPicture, ClaimsVerdict
+from worldline.views.html import claims_json, one_file
+from worldline.views.labels import readable_text
+from worldline.views.schema import STATIC, write_schema
+
+CLAIMS_SCHEMA_PATH = STATIC / "claims.schema.json"
+"""The committed JSON Schema, from which the front end's TypeScript types are generated."""
+
+
+def render_claims_html(picture: ClaimsPicture) -> str:
+    """Write one HTML file that shows the claims anywhere, with the network off.
+
+    As with a Scene's file, its Content-Security-Policy forbids every request and admits the
+    script and the styles inside by their hashes.
+    """
+    title = f"Claims, as tested on {readable_text(picture.model)}"
+    return one_file(title, claims_text(picture), {"worldline-claims": claims_json(picture)})
+
+
+def claims_text(picture: ClaimsPicture) -> str:
+    """Every claim with its verdicts, one paragraph each."""
+    lines = [f"Claims, as tested on {readable_text(picture.model)}"]
+    for node in picture.nodes:
+        if node.type != "claim":
+            continue
+        lines += ["", f"{readable_text(node.title)} ({node.id})", f"  {readable_text(node.text)}"]
+        found = [one for one in picture.verdicts if one.claim == node.id]
+        lines += [f"  {_verdict_line(one)}" for one in found] or ["  not tested on this model yet"]
+    return "\n".join(lines)
+
+
+def _verdict_line(one: ClaimsVerdict) -> str:
+    parts = [one.verdict]
+    if one.value is not None:
+        ends = (one.low, one.high)
+        interval = "" if None in ends else " [{:.4g}, {:.4g}]".format(*ends)
+        parts.append(f"{one.value:.4g}{interval} {one.unit} ({one.metric})")
+    parts.append(f"n = {one.n} {one.counts}")
+    if one.quick:
+        parts.append("quick")
+    if one.stale is not None:
+        parts.append(f"stale: {one.stale}")
+    return readable_text("; ".join(parts))
+
+
+def write_claims_schema(path: Path = CLAIMS_SCHEMA_PATH) -> Path:
+    """Write the JSON Schema to ``path``; the front end's types are generated from it."""
+    return write_schema(ClaimsPicture, path)
