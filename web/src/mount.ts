@@ -27,7 +27,7 @@ import { type Tab, Tabs } from "./panels/tabs.ts";
 import { Tooltip } from "./panels/tooltip.ts";
 import { type Overlay, together } from "./overlay.ts";
 import type { Scene, SceneAltered, ScenePath, ScenePaths } from "./scene.gen.ts";
-import { firstCount, rank, type RankedEdge, select, type Selection } from "./select.ts";
+import { firstCount, rank, type RankedEdge, select } from "./select.ts";
 import { fromFragment, START, type State, toFragment } from "./state.ts";
 import type { TourStep } from "./tour/pieces.ts";
 import { LAST_STEP, Tour } from "./tour/tour.ts";

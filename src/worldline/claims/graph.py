@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from functools import cached_property
 from typing import get_args
 
-from worldline.claims.record import Claim
+from worldline.claims.claim import Claim
 from worldline.errors import InputError
 from worldline.views.claims_parts import ClaimsEdge, ClaimsNode, NodeType
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from worldline.claims.claim import Claim
 from worldline.claims.comparison import Comparison, read_comparison
-from worldline.claims.record import Claim
 from worldline.lab.experiment import Finding
 from worldline.views.claims_parts import Word
 
@@ -51,12 +51,16 @@ def _compared(support: Comparison, refute: Comparison, finding: Finding) -> tupl
         return "inconclusive", f"a number is missing: value {value:.4g}, interval {shown}"
     if low > high:
         return "inconclusive", f"the interval {shown} has its ends the wrong way round"
+    one = low == high
+    whole = shown_beside(low, support.level, refute.level) if one else f"all of {shown}"
     if support.holds(low, high):
         if finding.bounds is not None:
             return "qualified", finding.bounds
-        return "supported", f"all of {shown} is {_said(support)}"
+        return "supported", f"{whole} is {_said(support)}"
     if refute.holds(low, high):
-        return "refuted", f"all of {shown} is {_said(refute)}"
+        return "refuted", f"{whole} is {_said(refute)}"
+    if one:
+        return "inconclusive", f"{whole} is neither {_said(support)} nor {_said(refute)}"
     return (
         "inconclusive",
         f"not all of {shown} is {_said(support)}, and not all is {_said(refute)}",

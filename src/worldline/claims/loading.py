@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from worldline.claims.claim import Claim, Record
 from worldline.claims.graph import Graph
-from worldline.claims.record import Claim, Record
 from worldline.errors import InputError
 
 RECORDS = Path(__file__).parent / "records"

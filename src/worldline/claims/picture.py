@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from worldline.claims.claim import Claim
 from worldline.claims.graph import NODE_TYPES, Graph
+from worldline.claims.loading import load_graph
 from worldline.claims.plain import finite
-from worldline.claims.record import Claim
 from worldline.claims.shipped import shipped_verdicts, with_shipped
 from worldline.claims.store import Store
 from worldline.claims.verdict import Shown, Verdict, pick, stale_reason
@@ -59,6 +60,15 @@ def claims_picture(
             *(_untested(one, model_name) for one in graph.claims.values() if one.why is not None),
         ),
     )
+
+
+def current_picture(model_name: str, weights_hash: str | None = None) -> ClaimsPicture:
+    """The picture as the records and the user's store are now, from whichever thread asks."""
+    store = Store()
+    try:
+        return claims_picture(load_graph(), store, model_name, weights_hash)
+    finally:
+        store.close()
 
 
 def model_verdicts(

@@ -14,10 +14,10 @@ from platform import python_version
 from typing import Any
 
 import worldline as wl
+from worldline.claims.claim import Claim
 from worldline.claims.graph import Graph
 from worldline.claims.judging import judge
 from worldline.claims.plain import pack, unpack
-from worldline.claims.record import Claim
 from worldline.claims.store import Store
 from worldline.claims.verdict import Run, RunKey, Verdict
 from worldline.lab import registry

@@ -107,7 +107,8 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
         f"{len(found)} prompts; convention block, from all tokens of the bottom row). "
         f"In effect {numbers['effective_median']:,.0f} of them carry it.",
         f"The value is log10 of the one over log10 of the other, {value:.2f} ({low:.2f} to "
-        f"{high:.2f}): XX {ODDS}.",
+        f"{high:.2f}): the entropy of a walk over the largest there can be, 0 for one path, 1 for "
+        f"all alike. It is {ODDS}.",
         f"So small a number says little of the model: a walk that takes every way on at even "
         f"odds has {even[0]:.2f} ({even[1]:.2f} to {even[2]:.2f}), because it soon meets column 0.",
         f"What is the model's own are the hops. A path has {hops['all_by_hops'][0]:.1f} on "

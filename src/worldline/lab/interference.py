@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -211,6 +212,7 @@ def _row(found: Sequence[Measured], name: str, seed: int) -> Measured:
     """One grouping over all prompts: what cancels, by chance too, and where the prompts lie."""
     ones = [one["groupings"][name] for one in found]
     ranges = [one["shuffled"] for one in ones if one["shuffled"] is not None]
+    ranges = ranges or [[math.nan, math.nan]]  # all parts are 0: nothing to compare with
     places = [one["place"] for one in ones]
     counts = {place: _count(places, place) for place in PLACES}
     return {

@@ -30,7 +30,7 @@ from worldline.lab.laws import (
 )
 from worldline.lab.statistics import bootstrap
 
-N_PREFIX, N_MIDDLE, N_END = 12, 16, 12
+N_PREFIX, N_MIDDLE, N_END = 10, 12, 10
 PARTS = ("kv", "k", "v")
 PART_NAMES = {"kv": "K and V", "k": "K only", "v": "V only"}
 KINDS = ("another prefix", "pushed", "tokens alone")  # the least of these decides
@@ -57,7 +57,7 @@ def measure(model: wl.LoadedModel, item: Item) -> Measured:
     middle = tuple(range(len(prefix), len(prefix) + item["n_middle"]))
     end = tuple(range(middle[-1] + 1, len(ids)))
     donors, push = _donors(model, ids, prefix, middle, item["seed"])
-    named = [(name, parts) for name in donors for parts in PARTS]
+    named = [(name, part) for name in donors for part in (("kv",) if name in BESIDE else PARTS)]
     plans = [wl.Plan(ids)]
     for name, parts in named:
         read = wl.EdgeCut("splice", src=middle, dst=end, parts=parts, donor=donors[name])
@@ -135,16 +135,15 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
     found = [one for _, one in measured]
     by_text = [[_above(one, kind, "kv") for kind in KINDS] for one in found]
     value, low, high = bootstrap(by_text, seed, _least_median)
-    every = (*KINDS, *BESIDE)
+    measured_of = {kind: list(by) for kind, by in found[0]["kl"].items()}
     above = {
-        kind: {parts: _median([_above(one, kind, parts) for one in found], seed) for parts in PARTS}
-        for kind in every
+        kind: {part: _median([_above(one, kind, part) for one in found], seed) for part in parts}
+        for kind, parts in measured_of.items()
+        if kind != IDENTITY
     }
     nats = {
-        kind: {
-            parts: float(np.median([one["kl"][kind][parts] for one in found])) for parts in PARTS
-        }
-        for kind in (IDENTITY, *every)
+        kind: {part: float(np.median([one["kl"][kind][part] for one in found])) for part in parts}
+        for kind, parts in measured_of.items()
     }
     random = nats["pushed at random"]["kv"]
     numbers = {
@@ -208,9 +207,9 @@ def _says(numbers: dict[str, Any], n: int) -> tuple[str, ...]:
 
 def _figure(above: dict[str, dict[str, tuple[float, float, float]]]) -> Figure:
     lines = []
-    for parts in PARTS:
-        value, low, high = zip(*(by[parts] for by in above.values()), strict=True)
-        lines.append(series(PART_NAMES[parts], above, value, low, high))
+    for part in PARTS:
+        shown = {kind: by[part] for kind, by in above.items() if part in by}
+        lines.append(series(PART_NAMES[part], shown, *zip(*shown.values(), strict=True)))
     return Figure(
         title="Past states changed, past tokens not: what later predictions notice",
         mark="bar",

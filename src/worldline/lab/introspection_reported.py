@@ -33,8 +33,10 @@ from worldline.lab.introspection.reporting import measure_picture, measure_repor
 from worldline.lab.introspection.saying import figures_of, sentences_of
 from worldline.lab.introspection.scope import LISTED, Scope
 from worldline.lab.introspection.splitting import measure_split
+from worldline.lab.refusals import REFUSED, or_reason
 
 GATE_AT_ONCE = 8
+NEEDED = ("gate", "grid", "localise")
 FACTS = {False: 16, True: 60}
 OF_A_CONCEPT: dict[str, Callable[[wl.LoadedModel, Scope, str], Measured]] = {
     "grid": measure_grid,
@@ -68,15 +70,9 @@ def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     ]
 
 
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measured:
-    """One item; what the model cannot be asked is measured as `refused`, with the reason."""
-    try:
-        return _measure(model, item)
-    except (wl.InputError, wl.RefusedError) as refused:
-        return {"refused": str(refused)}
-
-
-def _measure(model: wl.LoadedModel, item: Item) -> Measured:
+    """One item; where the model cannot be asked, the reason."""
     scope, kind, name = Scope(item["n"], item["seed"]), item["kind"], item["name"]
     if kind in OF_A_CONCEPT:
         return OF_A_CONCEPT[kind](model, scope, name)
@@ -90,20 +86,21 @@ def _measure(model: wl.LoadedModel, item: Item) -> Measured:
 
 
 def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
-    """All protocols together; the gate decides whether the number may be read."""
-    refused = [(item["key"], found["refused"]) for item, found in measured if "refused" in found]
-    if refused:
-        return Finding(
-            None, None, None, 0,
-            numbers={"refused": [list(one) for one in refused]},
-            untestable=f"{refused[0][0]}: {refused[0][1]}",
-        )  # fmt: skip
-    of = _by_kind(measured)
+    """All protocols together; the gate decides whether the number may be read.
+
+    What the model refused is left out and listed; without gate, choice or reported half there is
+    no finding.
+    """
+    refused = [(item["key"], found[REFUSED]) for item, found in measured if REFUSED in found]
+    of = _by_kind([pair for pair in measured if REFUSED not in pair[1]])
+    missing = [kind for kind in NEEDED if not of[kind]]
+    if missing:
+        reasons = [f"{key}: {reason}" for key, reason in refused if key.split()[0] in missing]
+        why = reasons[0] if reasons else f"nothing was measured of {', '.join(missing)}"
+        return Finding(None, None, None, 0, {REFUSED: dict(refused)}, untestable=why)
     gate = judge_gate([one for some in of["gate"] for one in some["answers"]], seed)
-    cell = _cell(of)
-    numbers = _numbers(of, gate, cell, seed)
+    numbers = _numbers(of, gate, _cell(of), seed) | {REFUSED: dict(refused)}
     found = numbers["localisation"]["concept"]
-    shown = of["picture"][0] if of["picture"] else None
     return Finding(
         value=found["share"] - 1 / LISTED,
         low=found["low"] - 1 / LISTED,
@@ -112,7 +109,7 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
         numbers=numbers,
         says=sentences_of(numbers),
         figures=figures_of(numbers),
-        picture=_picture(shown),
+        picture=_picture(of["picture"]),
         untestable=None if gate["open"] else _closed(gate),
         bounds=_bounds(numbers["localisation"]) if gate["open"] else None,
     )
@@ -178,9 +175,10 @@ def _bounds(found: dict[str, Any]) -> str | None:
     return None
 
 
-def _picture(shown: Measured | None) -> Picture | None:
-    if shown is None:
+def _picture(measured: Sequence[Measured]) -> Picture | None:
+    if not measured:
         return None
+    shown = measured[0]
     return Picture(
         text=shown["text"],
         says=(

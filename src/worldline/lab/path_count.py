@@ -134,7 +134,7 @@ def conclude(measured: Sequence[tuple[Item, Measured]], _seed: int) -> Finding:
 
 
 def _says(measured: Sequence[tuple[Item, Measured]], holds: dict[str, int], wrong: int):
-    last, counts = measured[-1]
+    last, counts = max(measured, key=lambda pair: pair[1]["binomial"])
     listed = ", ".join(f"{name} {pair[0]:,}" for name, pair in counts["conventions"].items())
     example = "; ".join(" ".join(path) for path in steps_in_order(*EXAMPLE))
     of = len(measured)

@@ -9,7 +9,7 @@ from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured
 from worldline.lab.laws import exact, saying_refusals, series, untestable
 from worldline.lab.model_grid import grid_of
 
-DISTANCES = (10, 1, 2, 5, 20, 50, 100)  # the first decides
+DISTANCES = (10, 1, 3, 30, 100)  # the first decides
 CONVENTIONS = ("lattice", "streams", "blocks", "heads")
 
 

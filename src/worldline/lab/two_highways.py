@@ -33,7 +33,7 @@ from worldline.lab.laws import (
 from worldline.lab.model_grid import n_layers_of
 
 N_TOKENS = 48
-N_COLUMNS = 3
+N_COLUMNS = 2
 PARTS = ("other tokens", "alone", "replaced node", "column 0", "before")
 CONTROLS = ("control: not cut off", "control: own node")
 NOTHING = 1e-12  # a change of 0 is drawn here
@@ -52,9 +52,10 @@ def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
         one
         | {
             "others": two["ids"],
+            "number": number,
             "columns": sorted(draw.choice(range(1, N_TOKENS), N_COLUMNS, replace=False).tolist()),
         }
-        for one, two in pairwise(texts)
+        for number, (one, two) in enumerate(pairwise(texts))
     ]
 
 
@@ -65,7 +66,8 @@ def measure(model: wl.LoadedModel, item: Item) -> Measured:
     plain, n_layers = _logits(model, ids), n_layers_of(model)
     found: dict[str, list[float]] = {"floor": [_floor(model, ids, plain)]}
     bits: list[bool] = []
-    for number, at in enumerate(item["columns"]):
+    row = (0, n_layers // 2, n_layers - 1)[item["number"] % 3]
+    for at in item["columns"]:
         cut = wl.EdgeCut("mask", dst=(at,))
         mixed = (*others[:at], ids[at], *others[at + 1 :])
         own, other, donors = (_logits(model, which, cut)[at] for which in (ids, mixed, others))
@@ -74,7 +76,6 @@ def measure(model: wl.LoadedModel, item: Item) -> Measured:
         _note(found, "control: not cut off", apart(_logits(model, mixed)[at], plain[at]))
         if (alone := _alone(model, ids[at], at)) is not None:
             _note(found, "alone", apart(own, alone))
-        row = (0, n_layers // 2, n_layers - 1)[number % 3]
         _note(found, "replaced node", apart(_replaced(model, ids, others, at, row), donors))
         _note(found, "control: own node", apart(own, donors))
     uncut = _logits(model, ids, wl.EdgeCut("mask", dst=(0,)))

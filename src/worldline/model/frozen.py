@@ -306,7 +306,11 @@ def _activations(model: torch.nn.Module, mode: Frozen) -> Iterator[None]:
 
 
 def _is_activation(module: torch.nn.Module) -> bool:
-    """Whether a module of no more than single numbers takes each number by itself, and 0 to 0."""
+    """Whether a module of no more than single numbers takes each number by itself, and 0 to 0.
+
+    One that hands on what it is given (dropout, in a model that runs) is none: held by a ratio, it
+    would let nothing through where terms cancel to exactly 0.
+    """
     own = [*module.parameters(), *module.buffers()]
     if any(True for _ in module.children()) or any(tensor.numel() > 1 for tensor in own):
         return False
@@ -321,4 +325,5 @@ def _is_activation(module: torch.nn.Module) -> bool:
         torch.is_tensor(whole)
         and whole.shape == probe.shape
         and bool(torch.equal(whole, alone) and abs(float(whole[0])) < NEARLY_ZERO)
+        and not torch.equal(whole, probe)
     )

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from worldline.claims.claim import Claim
 from worldline.claims.comparison import overlap, read_comparison
 from worldline.claims.judging import judge, shown_beside
-from worldline.claims.record import Claim
 from worldline.lab.experiment import Finding
 
 ENDS = st.floats(allow_nan=False, allow_infinity=True)
@@ -105,6 +105,8 @@ def test_words_of_a_measurement(finding, word):
         (found(0.95, 0.9, 0.99), "all of [0.9, 0.99] is >= 0.9"),
         (found(0.9, 0.89999999, 0.99), "not all of [0.89999999, 0.99] is >= 0.9, and not all is"),
         (found(0.5, 0.4, 0.6), "all of [0.4, 0.6] is < 0.9"),
+        (found(0.9, 0.9, 0.9), "0.9 is >= 0.9"),
+        (found(0.5, 0.5, 0.5), "0.5 is < 0.9"),
         (found(0.5, 0.4, 0.6, n=3), "3 of the 10 items that a verdict needs"),
         (found(0.5, 0.4, 0.6, broken="a law broke"), "a law broke"),
         (found(0.95, 0.9, 0.99, bounds="for its kind"), "for its kind"),
@@ -112,6 +114,11 @@ def test_words_of_a_measurement(finding, word):
 )
 def test_reasons(finding, sentence):
     assert judge(claim(), finding, 10)[1].startswith(sentence)
+
+
+def test_an_exact_number_between_the_two():
+    reason = judge(claim(">= 0.1", "< 0.01"), found(0.05, 0.05, 0.05), 10)
+    assert reason == ("inconclusive", "0.05 is neither >= 0.1 nor < 0.01")
 
 
 @given(claims(), intervals(), st.floats(0, 1))

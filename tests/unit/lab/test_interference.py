@@ -44,7 +44,7 @@ def test_two_sources_that_cancel_wholly():
     """On `B C D B E` one head adds the first B, one takes the second: little is left."""
     heads = {
         (0, 0): Head(at_one_before, TOKEN, OUT, -OPPOSITE),
-        (0, 1): Head(at_first, TOKEN, OUT, OPPOSITE + 1e-6),
+        (0, 1): Head(at_first, TOKEN, OUT, OPPOSITE),
     }
     model = wl.load_model((hand_built(heads, squares=(2, 2)), NamesIds()))
     item = {"key": "x", "kind": "words", "text": "t1 t7 t8 t1 t9 t1", "n_tokens": 5}

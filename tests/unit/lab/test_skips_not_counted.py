@@ -11,7 +11,7 @@ from worldline.lab.model_grid import grid_of, mlp_changes
 from worldline.lab.skips_not_counted import EXPERIMENT
 
 
-def concluded(model, n=7):
+def concluded(model, n=5):
     pairs = [(one, EXPERIMENT.measure(model, one)) for one in EXPERIMENT.items(model, n, 0)]
     return EXPERIMENT.conclude(pairs, 0)
 

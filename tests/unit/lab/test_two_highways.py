@@ -38,6 +38,7 @@ def test_a_circuit_whose_answer_comes_by_kv_alone():
         "ids": list(circuit.ids),
         "others": list(circuit.corrupted),
         "columns": [circuit.last],
+        "number": 0,
     }
     finding = concluded(model, [item])
     assert finding.value is not None

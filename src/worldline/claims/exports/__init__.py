@@ -1,4 +1,4 @@
-"""The picture of the claims in other tools' forms: JSON-LD, GraphML, a page, lines of text.
+"""The picture of the claims in other tools' forms: JSON-LD, GraphML, lines of text.
 
 Knows nothing of stores and runs: everything in them stands in the picture.
 """

@@ -142,7 +142,7 @@ def split(found: Sequence[Row], seed: int) -> Row:
     ways = list(found[0]["margins"]) if found else []
     numbers: Row = {way: mean([one["margins"][way] for one in found], seed) for way in ways}
     if found:
-        none = max(abs(m) for one in found for m in one["margins"]["residual_only"])
+        none = max(abs(one["margins"]["residual_only"]) for one in found)
         numbers["residual_only_largest"] = none
     return numbers
 

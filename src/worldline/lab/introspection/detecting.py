@@ -16,6 +16,7 @@ from worldline.lab.stimuli.introspection.texts import records_of
 
 BARE = "info-none"
 KINDS = ("concept", "random")
+CONTROLS = 2  # asked beside each concept's question
 
 
 def conversations(wide: bool) -> list[dict[str, Any]]:
@@ -38,8 +39,7 @@ def measure_detect(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[st
     talk = conversations(scope.wide)
     one = talk[number % len(talk)]
     controls = records_of("control_questions.jsonl")
-    count = scope.n_controls
-    some = [controls[(number * count + n) % len(controls)] for n in range(count)]
+    some = [controls[(number * CONTROLS + n) % len(controls)] for n in range(CONTROLS)]
     vectors = [bank.vector(kind, concept, cell.row, cell.strength) for kind in KINDS]
     shifts = [_shifts(model, one["messages"], asked, cell.row, vectors) for asked in (None, *some)]
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from worldline.lab.experiment import Figure, Series
+from worldline.lab.introspection.choosing import MOST_NATS
 
 Row = dict[str, Any]
 _ROWS = (
@@ -22,7 +23,9 @@ def sentences_of(numbers: Row) -> tuple[str, ...]:
         *_localisation(numbers),
         *_others(numbers),
         *_carriers(numbers),
-        "The vector is added only at tokens of a past turn: what is later read of it is K and V.",
+        *(f"Not asked of this model, {key}: {why}." for key, why in numbers["refused"].items()),
+        "The vector is added only at tokens of a past turn, in one row: what is later read of it "
+        "is K and V. Answers are read from logits of their first token, not from generated text.",
         'A model without a chat template is asked as "User: ... Assistant: ...".',
     )
 
@@ -43,11 +46,14 @@ def _gate(numbers: Row) -> tuple[str, ...]:
 def _localisation(numbers: Row) -> tuple[str, ...]:
     found, chosen = numbers["localisation"], numbers["chosen"]
     concept = found["concept"]
+    costs = [one["nats"] for one in numbers["grid"]]
     stands = sum(one["stands"] for one in numbers["grid"])
     return (
         f"Layer and strength (row {chosen['row']}, {chosen['strength']:g} times the stream's norm) "
         f"were chosen on {chosen['concepts']} concepts; of {len(numbers['grid'])} cells there "
-        f"{stands} are above chance at a false-discovery rate of 5 %.",
+        f"{stands} are above chance at a false-discovery rate of 5 %. A push of one sentence there "
+        f"costs the question {min(costs):.2f} to {max(costs):.2f} nats a token; cells over "
+        f"{MOST_NATS} could not be chosen.",
         f"Which of ten sentences was pushed: right in {_range(concept, 'share')} of "
         f"{concept['trials']} trials on other concepts, chance 0.1: "
         f"{_verdict(concept['low'], concept['high'], 0.1)}.",

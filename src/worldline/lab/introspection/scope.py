@@ -8,6 +8,7 @@ from worldline.lab.stimuli.introspection.texts import concepts, drawn
 
 WIDE = 40  # concepts from which a run takes the larger grid
 CHOICES = 9  # the concepts at the head of the list are those of the multiple choice
+MOST_CHOOSING = 12
 LISTED = 10  # sentences among which the pushed one is to be found
 
 
@@ -34,8 +35,11 @@ class Scope:
 
     @property
     def choosing(self) -> list[str]:
-        """The half on which layer and strength are chosen."""
-        return self.concepts[0::2]
+        """The half on which layer and strength are chosen: its first twelve.
+
+        Few, as a run that goes on where it was stopped has to measure them once more.
+        """
+        return self.concepts[0::2][:MOST_CHOOSING]
 
     @property
     def reported(self) -> list[str]:
@@ -68,16 +72,6 @@ class Scope:
     def places(self) -> int:
         """Sentences pushed for each cell and concept of the choosing half."""
         return 5
-
-    @property
-    def splits(self) -> int:
-        """Sentences of each reported concept whose push is taken apart."""
-        return 2 if self.wide else 1
-
-    @property
-    def n_controls(self) -> int:
-        """Control questions asked in the place of each concept's detection question."""
-        return 6 if self.wide else 2
 
     def rows(self, n_layers: int) -> tuple[int, ...]:
         """The rows of the grid, between the first and the last block of a model.

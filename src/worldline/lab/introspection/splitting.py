@@ -25,16 +25,15 @@ def measure_split(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str
     bank, cell = bank_of(model, scope), chosen(model, scope)
     listing = listing_of(model, concept, scope.seed, "asked")
     vector = bank.vector("concept", concept, cell.row, cell.strength)
-    first = scope.reported.index(concept) * scope.splits
-    found: dict[str, list[float]] = {way: [] for way in WAYS}
-    for place in ((first + n) % LISTED for n in range(scope.splits)):
-        push = Push(cell.row, listing.candidates[place], vector)
-        edits = ways_of(listing, push, bank.n_layers)
-        runs = [listing.base | {still(push)}, *(listing.base | edits[way] for way in WAYS)]
-        logits = answer_logits(model, listing.ids, listing.answers, runs)
-        for way, row in zip(WAYS, logits[1:] - logits[0], strict=True):
-            found[way].append(margin(row, place))
-    return {"row": cell.row, "strength": cell.strength, "margins": found}
+    place = scope.reported.index(concept) % LISTED
+    push = Push(cell.row, listing.candidates[place], vector)
+    edits = ways_of(listing, push, bank.n_layers)
+    runs = [listing.base | {still(push)}, *(listing.base | edits[way] for way in WAYS)]
+    logits = answer_logits(model, listing.ids, listing.answers, runs)
+    margins = {
+        way: margin(row, place) for way, row in zip(WAYS, logits[1:] - logits[0], strict=True)
+    }
+    return {"row": cell.row, "strength": cell.strength, "margins": margins}
 
 
 def ways_of(listing: Listing, push: Push, n_layers: int) -> dict[str, frozenset[Edit]]:

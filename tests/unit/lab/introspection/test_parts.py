@@ -117,7 +117,7 @@ def made_run(n=8, seed=0, good=True, reported_right=0.0, unrelated_right=0.0, ye
     said = {
         "grid": {"cells": cells},
         "localise": at | {"right": marks, "margin": [0.0], "own_word": 3.0, "nats": 0.1},
-        "split": at | {"margins": {way: [0.0] for way in WAYS}},
+        "split": at | {"margins": dict.fromkeys(WAYS, 0.0)},
         "compare": at
         | {
             "concept": [1.0, 0.0],
@@ -228,6 +228,18 @@ def test_a_model_that_cannot_be_asked_is_untestable_with_the_reason():
     finding = EXPERIMENT.conclude(run, 0)
     assert finding.value is None
     assert "this model knows t0 to" in (finding.untestable or "")
+
+
+def test_a_protocol_that_is_refused_is_named_and_the_others_stand():
+    run = [
+        (item, {"refused": "too long"} if item["kind"] in ("choice", "split", "picture") else one)
+        for item, one in made_run(reported_right=1.0)
+    ]
+    finding = EXPERIMENT.conclude(run, 0)
+    assert finding.value == pytest.approx(0.9)
+    assert finding.picture is None
+    assert len(finding.numbers["refused"]) == 7
+    assert any("choice inject_info-none_shuf_00: too long" in one for one in finding.says)
 
 
 def test_the_grid_is_summed_over_concepts():
