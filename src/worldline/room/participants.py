@@ -30,14 +30,16 @@ def checked_name(name: str) -> str:
     return name
 
 
-def checked_temperature(value: float) -> float:
+def checked_temperature(value: object) -> float:
     """A temperature in range.
 
-    Raises: InputError if it is not between 0 and 2.
+    Raises: InputError if it is no number between 0 and 2.
     """
-    if not LOWEST <= value <= HIGHEST:
-        raise InputError(f"temperature {value:g}: accepted are 0 to 2")
-    return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        number = float(value)
+        if LOWEST <= number <= HIGHEST:
+            return number
+    raise InputError(f"temperature {value!r}: accepted are 0 to 2")
 
 
 def free_name(state: State, wanted: str) -> str:

@@ -34,13 +34,14 @@ def regions(text: str) -> tuple[Span, ...]:
     at = _unopened(text)
     if at:
         found.append(Span(0, at, "reasoning"))
+        at = _rest_of_quote(text, at, found)
     while token := _TOKEN.search(text, at):
         span = _region(text, token)
         if span is None:
             at = token.end()
             continue
         found.append(span)
-        at = max(span.end, token.end())
+        at = _rest_of_quote(text, max(span.end, token.end()), found)
     return tuple(found)
 
 
@@ -67,6 +68,16 @@ def line_end(text: str, start: int) -> int:
     """Where the line that holds `start` ends."""
     found = re.compile(f"[{BREAKS}]").search(text, start)
     return found.start() if found else len(text)
+
+
+def _rest_of_quote(text: str, at: int, found: list[Span]) -> int:
+    """Past the rest of a quoted line in whose middle a region ended; a line is quoted whole."""
+    begin = max(text.rfind(one, 0, at) for one in BREAKS) + 1
+    end = line_end(text, at)
+    if begin < at < end and text[begin:at].lstrip(" \t").startswith(">"):
+        found.append(Span(at, end, "quote"))
+        return end
+    return at
 
 
 def _unopened(text: str) -> int:

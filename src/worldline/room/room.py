@@ -29,9 +29,10 @@ from worldline.room.models.model import Model, ReplyError, Settings, Usage
 from worldline.room.naming import plain_name
 from worldline.room.participants import admitted, checked_name, checked_temperature
 from worldline.room.replying import Provisional, as_events, heard
+from worldline.room.rules import checked_setting
 from worldline.room.seeing import Seen, seen_by
-from worldline.room.state import DEFAULTS, Participant, State, state_of
-from worldline.room.turns import checked_mode, mentioned, next_speaker, over_budget, reply_seed
+from worldline.room.state import Participant, State, state_of
+from worldline.room.turns import mentioned, next_speaker, over_budget, reply_seed
 
 Watch: TypeAlias = Callable[[Event | Provisional], None]
 Weigh: TypeAlias = Callable[[Model, Usage], "dict[str, Any] | str"]
@@ -86,7 +87,8 @@ class Room:
         """
         scripted = self.catalog.model(model).scripted
         with self._lock:
-            wanted = Joined(name, model, persona, temperature, scripted=scripted)
+            warmth = checked_temperature(temperature)
+            wanted = Joined(name, model, persona, warmth, scripted=scripted)
             return self.append(admitted(self.state, wanted))[0]
 
     def say(self, who: str, text: str) -> Event:
@@ -119,7 +121,7 @@ class Room:
         """
         with self._lock:
             who = self._present(who).name if who else ""
-            return self.append(Setting(what, _checked(what, value, who), who))[0]
+            return self.append(Setting(what, checked_setting(what, value, who), who))[0]
 
     def limit(
         self,
@@ -155,9 +157,7 @@ class Room:
             turns = 1 if turns is None else min(turns, 1)
         taken = 0
         while (turns is None or taken < turns) and self.state.playing == "playing":
-            if self._turn() is None:
-                break
-            taken += 1
+            taken += self._turn() is not None
         return taken
 
     def step(self, read_to: int | None = None) -> Event | None:
@@ -222,11 +222,9 @@ class Room:
 
     def _spoken(self, me: Participant, state: State, line: Sequence[Event]) -> Event | None:
         """A reply, and everything that it brings with it."""
-        settings = Settings(
-            me.temperature, reply_seed(state, me), int(state.settings["max_tokens"]), me.turns
-        )
         try:
             model = self.catalog.model(me.model)
+            settings = _settings(me, state, model)
             seen = seen_by(me, state, line, model, settings.max_tokens)
             self._tell_cut(me, seen, line)
             reply = heard(model, seen, settings, me.name, self._watch, self._stop.is_set)
@@ -295,20 +293,9 @@ class Room:
         return found
 
 
-def _checked(what: str, value: Any, who: str) -> Any:
-    """A setting's value as it may be."""
-    if who:
-        if what == "temperature":
-            return checked_temperature(value)
-        if what not in ("muted", "persona"):
-            raise InputError(f"setting {what!r}: accepted are temperature, muted, persona")
-        return bool(value) if what == "muted" else str(value)
-    if what == "mode":
-        return checked_mode(value)
-    if what == "topic":
-        return str(value)
-    if what not in DEFAULTS:
-        raise InputError(f"setting {what!r}: accepted are {', '.join(DEFAULTS)}")
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InputError(f"{what} {value!r}: accepted are whole numbers from 0")
-    return value
+def _settings(me: Participant, state: State, model: Model) -> Settings:
+    """How the next reply is drawn; it leaves half of a short context for reading."""
+    longest = int(state.settings["max_tokens"])
+    if model.context_tokens is not None:
+        longest = min(longest, max(1, model.context_tokens // 2))
+    return Settings(me.temperature, reply_seed(state, me), longest, me.turns)

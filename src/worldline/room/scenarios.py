@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worldline.errors import InputError
 from worldline.room.deeds import Deeds
+from worldline.room.events import Budget
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Model
@@ -114,7 +115,7 @@ def scenario_of(text: str, name: str) -> Scenario:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
-        given = "" if first["type"] == "missing" else f" {str(first['input'])[:60]!r}"
+        given = "" if first["type"] == "missing" else f" {repr(first['input'])[:60]}"
         raise InputError(f"scenario {name}: {where}{given}: {first['msg']}") from None
     _refuse_unusable(scenario, name)
     return scenario
@@ -157,7 +158,8 @@ def _seat(scenario: Scenario, room: Room) -> None:
         if seat.name not in state.names and not state.last_message:
             room.join(seat.name, seat.model_name, seat.persona, seat.temperature)
     limits = scenario.budget.model_dump()
-    if any(one is not None for one in limits.values()) and not state.last_message:
+    wanted = any(one is not None for one in limits.values())
+    if wanted and state.limits == Budget() and not state.last_message:
         room.limit(**limits)
     if not state.last_message:
         room.say(scenario.opening.who, scenario.opening.text)

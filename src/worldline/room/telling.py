@@ -71,6 +71,8 @@ def _ended(outcome: Outcome, command: Command | None) -> str:
 
 
 def _set(setting: Setting) -> str:
+    if setting.what == "muted":
+        return f"{setting.who} {'is silent' if setting.value else 'may speak again'}"
     whose = f"{setting.who}'s {setting.what}" if setting.who else f"the room's {setting.what}"
     return f"{whose} is now {setting.value}"
 

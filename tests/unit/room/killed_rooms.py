@@ -14,6 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from worldline.room.commands import parse
 from worldline.room.deeds import Deeds, Hit, Picture
 from worldline.room.events import Command, Event, Message, Outcome, encode
 from worldline.room.log import Log, Reading, line_of
@@ -114,6 +115,13 @@ def checked(path: str, shown: list[str], expected: list[tuple[str, str]]) -> int
     assert set(shown) <= log, "something that was shown is lost"
     assert said(events) == expected, "a message lost or doubled"
     commands = [e.number for e in events if isinstance(e.body, Command)]
+    for one in events:
+        if isinstance(one.body, Message):
+            n_given = sum(
+                isinstance(e.body, Command) and e.body.message == one.number for e in events
+            )
+            meant = parse(one.body.shown, one.body.borrowed).commands
+            assert n_given == len(meant), "a command lost or doubled"
     ended = [e.body for e in events if isinstance(e.body, Outcome)]
     assert sorted(one.command for one in ended) == commands, "not one outcome a command"
     for one in ended:
@@ -150,7 +158,7 @@ def main(times: int, seed: int) -> None:
             expired += checked(path, shown, expected)
             for one in Path(folder).glob(f"{number}.room*"):
                 one.unlink()
-        print(
+        sys.stdout.write(
             json.dumps(
                 {
                     "kills": kills,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tomllib
 from pathlib import Path
 
@@ -42,16 +43,29 @@ def well_placed(text: str, found: Parsed) -> None:
         assert 0 <= near.start < near.end <= len(text)
         assert near.hint
     spans = sorted((o.start, o.end) for o in (*found.commands, *found.repeats, *found.near))
-    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in itertools.pairwise(spans))
     starts = [one.start for one in found.commands]
     assert starts == sorted(starts)
 
 
 PIECES = st.sampled_from(
-    [*(f"!{name}" for name in FORMS), *(f"?{name}" for name in FORMS), "/image", "!imagine"]
-    + ['"', '"a cat"', '"Opus" "hi"', "“", "”", "„x“", "'", "\\", '\\"', "`", "```", "~~~"]
-    + ["\n", "\r", "\u2028", "\n\n", " ", "\t", ">", "> ", "<think>", "</think>", "1.2", "9", "."]
-    + ["*", "_", "(", ")", "[Bob]: ", "[AI-2 (Bob)]: ", "Bob: ", "word", "é", "🎨", "![x](y)"]
+    [f"{sign}{name}" for name in FORMS for sign in "!?"]
+    + list("\"“”'\\`\n\r\u2028 \t>9.*_()é🎨")
+    + [
+        "/image",
+        "!imagine",
+        '\\"',
+        "„x“",
+        "```",
+        "~~~",
+        "<think>",
+        "</think>",
+        "1.2",
+        "Bob:",
+        "word",
+        "![x](y)",
+    ]
+    + ['"a cat"', '"Opus" "hi"', "\n\n", "> ", "[Bob]: ", "[AI-2 (Bob)]: "]
 )
 TEXTS = st.one_of(
     st.lists(PIECES, max_size=30).map("".join),
