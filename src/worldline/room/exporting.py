@@ -10,6 +10,7 @@ from typing import Any
 
 from worldline.room.claims import BADGES
 from worldline.room.events import Command, Event, Message, Outcome, Span, encode
+from worldline.room.strands import STYLE, beside, strands, table
 from worldline.room.telling import told
 
 FORMAT = "worldline-room-1"
@@ -52,21 +53,40 @@ def as_html(
     line: Sequence[Event],
     content: Content | None = None,
     title: str = "A room",
-    beside: Callable[[Event], str] = lambda _event: "",
+    about: str = "",
 ) -> str:
     """A branch as one page: everything escaped, no script, pictures inside the file.
 
-    `beside` may add markup of the program's own under a message (the flow between speakers).
+    With the flow between speakers, where the log has it: strands between messages, who reads
+    whom, and under each reply what it drew on. `about` is a line below the title.
     """
-    commands = _commands(line)
-    rows = [_row(event, commands, content, beside) for event in line]
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{_STYLE}</style>'
+    commands, flow = _commands(line), beside(line)
+    rows = [_row(event, commands, content, flow) for event in line]
+    head = (
+        f'<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)}</title><style>{_STYLE}{STYLE}</style>"
+    )
+    above = f'<p class="room">{escape(about)}</p>' if about else ""
+    above += f"<p>{escape(scripted_words(line))}</p>{strands(line)}{table(line)}"
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     return (
         f'<!doctype html><html lang="en"><head><meta http-equiv="Content-Security-Policy" '
-        f'content="{policy}">{head}</head><body><h1>{escape(title)}</h1><main>\n'
+        f'content="{policy}">{head}</head><body><h1>{escape(title)}</h1>{above}<main>\n'
         + "\n".join(one for one in rows if one)
         + "\n</main></body></html>\n"
+    )
+
+
+def scripted_words(line: Sequence[Event]) -> str:
+    """Which of the replies were written beforehand, in a sentence."""
+    replies = [one.body for one in line if isinstance(one.body, Message) and one.body.model]
+    scripted = [one for one in replies if one.scripted]
+    if not scripted:
+        return f"{len(replies)} replies, none of them scripted."
+    names = ", ".join(dict.fromkeys(one.who for one in scripted))
+    return (
+        f"{len(replies)} replies; {len(scripted)} of them were written beforehand ({names}: a "
+        "script), the others by models."
     )
 
 

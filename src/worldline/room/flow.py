@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import worldline as wl
 from worldline.errors import InputError
+from worldline.room.drawn import by_speaker
 from worldline.room.models.local import Local, Told
 from worldline.room.models.model import Model, Part, Usage
 from worldline.text.grouping import Grouping
@@ -21,8 +22,9 @@ SCHEMA = "worldline.room_flow/1"
 HOWS = ("mask", "drop")
 EXACTNESS = (
     "lost_nats: first-order estimate, one backward pass; attention: mean share of the reply's "
-    "reads over layers and heads; cut_nats: exact, one run a message; only direct reads by the "
-    "reply are weighed and cut, not what messages in between passed on"
+    "reads over layers and heads; cut_nats: exact, one run a message; these are of direct reads by "
+    "the reply alone; whole_nats: exact, one run a message, of every read of it, so that what "
+    "messages in between passed on is whole_nats less cut_nats"
 )
 NO_LOCAL = "the model ran elsewhere: what it read inside cannot be seen, so no flow is given"
 NOT_ASKED = "the reply was written beforehand: no model read anything"
@@ -34,8 +36,10 @@ class MessageRead:
 
     `lost_nats` is what the reply's log-probability would lose without those reads, to first order,
     `cut_nats` the same by an exact run, None where none was asked for; negative where the message
-    spoke against the reply. `attention` is the share of the reply's attention that went there.
-    `by_layer` has both numbers per layer, `by_token` the loss per token of the reply.
+    spoke against the reply. `whole_nats` is the loss where nobody after the message reads it,
+    neither reply nor messages in between. `attention` is the share of the reply's attention that
+    went there. `lost_by_layer` and `attention_by_layer` are per layer, `by_token` is the loss per
+    token of the reply.
     """
 
     event: int | None
@@ -47,6 +51,7 @@ class MessageRead:
     attention_by_layer: tuple[float, ...]
     by_token: tuple[float, ...]
     cut_nats: float | None = None
+    whole_nats: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +100,8 @@ def flow_of_reply(
     """What `told`, a reply of `model`, drew on: one forward and one backward pass.
 
     `how` says what the estimate is matched to: "mask" lets the rest of a row renormalise, "drop"
-    takes the weighted value away. With `exact` every message's reads are also cut, one run each.
+    takes the weighted value away. With `exact` every message's reads are also cut: those by the
+    reply, and those by everything after it, one run each.
 
     Exactness: as `EXACTNESS` says.
 
@@ -117,13 +123,13 @@ def flow_of_reply(
     return _with_cuts(model, found, tokens, span, group_of_part, progress) if exact else found
 
 
-def weighed(model: Model, usage: Usage) -> dict[str, Any] | str:
+def weighed(model: Model, usage: Usage, exact: bool = False) -> dict[str, Any] | str:
     """The flow of a reply as JSON, or why there is none: what a `Room` asks for after each reply.
 
     Raises: as `flow_of_reply`.
     """
     if isinstance(model, Local) and isinstance(usage, Told):
-        return flow_of_reply(model.model, usage).json()
+        return _short(flow_of_reply(model.model, usage, exact=exact).json())
     return why_no_flow(usage, model.scripted) or NO_LOCAL
 
 
@@ -134,44 +140,18 @@ def why_no_flow(usage: Usage, scripted: bool = False) -> str | None:
     return NOT_ASKED if scripted else NO_LOCAL
 
 
-def by_speaker(messages: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Loss and attention of some messages, as JSON has them, summed by who spoke."""
-    found: dict[str, dict[str, float]] = {}
-    for one in messages:
-        sums = found.setdefault(one["speaker"], {"lost_nats": 0.0, "attention": 0.0})
-        sums["lost_nats"] += one["lost_nats"]
-        sums["attention"] += one["attention"]
-    return found
-
-
-def who_reads_whom(replies: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """The room's matrix: per pair (reader, read) the mean over the reader's replies.
-
-    `replies` are (speaker, a `ReplyFlow` as JSON). `most_read` is the speaker, the reader's own
-    earlier words left out, whose messages get most of the others' attention; None for nobody.
-    """
-    count: dict[str, int] = {}
-    sums: dict[tuple[str, str], dict[str, float]] = {}
-    for reader, flow in replies:
-        count[reader] = count.get(reader, 0) + 1
-        for read, numbers in flow["speakers"].items():
-            pair = sums.setdefault((reader, read), {"lost_nats": 0.0, "attention": 0.0})
-            for name in pair:
-                pair[name] += numbers[name]
-    others: dict[str, float] = {}
-    for (reader, read), numbers in sums.items():
-        for name in numbers:
-            numbers[name] /= count[reader]
-        if read and read != reader:
-            others[read] = others.get(read, 0.0) + numbers["attention"]
-    pairs = [{"reader": one, "read": other} | numbers for (one, other), numbers in sums.items()]
-    most = max(others, key=lambda name: others[name]) if others else None
-    return {"replies": count, "pairs": pairs, "most_read": most}
-
-
 def one_json(one: MessageRead) -> dict[str, Any]:
     """A message's row as plain numbers."""
     return {name: _plain(getattr(one, name)) for name in MessageRead.__dataclass_fields__}
+
+
+def _short(value: Any) -> Any:
+    """Numbers with seven digits, which is all that they are good for."""
+    if isinstance(value, float):
+        return float(f"{value:.7g}")
+    if isinstance(value, dict):
+        return {name: _short(one) for name, one in value.items()}
+    return [_short(one) for one in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:
@@ -259,12 +239,16 @@ def _with_cuts(
     plain = logprob(model, wl.Plan(tokens.ids), span)
     placed = _positions(tokens, [part for _, (_, part) in sorted(parts.items())], span.start)
     found = []
+
+    def lost(src: tuple[int, ...], dst: tuple[int, ...]) -> float:
+        edit = wl.EdgeCut(flow.how, src=src, dst=dst)
+        return plain - logprob(model, wl.Plan(tokens.ids, frozenset([edit])), span)
+
     for n, (one, src) in enumerate(zip(flow.messages, placed, strict=True)):
         if progress is not None:
             progress(f"cutting message {n + 1} of {len(placed)}")
-        edit = wl.EdgeCut(flow.how, src=src, dst=rows)
-        cut = logprob(model, wl.Plan(tokens.ids, frozenset([edit])), span)
-        found.append(replace(one, cut_nats=plain - cut))
+        later = tuple(range(src[-1] + 1, len(tokens)))
+        found.append(replace(one, cut_nats=lost(src, rows), whole_nats=lost(src, later)))
     return replace(flow, messages=tuple(found))
 
 

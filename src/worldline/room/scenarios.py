@@ -135,34 +135,48 @@ def open_scenario(
 
     Raises: InputError if a participant's model is not among them.
     """
-    scripts: dict[str, Model | Callable[[], Model]] = {
-        seat.model_name: Scripted(seat.model_name, seat.script, seat.loops)
-        for seat in scenario.participants
-        if seat.script
-    }
-    catalog = Catalog(models, hidden=scripts)
-    for seat in scenario.participants:
-        catalog.model(seat.model_name)
-    room = Room(log, catalog, deeds, watch, weigh)
-    _seat(scenario, room)
+    room = Room(log, catalog_of(scenario, models), deeds, watch, weigh)
+    seat_all(scenario, room)
     return room
 
 
-def _seat(scenario: Scenario, room: Room) -> None:
+def catalog_of(
+    scenario: Scenario | None, models: Mapping[str, Model | Callable[[], Model]]
+) -> Catalog:
+    """The models that may be called, and the scenario's scripts, which nobody can invite.
+
+    Raises: InputError if a participant's model is not among them.
+    """
+    seats = scenario.participants if scenario is not None else ()
+    catalog = Catalog(
+        models,
+        hidden={
+            seat.model_name: Scripted(seat.model_name, seat.script, seat.loops)
+            for seat in seats
+            if seat.script
+        },
+    )
+    for seat in seats:
+        catalog.model(seat.model_name)
+    return catalog
+
+
+def seat_all(scenario: Scenario, room: Room) -> None:
     """Whatever of the beginning is not in the log yet, so that a start that died is made up."""
     state = room.state
+    if state.last_message:
+        return
     for what, value in scenario.rules.model_dump().items():
-        if not state.last_message and state.settings[what] != value:
+        if state.settings[what] != value:
             room.set(what, value)
     for seat in scenario.participants:
-        if seat.name not in state.names and not state.last_message:
+        if seat.name not in state.names:
             room.join(seat.name, seat.model_name, seat.persona, seat.temperature)
     limits = scenario.budget.model_dump()
     wanted = any(one is not None for one in limits.values())
-    if wanted and state.limits == Budget() and not state.last_message:
+    if wanted and state.limits == Budget():
         room.limit(**limits)
-    if not state.last_message:
-        room.say(scenario.opening.who, scenario.opening.text)
+    room.say(scenario.opening.who, scenario.opening.text)
 
 
 def _refuse_unusable(scenario: Scenario, name: str) -> None:

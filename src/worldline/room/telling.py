@@ -22,7 +22,7 @@ _SHOWN = 300  # characters of an argument that a line repeats
 
 
 def told(event: Event, commands: Mapping[int, Command]) -> str:
-    """What the room says of an event; "" for messages, commands and flows, which speak for themselves.
+    """What the room says of an event; "" for what speaks for itself (messages, commands, flows).
 
     `commands` by their numbers, for the outcomes.
     """

@@ -11,12 +11,12 @@ import worldline as wl
 from tiny_folder import tiny_folder
 from worldline.errors import InputError
 from worldline.model.load import LoadedModel, load_model
+from worldline.room.drawn import who_reads_whom
 from worldline.room.flow import (
     NO_LOCAL,
     NOT_ASKED,
     flow_of_reply,
     logprob,
-    who_reads_whom,
     why_no_flow,
 )
 from worldline.room.models.local import Local, Told

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json as _json
+import os
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,9 +18,11 @@ from worldline.apps.cli.out import refuse_unwritable, write_json, write_text
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
+    from worldline.apps.cli.room_lines import Lines
     from worldline.room.events import Event
-    from worldline.room.log import Log
-    from worldline.room.room import Room
+    from worldline.room.log import Log, Reading
+    from worldline.room.models.model import Model
+    from worldline.room.room import Room, Weigh
     from worldline.room.scenarios import Scenario
 
 FORMS = {".md": "md", ".json": "json", ".html": "html"}
@@ -67,6 +72,9 @@ def room(
     flow: Annotated[
         bool, typer.Option("--flow/--no-flow", help="Weigh what each local reply drew on.")
     ] = True,
+    cuts: Annotated[
+        bool, typer.Option("--cuts", help="Cut each message's reads as well: two runs a message.")
+    ] = False,
     seed: options.Seed = None,
     threads: options.Threads = None,
     out: Annotated[
@@ -85,10 +93,11 @@ def room(
         turns = 12
     refuse_unwritable(out, json)
     _set_threads(threads)
-    given = _scenario(scenario, with_ or (), log)
-    path = log or _new_log()
-    quiet = json == "-"
-    with _opened(given, with_ or (), path, images, search, flow, quiet) as (running, shown):
+    given = _scenario(scenario, with_ or [], log)
+    path, with_ = (log or _new_log()).expanduser(), with_ or []
+    weigh = _weigh(flow, cuts)
+    quiet, stopped = json == "-", False
+    with _opened(given, with_, path, images, search, weigh, quiet) as (running, shown):
         if seed is not None:
             running.set("seed", seed)
         if start is not None:
@@ -97,7 +106,16 @@ def room(
             running.play(turns)
         except KeyboardInterrupt:
             shown.broken()
-        _finish(running, path, out, json, given.title if given else path.stem)
+            stopped = True
+        title = given.title if given else path.stem
+        if out is not None:
+            content = _content(running.log, FORMS[out.suffix.lower()], None, title)
+            typer.echo(str(write_text(out, content)), err=quiet)
+        if json is not None:
+            write_json(json, _json.loads(_content(running.log, "json", None, title)))
+    typer.echo(f"the log: {path} (worldline room --log goes on with it)", err=quiet)
+    if stopped:
+        raise typer.Exit(130)
 
 
 @app.command()
@@ -112,8 +130,9 @@ def export(
     if out.suffix.lower() not in FORMS:
         raise InputError(f"--out {out}: accepted are names that end in {', '.join(FORMS)}")
     refuse_unwritable(out)
-    with _existing(log) as found:
-        typer.echo(str(_written(found, out, log.stem, at)))
+    with _reading(log) as found:
+        content = _content(found, FORMS[out.suffix.lower()], at, log.stem)
+    typer.echo(str(write_text(out, content)))
 
 
 @app.command("import")
@@ -125,7 +144,6 @@ def import_(
     """Read a transcript of another program, or a room's JSON, into a log."""
     from worldline.apps.cli.out import read_text
     from worldline.room.importing import from_json, from_transcript
-    from worldline.room.log import Log
 
     text = read_text(None, file)
     refuse_unwritable(json)
@@ -138,7 +156,7 @@ def import_(
     found = from_transcript(text)
     _filled(log, lambda new: new.append(found.bodies))
     columns = {name: getattr(found.columns, name) for name in found.columns.__slots__}
-    mended = {name: getattr(found.mended, name) for name in ("repaired", "guessed", "gone")}
+    mended = {name: getattr(found.mended, name) for name in ("mended", "guessed", "gone")}
     if json is not None:
         write_json(json, {"columns": columns, "mended": mended})
     if json != "-":
@@ -165,14 +183,14 @@ def replay(
     """
     from worldline.room.log import line_of
     from worldline.room.replaying import replay as replay_line
-    from worldline.room.scenarios import catalog_of
+    from worldline.room.scenarios import catalog_of, read_scenario
 
     _set_threads(threads)
-    given = _scenario(scenario, with_ or (), None)
-    with _existing(log) as found:
-        line = line_of(found.events())
-        catalog = catalog_of(given, _models(given, with_ or (), found))
-        result = replay_line(line, catalog)
+    given = None if scenario is None else read_scenario(scenario)
+    with _reading(log) as found:
+        events = found.events()
+    catalog = catalog_of(given, _models(given, with_ or [], events))
+    result = replay_line(line_of(events), catalog)
     if not result.differs:
         typer.echo(f"{len(result.events)} events, all as they were")
         return
@@ -181,7 +199,61 @@ def replay(
     raise typer.Exit(1)
 
 
-def _scenario(name: str | None, with_: Any, log: Path | None) -> Scenario | None:
+@contextmanager
+def _opened(
+    scenario: Scenario | None,
+    with_: Sequence[str],
+    path: Path,
+    images: str | None,
+    search: str | None,
+    weigh: Weigh | None,
+    quiet: bool,
+) -> Iterator[tuple[Room, Lines]]:
+    """The room, with everybody seated, and what writes it out."""
+    from worldline.apps.cli.room_lines import Lines
+    from worldline.room.log import Log
+    from worldline.room.models.naming import model_named, with_name
+    from worldline.room.outside import deeds_named
+    from worldline.room.room import Room
+    from worldline.room.scenarios import catalog_of, seat_all
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = Log(path)
+    try:
+        shown = Lines(sys.stderr if quiet else sys.stdout)
+        catalog = catalog_of(scenario, _models(scenario, with_, log.events()))
+        room = Room(log, catalog, deeds_named(images, search, catalog), shown, weigh)
+        if scenario is not None:
+            seat_all(scenario, room)
+        for one in with_:
+            model, name = with_name(one)
+            called, _ = model_named(model)
+            if room.state.find(name or called) is None:
+                room.join(name or called, called)
+        yield room, shown
+    finally:
+        log.close()
+
+
+def _models(
+    scenario: Scenario | None, with_: Sequence[str], events: Sequence[Event]
+) -> dict[str, Callable[[], Model]]:
+    """Every model that may be called, by its name in the room."""
+    from worldline.room.events import Joined
+    from worldline.room.models.naming import BUNDLED, model_named, with_name
+
+    names = [with_name(one)[0] for one in with_]
+    if scenario is not None:
+        names += [seat.model for seat in scenario.participants if seat.model]
+    made = dict(model_named(one) for one in dict.fromkeys([*names, BUNDLED]))
+    joined = [one.body for one in events if isinstance(one.body, Joined)]
+    for body in joined:
+        if not body.scripted and body.model not in made:
+            made |= dict([model_named(body.model)])
+    return made
+
+
+def _scenario(name: str | None, with_: Sequence[str], log: Path | None) -> Scenario | None:
     """The scenario that is asked for; ours where nothing is; None for a log, or guests alone."""
     from worldline.room.scenarios import read_scenario
 
@@ -190,64 +262,65 @@ def _scenario(name: str | None, with_: Any, log: Path | None) -> Scenario | None
     return read_scenario(name or OURS)
 
 
-def _models(scenario: Scenario | None, with_: Any, log: Log | None) -> dict[str, Any]:
-    """Every model that may be called, by its name in the room."""
-    from worldline.room.events import Joined
-    from worldline.room.models.naming import BUNDLED, model_named, with_name
-
-    names = [with_name(one)[0] for one in with_]
-    if scenario is not None:
-        names += [seat.model for seat in scenario.participants if seat.model]
-    if log is not None:
-        joined = [e.body for e in log.events() if isinstance(e.body, Joined)]
-        names += [one.model for one in joined if not one.scripted]
-    return dict(model_named(one) for one in dict.fromkeys([*names, BUNDLED]))
-
-
 @contextmanager
-def _opened(
-    scenario: Scenario | None,
-    with_: Any,
-    path: Path,
-    images: str | None,
-    search: str | None,
-    flow: bool,
-    quiet: bool,
-) -> Iterator[tuple[Room, Any]]:
-    from worldline.apps.cli.room_lines import Lines
-    from worldline.room.log import Log
-    from worldline.room.models.naming import model_named, with_name
-    from worldline.room.room import Room
-    from worldline.room.scenarios import catalog_of, seated
+def _reading(path: Path) -> Iterator[Reading]:
+    from worldline.room.log import Reading
 
-    path = path.expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    log = Log(path)
+    found = Reading(path.expanduser())
     try:
-        shown = Lines(sys.stderr if quiet else sys.stdout)
-        catalog = catalog_of(scenario, _models(scenario, with_, log))
-        weigh = None
-        if flow:
-            from worldline.room.flow import weighed as weigh
-        room = Room(log, catalog, _deeds(images, search, catalog), shown, weigh)
-        if scenario is not None:
-            seated(scenario, room)
-        for one in with_:
-            model, name = with_name(one)
-            name = name or model_named(model)[0]
-            if room.state.find(name) is None:
-                room.join(name, model_named(model)[0])
-        yield room, shown
+        yield found
+    finally:
+        found.close()
+
+
+def _content(found: Reading | Log, form: str, at: int | None, title: str) -> str:
+    """A log's branch as Markdown or HTML, or the whole log as JSON."""
+    from worldline.room.exporting import as_html, as_json, as_markdown
+    from worldline.room.log import line_of
+
+    events = found.events()
+    if form == "json":
+        return as_json(events, found.content)
+    line = line_of(events, at)
+    return as_markdown(line) if form == "md" else as_html(line, found.content, title)
+
+
+def _filled(path: Path, fill: Callable[[Log], object]) -> None:
+    """A new log that is filled, or is not there."""
+    from worldline.room.log import Log
+
+    log, whole = Log(path), False
+    try:
+        fill(log)
+        whole = True
     finally:
         log.close()
+        if not whole:
+            for one in path.parent.glob(f"{path.name}*"):
+                one.unlink()
 
 
-def _deeds(images: str | None, search: str | None, catalog: Any) -> Any:
-    from worldline.room.deeds import Deeds
-    from worldline.room.outside import images_named, search_named
+def _new_log() -> Path:
+    """A place among the user's own data, named by the time."""
+    from worldline.places import data_folder
 
-    chosen: Mapping[str, Any] = {
-        "draw": images_named(images, catalog),
-        "search": search_named(search),
-    }
-    return Deeds(**{name: one for name, one in chosen.items() if one is not None})
+    named = time.strftime("%Y-%m-%d-%H%M%S")
+    return data_folder() / "rooms" / f"{named}-{os.getpid()}.room"
+
+
+def _weigh(flow: bool, cuts: bool) -> Weigh | None:
+    """What is asked of each reply's flow; nothing is imported where nothing is asked."""
+    if not flow:
+        return None
+    from functools import partial
+
+    from worldline.room.flow import weighed
+
+    return partial(weighed, exact=cuts)
+
+
+def _set_threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
