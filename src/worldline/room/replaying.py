@@ -33,8 +33,9 @@ class Replay:
 def replay(line: Sequence[Event], catalog: Catalog, deeds: Deeds | None = None) -> Replay:
     """Run a branch again in memory: what people did is given, what models said is asked anew.
 
-    What replies drew on is taken over, as what people did is. Without `deeds` pictures and hits are those of the log (pictures as empty bytes under the
-    names they had). **Exactness**: bitwise, where the models promise it.
+    What replies drew on is taken over, as what people did is. Without `deeds` pictures and hits
+    are those of the log (pictures as empty bytes under the names they had). **Exactness**:
+    bitwise, where the models promise it.
     """
     first = renumbered(line)
     log = Log(clock=lambda: 0.0)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tiny_runs import FLOAT64, loaded, some_tokens
 
+from tiny_runs import FLOAT64, loaded, some_tokens
 from worldline.errors import InputError
 from worldline.flow.weighing import weigh
 from worldline.grid.cuts import EdgeCut
-from worldline.model.guard import anatomy_of
 from worldline.model.gradients import block_gradients, whole_gradients
+from worldline.model.guard import anatomy_of
 from worldline.run.executing import execute, inputs_of
 from worldline.run.plan import Plan
 from worldline.text.grouping import Grouping
@@ -127,7 +127,7 @@ def test_a_span_outside_the_text_is_refused(run, span):
 
 @pytest.mark.parametrize("asked", [{"by": "frozen"}, {"by": "share"}, {"versus": 5}])
 def test_a_span_is_asked_by_gradient_alone(run, asked):
-    with pytest.raises(InputError, match="span|asks about no target"):
+    with pytest.raises(InputError, match=r"span|asks about no target"):
         weigh(run[2], **{"by": "gradient", "target": SPAN} | asked)
 
 

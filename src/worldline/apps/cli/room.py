@@ -95,6 +95,8 @@ def room(
     _set_threads(threads)
     given = _scenario(scenario, with_ or [], log)
     path, with_ = (log or _new_log()).expanduser(), with_ or []
+    if start is not None and not 0 < start <= len(_events(path)):
+        raise InputError(f"--from {start}: accepted are 1 to {len(_events(path))} of this log")
     weigh = _weigh(flow, cuts)
     quiet, stopped = json == "-", False
     with _opened(given, with_, path, images, search, weigh, quiet) as (running, shown):
@@ -217,19 +219,21 @@ def _opened(
     from worldline.room.room import Room
     from worldline.room.scenarios import catalog_of, seat_all
 
+    catalog = catalog_of(scenario, _models(scenario, with_, _events(path)))
+    called = [(model_named(model)[0], name) for model, name in map(with_name, with_)]
+    for model, _ in called:  # whatever cannot be used is refused before anything is written
+        catalog.model(model)
+    deeds = deeds_named(images, search, catalog)
     path.parent.mkdir(parents=True, exist_ok=True)
     log = Log(path)
     try:
         shown = Lines(sys.stderr if quiet else sys.stdout)
-        catalog = catalog_of(scenario, _models(scenario, with_, log.events()))
-        room = Room(log, catalog, deeds_named(images, search, catalog), shown, weigh)
+        room = Room(log, catalog, deeds, shown, weigh)
         if scenario is not None:
             seat_all(scenario, room)
-        for one in with_:
-            model, name = with_name(one)
-            called, _ = model_named(model)
-            if room.state.find(name or called) is None:
-                room.join(name or called, called)
+        for model, name in called:
+            if room.state.find(name or model) is None:
+                room.join(name or model, model)
         yield room, shown
     finally:
         log.close()
@@ -260,6 +264,14 @@ def _scenario(name: str | None, with_: Sequence[str], log: Path | None) -> Scena
     if name is None and (with_ or (log is not None and log.exists())):
         return None
     return read_scenario(name or OURS)
+
+
+def _events(path: Path) -> list[Event]:
+    """What is in a log already; nothing where there is none."""
+    if not path.exists():
+        return []
+    with _reading(path) as found:
+        return found.events()
 
 
 @contextmanager
