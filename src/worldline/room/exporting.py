@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from worldline.room.claims import BADGES
 from worldline.room.events import Command, Event, Message, Outcome, Span, encode
-from worldline.room.strands import STYLE, beside, strands, table
+from worldline.room.strands import STYLE, beside, hues_of, strands, table
 from worldline.room.telling import told
 
 FORMAT = "worldline-room-1"
@@ -61,7 +61,8 @@ def as_html(
     whom, and under each reply what it drew on. `about` is a line below the title.
     """
     commands, flow = _commands(line), beside(line)
-    rows = [_row(event, commands, content, flow) for event in line]
+    hues = hues_of(line)
+    rows = [_row(event, commands, content, flow, hues) for event in line]
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>{escape(title)}</title><style>{_STYLE}{STYLE}</style>"
@@ -85,8 +86,8 @@ def scripted_words(line: Sequence[Event]) -> str:
         return f"{len(replies)} replies, none of them scripted."
     names = ", ".join(dict.fromkeys(one.who for one in scripted))
     return (
-        f"{len(replies)} replies; {len(scripted)} of them were written beforehand ({names}: a "
-        "script), the others by models."
+        f"{len(replies)} replies. Written beforehand, by a script: {len(scripted)}, those of "
+        f"{names}. The others are by models."
     )
 
 
@@ -107,14 +108,16 @@ def _row(
     commands: dict[int, Command],
     content: Content | None,
     beside: Callable[[Event], str],
+    hues: Mapping[str, str],
 ) -> str:
     body = event.body
     if isinstance(body, Message):
         badges = "".join(
             f'<p class="badge">{escape(BADGES.get(one.name, one.name))}</p>' for one in body.claims
         )
+        hue = hues.get(body.who, "#888")
         return (
-            f'<article id="e{event.number}"><header>{escape(body.who)}'
+            f'<article id="e{event.number}" style="border-color:{hue}"><header>{escape(body.who)}'
             f"<small>{escape(_aside(body))}</small></header>"
             f"<pre>{_marked(body.shown, body.borrowed)}</pre>{badges}{beside(event)}</article>"
         )

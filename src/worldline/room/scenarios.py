@@ -166,7 +166,7 @@ def seat_all(scenario: Scenario, room: Room) -> None:
     state = room.state
     if state.last_message:
         return
-    for what, value in scenario.rules.model_dump().items():
+    for what, value in {"topic": scenario.title, **scenario.rules.model_dump()}.items():
         if state.settings[what] != value:
             room.set(what, value)
     for seat in scenario.participants:

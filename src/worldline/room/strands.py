@@ -12,7 +12,8 @@ from typing import Any
 from worldline.room.drawn import readings_of, who_reads_whom
 from worldline.room.events import Drawn, Event, Message
 
-ROW, LEFT, TOP, FIRST_WORDS = 22, 260, 14, 64
+ROW, LEFT, TOP, WIDTH, FIRST_WORDS = 22, 130, 10, 720, 84
+BEND, MOST_BEND = 12.0, 105.0  # how far a strand swings out for each message that it passes
 FEWEST_NATS = 0.05  # a strand thinner than this says nothing
 HUES = ("#7a6ff0", "#d9822b", "#2a9d8f", "#d1495b", "#4f86c6", "#8d6a9f", "#6a994e", "#b08900")
 
@@ -43,7 +44,7 @@ def strands(line: Sequence[Event]) -> str:
     hues = hues_of(line)
     height = TOP * 2 + ROW * len(said)
     parts = [
-        f'<svg class="strands" viewBox="0 0 900 {height}" role="img">'
+        f'<svg class="strands" viewBox="0 0 {WIDTH} {height}" role="img">'
         "<title>Strands from each reply to the messages that it drew on</title>"
     ]
     pulls = [
@@ -112,7 +113,7 @@ def _strand(
     size: float, read: int, reply: int, one: Mapping[str, Any], hues: Mapping[str, str]
 ) -> str:
     y1, y2 = TOP + ROW * (read + 0.5), TOP + ROW * (reply + 0.5)
-    bend = LEFT - 24 - min(200.0, 14.0 * (reply - read) + 12)
+    bend = LEFT - 14 - min(MOST_BEND, BEND * (reply - read + 1))
     dashed = "" if one["lost_nats"] > 0 else ' stroke-dasharray="4 4"'
     title = (
         f"{one['speaker']}'s message: {one['lost_nats']:+.2f} nats, {_percent(one['attention'])}"
@@ -143,13 +144,14 @@ def _label(
 
 def _flow(flow: Mapping[str, Any], hues: Mapping[str, str]) -> str:
     speakers = sorted(flow["speakers"].items(), key=lambda one: -one[1]["attention"])
+    speakers = [(name, one) for name, one in speakers if name]
+    whole = sum(one["attention"] for _, one in speakers) or 1.0
     bar = "".join(
-        f'<i style="width:{100 * one["attention"]:.1f}%;background:{hues.get(name, "#999")}" '
-        f'title="{escape(name or "the room")}: {_percent(one["attention"])}"></i>'
+        f'<i style="width:{100 * one["attention"] / whole:.1f}%;background:'
+        f'{hues.get(name, "#999")}" title="{escape(name)}: {_percent(one["attention"])}"></i>'
         for name, one in speakers
-        if name
     )
-    said = ", ".join(f"{name} {_percent(one['attention'])}" for name, one in speakers[:4] if name)
+    said = ", ".join(f"{name} {_percent(one['attention'])}" for name, one in speakers[:4])
     rows = "".join(
         f"<tr><td>{_link(one)}</td><td>{_percent(one['attention'])}</td>"
         f"<td>{one['lost_nats']:+.3f}</td>{_cuts(one)}</tr>"

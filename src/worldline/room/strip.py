@@ -11,27 +11,32 @@ OTHERS = "·"
 
 
 def strip(flow: Mapping[str, Any], own: str) -> str:
-    """Shares of the reply's attention by speaker, drawn and named, and the strongest message.
+    """How much of the reply's attention lay on messages, whose these were, and the strongest.
 
-    A cell is filled with the first letter of whose words were read; `·` is the template's text,
-    the room's lines and the reply itself. `own` speaks of its earlier messages.
+    A cell is filled with the first letter of whose words were read, in shares of what lay on
+    messages; the rest of attention lies on the first token, the instructions, the room's lines
+    and the reply itself. `own` speaks of its earlier messages.
     """
     speakers = {name: one for name, one in flow["speakers"].items() if name}
     order = sorted(speakers, key=lambda name: -speakers[name]["attention"])
-    cells = ""
-    for name in order:
-        cells += (name[:1] or "?") * round(CELLS * speakers[name]["attention"])
+    whole = sum(one["attention"] for one in speakers.values())
+    strongest = strongest_message(flow)
+    if strongest is None or not whole > 0:
+        return f"read [{OTHERS * CELLS}] nobody's words"
+    cells = "".join(
+        (name[:1] or "?") * round(CELLS * speakers[name]["attention"] / whole) for name in order
+    )
     cells = (cells + OTHERS * CELLS)[:CELLS]
     said = ", ".join(
         f"{'its own earlier words' if name == own else name} {_percent(one['attention'])}"
         for name in order[:NAMED]
         for one in [speakers[name]]
     )
-    strongest = strongest_message(flow)
-    if strongest is None:
-        return f"read [{cells}] nobody's words"
     whose = "itself" if strongest["speaker"] == own else strongest["speaker"]
-    return f"read [{cells}] {said}; most by loss: {whose}, {strongest['lost_nats']:+.2f} nats"
+    return (
+        f"read [{cells}] {_percent(whole)} of its attention on messages: {said}; most by loss: "
+        f"{whose}, {strongest['lost_nats']:+.2f} nats"
+    )
 
 
 def strongest_message(flow: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -159,10 +159,11 @@ def test_a_strip_names_whose_words_were_read():
     found = strip(
         flow(row(1, "Bob", -0.5, 0.5), row(2, "Ada", 0.25, 0.25), row(3, "", 9.0, 0.05)), "Ada"
     )
-    cells = "B" * 12 + "A" * 6 + "·" * 6
+    cells = "B" * 16 + "A" * 8
     assert len(cells) == CELLS
     assert found == (
-        f"read [{cells}] Bob 50 %, its own earlier words 25 %; most by loss: Bob, -0.50 nats"
+        f"read [{cells}] 75 % of its attention on messages: Bob 50 %, its own earlier words 25 %; "
+        "most by loss: Bob, -0.50 nats"
     )
     nobody = strip(flow(row(None, "", 1.0, 0.4)), "Ada")
     assert nobody == f"read [{'·' * CELLS}] nobody's words"

@@ -109,12 +109,11 @@ def room(
         except KeyboardInterrupt:
             shown.broken()
             stopped = True
-        title = given.title if given else path.stem
         if out is not None:
-            content = _content(running.log, FORMS[out.suffix.lower()], None, title)
+            content = _content(running.log, FORMS[out.suffix.lower()], None)
             typer.echo(str(write_text(out, content)), err=quiet)
         if json is not None:
-            write_json(json, _json.loads(_content(running.log, "json", None, title)))
+            write_json(json, _json.loads(_content(running.log, "json", None)))
     typer.echo(f"the log: {path} (worldline room --log goes on with it)", err=quiet)
     if stopped:
         raise typer.Exit(130)
@@ -133,7 +132,7 @@ def export(
         raise InputError(f"--out {out}: accepted are names that end in {', '.join(FORMS)}")
     refuse_unwritable(out)
     with _reading(log) as found:
-        content = _content(found, FORMS[out.suffix.lower()], at, log.stem)
+        content = _content(found, FORMS[out.suffix.lower()], at)
     typer.echo(str(write_text(out, content)))
 
 
@@ -285,15 +284,17 @@ def _reading(path: Path) -> Iterator[Reading]:
         found.close()
 
 
-def _content(found: Reading | Log, form: str, at: int | None, title: str) -> str:
+def _content(found: Reading | Log, form: str, at: int | None) -> str:
     """A log's branch as Markdown or HTML, or the whole log as JSON."""
     from worldline.room.exporting import as_html, as_json, as_markdown
     from worldline.room.log import line_of
+    from worldline.room.state import state_of
 
     events = found.events()
     if form == "json":
         return as_json(events, found.content)
     line = line_of(events, at)
+    title = state_of(line).settings["topic"] or Path(found.path).stem
     return as_markdown(line) if form == "md" else as_html(line, found.content, title)
 
 
