@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 from worldline.errors import InputError, RefusedError
@@ -42,7 +43,8 @@ class Room:
     """The writer of a log. `watch` is called with every event once it is on the disk.
 
     `weigh` is asked after each reply for its flow, as plain numbers, or for the reason why there is
-    none; the answer is an event.
+    none; the answer is an event. `hold` is entered for each turn: who shares a model with others
+    waits there.
 
     Opening a log again goes on from its newest event; commands that were left without an outcome
     expire. Speaking, settings and pausing are safe from other threads while a reply streams.
@@ -55,12 +57,13 @@ class Room:
         deeds: Deeds | None = None,
         watch: Watch = lambda _event: None,
         weigh: Weigh | None = None,
+        hold: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.log = log
         self.catalog = catalog
         self._means = Means(catalog, deeds or Deeds(), log.keep)
         self._watch = watch
-        self._weigh = weigh
+        self._weigh, self._hold = weigh, hold
         self._stop = threading.Event()
         self._branch = Branch(log, watch)
         self._lock = self._branch.lock
@@ -205,7 +208,10 @@ class Room:
                 line = [one for one in line if one.number <= read_to]
                 state = state_of(line)
             speaker = self._ready(state)
-        return None if speaker is None else self._spoken(speaker, state, line)
+        if speaker is None:
+            return None
+        with self._hold():
+            return self._spoken(speaker, state, line)
 
     def _ready(self, state: State) -> Participant | None:
         """Who speaks; where nobody may, the room says why and pauses."""
