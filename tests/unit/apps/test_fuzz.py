@@ -94,7 +94,7 @@ def api(tmp_path_factory):
     hosts = frozenset({asgi.HOST, "127.0.0.1"})
     desk = Desk(folder, {"bundled": Scripted("bundled", ("hm",), True)})
     app = make_app(worker, ABOUT, hosts=hosts, rate=Rate(burst=1 << 30), desk=desk)
-    desk.open("rehearsal")
+    desk.open("rehearsal").play = lambda turns=None: None  # no thread beside the fuzzing
     yield schemathesis.openapi.from_asgi("/api/openapi.json", app), app, worker
     desk.close()
     worker.close()

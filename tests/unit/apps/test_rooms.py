@@ -113,7 +113,7 @@ def test_a_picture_and_every_export_come_with_headers_that_let_nothing_run(app, 
     assert call(app, "GET", "/api/room/export.md").body.startswith(b"*the room's topic")
     whole = call(app, "GET", "/api/room/export.json").json()
     assert [one["number"] for one in whole["events"]] == [one["number"] for one in events]
-    assert call(app, "GET", "/api/room/export.docx").status == 404
+    assert call(app, "GET", "/api/room/export.docx").status == 422
     assert call(app, "GET", "/api/room/export.md?at=999").status == 404
 
 

@@ -183,12 +183,18 @@ ROOM_EVENTS: dict[int | str, dict[str, Any]] = {
         },
     }
 }
-FORMS = {"md": "text/markdown", "json": "application/json", "html": "text/html"}
+Form = Literal["md", "json", "html"]
+FORMS: dict[Form, str] = {"md": "text/markdown", "json": "application/json", "html": "text/html"}
 PICTURES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}
 }
 EXPORTS: dict[int | str, dict[str, Any]] = {
-    200: {"content": {kind: {"schema": {"type": "string"}} for kind in FORMS.values()}}
+    200: {
+        "content": {
+            kind: {"schema": {"type": "object" if form == "json" else "string"}}
+            for form, kind in FORMS.items()
+        }
+    }
 }
 
 
@@ -245,13 +251,11 @@ def room_routes(desk: Desk) -> APIRouter:
         return Response(content, media_type=kind, headers={"Content-Security-Policy": ALONE})
 
     @router.get("/export.{form}", response_class=Response, responses=EXPORTS)
-    async def export(form: str, at: Annotated[int | None, Query(ge=0)] = None) -> Response:
+    async def export(form: Form, at: Annotated[int | None, Query(ge=0)] = None) -> Response:
         """The open room as Markdown, JSON (every branch) or one HTML file; `at` ends a branch."""
         hosted = desk.hosted
         if hosted is None:
             return said(409, "no room is open")
-        if form not in FORMS:
-            return said(404, f"export.{form[:20]}: accepted are {', '.join(FORMS)}")
         try:
             content = await asyncio.to_thread(_exported, hosted, form, at)
         except InputError as error:
@@ -300,7 +304,7 @@ def _done(hosted: Hosted, deed: Any) -> None:
             room.limit(messages, tokens)
 
 
-def _exported(hosted: Hosted, form: str, at: int | None) -> str:
+def _exported(hosted: Hosted, form: Form, at: int | None) -> str:
     log = hosted.room.log
     events = log.events()
     if form == "json":
