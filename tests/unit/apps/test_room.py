@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from importlib import resources
@@ -10,12 +12,28 @@ from types import SimpleNamespace
 
 import pytest
 
+from tiny_folder import tiny_folder
 from worldline.apps.cli import main
 from worldline.apps.cli.room_lines import Lines
 from worldline.room.events import Event, Message
 from worldline.room.log import Reading
+from worldline.room.models.naming import _loaded
 from worldline.room.replying import Provisional
 
+LOCAL = """
+title = "Local"
+[opening]
+who = "Host"
+text = "the sea"
+[rules]
+max_tokens = 8
+[[participant]]
+name = "Ada"
+model = "{model}"
+[[participant]]
+name = "Bob"
+model = "{model}"
+"""
 REHEARSAL = "--scenario", "rehearsal", "--headless", "--images", "none"
 OLD = """Ada: please begin
 AI-1 (Quill)
@@ -93,6 +111,27 @@ def test_a_replay_is_the_same_and_another_script_is_named(run, tmp_path):
     found = run("replay", "a.room", "--scenario", "other.toml")
     assert found.code == 1
     assert "a message differs in text, shown, from character 7 on" in found.out
+
+
+def test_a_local_room_is_weighed_and_replayed_and_another_model_parts_at_a_token(run, tmp_path):
+    tiny_folder(tmp_path / "tiny", n_pos=4096)
+    (tmp_path / "s.toml").write_text(LOCAL.format(model=tmp_path / "tiny"))
+    found = run("--scenario", "s.toml", "--headless", "--turns", 2, "--log", "a.room", "--cuts",
+                "--out", "a.html")  # fmt: skip
+    assert found.code == 0, found.err
+    assert found.out.count("of its attention on messages") == 2
+    page = (tmp_path / "a.html").read_text()
+    assert 'class="strands"' in page
+    assert "by way of others, nats" in page
+    _loaded.cache_clear()
+    found = run("replay", "a.room")
+    assert found.out.endswith("all as they were\n"), found.out
+    shutil.rmtree(tmp_path / "tiny")
+    tiny_folder(tmp_path / "tiny", n_pos=4096, seed=5)
+    _loaded.cache_clear()
+    found = run("replay", "a.room")
+    assert found.code == 1
+    assert re.search(r"from character \d+ on, token \d+ \('", found.out), found.out
 
 
 def test_json_is_the_whole_log_on_standard_output(run):

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from worldline.apps.cli.room_lines import Lines
     from worldline.room.events import Event
     from worldline.room.log import Log, Reading
+    from worldline.room.models.catalog import Catalog
     from worldline.room.models.model import Model
+    from worldline.room.replaying import Replay
     from worldline.room.room import Room, Weigh
     from worldline.room.scenarios import Scenario
 
@@ -195,9 +197,28 @@ def replay(
     if not result.differs:
         typer.echo(f"{len(result.events)} events, all as they were")
         return
-    where = "" if result.at is None else f", from character {result.at} on"
+    where = _where(result, line_of(events), catalog)
     typer.echo(f"event {result.differs} comes out different: {result.reason}{where}")
     raise typer.Exit(1)
+
+
+def _where(result: Replay, line: Sequence[Event], catalog: Catalog) -> str:
+    """The first character that differs, and the first token, where a model here wrote the text."""
+    if result.at is None:
+        return ""
+    from worldline.room.events import Message
+    from worldline.room.models.local import Local
+
+    body = line[result.differs - 1].body
+    model = catalog.model(body.model) if isinstance(body, Message) else None
+    said = f", from character {result.at} on"
+    if not isinstance(body, Message) or not isinstance(model, Local):
+        return said
+    from worldline import tokenize
+
+    tokens = tokenize(model.model.tokenizer, body.text)
+    at = next((n for n, (_, end) in enumerate(tokens.char_spans) if end > result.at), None)
+    return said + (", its end" if at is None else f", token {at} ({tokens.pieces[at]!r})")
 
 
 @contextmanager
