@@ -112,11 +112,14 @@ class Hosted:
             if self.closed:
                 return
             self.closed = True
-            thread = self._thread
-        if thread is not None and thread.is_alive():
-            self.room.stop(reason)
-            thread.join(seconds)
+        self.quiet(reason, seconds)
         self.room.close()
+
+    def quiet(self, reason: str, seconds: float = 10.0) -> None:
+        """End the reply that is being written, and wait for its end."""
+        if self._thread is not None and self._thread.is_alive():
+            self.room.stop(reason)
+            self._thread.join(seconds)
 
     def _play(self, turns: int | None) -> None:
         try:

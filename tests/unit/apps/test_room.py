@@ -97,7 +97,9 @@ def test_a_log_is_gone_on_with_and_branched(run):
     said = messages("a.room")
     assert len(said) == 6
     assert said[-1].body.shown == "Warmer now. !temperature 1.3"
-    found = run(*REHEARSAL, "--log", "a.room", "--turns", 1, "--from", said[1].number, "--no-flow")
+    found = run(
+        *REHEARSAL, "--log", "a.room", "--turns", 1, "--branch", said[1].number, "--no-flow"
+    )
     assert "the conversation goes on from event" in found.out
     assert messages("a.room")[-1].body.shown == said[2].body.shown
 
@@ -158,7 +160,7 @@ def test_a_transcript_is_read_in_two_columns(run, tmp_path):
     [
         (["--headless", "--scenario", "nonsense"], "accepted are a TOML file, or rehearsal"),
         (["--headless", "--out", "a.txt"], "accepted are names that end in .md, .json, .html"),
-        ([*REHEARSAL, "--turns", "0", "--from", "999"], "accepted are 1 to 0 of this log"),
+        ([*REHEARSAL, "--turns", "0", "--branch", "999"], "accepted are 1 to 0 of this log"),
         ([*REHEARSAL[:3], "--images", "crayons"], "accepted are MODEL@https://HOST, diffusers"),
         ([*REHEARSAL, "--search", "crayons"], "accepted are a SearXNG address, ddgs"),
         ([*REHEARSAL, "--search", "no.json"], "recorded results no.json"),
@@ -168,6 +170,9 @@ def test_a_transcript_is_read_in_two_columns(run, tmp_path):
         (["export", "none.room", "--out", "a.md"], "no such file"),
         (["export", "words.txt", "--out", "a.md"], "not a room's log"),
         (["replay", "none.room"], "no such file"),
+        (["export", "words.txt"], "--out None: accepted are names that end in"),
+        (["import", "words.txt"], "--log: give the new log's name"),
+        (["--scenario", "rehearsal"], "no terminal to show it in; give --headless"),
         (["import", "words.txt", "--log", "b.room"], "no message; accepted are lines"),
         (["import", "words.txt", "--log", "words.txt"], "it is there already"),
         (["import", "wrong.json", "--log", "b.room"], "not a room"),

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json as _json
-import os
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,51 +14,62 @@ import typer
 
 from worldline.apps.cli import options
 from worldline.apps.cli.out import refuse_unwritable, write_json, write_text
+from worldline.apps.cli.room_opening import (
+    OURS,
+    content_of,
+    events_in,
+    fill_log,
+    made_room,
+    models_of,
+    new_log,
+    reading_log,
+    scenario_named,
+    set_threads,
+    weigh_of,
+)
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.apps.cli.room_lines import Lines
     from worldline.room.events import Event
-    from worldline.room.log import Log, Reading
     from worldline.room.models.catalog import Catalog
-    from worldline.room.models.model import Model
     from worldline.room.replaying import Replay
-    from worldline.room.room import Room, Weigh
-    from worldline.room.scenarios import Scenario
+    from worldline.room.room import Room, Watch
 
 FORMS = {".md": "md", ".json": "json", ".html": "html"}
-OURS = "round_table"
 
 app = typer.Typer(help="Several AIs in one conversation, and what each reply drew on.")
 
 LogFile = Annotated[Path, typer.Argument(help="The room's log.")]
+ScenarioName = Annotated[
+    str | None, typer.Option(help=f"A TOML file, or the name of one of ours (default: {OURS}).")
+]
+With = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        help="MODEL:NAME comes in as well; MODEL as for worldline trace, or NAME@https://HOST "
+        "of an OpenAI-compatible endpoint. May be repeated; without --scenario only these.",
+    ),
+]
+NewLog = Annotated[
+    Path | None, typer.Option("--log", help="The room's log: a new file, or one to go on with.")
+]
 
 
 @app.callback(invoke_without_command=True)
 def room(
     context: typer.Context,
-    scenario: Annotated[
-        str | None,
-        typer.Option(help=f"A TOML file, or the name of one of ours (default: {OURS})."),
-    ] = None,
-    with_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--with",
-            help="MODEL:NAME comes in as well; MODEL as for worldline trace, or NAME@https://HOST "
-            "of an OpenAI-compatible endpoint. May be repeated; without --scenario only these.",
-        ),
-    ] = None,
-    log: Annotated[
-        Path | None, typer.Option(help="The room's log: a new file, or one to go on with.")
-    ] = None,
+    scenario: ScenarioName = None,
+    with_: With = None,
+    log: NewLog = None,
+    name: Annotated[
+        str, typer.Option(help="The name under which you speak in the terminal.")
+    ] = "You",
     headless: Annotated[
         bool, typer.Option("--headless", help="Nobody is asked anything: turns are taken.")
     ] = False,
     turns: Annotated[int | None, typer.Option(min=0, help="How many turns at most.")] = None,
-    start: Annotated[
-        int | None, typer.Option("--from", help="Go on from this event: a branch.")
-    ] = None,
+    start: Annotated[int | None, typer.Option("--branch", help="Go on from this event.")] = None,
     images: Annotated[
         str | None,
         typer.Option(
@@ -79,9 +89,7 @@ def room(
     ] = False,
     seed: options.Seed = None,
     threads: options.Threads = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Write the conversation: .html, .md or .json.")
-    ] = None,
+    out: options.Out = None,
     json: options.Json = None,
 ) -> None:
     """Let a room talk: streamed, every event kept in a log that can be gone on with."""
@@ -90,58 +98,131 @@ def room(
     if out is not None and out.suffix.lower() not in FORMS:
         raise InputError(f"--out {out}: accepted are names that end in {', '.join(FORMS)}")
     if not headless:
-        raise InputError("room: needs --headless for now, which takes turns by itself")
-    if turns is None and log is None and scenario is None and with_ is None:
+        _refuse_no_terminal(json)
+    elif turns is None and log is None and scenario is None and with_ is None:
         turns = 12
     refuse_unwritable(out, json)
-    _set_threads(threads)
-    given = _scenario(scenario, with_ or [], log)
-    path, with_ = (log or _new_log()).expanduser(), with_ or []
-    if start is not None and not 0 < start <= len(_events(path)):
-        raise InputError(f"--from {start}: accepted are 1 to {len(_events(path))} of this log")
-    weigh = _weigh(flow, cuts)
-    quiet, stopped = json == "-", False
-    with _opened(given, with_, path, images, search, weigh, quiet) as (running, shown):
-        if seed is not None:
-            running.set("seed", seed)
-        if start is not None:
-            running.branch(start)
-        try:
-            running.play(turns)
-        except KeyboardInterrupt:
-            shown.broken()
-            stopped = True
-        if out is not None:
-            content = _content(running.log, FORMS[out.suffix.lower()], None)
-            typer.echo(str(write_text(out, content)), err=quiet)
-        if json is not None:
-            write_json(json, _json.loads(_content(running.log, "json", None)))
+    set_threads(threads)
+    given = scenario_named(scenario, with_ or [], log)
+    path, with_ = (log or new_log()).expanduser(), with_ or []
+    if start is not None and not 0 < start <= len(events_in(path)):
+        raise InputError(f"--branch {start}: accepted are 1 to {len(events_in(path))} of this log")
+    made = made_room(given, with_, path, images, search, weigh_of(flow, cuts))
+    begun = _Beginning(seed, start, turns)
+    quiet = json == "-"
+    if headless:
+        stopped = _headless(made, begun, quiet, lambda running: _write_all(running, out, json))
+    else:
+        stopped = _terminal(made, begun, path, name, lambda running: _write_all(running, out, json))
     typer.echo(f"the log: {path} (worldline room --log goes on with it)", err=quiet)
     if stopped:
         raise typer.Exit(130)
 
 
+@dataclass(frozen=True)
+class _Beginning:
+    """What is done to a room before it talks, and for how many turns it does."""
+
+    seed: int | None
+    start: int | None
+    turns: int | None
+
+    def of(self, room: Room) -> None:
+        """Do it."""
+        if self.seed is not None:
+            room.set("seed", self.seed)
+        if self.start is not None:
+            room.branch(self.start)
+
+
+def _headless(
+    made: Callable[[Watch], Room], begun: _Beginning, quiet: bool, then: Callable[[Room], None]
+) -> bool:
+    """Take turns; whether somebody stopped it."""
+    from worldline.apps.cli.room_lines import Lines
+
+    shown, stopped = Lines(sys.stderr if quiet else sys.stdout), False
+    room = made(shown)
+    try:
+        begun.of(room)
+        try:
+            room.play(begun.turns)
+        except KeyboardInterrupt:
+            shown.broken()
+            stopped = True
+        then(room)
+    finally:
+        room.close()
+    return stopped
+
+
+def _terminal(
+    made: Callable[[Watch], Room],
+    begun: _Beginning,
+    path: Path,
+    name: str,
+    then: Callable[[Room], None],
+) -> bool:
+    """Open the room in the terminal until it is left."""
+    from worldline.apps.terminal.app import RoomApp
+    from worldline.room.hosting import Hosted
+
+    hosted = Hosted(path.stem, made)
+    try:
+        begun.of(hosted.room)
+
+        def save(place: Path) -> Path:
+            form = FORMS.get(place.suffix.lower())
+            if form is None:
+                raise InputError(
+                    f"/save {place}: accepted are names that end in {', '.join(FORMS)}"
+                )
+            return write_text(place, content_of(hosted.room.log, form, None))
+
+        RoomApp(hosted, save, name, begun.turns).run()
+        hosted.quiet("the room was left")
+        then(hosted.room)
+    finally:
+        hosted.close("the room was left")
+    return False
+
+
+def _refuse_no_terminal(json: str | None) -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or json == "-":
+        raise InputError("room: no terminal to show it in; give --headless, which takes turns")
+    if find_spec("textual") is None:
+        raise InputError('textual is not installed: pip install "worldline[room]", or --headless')
+
+
+def _write_all(room: Room, out: Path | None, json: str | None) -> None:
+    if out is not None:
+        content = content_of(room.log, FORMS[out.suffix.lower()], None)
+        typer.echo(str(write_text(out, content)), err=json == "-")
+    if json is not None:
+        write_json(json, _json.loads(content_of(room.log, "json", None)))
+
+
 @app.command()
 def export(
     log: LogFile,
-    out: Annotated[Path, typer.Option(help="The file to write: .html, .md or .json.")],
+    out: options.Out = None,
     at: Annotated[
-        int | None, typer.Option("--at", help="The branch that ends here (default: the newest).")
+        int | None, typer.Option("--until", help="The branch that ends here (default: the newest).")
     ] = None,
 ) -> None:
     """Write a room's log as a page, as Markdown, or as JSON (every branch, to be read back)."""
-    if out.suffix.lower() not in FORMS:
+    if out is None or out.suffix.lower() not in FORMS:
         raise InputError(f"--out {out}: accepted are names that end in {', '.join(FORMS)}")
     refuse_unwritable(out)
-    with _reading(log) as found:
-        content = _content(found, FORMS[out.suffix.lower()], at)
+    with reading_log(log) as found:
+        content = content_of(found, FORMS[out.suffix.lower()], at)
     typer.echo(str(write_text(out, content)))
 
 
 @app.command("import")
 def import_(
     file: Annotated[Path, typer.Argument(help="A printed transcript, or our own JSON.")],
-    log: Annotated[Path, typer.Option(help="The new log.")],
+    log: NewLog = None,
     json: options.Json = None,
 ) -> None:
     """Read a transcript of another program, or a room's JSON, into a log."""
@@ -150,14 +231,16 @@ def import_(
 
     text = read_text(None, file)
     refuse_unwritable(json)
+    if log is None:
+        raise InputError("--log: give the new log's name")
     if log.exists():
         raise InputError(f"--log {log}: it is there already; accepted is a new file")
     if text.lstrip().startswith("{"):
-        _filled(log, lambda new: from_json(text, new))
+        fill_log(log, lambda new: from_json(text, new))
         typer.echo(f"{log}: as it was")
         return
     found = from_transcript(text)
-    _filled(log, lambda new: new.append(found.bodies))
+    fill_log(log, lambda new: new.append(found.bodies))
     columns = {name: getattr(found.columns, name) for name in found.columns.__slots__}
     mended = {name: getattr(found.mended, name) for name in ("mended", "guessed", "gone")}
     if json is not None:
@@ -172,12 +255,8 @@ def import_(
 @app.command()
 def replay(
     log: LogFile,
-    scenario: Annotated[
-        str | None, typer.Option(help="The scenario that it began with, for its scripts.")
-    ] = None,
-    with_: Annotated[
-        list[str] | None, typer.Option("--with", help="MODEL:NAME, as it was run with.")
-    ] = None,
+    scenario: ScenarioName = None,
+    with_: With = None,
     threads: options.Threads = None,
 ) -> None:
     """Run a room again from its log, and name the first event that comes out different.
@@ -188,11 +267,11 @@ def replay(
     from worldline.room.replaying import replay as replay_line
     from worldline.room.scenarios import catalog_of, read_scenario
 
-    _set_threads(threads)
+    set_threads(threads)
     given = None if scenario is None else read_scenario(scenario)
-    with _reading(log) as found:
+    with reading_log(log) as found:
         events = found.events()
-    catalog = catalog_of(given, _models(given, with_ or [], events))
+    catalog = catalog_of(given, models_of(given, with_ or [], events))
     result = replay_line(line_of(events), catalog)
     if not result.differs:
         typer.echo(f"{len(result.events)} events, all as they were")
@@ -219,142 +298,3 @@ def _where(result: Replay, line: Sequence[Event], catalog: Catalog) -> str:
     tokens = tokenize(model.model.tokenizer, body.text)
     at = next((n for n, (_, end) in enumerate(tokens.char_spans) if end > result.at), None)
     return said + (", its end" if at is None else f", token {at} ({tokens.pieces[at]!r})")
-
-
-@contextmanager
-def _opened(
-    scenario: Scenario | None,
-    with_: Sequence[str],
-    path: Path,
-    images: str | None,
-    search: str | None,
-    weigh: Weigh | None,
-    quiet: bool,
-) -> Iterator[tuple[Room, Lines]]:
-    """The room, with everybody seated, and what writes it out."""
-    from worldline.apps.cli.room_lines import Lines
-    from worldline.room.log import Log
-    from worldline.room.models.naming import model_named, with_name
-    from worldline.room.outside import deeds_named
-    from worldline.room.room import Room
-    from worldline.room.scenarios import catalog_of, seat_all
-
-    catalog = catalog_of(scenario, _models(scenario, with_, _events(path)))
-    called = [(model_named(model)[0], name) for model, name in map(with_name, with_)]
-    for model, _ in called:  # whatever cannot be used is refused before anything is written
-        catalog.model(model)
-    deeds = deeds_named(images, search, catalog)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    log = Log(path)
-    try:
-        shown = Lines(sys.stderr if quiet else sys.stdout)
-        room = Room(log, catalog, deeds, shown, weigh)
-        if scenario is not None:
-            seat_all(scenario, room)
-        for model, name in called:
-            if room.state.find(name or model) is None:
-                room.join(name or model, model)
-        yield room, shown
-    finally:
-        log.close()
-
-
-def _models(
-    scenario: Scenario | None, with_: Sequence[str], events: Sequence[Event]
-) -> dict[str, Callable[[], Model]]:
-    """Every model that may be called, by its name in the room."""
-    from worldline.room.events import Joined
-    from worldline.room.models.naming import BUNDLED, model_named, with_name
-
-    names = [with_name(one)[0] for one in with_]
-    if scenario is not None:
-        names += [seat.model for seat in scenario.participants if seat.model]
-    made = dict(model_named(one) for one in dict.fromkeys([*names, BUNDLED]))
-    joined = [one.body for one in events if isinstance(one.body, Joined)]
-    for body in joined:
-        if not body.scripted and body.model not in made:
-            made |= dict([model_named(body.model)])
-    return made
-
-
-def _scenario(name: str | None, with_: Sequence[str], log: Path | None) -> Scenario | None:
-    """The scenario that is asked for; ours where nothing is; None for a log, or guests alone."""
-    from worldline.room.scenarios import read_scenario
-
-    if name is None and (with_ or (log is not None and log.exists())):
-        return None
-    return read_scenario(name or OURS)
-
-
-def _events(path: Path) -> list[Event]:
-    """What is in a log already; nothing where there is none."""
-    if not path.exists():
-        return []
-    with _reading(path) as found:
-        return found.events()
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[Reading]:
-    from worldline.room.log import Reading
-
-    found = Reading(path.expanduser())
-    try:
-        yield found
-    finally:
-        found.close()
-
-
-def _content(found: Reading | Log, form: str, at: int | None) -> str:
-    """A log's branch as Markdown or HTML, or the whole log as JSON."""
-    from worldline.room.exporting import as_html, as_json, as_markdown
-    from worldline.room.log import line_of
-    from worldline.room.state import state_of
-
-    events = found.events()
-    if form == "json":
-        return as_json(events, found.content)
-    line = line_of(events, at)
-    title = state_of(line).settings["topic"] or Path(found.path).stem
-    return as_markdown(line) if form == "md" else as_html(line, found.content, title)
-
-
-def _filled(path: Path, fill: Callable[[Log], object]) -> None:
-    """A new log that is filled, or is not there."""
-    from worldline.room.log import Log
-
-    log, whole = Log(path), False
-    try:
-        fill(log)
-        whole = True
-    finally:
-        log.close()
-        if not whole:
-            for one in path.parent.glob(f"{path.name}*"):
-                one.unlink()
-
-
-def _new_log() -> Path:
-    """A place among the user's own data, named by the time."""
-    from worldline.places import data_folder
-
-    named = time.strftime("%Y-%m-%d-%H%M%S")
-    return data_folder() / "rooms" / f"{named}-{os.getpid()}.room"
-
-
-def _weigh(flow: bool, cuts: bool) -> Weigh | None:
-    """What is asked of each reply's flow; nothing is imported where nothing is asked."""
-    if not flow:
-        return None
-    from functools import partial
-
-    from worldline.room.flow import weighed
-
-    return partial(weighed, exact=cuts)
-
-
-def _set_threads(threads: int | None) -> None:
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
