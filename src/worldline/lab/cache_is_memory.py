@@ -238,7 +238,7 @@ def _picture(item: Item) -> Picture:
 EXPERIMENT = Experiment(
     claim="cache-is-memory",
     counts="pairs of texts with one continuation",
-    n=40,
+    n=20,
     quick=4,
     least=4,
     items=items,

@@ -276,7 +276,7 @@ def _picture(found: Sequence[Measured]) -> Picture:
 EXPERIMENT = Experiment(
     claim="interference",
     counts="prompts",
-    n=80,
+    n=40,
     quick=8,
     least=8,
     items=items,

@@ -214,7 +214,7 @@ def _figure(pairs: list[dict[str, Any]]) -> Figure:
 EXPERIMENT = Experiment(
     claim="deltas",
     counts="passages, half of them to fit the readers; one pair of rows is tested for each 90",
-    n=480,
+    n=320,
     quick=180,
     least=40,
     items=items,

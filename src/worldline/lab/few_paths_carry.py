@@ -277,7 +277,7 @@ def _picture(one: Measured) -> Picture:
 EXPERIMENT = Experiment(
     claim="few-paths-carry",
     counts="prompts",
-    n=60,
+    n=36,
     quick=6,
     least=6,
     items=items,

@@ -161,7 +161,7 @@ def _slices(slices: dict[str, int]) -> Figure:
 EXPERIMENT = Experiment(
     claim="foliations",
     counts="texts of 10 tokens, each in five orders",
-    n=30,
+    n=15,
     quick=4,
     least=3,
     items=items,

@@ -193,7 +193,7 @@ def _picture(measured: Sequence[Measured]) -> Picture | None:
 EXPERIMENT = Experiment(
     claim="introspection-reported",
     counts="injected concepts, one half to choose layer and strength by, one half reported",
-    n=100,
+    n=60,
     quick=8,
     least=4,
     items=items,

@@ -250,7 +250,7 @@ def _picture(one: Measured) -> Picture:
 EXPERIMENT = Experiment(
     claim="introspection-used",
     counts="texts",
-    n=30,
+    n=20,
     quick=3,
     least=3,
     items=items,

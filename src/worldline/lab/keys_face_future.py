@@ -198,7 +198,7 @@ def _figure(layers: list[dict[str, Any]]) -> Figure:
 EXPERIMENT = Experiment(
     claim="keys-face-future",
     counts="passages, of which those of 40 tokens and more count",
-    n=400,
+    n=240,
     quick=56,
     least=40,
     items=items,

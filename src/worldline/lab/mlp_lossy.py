@@ -185,7 +185,7 @@ def _figure(layers: list[dict[str, Any]]) -> Figure:
 EXPERIMENT = Experiment(
     claim="mlp-lossy",
     counts="passages, half of them to fit the readers; one layer is tested for each 80",
-    n=480,
+    n=320,
     quick=176,
     least=40,
     items=items,

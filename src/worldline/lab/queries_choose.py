@@ -222,7 +222,7 @@ def _figures(layers, per_pair, cut, effects) -> tuple[Figure, ...]:
 EXPERIMENT = Experiment(
     claim="queries-choose",
     counts="pairs of passages of 40 tokens",
-    n=200,
+    n=120,
     quick=24,
     least=20,
     items=items,

@@ -298,7 +298,7 @@ def _picture(found: Sequence[Measured]) -> Picture:
 EXPERIMENT = Experiment(
     claim="redundancy",
     counts="texts",
-    n=30,
+    n=20,
     quick=3,
     least=3,
     items=items,

@@ -226,7 +226,7 @@ def _picture(item: Item) -> Picture:
 EXPERIMENT = Experiment(
     claim="two-highways",
     counts="passages of 48 tokens",
-    n=40,
+    n=20,
     quick=4,
     least=3,
     items=items,

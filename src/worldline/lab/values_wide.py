@@ -146,7 +146,7 @@ def _figure(layers: list[dict[str, Any]]) -> Figure:
 EXPERIMENT = Experiment(
     claim="values-wide",
     counts="passages, half of them to fit the readers; from 200 on every layer, else every third",
-    n=300,
+    n=240,
     quick=110,
     least=40,
     items=items,

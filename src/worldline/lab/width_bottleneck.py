@@ -124,7 +124,7 @@ def _figure(layers: list[dict[str, Any]]) -> Figure:
 EXPERIMENT = Experiment(
     claim="width-bottleneck",
     counts="passages; from 200 on every layer, else every third",
-    n=300,
+    n=240,
     quick=60,
     least=40,
     items=items,
