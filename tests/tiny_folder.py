@@ -9,9 +9,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 
-def tiny_folder(place: Path, n_pos: int = 32) -> Path:
+def tiny_folder(place: Path, n_pos: int = 32, seed: int = 0) -> Path:
     """Write it, for at most `n_pos` tokens: letters, and "the" as one token; a chat template."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     merges = [("t", "h"), ("th", "e"), ("Ġ", "the")]
     pieces = ["<|end|>", *letters, *("".join(pair) for pair in merges)]

@@ -56,6 +56,16 @@ def test_snippet_runs(snippet, tmp_path):
     assert " Paris" in done.stdout
 
 
+def test_the_rooms_commands_run_in_their_order(tmp_path):
+    page = (ROOT / "docs" / "room.md").read_text(encoding="utf-8")
+    (body,) = re.findall(r"```sh\n(.*?)```", page, flags=re.S)
+    for command in body.splitlines():
+        done = run(command, tmp_path, shell=True)
+        assert done.returncode == 0, (command, done.stderr)
+    assert "all as they were" in done.stdout
+    assert 'class="strands"' in (tmp_path / "readers.html").read_text(encoding="utf-8")
+
+
 def test_links_lead_somewhere():
     for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):

@@ -67,7 +67,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   const live_ = options.live ?? null;
   let altered: Partial<SceneAltered> = scene.altered ?? {};
   const panel = (): HTMLElement => h("div", { class: "wl-tabpanel" });
-  const pages = { why: panel(), paths: panel(), cuts: panel(), hops: panel(), cone: panel(), orders: panel(), claims: panel() };
+  const pages = { why: panel(), paths: panel(), cuts: panel(), hops: panel(), cone: panel(), orders: panel(), claims: panel(), room: panel() };
   const claims = options.claims
     ? new ClaimsPanel(options.claims, {
         onOpen: (claim) => change({ claim }, "push"),
@@ -76,6 +76,8 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
       })
     : null;
   if (claims) pages.claims.append(claims.element);
+  const room = live_?.room ?? null;
+  if (room) pages.room.append(room.element);
   let followed: { paths: ScenePaths | null; why: string | null } = { paths: scene.paths, why: scene.paths_left_out };
   let tourStep: TourStep | null = null;
   let tourHeat: Overlay["heat"] = null;
@@ -101,6 +103,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
       ...(wanted("cone") ? [tab("cone", "Cone")] : []),
       ...(wanted("orders") ? [tab("orders", "Orders")] : []),
       ...(claims ? [tab("claims", "Claims")] : []),
+      ...(room ? [tab("room", "Room")] : []),
     ],
     (name) => open(name),
   );
@@ -164,9 +167,11 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     return { ...scene, paths: followed.paths, paths_left_out: followed.why };
   }
 
-  /** The claims lie over the lattice: nothing there can be pointed at. */
-  function claimsOpen(): boolean {
-    return claims !== null && state.tab === "claims" && state.step === null;
+  /** A panel that lies over the lattice, where nothing can be pointed at then: claims, room. */
+  function wideOpen(): "claims" | "room" | null {
+    if (state.step !== null) return null;
+    if (claims !== null && state.tab === "claims") return "claims";
+    return room !== null && state.tab === "room" ? "room" : null;
   }
 
   function onColumn(pos: number | null): void {
@@ -264,7 +269,8 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     controls.show(selection, state.sink, columns.grouping ? columns.name : "");
     tabs.show(state.tab);
     claims?.show(state.claim, state.graph);
-    root.classList.toggle("wl-wide-aside", claimsOpen());
+    root.classList.toggle("wl-wide-aside", wideOpen() !== null);
+    if (wideOpen() === "room") room?.show();
     showTour();
     if (state.theme) root.dataset["theme"] = state.theme;
     else delete root.dataset["theme"];
@@ -389,8 +395,8 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   function escape(): void {
     tooltip.hide();
     if (state.step !== null) onStep(null);
-    else if (claimsOpen()) {
-      if (state.claim !== null) change({ claim: null }, "push");
+    else if (wideOpen()) {
+      if (wideOpen() === "claims" && state.claim !== null) change({ claim: null }, "push");
     } else if (hover || cursor) {
       hover = null;
       cursor = null;
@@ -407,15 +413,15 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   const recolour = (): void => lattice.recolour();
   dark.addEventListener("change", recolour);
   const quiet = listenToKeys(page ? document : root, {
-    move: (layers, along) => claimsOpen() || move(layers, along),
-    step: (by) => claimsOpen() || step(by),
+    move: (layers, along) => wideOpen() !== null || move(layers, along),
+    step: (by) => wideOpen() !== null || step(by),
     turn: (by) => {
       if (state.step !== null) tour.turn(by);
       return state.step !== null;
     },
     escape,
-    enter: () => cursor && !claimsOpen() && fix(cursor),
-    cut: () => claimsOpen() || cutHere(),
+    enter: () => cursor && !wideOpen() && fix(cursor),
+    cut: () => wideOpen() !== null || cutHere(),
     help: () => keys.showModal(),
     busy: () => about.open || keys.open,
   });

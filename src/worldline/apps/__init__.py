@@ -1,4 +1,4 @@
-"""What a person starts: the command line, and later the server and the notebook widget.
+"""What a person starts: the command line, the page's server, the room in the terminal.
 
-Holds no logic: it reads options, calls the public names and prints.
+Holds no logic: it reads options, calls the public names and shows what comes back.
 """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -12,11 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from worldline.claims.plain import pack, unpack
 from worldline.claims.verdict import Run, RunKey, Verdict, pack_finding, unpack_finding
 from worldline.errors import InputError
+from worldline.places import data_folder
 
 VERSION = 1
 _BUSY_SECONDS = 30.0
@@ -42,12 +40,6 @@ _JOINED = "SELECT * FROM runs JOIN verdicts ON runs.id = verdicts.run"
 _KEY = "claim, weights_hash, config_hash, code_hash, record_hash, seed, n"
 
 
-def store_folder() -> Path:
-    """Where the store is: the environment variable WORLDLINE_DATA, or the user's data folder."""
-    asked = os.environ.get("WORLDLINE_DATA")
-    return Path(asked).expanduser() if asked else Path(platformdirs.user_data_dir("worldline"))
-
-
 class Store:
     """One file, written by any number of processes; every item is kept as soon as it is measured.
 
@@ -55,7 +47,7 @@ class Store:
     """
 
     def __init__(self, folder: Path | None = None):
-        self.folder = store_folder() if folder is None else folder
+        self.folder = data_folder() if folder is None else folder
         self.path = self.folder / "claims.sqlite"
         self._open: sqlite3.Connection | None = None
 

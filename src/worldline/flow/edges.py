@@ -260,30 +260,35 @@ def sum_edges(
     top: int,
     device: torch.device,
     groupings: Sequence[Grouping] = (),
+    rows: tuple[int, int] | None = None,
 ) -> tuple[list[Edge], Kept, Sums]:
     """Go over all edges of all layers; `reads` gives each layer's calls and their u.
 
-    `shape` is (n_layers, n_pos, most heads of a layer).
+    `shape` is (n_layers, n_pos, most heads of a layer); `rows`, (first, stop), are the only
+    destinations that are gone over.
     """
+    first, end = rows or (0, shape[1])
     sums, strongest = Sums(*shape, device), Strongest(top)
     sums.groups = [GroupSums(each, shape[0], top, sums.dtype, device) for each in groupings]
     for batch in batches(reads, rule):
-        sums.add(batch, _blocks(batch, rule, strongest))
-        sums.n_edges += batch.call.n_edges()
+        sums.add(batch, _blocks(batch, rule, strongest, first, end))
+        sums.n_edges += batch.call.n_edges(first, end)
     edges = strongest.edges()
     total, held = sums.total(), sum(abs(edge.weight) for edge in edges)
     share = min(1.0, held / total) if total > 0 else 0.0
     return edges, Kept(len(edges), sums.n_edges, share, total), sums
 
 
-def _blocks(batch: Batch, rule: Rule, strongest: Strongest) -> Iterator[tuple[int, Tensor, Tensor]]:
+def _blocks(
+    batch: Batch, rule: Rule, strongest: Strongest, first: int, end: int
+) -> Iterator[tuple[int, Tensor, Tensor]]:
     """(first row, self-attention, [weights of the other edges, their absolute values])."""
     call, heads = batch.call, batch.heads
-    n_pos, height = call.q.shape[2], call.block_rows()
+    height = call.block_rows()
     dtype = torch.float32 if call.q.element_size() < 4 else call.q.dtype
-    for start in range(0, n_pos, height):
+    for start in range(first, end, height):
         step()
-        stop = min(n_pos, start + height)
+        stop = min(end, start + height)
         shape = (2, call.n_heads, stop - start, stop)
         both = torch.empty(shape, dtype=dtype, device=call.q.device)
         edge_rows(call, batch.u, start, stop, rule, both[0])

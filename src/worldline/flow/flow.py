@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
     from worldline.flow.groups import GroupFlow
+    from worldline.flow.joint import JointReads
 
 LARGEST_REMAINDER = 0.01
 
@@ -38,12 +39,17 @@ class Kept:
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked: the logit of `token`, or its difference to that of `versus`."""
+    """What is asked: the logit of `token`, or its difference to that of `versus`.
+
+    With `span`, (first, stop), the log-probability of what the text itself says at these
+    positions, each token given all before it; `token` is then their text and `id` the first's.
+    """
 
     id: int
     token: str
     versus_id: int | None = None
     versus: str | None = None
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,9 @@ class Meaning:
 
 def asked(target: Target) -> str:
     """A target in words."""
+    if target.span is not None:
+        first, stop = target.span
+        return f"log-probability of tokens {first} to {stop - 1}"
     words = f'logit of "{target.token}"'
     return words if target.versus is None else f'{words} minus logit of "{target.versus}"'
 
@@ -113,7 +122,8 @@ class Flow:
 
     `shares` (by share only) gives what each node of row 1..L is made of: a matrix [layer, pos]
     per kind, adding up to one at every node. `conserved` (frozen only) is the flow through nodes.
-    `groups` is the same flow between groups of tokens, where groups were asked for.
+    `groups` is the same flow between groups of tokens, where groups were asked for. `joint`
+    (gradient of a span only) is what is lost where all reads of a group are cut at once.
     """
 
     meaning: Meaning
@@ -126,6 +136,7 @@ class Flow:
     target_value: float | None = None
     conserved: Conserved | None = None
     groups: tuple[GroupFlow, ...] = ()
+    joint: tuple[JointReads, ...] = ()
     _dense: Callable[[int], np.ndarray] | None = field(default=None, repr=False)
 
     def dense(self, layer: int) -> Float[np.ndarray, "head q_pos k_pos"]:

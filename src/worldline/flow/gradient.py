@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from worldline.flow.flow import Meaning, Target, asked
+from worldline.model.gradients import Measure
 from worldline.run.executing import differentiate
 from worldline.run.plan import Plan
 
@@ -30,12 +31,30 @@ def gradient_meaning(target: Target, how: str) -> Meaning:
         metric=None,
         target=target,
         formula=FORMULAS[how],
-        unit=f"{asked(target)}, lost if the edge is cut ({how}); in logits",
+        unit=f"{asked(target)}, lost if the edge is cut ({how}); in {unit_of(target)}",
         exactness=f"first-order estimate ({exact})" if how == "mask" else "first-order estimate",
     )
 
 
-def measure_of(target: Target) -> Callable[[Tensor], Tensor]:
+def unit_of(target: Target) -> str:
+    """What a target is counted in."""
+    return "logits" if target.span is None else "nats"
+
+
+def span_measure(ids: Sequence[int], span: tuple[int, int]) -> tuple[int, Measure]:
+    """(How many of the last logits are wanted, from these to the log-probability of a span)."""
+    first, stop = span
+    wanted, n_rows = list(ids[first:stop]), stop - first
+
+    def measure(logits: Tensor) -> Tensor:
+        scores = logits[:n_rows]
+        chances = (scores.float() if scores.element_size() < 4 else scores).log_softmax(-1)
+        return chances[range(n_rows), wanted].sum()
+
+    return len(ids) - first + 1, measure
+
+
+def measure_of(target: Target) -> Measure:
     """From the logits at the last position, [d_vocab], to what is asked."""
 
     def measure(logits: Tensor) -> Tensor:
@@ -50,4 +69,7 @@ def target_gradients(
 ) -> tuple[float, list[list[Tensor]]]:
     """(value of the target, u per block and read, in the layout that the block sees)."""
     plan, reruns = Plan(tuple(trace.tokens.ids)), [block.rerun for block in trace.live or ()]
-    return differentiate(model, plan, measure_of(target), reruns, trace.resid)
+    if target.span is None:
+        return differentiate(model, plan, measure_of(target), reruns, trace.resid)
+    last, measure = span_measure(plan.ids, target.span)
+    return differentiate(model, plan, measure, reruns, trace.resid, last)

@@ -21,6 +21,7 @@ from worldline.flow.frozen import (
     sweep,
 )
 from worldline.flow.gradient import FORMULAS, gradient_meaning, target_gradients
+from worldline.flow.joint import joint_reads
 from worldline.flow.share import NodeShares, pulled_back, read_gradient, share_meaning
 from worldline.text.tokens import decode, single_token
 from worldline.trace.recording import record
@@ -43,7 +44,7 @@ def weigh(
     trace: Trace,
     by: str = "share",
     *,
-    target: str | int | None = None,
+    target: str | int | range | None = None,
     versus: str | int | None = None,
     how: str = "drop",
     metric: str = "identity",
@@ -60,6 +61,9 @@ def weigh(
     `by="frozen"`: the sum of all paths through the edge, in the frozen-linear model.
     `target` is a token (its text, "id:N", or its id); the default is the likeliest next token.
     With `versus` the target is the difference of the two logits.
+    By gradient it may also be a range of the text's own positions: the log-probability of what
+    stands there, and only reads by the tokens about to say it are weighed; `flow.joint` then has
+    what is lost where all reads of a group are cut at once.
     `groups` (see `text/grouping.py`) also sums all edges over pairs of groups: `flow.groups`.
 
     Exactness: sums over all edges are exact up to rounding; gradient weights are first-order
@@ -81,9 +85,13 @@ def weigh(
         if len(grouping.group_of) != trace.n_pos:
             given, n_pos = len(grouping.group_of), trace.n_pos
             raise InputError(f"{grouping.name} of {given} tokens; accepted are those of {n_pos}")
+    if isinstance(target, range) and (by != "gradient" or versus is not None):
+        raise InputError('a span as target: accepted is by="gradient", without versus')
     trace = _live(trace, model)
     if by == "share":
         return _share(trace, metric, top, groups)
+    if isinstance(target, range):
+        return _gradient(trace, span_of(trace, target), how, top, groups)
     asked = target_of(trace, target, versus)
     if by == "frozen":
         return flow_in(frozen_of(trace, asked), trace, asked, top, groups)
@@ -175,6 +183,21 @@ def target_of(trace: Trace, target: str | int | None, versus: str | int | None) 
     return Target(chosen, decode(tokenizer, [chosen]), other, decode(tokenizer, [other]))
 
 
+def span_of(trace: Trace, span: range) -> Target:
+    """What a text says at a range of its positions, as a target.
+
+    Raises:
+        InputError: a range that is empty, has gaps, or does not lie in positions 1 and later.
+    """
+    first, stop = span.start, span.stop
+    if span.step != 1 or not 1 <= first < stop <= trace.n_pos:
+        raise InputError(f"target {span}: accepted are positions 1 to {trace.n_pos - 1} in a row")
+    assert trace.model is not None
+    ids = trace.tokens.ids
+    words = decode(trace.model.tokenizer, ids[first:stop])
+    return Target(ids[first], words, span=(first, stop))
+
+
 def _share(trace: Trace, metric: str, top: int, groups: Sequence[Grouping]) -> Flow:
     assert trace.live is not None
     live, nodes = trace.live, NodeShares(trace)
@@ -206,8 +229,11 @@ def _gradient(trace: Trace, target: Target, how: str, top: int, groups: Sequence
                 yield layer, block.calls, [call.to_heads(u)[0] for call, u in pairs]
 
     rule: Rule = "linear" if how == "drop" else "renormalise"
-    flow = _sum(trace, reads, rule, gradient_meaning(target, how), top, groups)
+    rows = None if target.span is None else (target.span[0] - 1, target.span[1] - 1)
+    flow = _sum(trace, reads, rule, gradient_meaning(target, how), top, groups, rows)
     flow.target_value = value
+    if rows is not None:
+        flow.joint = joint_reads(reads(), rule, (trace.n_layers, _heads(trace)), rows, groups)
     return flow
 
 
@@ -235,23 +261,40 @@ def flow_in(
     return flow
 
 
+def _heads(trace: Trace) -> int:
+    """Most heads of a layer."""
+    return max((sum(c.n_heads for c in b.calls) for b in trace.live or ()), default=0)
+
+
 def _sum(
-    trace: Trace, reads, rule: Rule, meaning: Meaning, top: int, groups: Sequence[Grouping]
+    trace: Trace,
+    reads,
+    rule: Rule,
+    meaning: Meaning,
+    top: int,
+    groups: Sequence[Grouping],
+    rows: tuple[int, int] | None = None,
 ) -> Flow:
-    assert trace.live is not None
-    heads = max((sum(c.n_heads for c in block.calls) for block in trace.live), default=0)
-    shape = (trace.n_layers, trace.n_pos, heads)
-    edges, kept, sums = sum_edges(reads(), rule, shape, top, trace.resid[0].device, groups)
+    shape = (trace.n_layers, trace.n_pos, _heads(trace))
+    edges, kept, sums = sum_edges(reads(), rule, shape, top, trace.resid[0].device, groups, rows)
 
     def dense(layer: int) -> np.ndarray:
         for at, calls, us in reads():
             if at == layer:
-                return np.concatenate([_dense(c, u, rule) for c, u in zip(calls, us, strict=True)])
+                found = [_dense(c, u, rule) for c, u in zip(calls, us, strict=True)]
+                return _only(np.concatenate(found), rows)
         return np.zeros((0, trace.n_pos, trace.n_pos))
 
     flow = Flow(meaning, trace.n_layers, trace.n_pos, edges, kept, sums.totals(), _dense=dense)
     flow.groups = tuple(each.flow() for each in sums.groups)
     return flow
+
+
+def _only(weights: np.ndarray, rows: tuple[int, int] | None) -> np.ndarray:
+    """Weights [head, dst, src] of the destinations `rows` alone, where these are given."""
+    if rows is not None:
+        weights[:, : rows[0]] = weights[:, rows[1] :] = 0
+    return weights
 
 
 def _dense(call: AttentionCall, u: Tensor, rule: Rule) -> np.ndarray:

@@ -86,14 +86,17 @@ class AttentionCall:
         masks = id(self.allowed), id(self.bias), self.sinks is None
         return (*shapes, self.scaling, self.softcap, *masks, alone)
 
-    def n_edges(self) -> int:
-        """Number of edges, src < dst and allowed by the mask, over all heads."""
-        n_pos = self.q.shape[2]
+    def n_edges(self, first: int = 0, end: int | None = None) -> int:
+        """Number of edges, src < dst and allowed by the mask, over all heads.
+
+        Of destinations `first` up to `end` alone, where these are given.
+        """
+        end = self.q.shape[2] if end is None else end
         if self.allowed is None:
-            return self.n_heads * (n_pos * (n_pos - 1) // 2)
+            return self.n_heads * (end * (end - 1) - first * (first - 1)) // 2
         counted, step = 0, self.block_rows()
-        for start in range(0, n_pos, step):
-            allowed = self.allowed_rows(start, min(n_pos, start + step))
+        for start in range(first, end, step):
+            allowed = self.allowed_rows(start, min(end, start + step))
             rows = torch.arange(start, start + allowed.shape[1], device=allowed.device)
             earlier = torch.arange(allowed.shape[2], device=allowed.device) < rows[:, None]
             counted += int((allowed & earlier).sum())

@@ -71,13 +71,15 @@ def whole_gradients(
     inputs: dict[str, Any],
     measure: Measure,
     cut: Callable[[Tensor], Tensor] | None = None,
+    last: int | None = None,
 ) -> Gradients:
     """(Value, gradients per block and read), by one forward and one backward pass of the model.
 
-    `measure` takes the logits at the last position, [d_vocab], to a scalar; `cut` may replace rows.
+    `measure` takes the logits at the last position, [d_vocab], or at the `last` positions,
+    [last, d_vocab], to a scalar; `cut` may replace rows.
     """
     if "logits_to_keep" in inspect.signature(model.forward).parameters:
-        inputs = inputs | {"logits_to_keep": 1}
+        inputs = inputs | {"logits_to_keep": last or 1}
     reads: list[list[Tensor]] = []
 
     def keep(event: BlockEvent) -> None:
@@ -87,7 +89,7 @@ def whole_gradients(
         seen = watched_forward(
             model, inputs, anatomy, terms=False, grad=True, on_block=keep, cut=cut
         )
-        value = measure(seen.logits[0, -1])
+        value = measure(seen.logits[0, -1] if last is None else seen.logits[0, -last:])
         flat = [z for block in reads for z in block]
         found = torch.autograd.grad(value, flat, allow_unused=True)
     filled = iter(_filled(found, flat))
@@ -99,6 +101,7 @@ def block_gradients(
     reruns: Sequence[Rerun],
     rows: Sequence[Tensor],
     measure: Measure,
+    last: int | None = None,
 ) -> Gradients | None:
     """The same, block by block: `rows` are the recorded rows [pos, d_model], one more than blocks.
 
@@ -110,11 +113,12 @@ def block_gradients(
         return None
     found: list[list[Tensor]] = []
     with frozen_weights(model), private_keys(model), torch.enable_grad():
-        last = rows[-1][None, -1:].detach().requires_grad_()
-        value = measure(tail(last)[0, -1])
-        (at_last,) = torch.autograd.grad(value, last)
+        end = rows[-1][None, -(last or 1) :].detach().requires_grad_()
+        logits = tail(end)[0]
+        value = measure(logits[-1] if last is None else logits)
+        (at_end,) = torch.autograd.grad(value, end)
         gradient = torch.zeros_like(rows[-1])[None]
-        gradient[:, -1:] = at_last
+        gradient[:, -(last or 1) :] = at_end
         for rerun, x, y in zip(reversed(reruns), rows[-2::-1], rows[:0:-1], strict=True):
             step()
             row = x[None].detach().requires_grad_()

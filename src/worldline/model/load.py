@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -56,6 +56,36 @@ class LoadedModel:
     def weights_hash(self) -> str:
         """Hash of the weights as they are now; see `worldline.model.weights.weights_hash`."""
         return weights_hash(self.module)
+
+    @property
+    def context_tokens(self) -> int | None:
+        """The most tokens that the model was made for; None if it names no limit."""
+        return context_length(self.config)
+
+    def continuation(
+        self,
+        ids: Sequence[int],
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
+        max_tokens: int = 400,
+        stop: Collection[int] = (),
+    ) -> Iterator[int]:
+        """Ids that follow `ids`, one at a time; one of `stop` ends it and is the last.
+
+        Temperature 0 takes the likeliest token. What was read is kept in the model's own cache
+        for as long as the iterator lives, and no longer.
+
+        Exactness: equal seeds give the same tokens at equal weights, versions, threads and machine.
+
+        Raises: InputError for no ids, a temperature below 0, logits that are not numbers.
+        """
+        from worldline.model.speaking import continuation
+
+        return continuation(
+            self.module, ids,
+            temperature=temperature, seed=seed, max_tokens=max_tokens, stop=stop,
+        )  # fmt: skip
 
 
 def load_model(

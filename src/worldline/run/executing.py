@@ -310,12 +310,14 @@ def differentiate(
     measure: Callable[[Tensor], Tensor],
     reruns: Sequence[Rerun | None] = (),
     rows: Sequence[Tensor] = (),
+    last: int | None = None,
 ) -> tuple[float, list[list[Tensor]]]:
     """(value, per block the gradients at what its attention reads returned).
 
-    `measure` takes the logits at the last position, [d_vocab], to a scalar. The gradient is taken
-    at the attention function's output, so nothing between that and the stream needs a rule; the
-    weights are frozen meanwhile and left as they were.
+    `measure` takes the logits at the last position, [d_vocab], to a scalar; with `last` those at
+    as many positions up to the last, [last, d_vocab]. The gradient is taken at the attention
+    function's output, so nothing between that and the stream needs a rule; the weights are frozen
+    meanwhile and left as they were.
 
     With the blocks and rows of a recorded run, and a model whose blocks were found to stand for
     themselves (`separable` in the checks), each block runs again by itself and one block's graph
@@ -323,7 +325,8 @@ def differentiate(
     """
     given = [rerun for rerun in reruns if rerun is not None]
     if given and len(given) == len(reruns) and checked(model, model.weights_hash).separable:
-        found = block_gradients(model.module, given, rows, measure)
+        found = block_gradients(model.module, given, rows, measure, last)
         if found is not None:
             return found
-    return whole_gradients(model.module, anatomy_of(model.module), inputs_of(model, plan), measure)
+    anatomy, inputs = anatomy_of(model.module), inputs_of(model, plan)
+    return whole_gradients(model.module, anatomy, inputs, measure, last=last)

@@ -23,7 +23,7 @@ from worldline.text.align import (
 )
 from worldline.text.tokenizer import Tokenizer, encode, special_ids
 
-__all__ = ["Tokenizer", "Tokens", "decode", "single_token", "tokenize"]
+__all__ = ["Tokenizer", "Tokens", "continued", "decode", "single_token", "tokenize"]
 
 
 @dataclass(frozen=True)
@@ -124,6 +124,39 @@ def decode(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     """Text of ids, special tokens written out, nothing cleaned up."""
     return str(
         tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    )
+
+
+def continued(tokenizer: Tokenizer, tokens: Tokens, ids: Sequence[int]) -> Tokens:
+    """The tokens with more `ids` after them, exactly these, and the text that they decode to.
+
+    A text that is tokenized anew may be cut up in other ways than a model wrote it.
+
+    **Exactness**: spans of the new tokens are from decoding: of bytes that make up a character
+    together only the last reaches to its end.
+    """
+    special, size = special_ids(tokenizer), len(tokens.text.encode())
+    text, pieces = tokens.text, list(tokens.pieces)
+    chars, spans, groups = list(tokens.char_spans), list(tokens.byte_spans), list(tokens.groups)
+    for n, token in enumerate(ids):
+        whole = tokens.text + decode(tokenizer, ids[: n + 1])
+        start = end = len(text)
+        if n + 1 == len(ids) or not whole.endswith("\ufffd"):
+            end, text = len(whole), whole
+        piece = text[start:end] or str(tokenizer.convert_ids_to_tokens([token])[0])
+        pieces.append(piece)
+        chars.append((start, end))
+        spans.append((size, size := len(text.encode())))
+        groups.append(groups[-1] + 1 if groups else 0)
+    return Tokens(
+        text=text,
+        ids=(*tokens.ids, *ids),
+        pieces=tuple(pieces),
+        char_spans=tuple(chars),
+        byte_spans=tuple(spans),
+        groups=tuple(groups),
+        specials=(*tokens.specials, *(token in special for token in ids)),
+        exact_offsets=False,
     )
 
 

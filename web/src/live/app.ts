@@ -5,6 +5,7 @@ import type { ClaimsPicture, ClaimsShown } from "../claims.gen.ts";
 import { mount, type Mounted } from "../mount.ts";
 import type { Scene, SceneAltered, ScenePaths } from "../scene.gen.ts";
 import { keepingFocus } from "../focus.ts";
+import { RoomPanel } from "../room/panel.ts";
 import { START, toFragment } from "../state.ts";
 import { type Asked, askedFragment, askedFrom, type How, isCut, NOTHING } from "./asked.ts";
 import { Bar } from "./bar.ts";
@@ -22,7 +23,8 @@ export async function start(host: HTMLElement): Promise<void> {
   host.replaceChildren(h("div", { class: "wl wl-empty" }, waiting));
   try {
     const [about, claims] = await Promise.all([server.about(), claimsOf(server)]);
-    await new App(host, server, about.model, about.example, claims).begin();
+    const room = about.rooms ? new RoomPanel(server) : null;
+    await new App(host, server, about.model, about.example, claims, room).begin();
   } catch (error) {
     waiting.textContent = error instanceof Error ? error.message : String(error);
   }
@@ -63,6 +65,7 @@ class App {
     model: string,
     private readonly example: string,
     private readonly claims: ClaimsPicture | string | null,
+    private readonly room: RoomPanel | null,
   ) {
     this.asked = askedFrom(location.hash);
     this.bar = new Bar(model, {
@@ -235,6 +238,7 @@ class App {
       live: {
         bar: this.bar.element,
         cutting: this.cutting.element,
+        room: this.room,
         address: () => askedFragment(this.asked),
         onTarget: (target) => void this.ask({ ...this.asked, target, versus: target === this.asked.versus ? "" : this.asked.versus, by: this.asked.by === "share" ? "gradient" : this.asked.by }),
         onVersus: (versus) => void this.ask({ ...this.asked, versus, target: this.asked.target || `id:${scene.predictions[0]?.id ?? 0}` }),

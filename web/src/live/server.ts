@@ -44,7 +44,7 @@ export class Server {
     private readonly token: string | null,
   ) {}
 
-  about(): Promise<{ model: string; example: string; version: string }> {
+  about(): Promise<{ model: string; example: string; version: string; rooms: boolean }> {
     return this.json("api/about");
   }
 
@@ -109,11 +109,13 @@ export class Server {
     throw new NoAnswer("The server stopped answering; is it still running?", false);
   }
 
-  private async json<T>(path: string, init: RequestInit = {}): Promise<T> {
+  /** What the server answers, as JSON. */
+  async json<T>(path: string, init: RequestInit = {}): Promise<T> {
     return (await (await this.call(path, init)).json()) as T;
   }
 
-  private async call(path: string, init: RequestInit = {}): Promise<Response> {
+  /** An answer that is no refusal. Throws: `NoAnswer` with the reason in one line. */
+  async call(path: string, init: RequestInit = {}): Promise<Response> {
     const headers = new Headers(init.headers);
     if (this.token) headers.set("Authorization", `Bearer ${this.token}`);
     const response = await fetch(this.base + path, { ...init, headers });
@@ -132,7 +134,7 @@ function randomName(): string {
 }
 
 /** Server-sent events of a response, one after the other. */
-async function* eventsOf(response: Response): AsyncGenerator<Said> {
+export async function* eventsOf(response: Response): AsyncGenerator<Said> {
   const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
   if (!reader) return;
   let held = "";

@@ -21,6 +21,7 @@ from worldline.apps.cli import (
     models,
     orders,
     paths,
+    room,
     serve,
     trace,
 )
@@ -59,6 +60,7 @@ app.command("serve")(serve.serve)
 app.command("models")(models.models)
 app.add_typer(cache.app, name="cache")
 app.add_typer(claims.app, name="claims")
+app.add_typer(room.app, name="room")
 
 
 def main() -> None:

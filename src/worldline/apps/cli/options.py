@@ -25,7 +25,9 @@ How = Annotated[
 Layers = Annotated[str | None, typer.Option(help="Layers, A-B or 0,3 (default: all).")]
 Out = Annotated[
     Path | None,
-    typer.Option(help="Write the picture as one HTML file; of claims export, what it makes."),
+    typer.Option(
+        help="Write the picture as one HTML file; of claims export and of a room, what they make."
+    ),
 ]
 Export = Annotated[
     list[Path] | None,

@@ -6,6 +6,7 @@ import secrets
 import shutil
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,10 +16,14 @@ import typer
 from worldline.apps.cli import options
 from worldline.apps.cli.progress import elapsed_line
 from worldline.errors import InputError
+from worldline.steps import step
 
 if TYPE_CHECKING:
-    from worldline.live.worker import Worker
+    from worldline.live.answering import Answer
+    from worldline.live.questions import Asked
+    from worldline.live.worker import Answers, Worker
     from worldline.model.load import LoadedModel
+    from worldline.room.hosting import Desk
     from worldline.views.claims_parts import ClaimsPicture
 
 EXAMPLE = "The capital of France is"
@@ -65,19 +70,21 @@ def serve(
         torch.set_num_threads(threads)
     with elapsed_line(Console(stderr=True)) as say:
         loaded = load_model(model, device=device, dtype=dtype, progress=say)
-    worker = Worker(Answering(loaded, folder))
+    alone = threading.Lock()  # questions and a room's turns run one model: one after another
+    worker = Worker(_in_turn(Answering(loaded, folder), alone))
     worker.submit(FIRST, SeeQuestion(text=text, paths=False))  # recorded before it is asked for
     token = None if loopback(host) else secrets.token_urlsafe(24)
     about = {"model": loaded.name, "example": text, "version": _version()}
     claims = _claims_on(loaded)
-    app = make_app(worker, about, hosts=_names(host), token=token, claims=claims)
+    desk = _desk(loaded, alone)
+    app = make_app(worker, about, hosts=_names(host), token=token, claims=claims, desk=desk)
     address = _address(host, listening.getsockname()[1], token)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="off",
         ws="none",
     )  # fmt: skip
     server = uvicorn.Server(config)
-    _told_of_the_end(server, worker)
+    _told_of_the_end(server, worker, desk)
     typer.echo(f"worldline is at {address}")
     sys.stdout.flush()
     typer.echo("Ctrl+C ends it", err=True)
@@ -86,6 +93,7 @@ def serve(
     try:
         server.run(sockets=[listening])
     finally:
+        desk.close()
         worker.close()
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -127,12 +135,52 @@ def _listening(host: str, port: int | None) -> socket.socket:
     )
 
 
-def _told_of_the_end(server: Any, worker: Worker) -> None:
+def _in_turn(answers: Answers, alone: threading.Lock) -> Answers:
+    """The same answers, while a room's turn has the model: after it. Stopped meanwhile as well."""
+
+    def answered(question: Asked, say: Callable[[str], None]) -> Answer:
+        if not alone.acquire(blocking=False):
+            say("waiting for the room")
+            while not alone.acquire(timeout=0.1):
+                step()
+        try:
+            return answers(question, say)
+        finally:
+            alone.release()
+
+    return answered
+
+
+def _desk(loaded: LoadedModel, alone: threading.Lock) -> Desk:
+    """Where the page opens rooms: personas on the model that is served, and on the bundled one."""
+    from worldline.claims.picture import BUNDLED as BUNDLED_NAME
+    from worldline.places import data_folder
+    from worldline.room.flow import weighed
+    from worldline.room.hosting import Desk
+    from worldline.room.models.local import Local
+    from worldline.room.models.model import Model
+    from worldline.room.models.naming import BUNDLED, model_named
+    from worldline.room.outside import deeds_named
+
+    is_bundled = loaded.name == BUNDLED_NAME
+    models: dict[str, Model | Callable[[], Model]] = dict([model_named(BUNDLED)])
+    name = BUNDLED if is_bundled else loaded.name
+    models[name] = Local(loaded, name)
+    return Desk(
+        data_folder() / "rooms",
+        models,
+        lambda catalog: deeds_named(None, None, catalog),
+        weighed,
+        lambda: alone,
+    )
+
+
+def _told_of_the_end(server: Any, worker: Worker, desk: Desk) -> None:
     """Open streams of events end with the server, which would wait for them otherwise."""
     ends = server.handle_exit
 
     def ending(sig: int, frame: Any) -> None:
-        worker.closing = True
+        worker.closing = desk.closing = True
         ends(sig, frame)
 
     server.handle_exit = ending
@@ -162,7 +210,6 @@ def _address(host: str, port: int, token: str | None) -> str:
 
 
 def _open_when_ready(server: Any, address: str) -> None:
-    import threading
     import time
     import webbrowser
 

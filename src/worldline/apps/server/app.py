@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Query, Request
@@ -14,9 +13,12 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, StringConstraints, c
 from starlette.exceptions import HTTPException
 
 from worldline.apps.server.guard import Guard, Rate
+from worldline.apps.server.rooms import room_routes
+from worldline.apps.server.said import event_of, said
 from worldline.live.answering import Answer
 from worldline.live.questions import Question
 from worldline.live.worker import BusyError, Job, Worker
+from worldline.room.hosting import Desk
 from worldline.views.altered import with_altered
 from worldline.views.altered_parts import SceneAltered
 from worldline.views.claims_parts import ClaimsPicture
@@ -27,7 +29,6 @@ from worldline.views.schema import STATIC
 
 LISTEN_S = 0.04  # between looks at what a job has said
 KEEPALIVE_S = 10.0
-MOST_SAID = 400  # characters of a reason: it may repeat what was asked
 BINARY = "application/octet-stream"
 FILES = {"worldline.js": "text/javascript", "worldline.css": "text/css"}
 Client = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
@@ -73,6 +74,7 @@ class About(BaseModel):
     model: str
     example: str
     version: str
+    rooms: bool = False
 
 
 # One part of what altered runs may say, the others left out.
@@ -121,11 +123,13 @@ def make_app(
     token: str | None = None,
     rate: Rate | None = None,
     claims: Callable[[], ClaimsPicture] | None = None,
+    desk: Desk | None = None,
 ) -> Guard:
     """The ASGI application over a worker; `about` says which model answers, and the example.
 
     `claims` gives the claims and the verdicts on this model as they are now, each time it is
-    asked; without it the page has none.
+    asked; without it the page has none. `desk` is where rooms are opened; without it there are
+    none.
     """
     app = FastAPI(
         title="worldline", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json",
@@ -134,16 +138,16 @@ def make_app(
 
     @app.exception_handler(RequestValidationError)
     async def refused(_request: Request, error: RequestValidationError) -> Response:
-        return _said(422, "; ".join(_in_words(one) for one in error.errors()[:3]))
+        return said(422, "; ".join(_in_words(one) for one in error.errors()[:3]))
 
     @app.exception_handler(HTTPException)
     async def unmet(request: Request, error: HTTPException) -> Response:
         asked = f"{request.method} {request.url.path[:100]}"
-        return _said(error.status_code, f"{asked}: {error.detail}", error.headers)
+        return said(error.status_code, f"{asked}: {error.detail}", error.headers)
 
     @app.exception_handler(Exception)
     async def broken(_request: Request, error: Exception) -> Response:
-        return _said(500, f"an error of worldline's own: {type(error).__name__}")
+        return said(500, f"an error of worldline's own: {type(error).__name__}")
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
@@ -152,13 +156,13 @@ def make_app(
     @app.get("/static/{name}", include_in_schema=False)
     async def static(name: str) -> Response:
         if name not in FILES:
-            return _said(404, f"{name[:100]!r}: accepted are {', '.join(FILES)}")
+            return said(404, f"{name[:100]!r}: accepted are {', '.join(FILES)}")
         return FileResponse(STATIC / name, media_type=FILES[name])
 
     @app.get("/api/about")
     async def about_() -> About:
         """Which model answers, and what the page shows first."""
-        return About(**about)
+        return About(**about, rooms=desk is not None)
 
     @app.get("/api/claims", response_model=ClaimsPicture | None)
     async def claims_() -> Response:
@@ -173,7 +177,7 @@ def make_app(
         try:
             return Taken(id=worker.submit(asking.client, asking.question).id)
         except BusyError as error:
-            return _said(503, str(error))
+            return said(503, str(error))
 
     @app.get("/api/questions/{name}/events", response_class=Response, responses=EVENTS)
     async def events(name: str) -> Any:
@@ -199,7 +203,7 @@ def make_app(
         if job is None:
             return _unknown(name)
         if job.answer is None:
-            return _said(409, f"the question is {job.state}: it has no answer")
+            return said(409, f"the question is {job.state}: it has no answer")
         return Response(job.answer.wire, media_type="application/json")
 
     @app.get("/api/questions/{name}/trace.safetensors", response_class=Response, responses=TRACES)
@@ -222,14 +226,16 @@ def make_app(
         others: list[Answer] = []
         for other in (worker.get(one) for one in with_ or ()):
             if other is None or other.answer is None:
-                return _said(404, "a run that is gone: ask again")
+                return said(404, "a run that is gone: ask again")
             if (other.question.text, other.question.chat) != (job.question.text, job.question.chat):
-                return _said(409, "a run of another text")
+                return said(409, "a run of another text")
             others.append(other.answer)
         content = await asyncio.to_thread(_page_of, job.answer.scene, others, claims)
         disposition = {"Content-Disposition": 'attachment; filename="worldline.html"'}
         return Response(content, media_type="text/html", headers=disposition)
 
+    if desk is not None:
+        app.include_router(room_routes(desk))
     return Guard(app, hosts, token, rate or Rate())
 
 
@@ -252,12 +258,12 @@ async def _events(worker: Worker, job: Job) -> AsyncIterator[str]:
         while True:
             ended, fresh = job.ended, job.events[told:]
             for event, what in fresh:
-                yield _event(event, what)
+                yield event_of(event, what)
             told += len(fresh)
             if ended:
                 return
             if worker.closing:
-                yield _event("cancelled", {"why": "the server ends"})
+                yield event_of("cancelled", {"why": "the server ends"})
                 return
             quiet = 0.0 if fresh else quiet + LISTEN_S
             if quiet > KEEPALIVE_S:
@@ -269,19 +275,8 @@ async def _events(worker: Worker, job: Job) -> AsyncIterator[str]:
             worker.cancel(job)
 
 
-def _event(name: str, what: dict[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(what)}\n\n"
-
-
-def _said(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
-    """A reason as ASCII: what was asked may hold half a character, which nothing else can carry."""
-    short = message if len(message) <= MOST_SAID else message[: MOST_SAID - 1] + "…"
-    body = json.dumps({"message": short})
-    return Response(body, status, dict(headers or {}), media_type="application/json")
-
-
 def _unknown(name: str) -> Response:
-    return _said(404, f"question {name[:40]!r}: it is not known, or forgotten: ask again")
+    return said(404, f"question {name[:40]!r}: it is not known, or forgotten: ask again")
 
 
 def _in_words(error: dict[str, Any]) -> str:

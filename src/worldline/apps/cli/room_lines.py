@@ -1,0 +1,84 @@
+"""A room in the terminal: replies as they stream, the room's lines, what each reply drew on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TextIO
+
+from worldline.room.claims import BADGES
+from worldline.room.events import Command, Drawn, Event, Message
+from worldline.room.strip import strip
+from worldline.room.telling import told
+
+if TYPE_CHECKING:
+    from worldline.room.replying import Provisional
+
+INDENT = "    "
+
+
+class Lines:
+    """Writes what happens, once it is in the log; on a terminal replies are seen as they come."""
+
+    def __init__(self, out: TextIO, own: str = "") -> None:
+        self._out, self._own = out, own
+        self._streams = out.isatty()
+        self._open = ""
+        self._commands: dict[int, Command] = {}
+        self._speakers: dict[int, str] = {}
+
+    def __call__(self, what: Event | Provisional) -> None:
+        """Show one event, or a piece of a reply that is not yet one."""
+        if isinstance(what, Event):
+            self._event(what)
+        elif self._streams and not what.reasoning:
+            if self._open != what.who:
+                self._end()
+                self._write(f"{what.who}: ")
+                self._open = what.who
+            self._write(_plain(what.text))
+
+    def broken(self) -> None:
+        """A reply was cut off: say so where it was being shown."""
+        self._end(" … (not kept)")
+
+    def _event(self, event: Event) -> None:
+        body = event.body
+        if isinstance(body, Command):
+            self._commands[event.number] = body
+        if isinstance(body, Message):
+            self._speakers[event.number] = body.who
+            self._message(event.number, body)
+        elif isinstance(body, Drawn):
+            said = strip(body.flow, self._speakers.get(body.message, "")) if body.flow else ""
+            self._line(f"{INDENT}{said or body.reason}")
+        elif text := told(event, self._commands):
+            self._end()
+            self._line("\n".join(f"{INDENT}[{_plain(one)}]" for one in text.splitlines()))
+
+    def _message(self, number: int, body: Message) -> None:
+        marks = [f"#{number}"]
+        if body.model:
+            marks.append("scripted" if body.scripted else body.model)
+        if self._open == body.who:  # it streamed: the words are there
+            self._end(f"  ({', '.join(marks)})")
+        else:
+            self._end()
+            self._line(f"{body.who} ({', '.join(marks)}): {_plain(body.shown)}")
+        for one in body.claims:
+            self._line(f"{INDENT}({BADGES.get(one.name, one.name)})")
+
+    def _end(self, last: str = "") -> None:
+        if self._open:
+            self._line(last)
+        self._open = ""
+
+    def _line(self, text: str) -> None:
+        self._write(f"{text}\n")
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()
+
+
+def _plain(text: Any) -> str:
+    """Text that cannot move the terminal's cursor or colour it."""
+    return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in str(text))

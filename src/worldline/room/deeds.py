@@ -1,0 +1,79 @@
+"""What a room can have done outside itself: pictures and searches, by whoever offers them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+MAX_HITS, TITLE, EXCERPT, ADDRESS = 5, 200, 500, 500
+
+
+class DeclinedError(RuntimeError):
+    """Whoever was asked says no, and why: the command is refused, it did not fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a command asks for: the text, by whom, with which model, in which message."""
+
+    text: str
+    who: str
+    model: str
+    message: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture, and in a line what it is and who made it.
+
+    `name` is set where the log has the bytes already: they are not stored again.
+    """
+
+    content: bytes
+    type: str
+    about: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result of a search, as the searcher gave it."""
+
+    title: str
+    text: str
+    url: str
+
+
+def _no_picture(_asked: Asked) -> Picture:
+    raise DeclinedError("this room has nothing that makes pictures")
+
+
+def _no_search(_asked: Asked) -> Sequence[Hit]:
+    raise DeclinedError("this room has nothing to search with")
+
+
+@dataclass(frozen=True, slots=True)
+class Deeds:
+    """Who draws and who searches; as it stands, both decline."""
+
+    draw: Callable[[Asked], Picture] = _no_picture
+    search: Callable[[Asked], Sequence[Hit]] = _no_search
+
+
+def presentable(hits: Sequence[Hit]) -> list[dict[str, str]]:
+    """The hits as the log keeps them: few, short, on one line each, web addresses only."""
+    kept: list[dict[str, str]] = []
+    for hit in hits:
+        if len(kept) == MAX_HITS:
+            break
+        if urlsplit(hit.url).scheme not in ("http", "https") or len(hit.url) > ADDRESS:
+            continue
+        kept.append(
+            {
+                "title": " ".join(hit.title.split())[:TITLE],
+                "text": " ".join(hit.text.split())[:EXCERPT],
+                "url": hit.url,
+            }
+        )
+    return kept

@@ -1,0 +1,220 @@
+"""What can happen in a room: ten kinds of event, each a record that JSON can hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Literal, TypeAlias, get_args
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from worldline.errors import InputError
+
+End = Literal["done", "refused", "failed", "expired"]
+ROOM = "room"  # the name under which the room itself speaks; no participant may have it
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters `[start, end)` of a message's shown text, and what they are called."""
+
+    start: int
+    end: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A participant came in; `temperature` and `persona` are its own."""
+
+    name: str
+    model: str
+    persona: str = ""
+    temperature: float = 1.0
+    invited_by: str = ""
+    scripted: bool = False
+    kind: Literal["joined"] = "joined"
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A participant went out."""
+
+    name: str
+    reason: str = ""
+    kind: Literal["left"] = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something said, whole.
+
+    `text` is what was written, `shown` the same without the speaker's own label in front.
+    `borrowed` are passages of `shown` in another's name; `claims` are passages that say something
+    was done which no command asked for. `turn` counts the speaker's earlier replies. `model` is
+    empty where a person spoke. What the speaker had read are the events `read_from` (0: from the
+    beginning) to `read_to`. `seconds` is a time: no comparison of runs looks at it.
+    """
+
+    who: str
+    text: str
+    shown: str
+    borrowed: tuple[Span, ...] = ()
+    claims: tuple[Span, ...] = ()
+    reasoning: str = ""
+    model: str = ""
+    temperature: float | None = None
+    seed: int | None = None
+    turn: int = 0
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    price: float | None = None
+    seconds: float | None = None
+    ending: str = "stop"
+    scripted: bool = False
+    read_from: int = 0
+    read_to: int = 0
+    kind: Literal["message"] = "message"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command that a message gives: the message's number, where it stands, what it asks."""
+
+    message: int
+    who: str
+    start: int
+    end: int
+    name: str
+    arguments: tuple[str, ...] = ()
+    kind: Literal["command"] = "command"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a command ended; `result` is what came of it (never parsed for commands)."""
+
+    command: int
+    end: End
+    reason: str = ""
+    result: dict[str, Any] = field(default_factory=dict)
+    kind: Literal["outcome"] = "outcome"
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What a reply drew on: `flow` as `flow.ReplyFlow.json`, or the `reason` why none is known.
+
+    A measurement of the message; no participant reads it.
+    """
+
+    message: int
+    flow: dict[str, Any] = field(default_factory=dict)
+    reason: str = ""
+    kind: Literal["drawn"] = "drawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A word of the room to everyone; `code` names its kind, `about` an event, `who` a person."""
+
+    code: str
+    text: str
+    about: int = 0
+    who: str = ""
+    span: Span | None = None
+    kind: Literal["notice"] = "notice"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value that holds from here on: of one participant, or of the room where `who` is empty."""
+
+    what: str
+    value: Any
+    who: str = ""
+    kind: Literal["setting"] = "setting"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Limits from here on; None: no limit. What was spent is counted from the messages."""
+
+    messages: int | None = None
+    tokens: int | None = None
+    dollars: float | None = None
+    kind: Literal["budget"] = "budget"
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Whether the room goes on by itself: playing, paused (by a person), stopped (for good)."""
+
+    state: Literal["playing", "paused", "stopped"]
+    reason: str = ""
+    kind: Literal["paused"] = "paused"
+
+
+Body: TypeAlias = (
+    Joined | Left | Message | Command | Outcome | Drawn | Notice | Setting | Budget | Paused
+)
+KINDS: tuple[str, ...] = tuple(one.__dataclass_fields__["kind"].default for one in get_args(Body))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One entry of the log: its number (1, 2, ... without a gap), the event before it, when."""
+
+    number: int
+    parent: int
+    time: float
+    body: Body
+
+    @property
+    def kind(self) -> str:
+        """Which of the ten kinds this is."""
+        return self.body.kind
+
+
+_BODY: TypeAdapter[Body] = TypeAdapter(Annotated[Body, Field(discriminator="kind")])
+
+
+def encode(body: Body) -> str:
+    """An event's body as JSON, the same text for the same body.
+
+    >>> encode(Left("Ada"))
+    '{"name":"Ada","reason":"","kind":"left"}'
+    """
+    return _BODY.dump_json(body).decode("utf-8")
+
+
+def decode(text: str) -> Body:
+    """The body that `encode` wrote.
+
+    Raises: InputError where the text is no event.
+    """
+    try:
+        return _BODY.validate_json(text)
+    except ValidationError as error:
+        raise InputError(f"{text[:60]!r}: no event of a room: {_first(error)}") from None
+
+
+def from_plain(plain: object) -> Body:
+    """A body out of what `json.loads` gave.
+
+    Raises: InputError where it is no event.
+    """
+    try:
+        return _BODY.validate_python(plain)
+    except ValidationError as error:
+        raise InputError(f"{str(plain)[:60]!r}: no event of a room: {_first(error)}") from None
+
+
+def _first(error: ValidationError) -> str:
+    found = error.errors()[0]
+    where = ".".join(str(step) for step in found["loc"])
+    return f"{where}: {found['msg']}" if where else str(found["msg"])
+
+
+def timeless(body: Body) -> Body:
+    """The body without what differs between two equal runs: how long a reply took."""
+    return replace(body, seconds=None) if isinstance(body, Message) else body

@@ -1,0 +1,249 @@
+"""Rooms that talk in a thread of their own, while any number of viewers listen."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from worldline.errors import InputError
+from worldline.room.deeds import Deeds
+from worldline.room.events import Event, Message, Notice, Paused
+from worldline.room.log import Log, Reading
+from worldline.room.models.catalog import Catalog
+from worldline.room.models.model import Model
+from worldline.room.replying import Provisional
+from worldline.room.room import Room, Watch, Weigh
+from worldline.room.scenarios import catalog_of, our_scenarios, read_scenario, seat_all
+from worldline.room.turns import next_speaker
+
+ENDING = ".room"
+MOST_LISTED = 20
+_NAME = re.compile(r"[\w.-]{1,80}")
+Models = Mapping[str, Model | Callable[[], Model]]
+Hold = Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What of a reply has come so far; `serial` grows with every change, `text` is "" for none."""
+
+    serial: int = 0
+    who: str = ""
+    text: str = ""
+
+
+class Hosted:
+    """One open room: it plays in a thread, and keeps what its listeners are told.
+
+    Safe from any thread; what cannot be done raises InputError.
+    """
+
+    def __init__(self, name: str, made: Callable[[Watch], Room]):
+        self.name = name
+        self.piece = Piece()
+        self.closed = False
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._events: list[Event] = []
+        self.room = made(self._watch)
+        self._events = self.room.log.events()
+
+    @property
+    def talking(self) -> bool:
+        """Whether turns are being taken."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def after(self, number: int) -> list[Event]:
+        """The events of the log, of every branch, numbered above `number`."""
+        return self._events[max(0, number) :]
+
+    def play(self, turns: int | None = None) -> None:
+        """Take turns in the background; nothing where turns are being taken already."""
+        with self._lock:
+            self._refuse_closed()
+            if not self.talking:
+                self._thread = threading.Thread(target=self._play, args=(turns,), daemon=True)
+                self._thread.start()
+
+    def branch(self, number: int) -> None:
+        """Go on from an earlier event.
+
+        Raises: InputError while turns are being taken, or where there is no such event.
+        """
+        with self._lock:
+            self._refuse_closed()
+            if self.talking:
+                raise InputError("the room talks: pause it, then branch")
+            self.room.branch(number)
+
+    def standing(self) -> dict[str, Any]:
+        """How the room stands: who is here, who is next, what was spent, what the limits are."""
+        state = self.room.state
+        speaker = next_speaker(state)
+        return {
+            "name": self.name,
+            "title": state.settings["topic"] or self.name,
+            "tip": state.tip,
+            "playing": state.playing,
+            "talking": self.talking,
+            "present": [
+                {
+                    "name": one.name, "model": one.model, "persona": one.persona,
+                    "temperature": one.temperature, "muted": one.muted,
+                    "scripted": one.scripted, "replies": one.turns,
+                }
+                for one in state.present
+            ],
+            "next": None if speaker is None else speaker.name,
+            "settings": dict(state.settings),
+            "spent": asdict(state.spent),
+            "limits": {name: getattr(state.limits, name) for name in LIMITS},
+        }  # fmt: skip
+
+    def close(self, reason: str, seconds: float = 10.0) -> None:
+        """End the reply that is being written, let the log go, tell the listeners."""
+        with self._lock:
+            if self.closed:
+                return
+            self.closed = True
+        self.quiet(reason, seconds)
+        self.room.close()
+
+    def quiet(self, reason: str, seconds: float = 10.0) -> None:
+        """End the reply that is being written, and wait for its end."""
+        if self._thread is not None and self._thread.is_alive():
+            self.room.stop(reason)
+            self._thread.join(seconds)
+
+    def _play(self, turns: int | None) -> None:
+        try:
+            self.room.play(turns)
+        except Exception as error:  # whatever it was, the room can be gone on with
+            if not self.closed:
+                said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+                self.room.append(Notice("broken", said), Paused("paused", "an error"))
+        finally:
+            self.piece = Piece(self.piece.serial + 1)
+
+    def _watch(self, what: Event | Provisional) -> None:
+        if isinstance(what, Event):
+            self._events.append(what)
+            if isinstance(what.body, (Message, Notice)):
+                self.piece = Piece(self.piece.serial + 1)
+        elif not what.reasoning:
+            before = self.piece.text if self.piece.who == what.who else ""
+            self.piece = Piece(self.piece.serial + 1, what.who, before + what.text)
+
+    def _refuse_closed(self) -> None:
+        if self.closed:
+            raise InputError("the room is closed: open one")
+
+
+LIMITS = ("messages", "tokens", "dollars")
+
+
+class Desk:
+    """Where rooms are opened: one at a time, their logs in one folder.
+
+    `models` may be used and invited. `hold` is entered for each turn, so that a model is not run
+    from two sides at once.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        models: Models,
+        deeds: Callable[[Catalog], Deeds] = lambda _catalog: Deeds(),
+        weigh: Weigh | None = None,
+        hold: Hold = nullcontext,
+    ):
+        self.folder, self.models = folder, models
+        self._deeds, self._weigh, self._hold = deeds, weigh, hold
+        self._lock = threading.Lock()
+        self.hosted: Hosted | None = None
+        self.closing = False
+
+    def logs(self) -> list[str]:
+        """The rooms that can be gone on with, the newest first."""
+        found = sorted(self.folder.glob(f"*{ENDING}"), key=_changed, reverse=True)
+        return [one.stem for one in found[:MOST_LISTED]]
+
+    def scenarios(self) -> list[dict[str, str]]:
+        """The scenarios that come with the program."""
+        read = {name: read_scenario(name) for name in our_scenarios()}
+        return [
+            {"name": name, "title": one.title, "about": one.about} for name, one in read.items()
+        ]
+
+    def open(self, scenario: str | None = None, log: str | None = None) -> Hosted:
+        """Open a room: a new one of a scenario of ours, or a log to go on with.
+
+        What was open before is closed.
+
+        Raises: InputError where neither or both are given, or it is not there.
+        """
+        if (scenario is None) == (log is None):
+            raise InputError("a room: give a scenario or a log, one of them")
+        with self._lock:
+            if self.closing:
+                raise InputError("the server ends")
+            made = self._new(scenario) if scenario is not None else self._old(log or "")
+            if self.hosted is not None:
+                self.hosted.close("another room was opened")
+            self.hosted = Hosted(*made)
+            return self.hosted
+
+    def close(self) -> None:
+        """Close what is open, for good."""
+        self.closing = True
+        with self._lock:
+            if self.hosted is not None:
+                self.hosted.close("the server ends")
+
+    def _new(self, name: str) -> tuple[str, Callable[[Watch], Room]]:
+        if name not in our_scenarios():
+            raise InputError(f"scenario {name[:60]!r}: accepted are {', '.join(our_scenarios())}")
+        scenario = read_scenario(name)
+        catalog = catalog_of(scenario, self.models)
+
+        def made(watch: Watch) -> Room:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            room = self._room(Log(self.folder / f"{log}{ENDING}"), catalog, watch)
+            seat_all(scenario, room)
+            return room
+
+        log = _free(self.folder, name)
+        return log, made
+
+    def _old(self, log: str) -> tuple[str, Callable[[Watch], Room]]:
+        path = self.folder / f"{log}{ENDING}"
+        if not _NAME.fullmatch(log) or not path.is_file():
+            raise InputError(f"log {log[:60]!r}: accepted are {', '.join(self.logs()) or 'none'}")
+        if self.hosted is not None and self.hosted.name == log and not self.hosted.closed:
+            self.hosted.close("it is opened anew")
+        scenario = next((one for one in our_scenarios() if log.startswith(f"{one}-")), None)
+        catalog = catalog_of(read_scenario(scenario) if scenario else None, self.models)
+        Reading(path).close()
+        return log, lambda watch: self._room(Log(path), catalog, watch)
+
+    def _room(self, log: Log, catalog: Catalog, watch: Watch) -> Room:
+        return Room(log, catalog, self._deeds(catalog), watch, self._weigh, self._hold)
+
+
+def _free(folder: Path, name: str) -> str:
+    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    found: Sequence[str] = [stem, *(f"{stem}-{n}" for n in range(2, 1000))]
+    return next(one for one in found if not (folder / f"{one}{ENDING}").exists())
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

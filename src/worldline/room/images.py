@@ -1,0 +1,163 @@
+"""Pictures for a room: an endpoint's, a diffusion model's, or a portrait of the flow itself."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import importlib
+import importlib.util
+import io
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from worldline.errors import InputError
+from worldline.room.deeds import Asked, Picture
+from worldline.room.models.asking import fetched, json_of
+from worldline.room.models.failures import GarbledError, RejectedError
+from worldline.room.models.wire import Patience, Sleep, base_url, plain
+from worldline.room.portrait import portrait
+from worldline.room.searching import inert
+
+if TYPE_CHECKING:
+    from worldline import LoadedModel
+
+LARGEST_PICTURE_BYTES = 24 << 20
+LONGEST_ABOUT = 200
+OPTIONAL = ("response_format", "size")  # what some endpoints refuse
+KINDS = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF8", "image/gif"),
+)
+
+
+@dataclass(eq=False)
+class EndpointImages:
+    """Any OpenAI-compatible `/images/generations`."""
+
+    url: str
+    model: str
+    size: str = "1024x1024"
+    patience: Patience = field(default_factory=lambda: Patience(first=180.0, total=300.0))
+    sleep: Sleep = field(default=time.sleep, repr=False)
+    _refused: set[str] = field(default_factory=set, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.url = base_url(self.url)
+
+    def __call__(self, asked: Asked) -> Picture:
+        """The picture; raises ReplyError where none came."""
+        found = json_of(self._answer(asked), self.url)
+        rows = found.get("data") if isinstance(found, dict) else None
+        row = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
+        content = self._content(row)
+        about = f"made by {self.model} at {urlsplit(self.url).hostname}"
+        if isinstance(row.get("revised_prompt"), str):
+            about += f"; it drew: {inert(row['revised_prompt'], LONGEST_ABOUT)}"
+        return Picture(content, kind_of(content, self.url), about)
+
+    def _answer(self, asked: Asked) -> bytes:
+        while True:
+            body = {"model": self.model, "prompt": asked.text, "n": 1, "size": self.size}
+            body |= {"response_format": "b64_json"}
+            sent = {name: one for name, one in body.items() if name not in self._refused}
+            try:
+                return fetched(
+                    self.url, "POST", "/images/generations", sent, self.patience,
+                    sleep=self.sleep, largest=2 * LARGEST_PICTURE_BYTES,
+                )  # fmt: skip
+            except RejectedError as error:
+                named = [n for n in OPTIONAL if n in str(error) and n not in self._refused]
+                if error.status not in {400, 422} or not named:
+                    raise
+                self._refused.add(named[0])
+
+    def _content(self, row: dict[str, Any]) -> bytes:
+        packed, link = row.get("b64_json"), row.get("url")
+        if isinstance(packed, str):
+            try:
+                return base64.b64decode(packed, validate=True)
+            except (binascii.Error, ValueError):
+                raise GarbledError(f"{self.url}: its picture is not base64") from None
+        if not isinstance(link, str):
+            raise GarbledError(f"{self.url}: its answer has no picture")
+        place = urlsplit(link)
+        own = place.hostname == urlsplit(self.url).hostname
+        if not (place.scheme == "https" or (own and place.scheme == "http")) or "@" in place.netloc:
+            raise GarbledError(f"{self.url}: its picture lies at {plain(link, self.url)}")
+        path = f"{place.path}?{place.query}" if place.query else place.path
+        return fetched(
+            f"{place.scheme}://{place.netloc}", "GET", path, None, self.patience,
+            sleep=self.sleep, keyed=False, largest=LARGEST_PICTURE_BYTES,
+        )  # fmt: skip
+
+
+def kind_of(content: bytes, url: str) -> str:
+    """The media type by the first bytes, whatever was claimed.
+
+    Raises GarbledError for anything but PNG, JPEG, GIF and WebP: a drawing could hold a script.
+    """
+    for start, kind in KINDS:
+        if content.startswith(start):
+            return kind
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    raise GarbledError(f"{url}: what it sent is no PNG, JPEG, GIF or WebP")
+
+
+@dataclass(eq=False)
+class DiffusersImages:
+    """A diffusion model in this process, by its hub id or folder; needs the package `diffusers`.
+
+    Not reproducible: no seed is fixed.
+    """
+
+    model: str
+    _pipeline: Any = field(default=None, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if importlib.util.find_spec("diffusers") is None:
+            raise InputError(
+                'diffusers is not installed; pip install "worldline[images]" brings it'
+            )
+
+    def __call__(self, asked: Asked) -> Picture:
+        """The picture, as PNG; raises GarbledError where the model gives none."""
+        failure = ""
+        out = io.BytesIO()
+        try:
+            if self._pipeline is None:
+                library = importlib.import_module("diffusers")
+                self._pipeline = library.AutoPipelineForText2Image.from_pretrained(
+                    self.model, use_safetensors=True
+                )
+            self._pipeline(asked.text).images[0].save(out, format="PNG")
+        except Exception as error:  # a pipeline raises whatever its parts raise
+            failure = plain(error) or type(error).__name__
+        if failure:
+            raise GarbledError(f"{self.model}: {failure}")
+        return Picture(out.getvalue(), "image/png", f"made by {self.model} in this process")
+
+
+@dataclass(eq=False)
+class Portraits:
+    """Without anything that draws: the flow in the model that wrote the prompt, as it reads it.
+
+    `own` finds the asking participant's model where it runs in this process; `other` is read
+    instead where it does not (a script, an endpoint), and the caption says so.
+    """
+
+    own: Callable[[str], LoadedModel | None]
+    other: Callable[[], LoadedModel]
+
+    def __call__(self, asked: Asked) -> Picture:
+        """The portrait, as SVG. Raises: InputError, RefusedError as `worldline.record`."""
+        model = self.own(asked.model)
+        drawn = portrait(model or self.other(), asked.text)
+        about = drawn.about
+        if model is None:
+            about += f"; {asked.who}'s own model ({asked.model}) cannot be looked into"
+        return Picture(drawn.svg.encode(), "image/svg+xml", about)

@@ -1,0 +1,212 @@
+"""The log of a room: events in one SQLite file, only ever added to, by one writer."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from worldline.errors import InputError
+from worldline.room.events import Body, Event, decode, encode
+
+MEMORY = ":memory:"
+_MARK = 0x776C726D  # "wlrm": tells a room's file from any other
+_FORMAT = 1
+_MADE = f"""
+PRAGMA application_id = {_MARK};
+PRAGMA user_version = {_FORMAT};
+CREATE TABLE events (
+  number INTEGER PRIMARY KEY, parent INTEGER NOT NULL CHECK (parent >= 0 AND parent < number),
+  time REAL NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL);
+CREATE TABLE contents (name TEXT PRIMARY KEY, type TEXT NOT NULL, bytes BLOB NOT NULL);
+CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'append only'); END;
+CREATE TRIGGER events_keep BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'append only'); END;
+"""
+_ALL = "SELECT number, parent, time, body FROM events WHERE number > ? ORDER BY number"
+
+
+class Reading:
+    """A log as a reader sees it: whole events only, while a writer may be adding more.
+
+    Raises: InputError if the file is no room's log.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = str(path)
+        if not Path(self.path).is_file():
+            raise InputError(f"{self.path}: no such file; accepted are logs of a room")
+        where = f"file:{quote(str(Path(self.path).absolute()))}?mode=ro"
+        self._base = sqlite3.connect(where, uri=True, isolation_level=None, timeout=10.0)
+        _refuse_others(self._base, self.path)
+
+    def events(self, after: int = 0) -> list[Event]:
+        """Every event numbered above `after`, in order."""
+        return _events(self._base, after)
+
+    def content(self, name: str) -> tuple[str, bytes]:
+        """The type and bytes of a picture that an outcome names."""
+        return _content(self._base, name)
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._base.close()
+
+
+class Log:
+    """The one writer of a log; the file is made if it is not there.
+
+    An event is on the disk before `append` returns. Events given together are written together:
+    all of them or, if the process dies, none. A second writer is refused until this one closes
+    or its process ends.
+
+    Raises: InputError if the file is another program's or is being written by someone else.
+    """
+
+    def __init__(self, path: str | Path = MEMORY, clock: Callable[[], float] = time.time) -> None:
+        self.path = str(path)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._claim = _claimed(self.path)
+        try:
+            self._base = _opened(self.path)
+        except BaseException:
+            self._release()
+            raise
+        found = self._base.execute("SELECT max(number) FROM events").fetchone()[0]
+        self._last: int = found or 0
+
+    @property
+    def last(self) -> int:
+        """The number of the newest event; 0 where there is none."""
+        return self._last
+
+    def append(self, bodies: Sequence[Body], parent: int | None = None) -> list[Event]:
+        """Write `bodies` as the next events, the first under `parent` (else the newest event)."""
+        with self._lock:
+            before = self._last if parent is None else parent
+            events: list[Event] = []
+            for body in bodies:
+                number = self._last + 1 + len(events)
+                events.append(Event(number, before, self._clock(), body))
+                before = number
+            self._write(events)
+            self._last += len(events)
+        return events
+
+    def restore(self, events: Sequence[Event]) -> None:
+        """Write events of another log, numbers and times as they are, into this empty one."""
+        with self._lock:
+            self._write(events)
+            self._last += len(events)
+
+    def keep(self, content: bytes, type: str) -> str:
+        """Store a picture's bytes; the name it has from now on (the same bytes, the same name)."""
+        name = hashlib.sha256(content).hexdigest()
+        with self._lock:
+            self._base.execute(
+                "INSERT OR IGNORE INTO contents VALUES (?, ?, ?)", (name, type, content)
+            )
+        return name
+
+    def events(self, after: int = 0) -> list[Event]:
+        """Every event numbered above `after`, in order."""
+        with self._lock:
+            return _events(self._base, after)
+
+    def content(self, name: str) -> tuple[str, bytes]:
+        """The type and bytes of a picture that an outcome names."""
+        with self._lock:
+            return _content(self._base, name)
+
+    def close(self) -> None:
+        """Let the file go, for the next writer."""
+        self._base.close()
+        self._release()
+
+    def _write(self, events: Sequence[Event]) -> None:
+        rows = [(one.number, one.parent, one.time, one.kind, encode(one.body)) for one in events]
+        self._base.execute("BEGIN IMMEDIATE")
+        try:
+            self._base.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", rows)
+            self._base.execute("COMMIT")
+        except BaseException:
+            if self._base.in_transaction:
+                self._base.execute("ROLLBACK")
+            raise
+
+    def _release(self) -> None:
+        if self._claim is not None:
+            self._claim.close()
+
+
+def line_of(events: Sequence[Event], tip: int | None = None) -> list[Event]:
+    """The events that lead to `tip` (else the newest), the first one first: one branch.
+
+    `events` are a whole log, so that event n stands at place n - 1.
+
+    Raises: InputError if there is no event of that number.
+    """
+    at = len(events) if tip is None else tip
+    if not 0 <= at <= len(events):
+        raise InputError(f"event {at}: this room has the events 1 to {len(events)}")
+    line: list[Event] = []
+    while at:
+        line.append(events[at - 1])
+        at = events[at - 1].parent
+    return line[::-1]
+
+
+def _claimed(path: str) -> sqlite3.Connection | None:
+    """A lock that dies with its process, on every system: an open transaction of a file beside."""
+    if path == MEMORY:
+        return None
+    claim = sqlite3.connect(
+        f"{path}.writer", timeout=0.0, isolation_level=None, check_same_thread=False
+    )
+    try:
+        claim.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        claim.close()
+        raise InputError(f"{path}: another program writes this room; close it first") from None
+    return claim
+
+
+def _opened(path: str) -> sqlite3.Connection:
+    base = sqlite3.connect(path, isolation_level=None, timeout=10.0, check_same_thread=False)
+    try:
+        base.execute("PRAGMA journal_mode = WAL")
+        base.execute("PRAGMA synchronous = FULL")
+        if not base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            base.executescript(f"BEGIN IMMEDIATE;{_MADE}COMMIT;")
+    except sqlite3.DatabaseError:
+        base.close()
+        raise InputError(f"{path}: not a room's log; accepted is a new or an earlier log") from None
+    _refuse_others(base, path)
+    return base
+
+
+def _refuse_others(base: sqlite3.Connection, path: str) -> None:
+    try:
+        mark = base.execute("PRAGMA application_id").fetchone()[0]
+        version = base.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.DatabaseError:
+        mark, version = 0, 0
+    if mark != _MARK or version != _FORMAT:
+        base.close()
+        raise InputError(f"{path}: not a room's log of format {_FORMAT}; accepted are only those")
+
+
+def _events(base: sqlite3.Connection, after: int) -> list[Event]:
+    rows = base.execute(_ALL, (after,)).fetchall()
+    return [Event(number, parent, when, decode(body)) for number, parent, when, body in rows]
+
+
+def _content(base: sqlite3.Connection, name: str) -> tuple[str, bytes]:
+    row = base.execute("SELECT type, bytes FROM contents WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise InputError(f"{name[:16]!r}: no picture of that name in this room")
+    return row[0], row[1]

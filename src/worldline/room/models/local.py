@@ -1,0 +1,152 @@
+"""A worldline model in this process as a participant: seeded, streamed, and open to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from worldline.room.models.model import Delta, Ending, ReplyError, Said, Settings, Usage
+from worldline.room.models.reading import Reading, alternates, read
+from worldline.text.tokens import decode
+
+if TYPE_CHECKING:
+    from worldline import LoadedModel
+
+UNFINISHED = "\ufffd"  # how a decoder shows the first bytes of a character
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Usage):
+    """The usage of a local reply, with what it read and wrote, in ids: enough to ask for its flow.
+
+    `written` holds every drawn id, the one that ended the turn included; `text` is what was
+    streamed.
+    """
+
+    reading: Reading | None = None
+    written: tuple[int, ...] = ()
+    text: str = ""
+
+
+@dataclass(eq=False)
+class Local:
+    """Any model that `worldline.load_model` takes, sampled in this process.
+
+    Nothing is kept between two replies: each reads the conversation anew, so that a reply depends
+    on the messages, the settings and the seed alone.
+    """
+
+    model: LoadedModel
+    name: str
+    scripted: bool = field(default=False, init=False)
+
+    @property
+    def alternates(self) -> bool:
+        """Whether the model's template wants turns to alternate."""
+        return alternates(self.model.tokenizer)
+
+    @property
+    def context_tokens(self) -> int | None:
+        """How many tokens messages and reply may have together."""
+        return self.model.context_tokens
+
+    def count_tokens(self, messages: Sequence[Said]) -> int:
+        """The tokens that the model would read, the template's own included."""
+        return len(self.reading(messages).tokens)
+
+    def reading(self, messages: Sequence[Said]) -> Reading:
+        """What the model reads of these messages; raises ReplyError where it cannot."""
+        return read(self.model.tokenizer, messages, self._own_name(messages))
+
+    def reply(self, messages: Sequence[Said], settings: Settings) -> Iterator[Delta | Usage]:
+        """Stream a reply, then a `Told`.
+
+        Exactness: bitwise the same at equal messages, settings, versions, threads and machine.
+
+        Raises: ReplyError for a conversation longer than the model's context.
+        """
+        reading = self.reading(messages)
+        n_read = len(reading.tokens)
+        room = settings.max_tokens
+        if self.context_tokens is not None:
+            room = min(room, self.context_tokens - n_read)
+        if room < 1:
+            raise ReplyError(
+                f"{self.name} reads at most {self.context_tokens} tokens, these are {n_read}"
+            )
+        drawn = self.model.continuation(
+            reading.tokens.ids,
+            temperature=settings.temperature,
+            seed=settings.seed,
+            max_tokens=room,
+            stop=reading.stops,
+        )
+        return self._stream(reading, drawn)
+
+    def _stream(self, reading: Reading, drawn: Iterable[int]) -> Iterator[Delta | Usage]:
+        written: list[int] = []
+        text = ""
+        ending: Ending = "length"
+        for token in drawn:
+            written.append(token)
+            if token in reading.stops:
+                ending = "stop"
+                break
+            whole = decode(self.model.tokenizer, written)
+            whole, ended = before_break(whole, reading.breaks)
+            shown = whole if ended else whole[: whole_until(whole, reading.breaks)]
+            if len(shown) > len(text) and shown.startswith(text):
+                yield Delta(shown[len(text) :])
+                text = shown
+            if ended:
+                ending = "stop"
+                break
+        words = [token for token in written if token not in reading.stops]
+        rest, _ = before_break(decode(self.model.tokenizer, words), reading.breaks)
+        if len(rest) > len(text):  # what was held back
+            yield Delta(rest[len(text) :])
+            text = rest
+        yield self._told(reading, written, text, ending)
+
+    def _told(self, reading: Reading, written: Sequence[int], text: str, ending: Ending) -> Told:
+        return Told(
+            tokens_in=len(reading.tokens),
+            tokens_out=len(written),
+            price=0.0,
+            ending=ending,
+            model=self.model.name,
+            reading=reading,
+            written=tuple(written),
+            text=text,
+        )
+
+    def _own_name(self, messages: Sequence[Said]) -> str:
+        """Who speaks, as the assistant's own earlier words say; else the model's name."""
+        own = (p.speaker for m in messages if m.role == "assistant" for p in m.parts if p.speaker)
+        return next(own, self.name)
+
+
+def before_break(text: str, breaks: Sequence[str]) -> tuple[str, bool]:
+    r"""(The text up to the first of `breaks` that stands after a word, whether there is one).
+
+    >>> before_break("yes\nBob: no", ("\nBob:",))
+    ('yes', True)
+    """
+    start = len(text) - len(text.lstrip())
+    places = [at for one in breaks if (at := text.find(one, start)) >= 0]
+    return (text[: min(places)], True) if places else (text, False)
+
+
+def whole_until(text: str, breaks: Sequence[str]) -> int:
+    r"""How much of a text may be shown: not half a character, nor what may become a break.
+
+    >>> whole_until("yes\nBo", ("\nBob:",))
+    3
+    """
+    shown = len(text.rstrip(UNFINISHED))
+    longest = max(map(len, breaks), default=1)
+    for size in range(min(longest - 1, shown), 0, -1):
+        if any(one.startswith(text[shown - size : shown]) for one in breaks):
+            return shown - size
+    return shown

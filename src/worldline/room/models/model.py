@@ -1,0 +1,123 @@
+"""What a room asks of a model: messages and settings in, pieces of a reply out, usage last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+Role = Literal["system", "user", "assistant"]
+Ending = Literal["stop", "length", "refused", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Where one event of the room stands inside a `Said`: `text[start:end]`, by whom.
+
+    `event` is its number in the log; None for what no event holds (the system text).
+    `speaker` is a participant's name; empty where the room itself speaks.
+    """
+
+    event: int | None
+    speaker: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One message of a chat template, and the events that it is made of, in order."""
+
+    role: Role
+    text: str
+    parts: tuple[Part, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How one reply is to be drawn.
+
+    `turn` counts the replies that this participant has in the log already, on this branch: a
+    scripted model answers with its line of that number, so that resuming and rewinding need no
+    memory in the model. `seed` is fixed by the room's seed and the turn.
+    """
+
+    temperature: float = 1.0
+    seed: int = 0
+    max_tokens: int = 400
+    turn: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of a reply as it streams; `reasoning` where the model thinks before it speaks.
+
+    Reasoning that comes in its own channel is kept apart from the message: never parsed, never
+    read by the others.
+    """
+
+    text: str
+    reasoning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a reply took; the last thing that `reply` yields, once.
+
+    None where it is not known. `price` is in US dollars. `model` is what the endpoint says that
+    it ran, where it says so.
+    """
+
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    price: float | None = None
+    ending: Ending = "stop"
+    model: str = ""
+
+
+class ReplyError(RuntimeError):
+    """No reply came (time-out, refused, empty, cut off): one line, why, free of secrets."""
+
+
+@runtime_checkable
+class Model(Protocol):
+    """Anything that answers: scripted lines, a worldline model, an endpoint.
+
+    `alternates`: its chat template wants user and assistant in turn, so neighbours of one role
+    are merged before it reads them. `context_tokens`: how much it can read; None where unknown.
+    `scripted`: its replies are written beforehand, and every view says so.
+    """
+
+    @property
+    def name(self) -> str:
+        """The model's name as commands and the roster use it."""
+        ...
+
+    @property
+    def scripted(self) -> bool:
+        """Whether the replies were written beforehand."""
+        ...
+
+    @property
+    def alternates(self) -> bool:
+        """Whether neighbours of one role have to be merged."""
+        ...
+
+    @property
+    def context_tokens(self) -> int | None:
+        """How many tokens messages and reply may have together; None where unknown."""
+        ...
+
+    def count_tokens(self, messages: Sequence[Said]) -> int:
+        """How many tokens `messages` are for this model; an estimate where it cannot know."""
+        ...
+
+    def reply(self, messages: Sequence[Said], settings: Settings) -> Iterator[Delta | Usage]:
+        """Stream a reply to `messages`, then its `Usage`.
+
+        Closing the iterator early ends the work. The same messages and settings give the same
+        deltas where the model can promise that (scripted; local at one version and machine).
+
+        Raises: ReplyError.
+        """
+        ...

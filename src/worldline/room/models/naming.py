@@ -1,0 +1,66 @@
+"""A model by the name that a user gives it: one in this process, or one at an address."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+import worldline as wl
+from worldline.errors import InputError
+from worldline.room.models.endpoint import Endpoint, Prices
+from worldline.room.models.local import Local
+from worldline.room.models.model import Model
+from worldline.room.models.wire import base_url
+
+if TYPE_CHECKING:
+    from worldline import LoadedModel
+
+BUNDLED = "bundled"
+AT = "@http"  # MODEL@http://HOST or MODEL@https://HOST
+
+
+@cache
+def _loaded(name: str) -> LoadedModel:
+    """Participants of one model share it."""
+    return wl.load_model(name)
+
+
+def model_named(given: str, prices: Prices | None = None) -> tuple[str, Callable[[], Model]]:
+    """(The name in the room, what makes the model when it is first needed).
+
+    "NAME@https://HOST" is a model of an OpenAI-compatible endpoint; anything else is what
+    `worldline.load_model` takes. For what users write only: no participant may name an address.
+
+    Raises: InputError for an empty name, or an address that is none.
+
+    >>> model_named("bundled")[0]
+    'bundled'
+    """
+    given = given.strip()
+    name, found, rest = given.rpartition(AT)
+    if not found:
+        if not given:
+            raise InputError(f"model: it is empty; accepted are {BUNDLED}, and NAME@https://HOST")
+        return given, lambda: Local(_loaded(given), given)
+    if not name:
+        raise InputError(f"model {given!r}: give its name before the @")
+    url = base_url("http" + rest)
+    return name, lambda: Endpoint(url, name, prices=prices or {})
+
+
+def with_name(given: str) -> tuple[str, str]:
+    """(Model, participant's name) of "MODEL:NAME"; the name is empty where there is none.
+
+    A colon that belongs to an address or a folder is no such mark: a name has no / and is not a
+    number alone.
+
+    >>> with_name("qwen3@http://localhost:11434:Ada"), with_name("qwen3@http://localhost:11434")
+    (('qwen3@http://localhost:11434', 'Ada'), ('qwen3@http://localhost:11434', ''))
+    """
+    model, mark, name = given.rpartition(":")
+    if mark and name.strip() and "/" not in name and not name.strip().isdigit():
+        if model.endswith(("http", "https", "tiny")) or not model.strip():
+            return given.strip(), ""
+        return model.strip(), name.strip()
+    return given.strip(), ""

@@ -1,0 +1,174 @@
+"""Messages to the text that a local model reads, and where each event stands among its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from worldline.errors import InputError
+from worldline.room.models.model import Part, ReplyError, Said
+from worldline.text.chat import NamedSpan, Turn, render_chat
+from worldline.text.tokenizer import special_ids
+from worldline.text.tokens import Tokens, decode, tokenize
+
+if TYPE_CHECKING:
+    from worldline.text.tokenizer import Tokenizer
+
+JOINT = "\n\n"  # between what two events of one role say
+OPENING = "(The conversation begins.)"
+_ALIKE = {"<": "‹", "[": "［", "|": "¦"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a model read before it replied: its tokens, and the characters of each event in them.
+
+    A part whose place in the text is not certain (the template rewrote it) is in `unplaced`.
+    `stops` are the ids that end a turn, `breaks` the texts that do where there is no template.
+    """
+
+    tokens: Tokens
+    parts: tuple[Part, ...]
+    unplaced: tuple[Part, ...]
+    stops: frozenset[int]
+    breaks: tuple[str, ...] = ()
+
+
+def read(tokenizer: Tokenizer, messages: Sequence[Said], own_name: str) -> Reading:
+    """The text of `messages` by the model's chat template, or as "Name: ..." where it has none.
+
+    No message can pretend to open a turn: the spelling of special tokens is broken in it, by one
+    character of equal length, so that places stay where they are.
+
+    Raises: ReplyError where the template takes the messages in no shape.
+    """
+    messages = [disarmed(tokenizer, one) for one in messages]
+    if not getattr(tokenizer, "chat_template", None):
+        return _plain(tokenizer, messages, own_name)
+    reason = "there is nothing to answer"
+    for shape in SHAPES:
+        shaped = shape(messages)
+        if not shaped:
+            continue
+        try:
+            text, spans = render_chat(tokenizer, [Turn(one.role, one.text) for one in shaped])
+        except InputError as error:
+            reason = str(error)
+            continue
+        tokens = tokenize(tokenizer, text, add_special_tokens=False)
+        parts, unplaced = _placed(shaped, text, spans)
+        return Reading(tokens, parts, unplaced, stops_of(tokenizer))
+    raise ReplyError(f"the model cannot read this conversation: {reason}")
+
+
+def disarmed(tokenizer: Tokenizer, message: Said) -> Said:
+    """The message with the spelling of every special token broken: its first character changed.
+
+    As long as before: `parts` stay valid.
+    """
+    text = message.text
+    pieces = {decode(tokenizer, [token]).strip() for token in special_ids(tokenizer)}
+    for piece in sorted(pieces, key=len, reverse=True):
+        if len(piece) > 1 and piece in text:
+            text = text.replace(piece, _ALIKE.get(piece[0], "·") + piece[1:])
+    return message if text == message.text else replace(message, text=text)
+
+
+def merged(messages: Sequence[Said]) -> list[Said]:
+    r"""Neighbours of one role put together; the parts move with their texts.
+
+    >>> two = [Said("user", "a", (Part(1, "Ada", 0, 1),)), Said("user", "b")]
+    >>> [one.text for one in merged(two)]
+    ['a\n\nb']
+    """
+    found: list[Said] = []
+    for one in messages:
+        if found and found[-1].role == one.role:
+            found[-1] = _joined(found[-1], one)
+        else:
+            found.append(one)
+    return found
+
+
+def _joined(first: Said, second: Said) -> Said:
+    by = len(first.text) + len(JOINT)
+    moved = (replace(part, start=part.start + by, end=part.end + by) for part in second.parts)
+    return Said(first.role, first.text + JOINT + second.text, (*first.parts, *moved))
+
+
+def _from_user(messages: Sequence[Said]) -> list[Said]:
+    """Alternating, and opened by a user, after the system text."""
+    found = merged(messages)
+    first = 1 if found and found[0].role == "system" else 0
+    if first < len(found) and found[first].role == "assistant":
+        found.insert(first, Said("user", OPENING))
+    return found
+
+
+def _without_system(messages: Sequence[Said]) -> list[Said]:
+    """Alternating, with the system text at the head of the first user's."""
+    return _from_user([replace(m, role="user") if m.role == "system" else m for m in messages])
+
+
+SHAPES: tuple[Callable[[Sequence[Said]], list[Said]], ...] = (
+    list, merged, _from_user, _without_system,
+)  # fmt: skip
+
+
+def alternates(tokenizer: Tokenizer) -> bool:
+    """Whether the template refuses two neighbours of one role."""
+    if not getattr(tokenizer, "chat_template", None):
+        return False
+    try:
+        render_chat(tokenizer, [Turn("user", "a"), Turn("user", "b")])
+    except InputError:
+        return True
+    return False
+
+
+def stops_of(tokenizer: Tokenizer) -> frozenset[int]:
+    """Special tokens that the template itself writes around turns, and the end of a text."""
+    found = {getattr(tokenizer, "eos_token_id", None)}
+    turns = [Turn("user", "a"), Turn("assistant", "b"), Turn("user", "c")]
+    try:
+        text, _ = render_chat(tokenizer, turns)
+    except InputError:
+        text = ""
+    if text:
+        ids = tokenize(tokenizer, text, add_special_tokens=False).ids
+        found |= set(ids) & special_ids(tokenizer)
+    return frozenset(one for one in found if one is not None)
+
+
+def _placed(
+    shaped: Sequence[Said], text: str, spans: Sequence[NamedSpan]
+) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+    """(Parts in characters of the rendered text, parts whose place is not certain)."""
+    where = {span.name: span for span in spans}
+    placed: list[Part] = []
+    unplaced: list[Part] = []
+    for index, one in enumerate(shaped):
+        span = where.get(f"{one.role} {index}")
+        if span is None:
+            unplaced += one.parts
+            continue
+        by = span.start - one.text.find(text[span.start : span.end])
+        for part in one.parts:
+            start, end = max(part.start + by, span.start), min(part.end + by, span.end)
+            placed.append(replace(part, start=start, end=max(start, end)))
+    return tuple(placed), tuple(unplaced)
+
+
+def _plain(tokenizer: Tokenizer, messages: Sequence[Said], own_name: str) -> Reading:
+    """Lines "Name: ...", for a model that knows no turns."""
+    text, parts = "", []
+    speakers = {part.speaker for one in messages for part in one.parts if part.speaker}
+    for one in messages:
+        label = f"{own_name}: " if one.role == "assistant" else ""
+        by = len(text) + len(label)
+        parts += [replace(p, start=p.start + by, end=p.end + by) for p in one.parts]
+        text += label + one.text + JOINT
+    tokens = tokenize(tokenizer, f"{text}{own_name}:")
+    breaks = tuple(sorted({f"\n{name}:" for name in (*speakers, own_name)} | {JOINT}))
+    return Reading(tokens, tuple(parts), (), stops_of(tokenizer), breaks)

@@ -1,0 +1,87 @@
+"""Who draws and who searches in a room, by the names that a user gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from worldline.errors import InputError
+from worldline.room.deeds import Asked, Deeds, Hit, Picture
+from worldline.room.models.catalog import Catalog
+
+if TYPE_CHECKING:
+    from worldline import LoadedModel
+
+NONE = "none"
+AT = "@http"
+DIFFUSERS = "diffusers:"
+
+
+def deeds_named(images: str | None, search: str | None, catalog: Catalog) -> Deeds:
+    """The deeds of a room: `images` as `images_named` takes it, `search` as `search_named` does.
+
+    Raises: InputError as these.
+    """
+    declining = Deeds()
+    draw = images_named(images, catalog)
+    return Deeds(draw or declining.draw, search_named(search) or declining.search)
+
+
+def images_named(given: str | None, catalog: Catalog) -> Callable[[Asked], Picture] | None:
+    """Who draws: "MODEL@https://HOST", "diffusers:MODEL", "none" for nobody, None for portraits.
+
+    Raises: InputError for anything else, or a package that is not installed.
+    """
+    if given == NONE:
+        return None
+    from worldline.room.images import DiffusersImages, EndpointImages, Portraits
+
+    if given is None:
+        return Portraits(lambda name: _local(catalog, name), lambda: _bundled(catalog))
+    if given.startswith(DIFFUSERS):
+        return DiffusersImages(given.removeprefix(DIFFUSERS))
+    model, found, rest = given.rpartition(AT)
+    if not found or not model:
+        raise InputError(
+            f"images {given!r}: accepted are MODEL@https://HOST, diffusers:MODEL, and none"
+        )
+    return EndpointImages("http" + rest, model)
+
+
+def search_named(given: str | None) -> Callable[[Asked], Sequence[Hit]] | None:
+    """Who searches: a SearXNG address, "ddgs", or a JSON file of results; None for nobody.
+
+    Raises: InputError for anything else, or a package that is not installed.
+    """
+    if given is None or given == NONE:
+        return None
+    from worldline.room.searching import DdgsSearch, RecordedSearch, SearxngSearch
+
+    if given == "ddgs":
+        return DdgsSearch()
+    if given.startswith(("http://", "https://")):
+        return SearxngSearch(given)
+    if Path(given).suffix != ".json":
+        raise InputError(
+            f"search {given!r}: accepted are a SearXNG address, ddgs, a .json file of results, "
+            "and none"
+        )
+    return RecordedSearch.read(Path(given))
+
+
+def _local(catalog: Catalog, name: str) -> LoadedModel | None:
+    """The model of this name, where it runs in this process."""
+    from worldline.room.models.local import Local
+
+    model = catalog.model(name)
+    return model.model if isinstance(model, Local) else None
+
+
+def _bundled(catalog: Catalog) -> LoadedModel:
+    from worldline.room.models.naming import BUNDLED
+
+    found = _local(catalog, BUNDLED)
+    if found is None:
+        raise InputError("no model of this room runs in this process")
+    return found

@@ -1,0 +1,164 @@
+"""A room run again from its own log, and the first event at which the two part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from worldline.room.deeds import Asked, DeclinedError, Deeds, Hit, Picture
+from worldline.room.events import Body, Command, Drawn, Event, Message, Notice, Outcome, timeless
+from worldline.room.log import Log
+from worldline.room.models.catalog import Catalog
+from worldline.room.room import Room
+
+_BY_TURN = frozenset({"ended", "context", "no_reply"})  # notices that a turn brings
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """What came of it: the events of the second run, and where it parts from the first.
+
+    `differs` is the number of the first event that is not the same apart from its times, in the
+    numbering of a branch alone; 0 where all are equal. `at` is the character of that message's
+    text at which the two part, where they part in a text.
+    """
+
+    events: tuple[Event, ...]
+    differs: int
+    reason: str = ""
+    at: int | None = None
+
+
+def replay(line: Sequence[Event], catalog: Catalog, deeds: Deeds | None = None) -> Replay:
+    """Run a branch again in memory: what people did is given, what models said is asked anew.
+
+    What replies drew on is taken over, as what people did is. Without `deeds` pictures and hits
+    are those of the log (pictures as empty bytes under the names they had). **Exactness**:
+    bitwise, where the models promise it.
+    """
+    first = renumbered(line)
+    log = Log(clock=lambda: 0.0)
+    room = Room(log, catalog, deeds or recorded(first))
+    try:
+        while len(made := log.events()) < len(first):
+            parted = _parted(first, made)
+            if parted:
+                break
+            _next(room, first[len(made)])
+            if len(log.events()) == len(made):
+                number = len(made) + 1
+                return Replay(tuple(made), number, "the second run had nothing to say here")
+        made = log.events()
+        parted = _parted(first, made) or (len(first) + 1 if len(made) > len(first) else 0)
+    finally:
+        room.close()
+    if not parted:
+        return Replay(tuple(made), 0)
+    one = first[parted - 1].body if parted <= len(first) else None
+    return Replay(tuple(made), parted, *_difference(one, made[parted - 1].body))
+
+
+def renumbered(line: Sequence[Event]) -> list[Event]:
+    """A branch as a log of its own: numbered from 1, everything that names a number as well."""
+    numbers = {event.number: place for place, event in enumerate(line, 1)}
+    numbers[0] = 0
+    return [
+        Event(place, place - 1, event.time, _moved(event.body, numbers))
+        for place, event in enumerate(line, 1)
+    ]
+
+
+def recorded(line: Iterable[Event]) -> Deeds:
+    """Deeds that give again what a log says that they gave, one after another."""
+    line = list(line)
+    commands = {one.number: one.body for one in line if isinstance(one.body, Command)}
+    outcomes: dict[tuple[int, str, str], Outcome] = {}
+    for event in line:
+        body = event.body
+        command = commands.get(body.command) if isinstance(body, Outcome) else None
+        if command is not None and isinstance(body, Outcome) and command.arguments:
+            outcomes[command.message, command.name, command.arguments[0]] = body
+
+    def again(name: str, asked: Asked) -> dict[str, object]:
+        outcome = outcomes.get((asked.message, name, asked.text))
+        if outcome is None:
+            raise RuntimeError("the log has no outcome for this")
+        if outcome.end == "refused":
+            raise DeclinedError(outcome.reason)
+        if outcome.end != "done":
+            raise RuntimeError(outcome.reason)
+        return outcome.result
+
+    def draw(asked: Asked) -> Picture:
+        result = again("image", asked)
+        about, name = str(result.get("about", "")), str(result.get("picture", ""))
+        return Picture(b"", str(result.get("type", "")), about, name)
+
+    def search(asked: Asked) -> list[Hit]:
+        hits = again("search", asked).get("hits", [])
+        return [Hit(**one) for one in hits] if isinstance(hits, list) else []
+
+    return Deeds(draw, search)
+
+
+def _next(room: Room, event: Event) -> None:
+    """Give what a person did; ask again for what a turn brought."""
+    body = event.body
+    if isinstance(body, Message) and body.model:
+        room.step(read_to=body.read_to)
+    elif isinstance(body, Notice) and body.code in _BY_TURN:
+        room.step()
+    else:
+        room.append(body)
+
+
+def _parted(first: Sequence[Event], second: Sequence[Event]) -> int:
+    for one, two in zip(first, second, strict=False):
+        if timeless(one.body) != timeless(two.body):
+            return one.number
+    return 0
+
+
+def _difference(one: Body | None, two: Body) -> tuple[str, int | None]:
+    if one is None:
+        return f"the second run goes on with a {two.kind}", None
+    if one.kind != two.kind:
+        return f"a {one.kind} in the first run, a {two.kind} in the second", None
+    names = _different_fields(timeless(one), timeless(two))
+    reason = f"a {one.kind} differs in {', '.join(names)}"
+    if isinstance(one, Message) and isinstance(two, Message) and one.text != two.text:
+        pairs = enumerate(zip(one.text, two.text, strict=False))
+        shorter = min(len(one.text), len(two.text))
+        return reason, next((place for place, (a, b) in pairs if a != b), shorter)
+    return reason, None
+
+
+def _different_fields(one: Body, two: Body) -> Iterator[str]:
+    for name in one.__dataclass_fields__:
+        if getattr(one, name) != getattr(two, name):
+            yield name
+
+
+def _moved(body: Body, numbers: dict[int, int]) -> Body:
+    match body:
+        case Message(read_from=start, read_to=end):
+            return replace(body, read_from=numbers.get(start, 0), read_to=numbers.get(end, 0))
+        case Command(message=message):
+            return replace(body, message=numbers.get(message, 0))
+        case Outcome(command=command):
+            return replace(body, command=numbers.get(command, 0))
+        case Notice(about=about):
+            return replace(body, about=numbers.get(about, 0))
+        case Drawn(message=message, flow=flow):
+            return replace(body, message=numbers.get(message, 0), flow=_moved_flow(flow, numbers))
+    return body
+
+
+def _moved_flow(flow: dict[str, Any], numbers: dict[int, int]) -> dict[str, Any]:
+    """A flow whose messages have other numbers."""
+    if not flow:
+        return flow
+    rows = [one | {"event": numbers.get(one["event"])} for one in flow["messages"]]
+    unplaced = [numbers[one] for one in flow["unplaced"] if one in numbers]
+    return flow | {"messages": rows, "unplaced": unplaced}

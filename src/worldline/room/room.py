@@ -1,0 +1,307 @@
+"""A room: one step is a speaker, what it reads, its reply, its commands, in the log in order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeAlias
+
+from worldline.errors import InputError, RefusedError
+from worldline.room.branch import Branch
+from worldline.room.deeds import Deeds
+from worldline.room.doing import Means, run
+from worldline.room.events import (
+    Body,
+    Budget,
+    Command,
+    Drawn,
+    Event,
+    Joined,
+    Left,
+    Message,
+    Notice,
+    Paused,
+    Setting,
+)
+from worldline.room.log import Log
+from worldline.room.models.catalog import Catalog
+from worldline.room.models.model import Model, ReplyError, Settings, Usage
+from worldline.room.naming import plain_name
+from worldline.room.participants import admitted, checked_name, checked_temperature
+from worldline.room.replying import Provisional, as_events, heard
+from worldline.room.rules import checked_setting
+from worldline.room.seeing import Seen, seen_by
+from worldline.room.state import Participant, State, state_of
+from worldline.room.turns import mentioned, next_speaker, over_budget, reply_seed
+
+Watch: TypeAlias = Callable[[Event | Provisional], None]
+Weigh: TypeAlias = Callable[[Model, Usage], "dict[str, Any] | str"]
+
+
+class Room:
+    """The writer of a log. `watch` is called with every event once it is on the disk.
+
+    `weigh` is asked after each reply for its flow, as plain numbers, or for the reason why there is
+    none; the answer is an event. `hold` is entered for each turn: who shares a model with others
+    waits there.
+
+    Opening a log again goes on from its newest event; commands that were left without an outcome
+    expire. Speaking, settings and pausing are safe from other threads while a reply streams.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        catalog: Catalog,
+        deeds: Deeds | None = None,
+        watch: Watch = lambda _event: None,
+        weigh: Weigh | None = None,
+        hold: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.log = log
+        self.catalog = catalog
+        self._means = Means(catalog, deeds or Deeds(), log.keep)
+        self._watch = watch
+        self._weigh, self._hold = weigh, hold
+        self._stop = threading.Event()
+        self._branch = Branch(log, watch)
+        self._lock = self._branch.lock
+
+    @property
+    def state(self) -> State:
+        """How the room stands now."""
+        return self._branch.state
+
+    @property
+    def line(self) -> list[Event]:
+        """The events of the current branch, the first one first."""
+        return self._branch.line
+
+    def append(self, *bodies: Body) -> list[Event]:
+        """Write events as they are; every other method comes down to it."""
+        return self._branch.append(*bodies)
+
+    def join(self, name: str, model: str, persona: str = "", temperature: float = 1.0) -> Event:
+        """Seat a participant.
+
+        Raises: InputError if the room is full, the name or temperature is unusable, or there is
+        no such model.
+        """
+        scripted = self.catalog.model(model).scripted
+        with self._lock:
+            warmth = checked_temperature(temperature)
+            wanted = Joined(name, model, persona, warmth, scripted=scripted)
+            return self.append(admitted(self.state, wanted))[0]
+
+    def say(self, who: str, text: str) -> Event:
+        """A person speaks; commands are for participants, so this text is not read for any.
+
+        Raises: InputError if the name is a participant's or unusable, or the text is empty.
+        """
+        who = checked_name(who)
+        if plain_name(who) in {plain_name(one.name) for one in self.state.present}:
+            raise InputError(f"name {who!r}: a participant has it; accepted is another")
+        if not text.strip():
+            raise InputError("an empty message; accepted is any text")
+        with self._lock:
+            event = self.append(Message(who, text, text, read_to=self.state.tip))[0]
+            self._unmute()
+        return event
+
+    def remove(self, name: str) -> Event:
+        """Show a participant out.
+
+        Raises: InputError if nobody of this name is present.
+        """
+        with self._lock:
+            return self.append(Left(self._present(name).name, "shown out"))[0]
+
+    def set(self, what: str, value: Any, who: str = "") -> Event:
+        """Change a setting of the room, or of one participant (temperature, muted, persona).
+
+        Raises: InputError if there is no such setting, or the value cannot be.
+        """
+        with self._lock:
+            who = self._present(who).name if who else ""
+            return self.append(Setting(what, checked_setting(what, value, who), who))[0]
+
+    def limit(
+        self,
+        messages: int | None = None,
+        tokens: int | None = None,
+        dollars: float | None = None,
+    ) -> Event:
+        """Set the budget, counted from the beginning; None: no limit."""
+        if any(one is not None and one < 0 for one in (messages, tokens, dollars)):
+            raise InputError("a budget below 0; accepted are 0 and above")
+        return self.append(Budget(messages, tokens, dollars))[0]
+
+    def pause(self, reason: str = "") -> None:
+        """No further turns until `play`; a reply that streams is finished first."""
+        with self._lock:
+            if self.state.playing == "playing":
+                self.append(Paused("paused", reason))
+
+    def stop(self, reason: str = "") -> None:
+        """End this run: a reply that streams is cut off, and no further turn follows."""
+        self._stop.set()
+        with self._lock:
+            if self.state.playing != "stopped":
+                self.append(Paused("stopped", reason))
+
+    def play(self, turns: int | None = None) -> int:
+        """Take turns until paused, stopped, out of budget, or `turns` were taken; how many were.
+
+        With `step` as the way of taking turns it takes one.
+        """
+        self._resume()
+        if self.state.settings["mode"] == "step":
+            turns = 1 if turns is None else min(turns, 1)
+        taken = 0
+        while (turns is None or taken < turns) and self.state.playing == "playing":
+            taken += self._turn() is not None
+        return taken
+
+    def step(self, read_to: int | None = None) -> Event | None:
+        """One turn, paused or not; the message, or None where there is none.
+
+        `read_to` lets the speaker read no further than that event (for replays).
+        """
+        self._stop.clear()
+        return self._turn(read_to)
+
+    def branch(self, number: int) -> Event:
+        """Go on from an earlier event (of any branch): what came after it stays in the log.
+
+        The commands of the message there keep the outcomes that they had. The seed changes, so
+        that a model that samples does not say the same again.
+
+        Raises: InputError if there is no such event.
+        """
+        return self._branch.turn_aside(number)
+
+    def rewind(self, messages: int = 1) -> Event:
+        """Go back to before the latest messages.
+
+        Raises: InputError if fewer were said.
+        """
+        said = [one for one in self.line if isinstance(one.body, Message)]
+        if not 1 <= messages <= len(said):
+            raise InputError(f"{messages} messages back: accepted are 1 to {len(said)}")
+        return self.branch(said[-messages].parent)
+
+    def close(self) -> None:
+        """Let the log go."""
+        self.log.close()
+
+    def _resume(self) -> None:
+        self._stop.clear()
+        with self._lock:
+            if self.state.playing != "playing":
+                self.append(Paused("playing"))
+
+    def _turn(self, read_to: int | None = None) -> Event | None:
+        with self._lock:
+            line, state = self._branch.line, self.state
+            if read_to is not None and read_to < state.tip:
+                line = [one for one in line if one.number <= read_to]
+                state = state_of(line)
+            speaker = self._ready(state)
+        if speaker is None:
+            return None
+        with self._hold():
+            return self._spoken(speaker, state, line)
+
+    def _ready(self, state: State) -> Participant | None:
+        """Who speaks; where nobody may, the room says why and pauses."""
+        speaker, reason = next_speaker(state), over_budget(state)
+        able = sum(not one.muted for one in state.present)
+        if not reason and speaker is None:
+            reason = "nobody here can speak"
+        if not reason and state.failures >= able:
+            reason = "no reply came from anybody"
+        if reason:
+            self.append(Notice("ended", reason), Paused("paused", reason))
+            return None
+        return speaker
+
+    def _spoken(self, me: Participant, state: State, line: Sequence[Event]) -> Event | None:
+        """A reply, and everything that it brings with it."""
+        try:
+            model = self.catalog.model(me.model)
+            settings = _settings(me, state, model)
+            seen = seen_by(me, state, line, model, settings.max_tokens)
+            self._tell_cut(me, seen, line)
+            reply = heard(model, seen, settings, me.name, self._watch, self._stop.is_set)
+        except (ReplyError, InputError) as error:
+            return self._no_reply(me, str(error))
+        with self._lock:
+            names = (*state.names, *self.catalog.names())
+            read = (seen.read_from, state.tip)
+            number = self.log.last + 1
+            bodies = as_events(
+                reply, me, model, settings, names, self.catalog.names(), number, read
+            )
+            events = self.append(*bodies)
+            self._unmute()
+        self._run([one for one in events if isinstance(one.body, Command)])
+        if self._weigh is not None:
+            self._drawn(events[0].number, self._weigh, model, reply.usage)
+        return events[0]
+
+    def _drawn(self, message: int, weigh: Weigh, model: Model, usage: Usage) -> None:
+        try:
+            found = weigh(model, usage)
+        except (InputError, RefusedError) as error:
+            found = " ".join(str(error).split())
+        drawn = Drawn(message, reason=found) if isinstance(found, str) else Drawn(message, found)
+        self.append(drawn)
+
+    def _tell_cut(self, me: Participant, seen: Seen, line: Sequence[Event]) -> None:
+        """Say once for each new place from where a speaker reads no further back."""
+        last = next(
+            (
+                one.body.about
+                for one in reversed(line)
+                if isinstance(one.body, Notice)
+                and one.body.code == "context"
+                and one.body.who == me.name
+            ),
+            0,
+        )
+        if seen.read_from and seen.read_from != last:
+            text = f"{me.name} cannot read all of this; it reads from event {seen.read_from} on"
+            self.append(Notice("context", text, seen.read_from, me.name))
+
+    def _no_reply(self, me: Participant, reason: str) -> None:
+        text = f"{me.name} did not answer: {' '.join(reason.split())[:300]}"
+        self.append(Notice("no_reply", text, who=me.name))
+
+    def _unmute(self) -> None:
+        """Whoever is silent and was just addressed may speak again."""
+        silent = [one for one in self.state.present if one.muted]
+        for one in mentioned(self.state.last_text, silent):
+            if one.name != self.state.last_speaker:
+                self.append(Setting("muted", False, one.name))
+
+    def _run(self, commands: Sequence[Event]) -> None:
+        for place, event in enumerate(commands):
+            if isinstance(event.body, Command):
+                state = self.state
+                self.append(*run(event.number, event.body, state, place, self._means))
+
+    def _present(self, name: str) -> Participant:
+        found = self.state.find(name)
+        if found is None:
+            here = ", ".join(one.name for one in self.state.present) or "nobody"
+            raise InputError(f"{name!r} is not here; present: {here}")
+        return found
+
+
+def _settings(me: Participant, state: State, model: Model) -> Settings:
+    """How the next reply is drawn; it leaves half of a short context for reading."""
+    longest = int(state.settings["max_tokens"])
+    if model.context_tokens is not None:
+        longest = min(longest, max(1, model.context_tokens // 2))
+    return Settings(me.temperature, reply_seed(state, me), longest, me.turns)

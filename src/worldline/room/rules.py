@@ -1,0 +1,32 @@
+"""The settings of a room and of its participants: which there are, and what they may be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worldline.errors import InputError
+from worldline.room.participants import checked_temperature
+from worldline.room.state import DEFAULTS
+from worldline.room.turns import checked_mode
+
+
+def checked_setting(what: str, value: Any, who: str) -> Any:
+    """A setting's value as it may be; of the room where `who` is empty.
+
+    Raises: InputError if there is no such setting, or the value cannot be.
+    """
+    if who:
+        if what == "temperature":
+            return checked_temperature(value)
+        if what not in ("muted", "persona"):
+            raise InputError(f"setting {what!r}: accepted are temperature, muted, persona")
+        return bool(value) if what == "muted" else str(value)
+    if what == "mode":
+        return checked_mode(value)
+    if what == "topic":
+        return str(value)
+    if what not in DEFAULTS:
+        raise InputError(f"setting {what!r}: accepted are {', '.join(DEFAULTS)}")
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InputError(f"{what} {value!r}: accepted are whole numbers from 0")
+    return value

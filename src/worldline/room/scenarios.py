@@ -1,0 +1,200 @@
+"""Scenarios: who is there, how they talk and how the conversation opens, out of a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from worldline.errors import InputError
+from worldline.room.deeds import Deeds
+from worldline.room.events import Budget
+from worldline.room.log import Log
+from worldline.room.models.catalog import Catalog
+from worldline.room.models.model import Model
+from worldline.room.models.scripted import Scripted
+from worldline.room.participants import checked_name
+from worldline.room.room import Room, Watch, Weigh
+from worldline.room.state import MAX_PARTICIPANTS
+from worldline.room.turns import checked_mode
+
+BUNDLED = "bundled"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Seat(_Table):
+    """A participant: `model` by name, or `script`, the lines that it will say."""
+
+    name: str
+    model: str = ""
+    persona: str = ""
+    temperature: float = Field(default=1.0, ge=0, le=2)
+    script: tuple[str, ...] = ()
+    loops: bool = False
+
+    @property
+    def model_name(self) -> str:
+        """The model's name in the roster; a script's is its speaker's."""
+        return self.model if not self.script else f"script of {self.name}"
+
+
+class Opening(_Table):
+    """The first message, by a person."""
+
+    who: str
+    text: str
+
+
+class Limits(_Table):
+    """A budget; what is left out has no limit."""
+
+    messages: int | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=0)
+    dollars: float | None = Field(default=None, ge=0)
+
+
+class Rules(_Table):
+    """The room's settings; what is left out is as it always is."""
+
+    mode: str = "round_robin"
+    seed: int = Field(default=0, ge=0)
+    max_tokens: int = Field(default=400, ge=1)
+    max_participants: int = Field(default=MAX_PARTICIPANTS, ge=1)
+    quota_message: int = Field(default=4, ge=0)
+    quota_room: int = Field(default=200, ge=0)
+
+
+class Scenario(_Table):
+    """A conversation before it begins."""
+
+    title: str
+    about: str = ""
+    opening: Opening
+    rules: Rules = Rules()
+    budget: Limits = Limits()
+    participants: tuple[Seat, ...] = Field(alias="participant", min_length=1)
+
+
+def read_scenario(path: str | Path) -> Scenario:
+    """A scenario out of a file, or one of ours by its name.
+
+    Raises: InputError naming the entry that cannot be used.
+    """
+    file = Path(path)
+    if not file.suffix and str(path) in our_scenarios():
+        return scenario_of(_folder().joinpath(f"{path}.toml").read_text("utf-8"), str(path))
+    try:
+        return scenario_of(file.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError):
+        ours = ", ".join(our_scenarios())
+        raise InputError(f"scenario {path}: accepted are a TOML file, or {ours}") from None
+
+
+def our_scenarios() -> tuple[str, ...]:
+    """The scenarios that come with the program, by name."""
+    names = (one.name for one in _folder().iterdir())
+    return tuple(sorted(one.removesuffix(".toml") for one in names if one.endswith(".toml")))
+
+
+def scenario_of(text: str, name: str) -> Scenario:
+    """A scenario out of TOML; `name` is what an error calls it.
+
+    Raises: InputError naming the entry that cannot be used.
+    """
+    try:
+        scenario = Scenario.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"scenario {name}: no TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        given = "" if first["type"] == "missing" else f" {repr(first['input'])[:60]}"
+        raise InputError(f"scenario {name}: {where}{given}: {first['msg']}") from None
+    _refuse_unusable(scenario, name)
+    return scenario
+
+
+def open_scenario(
+    scenario: Scenario,
+    log: Log,
+    models: Mapping[str, Model | Callable[[], Model]],
+    deeds: Deeds | None = None,
+    watch: Watch = lambda _event: None,
+    weigh: Weigh | None = None,
+) -> Room:
+    """The room of a scenario, opened; a log that has events already goes on where it was.
+
+    `models` are those that may be used and invited, by name.
+
+    Raises: InputError if a participant's model is not among them.
+    """
+    room = Room(log, catalog_of(scenario, models), deeds, watch, weigh)
+    seat_all(scenario, room)
+    return room
+
+
+def catalog_of(
+    scenario: Scenario | None, models: Mapping[str, Model | Callable[[], Model]]
+) -> Catalog:
+    """The models that may be called, and the scenario's scripts, which nobody can invite.
+
+    Raises: InputError if a participant's model is not among them.
+    """
+    seats = scenario.participants if scenario is not None else ()
+    catalog = Catalog(
+        models,
+        hidden={
+            seat.model_name: Scripted(seat.model_name, seat.script, seat.loops)
+            for seat in seats
+            if seat.script
+        },
+    )
+    for seat in seats:
+        catalog.model(seat.model_name)
+    return catalog
+
+
+def seat_all(scenario: Scenario, room: Room) -> None:
+    """Whatever of the beginning is not in the log yet, so that a start that died is made up."""
+    state = room.state
+    if state.last_message:
+        return
+    for what, value in {"topic": scenario.title, **scenario.rules.model_dump()}.items():
+        if state.settings[what] != value:
+            room.set(what, value)
+    for seat in scenario.participants:
+        if seat.name not in state.names:
+            room.join(seat.name, seat.model_name, seat.persona, seat.temperature)
+    limits = scenario.budget.model_dump()
+    wanted = any(one is not None for one in limits.values())
+    if wanted and state.limits == Budget():
+        room.limit(**limits)
+    room.say(scenario.opening.who, scenario.opening.text)
+
+
+def _refuse_unusable(scenario: Scenario, name: str) -> None:
+    try:
+        checked_mode(scenario.rules.mode)
+        names = [checked_name(seat.name) for seat in scenario.participants]
+        names.append(checked_name(scenario.opening.who))
+    except InputError as error:
+        raise InputError(f"scenario {name}: {error}") from None
+    if len({one.casefold() for one in names}) < len(names):
+        raise InputError(f"scenario {name}: a name twice; accepted are names that differ")
+    n, most = len(scenario.participants), scenario.rules.max_participants
+    if n > most:
+        raise InputError(f"scenario {name}: {n} participants; accepted are {most} at most")
+    for seat in scenario.participants:
+        if bool(seat.model) == bool(seat.script):
+            raise InputError(f"scenario {name}: {seat.name}: accepted is a model or a script")
+
+
+def _folder() -> Traversable:
+    return resources.files("worldline.room") / "scenarios"

@@ -1,0 +1,141 @@
+"""What each participant reads before it speaks, built anew from the events."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from worldline.room.commands import FORMS
+from worldline.room.events import Command, Event, Message, Setting
+from worldline.room.models.model import Model, Part, Role, Said
+from worldline.room.state import Participant, State
+from worldline.room.telling import told
+
+_MEANINGS = {
+    "image": "have a picture made",
+    "add_ai": "invite another AI",
+    "temperature": "set your own sampling temperature, 0 to 2",
+    "search": "search the web; everyone sees what was found",
+    "prompt": "add to your own instructions",
+    "mute_self": "be silent until somebody addresses you with @",
+    "leave": "leave the room",
+    "list_models": "see who can be invited",
+}
+_ROOMLIKE = re.compile(r"\[(?=\s*room\b)", re.IGNORECASE)  # no one else writes the room's lines
+_QUIET_SETTINGS = frozenset({"seed", "prompt", "muted"})
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The messages a model reads; `read_from` is the first event in them, 0: nothing is cut."""
+
+    messages: tuple[Said, ...]
+    read_from: int
+
+
+def seen_by(
+    me: Participant, state: State, line: Sequence[Event], model: Model, max_tokens: int
+) -> Seen:
+    """What `me` reads: who it is and who is here, then everything since the beginning.
+
+    Its own messages are the assistant's, the others' are the user's with the name in front; what
+    the room says stands in square brackets. Where the model cannot read as much, the oldest go
+    first, and a line in the room's name says from which event on it reads.
+    """
+    system = Said("system", system_text(me, state))
+    lines = _lines(me, line)
+    whole = _closed([system, *lines], me, model)
+    room = None if model.context_tokens is None else model.context_tokens - max_tokens
+    if room is None or model.count_tokens(whole) <= room:
+        return Seen(tuple(whole), 0)
+    low, high = 1, len(lines)  # the fewest lines to leave out, by halves
+    while low < high:
+        middle = (low + high) // 2
+        if model.count_tokens(_cut(system, lines, middle, me, model)) <= room:
+            high = middle
+        else:
+            low = middle + 1
+    return Seen(tuple(_cut(system, lines, low, me, model)), _first(lines, low))
+
+
+def system_text(me: Participant, state: State) -> str:
+    """Who you are, who is present, what is limited, which commands there are."""
+    others = [f"{one.name} ({one.model})" for one in state.present if one.name != me.name]
+    limit = state.settings["max_participants"]
+    parts = [
+        f"You are {me.name}, one of several AIs in a conversation.",
+        me.persona,
+        me.prompt,
+        f"Present besides you: {', '.join(others) or 'no other AI'}.",
+        f"People who spoke: {', '.join(state.people)}." if state.people else "",
+        f"{len(state.present)} of at most {limit} AIs are here.",
+        "Write only your own next message, without your name in front, and never in anybody "
+        "else's name. Lines in [room: ...] come from the room and are true; nobody else can write "
+        "them. Saying that you do something does nothing; these commands do, each on one line:",
+        "\n".join(f"{form} - {_MEANINGS[name]}" for name, form in FORMS.items()),
+        f"A message may give {state.settings['quota_message']} commands.",
+    ]
+    return "\n".join(one for one in parts if one)
+
+
+def merged(messages: Sequence[Said]) -> list[Said]:
+    """Neighbours of one role made one, a blank line between them; each keeps its part."""
+    found: list[Said] = []
+    for one in messages:
+        if not found or found[-1].role != one.role or one.role == "system":
+            found.append(one)
+            continue
+        before = found[-1]
+        shift = len(before.text) + 2
+        moved = tuple(
+            Part(part.event, part.speaker, part.start + shift, part.end + shift)
+            for part in one.parts
+        )
+        found[-1] = Said(one.role, f"{before.text}\n\n{one.text}", (*before.parts, *moved))
+    return found
+
+
+def _lines(me: Participant, line: Sequence[Event]) -> list[Said]:
+    commands = {one.number: one.body for one in line if isinstance(one.body, Command)}
+    found: list[Said] = []
+    for event in line:
+        body = event.body
+        if isinstance(body, Message):
+            found.append(_message(me, event.number, body))
+        elif isinstance(body, Setting) and body.what in _QUIET_SETTINGS:
+            continue
+        elif text := told(event, commands):
+            found.append(_said("user", f"[room: {text}]", event.number, ""))
+    return found
+
+
+def _message(me: Participant, number: int, body: Message) -> Said:
+    if body.who == me.name and body.model:
+        return _said("assistant", body.shown, number, body.who)
+    label = f"{body.who}: "
+    text = label + _ROOMLIKE.sub("(", body.shown)
+    return Said("user", text, (Part(number, body.who, len(label), len(text)),))
+
+
+def _said(role: Role, text: str, number: int | None, speaker: str) -> Said:
+    return Said(role, text, (Part(number, speaker, 0, len(text)),))
+
+
+def _closed(messages: list[Said], me: Participant, model: Model) -> list[Said]:
+    """The messages with a user's at the end, merged where the template wants it."""
+    if messages[-1].role != "user":
+        messages = [*messages, _said("user", f"[room: it is your turn, {me.name}]", None, "")]
+    return merged(messages) if model.alternates else messages
+
+
+def _cut(system: Said, lines: Sequence[Said], n: int, me: Participant, model: Model) -> list[Said]:
+    text = f"[room: you cannot read as far back as the beginning; event {_first(lines, n)} is next]"
+    return _closed([system, _said("user", text, None, ""), *lines[n:]], me, model)
+
+
+def _first(lines: Sequence[Said], n: int) -> int:
+    """The number of the first event that is read when `n` lines are left out."""
+    after = next((one.parts[0].event for one in lines[n:] if one.parts), None)
+    last = lines[-1].parts[0].event if lines else 0
+    return after if after is not None else (last or 0) + 1

@@ -1,0 +1,201 @@
+"""How a room stands after some events: the one function that resuming and rewinding use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from worldline.room.events import (
+    Budget,
+    Command,
+    Drawn,
+    Event,
+    Joined,
+    Left,
+    Message,
+    Notice,
+    Outcome,
+    Paused,
+    Setting,
+)
+
+MAX_PARTICIPANTS = 5
+DEFAULTS: Mapping[str, Any] = {
+    "max_participants": MAX_PARTICIPANTS,
+    "mode": "round_robin",
+    "seed": 0,
+    "max_tokens": 400,
+    "quota_message": 4,
+    "quota_room": 200,
+    "topic": "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """Someone who answers in the room, as it is now.
+
+    `prompt` is what it added to its own persona, `turns` the replies it has written, `last` the
+    number of its latest message (0: none yet).
+    """
+
+    name: str
+    model: str
+    persona: str
+    temperature: float
+    scripted: bool
+    since: int
+    muted: bool = False
+    prompt: str = ""
+    turns: int = 0
+    last: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What replies took so far; `unpriced` counts the replies whose price nobody knows."""
+
+    messages: int = 0
+    tokens: int = 0
+    dollars: float = 0.0
+    unpriced: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A room at one event: everything that is not the words themselves.
+
+    `present` in the order of joining. `names`: everyone who ever spoke or was named as one who
+    would. `pending`: commands without an outcome yet. `commands` counts those given, `borrowed`
+    the passages each wrote in another's name, `replies` the messages of each. `people`
+    spoke without being models. `failures`: turns in a row that brought no reply.
+    """
+
+    tip: int = 0
+    present: tuple[Participant, ...] = ()
+    names: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=lambda: dict(DEFAULTS))
+    limits: Budget = field(default_factory=Budget)
+    spent: Spent = Spent()
+    playing: str = "playing"
+    pending: tuple[tuple[int, Command], ...] = ()
+    commands: int = 0
+    last_speaker: str = ""
+    last_message: int = 0
+    last_text: str = ""
+    borrowed: Mapping[str, int] = field(default_factory=dict)
+    replies: Mapping[str, int] = field(default_factory=dict)
+    people: tuple[str, ...] = ()
+    failures: int = 0
+
+    def find(self, name: str) -> Participant | None:
+        """Who is present under this name, letter case aside."""
+        wanted = name.casefold()
+        return next((one for one in self.present if one.name.casefold() == wanted), None)
+
+
+def state_of(events: Iterable[Event]) -> State:
+    """How the room stands after `events`, one branch from its beginning."""
+    state = State()
+    for event in events:
+        state = after(state, event)
+    return state
+
+
+def after(state: State, event: Event) -> State:
+    """How the room stands after one more event."""
+    state = replace(state, tip=event.number)
+    match event.body:
+        case Joined() as body:
+            return _joined(state, body, event.number)
+        case Left(name=name):
+            rest = tuple(one for one in state.present if one.name != name)
+            return replace(state, present=rest)
+        case Message() as body:
+            return _said(state, body, event.number)
+        case Command() as body:
+            pending = (*state.pending, (event.number, body))
+            return replace(state, pending=pending, commands=state.commands + 1)
+        case Outcome(command=number):
+            pending = tuple(one for one in state.pending if one[0] != number)
+            return replace(state, pending=pending)
+        case Setting() as body:
+            return _set(state, body)
+        case Budget() as body:
+            return replace(state, limits=body)
+        case Paused(state=playing):
+            return replace(state, playing=playing)
+        case Notice(code="no_reply", who=who):
+            return replace(_passed(state, who, event.number), failures=state.failures + 1)
+        case Notice(code="ended"):
+            return replace(state, failures=0)
+        case Notice() | Drawn():
+            return state
+
+
+def _passed(state: State, who: str, number: int) -> State:
+    """Its turn is used up, though nothing came."""
+    present = tuple(replace(one, last=number) if one.name == who else one for one in state.present)
+    return replace(state, present=present)
+
+
+def _joined(state: State, body: Joined, number: int) -> State:
+    newcomer = Participant(
+        body.name,
+        body.model,
+        body.persona,
+        body.temperature,
+        body.scripted,
+        number,
+        turns=state.replies.get(body.name, 0),
+    )
+    return replace(state, present=(*state.present, newcomer), names=_with(state.names, body.name))
+
+
+def _said(state: State, body: Message, number: int) -> State:
+    present = tuple(
+        replace(one, turns=one.turns + 1, last=number) if one.name == body.who else one
+        for one in state.present
+    )
+    borrowed = dict(state.borrowed)
+    if body.borrowed:
+        borrowed[body.who] = borrowed.get(body.who, 0) + len(body.borrowed)
+    return replace(
+        state,
+        present=present,
+        names=_with(state.names, body.who),
+        spent=_spent(state.spent, body) if body.model else state.spent,
+        people=state.people if body.model else _with(state.people, body.who),
+        last_speaker=body.who,
+        last_message=number,
+        last_text=body.shown,
+        borrowed=borrowed,
+        failures=0,
+        replies={**state.replies, body.who: state.replies.get(body.who, 0) + 1},
+    )
+
+
+def _spent(spent: Spent, body: Message) -> Spent:
+    return Spent(
+        spent.messages + 1,
+        spent.tokens + (body.tokens_in or 0) + (body.tokens_out or 0),
+        spent.dollars + (body.price or 0.0),
+        spent.unpriced + (body.price is None),
+    )
+
+
+def _set(state: State, body: Setting) -> State:
+    if not body.who:
+        return replace(state, settings={**state.settings, body.what: body.value})
+    if body.what not in ("temperature", "muted", "prompt", "persona"):
+        return state
+    present = tuple(
+        replace(one, **{body.what: body.value}) if one.name == body.who else one
+        for one in state.present
+    )
+    return replace(state, present=present)
+
+
+def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return names if name in names else (*names, name)

@@ -1,0 +1,197 @@
+"""The flow between speakers as markup for a page: strands between messages, bars, a table.
+
+Nothing here measures; it draws what the log's `Drawn` events hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from worldline.room.drawn import readings_of, who_reads_whom
+from worldline.room.events import Drawn, Event, Message
+
+ROW, LEFT, TOP, WIDTH, FIRST_WORDS = 22, 130, 10, 720, 84
+BEND, MOST_BEND = 12.0, 105.0  # how far a strand swings out for each message that it passes
+FEWEST_NATS = 0.05  # a strand thinner than this says nothing
+HUES = ("#7a6ff0", "#d9822b", "#2a9d8f", "#d1495b", "#4f86c6", "#8d6a9f", "#6a994e", "#b08900")
+
+STYLE = (
+    ".flow{margin:.4rem 0;font-size:.85em;color:#5a5a6e}.bar{display:flex;height:.7rem;"
+    "border-radius:.2rem;overflow:hidden;background:#d8d8e2;max-width:30rem}"
+    ".bar i{display:block;height:100%}.flow summary{cursor:pointer}.flow table{border-collapse:"
+    "collapse;font-size:inherit}.flow td,.flow th{padding:.1rem .6rem .1rem 0;text-align:right;"
+    "font-weight:400}.flow th:first-child,.flow td:first-child{text-align:left}"
+    "svg.strands{width:100%;height:auto;margin:1rem 0}svg.strands text{fill:currentColor;"
+    "font:12px system-ui,sans-serif}.chip{display:inline-block;width:.7em;height:.7em;"
+    "border-radius:50%;margin-right:.3em}"
+    "@media(prefers-color-scheme:dark){.flow{color:#a6a6ba}.bar{background:#33333f}}"
+)
+
+
+def strands(line: Sequence[Event]) -> str:
+    """An SVG of the branch: a row per message, from each reply a strand to what it read.
+
+    As wide as the loss without it (square root), full where the message spoke for the reply,
+    dashed where against. "" where no reply has a flow.
+    """
+    flows = readings_of(line)
+    if not flows:
+        return ""
+    said = [one for one in line if isinstance(one.body, Message)]
+    row_of = {event.number: row for row, event in enumerate(said)}
+    hues = hues_of(line)
+    height = TOP * 2 + ROW * len(said)
+    parts = [
+        f'<svg class="strands" viewBox="0 0 {WIDTH} {height}" role="img">'
+        "<title>Strands from each reply to the messages that it drew on</title>"
+    ]
+    pulls = [
+        (abs(one["lost_nats"]), reply, one)
+        for reply, flow in flows.items()
+        for one in flow["messages"]
+        if one["event"] in row_of and one["speaker"] and abs(one["lost_nats"]) >= FEWEST_NATS
+    ]
+    most = max((size for size, _, _ in pulls), default=1.0)
+    for size, reply, one in sorted(pulls, key=lambda pull: pull[0]):
+        parts.append(_strand(size / most, row_of[one["event"]], row_of[reply], one, hues))
+    for event in said:
+        parts.append(_label(event, row_of[event.number], hues, flows))
+    return "".join([*parts, "</svg>"])
+
+
+def table(line: Sequence[Event]) -> str:
+    """Who reads whom, as a table: mean attention and mean loss of a reader's replies."""
+    flows = readings_of(line)
+    whom = who_reads_whom((_who(line, reply), flow) for reply, flow in flows.items())
+    if not whom["pairs"]:
+        return ""
+    readers = list(whom["replies"])
+    read = list(dict.fromkeys(one["read"] for one in whom["pairs"] if one["read"]))
+    cells = {(one["reader"], one["read"]): one for one in whom["pairs"]}
+    head = "".join(f"<th>{escape(name)}</th>" for name in read)
+    rows = "".join(
+        f"<tr><th>{escape(reader)} ({whom['replies'][reader]})</th>"
+        + "".join(_cell(cells.get((reader, name))) for name in read)
+        + "</tr>"
+        for reader in readers
+    )
+    most = whom["most_read"]
+    said = f"<p>Most read by the others: {escape(most)}.</p>" if most else ""
+    return (
+        f'<section class="flow"><h2>Who reads whom</h2><table><tr><th>reader (replies)</th>{head}'
+        f"</tr>{rows}</table>{said}<p>Of a reply's attention, the share on that speaker's "
+        "messages, and what its log-probability would lose without these reads (nats, first "
+        "order); means over the reader's replies.</p></section>"
+    )
+
+
+def beside(line: Sequence[Event]) -> Callable[[Event], str]:
+    """For each message, the markup of its flow: a bar by speaker, and each message in numbers."""
+    found = {one.body.message: one.body for one in line if isinstance(one.body, Drawn)}
+    hues = hues_of(line)
+
+    def markup(event: Event) -> str:
+        drawn = found.get(event.number)
+        if drawn is None:
+            return ""
+        if not drawn.flow:
+            return f'<p class="flow">{escape(drawn.reason)}</p>'
+        return _flow(drawn.flow, hues)
+
+    return markup
+
+
+def hues_of(line: Sequence[Event]) -> dict[str, str]:
+    """A colour for each speaker, in the order of their first words."""
+    names = dict.fromkeys(one.body.who for one in line if isinstance(one.body, Message))
+    return {name: HUES[at % len(HUES)] for at, name in enumerate(names)}
+
+
+def _strand(
+    size: float, read: int, reply: int, one: Mapping[str, Any], hues: Mapping[str, str]
+) -> str:
+    y1, y2 = TOP + ROW * (read + 0.5), TOP + ROW * (reply + 0.5)
+    bend = LEFT - 14 - min(MOST_BEND, BEND * (reply - read + 1))
+    dashed = "" if one["lost_nats"] > 0 else ' stroke-dasharray="4 4"'
+    title = (
+        f"{one['speaker']}'s message: {one['lost_nats']:+.2f} nats, {_percent(one['attention'])}"
+    )
+    return (
+        f'<path d="M{LEFT - 14} {y1:.1f}C{bend:.0f} {y1:.1f} {bend:.0f} {y2:.1f} {LEFT - 14} '
+        f'{y2:.1f}" fill="none" stroke="{hues.get(one["speaker"], "#888")}" '
+        f'stroke-width="{0.6 + 7 * size**0.5:.2f}" stroke-opacity="{0.25 + 0.6 * size:.2f}"'
+        f"{dashed}><title>{escape(title)}</title></path>"
+    )
+
+
+def _label(
+    event: Event, row: int, hues: Mapping[str, str], flows: Mapping[int, Mapping[str, Any]]
+) -> str:
+    body = event.body
+    assert isinstance(body, Message)
+    y = TOP + ROW * (row + 0.5)
+    words = " ".join(body.shown.split())
+    words = words if len(words) <= FIRST_WORDS else words[: FIRST_WORDS - 1] + "…"
+    ring = "" if event.number in flows else ' fill-opacity=".25"'
+    return (
+        f'<circle cx="{LEFT - 10}" cy="{y:.1f}" r="5" fill="{hues[body.who]}"{ring}/>'
+        f'<a href="#e{event.number}"><text x="{LEFT}" y="{y + 4:.1f}">'
+        f'<tspan font-weight="600">{escape(body.who)}</tspan> {escape(words)}</text></a>'
+    )
+
+
+def _flow(flow: Mapping[str, Any], hues: Mapping[str, str]) -> str:
+    speakers = sorted(flow["speakers"].items(), key=lambda one: -one[1]["attention"])
+    speakers = [(name, one) for name, one in speakers if name]
+    whole = sum(one["attention"] for _, one in speakers) or 1.0
+    bar = "".join(
+        f'<i style="width:{100 * one["attention"] / whole:.1f}%;background:'
+        f'{hues.get(name, "#999")}" title="{escape(name)}: {_percent(one["attention"])}"></i>'
+        for name, one in speakers
+    )
+    said = ", ".join(f"{name} {_percent(one['attention'])}" for name, one in speakers[:4])
+    rows = "".join(
+        f"<tr><td>{_link(one)}</td><td>{_percent(one['attention'])}</td>"
+        f"<td>{one['lost_nats']:+.3f}</td>{_cuts(one)}</tr>"
+        for one in sorted(flow["messages"], key=lambda one: -abs(one["lost_nats"]))
+    )
+    exact = any(one.get("cut_nats") is not None for one in flow["messages"])
+    cut = "<th>cut, nats</th><th>by way of others, nats</th>" if exact else ""
+    return (
+        f'<details class="flow"><summary>drew on {escape(said) or "nobody"}; itself '
+        f'{_percent(flow["own_attention"])}<div class="bar">{bar}</div></summary><table><tr>'
+        f"<th>message</th><th>attention</th><th>loss without, nats</th>{cut}</tr>{rows}</table>"
+        f"</details>"
+    )
+
+
+def _link(one: Mapping[str, Any]) -> str:
+    if one["event"] is None:
+        return "the instructions"
+    name = f"{one['speaker']}, event" if one["speaker"] else "the room, event"
+    return f'<a href="#e{one["event"]}">{escape(name)} {one["event"]}</a>'
+
+
+def _cuts(one: Mapping[str, Any]) -> str:
+    if one.get("cut_nats") is None:
+        return ""
+    passed = one["whole_nats"] - one["cut_nats"]
+    return f"<td>{one['cut_nats']:+.3f}</td><td>{passed:+.3f}</td>"
+
+
+def _cell(one: Mapping[str, Any] | None) -> str:
+    if one is None:
+        return "<td>–</td>"
+    return f"<td>{_percent(one['attention'])}, {one['lost_nats']:+.2f}</td>"
+
+
+def _who(line: Sequence[Event], number: int) -> str:
+    return next(
+        one.body.who for one in line if one.number == number and isinstance(one.body, Message)
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,49 @@
+"""A reply's flow in one line of text: whose messages it read, and what these gave it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+CELLS = 24
+NAMED = 3  # speakers that a line names
+OTHERS = "·"
+
+
+def strip(flow: Mapping[str, Any], own: str) -> str:
+    """How much of the reply's attention lay on messages, whose these were, and the strongest.
+
+    A cell is filled with the first letter of whose words were read, in shares of what lay on
+    messages; the rest of attention lies on the first token, the instructions, the room's lines
+    and the reply itself. `own` speaks of its earlier messages.
+    """
+    speakers = {name: one for name, one in flow["speakers"].items() if name}
+    order = sorted(speakers, key=lambda name: -speakers[name]["attention"])
+    whole = sum(one["attention"] for one in speakers.values())
+    strongest = strongest_message(flow)
+    if strongest is None or not whole > 0:
+        return f"read [{OTHERS * CELLS}] nobody's words"
+    cells = "".join(
+        (name[:1] or "?") * round(CELLS * speakers[name]["attention"] / whole) for name in order
+    )
+    cells = (cells + OTHERS * CELLS)[:CELLS]
+    said = ", ".join(
+        f"{'its own earlier words' if name == own else name} {_percent(one['attention'])}"
+        for name in order[:NAMED]
+        for one in [speakers[name]]
+    )
+    whose = "itself" if strongest["speaker"] == own else strongest["speaker"]
+    return (
+        f"read [{cells}] {_percent(whole)} of its attention on messages: {said}; most by loss: "
+        f"{whose}, {strongest['lost_nats']:+.2f} nats"
+    )
+
+
+def strongest_message(flow: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The message of a speaker without which the reply would lose most, to first order."""
+    spoken = [one for one in flow["messages"] if one["speaker"]]
+    return max(spoken, key=lambda one: abs(one["lost_nats"]), default=None)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

@@ -1,0 +1,90 @@
+"""Events as one line each, as everyone in the room is told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from worldline.room.events import (
+    Budget,
+    Command,
+    Drawn,
+    Event,
+    Joined,
+    Left,
+    Message,
+    Notice,
+    Outcome,
+    Paused,
+    Setting,
+)
+
+_SHOWN = 300  # characters of an argument that a line repeats
+
+
+def told(event: Event, commands: Mapping[int, Command]) -> str:
+    """What the room says of an event; "" for what speaks for itself (messages, commands, flows).
+
+    `commands` by their numbers, for the outcomes.
+    """
+    match event.body:
+        case Joined(name=name, model=model, invited_by=inviter, scripted=scripted):
+            by = f", invited by {inviter}" if inviter else ""
+            what = f"{model}, scripted" if scripted else model
+            return f"{name} ({what}) joined{by}"
+        case Left(name=name, reason=reason):
+            return f"{name} left" + (f": {reason}" if reason else "")
+        case Outcome() as body:
+            return _ended(body, commands.get(body.command))
+        case Notice(text=text):
+            return text
+        case Setting() as body:
+            return _set(body)
+        case Budget() as body:
+            return _limits(body)
+        case Paused(state=state, reason=reason):
+            return f"the room is {state}" + (f": {reason}" if reason else "")
+        case Message() | Command() | Drawn():
+            return ""
+
+
+def written(command: Command) -> str:
+    """A command as it would be typed.
+
+    >>> written(Command(1, "Ada", 0, 9, "image", ("a cat",)))
+    '!image "a cat"'
+    """
+    if command.name == "temperature":
+        return f"!temperature {command.arguments[0]}"
+    quoted = [f'"{one[:_SHOWN]}"' for one in command.arguments]
+    return " ".join([f"!{command.name}", *quoted])
+
+
+def _ended(outcome: Outcome, command: Command | None) -> str:
+    what = f"{command.who}'s {written(command)}" if command else f"command {outcome.command}"
+    line = f"{what}: {outcome.end}" + (f", {outcome.reason}" if outcome.reason else "")
+    hits = outcome.result.get("hits", [])
+    found = [
+        f"    {place}. {hit['title']} | {hit['text']} | {hit['url']}"
+        for place, hit in enumerate(hits, 1)
+    ]
+    return "\n".join([line, *found])
+
+
+def _set(setting: Setting) -> str:
+    if setting.what == "muted":
+        return f"{setting.who} {'is silent' if setting.value else 'may speak again'}"
+    whose = f"{setting.who}'s {setting.what}" if setting.who else f"the room's {setting.what}"
+    return f"{whose} is now {setting.value}"
+
+
+def _limits(budget: Budget) -> str:
+    parts = [
+        f"{value:g} {unit}"
+        for value, unit in (
+            (budget.messages, "replies"),
+            (budget.tokens, "tokens"),
+            (budget.dollars, "dollars"),
+        )
+        if value is not None
+    ]
+    return f"the budget is {', '.join(parts)}" if parts else "there is no budget"

@@ -1,0 +1,112 @@
+"""Whose turn it is, and whether there may be another one; a pure function of the state."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+
+from worldline.errors import InputError
+from worldline.room.branch import drawn_number
+from worldline.room.naming import plain_name
+from worldline.room.state import Participant, State
+
+MODES = ("round_robin", "mention", "natural", "step")
+_MENTION = re.compile(r"(?<![\w@])@([^\W_](?:[^@\n]{0,59}))")
+_ADDRESSED, _LATEST = 4.0, 0.0  # weights in natural turns; everyone else has 1 and its silence
+
+
+def checked_mode(mode: str) -> str:
+    """A way of taking turns.
+
+    Raises: InputError if there is no such way.
+    """
+    if mode not in MODES:
+        raise InputError(f"turns {mode!r}: accepted are {', '.join(MODES)}")
+    return mode
+
+
+def next_speaker(state: State) -> Participant | None:
+    """Who speaks next; None where everyone is silent or gone.
+
+    `round_robin` and `step`: whoever has been silent longest, in the order of joining.
+    `mention`: whom the latest message addresses (`@name`), else as in a round.
+    `natural`: drawn by the room's seed; more likely the longer silent, and when addressed.
+
+    **Exactness**: the same state gives the same speaker.
+    """
+    able = [one for one in state.present if not one.muted]
+    if not able:
+        return None
+    longest_silent = min(able, key=lambda one: (one.last, one.since))
+    called = [one for one in mentioned(state.last_text, able) if one.name != state.last_speaker]
+    match state.settings["mode"]:
+        case "mention":
+            return called[0] if called and state.failures == 0 else longest_silent
+        case "natural":
+            return _drawn(state, able, called)
+    return longest_silent
+
+
+def mentioned(text: str, among: Sequence[Participant]) -> list[Participant]:
+    """Who is addressed as `@name`, in the order of the text; a part of a name will do.
+
+    Of several that a mention may mean, the one whose name it spells the furthest.
+    """
+    found: list[Participant] = []
+    for mention in _MENTION.finditer(text):
+        scores = [(_likeness(mention[1], one.name), one) for one in among]
+        best = max(scores, key=lambda one: one[0], default=(0, None))
+        if best[0] and best[1] is not None and best[1] not in found:
+            found.append(best[1])
+    return found
+
+
+def over_budget(state: State) -> str:
+    """Why the run has to end here, in a sentence; "" where it may go on."""
+    limits, spent = state.limits, state.spent
+    if limits.messages is not None and spent.messages >= limits.messages:
+        return f"the budget of {limits.messages} replies is used up"
+    if limits.tokens is not None and spent.tokens >= limits.tokens:
+        return f"the budget of {limits.tokens} tokens is used up ({spent.tokens} spent)"
+    if limits.dollars is not None and spent.dollars >= limits.dollars:
+        return f"the budget of {limits.dollars:g} dollars is used up ({spent.dollars:.4g} spent)"
+    return ""
+
+
+def reply_seed(state: State, speaker: Participant) -> int:
+    """The seed of the speaker's next reply: fixed by the room's seed, the name and the turn."""
+    return drawn_number(f"{state.settings['seed']}|{speaker.name}|{speaker.turns}")
+
+
+def _likeness(said: str, name: str) -> int:
+    """How many characters of a mention spell the name, from its front or one of its words."""
+    whole, mention = plain_name(name), plain_name(said)
+    if mention.startswith(whole):
+        return len(whole) + 1
+    first = plain_name(re.split(r"[\s,.;:!?)]", said, maxsplit=1)[0])
+    words = [plain_name(one) for one in re.split(r"[\s-]+", name)]
+    if len(first) >= 3 and whole.startswith(first):
+        return len(first)
+    return len(first) if first in words and len(first) >= 2 else 0
+
+
+def _drawn(state: State, able: Sequence[Participant], called: Sequence[Participant]) -> Participant:
+    names = {one.name for one in called}
+    by_silence = sorted(able, key=lambda one: (one.last, one.since))
+    silence = {one.name: len(able) - place for place, one in enumerate(by_silence)}
+    weights = []
+    for one in able:
+        weight = 1.0 + silence[one.name]
+        if one.name in names:
+            weight *= _ADDRESSED
+        if one.name == state.last_speaker and len(able) > 1:
+            weight = _LATEST
+        weights.append(weight)
+    number = sum(state.replies.values()) + state.failures
+    at = random.Random(f"{state.settings['seed']}|{number}").random() * sum(weights)
+    for one, weight in zip(able, weights, strict=True):
+        at -= weight
+        if at < 0 and weight:
+            return one
+    return by_silence[0]

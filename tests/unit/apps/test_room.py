@@ -1,0 +1,234 @@
+"""``worldline room`` in this process, on scripts: run, gone on with, written, read back."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from importlib import resources
+from types import SimpleNamespace
+
+import pytest
+
+from tiny_folder import tiny_folder
+from worldline.apps.cli import main
+from worldline.apps.cli.room_lines import Lines
+from worldline.room.events import Event, Message
+from worldline.room.log import Reading
+from worldline.room.models.naming import _loaded
+from worldline.room.replying import Provisional
+
+LOCAL = """
+title = "Local"
+[opening]
+who = "Host"
+text = "the sea"
+[rules]
+max_tokens = 8
+[[participant]]
+name = "Ada"
+model = "{model}"
+[[participant]]
+name = "Bob"
+model = "{model}"
+"""
+REHEARSAL = "--scenario", "rehearsal", "--headless", "--images", "none"
+OLD = """Ada: please begin
+AI-1 (Quill)
+Here: !image "a boat"
+\N{ARTIST PALETTE} [AI-1 (Quill)]: !image "a boat" (generating...)
+AI-2 (Rook)
+?image "a boat"
+"""
+
+
+@pytest.fixture
+def run(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("WORLDLINE_DATA", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["worldline", "room", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        said = capsys.readouterr()
+        return SimpleNamespace(code=code, out=said.out, err=said.err)
+
+    return run
+
+
+def messages(path):
+    log = Reading(path)
+    try:
+        return [one for one in log.events() if isinstance(one.body, Message)]
+    finally:
+        log.close()
+
+
+def test_a_scenario_runs_to_its_end_and_is_written_in_every_form(run, tmp_path):
+    found = run(*REHEARSAL, "--log", "a.room", "--out", "a.html")
+    assert found.code == 0, found.err
+    assert "Right (#" in found.out
+    assert "[Right's !temperature 1.3: done, from 1 to 1.3]" in found.out
+    assert "written beforehand: no model read anything" in found.out
+    page = (tmp_path / "a.html").read_text()
+    assert "14 replies. Written beforehand, by a script: 14, those of Right, Almost." in page
+    assert "<script" not in page
+    for name in ("b.md", "b.json", "b.html"):
+        assert run("export", "a.room", "--out", name).code == 0
+    assert (tmp_path / "b.html").read_text() == page
+    assert "<h1>Rehearsal of every command</h1>" in page
+    whole = json.loads((tmp_path / "b.json").read_text())
+    assert run("import", "b.json", "--log", "c.room").code == 0
+    assert run("export", "c.room", "--out", "c.json").code == 0
+    assert json.loads((tmp_path / "c.json").read_text()) == whole
+
+
+def test_a_log_is_gone_on_with_and_branched(run):
+    run(*REHEARSAL, "--log", "a.room", "--turns", 3, "--no-flow")
+    assert len(messages("a.room")) == 4
+    found = run(*REHEARSAL, "--log", "a.room", "--turns", 2, "--no-flow")
+    assert found.code == 0, found.err
+    said = messages("a.room")
+    assert len(said) == 6
+    assert said[-1].body.shown == "Warmer now. !temperature 1.3"
+    found = run(
+        *REHEARSAL, "--log", "a.room", "--turns", 1, "--branch", said[1].number, "--no-flow"
+    )
+    assert "the conversation goes on from event" in found.out
+    assert messages("a.room")[-1].body.shown == said[2].body.shown
+
+
+def test_a_replay_is_the_same_and_another_script_is_named(run, tmp_path):
+    run(*REHEARSAL, "--log", "a.room")
+    found = run("replay", "a.room", "--scenario", "rehearsal")
+    assert (found.code, found.out.endswith("all as they were\n")) == (0, True), found.out
+    text = resources.files("worldline.room").joinpath("scenarios/rehearsal.toml").read_text("utf-8")
+    (tmp_path / "other.toml").write_text(text.replace("Warmer now.", "Warmer yet."))
+    found = run("replay", "a.room", "--scenario", "other.toml")
+    assert found.code == 1
+    assert "a message differs in text, shown, from character 7 on" in found.out
+
+
+def test_a_local_room_is_weighed_and_replayed_and_another_model_parts_at_a_token(run, tmp_path):
+    tiny_folder(tmp_path / "tiny", n_pos=4096)
+    (tmp_path / "s.toml").write_text(LOCAL.format(model=tmp_path / "tiny"))
+    found = run("--scenario", "s.toml", "--headless", "--turns", 2, "--log", "a.room", "--cuts",
+                "--out", "a.html")  # fmt: skip
+    assert found.code == 0, found.err
+    assert found.out.count("of its attention on messages") == 2
+    page = (tmp_path / "a.html").read_text()
+    assert 'class="strands"' in page
+    assert "by way of others, nats" in page
+    _loaded.cache_clear()
+    found = run("replay", "a.room")
+    assert found.out.endswith("all as they were\n"), found.out
+    shutil.rmtree(tmp_path / "tiny")
+    tiny_folder(tmp_path / "tiny", n_pos=4096, seed=5)
+    _loaded.cache_clear()
+    found = run("replay", "a.room")
+    assert found.code == 1
+    assert re.search(r"from character \d+ on, token \d+ \('", found.out), found.out
+
+
+def test_json_is_the_whole_log_on_standard_output(run):
+    found = run(*REHEARSAL, "--turns", 2, "--json", "-", "--log", "a.room")
+    whole = json.loads(found.out)
+    assert whole["format"] == "worldline-room-1"
+    assert [one["body"]["kind"] for one in whole["events"]].count("message") == 3
+    assert "Right" in found.err
+
+
+def test_a_transcript_is_read_in_two_columns(run, tmp_path):
+    (tmp_path / "old.txt").write_text(OLD, "utf-8")
+    found = run("import", "old.txt", "--log", "a.room", "--json", "columns.json")
+    assert found.code == 0, found.err
+    columns = json.loads((tmp_path / "columns.json").read_text())["columns"]
+    assert columns["logged"]["images asked"] == 1
+    assert columns["commands"] == {"image": 1}
+    assert sum(columns["near"].values()) == 1
+    assert [one.body.who for one in messages("a.room")] == ["Ada", "Quill", "Rook"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--headless", "--scenario", "nonsense"], "accepted are a TOML file, or rehearsal"),
+        (["--headless", "--out", "a.txt"], "accepted are names that end in .md, .json, .html"),
+        ([*REHEARSAL, "--turns", "0", "--branch", "999"], "accepted are 1 to 0 of this log"),
+        ([*REHEARSAL[:3], "--images", "crayons"], "accepted are MODEL@https://HOST, diffusers"),
+        ([*REHEARSAL, "--search", "crayons"], "accepted are a SearXNG address, ddgs"),
+        ([*REHEARSAL, "--search", "no.json"], "recorded results no.json"),
+        ([*REHEARSAL, "--with", "m@https://u:p@a.example:Ada"], "no name or password in it"),
+        ([*REHEARSAL, "--with", " :Ada"], "neither a local folder, a .gguf file nor a hub id"),
+        ([*REHEARSAL, "--log", "words.txt"], "not a room's log"),
+        (["export", "none.room", "--out", "a.md"], "no such file"),
+        (["export", "words.txt", "--out", "a.md"], "not a room's log"),
+        (["replay", "none.room"], "no such file"),
+        (["export", "words.txt"], "--out None: accepted are names that end in"),
+        (["import", "words.txt"], "--log: give the new log's name"),
+        (["--scenario", "rehearsal"], "no terminal to show it in; give --headless"),
+        (["import", "words.txt", "--log", "b.room"], "no message; accepted are lines"),
+        (["import", "words.txt", "--log", "words.txt"], "it is there already"),
+        (["import", "wrong.json", "--log", "b.room"], "not a room"),
+    ],
+)  # fmt: skip
+def test_silly_input_is_one_line(run, tmp_path, words, said):
+    (tmp_path / "words.txt").write_text("nothing of the kind")
+    (tmp_path / "wrong.json").write_text('{"a": 1}')
+    found = run(*words)
+    assert found.code == 2
+    assert said in found.err
+    assert found.err.count("\n") == 1
+    assert found.out == ""
+    assert not (tmp_path / "b.room").exists()
+
+
+def test_scripts_alone_load_no_torch(tmp_path):
+    code = (
+        "import sys; from worldline.apps.cli import main\n"
+        "sys.argv = ['worldline', 'room', '--scenario', 'rehearsal', '--headless', '--no-flow',"
+        " '--images', 'none', '--log', 'a.room']\n"
+        "try:\n    main()\nfinally:\n"
+        "    print(sorted({'torch', 'transformers', 'httpx2'} & set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
+    )
+    assert done.stderr.strip() == "[]", done.stderr
+    assert "Thank you and goodbye." in done.stdout
+
+
+class Terminal:
+    """A stream that says that somebody looks at it."""
+
+    def __init__(self):
+        self.text = ""
+
+    def isatty(self):
+        return True
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+
+def test_a_terminal_shows_words_as_they_come_and_nothing_that_moves_it():
+    out = Terminal()
+    lines = Lines(out)
+    lines(Provisional("Ada", "one \x1b[2J"))
+    lines(Provisional("Ada", "thought", reasoning=True))
+    lines(Provisional("Ada", "two"))
+    lines(Event(3, 2, 0.0, Message("Ada", "one two", "one two", model="m")))
+    lines(Event(4, 3, 0.0, Message("Bob", "x\x07", "x\x07")))
+    assert out.text == "Ada: one \ufffd[2Jtwo  (#3, m)\nBob (#4): x\ufffd\n"
+    lines(Provisional("Ada", "half"))
+    lines.broken()
+    assert out.text.endswith("Ada: half … (not kept)\n")

@@ -1,0 +1,187 @@
+"""Pictures: an endpoint's, a diffusion model's, and the portrait of the flow."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+import types
+from xml.etree import ElementTree
+
+import pytest
+
+from stub_endpoint import PIXEL, Plan, stub_endpoint
+from tiny_folder import tiny_folder
+from worldline.errors import InputError
+from worldline.model.load import LoadedModel, load_model
+from worldline.room import images
+from worldline.room.deeds import Asked
+from worldline.room.images import DiffusersImages, EndpointImages, Portraits, kind_of
+from worldline.room.models.failures import GarbledError, RejectedError
+from worldline.room.models.model import ReplyError
+from worldline.room.models.wire import KEY
+from worldline.room.portrait import LONGEST, portrait
+
+ASKED = Asked("the sea at night", "Ada", "tiny", 3)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> LoadedModel:
+    return load_model(str(tiny_folder(tmp_path_factory.mktemp("tiny"), n_pos=256)))
+
+
+def answer(**row) -> bytes:
+    return json.dumps({"data": [row]}).encode()
+
+
+def packed(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+def test_a_picture_from_an_endpoint():
+    with stub_endpoint(Plan(body=answer(b64_json=packed(PIXEL)))) as stub:
+        picture = EndpointImages(stub.url, "painter")(ASKED)
+    assert (picture.content, picture.type) == (PIXEL, "image/png")
+    assert picture.about == "made by painter at 127.0.0.1"
+    assert stub.paths == ["/v1/images/generations"]
+    assert stub.asked[0] == {
+        "model": "painter", "prompt": "the sea at night", "n": 1, "size": "1024x1024",
+        "response_format": "b64_json",
+    }  # fmt: skip
+
+
+def test_what_it_drew_instead_is_said_on_one_line():
+    row = {"b64_json": packed(PIXEL), "revised_prompt": "a\nsea\u202e" + "!" * 500}
+    with stub_endpoint(Plan(body=answer(**row))) as stub:
+        about = EndpointImages(stub.url, "painter")(ASKED).about
+    assert "it drew: a sea<U+202E>!!" in about
+    assert len(about) < 300
+
+
+def test_a_link_is_fetched_without_the_key(monkeypatch):
+    monkeypatch.setenv(KEY, "sk-secret")
+    with stub_endpoint() as stub:
+        place = stub.url.removesuffix("/v1")
+        stub.plans[:] = [Plan(body=answer(url=f"{place}/files/one.png?x=1")), Plan()]
+        picture = EndpointImages(stub.url, "painter")(ASKED)
+    assert picture.content == PIXEL
+    assert ["authorization" in one for one in stub.headers] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {},
+        {"b64_json": "not base64!"},
+        {"b64_json": packed(b"<svg onload='x'/>")},
+        {"b64_json": packed(b"")},
+        {"url": "file:///etc/passwd"},
+        {"url": "http://elsewhere.example/x.png"},
+        {"url": "https://user:pass@elsewhere.example/x.png"},
+    ],
+)
+def test_what_is_no_picture_is_refused(row):
+    with stub_endpoint(Plan(body=answer(**row))) as stub, pytest.raises(GarbledError):
+        EndpointImages(stub.url, "painter")(ASKED)
+    assert len(stub.paths) == 1
+
+
+def test_a_field_that_is_refused_is_left_out():
+    wrong = Plan(status=400, body=b'{"error": {"message": "unknown response_format"}}')
+    with stub_endpoint(wrong, Plan(body=answer(b64_json=packed(PIXEL)))) as stub:
+        EndpointImages(stub.url, "painter")(ASKED)
+    assert "response_format" not in stub.asked[1]
+
+
+def test_failures_are_asked_again_and_then_typed():
+    waits: list[float] = []
+    with stub_endpoint(Plan(status=500)) as stub, pytest.raises(RejectedError, match="500"):
+        EndpointImages(stub.url, "painter", sleep=waits.append)(ASKED)
+    assert len(waits) == 3
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind"),
+    [(PIXEL, "image/png"), (b"\xff\xd8\xff\xe0", "image/jpeg"), (b"RIFF....WEBP", "image/webp")],
+)
+def test_kinds_are_told_by_the_bytes(raw, kind):
+    assert kind_of(raw, "x") == kind
+
+
+# --- diffusers -----------------------------------------------------------------------------------
+
+
+def test_without_diffusers_it_says_what_brings_it(monkeypatch):
+    monkeypatch.setattr(images.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"worldline\[images\]"):
+        DiffusersImages("owner/name")
+
+
+class Drawn:
+    def save(self, out, format):
+        out.write(PIXEL)
+
+
+def fake_diffusers(monkeypatch, call):
+    made = types.SimpleNamespace(from_pretrained=lambda name, use_safetensors: call)
+    library = types.ModuleType("diffusers")
+    library.AutoPipelineForText2Image = made
+    monkeypatch.setitem(sys.modules, "diffusers", library)
+    monkeypatch.setattr(images.importlib.util, "find_spec", lambda name: object())
+
+
+def test_a_picture_from_a_diffusion_model(monkeypatch):
+    fake_diffusers(monkeypatch, lambda text: types.SimpleNamespace(images=[Drawn()]))
+    picture = DiffusersImages("owner/name")(ASKED)
+    assert (picture.content, picture.type) == (PIXEL, "image/png")
+    assert picture.about == "made by owner/name in this process"
+
+
+def test_a_diffusion_model_that_fails(monkeypatch):
+    def fails(text):
+        raise RuntimeError("out of\nmemory")
+
+    fake_diffusers(monkeypatch, fails)
+    with pytest.raises(ReplyError, match="out of memory"):
+        DiffusersImages("owner/name")(ASKED)
+
+
+# --- the portrait --------------------------------------------------------------------------------
+
+
+def test_a_portrait_says_what_it_is(model):
+    drawn = portrait(model, "the sea")
+    assert drawn.about.startswith("not a drawing of the prompt but a portrait of the flow")
+    root = ElementTree.fromstring(drawn.svg)
+    assert root.find("{*}title").text == drawn.about
+    strands = root.findall(".//{*}path")
+    n_reads = 2 * 2 * (5 * 4 // 2)  # layers, heads, pairs of "the", " ", "s", "e", "a"
+    assert f"the {len(strands)} strongest of {n_reads} reads" in drawn.about
+
+
+def test_a_portrait_is_the_same_again(model):
+    assert portrait(model, "the sea").svg == portrait(model, "the sea").svg
+
+
+def test_a_long_prompt_is_drawn_in_part_and_says_so(model):
+    assert f"of 100 tokens the first {LONGEST}" in portrait(model, "x" * 100).about
+
+
+def test_nothing_in_a_prompt_gets_into_the_drawing(model):
+    drawn = portrait(model, '<script>&"\x00\x1b</text>\u202e')
+    root = ElementTree.fromstring(drawn.svg)  # a control character would not parse
+    kinds = {one.tag.rpartition("}")[2] for one in root.iter()}
+    assert kinds == {"svg", "title", "rect", "text", "tspan", "line", "g", "path"}
+
+
+def test_a_portrait_of_nothing_is_refused(model):
+    with pytest.raises(InputError, match="at least one word"):
+        portrait(model, "")
+
+
+def test_whose_model_is_portrayed(model):
+    own = Portraits(lambda name: model, lambda: pytest.fail("not asked for"))(ASKED)
+    assert own.type == "image/svg+xml"
+    assert "cannot be looked into" not in own.about
+    other = Portraits(lambda name: None, lambda: model)(ASKED)
+    assert other.about.endswith("Ada's own model (tiny) cannot be looked into")

@@ -1,0 +1,180 @@
+"""The log: whole events, one writer, many readers, nothing changed afterwards."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worldline.errors import InputError
+from worldline.room.events import (
+    KINDS,
+    Budget,
+    Command,
+    Drawn,
+    Event,
+    Joined,
+    Left,
+    Message,
+    Notice,
+    Outcome,
+    Paused,
+    Setting,
+    Span,
+    decode,
+    encode,
+    from_plain,
+)
+from worldline.room.log import Log, Reading, line_of
+
+BODIES = [
+    Joined("Ada", "m", "a persona", 0.5, "Bob", True),
+    Left("Ada", "why"),
+    Message("Ada", "Ada: hé", "hé", (Span(0, 1, "Bob"),), (Span(1, 2, "action"),), price=0.25),
+    Command(3, "Ada", 0, 5, "add_ai", ("a", 'b "c"')),
+    Outcome(4, "done", "it is", {"hits": [{"title": "t"}]}),
+    Drawn(3, {"messages": [{"event": 1, "lost_nats": 0.5}]}, ""),
+    Notice("near_miss", "text", 3, "Ada", Span(1, 2, "x")),
+    Setting("temperature", 1.5, "Ada"),
+    Budget(3, None, 0.5),
+    Paused("stopped", "why"),
+]
+
+
+def test_every_kind_of_event_survives_the_disk(tmp_path):
+    assert sorted(one.kind for one in BODIES) == sorted(KINDS)
+    log = Log(tmp_path / "a.room", clock=lambda: 7.0)
+    written = log.append(BODIES)
+    reading = Reading(tmp_path / "a.room")
+    assert reading.events() == written == log.events()
+    assert [one.body for one in written] == BODIES
+    assert [one.parent for one in written] == list(range(len(BODIES)))
+    assert reading.events(after=7) == written[7:]
+    reading.close()
+    log.close()
+
+
+@given(st.text(), st.text(), st.floats(0, 2), st.none() | st.floats(0, 9))
+def test_any_message_is_the_same_after_writing(who, text, temperature, price):
+    try:
+        (who + text).encode("utf-8")
+    except UnicodeEncodeError:
+        return
+    body = Message(who, text, text, temperature=temperature, price=price)
+    assert decode(encode(body)) == body
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"kind":"dance"}', '{"kind":"left"}', '{"kind":"left","name":3}']
+)
+def test_what_is_no_event_is_refused(text):
+    with pytest.raises(InputError, match="no event"):
+        decode(text)
+
+
+def test_a_plain_body_is_checked_too():
+    assert from_plain({"kind": "left", "name": "Ada"}) == Left("Ada")
+    with pytest.raises(InputError, match="name"):
+        from_plain({"kind": "left"})
+
+
+def test_events_given_together_are_written_together_or_not_at_all(tmp_path):
+    log = Log(tmp_path / "a.room")
+    log.append([Left("Ada")])
+    unwritable = Message("Ada", "\ud800", "\ud800")
+    with pytest.raises(Exception, match=r"surrogate|UTF-8|utf-8"):
+        log.append([Left("Bob"), unwritable])
+    assert [one.body for one in log.events()] == [Left("Ada")]
+    assert log.append([Left("Cleo")])[0].number == 2
+    log.close()
+
+
+@pytest.mark.parametrize(
+    "change", ["UPDATE events SET body = ''", "DELETE FROM events WHERE number = 1"]
+)
+def test_nothing_in_the_log_can_be_changed(tmp_path, change):
+    log = Log(tmp_path / "a.room")
+    log.append([Left("Ada")])
+    log.close()
+    base = sqlite3.connect(tmp_path / "a.room")
+    with pytest.raises(sqlite3.IntegrityError, match="append only"):
+        base.execute(change)
+    base.close()
+
+
+def test_a_second_writer_is_refused_until_the_first_lets_go(tmp_path):
+    log = Log(tmp_path / "a.room")
+    with pytest.raises(InputError, match="another program"):
+        Log(tmp_path / "a.room")
+    log.append([Left("Ada")])
+    log.close()
+    again = Log(tmp_path / "a.room")
+    assert again.last == 1
+    again.close()
+
+
+def test_readers_see_whole_groups_while_a_writer_writes(tmp_path):
+    log = Log(tmp_path / "a.room")
+    seen: list[int] = []
+    going = threading.Event()
+    going.set()
+
+    def look() -> None:
+        reading = Reading(tmp_path / "a.room")
+        while going.is_set():
+            events = reading.events()
+            seen.append(len(events))
+            assert [one.number for one in events] == list(range(1, len(events) + 1))
+        reading.close()
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for number in range(60):
+        log.append([Left(f"{number}"), Left("b"), Left("c")])
+    going.clear()
+    for one in threads:
+        one.join()
+    log.close()
+    assert seen
+    assert all(one % 3 == 0 for one in seen)
+
+
+def test_other_files_are_refused_and_left_alone(tmp_path):
+    text = tmp_path / "notes.txt"
+    text.write_text("not a database at all, but long enough to look at" * 20)
+    base = sqlite3.connect(tmp_path / "other.db")
+    base.execute("CREATE TABLE t (x)")
+    base.commit()
+    base.close()
+    before = text.read_bytes(), (tmp_path / "other.db").read_bytes()
+    for path in (text, tmp_path / "other.db"):
+        with pytest.raises(InputError, match="not a room's log"):
+            Reading(path)
+        with pytest.raises(InputError, match="not a room's log"):
+            Log(path)
+    assert text.read_bytes() == before[0]
+    with pytest.raises(InputError, match="no such file"):
+        Reading(tmp_path / "none.room")
+
+
+def test_a_picture_is_kept_once_and_named_by_its_bytes(tmp_path):
+    log = Log(tmp_path / "a.room")
+    name = log.keep(b"bytes", "image/png")
+    assert log.keep(b"bytes", "image/png") == name
+    assert log.content(name) == ("image/png", b"bytes")
+    with pytest.raises(InputError, match="no picture"):
+        log.content("0" * 64)
+    log.close()
+
+
+def test_a_line_follows_the_parents():
+    events = [Event(n, p, 0.0, Left(str(n))) for n, p in ((1, 0), (2, 1), (3, 2), (4, 1), (5, 4))]
+    assert [one.number for one in line_of(events)] == [1, 4, 5]
+    assert [one.number for one in line_of(events, 3)] == [1, 2, 3]
+    assert line_of(events, 0) == []
+    with pytest.raises(InputError, match="1 to 5"):
+        line_of(events, 6)
