@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from worldline.room.commands import FORMS
 from worldline.room.events import Command, Event, Message, Setting
-from worldline.room.models.model import Model, Part, Role, Said
+from worldline.room.models.model import Model, Part, Role, Said, merged
 from worldline.room.state import Participant, State
 from worldline.room.telling import told
 
@@ -77,23 +77,6 @@ def system_text(me: Participant, state: State) -> str:
         f"A message may give {state.settings['quota_message']} commands.",
     ]
     return "\n".join(one for one in parts if one)
-
-
-def merged(messages: Sequence[Said]) -> list[Said]:
-    """Neighbours of one role made one, a blank line between them; each keeps its part."""
-    found: list[Said] = []
-    for one in messages:
-        if not found or found[-1].role != one.role or one.role == "system":
-            found.append(one)
-            continue
-        before = found[-1]
-        shift = len(before.text) + 2
-        moved = tuple(
-            Part(part.event, part.speaker, part.start + shift, part.end + shift)
-            for part in one.parts
-        )
-        found[-1] = Said(one.role, f"{before.text}\n\n{one.text}", (*before.parts, *moved))
-    return found
 
 
 def _lines(me: Participant, line: Sequence[Event]) -> list[Said]:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scripted_rooms import notices, room_of
-from worldline.room.models.model import Part, Said
+from worldline.room.models.model import Part, Said, merged
 from worldline.room.models.scripted import Scripted
-from worldline.room.seeing import merged, seen_by
+from worldline.room.seeing import seen_by
 
 
 def talk(**kinds):

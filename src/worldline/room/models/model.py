@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, runtime_checkable
 
+JOINT = "\n\n"  # between what two events of one role say
 Role = Literal["system", "user", "assistant"]
 Ending = Literal["stop", "length", "refused", "stopped"]
 
@@ -121,3 +122,25 @@ class Model(Protocol):
         Raises: ReplyError.
         """
         ...
+
+
+def merged(messages: Sequence[Said]) -> list[Said]:
+    r"""Neighbours of one role put together; the parts move with their texts.
+
+    >>> two = [Said("user", "a", (Part(1, "Ada", 0, 1),)), Said("user", "b")]
+    >>> [one.text for one in merged(two)]
+    ['a\n\nb']
+    """
+    found: list[Said] = []
+    for one in messages:
+        if found and found[-1].role == one.role:
+            found[-1] = _joined(found[-1], one)
+        else:
+            found.append(one)
+    return found
+
+
+def _joined(first: Said, second: Said) -> Said:
+    by = len(first.text) + len(JOINT)
+    moved = (replace(part, start=part.start + by, end=part.end + by) for part in second.parts)
+    return Said(first.role, first.text + JOINT + second.text, (*first.parts, *moved))

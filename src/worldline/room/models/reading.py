@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from worldline.errors import InputError
-from worldline.room.models.model import Part, ReplyError, Said
+from worldline.room.models.model import JOINT, Part, ReplyError, Said, merged
 from worldline.text.chat import NamedSpan, Turn, render_chat
 from worldline.text.tokenizer import special_ids
 from worldline.text.tokens import Tokens, decode, tokenize
@@ -15,7 +15,6 @@ from worldline.text.tokens import Tokens, decode, tokenize
 if TYPE_CHECKING:
     from worldline.text.tokenizer import Tokenizer
 
-JOINT = "\n\n"  # between what two events of one role say
 OPENING = "(The conversation begins.)"
 _ALIKE = {"<": "‹", "[": "［", "|": "¦"}
 
@@ -73,28 +72,6 @@ def disarmed(tokenizer: Tokenizer, message: Said) -> Said:
         if len(piece) > 1 and piece in text:
             text = text.replace(piece, _ALIKE.get(piece[0], "·") + piece[1:])
     return message if text == message.text else replace(message, text=text)
-
-
-def merged(messages: Sequence[Said]) -> list[Said]:
-    r"""Neighbours of one role put together; the parts move with their texts.
-
-    >>> two = [Said("user", "a", (Part(1, "Ada", 0, 1),)), Said("user", "b")]
-    >>> [one.text for one in merged(two)]
-    ['a\n\nb']
-    """
-    found: list[Said] = []
-    for one in messages:
-        if found and found[-1].role == one.role:
-            found[-1] = _joined(found[-1], one)
-        else:
-            found.append(one)
-    return found
-
-
-def _joined(first: Said, second: Said) -> Said:
-    by = len(first.text) + len(JOINT)
-    moved = (replace(part, start=part.start + by, end=part.end + by) for part in second.parts)
-    return Said(first.role, first.text + JOINT + second.text, (*first.parts, *moved))
 
 
 def _from_user(messages: Sequence[Said]) -> list[Said]:
