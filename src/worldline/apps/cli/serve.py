@@ -6,7 +6,6 @@ import secrets
 import shutil
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,12 +15,10 @@ import typer
 from worldline.apps.cli import options
 from worldline.apps.cli.progress import elapsed_line
 from worldline.errors import InputError
-from worldline.steps import step
 
 if TYPE_CHECKING:
-    from worldline.live.answering import Answer
-    from worldline.live.questions import Asked
-    from worldline.live.worker import Answers, Worker
+    from worldline.live.alone import Alone
+    from worldline.live.worker import Worker
     from worldline.model.load import LoadedModel
     from worldline.room.hosting import Desk
     from worldline.views.claims_parts import ClaimsPicture
@@ -57,6 +54,7 @@ def serve(
 
     from worldline.apps.server.app import make_app
     from worldline.apps.server.guard import loopback
+    from worldline.live.alone import Alone, in_turn
     from worldline.live.answering import Answering
     from worldline.live.questions import SeeQuestion
     from worldline.live.worker import Worker, own_folder
@@ -70,8 +68,8 @@ def serve(
         torch.set_num_threads(threads)
     with elapsed_line(Console(stderr=True)) as say:
         loaded = load_model(model, device=device, dtype=dtype, progress=say)
-    alone = threading.Lock()  # questions and a room's turns run one model: one after another
-    worker = Worker(_in_turn(Answering(loaded, folder), alone))
+    alone = Alone()
+    worker = Worker(in_turn(Answering(loaded, folder), alone))
     worker.submit(FIRST, SeeQuestion(text=text, paths=False))  # recorded before it is asked for
     token = None if loopback(host) else secrets.token_urlsafe(24)
     about = {"model": loaded.name, "example": text, "version": _version()}
@@ -135,23 +133,7 @@ def _listening(host: str, port: int | None) -> socket.socket:
     )
 
 
-def _in_turn(answers: Answers, alone: threading.Lock) -> Answers:
-    """The same answers, while a room's turn has the model: after it. Stopped meanwhile as well."""
-
-    def answered(question: Asked, say: Callable[[str], None]) -> Answer:
-        if not alone.acquire(blocking=False):
-            say("waiting for the room")
-            while not alone.acquire(timeout=0.1):
-                step()
-        try:
-            return answers(question, say)
-        finally:
-            alone.release()
-
-    return answered
-
-
-def _desk(loaded: LoadedModel, alone: threading.Lock) -> Desk:
+def _desk(loaded: LoadedModel, alone: Alone) -> Desk:
     """Where the page opens rooms: personas on the model that is served, and on the bundled one."""
     from worldline.claims.picture import BUNDLED as BUNDLED_NAME
     from worldline.places import data_folder
@@ -171,7 +153,7 @@ def _desk(loaded: LoadedModel, alone: threading.Lock) -> Desk:
         models,
         lambda catalog: deeds_named(None, None, catalog),
         weighed,
-        lambda: alone,
+        alone.held,
     )
 
 
@@ -210,6 +192,7 @@ def _address(host: str, port: int, token: str | None) -> str:
 
 
 def _open_when_ready(server: Any, address: str) -> None:
+    import threading
     import time
     import webbrowser
 
