@@ -16,8 +16,8 @@ export interface Live extends Running {
   onTarget(token: string): void;
   onVersus(token: string): void;
   onCut(cut: string): void;
-  /** Several AIs in one conversation; null where this server has no rooms. */
-  room: { element: HTMLElement; show(): void } | null;
+  /** Several models in one conversation; null where the server has no rooms. */
+  room: { element: HTMLElement; show(open: boolean): void } | null;
   /** Ask for the text of a verdict's picture, with its cuts. */
   onShow(picture: ClaimsShown): void;
 }

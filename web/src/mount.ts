@@ -167,11 +167,17 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     return { ...scene, paths: followed.paths, paths_left_out: followed.why };
   }
 
-  /** A panel that lies over the lattice, where nothing can be pointed at then: claims, room. */
-  function wideOpen(): "claims" | "room" | null {
-    if (state.step !== null) return null;
-    if (claims !== null && state.tab === "claims") return "claims";
-    return room !== null && state.tab === "room" ? "room" : null;
+  function claimsOpen(): boolean {
+    return claims !== null && state.tab === "claims" && state.step === null;
+  }
+
+  function roomOpen(): boolean {
+    return room !== null && state.tab === "room" && state.step === null;
+  }
+
+  /** The claims and the room lie over the lattice: nothing there can be pointed at. */
+  function covered(): boolean {
+    return claimsOpen() || roomOpen();
   }
 
   function onColumn(pos: number | null): void {
@@ -269,8 +275,8 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     controls.show(selection, state.sink, columns.grouping ? columns.name : "");
     tabs.show(state.tab);
     claims?.show(state.claim, state.graph);
-    root.classList.toggle("wl-wide-aside", wideOpen() !== null);
-    if (wideOpen() === "room") room?.show();
+    root.classList.toggle("wl-wide-aside", covered());
+    room?.show(roomOpen());
     showTour();
     if (state.theme) root.dataset["theme"] = state.theme;
     else delete root.dataset["theme"];
@@ -395,9 +401,10 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   function escape(): void {
     tooltip.hide();
     if (state.step !== null) onStep(null);
-    else if (wideOpen()) {
-      if (wideOpen() === "claims" && state.claim !== null) change({ claim: null }, "push");
-    } else if (hover || cursor) {
+    else if (claimsOpen()) {
+      if (state.claim !== null) change({ claim: null }, "push");
+    } else if (roomOpen()) return;
+    else if (hover || cursor) {
       hover = null;
       cursor = null;
       draw();
@@ -413,15 +420,15 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   const recolour = (): void => lattice.recolour();
   dark.addEventListener("change", recolour);
   const quiet = listenToKeys(page ? document : root, {
-    move: (layers, along) => wideOpen() !== null || move(layers, along),
-    step: (by) => wideOpen() !== null || step(by),
+    move: (layers, along) => covered() || move(layers, along),
+    step: (by) => covered() || step(by),
     turn: (by) => {
       if (state.step !== null) tour.turn(by);
       return state.step !== null;
     },
     escape,
-    enter: () => cursor && !wideOpen() && fix(cursor),
-    cut: () => wideOpen() !== null || cutHere(),
+    enter: () => cursor && !covered() && fix(cursor),
+    cut: () => covered() || cutHere(),
     help: () => keys.showModal(),
     busy: () => about.open || keys.open,
   });

@@ -5,12 +5,13 @@ import type { ClaimsPicture, ClaimsShown } from "../claims.gen.ts";
 import { mount, type Mounted } from "../mount.ts";
 import type { Scene, SceneAltered, ScenePaths } from "../scene.gen.ts";
 import { keepingFocus } from "../focus.ts";
+import { RoomClient } from "../room/client.ts";
 import { RoomPanel } from "../room/panel.ts";
 import { START, toFragment } from "../state.ts";
 import { type Asked, askedFragment, askedFrom, type How, isCut, NOTHING } from "./asked.ts";
 import { Bar } from "./bar.ts";
 import { Cutting } from "./cutting.ts";
-import { NoAnswer, type Question, Server } from "./server.ts";
+import { type About, NoAnswer, type Question, Server } from "./server.ts";
 
 type Part = "cut" | "sources" | "hops" | "cone" | "orders";
 
@@ -23,8 +24,7 @@ export async function start(host: HTMLElement): Promise<void> {
   host.replaceChildren(h("div", { class: "wl wl-empty" }, waiting));
   try {
     const [about, claims] = await Promise.all([server.about(), claimsOf(server)]);
-    const room = about.rooms ? new RoomPanel(server) : null;
-    await new App(host, server, about.model, about.example, claims, room).begin();
+    await new App(host, server, about, claims).begin();
   } catch (error) {
     waiting.textContent = error instanceof Error ? error.message : String(error);
   }
@@ -53,6 +53,8 @@ function takeToken(): string | null {
 class App {
   private readonly bar: Bar;
   private readonly cutting: Cutting;
+  private readonly example: string;
+  private readonly room: RoomPanel | null;
   private asked: Asked;
   private scene: Scene | null = null;
   private mounted: Mounted | null = null;
@@ -62,13 +64,13 @@ class App {
   constructor(
     private readonly host: HTMLElement,
     private readonly server: Server,
-    model: string,
-    private readonly example: string,
+    about: About,
     private readonly claims: ClaimsPicture | string | null,
-    private readonly room: RoomPanel | null,
   ) {
+    this.example = about.example;
+    this.room = about.rooms ? new RoomPanel(new RoomClient(server)) : null;
     this.asked = askedFrom(location.hash);
-    this.bar = new Bar(model, {
+    this.bar = new Bar(about.model, {
       onAsk: (patch) => void this.ask({ ...this.asked, ...patch, ...(patch.text === this.asked.text ? {} : { cuts: [] }) }),
       onCancel: () => {
         server.cancel();
@@ -214,10 +216,13 @@ class App {
   }
 
   private showEmpty(): void {
+    const room = new URLSearchParams(location.hash.slice(1)).get("tab") === "room" ? this.room : null;
+    const aside = room && h("main", { class: "wl-aside wl-room-first" }, room.element);
     this.host.replaceChildren(
-      h("div", { class: "wl wl-empty", "data-host": "page" }, h("header", { class: "wl-header" }, this.bar.element)),
+      h("div", { class: `wl wl-empty ${aside ? "wl-wide-aside" : ""}`.trim(), "data-host": "page" }, h("header", { class: "wl-header" }, this.bar.element), aside),
     );
     this.bar.show(this.asked, null);
+    room?.show(true); // a room can be followed before there is a lattice
   }
 
   private show(scene: Scene): void {

@@ -7,6 +7,14 @@ export interface Progress {
   seconds: number;
 }
 
+/** Which model answers, what the page shows first, and whether there are rooms. */
+export interface About {
+  model: string;
+  example: string;
+  version: string;
+  rooms: boolean;
+}
+
 /** A question as the server takes it; see live/questions.py. */
 export interface Question {
   ask: string;
@@ -44,7 +52,7 @@ export class Server {
     private readonly token: string | null,
   ) {}
 
-  about(): Promise<{ model: string; example: string; version: string; rooms: boolean }> {
+  about(): Promise<About> {
     return this.json("api/about");
   }
 
@@ -109,12 +117,11 @@ export class Server {
     throw new NoAnswer("The server stopped answering; is it still running?", false);
   }
 
-  /** What the server answers, as JSON. */
+  /** What a path answers; NoAnswer with the server's own words where it refuses. */
   async json<T>(path: string, init: RequestInit = {}): Promise<T> {
     return (await (await this.call(path, init)).json()) as T;
   }
 
-  /** An answer that is no refusal. Throws: `NoAnswer` with the reason in one line. */
   async call(path: string, init: RequestInit = {}): Promise<Response> {
     const headers = new Headers(init.headers);
     if (this.token) headers.set("Authorization", `Bearer ${this.token}`);

@@ -1,96 +1,86 @@
-// One open room as the server tells it: what happened, what is being written, how it stands.
-import { eventsOf, type Server } from "../live/server.ts";
-import type { Piece, RoomEvent, Rooms, Standing } from "./wire.ts";
+// Asks the server about rooms, and listens to the open one for as long as somebody wants.
+import { eventsOf, NoAnswer, type Server } from "../live/server.ts";
+import type { Deed, Heard, Rooms, Standing } from "./wire.ts";
 
-const AGAIN_AFTER_MS = 1500;
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 8000;
 
-export interface Listener {
-  onEvents(events: readonly RoomEvent[]): void;
-  onPiece(piece: Piece): void;
-  onStanding(standing: Standing): void;
-  onClosed(): void;
-  /** Why nothing is heard just now; null once something is. */
-  onQuiet(why: string | null): void;
+export interface Listening {
+  /** Something was said. */
+  heard(what: Heard): void;
+  /** The server answers, or in one line why not. */
+  linked(trouble: string | null): void;
+  /** Another room is open now, or none. */
+  gone(): void;
+  /** The last number that is known. */
+  last(): number;
 }
 
 export class RoomClient {
-  readonly events: RoomEvent[] = [];
-  private abort: AbortController | null = null;
-
-  constructor(
-    readonly server: Server,
-    private readonly listener: Listener,
-  ) {}
+  constructor(private readonly server: Server) {}
 
   rooms(): Promise<Rooms> {
     return this.server.json("api/room");
   }
 
-  open(what: { scenario: string } | { log: string }): Promise<Rooms> {
-    return this.server.json("api/room", posted(what));
+  open(which: { scenario: string } | { log: string }): Promise<Rooms> {
+    return this.server.json("api/room", posted(which));
   }
 
-  async do(deed: { do: string; [name: string]: unknown }): Promise<void> {
-    this.listener.onStanding(await this.server.json<Standing>("api/room/deeds", posted(deed)));
+  deed(deed: Deed): Promise<Standing> {
+    return this.server.json("api/room/deeds", posted(deed));
   }
 
-  /** Listen from the beginning, and again where the stream breaks, until `leave`. */
-  async listen(): Promise<void> {
-    this.leave();
-    this.events.length = 0;
-    const abort = (this.abort = new AbortController());
-    while (!abort.signal.aborted) {
+  async picture(name: string): Promise<Blob> {
+    return (await this.server.call(`api/room/pictures/${encodeURIComponent(name)}`)).blob();
+  }
+
+  save(form: "md" | "json" | "html", name: string): Promise<void> {
+    return this.server.save(`api/room/export.${form}`, `${name}.${form}`);
+  }
+
+  /** Listen until the returned function is called; where the stream breaks, go on from the last number. */
+  listen(name: string, to: Listening): () => void {
+    const abort = new AbortController();
+    void this.listening(name, to, abort.signal);
+    return () => abort.abort();
+  }
+
+  private async listening(name: string, to: Listening, signal: AbortSignal): Promise<void> {
+    let wait = FIRST_WAIT_MS;
+    for (let again = false; !signal.aborted; again = true) {
       try {
-        const response = await this.server.call(`api/room/events?after=${this.events.length}`, { signal: abort.signal });
-        this.listener.onQuiet(null);
-        if (await this.follow(response, abort.signal)) return;
-      } catch (error) {
-        if (abort.signal.aborted) return;
-        this.listener.onQuiet(error instanceof TypeError ? "The server does not answer; trying again." : String(error instanceof Error ? error.message : error));
-      }
-      await new Promise((go) => setTimeout(go, AGAIN_AFTER_MS));
-    }
-  }
-
-  leave(): void {
-    this.abort?.abort();
-    this.abort = null;
-  }
-
-  /** True where the room was closed. */
-  private async follow(response: Response, signal: AbortSignal): Promise<boolean> {
-    let fresh: RoomEvent[] = [];
-    const tell = (): void => {
-      if (fresh.length > 0) this.listener.onEvents(fresh);
-      fresh = [];
-    };
-    let told = 0;
-    for await (const { event, data } of eventsOf(response)) {
-      if (signal.aborted) return true;
-      if (event === "event") {
-        const one = data as unknown as RoomEvent;
-        if (one.number === this.events.length + 1) {
-          this.events.push(one);
-          fresh.push(one);
-          // events come in a burst: they are drawn together
-          window.clearTimeout(told);
-          told = window.setTimeout(tell, 0);
+        if (again && (await this.rooms()).open?.name !== name) return signal.aborted ? undefined : to.gone();
+        const response = await this.server.call(`api/room/events?after=${to.last()}`, { signal });
+        to.linked(null);
+        for await (const said of eventsOf(response)) {
+          if (signal.aborted) return;
+          wait = FIRST_WAIT_MS;
+          if (said.event === "closed") return to.gone();
+          to.heard(said as unknown as Heard);
         }
-        continue;
+      } catch (error) {
+        if (signal.aborted) return;
+        to.linked(wordsOf(error));
       }
-      tell();
-      if (event === "piece") this.listener.onPiece(data as unknown as Piece);
-      else if (event === "standing") this.listener.onStanding(data as unknown as Standing);
-      else if (event === "closed") {
-        this.listener.onClosed();
-        return true;
-      }
+      if (!signal.aborted) to.linked("The server does not answer; trying again.");
+      await pause(wait);
+      wait = Math.min(LONGEST_WAIT_MS, 2 * wait);
     }
-    tell();
-    return false;
   }
+}
+
+/** What went wrong, in one line. */
+export function wordsOf(error: unknown): string {
+  if (error instanceof NoAnswer) return error.message;
+  if (error instanceof TypeError) return "The server does not answer; is it still running?";
+  return error instanceof Error ? error.message : String(error);
 }
 
 function posted(value: unknown): RequestInit {
   return { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(value) };
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((done) => setTimeout(done, milliseconds));
 }

@@ -1,185 +1,245 @@
-// The Room tab: a list of rooms to open, or the one that is open.
+// The tab "Room": the list of rooms, or the one that is open, as its events come.
 import { h } from "../dom.ts";
-import type { Server } from "../live/server.ts";
-import { RoomClient } from "./client.ts";
-import { Conversation } from "./conversation.ts";
+import { keepingFocus } from "../focus.ts";
+import { RoomClient, wordsOf } from "./client.ts";
+import { Head } from "./head.ts";
+import { forks, lineTo, newestFrom } from "./line.ts";
+import { RoomList } from "./list.ts";
+import { savesOf } from "./saves.ts";
+import { matrixOf } from "./matrix.ts";
 import { People } from "./people.ts";
-import type { Rooms, Standing } from "./wire.ts";
+import { Pictures } from "./pictures.ts";
+import { huesOf } from "./reading.ts";
+import { Say } from "./say.ts";
+import { seen } from "./spans.ts";
+import { rowsOf } from "./story.ts";
+import { Talk } from "./talk.ts";
+import type { Deed, Event, Heard, Piece, Rooms, Standing } from "./wire.ts";
 
-const FORMS = { md: "Markdown", json: "JSON", html: "one HTML file" } as const;
+const LOOK_MS = 2500;
+const LONGEST_TOLD = 300; // characters of a message that are read out
 
 export class RoomPanel {
-  readonly element = h("div", { class: "wl-room" });
-  private readonly client: RoomClient;
-  private readonly talk: Conversation;
+  readonly element = h("section", { class: "wl-panel wl-room", "aria-label": "Room" });
+  private readonly list: RoomList;
+  private readonly head: Head;
   private readonly people: People;
-  private readonly list = h("div", { class: "wl-room-open" });
+  private readonly talk: Talk;
+  private readonly pictures: Pictures;
+  private readonly matrix = h("div", {});
+  private readonly banner = h("p", { class: "wl-room-banner", hidden: true });
+  private readonly trouble = h("p", { class: "wl-room-trouble", role: "status", hidden: true });
+  private readonly heard = h("div", { class: "wl-unseen", role: "log", "aria-live": "polite", "aria-label": "New lines" });
   private readonly room: HTMLElement;
-  private readonly title = h("h2", {});
-  private readonly said = h("p", { class: "wl-room-said", role: "status" });
-  private readonly play: HTMLButtonElement;
-  private readonly images = new Map<string, string>();
-  private begun = false;
+  private quiet: (() => void) | null = null;
+  private rooms: Rooms | null = null;
+  private name = "";
+  private events: Event[] = [];
   private standing: Standing | null = null;
+  private piece: Piece = { who: "", text: "" };
+  /** The end of the branch that is looked at; null: the newest event's. */
+  private looked: number | null = null;
+  private told = 0;
+  private drawn = { last: -1, looked: null as number | null };
+  private planned = false;
+  private begun = false;
+  private opening = false;
+  private watching: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private readonly server: Server) {
-    this.client = new RoomClient(server, {
-      onEvents: () => this.talk.fill(this.client.events),
-      onPiece: (piece) => this.talk.write(piece),
-      onStanding: (standing) => this.stand(standing),
-      onClosed: () => void this.choose("The room was closed."),
-      onQuiet: (why) => this.say(why ?? ""),
+  constructor(private readonly client: RoomClient) {
+    const onDeed = (deed: Deed, say: (wrong: string) => void): void => void this.deed(deed, say);
+    this.list = new RoomList({ onOpen: (which) => void this.open(which), onBack: () => this.rooms?.open && this.enter(this.rooms.open) });
+    this.head = new Head({ onDeed, onClose: () => void this.toList("") });
+    this.people = new People(onDeed);
+    this.pictures = new Pictures((name) => client.picture(name));
+    this.talk = new Talk(this.pictures, {
+      onBranch: (number) => void this.branch(number),
+      onShow: (number) => this.talk.reveal(number),
+      onLook: (number) => this.look(newestFrom(this.events, number)),
     });
-    this.talk = new Conversation(
-      {
-        onBranch: (number) => void this.do({ do: "branch", number }),
-        onPicture: (name, into) => void this.picture(name, into),
-      },
-      (known, hues) => this.people.fill(known, hues),
-    );
-    this.people = new People({ onDo: (deed) => void this.do(deed) });
-    this.play = this.button("Play", () => void this.do({ do: this.standing?.talking ? "pause" : "play" }));
-    this.room = h(
-      "div",
-      { class: "wl-room-room" },
-      h(
-        "header",
-        { class: "wl-room-head" },
-        this.title,
-        this.play,
-        this.button("Step", () => void this.do({ do: "play", turns: 1 })),
-        this.button("Stop", () => void this.do({ do: "stop" })),
-        ...Object.entries(FORMS).map(([form, name]) => this.button(form.toUpperCase(), () => void this.save(form), `Save as ${name}`)),
-        this.button("Rooms", () => void this.choose("")),
-      ),
-      h("div", { class: "wl-room-body" }, h("div", { class: "wl-room-left" }, this.talk.element, this.speaking()), this.people.element),
-    );
-    this.element.append(this.said, this.list);
+    const side = h("aside", { class: "wl-room-side", "aria-label": "The room" }, this.people.element, this.matrix, savesOf((form) => client.save(form, this.name)));
+    this.room = h("div", { class: "wl-room-open-one" }, this.head.element, this.trouble, this.banner, this.talk.element, side, new Say(onDeed).element, this.heard);
+    this.element.addEventListener("keydown", (event) => {
+      if (event.key !== "?" && event.key !== "Escape") event.stopPropagation(); // the lattice's keys mean nothing here
+    });
   }
 
-  /** The tab is looked at: what is open is listened to from now on. */
-  show(): void {
-    if (this.begun) return;
-    this.begun = true;
-    void this.begin();
+  /** Called with every change of the page: the first time that the tab is open, what stands is asked. */
+  show(open: boolean): void {
+    if (!open) return;
+    if (!this.begun) void this.begin();
+    this.talk.restore();
+    this.plan();
   }
 
   private async begin(): Promise<void> {
-    const rooms = await this.trying(() => this.client.rooms());
-    if (!rooms) this.begun = false;
-    else if (rooms.open) this.enter(rooms);
-    else this.offer(rooms);
-  }
-
-  /** Leave the room as it is, and show what can be opened. */
-  private async choose(why: string): Promise<void> {
-    this.client.leave();
-    const rooms = await this.trying(() => this.client.rooms());
-    if (rooms) this.offer(rooms);
-    if (why) this.say(why);
-  }
-
-  private offer(rooms: Rooms): void {
-    const opening = (what: { scenario: string } | { log: string }) => async (): Promise<void> => {
-      const opened = await this.trying(() => this.client.open(what));
-      if (opened) this.enter(opened);
-    };
-    const { open } = rooms;
-    this.list.replaceChildren(
-      h("h2", { text: "A room: several AIs in one conversation" }),
-      h("p", { class: "wl-hint", text: "Each reply of a model in this process shows whose words it drew on. Everything is kept in a log, and can be gone on with." }),
-      ...(open ? [h("p", {}, this.button(`Back to ${open.title}`, () => this.enter(rooms)))] : []),
-      h(
-        "ul",
-        { class: "wl-room-choices" },
-        ...rooms.scenarios.map(({ name, title, about }) =>
-          h("li", {}, h("b", { text: title }), h("span", { text: about }), this.button("Open", () => void opening({ scenario: name })(), `Open ${title}`)),
-        ),
-      ),
-      ...(rooms.logs.length > 0
-        ? [
-            h("h3", { text: "Go on with" }),
-            h("ul", { class: "wl-room-choices" }, ...rooms.logs.map((log) => h("li", {}, h("span", { text: log }), this.button("Go on", () => void opening({ log })(), `Go on with ${log}`)))),
-          ]
-        : []),
-    );
-    this.say("");
-    this.element.replaceChildren(this.said, this.list);
-  }
-
-  private enter({ open, models }: Rooms): void {
-    if (!open) return;
-    this.talk.clear();
-    this.people.offer(models);
-    this.stand(open);
-    this.say("");
-    this.element.replaceChildren(this.said, this.room);
-    void this.client.listen();
-  }
-
-  private stand(standing: Standing): void {
-    this.standing = standing;
-    this.title.textContent = standing.title;
-    this.play.textContent = standing.talking ? "Pause" : "Play";
-    this.people.show(standing);
-  }
-
-  private async do(deed: { do: string; [name: string]: unknown }): Promise<boolean> {
-    const done = await this.trying(async () => {
-      await this.client.do(deed);
-      return true;
-    });
-    if (done) this.say("");
-    return done ?? false;
-  }
-
-  private speaking(): HTMLElement {
-    const who = h("input", { type: "text", maxlength: 60, value: "You", "aria-label": "Your name", autocomplete: "off" });
-    const text = h("textarea", { rows: 2, maxlength: 20000, "aria-label": "Your message", placeholder: "Say something; @name addresses somebody" });
-    const form = h("form", { class: "wl-room-speaking" }, who, text, h("button", { type: "submit", text: "Say" }));
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      void this.do({ do: "say", who: who.value, text: text.value }).then((done) => done && (text.value = ""));
-    });
-    text.addEventListener("keydown", (event) => {
-      event.stopPropagation();
-      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
-      event.preventDefault();
-      form.requestSubmit();
-    });
-    return form;
-  }
-
-  private async picture(name: string, into: HTMLImageElement): Promise<void> {
-    let address = this.images.get(name);
-    if (!address) {
-      const blob = await this.trying(async () => (await this.server.call(`api/room/pictures/${encodeURIComponent(name)}`)).blob());
-      if (!blob) return;
-      address = this.images.get(name) ?? URL.createObjectURL(blob);
-      this.images.set(name, address);
-    }
-    into.src = address;
-  }
-
-  private async save(form: string): Promise<void> {
-    await this.trying(() => this.server.save(`api/room/export.${form}`, `${this.standing?.name ?? "room"}.${form}`));
-  }
-
-  private async trying<T>(what: () => Promise<T>): Promise<T | null> {
+    this.begun = true;
+    this.element.replaceChildren(h("p", { class: "wl-hint", role: "status", text: "Asking what is open …" }));
     try {
-      return await what();
+      this.rooms = await this.client.rooms();
+      if (this.rooms.open) this.enter(this.rooms.open);
+      else this.showList("");
     } catch (error) {
-      this.say(error instanceof TypeError ? "The server does not answer; is it still running?" : error instanceof Error ? error.message : String(error));
-      return null;
+      this.begun = false; // the next look asks again
+      this.element.replaceChildren(h("p", { class: "wl-wrong", role: "alert", text: wordsOf(error) }));
     }
   }
 
-  private say(words: string): void {
-    this.said.textContent = words;
-    this.said.hidden = words === "";
+  private async open(which: { scenario: string } | { log: string }): Promise<void> {
+    this.opening = true;
+    try {
+      this.rooms = await this.client.open(which);
+      if (this.rooms.open) this.enter(this.rooms.open);
+    } catch (error) {
+      this.list.said(wordsOf(error));
+    }
+    this.opening = false;
   }
 
-  private button(text: string, run: () => void, label?: string): HTMLButtonElement {
-    return h("button", { type: "button", text, "aria-label": label, title: label, on: { click: run } });
+  private enter(standing: Standing): void {
+    this.leave();
+    this.name = standing.name;
+    this.standing = standing;
+    this.told = standing.tip;
+    this.people.models(this.rooms?.models ?? []);
+    this.head.said("");
+    this.element.replaceChildren(this.room);
+    this.quiet = this.client.listen(standing.name, {
+      heard: (what) => this.hear(what),
+      linked: (trouble) => this.linked(trouble),
+      gone: () => void this.toList("The room was closed: another one was opened, or the server ends."),
+      last: () => this.events.length,
+    });
+    this.plan();
+  }
+
+  private leave(): void {
+    this.quiet?.();
+    this.quiet = null;
+    this.events = [];
+    this.standing = null;
+    this.piece = { who: "", text: "" };
+    this.looked = null;
+    this.banner.hidden = true;
+    this.drawn = { last: -1, looked: null };
+    this.talk.clear();
+    this.pictures.clear();
+    this.heard.replaceChildren();
+    this.linked(null);
+  }
+
+  private async toList(why: string): Promise<void> {
+    this.leave();
+    try {
+      this.rooms = await this.client.rooms();
+    } catch (error) {
+      why = wordsOf(error);
+    }
+    this.showList(why);
+  }
+
+  private showList(why: string): void {
+    if (this.rooms) this.list.show(this.rooms, why);
+    else this.list.said(why);
+    this.element.replaceChildren(this.list.element);
+    this.watch(why);
+  }
+
+  /** Others open rooms too: while the list is seen, it is asked for now and then. */
+  private watch(why: string): void {
+    clearTimeout(this.watching);
+    this.watching = setTimeout(() => void this.lookAgain(why), LOOK_MS);
+  }
+
+  private async lookAgain(why: string): Promise<void> {
+    const there = (): boolean => this.element.contains(this.list.element) && !this.opening;
+    if (there() && document.visibilityState === "visible" && this.element.getClientRects().length > 0) {
+      const rooms = await this.client.rooms().catch(() => null);
+      if (rooms && there() && JSON.stringify(rooms) !== JSON.stringify(this.rooms)) {
+        this.rooms = rooms;
+        keepingFocus(this.element, () => this.list.show(rooms, why));
+      }
+    }
+    if (this.element.contains(this.list.element)) this.watch(why);
+  }
+
+  private linked(trouble: string | null): void {
+    this.trouble.hidden = trouble === null;
+    if (this.trouble.textContent !== (trouble ?? "")) this.trouble.textContent = trouble ?? "";
+  }
+
+  private hear({ event, data }: Heard): void {
+    if (event === "event" && data.number === this.events.length + 1) this.events.push(data);
+    if (event === "piece") this.piece = data;
+    if (event === "standing") this.standing = data;
+    this.plan();
+  }
+
+  /** Draw once for all that comes before the next frame. */
+  private plan(): void {
+    if (this.planned) return;
+    this.planned = true;
+    requestAnimationFrame(() => {
+      this.planned = false;
+      if (this.quiet && this.element.isConnected) this.draw();
+    });
+  }
+
+  private draw(): void {
+    const last = this.events.length;
+    const line = lineTo(this.events, this.looked ?? last);
+    const hues = huesOf(line);
+    if (this.drawn.last !== last || this.drawn.looked !== this.looked) {
+      this.drawn = { last, looked: this.looked };
+      this.talk.show(line, rowsOf(line, forks(this.events, line)));
+      const matrix = matrixOf(line, hues);
+      this.matrix.replaceChildren(...(matrix ? [matrix] : []));
+      this.tell();
+    }
+    this.talk.write(this.looked === null ? this.piece : { who: "", text: "" });
+    if (this.standing) {
+      this.head.show(this.standing);
+      this.people.show(this.standing, hues);
+    }
+  }
+
+  /** Read out what is new: whole messages and the room's notices, no pieces. */
+  private tell(): void {
+    const fresh = this.events.slice(this.told);
+    this.told = Math.max(this.told, this.events.length);
+    for (const { body } of fresh) {
+      const words = body.kind === "message" ? `${body.who}: ${body.shown}` : body.kind === "notice" ? body.text : "";
+      if (words) this.heard.append(h("p", { text: seen(Array.from(words).slice(0, LONGEST_TOLD).join("")) }));
+    }
+    while (this.heard.childElementCount > 20) this.heard.firstElementChild?.remove();
+  }
+
+  /** Look at another branch; null goes back to the newest. */
+  private look(number: number | null): void {
+    this.looked = number;
+    this.banner.hidden = number === null;
+    this.banner.replaceChildren(
+      ...(number === null ? [] : [h("span", { text: "You look at another branch. The conversation goes on elsewhere; branch from a message to go on here." }), h("button", { type: "button", text: "Back to the newest", on: { click: () => this.look(null) } })]),
+    );
+    this.talk.toEnd();
+    this.plan();
+  }
+
+  private async branch(number: number): Promise<void> {
+    await this.deed({ do: "branch", number }, (wrong) => {
+      this.head.said(wrong);
+      if (wrong === "") this.look(null);
+    });
+  }
+
+  /** Do something; `say` is told what went wrong, or "" where it was done. */
+  private async deed(deed: Deed, say: (wrong: string) => void): Promise<void> {
+    try {
+      await this.client.deed(deed); // how the room stands then comes by the stream, in order
+      say("");
+    } catch (error) {
+      say(wordsOf(error));
+    }
+    this.plan();
   }
 }

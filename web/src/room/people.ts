@@ -1,122 +1,108 @@
-// Beside the conversation: who is here, the budget, the turns, who reads whom.
+// Who is here, as they are now: warmer or cooler, silent, shown out; and somebody new.
 import { h } from "../dom.ts";
-import { type Known, whoReadsWhom } from "./line.ts";
-import { MODES, type Seated, type Standing } from "./wire.ts";
-import { nats, percent } from "./words.ts";
+import { chipOf } from "./drawing.ts";
+import type { HeadEvents } from "./head.ts";
+import type { Hues } from "./reading.ts";
+import { seen } from "./spans.ts";
+import type { Seated, Standing } from "./wire.ts";
 
-export interface PeopleEvents {
-  onDo(deed: { do: string; [name: string]: unknown }): void;
+interface Seat {
+  element: HTMLElement;
+  show(one: Seated, next: boolean, hue: string | undefined): void;
 }
 
 export class People {
   readonly element: HTMLElement;
-  private readonly seats = h("ul", { class: "wl-room-seats" });
-  private readonly spent = h("p", { class: "wl-hint" });
-  private readonly reading = h("div", { class: "wl-room-reading" });
-  private readonly mode: HTMLSelectElement;
-  private readonly most: HTMLInputElement;
-  private readonly models = h("select", { name: "model" });
-  private shown = "";
+  private readonly list = h("ul", { class: "wl-people" });
+  private readonly wrong = h("p", { class: "wl-wrong", role: "alert" });
+  private readonly seats = new Map<string, Seat>();
+  private readonly name = h("input", { type: "text", maxlength: 60, required: true, autocomplete: "off" });
+  private readonly model = h("select", { class: "wl-select" });
+  private readonly persona = h("textarea", { rows: 2, maxlength: 2000 });
+  private readonly warmth = h("input", { type: "number", min: 0, max: 2, step: 0.1, value: 1, class: "wl-room-number" });
+  private readonly adding: HTMLDetailsElement;
 
-  constructor(private readonly on: PeopleEvents) {
-    this.mode = h("select", { on: { change: () => on.onDo({ do: "set", what: "mode", value: this.mode.value }) } }, ...MODES.map((name) => h("option", { value: name, text: name.replace("_", " ") })));
-    this.most = h("input", {
-      type: "number",
-      min: 0,
-      placeholder: "no limit",
-      on: { change: () => on.onDo({ do: "limit", messages: this.most.value === "" ? null : Number(this.most.value) }) },
-    });
-    this.element = h(
-      "div",
-      { class: "wl-room-people" },
-      h("h3", { text: "Who is here" }),
-      this.seats,
-      this.adding(),
-      h("h3", { text: "Turns" }),
-      h("label", { class: "wl-room-field" }, "taken", this.mode),
-      h("label", { class: "wl-room-field" }, "replies at most", this.most),
-      this.spent,
-      this.reading,
-    );
-  }
-
-  offer(models: readonly string[]): void {
-    this.models.replaceChildren(...models.map((name) => h("option", { value: name, text: name })));
-  }
-
-  show(standing: Standing): void {
-    const { present, next, settings, spent, limits, talking } = standing;
-    const wire = JSON.stringify([present, next]);
-    if (wire !== this.shown) {
-      this.shown = wire;
-      this.seats.replaceChildren(...present.map((one) => this.seat(one, one.name === next)));
-    }
-    if (document.activeElement !== this.mode) this.mode.value = String(settings["mode"]);
-    if (document.activeElement !== this.most) this.most.value = limits.messages === null ? "" : String(limits.messages);
-    const unpriced = spent.unpriced > 0 ? `, ${spent.unpriced} without a known price` : "";
-    this.spent.textContent = `${spent.messages} replies, ${spent.tokens} tokens, ${spent.dollars.toFixed(4)} dollars${unpriced}.${talking ? "" : ` Next: ${next ?? "nobody"}.`}`;
-  }
-
-  /** Who reads whom, over the line that is shown. */
-  fill(known: Known, hues: ReadonlyMap<string, string>): void {
-    const { readers, read, pairs, mostRead } = whoReadsWhom(known);
-    if (readers.size === 0) {
-      this.reading.replaceChildren();
-      return;
-    }
-    const dot = (name: string): HTMLElement => {
-      const found = h("i", { class: "wl-room-dot", "aria-hidden": "true" });
-      found.style.background = hues.get(name) ?? "var(--wl-pale)";
-      return found;
-    };
-    const head = h("tr", {}, h("th", { scope: "col", text: "reader" }), ...read.map((name) => h("th", { scope: "col" }, dot(name), h("bdi", { text: name }))));
-    const rows = [...readers].map(([reader, n]) =>
-      h(
-        "tr",
-        {},
-        h("th", { scope: "row" }, h("bdi", { text: `${reader} (${n})` })),
-        ...read.map((name) => {
-          const pair = pairs.get(reader)?.get(name);
-          return h("td", pair ? { text: percent(pair.attention), title: `${reader} read ${name}: ${percent(pair.attention)} of its attention; without it ${nats(pair.lost)} lost, to first order` } : { text: "–" });
-        }),
-      ),
-    );
-    this.reading.replaceChildren(
-      h("h3", { text: "Who reads whom" }),
-      h("div", { class: "wl-room-table", tabindex: 0, role: "group", "aria-label": "Who reads whom" }, h("table", {}, h("thead", {}, head), h("tbody", {}, ...rows))),
-      h("p", { class: "wl-hint", text: `${mostRead ? `Most read by the others: ${mostRead}. ` : ""}Share of a reply's attention on that speaker's messages, mean over the reader's replies.` }),
-    );
-  }
-
-  private seat(one: Seated, isNext: boolean): HTMLElement {
-    const marks = [one.scripted ? "scripted" : one.model, `temperature ${one.temperature}`, one.muted ? "silent" : "", isNext ? "next" : ""].filter(Boolean);
-    return h(
-      "li",
-      {},
-      h("bdi", { class: "wl-room-who", text: one.name }),
-      h("span", { class: "wl-room-mark", text: marks.join(", ") }),
-      h("button", { type: "button", text: one.muted ? "let speak" : "mute", "aria-label": `${one.muted ? "Let speak" : "Mute"} ${one.name}`, on: { click: () => this.on.onDo({ do: "set", what: "muted", value: !one.muted, who: one.name }) } }),
-      h("button", { type: "button", text: "remove", "aria-label": `Remove ${one.name}`, on: { click: () => this.on.onDo({ do: "remove", name: one.name }) } }),
-    );
-  }
-
-  private adding(): HTMLElement {
-    const name = h("input", { type: "text", maxlength: 60, required: true, autocomplete: "off" });
-    const persona = h("input", { type: "text", maxlength: 2000, autocomplete: "off" });
-    const warmth = h("input", { type: "number", min: 0, max: 2, step: 0.1, value: 0.8 });
+  constructor(private readonly onDeed: HeadEvents["onDeed"]) {
     const form = h(
       "form",
-      { class: "wl-room-adding" },
-      h("label", { class: "wl-room-field" }, "name", name),
-      h("label", { class: "wl-room-field" }, "model", this.models),
-      h("label", { class: "wl-room-field" }, "persona", persona),
-      h("label", { class: "wl-room-field" }, "temperature", warmth),
-      h("button", { type: "submit", text: "Add" }),
+      { class: "wl-room-form", on: { submit: (event) => this.add(event) } },
+      h("label", {}, "Name", this.name),
+      h("label", {}, "Model", this.model),
+      h("label", {}, "Persona", this.persona),
+      h("label", { class: "wl-in-line" }, "Temperature", this.warmth),
+      h("button", { type: "submit", class: "wl-run", text: "Add" }),
     );
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.on.onDo({ do: "join", name: name.value, model: this.models.value, persona: persona.value, temperature: Number(warmth.value) });
+    this.adding = h("details", { class: "wl-room-add" }, h("summary", { text: "Add somebody" }), form);
+    this.element = h("section", { class: "wl-room-part", "aria-label": "Who is here" }, h("h3", { text: "Who is here" }), this.list, this.wrong, this.adding);
+  }
+
+  models(names: readonly string[]): void {
+    this.model.replaceChildren(...names.map((value) => h("option", { value, text: seen(value) })));
+    this.adding.hidden = names.length === 0;
+  }
+
+  show({ present, next }: Standing, hues: Hues): void {
+    for (const [name, { element }] of this.seats) {
+      if (present.some((one) => one.name === name)) continue;
+      element.remove();
+      this.seats.delete(name);
+    }
+    present.forEach((one, at) => {
+      const seat = this.seats.get(one.name) ?? this.seat(one.name);
+      this.seats.set(one.name, seat);
+      seat.show(one, one.name === next, hues.get(one.name));
+      if (this.list.children[at] !== seat.element) this.list.insertBefore(seat.element, this.list.children[at] ?? null);
     });
-    return h("details", { class: "wl-room-add" }, h("summary", { text: "Add somebody" }), form);
+  }
+
+  private seat(name: string): Seat {
+    const chip = h("span", {});
+    const by = h("span", { class: "wl-by" });
+    const mark = h("span", { class: "wl-next-mark" });
+    const warmth = h("input", { type: "number", min: 0, max: 2, step: 0.1, class: "wl-room-number", "aria-label": seen(`Temperature of ${name}`), on: { change: () => this.warm(name, warmth) } });
+    const warm = h("label", { class: "wl-in-line" }, "temperature ", warmth);
+    const muted = h("input", { type: "checkbox", on: { change: () => this.deed({ do: "set", what: "muted", value: muted.checked, who: name }) } });
+    const out = h("button", { type: "button", class: "wl-branch", text: "Remove", "aria-label": seen(`Remove ${name}`), on: { click: () => this.deed({ do: "remove", name }) } });
+    const element = h(
+      "li",
+      {},
+      h("p", {}, chip, h("b", { class: "wl-who" }, h("bdi", { text: seen(name) })), mark, out),
+      by,
+      h("p", { class: "wl-seat-set" }, warm, h("label", { class: "wl-check" }, muted, "silent")),
+    );
+    const show = (one: Seated, next: boolean, hue: string | undefined): void => {
+      chip.replaceChildren(chipOf(hue));
+      element.style.setProperty("--hue", hue ?? "currentcolor");
+      by.textContent = seen(`${one.model}${one.scripted ? " · scripted" : ""} · ${one.replies} ${one.replies === 1 ? "reply" : "replies"}`);
+      by.title = seen(one.persona);
+      mark.textContent = next ? "next" : "";
+      warm.hidden = one.scripted;
+      if (document.activeElement !== warmth) warmth.value = String(one.temperature);
+      if (document.activeElement !== muted) muted.checked = one.muted;
+      element.classList.toggle("wl-is-silent", one.muted);
+    };
+    return { element, show };
+  }
+
+  private warm(name: string, input: HTMLInputElement): void {
+    if (input.value !== "") this.deed({ do: "set", what: "temperature", value: Number(input.value), who: name });
+  }
+
+  private deed(deed: Parameters<HeadEvents["onDeed"]>[0]): void {
+    this.wrong.textContent = "";
+    this.onDeed(deed, (wrong) => (this.wrong.textContent = seen(wrong)));
+  }
+
+  /** What was typed stays until somebody has come in by it. */
+  private add(event: globalThis.Event): void {
+    event.preventDefault();
+    const name = this.name.value;
+    this.wrong.textContent = "";
+    this.onDeed({ do: "join", name, model: this.model.value, persona: this.persona.value, temperature: Number(this.warmth.value || 1) }, (wrong) => {
+      this.wrong.textContent = seen(wrong);
+      if (wrong !== "") return;
+      this.name.value = "";
+      this.persona.value = "";
+    });
   }
 }

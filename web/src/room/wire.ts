@@ -1,4 +1,4 @@
-// What the server says of a room; see apps/server/rooms.py and room/events.py.
+// What the server says of rooms: twin of src/worldline/room/events.py and apps/server/rooms.py.
 
 export interface Span {
   start: number;
@@ -6,20 +6,47 @@ export interface Span {
   name: string;
 }
 
-export interface MessageBody {
+export type End = "done" | "refused" | "failed" | "expired";
+
+export interface Joined {
+  kind: "joined";
+  name: string;
+  model: string;
+  persona: string;
+  temperature: number;
+  invited_by: string;
+  scripted: boolean;
+}
+
+export interface Left {
+  kind: "left";
+  name: string;
+  reason: string;
+}
+
+export interface Message {
   kind: "message";
   who: string;
   text: string;
   shown: string;
   borrowed: Span[];
   claims: Span[];
+  reasoning: string;
   model: string;
   temperature: number | null;
-  scripted: boolean;
+  seed: number | null;
+  turn: number;
+  tokens_in: number | null;
+  tokens_out: number | null;
+  price: number | null;
+  seconds: number | null;
   ending: string;
+  scripted: boolean;
+  read_from: number;
+  read_to: number;
 }
 
-export interface CommandBody {
+export interface Command {
   kind: "command";
   message: number;
   who: string;
@@ -35,60 +62,81 @@ export interface Hit {
   url: string;
 }
 
-export interface OutcomeBody {
+export interface Outcome {
   kind: "outcome";
   command: number;
-  end: "done" | "refused" | "failed" | "expired";
+  end: End;
   reason: string;
-  result: { picture?: string; about?: string; hits?: Hit[] };
+  result: { picture?: string; type?: string; about?: string; hits?: Hit[]; [name: string]: unknown };
 }
 
-export interface Read {
-  event: number | null;
-  speaker: string;
+export interface Numbers {
   lost_nats: number;
   attention: number;
+}
+
+/** One earlier message in a reply's flow; `event` is null for the instructions. */
+export interface Read extends Numbers {
+  event: number | null;
+  speaker: string;
   cut_nats?: number | null;
   whole_nats?: number | null;
 }
 
-export interface ReplyFlow {
+export interface Flow {
   messages: Read[];
-  speakers: Record<string, { lost_nats: number; attention: number }>;
+  speakers: Record<string, Numbers>;
   own_attention: number;
+  template_attention?: number;
+  logprob_nats?: number;
 }
 
-export interface DrawnBody {
+export interface Drawn {
   kind: "drawn";
   message: number;
-  flow: ReplyFlow | Record<string, never>;
+  flow: Flow | Record<string, never>;
   reason: string;
 }
 
-export type Body =
-  | MessageBody
-  | CommandBody
-  | OutcomeBody
-  | DrawnBody
-  | { kind: "joined"; name: string; model: string; invited_by: string; scripted: boolean }
-  | { kind: "left"; name: string; reason: string }
-  | { kind: "notice"; code: string; text: string; about: number; who: string }
-  | { kind: "setting"; what: string; value: unknown; who: string }
-  | { kind: "budget"; messages: number | null; tokens: number | null; dollars: number | null }
-  | { kind: "paused"; state: "playing" | "paused" | "stopped"; reason: string };
+export interface Notice {
+  kind: "notice";
+  code: string;
+  text: string;
+  about: number;
+  who: string;
+  span: Span | null;
+}
 
-export interface RoomEvent {
+export interface Setting {
+  kind: "setting";
+  what: string;
+  value: string | number | boolean;
+  who: string;
+}
+
+export interface Budget {
+  kind: "budget";
+  messages: number | null;
+  tokens: number | null;
+  dollars: number | null;
+}
+
+export interface Paused {
+  kind: "paused";
+  state: "playing" | "paused" | "stopped";
+  reason: string;
+}
+
+export type Body = Joined | Left | Message | Command | Outcome | Drawn | Notice | Setting | Budget | Paused;
+
+export interface Event<B extends Body = Body> {
   number: number;
   parent: number;
   time: number;
-  body: Body;
+  body: B;
 }
 
-export interface Piece {
-  who: string;
-  text: string;
-}
-
+/** A participant as it is now. */
 export interface Seated {
   name: string;
   model: string;
@@ -119,4 +167,23 @@ export interface Rooms {
   open: Standing | null;
 }
 
-export const MODES = ["round_robin", "mention", "natural", "step"] as const;
+export interface Piece {
+  who: string;
+  text: string;
+}
+
+export type Deed =
+  | { do: "say"; who: string; text: string }
+  | { do: "play"; turns?: number }
+  | { do: "pause" | "stop" }
+  | { do: "branch"; number: number }
+  | { do: "set"; what: string; value: string | number | boolean; who?: string }
+  | { do: "join"; name: string; model: string; persona: string; temperature: number }
+  | { do: "remove"; name: string }
+  | { do: "limit"; messages: number | null; tokens: number | null };
+
+export type Heard =
+  | { event: "event"; data: Event }
+  | { event: "piece"; data: Piece }
+  | { event: "standing"; data: Standing }
+  | { event: "closed"; data: Record<string, never> };
