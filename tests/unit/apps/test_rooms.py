@@ -136,7 +136,10 @@ def test_people_do_what_can_be_done_and_are_told_what_cannot(app, desk):
     assert do(app, do="join", name="Noa", model="http://a.example/v1").status == 409
     assert do(app, do="remove", name="Mia").status == 200
     assert do(app, do="remove", name="Mia").status == 409
-    assert do(app, do="limit", messages=1).json()["limits"]["messages"] == 1
+    assert do(app, do="limit", dollars=0.5).json()["limits"]["messages"] == 14
+    assert do(app, do="limit", messages=1).json()["limits"] == {
+        "messages": 1, "tokens": None, "dollars": 0.5,
+    }  # fmt: skip
     played(app, desk)
     assert desk.hosted.standing()["spent"]["messages"] == 1
     number = next(e.number for e in desk.hosted.after(0) if e.kind == "message")

@@ -15,7 +15,7 @@ from worldline.apps.server.said import event_of, said
 from worldline.errors import InputError
 from worldline.room.events import Event, encode
 from worldline.room.exporting import as_html, as_json, as_markdown
-from worldline.room.hosting import Desk, Hosted
+from worldline.room.hosting import LIMITS, Desk, Hosted
 from worldline.room.log import line_of
 
 LISTEN_S = 0.04
@@ -93,11 +93,12 @@ class Remove(_Given):
 
 
 class Limit(_Given):
-    """A budget, counted from the beginning; null: no limit."""
+    """A budget, counted from the beginning; null: no limit, left out: as it was."""
 
     do: Literal["limit"]
     messages: NonNegativeInt | None = None
     tokens: NonNegativeInt | None = None
+    dollars: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
 
 
 Deed = Annotated[
@@ -300,8 +301,10 @@ def _done(hosted: Hosted, deed: Any) -> None:
             room.join(deed.name, deed.model, deed.persona, deed.temperature)
         case Remove(name=name):
             room.remove(name)
-        case Limit(messages=messages, tokens=tokens):
-            room.limit(messages, tokens)
+        case Limit():
+            was = hosted.standing()["limits"]
+            given = deed.model_dump(include=deed.model_fields_set & set(LIMITS))
+            room.limit(**(was | given))
 
 
 def _exported(hosted: Hosted, form: Form, at: int | None) -> str:
