@@ -11,7 +11,8 @@ from textual.app import App, ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, RichLog, Static
 
-from worldline.apps.terminal.drawing import PALE, lines_of, plain, side_of, speakers_of
+from worldline.apps.cli.room_lines import plain
+from worldline.apps.terminal.drawing import PALE, lines_of, side_of, speakers_of
 from worldline.apps.terminal.orders import help_lines, obey
 from worldline.errors import InputError
 from worldline.room.events import Command, Event

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
+from worldline.apps.cli.room_lines import plain
 from worldline.room.claims import BADGES
 from worldline.room.drawn import readings_of, who_reads_whom
 from worldline.room.events import Command, Drawn, Event, Message, Outcome
@@ -72,8 +73,3 @@ def side_of(standing: Mapping[str, Any], line: Sequence[Event]) -> Text:
 def speakers_of(line: Sequence[Event]) -> dict[int, str]:
     """Who wrote each message."""
     return {one.number: one.body.who for one in line if isinstance(one.body, Message)}
-
-
-def plain(text: object) -> str:
-    """Text that cannot move the terminal's cursor or colour it."""
-    return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in str(text))
