@@ -80,9 +80,11 @@ def run_claims(
     KeyboardInterrupt and StoppedError go through: what was measured stays in the store.
 
     Raises:
-        InputError: an unknown claim, before anything is run.
+        InputError: an unknown claim, or a number of items that one of them does not take, before
+            anything is run.
     """
     known = [graph.claim(name) for name in claims]
+    _refuse_number(known, model, asked)
     for claim in known:
         try:
             yield run_claim(claim, store, model, asked, heard)
@@ -121,6 +123,19 @@ def run_claim(
         verdict = Verdict(run, word, finding, reason, _now())
         store.conclude(verdict)
         return Outcome(claim.id, verdict, found)
+
+
+def _refuse_number(claims: Iterable[Claim], model: wl.LoadedModel, asked: Asked) -> None:
+    """List the items of all claims, where a number was given that an experiment may not take."""
+    for claim in claims if asked.n is not None else ():
+        if claim.decides == "not testable":
+            continue
+        try:
+            registry.find_experiment(claim.id).items(model, asked.n, asked.seed)
+        except wl.InputError as error:
+            raise wl.InputError(f"--n {asked.n}: {claim.id}: {error}") from None
+        except Exception:  # noqa: BLE001, S112: it is said when the claim's turn comes
+            continue
 
 
 def _measured(
