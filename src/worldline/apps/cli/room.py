@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json as _json
-import os
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,18 +12,23 @@ import typer
 
 from worldline.apps.cli import options
 from worldline.apps.cli.out import refuse_unwritable, write_json, write_text
+from worldline.apps.cli.room_opening import (
+    OURS,
+    events_of,
+    making,
+    models_for,
+    new_log,
+    reading,
+    scenario_for,
+    weigh_for,
+)
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.apps.cli.room_lines import Lines
-    from worldline.room.events import Event
     from worldline.room.log import Log, Reading
-    from worldline.room.models.model import Model
-    from worldline.room.room import Room, Weigh
-    from worldline.room.scenarios import Scenario
+    from worldline.room.room import Room, Watch
 
 FORMS = {".md": "md", ".json": "json", ".html": "html"}
-OURS = "round_table"
 
 app = typer.Typer(help="Several AIs in one conversation, and what each reply drew on.")
 
@@ -52,9 +54,12 @@ def room(
         Path | None, typer.Option(help="The room's log: a new file, or one to go on with.")
     ] = None,
     headless: Annotated[
-        bool, typer.Option("--headless", help="Nobody is asked anything: turns are taken.")
+        bool, typer.Option("--headless", help="Nobody sits there: turns are taken.")
     ] = False,
-    turns: Annotated[int | None, typer.Option(min=0, help="How many turns at most.")] = None,
+    name: Annotated[str, typer.Option(help="The name under which you speak.")] = "You",
+    turns: Annotated[
+        int | None, typer.Option(min=0, help="How many turns at most; they begin at once.")
+    ] = None,
     start: Annotated[
         int | None, typer.Option("--from", help="Go on from this event: a branch.")
     ] = None,
@@ -88,35 +93,39 @@ def room(
     if out is not None and out.suffix.lower() not in FORMS:
         raise InputError(f"--out {out}: accepted are names that end in {', '.join(FORMS)}")
     if not headless:
-        raise InputError("room: needs --headless for now, which takes turns by itself")
-    if turns is None and log is None and scenario is None and with_ is None:
+        _refuse_no_terminal(name)
+    elif turns is None and log is None and scenario is None and with_ is None:
         turns = 12
     refuse_unwritable(out, json)
     _set_threads(threads)
-    given = _scenario(scenario, with_ or [], log)
-    path, with_ = (log or _new_log()).expanduser(), with_ or []
-    if start is not None and not 0 < start <= len(_events(path)):
-        raise InputError(f"--from {start}: accepted are 1 to {len(_events(path))} of this log")
-    weigh = _weigh(flow, cuts)
-    quiet, stopped = json == "-", False
-    with _opened(given, with_, path, images, search, weigh, quiet) as (running, shown):
+    given = scenario_for(scenario, with_ or [], log)
+    path, with_ = (log or new_log()).expanduser(), with_ or []
+    if start is not None and not 0 < start <= len(events_of(path)):
+        raise InputError(f"--from {start}: accepted are 1 to {len(events_of(path))} of this log")
+    made = making(given, with_, path, images, search, weigh_for(flow, cuts))
+    quiet = json == "-"
+
+    def prepare(opened: Room) -> None:
         if seed is not None:
-            running.set("seed", seed)
+            opened.set("seed", seed)
         if start is not None:
-            running.branch(start)
-        try:
-            running.play(turns)
-        except KeyboardInterrupt:
-            shown.broken()
-            stopped = True
+            opened.branch(start)
+
+    if headless:
+        code = _talked(made, prepare, turns, quiet)
+    else:
+        from worldline.apps.terminal.opening import sit_in
+
+        code = sit_in(path.stem, made, prepare, name, _save, turns)
+    with reading(path) as found:
         if out is not None:
-            content = _content(running.log, FORMS[out.suffix.lower()], None)
+            content = _content(found, FORMS[out.suffix.lower()], None)
             typer.echo(str(write_text(out, content)), err=quiet)
         if json is not None:
-            write_json(json, _json.loads(_content(running.log, "json", None)))
+            write_json(json, _json.loads(_content(found, "json", None)))
     typer.echo(f"the log: {path} (worldline room --log goes on with it)", err=quiet)
-    if stopped:
-        raise typer.Exit(130)
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -131,7 +140,7 @@ def export(
     if out.suffix.lower() not in FORMS:
         raise InputError(f"--out {out}: accepted are names that end in {', '.join(FORMS)}")
     refuse_unwritable(out)
-    with _reading(log) as found:
+    with reading(log) as found:
         content = _content(found, FORMS[out.suffix.lower()], at)
     typer.echo(str(write_text(out, content)))
 
@@ -188,9 +197,9 @@ def replay(
 
     _set_threads(threads)
     given = None if scenario is None else read_scenario(scenario)
-    with _reading(log) as found:
+    with reading(log) as found:
         events = found.events()
-    catalog = catalog_of(given, _models(given, with_ or [], events))
+    catalog = catalog_of(given, models_for(given, with_ or [], events))
     result = replay_line(line_of(events), catalog)
     if not result.differs:
         typer.echo(f"{len(result.events)} events, all as they were")
@@ -200,88 +209,49 @@ def replay(
     raise typer.Exit(1)
 
 
-@contextmanager
-def _opened(
-    scenario: Scenario | None,
-    with_: Sequence[str],
-    path: Path,
-    images: str | None,
-    search: str | None,
-    weigh: Weigh | None,
-    quiet: bool,
-) -> Iterator[tuple[Room, Lines]]:
-    """The room, with everybody seated, and what writes it out."""
+def _talked(
+    made: Callable[[Watch], Room], prepare: Callable[[Room], None], turns: int | None, quiet: bool
+) -> int:
+    """Turns taken without anybody there; the exit code."""
     from worldline.apps.cli.room_lines import Lines
-    from worldline.room.log import Log
-    from worldline.room.models.naming import model_named, with_name
-    from worldline.room.outside import deeds_named
-    from worldline.room.room import Room
-    from worldline.room.scenarios import catalog_of, seat_all
 
-    catalog = catalog_of(scenario, _models(scenario, with_, _events(path)))
-    called = [(model_named(model)[0], name) for model, name in map(with_name, with_)]
-    for model, _ in called:  # whatever cannot be used is refused before anything is written
-        catalog.model(model)
-    deeds = deeds_named(images, search, catalog)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    log = Log(path)
+    shown = Lines(sys.stderr if quiet else sys.stdout)
+    running = made(shown)
     try:
-        shown = Lines(sys.stderr if quiet else sys.stdout)
-        room = Room(log, catalog, deeds, shown, weigh)
-        if scenario is not None:
-            seat_all(scenario, room)
-        for model, name in called:
-            if room.state.find(name or model) is None:
-                room.join(name or model, model)
-        yield room, shown
+        prepare(running)
+        running.play(turns)
+    except KeyboardInterrupt:
+        shown.broken()
+        return 130
     finally:
-        log.close()
+        running.close()
+    return 0
 
 
-def _models(
-    scenario: Scenario | None, with_: Sequence[str], events: Sequence[Event]
-) -> dict[str, Callable[[], Model]]:
-    """Every model that may be called, by its name in the room."""
-    from worldline.room.events import Joined
-    from worldline.room.models.naming import BUNDLED, model_named, with_name
+def _refuse_no_terminal(name: str) -> None:
+    """Raise InputError, before anything is written, where nobody can sit in the room."""
+    from worldline.room.participants import checked_name
 
-    names = [with_name(one)[0] for one in with_]
-    if scenario is not None:
-        names += [seat.model for seat in scenario.participants if seat.model]
-    made = dict(model_named(one) for one in dict.fromkeys([*names, BUNDLED]))
-    joined = [one.body for one in events if isinstance(one.body, Joined)]
-    for body in joined:
-        if not body.scripted and body.model not in made:
-            made |= dict([model_named(body.model)])
-    return made
-
-
-def _scenario(name: str | None, with_: Sequence[str], log: Path | None) -> Scenario | None:
-    """The scenario that is asked for; ours where nothing is; None for a log, or guests alone."""
-    from worldline.room.scenarios import read_scenario
-
-    if name is None and (with_ or (log is not None and log.exists())):
-        return None
-    return read_scenario(name or OURS)
-
-
-def _events(path: Path) -> list[Event]:
-    """What is in a log already; nothing where there is none."""
-    if not path.exists():
-        return []
-    with _reading(path) as found:
-        return found.events()
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[Reading]:
-    from worldline.room.log import Reading
-
-    found = Reading(path.expanduser())
+    checked_name(name)
+    for called, stream in (("input", sys.stdin), ("output", sys.stdout)):
+        if not stream.isatty():
+            raise InputError(
+                f"room: standard {called} is no terminal; accepted is --headless, which takes "
+                "turns by itself"
+            )
     try:
-        yield found
-    finally:
-        found.close()
+        import textual  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise InputError(f'{error.name} is not installed: pip install "worldline[room]"') from None
+
+
+def _save(room: Room, place: Path) -> Path:
+    """Write an open room; the form is the name's ending."""
+    form = FORMS.get(place.suffix.lower())
+    if form is None:
+        raise InputError(f"{place}: accepted are names that end in {', '.join(FORMS)}")
+    refuse_unwritable(place)
+    return write_text(place, _content(room.log, form, None))
 
 
 def _content(found: Reading | Log, form: str, at: int | None) -> str:
@@ -311,25 +281,6 @@ def _filled(path: Path, fill: Callable[[Log], object]) -> None:
         if not whole:
             for one in path.parent.glob(f"{path.name}*"):
                 one.unlink()
-
-
-def _new_log() -> Path:
-    """A place among the user's own data, named by the time."""
-    from worldline.places import data_folder
-
-    named = time.strftime("%Y-%m-%d-%H%M%S")
-    return data_folder() / "rooms" / f"{named}-{os.getpid()}.room"
-
-
-def _weigh(flow: bool, cuts: bool) -> Weigh | None:
-    """What is asked of each reply's flow; nothing is imported where nothing is asked."""
-    if not flow:
-        return None
-    from functools import partial
-
-    from worldline.room.flow import weighed
-
-    return partial(weighed, exact=cuts)
 
 
 def _set_threads(threads: int | None) -> None:

@@ -1,0 +1,127 @@
+"""How a room is opened: which scenario, which models, whose log, who draws and who searches."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from worldline.room.events import Event
+    from worldline.room.log import Reading
+    from worldline.room.models.model import Model
+    from worldline.room.room import Room, Watch, Weigh
+    from worldline.room.scenarios import Scenario
+
+OURS = "round_table"
+
+
+def making(
+    scenario: Scenario | None,
+    with_: Sequence[str],
+    path: Path,
+    images: str | None,
+    search: str | None,
+    weigh: Weigh | None,
+) -> Callable[[Watch], Room]:
+    """What opens the room for whoever watches, with everybody seated.
+
+    Raises: InputError, before anything is written, for whatever cannot be used.
+    """
+    from worldline.room.log import Log
+    from worldline.room.models.naming import model_named, with_name
+    from worldline.room.outside import deeds_named
+    from worldline.room.room import Room
+    from worldline.room.scenarios import catalog_of, seat_all
+
+    catalog = catalog_of(scenario, models_for(scenario, with_, events_of(path)))
+    called = [(model_named(model)[0], name) for model, name in map(with_name, with_)]
+    for model, _ in called:
+        catalog.model(model)
+    deeds = deeds_named(images, search, catalog)
+
+    def made(watch: Watch) -> Room:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = Log(path)
+        try:
+            room = Room(log, catalog, deeds, watch, weigh)
+            if scenario is not None:
+                seat_all(scenario, room)
+            for model, name in called:
+                if room.state.find(name or model) is None:
+                    room.join(name or model, model)
+        except BaseException:
+            log.close()
+            raise
+        return room
+
+    return made
+
+
+def models_for(
+    scenario: Scenario | None, with_: Sequence[str], events: Sequence[Event]
+) -> dict[str, Callable[[], Model]]:
+    """Every model that may be called, by its name in the room."""
+    from worldline.room.events import Joined
+    from worldline.room.models.naming import BUNDLED, model_named, with_name
+
+    names = [with_name(one)[0] for one in with_]
+    if scenario is not None:
+        names += [seat.model for seat in scenario.participants if seat.model]
+    made = dict(model_named(one) for one in dict.fromkeys([*names, BUNDLED]))
+    joined = [one.body for one in events if isinstance(one.body, Joined)]
+    for body in joined:
+        if not body.scripted and body.model not in made:
+            made |= dict([model_named(body.model)])
+    return made
+
+
+def scenario_for(name: str | None, with_: Sequence[str], log: Path | None) -> Scenario | None:
+    """The scenario that is asked for; ours where nothing is; None for a log, or guests alone."""
+    from worldline.room.scenarios import read_scenario
+
+    if name is None and (with_ or (log is not None and log.exists())):
+        return None
+    return read_scenario(name or OURS)
+
+
+def events_of(path: Path) -> list[Event]:
+    """What is in a log already; nothing where there is none."""
+    if not path.exists():
+        return []
+    with reading(path) as found:
+        return found.events()
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Reading]:
+    """A log to look into, let go afterwards."""
+    from worldline.room.log import Reading
+
+    found = Reading(path.expanduser())
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def new_log() -> Path:
+    """A place among the user's own data, named by the time."""
+    from worldline.places import data_folder
+
+    named = time.strftime("%Y-%m-%d-%H%M%S")
+    return data_folder() / "rooms" / f"{named}-{os.getpid()}.room"
+
+
+def weigh_for(flow: bool, cuts: bool) -> Weigh | None:
+    """What is asked of each reply's flow; nothing is imported where nothing is asked."""
+    if not flow:
+        return None
+    from functools import partial
+
+    from worldline.room.flow import weighed
+
+    return partial(weighed, exact=cuts)
