@@ -39,10 +39,10 @@ class RoomApp(App[None]):
     AUTO_FOCUS = "#line"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012
     BINDINGS = [  # noqa: RUF012
-        Binding("f5", "pause_or_play", "play/pause", priority=True),
-        Binding("f6", "step", "step", priority=True),
+        Binding("f5", "pause_or_play", "play/pause", key_display="F5", priority=True),
+        Binding("f6", "step", "step", key_display="F6", priority=True),
         Binding("escape", "stop", "stop", key_display="Esc", priority=True),
-        Binding("f2", "panel", "who", priority=True),
+        Binding("f2", "panel", "who", key_display="F2", priority=True),
         Binding("ctrl+q", "quit", "quit", key_display="^Q", priority=True),
         Binding("ctrl+c", "copy_or_break", show=False, priority=True),
         Binding("pageup", "scroll(-1)", show=False, priority=True),
@@ -171,8 +171,9 @@ class RoomApp(App[None]):
 
     async def _help(self) -> None:
         width = max(len(one) for one, _ in order_list())
+        wide = self.size.width >= WIDE
         lines = [
-            Content.assemble((f"{one:<{width}}  ", "bold"), (does, QUIET))
+            Content.assemble((f"{one:<{width}}  " if wide else f"{one}\n  ", "bold"), (does, QUIET))
             for one, does in order_list()
         ]
         block = Static(Content("\n").join(lines), classes="help", markup=False)
@@ -223,7 +224,7 @@ class RoomApp(App[None]):
             block = Static(entry.text, classes="entry", markup=False)
             if entry.colour:
                 block.add_class("said")
-                block.styles.border_left = ("thick", entry.colour)
+                block.styles.border_left = ("outer", entry.colour)
             self._blocks[entry.number] = block
             new.append(block)
         await self._drop(len(self._blocks) - MOST)

@@ -101,7 +101,7 @@ _DEEDS: dict[str, Callable[[Order, Hosted], object]] = {
     "pause": lambda _order, hosted: _pause(hosted),
     "step": lambda _order, hosted: step(hosted),
     "stop": lambda _order, hosted: stop(hosted),
-    "branch": lambda order, hosted: hosted.branch(order.number),
+    "branch": lambda order, hosted: hosted.branch(order.number or 0),
     "rewind": lambda order, hosted: _rewind(hosted, order.number or 1),
     "mode": lambda order, hosted: hosted.room.set("mode", order.words[0]),
     "budget": lambda order, hosted: _limit(hosted, order.words[0]),

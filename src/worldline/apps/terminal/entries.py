@@ -57,7 +57,7 @@ class Telling:
                 return self._message(event.number, body)
             case Command() as body:
                 self.commands[event.number] = body
-                text = f"  {plain(body.who)}'s {plain(written(body))}: it is being done"
+                text = f"{plain(body.who)}'s {plain(written(body))}: it is being done"
                 return Entry(event.number, Content.styled(text, QUIET))
             case Outcome(command=number, end=end):
                 return Entry(number, self._outcome(event, ENDS[end]))
@@ -89,15 +89,15 @@ class Telling:
         text = _told(event, self.commands, colour)
         body = event.body
         if isinstance(body, Outcome) and "picture" in body.result:
-            more = "  the picture is in the log; /save FILE.html shows it"
+            more = "the picture is in the log; /save FILE.html shows it"
             return Content.assemble(text, (f"\n{more}", QUIET))
         return text
 
     def _drawn(self, number: int, body: Drawn) -> Entry:
         if not body.flow:
-            return Entry(number, Content.styled(f"  {plain(body.reason)}", QUIET))
+            return Entry(number, Content.styled(plain(body.reason), QUIET))
         line = plain(strip(body.flow, self.speakers.get(body.message, "")))
-        return Entry(number, self._cells(f"  {line}"))
+        return Entry(number, self._cells(line))
 
     def _cells(self, line: str) -> Content:
         """A strip with its cells in the colours of whose words they stand for."""
@@ -114,8 +114,7 @@ class Telling:
 
 
 def _told(event: Event, commands: Mapping[int, Command], style: str) -> Content:
-    lines = plain(told(event, commands)).splitlines()
-    return Content.styled("\n".join(f"  {one}" for one in lines), style)
+    return Content.styled(plain(told(event, commands)), style)
 
 
 def _marked(text: str, borrowed: tuple[Span, ...], claims: tuple[Span, ...]) -> Content:

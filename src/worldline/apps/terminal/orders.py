@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worldline.errors import InputError
@@ -50,13 +49,13 @@ FORMS: tuple[Form, ...] = (
     Form("stop", "", "cut off the reply that is being written"),
     Form("branch", "N", "go on from event N", 1, 1),
     Form("rewind", "[N]", "go back to before the latest N messages", 0, 1),
-    Form("mode", "M", f"whose turn it is: {', '.join(MODES)}", 1, 1),
-    Form("budget", "N", "replies at most, from the beginning; none: no limit", 1, 1),
-    Form("add", "MODEL NAME", 'somebody comes in; a model with spaces in "quotes"', 2, 2),
-    Form("remove", "NAME", "somebody goes out", 1, 1),
-    Form("temperature", "NAME X", "how freely somebody draws words, 0 to 2", 2, 2),
-    Form("mute", "NAME", "somebody is silent until called by @name", 1, 1),
-    Form("unmute", "NAME", "somebody may speak again", 1, 1),
+    Form("mode", "M", f"{', '.join(MODES[:-1])} or {MODES[-1]}", 1, 1),
+    Form("budget", "N", "replies at most; none: no limit", 1, 1),
+    Form("add", "MODEL NAME", "comes in; quote a model with spaces", 2, 2),
+    Form("remove", "NAME", "goes out", 1, 1),
+    Form("temperature", "NAME X", "how freely words are drawn, 0 to 2", 2, 2),
+    Form("mute", "NAME", "is silent until called by @name", 1, 1),
+    Form("unmute", "NAME", "may speak again", 1, 1),
     Form("save", "FILE", "write it: .html, .md or .json", 1, 1),
     Form("help", "", "this list"),
     Form("quit", "", "leave; the log stays"),
@@ -129,5 +128,6 @@ def _check_number(word: str, least: int, form: Form) -> None:
 
 
 def _nearest(name: str) -> str:
-    near: Sequence[str] = closest(name, _BY_NAME)
-    return ", ".join(f"{MARK}{one}" for one in dict.fromkeys([*near, *_BY_NAME]))
+    near = closest(name, _BY_NAME)
+    named = ", ".join(f"{MARK}{one}" for one in near or _BY_NAME)
+    return f"{named}; {MARK}help lists all" if near else named

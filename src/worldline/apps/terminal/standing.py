@@ -72,7 +72,7 @@ def _seated(one: Mapping[str, Any], following: str | None, telling: Telling) -> 
         mark,
         (name, f"bold {telling.colour(one['name'])}"),
         *muted,
-        (f"\n  {about}, t {one['temperature']:g}, {said}\n", QUIET),
+        (f"\n  {about}\n  t {one['temperature']:g}, {said}\n", QUIET),
     ]
 
 
