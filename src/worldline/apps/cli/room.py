@@ -117,12 +117,7 @@ def room(
         from worldline.apps.terminal.opening import sit_in
 
         code = sit_in(path.stem, made, prepare, name, _save, turns)
-    with reading(path) as found:
-        if out is not None:
-            content = _content(found, FORMS[out.suffix.lower()], None)
-            typer.echo(str(write_text(out, content)), err=quiet)
-        if json is not None:
-            write_json(json, _json.loads(_content(found, "json", None)))
+    _write_both(path, out, json)
     typer.echo(f"the log: {path} (worldline room --log goes on with it)", err=quiet)
     if code:
         raise typer.Exit(code)
@@ -235,23 +230,39 @@ def _refuse_no_terminal(name: str) -> None:
     checked_name(name)
     for called, stream in (("input", sys.stdin), ("output", sys.stdout)):
         if not stream.isatty():
-            raise InputError(
-                f"room: standard {called} is no terminal; accepted is --headless, which takes "
-                "turns by itself"
-            )
+            raise InputError(f"room: standard {called} is no terminal; accepted is --headless")
     try:
         import textual  # noqa: F401
     except ModuleNotFoundError as error:
         raise InputError(f'{error.name} is not installed: pip install "worldline[room]"') from None
 
 
+def _write_both(path: Path, out: Path | None, json: str | None) -> None:
+    """What was asked for in files, once the room is closed."""
+    if out is None and json is None:
+        return
+    from worldline.room.log import Log
+
+    log = Log(path)  # as its writer, who leaves no files beside it
+    try:
+        if out is not None:
+            typer.echo(str(_write(log, out)), err=json == "-")
+        if json is not None:
+            write_json(json, _json.loads(_content(log, "json", None)))
+    finally:
+        log.close()
+
+
 def _save(room: Room, place: Path) -> Path:
     """Write an open room; the form is the name's ending."""
-    form = FORMS.get(place.suffix.lower())
-    if form is None:
+    if place.suffix.lower() not in FORMS:
         raise InputError(f"{place}: accepted are names that end in {', '.join(FORMS)}")
     refuse_unwritable(place)
-    return write_text(place, _content(room.log, form, None))
+    return _write(room.log, place)
+
+
+def _write(log: Log, place: Path) -> Path:
+    return write_text(place, _content(log, FORMS[place.suffix.lower()], None))
 
 
 def _content(found: Reading | Log, form: str, at: int | None) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -51,7 +53,7 @@ class RoomApp(App[None]):
 
     def __init__(self, hosted: Hosted, name: str, save: Save, turns: int | None = None) -> None:
         super().__init__()
-        self.hosted, self.broken = hosted, False
+        self.hosted, self.code = hosted, 0
         self._name, self._save, self._turns = name, save, turns
         self._telling = Telling()
         self._blocks: dict[int, Static] = {}
@@ -75,6 +77,8 @@ class RoomApp(App[None]):
 
     async def on_mount(self) -> None:
         """Show what the log has, begin the turns that were asked for, and keep looking."""
+        if not self.is_headless:
+            self._heed_signals()
         self.query_one("#talk").anchor()
         await self._look()
         if self._turns:
@@ -126,13 +130,24 @@ class RoomApp(App[None]):
             self.screen.clear_selection()
             line.selection = Selection.cursor(line.cursor_position)
         else:
-            self.broken = True
-            self.exit()
+            self._break(signal.SIGINT)
 
     def action_scroll(self, way: int) -> None:
         """A page up or down in the conversation."""
         talk = self.query_one("#talk")
         talk.scroll_page_up() if way < 0 else talk.scroll_page_down()
+
+    def _heed_signals(self) -> None:
+        """Whoever ends this from outside gets the terminal back as it was, and a closed log."""
+        loop = asyncio.get_running_loop()
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if (one := getattr(signal, name, None)) is not None:
+                with suppress(NotImplementedError, RuntimeError, ValueError):
+                    loop.add_signal_handler(one, self._break, one)
+
+    def _break(self, what: int) -> None:
+        self.code = 128 + what
+        self.exit()
 
     async def _order(self, order: Order) -> None:
         if order.name == "quit":

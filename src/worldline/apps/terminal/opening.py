@@ -21,9 +21,9 @@ def sit_in(
     save: Save,
     turns: int | None,
 ) -> int:
-    """Open the screen on a room until it is left; the exit code (130 after Ctrl+C).
+    """Open the screen on a room until it is left; the exit code.
 
-    However it ends, the reply that is being written is cut off and the log is closed.
+    130 after Ctrl+C, 128 + n after signal n. However it ends, the reply that is being written is cut off and the log is closed.
     """
     hosted = Hosted(name, made)
     try:
@@ -32,9 +32,9 @@ def sit_in(
         try:
             app.run()
         except KeyboardInterrupt:
-            app.broken = True
+            app.code = 130
         if hosted.talking:
             sys.stderr.write("the reply that is being written is cut off\n")
     finally:
         hosted.close(LEFT)
-    return 130 if app.broken else app.return_code or 0
+    return app.code or app.return_code or 0
