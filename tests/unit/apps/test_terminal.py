@@ -92,8 +92,9 @@ class Sitting:
         self.app, self.pilot, self.hosted = app, pilot, hosted
 
     async def give(self, line):
-        self.app.query_one(Line).value = line
-        await self.pilot.press("enter")
+        typed = self.app.query_one(Line)
+        typed.value = line
+        await typed.action_submit()
         await self.pilot.pause()
 
     async def until(self, true, seconds=5.0):

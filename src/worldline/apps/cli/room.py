@@ -20,6 +20,7 @@ from worldline.apps.cli.room_opening import (
     new_log,
     reading,
     scenario_for,
+    set_threads,
     weigh_for,
 )
 from worldline.errors import InputError
@@ -97,7 +98,7 @@ def room(
     elif turns is None and log is None and scenario is None and with_ is None:
         turns = 12
     refuse_unwritable(out, json)
-    _set_threads(threads)
+    set_threads(threads)
     given = scenario_for(scenario, with_ or [], log)
     path, with_ = (log or new_log()).expanduser(), with_ or []
     if start is not None and not 0 < start <= len(events_of(path)):
@@ -117,7 +118,8 @@ def room(
         from worldline.apps.terminal.opening import sit_in
 
         code = sit_in(path.stem, made, prepare, name, _save, turns)
-    _write_both(path, out, json)
+    if out or json:
+        _write_both(path, out, json)
     typer.echo(f"the log: {path} (worldline room --log goes on with it)", err=quiet)
     if code:
         raise typer.Exit(code)
@@ -190,7 +192,7 @@ def replay(
     from worldline.room.replaying import replay as replay_line
     from worldline.room.scenarios import catalog_of, read_scenario
 
-    _set_threads(threads)
+    set_threads(threads)
     given = None if scenario is None else read_scenario(scenario)
     with reading(log) as found:
         events = found.events()
@@ -238,9 +240,7 @@ def _refuse_no_terminal(name: str) -> None:
 
 
 def _write_both(path: Path, out: Path | None, json: str | None) -> None:
-    """What was asked for in files, once the room is closed."""
-    if out is None and json is None:
-        return
+    """Write what was asked for, once the room is closed."""
     from worldline.room.log import Log
 
     log = Log(path)  # as its writer, who leaves no files beside it
@@ -292,10 +292,3 @@ def _filled(path: Path, fill: Callable[[Log], object]) -> None:
         if not whole:
             for one in path.parent.glob(f"{path.name}*"):
                 one.unlink()
-
-
-def _set_threads(threads: int | None) -> None:
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)

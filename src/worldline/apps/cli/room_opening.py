@@ -125,3 +125,11 @@ def weigh_for(flow: bool, cuts: bool) -> Weigh | None:
     from worldline.room.flow import weighed
 
     return partial(weighed, exact=cuts)
+
+
+def set_threads(threads: int | None) -> None:
+    """How many threads of the processor; torch is imported only where it is asked."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)

@@ -23,7 +23,8 @@ def sit_in(
 ) -> int:
     """Open the screen on a room until it is left; the exit code.
 
-    130 after Ctrl+C, 128 + n after signal n. However it ends, the reply that is being written is cut off and the log is closed.
+    130 after Ctrl+C, 128 + n after signal n. However it ends, the reply that is being written is
+    cut off and the log is closed.
     """
     hosted = Hosted(name, made)
     try:
