@@ -336,9 +336,9 @@ def test_the_tabs_and_what_runs_in_them_by_keyboard(visit):
     page = visit.open()
     visit.reach(page.get_by_role("tab", selected=True))
     visit.press("ArrowLeft")
-    assert page.get_by_role("tab", selected=True).inner_text() == "Claims"
-    assert page.evaluate("document.activeElement.textContent") == "Claims"
-    for _ in range(2):
+    assert page.get_by_role("tab", selected=True).inner_text() == "Room"
+    assert page.evaluate("document.activeElement.textContent") == "Room"
+    for _ in range(3):
         page.keyboard.press("ArrowLeft")
     visit.press("ArrowLeft")
     assert page.get_by_role("tab", selected=True).inner_text() == "Hops"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from worldline.room.claims import BADGES
 from worldline.room.events import Command, Drawn, Event, Message
@@ -32,9 +32,9 @@ class Lines:
         elif self._streams and not what.reasoning:
             if self._open != what.who:
                 self._end()
-                self._write(f"{plain(what.who)}: ")
+                self._write(f"{what.who}: ")
                 self._open = what.who
-            self._write(plain(what.text))
+            self._write(what.text)
 
     def broken(self) -> None:
         """A reply was cut off: say so where it was being shown."""
@@ -49,10 +49,10 @@ class Lines:
             self._message(event.number, body)
         elif isinstance(body, Drawn):
             said = strip(body.flow, self._speakers.get(body.message, "")) if body.flow else ""
-            self._line(f"{INDENT}{plain(said or body.reason)}")
+            self._line(f"{INDENT}{said or body.reason}")
         elif text := told(event, self._commands):
             self._end()
-            self._line("\n".join(f"{INDENT}[{plain(one)}]" for one in text.splitlines()))
+            self._line("\n".join(f"{INDENT}[{one}]" for one in text.splitlines()))
 
     def _message(self, number: int, body: Message) -> None:
         marks = [f"#{number}"]
@@ -62,7 +62,7 @@ class Lines:
             self._end(f"  ({', '.join(marks)})")
         else:
             self._end()
-            self._line(f"{plain(body.who)} ({', '.join(marks)}): {plain(body.shown)}")
+            self._line(f"{body.who} ({', '.join(marks)}): {body.shown}")
         for one in body.claims:
             self._line(f"{INDENT}({BADGES.get(one.name, one.name)})")
 
@@ -75,10 +75,10 @@ class Lines:
         self._write(f"{text}\n")
 
     def _write(self, text: str) -> None:
-        self._out.write(text)
+        self._out.write(plain(text))
         self._out.flush()
 
 
-def plain(text: Any) -> str:
+def plain(text: object) -> str:
     """Text that cannot move the terminal's cursor or colour it."""
     return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in str(text))
