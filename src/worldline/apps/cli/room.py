@@ -5,8 +5,6 @@ from __future__ import annotations
 import json as _json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,21 +14,20 @@ from worldline.apps.cli import options
 from worldline.apps.cli.out import refuse_unwritable, write_json, write_text
 from worldline.apps.cli.room_opening import (
     OURS,
-    content_of,
-    events_in,
-    fill_log,
-    made_room,
-    models_of,
+    events_of,
+    making,
+    models_for,
     new_log,
-    reading_log,
-    scenario_named,
+    reading,
+    scenario_for,
     set_threads,
-    weigh_of,
+    weigh_for,
 )
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
     from worldline.room.events import Event
+    from worldline.room.log import Log, Reading
     from worldline.room.models.catalog import Catalog
     from worldline.room.replaying import Replay
     from worldline.room.room import Room, Watch
@@ -62,13 +59,13 @@ def room(
     scenario: ScenarioName = None,
     with_: With = None,
     log: NewLog = None,
-    name: Annotated[
-        str, typer.Option(help="The name under which you speak in the terminal.")
-    ] = "You",
     headless: Annotated[
-        bool, typer.Option("--headless", help="Nobody is asked anything: turns are taken.")
+        bool, typer.Option("--headless", help="Nobody sits there: turns are taken.")
     ] = False,
-    turns: Annotated[int | None, typer.Option(min=0, help="How many turns at most.")] = None,
+    name: Annotated[str, typer.Option(help="The name under which you speak.")] = "You",
+    turns: Annotated[
+        int | None, typer.Option(min=0, help="How many turns at most; they begin at once.")
+    ] = None,
     start: Annotated[int | None, typer.Option("--branch", help="Go on from this event.")] = None,
     images: Annotated[
         str | None,
@@ -98,108 +95,35 @@ def room(
     if out is not None and out.suffix.lower() not in FORMS:
         raise InputError(f"--out {out}: accepted are names that end in {', '.join(FORMS)}")
     if not headless:
-        _refuse_no_terminal(json)
+        _refuse_no_terminal(name)
     elif turns is None and log is None and scenario is None and with_ is None:
         turns = 12
     refuse_unwritable(out, json)
     set_threads(threads)
-    given = scenario_named(scenario, with_ or [], log)
+    given = scenario_for(scenario, with_ or [], log)
     path, with_ = (log or new_log()).expanduser(), with_ or []
-    if start is not None and not 0 < start <= len(events_in(path)):
-        raise InputError(f"--branch {start}: accepted are 1 to {len(events_in(path))} of this log")
-    made = made_room(given, with_, path, images, search, weigh_of(flow, cuts))
-    begun = _Beginning(seed, start, turns)
+    if start is not None and not 0 < start <= len(events_of(path)):
+        raise InputError(f"--branch {start}: accepted are 1 to {len(events_of(path))} of this log")
+    made = making(given, with_, path, images, search, weigh_for(flow, cuts))
     quiet = json == "-"
+
+    def prepare(opened: Room) -> None:
+        if seed is not None:
+            opened.set("seed", seed)
+        if start is not None:
+            opened.branch(start)
+
     if headless:
-        stopped = _headless(made, begun, quiet, lambda running: _write_all(running, out, json))
+        code = _talked(made, prepare, turns, quiet)
     else:
-        stopped = _terminal(made, begun, path, name, lambda running: _write_all(running, out, json))
+        from worldline.apps.terminal.opening import sit_in
+
+        code = sit_in(path.stem, made, prepare, name, _save, turns)
+    if out or json:
+        _write_both(path, out, json)
     typer.echo(f"the log: {path} (worldline room --log goes on with it)", err=quiet)
-    if stopped:
-        raise typer.Exit(130)
-
-
-@dataclass(frozen=True)
-class _Beginning:
-    """What is done to a room before it talks, and for how many turns it does."""
-
-    seed: int | None
-    start: int | None
-    turns: int | None
-
-    def of(self, room: Room) -> None:
-        """Do it."""
-        if self.seed is not None:
-            room.set("seed", self.seed)
-        if self.start is not None:
-            room.branch(self.start)
-
-
-def _headless(
-    made: Callable[[Watch], Room], begun: _Beginning, quiet: bool, then: Callable[[Room], None]
-) -> bool:
-    """Take turns; whether somebody stopped it."""
-    from worldline.apps.cli.room_lines import Lines
-
-    shown, stopped = Lines(sys.stderr if quiet else sys.stdout), False
-    room = made(shown)
-    try:
-        begun.of(room)
-        try:
-            room.play(begun.turns)
-        except KeyboardInterrupt:
-            shown.broken()
-            stopped = True
-        then(room)
-    finally:
-        room.close()
-    return stopped
-
-
-def _terminal(
-    made: Callable[[Watch], Room],
-    begun: _Beginning,
-    path: Path,
-    name: str,
-    then: Callable[[Room], None],
-) -> bool:
-    """Open the room in the terminal until it is left."""
-    from worldline.apps.terminal.app import RoomApp
-    from worldline.room.hosting import Hosted
-
-    hosted = Hosted(path.stem, made)
-    try:
-        begun.of(hosted.room)
-
-        def save(place: Path) -> Path:
-            form = FORMS.get(place.suffix.lower())
-            if form is None:
-                raise InputError(
-                    f"/save {place}: accepted are names that end in {', '.join(FORMS)}"
-                )
-            return write_text(place, content_of(hosted.room.log, form, None))
-
-        RoomApp(hosted, save, name, begun.turns).run()
-        hosted.quiet("the room was left")
-        then(hosted.room)
-    finally:
-        hosted.close("the room was left")
-    return False
-
-
-def _refuse_no_terminal(json: str | None) -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()) or json == "-":
-        raise InputError("room: no terminal to show it in; give --headless, which takes turns")
-    if find_spec("textual") is None:
-        raise InputError('textual is not installed: pip install "worldline[room]", or --headless')
-
-
-def _write_all(room: Room, out: Path | None, json: str | None) -> None:
-    if out is not None:
-        content = content_of(room.log, FORMS[out.suffix.lower()], None)
-        typer.echo(str(write_text(out, content)), err=json == "-")
-    if json is not None:
-        write_json(json, _json.loads(content_of(room.log, "json", None)))
+    if code:
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -214,8 +138,8 @@ def export(
     if out is None or out.suffix.lower() not in FORMS:
         raise InputError(f"--out {out}: accepted are names that end in {', '.join(FORMS)}")
     refuse_unwritable(out)
-    with reading_log(log) as found:
-        content = content_of(found, FORMS[out.suffix.lower()], at)
+    with reading(log) as found:
+        content = _content(found, FORMS[out.suffix.lower()], at)
     typer.echo(str(write_text(out, content)))
 
 
@@ -236,11 +160,11 @@ def import_(
     if log.exists():
         raise InputError(f"--log {log}: it is there already; accepted is a new file")
     if text.lstrip().startswith("{"):
-        fill_log(log, lambda new: from_json(text, new))
+        _filled(log, lambda new: from_json(text, new))
         typer.echo(f"{log}: as it was")
         return
     found = from_transcript(text)
-    fill_log(log, lambda new: new.append(found.bodies))
+    _filled(log, lambda new: new.append(found.bodies))
     columns = {name: getattr(found.columns, name) for name in found.columns.__slots__}
     mended = {name: getattr(found.mended, name) for name in ("mended", "guessed", "gone")}
     if json is not None:
@@ -269,9 +193,9 @@ def replay(
 
     set_threads(threads)
     given = None if scenario is None else read_scenario(scenario)
-    with reading_log(log) as found:
+    with reading(log) as found:
         events = found.events()
-    catalog = catalog_of(given, models_of(given, with_ or [], events))
+    catalog = catalog_of(given, models_for(given, with_ or [], events))
     result = replay_line(line_of(events), catalog)
     if not result.differs:
         typer.echo(f"{len(result.events)} events, all as they were")
@@ -298,3 +222,91 @@ def _where(result: Replay, line: Sequence[Event], catalog: Catalog) -> str:
     tokens = tokenize(model.model.tokenizer, body.text)
     at = next((n for n, (_, end) in enumerate(tokens.char_spans) if end > result.at), None)
     return said + (", its end" if at is None else f", token {at} ({tokens.pieces[at]!r})")
+
+
+def _talked(
+    made: Callable[[Watch], Room], prepare: Callable[[Room], None], turns: int | None, quiet: bool
+) -> int:
+    """Turns taken without anybody there; the exit code."""
+    from worldline.apps.cli.room_lines import Lines
+
+    shown = Lines(sys.stderr if quiet else sys.stdout)
+    running = made(shown)
+    try:
+        prepare(running)
+        running.play(turns)
+    except KeyboardInterrupt:
+        shown.broken()
+        return 130
+    finally:
+        running.close()
+    return 0
+
+
+def _refuse_no_terminal(name: str) -> None:
+    """Raise InputError, before anything is written, where nobody can sit in the room."""
+    from worldline.room.participants import checked_name
+
+    checked_name(name)
+    for called, stream in (("input", sys.stdin), ("output", sys.stdout)):
+        if not stream.isatty():
+            raise InputError(f"room: standard {called} is no terminal; accepted is --headless")
+    try:
+        import textual  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise InputError(f'{error.name} is not installed: pip install "worldline[room]"') from None
+
+
+def _write_both(path: Path, out: Path | None, json: str | None) -> None:
+    """Write what was asked for, once the room is closed."""
+    from worldline.room.log import Log
+
+    log = Log(path)  # as its writer, who leaves no files beside it
+    try:
+        if out is not None:
+            typer.echo(str(_write(log, out)), err=json == "-")
+        if json is not None:
+            write_json(json, _json.loads(_content(log, "json", None)))
+    finally:
+        log.close()
+
+
+def _save(room: Room, place: Path) -> Path:
+    """Write an open room; the form is the name's ending."""
+    if place.suffix.lower() not in FORMS:
+        raise InputError(f"{place}: accepted are names that end in {', '.join(FORMS)}")
+    refuse_unwritable(place)
+    return _write(room.log, place)
+
+
+def _write(log: Log, place: Path) -> Path:
+    return write_text(place, _content(log, FORMS[place.suffix.lower()], None))
+
+
+def _content(found: Reading | Log, form: str, at: int | None) -> str:
+    """A log's branch as Markdown or HTML, or the whole log as JSON."""
+    from worldline.room.exporting import as_html, as_json, as_markdown
+    from worldline.room.log import line_of
+    from worldline.room.state import state_of
+
+    events = found.events()
+    if form == "json":
+        return as_json(events, found.content)
+    line = line_of(events, at)
+    title = state_of(line).settings["topic"] or Path(found.path).stem
+    return as_markdown(line) if form == "md" else as_html(line, found.content, title)
+
+
+def _filled(path: Path, fill: Callable[[Log], object]) -> None:
+    """A new log that is filled, or is not there."""
+    from worldline.room.log import Log
+
+    log, whole = Log(path), False
+    try:
+        fill(log)
+        whole = True
+    finally:
+        log.close()
+        if not whole:
+            for one in path.parent.glob(f"{path.name}*"):
+                one.unlink()

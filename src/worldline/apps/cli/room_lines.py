@@ -34,7 +34,7 @@ class Lines:
                 self._end()
                 self._write(f"{what.who}: ")
                 self._open = what.who
-            self._write(plain(what.text))
+            self._write(what.text)
 
     def broken(self) -> None:
         """A reply was cut off: say so where it was being shown."""
@@ -52,7 +52,7 @@ class Lines:
             self._line(f"{INDENT}{said or body.reason}")
         elif text := told(event, self._commands):
             self._end()
-            self._line("\n".join(f"{INDENT}[{plain(one)}]" for one in text.splitlines()))
+            self._line("\n".join(f"{INDENT}[{one}]" for one in text.splitlines()))
 
     def _message(self, number: int, body: Message) -> None:
         marks = [f"#{number}"]
@@ -62,7 +62,7 @@ class Lines:
             self._end(f"  ({', '.join(marks)})")
         else:
             self._end()
-            self._line(f"{body.who} ({', '.join(marks)}): {plain(body.shown)}")
+            self._line(f"{body.who} ({', '.join(marks)}): {body.shown}")
         for one in body.claims:
             self._line(f"{INDENT}({BADGES.get(one.name, one.name)})")
 
@@ -75,7 +75,7 @@ class Lines:
         self._write(f"{text}\n")
 
     def _write(self, text: str) -> None:
-        self._out.write(text)
+        self._out.write(plain(text))
         self._out.flush()
 
 

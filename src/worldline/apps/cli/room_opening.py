@@ -1,4 +1,4 @@
-"""What a room's commands share: which room, whose models, where its log lies."""
+"""How a room is opened: which scenario, which models, whose log, who draws and who searches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from worldline.room.events import Event
-    from worldline.room.log import Log, Reading
+    from worldline.room.log import Reading
     from worldline.room.models.model import Model
     from worldline.room.room import Room, Watch, Weigh
     from worldline.room.scenarios import Scenario
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 OURS = "round_table"
 
 
-def made_room(
+def making(
     scenario: Scenario | None,
     with_: Sequence[str],
     path: Path,
@@ -27,16 +27,19 @@ def made_room(
     search: str | None,
     weigh: Weigh | None,
 ) -> Callable[[Watch], Room]:
-    """What opens the room and seats everybody; what cannot be used is refused before."""
+    """What opens the room for whoever watches, with everybody seated.
+
+    Raises: InputError, before anything is written, for whatever cannot be used.
+    """
     from worldline.room.log import Log
     from worldline.room.models.naming import model_named, with_name
     from worldline.room.outside import deeds_named
     from worldline.room.room import Room
     from worldline.room.scenarios import catalog_of, seat_all
 
-    catalog = catalog_of(scenario, models_of(scenario, with_, events_in(path)))
-    guests = [(model_named(model)[0], name) for model, name in map(with_name, with_)]
-    for model, _ in guests:
+    catalog = catalog_of(scenario, models_for(scenario, with_, events_of(path)))
+    called = [(model_named(model)[0], name) for model, name in map(with_name, with_)]
+    for model, _ in called:
         catalog.model(model)
     deeds = deeds_named(images, search, catalog)
 
@@ -47,7 +50,7 @@ def made_room(
             room = Room(log, catalog, deeds, watch, weigh)
             if scenario is not None:
                 seat_all(scenario, room)
-            for model, name in guests:
+            for model, name in called:
                 if room.state.find(name or model) is None:
                     room.join(name or model, model)
         except BaseException:
@@ -58,7 +61,7 @@ def made_room(
     return made
 
 
-def models_of(
+def models_for(
     scenario: Scenario | None, with_: Sequence[str], events: Sequence[Event]
 ) -> dict[str, Callable[[], Model]]:
     """Every model that may be called, by its name in the room."""
@@ -76,7 +79,7 @@ def models_of(
     return made
 
 
-def scenario_named(name: str | None, with_: Sequence[str], log: Path | None) -> Scenario | None:
+def scenario_for(name: str | None, with_: Sequence[str], log: Path | None) -> Scenario | None:
     """The scenario that is asked for; ours where nothing is; None for a log, or guests alone."""
     from worldline.room.scenarios import read_scenario
 
@@ -85,17 +88,17 @@ def scenario_named(name: str | None, with_: Sequence[str], log: Path | None) -> 
     return read_scenario(name or OURS)
 
 
-def events_in(path: Path) -> list[Event]:
+def events_of(path: Path) -> list[Event]:
     """What is in a log already; nothing where there is none."""
     if not path.exists():
         return []
-    with reading_log(path) as found:
+    with reading(path) as found:
         return found.events()
 
 
 @contextmanager
-def reading_log(path: Path) -> Iterator[Reading]:
-    """A log to read from, let go at the end."""
+def reading(path: Path) -> Iterator[Reading]:
+    """A log to look into, let go afterwards."""
     from worldline.room.log import Reading
 
     found = Reading(path.expanduser())
@@ -103,35 +106,6 @@ def reading_log(path: Path) -> Iterator[Reading]:
         yield found
     finally:
         found.close()
-
-
-def content_of(found: Reading | Log, form: str, at: int | None) -> str:
-    """A log's branch as Markdown or HTML, or the whole log as JSON."""
-    from worldline.room.exporting import as_html, as_json, as_markdown
-    from worldline.room.log import line_of
-    from worldline.room.state import state_of
-
-    events = found.events()
-    if form == "json":
-        return as_json(events, found.content)
-    line = line_of(events, at)
-    title = state_of(line).settings["topic"] or Path(found.path).stem
-    return as_markdown(line) if form == "md" else as_html(line, found.content, title)
-
-
-def fill_log(path: Path, fill: Callable[[Log], object]) -> None:
-    """A new log that is filled, or is not there."""
-    from worldline.room.log import Log
-
-    log, whole = Log(path), False
-    try:
-        fill(log)
-        whole = True
-    finally:
-        log.close()
-        if not whole:
-            for one in path.parent.glob(f"{path.name}*"):
-                one.unlink()
 
 
 def new_log() -> Path:
@@ -142,7 +116,7 @@ def new_log() -> Path:
     return data_folder() / "rooms" / f"{named}-{os.getpid()}.room"
 
 
-def weigh_of(flow: bool, cuts: bool) -> Weigh | None:
+def weigh_for(flow: bool, cuts: bool) -> Weigh | None:
     """What is asked of each reply's flow; nothing is imported where nothing is asked."""
     if not flow:
         return None
@@ -154,7 +128,7 @@ def weigh_of(flow: bool, cuts: bool) -> Weigh | None:
 
 
 def set_threads(threads: int | None) -> None:
-    """As many as were asked for; nothing is loaded where none were."""
+    """How many threads of the processor; torch is imported only where it is asked."""
     if threads is not None:
         import torch
 

@@ -1,4 +1,4 @@
-"""The room in the terminal: what is drawn, what is typed, and what the keys do.
+"""The room in a terminal: what is said, who is here, and a line to write on.
 
-Knows rooms through `room.hosting` only and waits for no model.
+Takes no turn itself and knows no model: a thread of `room.hosting` does the talking.
 """

@@ -1,150 +1,268 @@
-"""The terminal's room: the conversation, who is here, and a line to type in."""
+"""The room's screen: it looks at a room that plays in its own thread, and never waits for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import ClassVar
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
-from rich.text import Text
+from textual import on
 from textual.app import App, ComposeResult
-from textual.containers import Horizontal, Vertical
-from textual.widgets import Input, RichLog, Static
+from textual.binding import Binding
+from textual.containers import Horizontal, VerticalScroll
+from textual.content import Content
+from textual.widgets import Footer, Input, Static
+from textual.widgets.input import Selection
 
 from worldline.apps.cli.room_lines import plain
-from worldline.apps.terminal.drawing import PALE, lines_of, side_of, speakers_of
-from worldline.apps.terminal.orders import help_lines, obey
+from worldline.apps.terminal.doing import SLOW, Save, carried_out, pause_or_play, step, stop
+from worldline.apps.terminal.entries import QUIET, WARNING, Entry, Telling
+from worldline.apps.terminal.line import Line
+from worldline.apps.terminal.orders import Order, is_order, order_list, read_order
+from worldline.apps.terminal.standing import headline, most_read, panel
 from worldline.errors import InputError
-from worldline.room.events import Command, Event
-from worldline.room.hosting import Hosted
-from worldline.room.strands import hues_of
+from worldline.room.events import Drawn, Event
+from worldline.room.hosting import Hosted, Piece
+from worldline.room.log import line_of
 
-LOOK_S = 0.08
-HINT = "say something, or /help; F5 play, F6 step, Esc stop, Ctrl+Q end"
-Save = Callable[[Path], Path]
+LOOK_S = 0.08  # between two looks at the room
+MOST = 300  # blocks on the screen; the log has them all
+WIDE = 72  # columns from which on the panel stands beside the conversation
 
 
 class RoomApp(App[None]):
-    """Shows one hosted room; what is typed is said, or obeyed where it begins with /."""
+    """The conversation, who is in it, and a line to write on; the log is the room's alone."""
 
-    CSS = """
-    #side { width: 30; padding: 0 1; border-left: solid $primary-muted; }
-    #writing { max-height: 8; padding: 0 1; color: $text-muted; }
-    #note { padding: 0 1; color: $warning; max-height: 3; }
-    RichLog { padding: 0 1; scrollbar-size-vertical: 1; }
-    .-narrow #side { display: none; }
-    """
-    BINDINGS: ClassVar = [
-        ("f5", "play_or_pause", "play or pause"),
-        ("f6", "step", "one turn"),
-        ("escape", "stop", "stop the reply"),
-        ("ctrl+q", "quit", "end"),
-    ]
+    CSS_PATH = "room.tcss"
     ENABLE_COMMAND_PALETTE = False
-    TITLE = "worldline room"
+    AUTO_FOCUS = "#line"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (WIDE, "-wide")]  # noqa: RUF012
+    BINDINGS = [  # noqa: RUF012
+        Binding("f5", "pause_or_play", "play/pause", key_display="F5", priority=True),
+        Binding("f6", "step", "step", key_display="F6", priority=True),
+        Binding("escape", "stop", "stop", key_display="Esc", priority=True),
+        Binding("f2", "panel", "who", key_display="F2", priority=True),
+        Binding("ctrl+q", "quit", "quit", key_display="^Q", priority=True),
+        Binding("ctrl+c", "copy_or_break", show=False, priority=True),
+        Binding("pageup", "scroll(-1)", show=False, priority=True),
+        Binding("pagedown", "scroll(1)", show=False, priority=True),
+    ]
 
-    def __init__(self, hosted: Hosted, save: Save, who: str = "You", turns: int | None = None):
+    def __init__(self, hosted: Hosted, name: str, save: Save, turns: int | None = None) -> None:
         super().__init__()
-        self.hosted, self._save, self._who, self._turns = hosted, save, who, turns
-        self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (72, "-wide")]
-        self._shown: list[int] = []
-        self._serial = -1
-        self._talk = RichLog(wrap=True, min_width=20, id="talk")
-        self._writing, self._note = Static(id="writing"), Static(id="note")
-        self._side, self._line = Static(id="side"), Input(placeholder=HINT)
+        self.hosted, self.code = hosted, 0
+        self._name, self._save, self._turns = name, save, turns
+        self._telling = Telling()
+        self._blocks: dict[int, Static] = {}
+        self._seen = self._hidden = 0
+        self._most, self._shown = "", ()
+        self._piece = Piece()
+        self._answers: SimpleQueue[tuple[str, str]] = SimpleQueue()
 
     def compose(self) -> ComposeResult:
-        """The conversation on the left, who is here on the right, a line below."""
-        with Horizontal():
-            with Vertical():
-                yield self._talk
-                yield self._writing
-                yield self._note
-            yield self._side
-        yield self._line
+        """The parts of the screen, from the top down."""
+        yield Static(id="head", markup=False)
+        with Horizontal(id="middle"):
+            with VerticalScroll(id="talk", can_focus=False):
+                yield Static(id="earlier", markup=False)
+                yield Static(id="writing", markup=False)
+            with VerticalScroll(id="side", can_focus=False):
+                yield Static(id="panel", markup=False)
+        yield Static(id="answer", markup=False)
+        yield Line(placeholder=f"say something as {plain(self._name)}, or /help", id="line")
+        yield Footer(show_command_palette=False)
 
-    def on_mount(self) -> None:
-        """Look at the room from now on."""
-        self._line.focus()
-        self.set_interval(LOOK_S, self.look)
-        self.look()
+    async def on_mount(self) -> None:
+        """Show what the log has, begin the turns that were asked for, and keep looking."""
+        if not self.is_headless:
+            self._heed_signals()
+        self.query_one("#talk").anchor()
+        await self._look()
         if self._turns:
             self.hosted.play(self._turns)
+        self.set_interval(LOOK_S, self._look)
 
-    def look(self) -> None:
-        """Draw what is new: events of the line, the reply that is being written, who is here."""
-        line = self.hosted.room.line
-        numbers = [one.number for one in line]
-        if numbers != self._shown:
-            if numbers[: len(self._shown)] != self._shown:  # another branch: from the beginning
-                self._talk.clear()
-                self._shown = []
-            self._draw(line, line[len(self._shown) :])
-            self._shown = numbers
-        piece = self.hosted.piece
-        if piece.serial != self._serial:
-            self._serial = piece.serial
-            words = f"{plain(piece.who)} is writing: {plain(piece.text)}" if piece.text else ""
-            self._writing.update(Text(words))
-        self._side.update(side_of(self.hosted.standing(), line))
+    @on(Input.Submitted)
+    async def heard(self, event: Input.Submitted) -> None:
+        """A line was given: an order, or words to be said. What cannot be done stays to be mended.
 
-    def _draw(self, line: list[Event], fresh: list[Event]) -> None:
-        talk, hues, speakers = self._talk, hues_of(line), speakers_of(line)
-        commands = {one.number: one.body for one in line if isinstance(one.body, Command)}
-        for event in fresh:
-            hue = hues.get(speakers.get(event.number, ""), PALE)
-            for text in lines_of(event, commands, speakers, hue):
-                talk.write(text)
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Say what was typed, or do what it orders; what was refused stays in the line."""
-        line = event.value.strip()
-        if not line:
+        Words are said as they were typed; an order is never said.
+        """
+        if not event.value.strip():
             return
-        self.say("")
+        self._answer("")
         try:
-            if line.startswith("/"):
-                self._order(line)
+            if is_order(event.value):
+                await self._order(read_order(event.value))
             else:
-                self.hosted.room.say(self._who, line)
+                self.hosted.room.say(self._name, event.value)
         except InputError as error:
-            self.say(str(error))
-        else:
-            event.input.value = ""
-        self.look()
+            self._answer(str(error), WARNING)
+            return
+        event.input.clear()
+        await self._look()
 
-    def _order(self, line: str) -> None:
-        name, _, rest = line[1:].partition(" ")
-        if name == "quit":
-            self.exit()
-        elif name == "help":
-            for one in help_lines():
-                self._talk.write(Text(f"  {one}", PALE))
-        elif name == "save":
-            self.say(f"saved: {self._save(Path(rest.strip()))}")
-        else:
-            obey(self.hosted, line)
-
-    def say(self, words: str) -> None:
-        """A line to the person alone."""
-        self._note.update(Text(plain(words)))
-
-    def action_play_or_pause(self) -> None:
-        """Play, or pause after this reply."""
-        self._do(self.hosted.room.pause if self.hosted.talking else self.hosted.play)
+    def action_pause_or_play(self) -> None:
+        """Take turns, or take no further one."""
+        self._try(lambda: pause_or_play(self.hosted))
 
     def action_step(self) -> None:
         """One turn."""
-        self._do(lambda: self.hosted.play(1))
+        self._try(lambda: step(self.hosted))
 
     def action_stop(self) -> None:
-        """End the reply that is being written."""
-        if self.hosted.talking:
-            self._do(lambda: self.hosted.room.stop("by a person"))
+        """Cut off the reply that is being written."""
+        self._try(lambda: self._answer(stop(self.hosted)))
 
-    def _do(self, what: Callable[[], object]) -> None:
+    def action_panel(self) -> None:
+        """Show the panel where it is hidden, hide it where it is shown."""
+        self.screen.toggle_class("-panel")
+
+    def action_copy_or_break(self) -> None:
+        """Copy what is selected; where nothing is, leave as after Ctrl+C."""
+        line = self.query_one(Line)
+        chosen = self.screen.get_selected_text() or line.selected_text
+        if chosen:
+            self.copy_to_clipboard(chosen)
+            self.screen.clear_selection()
+            line.selection = Selection.cursor(line.cursor_position)
+        else:
+            self._break(signal.SIGINT)
+
+    def action_scroll(self, way: int) -> None:
+        """A page up or down in the conversation."""
+        talk = self.query_one("#talk")
+        talk.scroll_page_up() if way < 0 else talk.scroll_page_down()
+
+    def _heed_signals(self) -> None:
+        """Whoever ends this from outside gets the terminal back as it was, and a closed log."""
+        loop = asyncio.get_running_loop()
+        for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+            if (one := getattr(signal, name, None)) is not None:
+                with suppress(NotImplementedError, RuntimeError, ValueError):
+                    loop.add_signal_handler(one, self._break, one)
+
+    def _break(self, what: int) -> None:
+        self.code = 128 + what
+        self.exit()
+
+    async def _order(self, order: Order) -> None:
+        if order.name == "quit":
+            self.exit()
+        elif order.name == "help":
+            await self._help()
+        elif order.name in SLOW:
+            self._answer(f"/{order.name}: it is being done")
+            threading.Thread(target=self._slowly, args=(order,), daemon=True).start()
+        else:
+            self._answer(carried_out(order, self.hosted, self._save))
+
+    def _slowly(self, order: Order) -> None:
+        """An order that takes its time, in a thread that nobody waits for."""
         try:
-            what()
+            said = carried_out(order, self.hosted, self._save)
         except InputError as error:
-            self.say(str(error))
-        self.look()
+            self._answers.put((str(error), WARNING))
+        except Exception as error:  # a model that does not load: the room goes on
+            self._answers.put((f"/{order.name}: {type(error).__name__}: {error}", WARNING))
+        else:
+            self._answers.put((said, QUIET))
+
+    def _try(self, deed: Callable[[], None]) -> None:
+        self._answer("")
+        try:
+            deed()
+        except InputError as error:
+            self._answer(str(error), WARNING)
+
+    def _answer(self, text: str, style: str = QUIET) -> None:
+        """A word to whoever sits here; it is not of the room."""
+        answer = self.query_one("#answer", Static)
+        answer.update(Content.styled(" ".join(plain(text).split()), style))
+        answer.display = bool(text)
+
+    async def _help(self) -> None:
+        width = max(len(one) for one, _ in order_list())
+        wide = self.size.width >= WIDE
+        lines = [
+            Content.assemble((f"{one:<{width}}  " if wide else f"{one}\n  ", "bold"), (does, QUIET))
+            for one, does in order_list()
+        ]
+        block = Static(Content("\n").join(lines), classes="help", markup=False)
+        talk = self.query_one("#talk")
+        await talk.mount(block, before="#writing")
+        talk.anchor()
+
+    async def _look(self) -> None:
+        """Whatever is new in the room."""
+        events = self.hosted.after(self._seen)
+        if events:
+            await self._tell(events)
+        piece = self.hosted.piece
+        if piece.serial != self._piece.serial or events:
+            self._piece = piece
+            writing = self.query_one("#writing", Static)
+            writing.display = bool(piece.text)
+            if piece.text:
+                writing.update(self._telling.writing(piece.who, piece.text))
+        with suppress(Empty):
+            self._answer(*self._answers.get_nowait())
+        self._stand()
+
+    async def _tell(self, events: Sequence[Event]) -> None:
+        """Show new events; where they leave from an earlier one, that branch from its beginning."""
+        before, self._seen = self._seen, events[-1].number
+        follow = all(one.parent == one.number - 1 for one in events)
+        if not before or not follow:
+            events = line_of(self.hosted.after(0), self._seen)
+            await self.query_one("#talk").remove_children(".entry, .help")
+            self._blocks, self._hidden = {}, 0
+        if any(isinstance(one.body, Drawn) for one in events):
+            self._most = most_read(line_of(self.hosted.after(0), self._seen))
+        found: dict[int, Entry] = {}
+        for event in events:
+            entry = self._telling.entry(event)
+            if entry is not None:
+                found[entry.number] = entry
+        await self._place(list(found.values()))
+
+    async def _place(self, entries: Sequence[Entry]) -> None:
+        """Put blocks at the end, or where an earlier state of them stands; few enough of all."""
+        new: list[Static] = []
+        for entry in entries:
+            if (old := self._blocks.get(entry.number)) is not None:
+                old.update(entry.text)
+                continue
+            block = Static(entry.text, classes="entry", markup=False)
+            if entry.colour:
+                block.add_class("said")
+                block.styles.border_left = ("outer", entry.colour)
+            self._blocks[entry.number] = block
+            new.append(block)
+        await self._drop(len(self._blocks) - MOST)
+        kept = set(self._blocks.values())
+        talk = self.query_one("#talk")
+        await talk.mount_all([one for one in new if one in kept], before="#writing")
+
+    async def _drop(self, surplus: int) -> None:
+        """Take the first blocks off the screen, and say how many."""
+        for number in list(self._blocks)[: max(0, surplus)]:
+            block = self._blocks.pop(number)
+            if block.is_attached:
+                await block.remove()
+            self._hidden += 1
+        earlier = self.query_one("#earlier", Static)
+        earlier.display = bool(self._hidden)
+        text = f"{self._hidden} earlier lines are in the log; /save FILE.html shows all"
+        earlier.update(Content.styled(text, QUIET))
+
+    def _stand(self) -> None:
+        now, wide = self.hosted.standing(), self.size.width >= WIDE
+        shown = (now, wide, self._most)
+        if shown != self._shown:
+            self._shown = shown
+            self.query_one("#head", Static).update(headline(now, wide))
+            self.query_one("#panel", Static).update(panel(now, self._most, self._telling))

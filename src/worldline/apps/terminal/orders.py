@@ -1,97 +1,133 @@
-"""Orders that a person types: a line that begins with / and never is said aloud."""
+"""Orders: lines that begin with /, what each wants, and which one was nearly meant."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable
+import re
 from dataclasses import dataclass
 
 from worldline.errors import InputError
-from worldline.room.hosting import Hosted
+from worldline.room.commands import closest
+from worldline.room.turns import MODES
 
-Run = Callable[[Hosted, list[str]], object]
+MARK = "/"
+_FIRST = re.compile(r'"([^"]+)"\s*(.*)|(\S+)\s*(.*)')
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How an order is written, what it does, and between how many words it takes."""
+
+    name: str
+    takes: str
+    does: str
+    least: int = 0
+    most: int = 0
+
+    @property
+    def written(self) -> str:
+        """The order as it is typed."""
+        return f"{MARK}{self.name} {self.takes}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How it is typed, what it does, and how many words it takes."""
+    """An order that can be carried out as far as its words go."""
 
-    form: str
-    does: str
-    least: int
-    most: int
-    run: Run
+    name: str
+    words: tuple[str, ...] = ()
 
-
-def _whole(word: str) -> int:
-    if not word.isdecimal():
-        raise InputError(f"{word!r}: accepted are whole numbers")
-    return int(word)
+    @property
+    def number(self) -> int | None:
+        """The only word as a whole number; None where there is none."""
+        return int(self.words[0]) if self.words else None
 
 
-def _warmth(word: str) -> float:
-    try:
-        return float(word)
-    except ValueError:
-        raise InputError(f"temperature {word!r}: accepted are 0 to 2") from None
+FORMS: tuple[Form, ...] = (
+    Form("play", "[N]", "take turns, N at most", 0, 1),
+    Form("pause", "", "no further turn after this one"),
+    Form("step", "", "one turn"),
+    Form("stop", "", "cut off the reply that is being written"),
+    Form("branch", "N", "go on from event N", 1, 1),
+    Form("rewind", "[N]", "go back to before the latest N messages", 0, 1),
+    Form("mode", "M", f"{', '.join(MODES[:-1])} or {MODES[-1]}", 1, 1),
+    Form("budget", "N", "replies at most; none: no limit", 1, 1),
+    Form("add", "MODEL NAME", "comes in; quote a model with spaces", 2, 2),
+    Form("remove", "NAME", "goes out", 1, 1),
+    Form("temperature", "NAME X", "how freely words are drawn, 0 to 2", 2, 2),
+    Form("mute", "NAME", "is silent until called by @name", 1, 1),
+    Form("unmute", "NAME", "may speak again", 1, 1),
+    Form("save", "FILE", "write it: .html, .md or .json", 1, 1),
+    Form("help", "", "this list"),
+    Form("quit", "", "leave; the log stays"),
+)
+_BY_NAME = {one.name: one for one in FORMS}
+_NUMBERED = {"play": 1, "branch": 0, "rewind": 1}  # and the least that the number may be
 
 
-def _rewind(hosted: Hosted, words: list[str]) -> object:
-    if hosted.talking:
-        raise InputError("the room talks: pause it, then rewind")
-    return hosted.room.rewind(_whole(words[0]) if words else 1)
+def is_order(line: str) -> bool:
+    """Whether a line is an order, to be carried out or refused, and never said aloud.
 
-
-ORDERS: dict[str, Order] = {
-    "play": Order("/play [N]", "turns are taken, N or until paused", 0, 1,
-                  lambda hosted, words: hosted.play(_whole(words[0]) if words else None)),
-    "pause": Order("/pause", "no turn after this one", 0, 0,
-                   lambda hosted, _words: hosted.room.pause("by a person")),
-    "step": Order("/step", "one turn", 0, 0, lambda hosted, _words: hosted.play(1)),
-    "stop": Order("/stop", "the reply that is being written ends", 0, 0,
-                  lambda hosted, _words: hosted.room.stop("by a person")),
-    "branch": Order("/branch N", "go on from event N", 1, 1,
-                    lambda hosted, words: hosted.branch(_whole(words[0]))),
-    "rewind": Order("/rewind [N]", "back to before the latest N messages", 0, 1, _rewind),
-    "mode": Order("/mode M", "round_robin, mention, natural or step", 1, 1,
-                  lambda hosted, words: hosted.room.set("mode", words[0])),
-    "budget": Order("/budget N", "at most N replies", 1, 1,
-                    lambda hosted, words: hosted.room.limit(_whole(words[0]))),
-    "add": Order("/add MODEL NAME", "somebody comes in", 2, 9,
-                 lambda hosted, words: hosted.room.join(" ".join(words[1:]), words[0])),
-    "remove": Order("/remove NAME", "somebody is shown out", 1, 9,
-                    lambda hosted, words: hosted.room.remove(" ".join(words))),
-    "temperature": Order("/temperature NAME X", "0 to 2", 2, 9,
-                         lambda hosted, words: hosted.room.set(
-                             "temperature", _warmth(words[-1]), " ".join(words[:-1]))),
-    "mute": Order("/mute NAME", "silent until somebody addresses it", 1, 9,
-                  lambda hosted, words: hosted.room.set("muted", True, " ".join(words))),
-    "unmute": Order("/unmute NAME", "may speak again", 1, 9,
-                    lambda hosted, words: hosted.room.set("muted", False, " ".join(words))),
-}  # fmt: skip
-OWN = {
-    "save": "/save FILE writes .html, .md or .json",
-    "help": "/help lists the orders",
-    "quit": "/quit ends; the log stays",
-}
-
-
-def obey(hosted: Hosted, line: str) -> None:
-    """Do what a line orders.
-
-    Raises: InputError for an unknown order, with the closest ones, or for what cannot be done.
+    >>> is_order(" /pause"), is_order("either/or")
+    (True, False)
     """
-    name, *words = line[1:].split() or [""]
-    if name not in ORDERS:
-        known = [*ORDERS, *OWN]
-        near = difflib.get_close_matches(name, known, 3) or known
-        raise InputError(f"/{name}: accepted are {', '.join(f'/{one}' for one in near)}")
-    order = ORDERS[name]
-    if not order.least <= len(words) <= order.most:
-        raise InputError(f"{line.strip()}: accepted is {order.form}")
-    order.run(hosted, words)
+    return line.lstrip().startswith(MARK)
 
 
-def help_lines() -> list[str]:
-    """Every order with what it does."""
-    return [*(f"{one.form}: {one.does}" for one in ORDERS.values()), *OWN.values()]
+def read_order(line: str) -> Order:
+    """The order that a line gives.
+
+    Raises: InputError where there is no such order, or its words are not what it takes.
+
+    >>> read_order("/temperature Ada the First 0.7")
+    Order(name='temperature', words=('Ada the First', '0.7'))
+    """
+    name, _, rest = line.strip().removeprefix(MARK).partition(" ")
+    form = _BY_NAME.get(name.casefold())
+    if form is None:
+        raise InputError(f"{MARK}{name[:40]}: no such order; accepted are {_nearest(name)}")
+    words = _words(form, rest.strip())
+    if not form.least <= len(words) <= form.most:
+        raise InputError(f"{line.strip()[:60]}: accepted is {form.written}: {form.does}")
+    if form.name in _NUMBERED and words:
+        _check_number(words[0], _NUMBERED[form.name], form)
+    if form.name == "budget" and words[0] != "none":
+        _check_number(words[0], 0, form)
+    return Order(form.name, words)
+
+
+def order_list() -> list[tuple[str, str]]:
+    """Each order as it is typed, and what it does."""
+    return [(one.written, one.does) for one in FORMS]
+
+
+def _words(form: Form, rest: str) -> tuple[str, ...]:
+    """An order's words; names keep their spaces."""
+    if not rest:
+        return ()
+    if form.most == 2 and form.name == "add":
+        first = _FIRST.fullmatch(rest)
+        pair = (first[1] or first[3], first[2] or first[4]) if first else (rest, "")
+    elif form.most == 2:
+        before, _, last = rest.rpartition(" ")
+        pair = before.strip(), last
+    else:
+        return (rest,)
+    return tuple(_unquoted(one) for one in pair if one)
+
+
+def _unquoted(word: str) -> str:
+    return word[1:-1] if len(word) > 2 and word[0] == word[-1] == '"' else word
+
+
+def _check_number(word: str, least: int, form: Form) -> None:
+    if not (word.isascii() and word.isdigit() and len(word) <= 9) or int(word) < least:
+        also = ", or none" if form.name == "budget" else ""
+        raise InputError(
+            f"{MARK}{form.name} {word[:40]}: accepted are whole numbers from {least}{also}"
+        )
+
+
+def _nearest(name: str) -> str:
+    near = closest(name, _BY_NAME)
+    named = ", ".join(f"{MARK}{one}" for one in near or _BY_NAME)
+    return f"{named}; {MARK}help lists all" if near else named

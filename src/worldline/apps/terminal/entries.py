@@ -1,0 +1,127 @@
+"""Events as blocks of coloured text; nothing that was written by others is read as markup."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from textual.content import Content
+
+from worldline.apps.cli.room_lines import plain
+from worldline.room.claims import BADGES
+from worldline.room.events import Command, Drawn, Event, Message, Notice, Outcome, Span
+from worldline.room.strip import strip
+from worldline.room.telling import told, written
+
+COLOURS = ("#5fafff", "#ffaf5f", "#87d787", "#d787d7", "#ffd75f", "#5fd7d7", "#ff8787")
+PERSON = "#d0d0d0"
+QUIET = "#8a8a8a"
+WARNING = "#ffaf00"
+ENDS = {"done": "#87d787", "refused": WARNING, "failed": "#ff5f5f", "expired": QUIET}
+LOUD = frozenset({"no_reply", "ended", "broken", "borrowed", "near_miss", "imitation", "context"})
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A block of the conversation: its text, and the colour of the bar beside it ("" for none).
+
+    `number` is the event that it stands for; a later one of the same number takes its place.
+    """
+
+    number: int
+    text: Content
+    colour: str = ""
+
+
+@dataclass(slots=True)
+class Telling:
+    """Turns events into entries; knows who has which colour and which command is meant."""
+
+    colours: dict[str, str] = field(default_factory=dict)
+    commands: dict[int, Command] = field(default_factory=dict)
+    speakers: dict[int, str] = field(default_factory=dict)
+
+    def colour(self, who: str, person: bool = False) -> str:
+        """Somebody's colour, the same from the first word on."""
+        if person:
+            return self.colours.setdefault(who, PERSON)
+        if who not in self.colours:
+            given = sum(one != PERSON for one in self.colours.values())
+            self.colours[who] = COLOURS[given % len(COLOURS)]
+        return self.colours[who]
+
+    def entry(self, event: Event) -> Entry | None:
+        """The block of an event; None for what nobody has to be told."""
+        match event.body:
+            case Message() as body:
+                return self._message(event.number, body)
+            case Command() as body:
+                self.commands[event.number] = body
+                text = f"{plain(body.who)}'s {plain(written(body))}: it is being done"
+                return Entry(event.number, Content.styled(text, QUIET))
+            case Outcome(command=number, end=end):
+                return Entry(number, self._outcome(event, ENDS[end]))
+            case Drawn() as body:
+                return self._drawn(event.number, body)
+            case Notice(code=code) if code in LOUD:
+                return Entry(event.number, _told(event, self.commands, WARNING))
+        return Entry(event.number, _told(event, self.commands, QUIET))
+
+    def writing(self, who: str, text: str) -> Content:
+        """A reply on its way: not in the log, and it may never be."""
+        head = (plain(who), f"bold {self.colour(who)}")
+        return Content.assemble(head, (" writes …\n", QUIET), (plain(text), "italic #b2b2b2"))
+
+    def _message(self, number: int, body: Message) -> Entry:
+        self.speakers[number] = body.who
+        colour = self.colour(body.who, person=not body.model)
+        marks = f"  #{number}"
+        if body.model:
+            marks += " scripted" if body.scripted else f" {plain(body.model)}"
+        if body.ending not in ("stop", ""):
+            marks += f", ended by {plain(body.ending)}"
+        shown = _marked(plain(body.shown), body.borrowed, body.claims)
+        head = (plain(body.who), f"bold {colour}"), (f"{marks}\n", QUIET)
+        badges = [(f"\n! {BADGES.get(one.name, plain(one.name))}", WARNING) for one in body.claims]
+        return Entry(number, Content.assemble(*head, shown, *badges), colour)
+
+    def _outcome(self, event: Event, colour: str) -> Content:
+        text = _told(event, self.commands, colour)
+        body = event.body
+        if isinstance(body, Outcome) and "picture" in body.result:
+            more = "the picture is in the log; /save FILE.html shows it"
+            return Content.assemble(text, (f"\n{more}", QUIET))
+        return text
+
+    def _drawn(self, number: int, body: Drawn) -> Entry:
+        if not body.flow:
+            return Entry(number, Content.styled(plain(body.reason), QUIET))
+        line = plain(strip(body.flow, self.speakers.get(body.message, "")))
+        return Entry(number, self._cells(line))
+
+    def _cells(self, line: str) -> Content:
+        """A strip with its cells in the colours of whose words they stand for."""
+        text = Content.styled(line, QUIET)
+        first, last = line.find("["), line.find("]")
+        letters: dict[str, str | None] = {}
+        for name, colour in self.colours.items():
+            letter = plain(name[:1])
+            letters[letter] = None if letter in letters else colour  # two of a letter: no colour
+        for at in range(first + 1, last):
+            if colour := letters.get(line[at]):
+                text = text.stylize(colour, at, at + 1)
+        return text
+
+
+def _told(event: Event, commands: Mapping[int, Command], style: str) -> Content:
+    return Content.styled(plain(told(event, commands)), style)
+
+
+def _marked(text: str, borrowed: tuple[Span, ...], claims: tuple[Span, ...]) -> Content:
+    """A message's words; passages in another's name, and claims that nothing backs, stand out."""
+    shown = Content(text)
+    for one in borrowed:
+        shown = shown.stylize("italic dim", one.start, one.end)
+    for one in claims:
+        shown = shown.stylize(f"underline {WARNING}", one.start, one.end)
+    return shown

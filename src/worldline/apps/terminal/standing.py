@@ -1,0 +1,91 @@
+"""How the room stands, for the panel at the side and for the one line at the top."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from textual.content import Content
+
+from worldline.apps.cli.room_lines import plain
+from worldline.apps.terminal.entries import QUIET, Telling
+from worldline.room.drawn import readings_of, who_reads_whom
+from worldline.room.events import Event, Message
+
+UNITS = (("messages", "replies"), ("tokens", "tokens"), ("dollars", "dollars"))
+
+
+def most_read(line: Sequence[Event]) -> str:
+    """Whose words the others read most, over the flows of a branch; "" where none is known."""
+    flows = readings_of(line)
+    replies = [
+        (one.body.who, flows[one.number])
+        for one in line
+        if isinstance(one.body, Message) and one.number in flows
+    ]
+    return who_reads_whom(replies)["most_read"] or ""
+
+
+def panel(now: Mapping[str, Any], most: str, telling: Telling) -> Content:
+    """Everything at the side: who is here, how turns are taken, what was spent."""
+    parts: list[Any] = [("Here\n", "bold")]
+    for one in now["present"]:
+        parts += _seated(one, now["next"], telling)
+    if not now["present"]:
+        parts.append(("nobody\n", QUIET))
+    parts += ["\n", ("Turns  ", QUIET), f"{now['settings']['mode']}\n"]
+    parts += [("Now    ", QUIET), f"{doing(now)}\n"]
+    parts += [("\nSpent\n", "bold"), *_spent(now)]
+    if most:
+        colour = telling.colours.get(most, "")
+        parts += [("\nMost read by the others\n", "bold"), (f"{plain(most)}\n", colour)]
+    return Content.assemble(*parts)
+
+
+def headline(now: Mapping[str, Any], wide: bool) -> Content:
+    """The title; where there is no panel, also what is most wanted of it."""
+    title = (plain(now["title"]), "bold")
+    if wide:
+        return Content.assemble(title, (f"   {doing(now)}", QUIET))
+    limit = now["limits"]["messages"]
+    spent = f"{now['spent']['messages']}" + ("" if limit is None else f"/{limit}")
+    following = f", next {plain(now['next'])}" if now["next"] else ""
+    return Content.assemble(
+        (f"{doing(now)}{following} · {spent} replies · {len(now['present'])} here · ", QUIET), title
+    )
+
+
+def doing(now: Mapping[str, Any]) -> str:
+    """What the room does at this moment, in a word or two."""
+    if not now["talking"]:
+        return "waits"
+    return "talks" if now["playing"] == "playing" else "ends this turn"
+
+
+def _seated(one: Mapping[str, Any], following: str | None, telling: Telling) -> list[Any]:
+    name, model = plain(one["name"]), plain(one["model"])
+    mark = "▸ " if one["name"] == following else "  "
+    about = "scripted" if one["scripted"] else model
+    said = f"{one['replies']} {'reply' if one['replies'] == 1 else 'replies'}"
+    muted = [(" silent", "italic #ffaf00")] if one["muted"] else []
+    return [
+        mark,
+        (name, f"bold {telling.colour(one['name'])}"),
+        *muted,
+        (f"\n  {about}\n  t {one['temperature']:g}, {said}\n", QUIET),
+    ]
+
+
+def _spent(now: Mapping[str, Any]) -> list[Any]:
+    found: list[Any] = []
+    for key, unit in UNITS:
+        limit, spent = now["limits"][key], now["spent"][key]
+        if key == "dollars" and not spent and limit is None:
+            continue
+        of = "" if limit is None else f" of {limit:g}"
+        found.append(
+            f"  {spent:.4g}{of} {unit}\n" if key == "dollars" else f"  {spent}{of} {unit}\n"
+        )
+    if now["spent"]["unpriced"]:
+        found.append((f"  {now['spent']['unpriced']} replies without a known price\n", QUIET))
+    return found
