@@ -134,7 +134,7 @@ def _refuse_number(claims: Iterable[Claim], model: wl.LoadedModel, asked: Asked)
             registry.find_experiment(claim.id).items(model, asked.n, asked.seed)
         except wl.InputError as error:
             raise wl.InputError(f"--n {asked.n}: {claim.id}: {error}") from None
-        except Exception:  # noqa: BLE001, S112: it is said when the claim's turn comes
+        except Exception:  # said when the claim's turn comes
             continue
 
 

@@ -308,6 +308,32 @@ def test_an_unknown_claim_is_refused_before_any_run(tmp_path, store, use):
     assert measured == []
 
 
+def test_a_number_that_one_experiment_does_not_take_is_refused_before_any_run(
+    tmp_path, store, use
+):
+    def at_most_ten(_model, n, _seed):
+        if n > 10:
+            raise InputError(f"{n} coins: accepted are 1 to 10")
+        return [{"key": str(at)} for at in range(n)]
+
+    def torn(*_):
+        raise ZeroDivisionError("by nothing")
+
+    measured = []
+    plain, few = flips("a", 20, on_item=measured.append), replace(flips("b"), items=at_most_ten)
+    use(plain, few, replace(flips("c"), items=torn))
+    graph = coin_graph(tmp_path / "records", *"abc")
+    with pytest.raises(InputError, match="^--n 11: b: 11 coins: accepted are 1 to 10$"):
+        list(run_claims(graph, store, coin_model(), "abc", Asked(n=11)))
+    assert measured == []
+    found = list(run_claims(graph, store, coin_model(), "ac", Asked(n=11)))
+    assert [one.error for one in found] == [None, "ZeroDivisionError: by nothing"]
+    assert len(measured) == 11
+    # a number that nobody gave is the experiment's own matter: it is that claim's outcome
+    (own,) = run_claims(graph, store, coin_model(), ["b"], Asked())
+    assert own.error == "200 coins: accepted are 1 to 10"
+
+
 def test_nothing_of_the_machine_is_kept(tmp_path, store, use):
     use(flips(n=20))
     (tmp_path / "models" / "mine").mkdir(parents=True)
