@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-import threading
 import time
 import zlib
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from served import in_thread
 from tiny_runs import loaded
 from worldline.room.deeds import Deeds, Hit, Picture
 from worldline.room.drawn import by_speaker
@@ -141,8 +141,6 @@ def made_up(room: Room, model: str) -> dict[str, Any] | str:
 @contextmanager
 def serving_rooms(folder: Path, wait_s: float = 0.0) -> Iterator[tuple[str, Desk]]:
     """A server in a thread of this process; its address, and its desk."""
-    import uvicorn
-
     from worldline.apps.server.app import make_app
     from worldline.live.answering import Answering
     from worldline.live.worker import Worker
@@ -152,19 +150,8 @@ def serving_rooms(folder: Path, wait_s: float = 0.0) -> Iterator[tuple[str, Desk
     desk = desk_of(folder / "rooms", wait_s)
     about = {"model": "tiny", "example": EXAMPLE, "version": "0"}
     app = make_app(worker, about, hosts=frozenset({"127.0.0.1"}), desk=desk)
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    end = time.monotonic() + 60
-    while not server.started:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield f"http://127.0.0.1:{port}/", desk
-    finally:
-        desk.close()
-        worker.closing = server.should_exit = True
-        thread.join(30)
-        worker.close()
+    with in_thread(app, worker) as address:
+        try:
+            yield address, desk
+        finally:
+            desk.close()

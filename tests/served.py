@@ -1,4 +1,4 @@
-"""A `worldline serve` process, and the little client that asks it over real sockets."""
+"""A server in its own process or in this one, and the little client that asks over real sockets."""
 
 from __future__ import annotations
 
@@ -134,3 +134,25 @@ def command(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, "--no-browser", *words], capture_output=True, text=True, check=False, timeout=120
     )
+
+
+@contextmanager
+def in_thread(app: Any, worker: Any) -> Iterator[str]:
+    """An application in a thread of this process; its address. Its worker is closed at the end."""
+    import uvicorn
+
+    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    end = time.monotonic() + STARTS
+    while not server.started:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}/"
+    finally:
+        worker.closing = server.should_exit = True
+        thread.join(30)
+        worker.close()

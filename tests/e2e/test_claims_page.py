@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from contextlib import contextmanager
 
 import pytest
@@ -12,6 +10,7 @@ import worldline as wl
 from browsing import PATIENCE_MS
 from claims_pictures import FIGURES, NASTY, TEXT, claims_picture
 from live_page import SIZE, Visit, findings
+from served import in_thread
 from tiny_scenes import tiny_scene
 from worldline.views.claims_html import render_claims_html
 from worldline.views.html import render_html
@@ -219,8 +218,6 @@ def test_no_finding_and_no_scrolling(page_of, scheme, size, fragment):
 @contextmanager
 def live(model, folder):
     """A server in a thread of this process, with claims made by hand."""
-    import uvicorn
-
     from worldline.apps.server.app import make_app
     from worldline.live.answering import Answering
     from worldline.live.worker import Worker
@@ -228,21 +225,8 @@ def live(model, folder):
     worker = Worker(Answering(model, folder))
     about = {"model": model.name, "example": "Two words", "version": "0"}
     app = make_app(worker, about, hosts=frozenset({"127.0.0.1"}), claims=lambda: PICTURE)
-    config = uvicorn.Config(app, port=0, log_level="error", lifespan="off", ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    end = time.monotonic() + 60
-    while not server.started:
-        assert time.monotonic() < end
-        time.sleep(0.05)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield f"http://127.0.0.1:{port}/"
-    finally:
-        worker.closing = server.should_exit = True
-        thread.join(30)
-        worker.close()
+    with in_thread(app, worker) as address:
+        yield address
 
 
 @pytest.mark.bundled

@@ -127,7 +127,9 @@ def run_claim(
 
 def _refuse_number(claims: Iterable[Claim], model: wl.LoadedModel, asked: Asked) -> None:
     """List the items of all claims, where a number was given that an experiment may not take."""
-    for claim in claims if asked.n is not None else ():
+    if asked.n is None:
+        return
+    for claim in claims:
         if claim.decides == "not testable":
             continue
         try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from worldline.flow.flow import Meaning, Target, asked
 from worldline.model.gradients import Measure
+from worldline.run.columns import column_gradients
 from worldline.run.executing import differentiate
 from worldline.run.plan import Plan
 
@@ -67,9 +68,17 @@ def measure_of(target: Target) -> Measure:
 def target_gradients(
     model: LoadedModel, trace: Trace, target: Target
 ) -> tuple[float, list[list[Tensor]]]:
-    """(value of the target, u per block and read, in the layout that the block sees)."""
-    plan, reruns = Plan(tuple(trace.tokens.ids)), [block.rerun for block in trace.live or ()]
+    """(value of the target, u per block and read, in the layout that the block sees).
+
+    Of a span, u is only that of the tokens about to say it, where these can run alone.
+    """
+    plan, blocks = Plan(tuple(trace.tokens.ids)), trace.live or ()
+    reruns = [block.rerun for block in blocks]
     if target.span is None:
         return differentiate(model, plan, measure_of(target), reruns, trace.resid)
     last, measure = span_measure(plan.ids, target.span)
+    calls, said = [block.calls for block in blocks], range(target.span[0] - 1, target.span[1] - 1)
+    found = column_gradients(model, plan.ids, measure, reruns, calls, trace.resid, said)
+    if found is not None:
+        return found
     return differentiate(model, plan, measure, reruns, trace.resid, last)

@@ -194,7 +194,9 @@ class AttentionCall:
             scores = torch.cat([scores, column], dim=-1).softmax(-1)[..., :-1].contiguous()
         else:
             scores = torch.softmax(scores, -1)
-        return scores if self.allowed is None else scores.nan_to_num_(0.0)
+        if self.allowed is None:
+            return scores
+        return scores.nan_to_num(0.0) if scores.requires_grad else scores.nan_to_num_(0.0)
 
     def to_heads(self, leaf_shaped: Tensor) -> Float[Tensor, "batch head pos d_value"]:
         """From the layout that the block sees to heads before positions."""

@@ -92,8 +92,8 @@ def whole_gradients(
         value = measure(seen.logits[0, -1] if last is None else seen.logits[0, -last:])
         flat = [z for block in reads for z in block]
         found = torch.autograd.grad(value, flat, allow_unused=True)
-    filled = iter(_filled(found, flat))
-    return float(value.detach()), [[next(filled) for _ in block] for block in reads]
+    ordered = iter(filled(found, flat))
+    return float(value.detach()), [[next(ordered) for _ in block] for block in reads]
 
 
 def block_gradients(
@@ -127,12 +127,13 @@ def block_gradients(
                 return None
             leaves = [row, *reads]
             raw = torch.autograd.grad(out, leaves, gradient, allow_unused=True)
-            gradient, *at_reads = _filled(raw, leaves)
+            gradient, *at_reads = filled(raw, leaves)
             found.append(at_reads)
     return float(value.detach()), found[::-1]
 
 
-def _filled(gradients: Sequence[Tensor | None], leaves: Sequence[Tensor]) -> list[Tensor]:
+def filled(gradients: Sequence[Tensor | None], leaves: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients with zeros where a leaf was not used."""
     pairs = zip(gradients, leaves, strict=True)
     return [torch.zeros_like(z) if g is None else g for g, z in pairs]
 

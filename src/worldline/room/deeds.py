@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
-
-MAX_HITS, TITLE, EXCERPT, ADDRESS = 5, 200, 500, 500
 
 
 class DeclinedError(RuntimeError):
@@ -59,21 +56,3 @@ class Deeds:
 
     draw: Callable[[Asked], Picture] = _no_picture
     search: Callable[[Asked], Sequence[Hit]] = _no_search
-
-
-def presentable(hits: Sequence[Hit]) -> list[dict[str, str]]:
-    """The hits as the log keeps them: few, short, on one line each, web addresses only."""
-    kept: list[dict[str, str]] = []
-    for hit in hits:
-        if len(kept) == MAX_HITS:
-            break
-        if urlsplit(hit.url).scheme not in ("http", "https") or len(hit.url) > ADDRESS:
-            continue
-        kept.append(
-            {
-                "title": " ".join(hit.title.split())[:TITLE],
-                "text": " ".join(hit.text.split())[:EXCERPT],
-                "url": hit.url,
-            }
-        )
-    return kept

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from worldline.errors import InputError
 from worldline.room.commands import closest
-from worldline.room.deeds import Asked, DeclinedError, Deeds, presentable
+from worldline.room.deeds import Asked, DeclinedError, Deeds
 from worldline.room.events import Body, Command, Joined, Left, Outcome, Setting
+from worldline.room.foreign import kept
 from worldline.room.models.catalog import Catalog
 from worldline.room.participants import admitted, free_name
 from worldline.room.state import Participant, State
@@ -65,7 +66,8 @@ def _image(number: int, command: Command, giver: Participant, _state: State, mea
 
 
 def _search(number: int, command: Command, giver: Participant, _state: State, means: Means) -> _Ran:
-    hits = presentable(means.deeds.search(_asked(command, giver)))
+    found = means.deeds.search(_asked(command, giver))
+    hits = [asdict(one) for one in kept(found)]
     return [], Outcome(number, "done", f"{len(hits)} found", {"hits": hits})
 
 

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 
 from worldline.errors import InputError
 from worldline.room.deeds import Asked, Picture
+from worldline.room.foreign import inert
 from worldline.room.models.asking import fetched, json_of
 from worldline.room.models.failures import GarbledError, RejectedError
 from worldline.room.models.wire import Patience, Sleep, base_url, plain
 from worldline.room.portrait import portrait
-from worldline.room.searching import inert
 
 if TYPE_CHECKING:
     from worldline import LoadedModel

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 import worldline as wl
 from worldline.errors import InputError
-from worldline.room.searching import inert
+from worldline.room.foreign import inert
 
 if TYPE_CHECKING:
     from worldline import LoadedModel, Trace

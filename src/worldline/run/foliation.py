@@ -10,15 +10,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from worldline.errors import RefusedError
 from worldline.model.attention import private_keys, tapped
-from worldline.model.gradients import ROW, Rerun, rerun_of
+from worldline.model.gradients import Rerun, rerun_of
 from worldline.model.guard import anatomy_of, checked
-from worldline.model.watch import stream_output, watched_forward
+from worldline.model.watch import watched_forward
+from worldline.run.columns import UNFIT, axes_of, on_columns
 from worldline.run.editing import weighted
 from worldline.run.executing import inputs_of
 from worldline.run.plan import Plan
@@ -91,7 +92,7 @@ class Blocks:
                     f"layer {layer} reads K and V that another layer wrote, or not through its key:"
                     " no other order can be run"
                 )
-        self.placed = self._places(plan)
+        self.axes = axes_of(model, plan.ids, self.reruns)
         self._reads: dict[tuple[int, int], list[int]] = {}
 
     @property
@@ -108,31 +109,6 @@ class Blocks:
             known = torch.stack(allowed).any(0).nonzero().flatten().tolist()
             self._reads[layer, pos] = known
         return known
-
-    def _places(self, plan: Plan) -> list[dict[Any, int]]:
-        """Per block, which axis of what it is given belongs to positions, by the text's length."""
-        n = self.n_pos
-        other = Plan(plan.ids[:-1] if n > 1 else plan.ids * 2)
-        found: list[dict[Any, int]] = []
-
-        def compare(event: BlockEvent) -> None:
-            rerun, mine = rerun_of(event), self.reruns[event.layer]
-            assert rerun is not None
-            axes: dict[Any, int] = {}
-            theirs = dict(_tensors((rerun.args, rerun.kwargs)))
-            for key, tensor in _tensors((mine.args, mine.kwargs)):
-                if key not in theirs or theirs[key].ndim != tensor.ndim:
-                    continue
-                pairs = enumerate(zip(tensor.shape, theirs[key].shape, strict=True))
-                changed = [axis for axis, (a, b) in pairs if a != b]
-                if changed:
-                    axes[key] = changed[0]  # of a mask, that of the queries
-            found.append(axes)
-
-        inputs = inputs_of(self.model, other)
-        anatomy = anatomy_of(self.model.module)
-        watched_forward(self.model.module, inputs, anatomy, terms=False, on_block=compare)
-        return found
 
     @torch.no_grad()
     def run(self, slices: Sequence[Slice], on_slice: Callable[[int], None] | None = None):
@@ -188,13 +164,12 @@ class Blocks:
 
         rerun = self.reruns[layer]
         x = row[where][None]
-        args, kwargs = _sliced((rerun.args, rerun.kwargs), self.placed[layer], where, x)
         with tapped(tap):
             try:
-                out = stream_output(rerun.module(*args, **kwargs))
+                out = on_columns(rerun, self.axes[layer], where, x)
             except _KvWritten:
                 return None
-            except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            except UNFIT as error:
                 if isinstance(error, RefusedError):
                     raise
                 raise RefusedError(
@@ -235,29 +210,3 @@ class _Store:
     def _out(self, z: Float[Tensor, "head rows d_value"]) -> Tensor:
         z = z.to(self.v.dtype)[None]
         return z.transpose(1, 2).contiguous() if self.call.layout == "pos_first" else z
-
-
-def _tensors(value: Any, key: tuple[Any, ...] = ()):
-    """(place, tensor) of every tensor in nested tuples, lists and dictionaries."""
-    if isinstance(value, torch.Tensor):
-        yield key, value
-    elif isinstance(value, (tuple, list)):
-        for n, one in enumerate(value):
-            yield from _tensors(one, (*key, n))
-    elif isinstance(value, dict):
-        for n, one in value.items():
-            yield from _tensors(one, (*key, n))
-
-
-def _sliced(value: Any, axes: dict[Any, int], where: Tensor, row: Tensor, key=()) -> Any:
-    """The same, with only the columns `where` of what belongs to positions, and `row` in place."""
-    if value is ROW:
-        return row
-    if isinstance(value, torch.Tensor):
-        return value if key not in axes else value.index_select(axes[key], where)
-    if isinstance(value, (tuple, list)):
-        parts = [_sliced(one, axes, where, row, (*key, n)) for n, one in enumerate(value)]
-        return tuple(parts) if isinstance(value, tuple) else parts
-    if isinstance(value, dict):
-        return {n: _sliced(one, axes, where, row, (*key, n)) for n, one in value.items()}
-    return value

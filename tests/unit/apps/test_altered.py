@@ -8,28 +8,17 @@ import math
 import pytest
 
 from tiny_runs import loaded
-from worldline.apps.cli import main
 
 TEXT = "t20 t21 t22 t23 t24 t25"
 
 
 @pytest.fixture
-def run(tmp_path_factory, monkeypatch, capsys):
+def run(command, tmp_path_factory, monkeypatch):
     """The command on a tiny model; (exit code, standard output, standard error)."""
     monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.getbasetemp() / "cache_altered"))
     monkeypatch.setattr("worldline.model.load.load_model", lambda *_, **__: loaded("llama"))
 
-    def call(*words):
-        monkeypatch.setattr("sys.argv", ["worldline", *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+    return lambda *words: command(*words)
 
 
 def test_a_cut(run, tmp_path):

@@ -14,7 +14,6 @@ import worldline.claims.loading
 import worldline.model.load
 from coin_flips import coin_graph, coin_model, flips
 from worldline.apps.cli import claims as command
-from worldline.apps.cli import main
 from worldline.claims.running import Asked, run_claim
 from worldline.claims.shipped import read_verdicts
 from worldline.claims.store import Store
@@ -22,30 +21,13 @@ from worldline.claims.verdict import pick
 from worldline.lab import registry
 
 
-class Said:
-    """What a command line did."""
-
-    def __init__(self, code, out, err):
-        self.code, self.out, self.err = code, out, err
-
-
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
+def run(command, monkeypatch, tmp_path):
     monkeypatch.setenv("WORLDLINE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setattr("worldline.claims.picture.shipped_verdicts", lambda claims: [])
 
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["worldline", "claims", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        said = capsys.readouterr()
-        return Said(code, said.out, said.err)
-
-    return run
+    return lambda *words: command("claims", *words)
 
 
 @pytest.fixture

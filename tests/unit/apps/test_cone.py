@@ -7,14 +7,13 @@ import json
 import pytest
 
 from tiny_runs import loaded
-from worldline.apps.cli import main
 
 TEXT = "t20 t21 t22 t23 t24 t25"
 THROUGH = ("residual", "kv", "both")
 
 
 @pytest.fixture
-def run(tmp_path_factory, monkeypatch, capsys):
+def run(command, tmp_path_factory, monkeypatch):
     """The command on a tiny model; (exit code, standard output, standard error)."""
     monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.getbasetemp() / "cache_cone"))
     models = {None: "llama", "doge": "doge", "jamba": "jamba", "bloom": "bloom"}
@@ -22,17 +21,7 @@ def run(tmp_path_factory, monkeypatch, capsys):
         "worldline.model.load.load_model", lambda name=None, **__: loaded(models[name])
     )
 
-    def call(*words):
-        monkeypatch.setattr("sys.argv", ["worldline", "cone", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+    return lambda *words: command("cone", *words)
 
 
 def test_what_is_printed_is_what_is_written(run, tmp_path):

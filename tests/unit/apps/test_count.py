@@ -8,24 +8,12 @@ import sys
 
 import pytest
 
-from worldline.apps.cli import main
-
 
 @pytest.fixture
-def run(capsys, monkeypatch):
+def run(command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "100")
 
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["worldline", "count", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
+    return lambda *words: command("count", *words)
 
 
 SIZE = ("--n-layers", 12, "--distance", 10, "--n-heads", 12)

@@ -11,7 +11,6 @@ import polars as pl
 import pytest
 
 from tiny_runs import loaded
-from worldline.apps.cli import main
 from worldline.views.exports import EXPORTS
 from worldline.views.scene import Scene
 
@@ -19,22 +18,12 @@ TEXT = "t20 t21 t22 t30"
 
 
 @pytest.fixture
-def run(tmp_path_factory, monkeypatch, capsys):
+def run(command, tmp_path_factory, monkeypatch):
     """The command on a tiny model; (exit code, standard output, standard error)."""
     monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.getbasetemp() / "cache_export"))
     monkeypatch.setattr("worldline.session.load_model", lambda *_, **__: loaded("llama"))
 
-    def call(*words):
-        monkeypatch.setattr("sys.argv", ["worldline", "trace", TEXT, *map(str, words)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return call
+    return lambda *words: command("trace", TEXT, *words)
 
 
 @pytest.fixture

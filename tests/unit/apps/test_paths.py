@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 
 from tiny_runs import loaded
-from worldline.apps.cli import main
 from worldline.flow import summary
 
 TEXT = "t20 t21 t22 t30"
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
+def run(command, monkeypatch, tmp_path):
     monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(summary, "load_model", lambda *_a, **_k: loaded("llama"))
 
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["worldline", "paths", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
+    return lambda *words: command("paths", *words)
 
 
 def test_what_is_printed_is_what_is_written(run, tmp_path):

@@ -8,12 +8,10 @@ import shutil
 import subprocess
 import sys
 from importlib import resources
-from types import SimpleNamespace
 
 import pytest
 
 from tiny_folder import tiny_folder
-from worldline.apps.cli import main
 from worldline.apps.cli.room_lines import Lines
 from worldline.room.events import Event, Message
 from worldline.room.log import Reading
@@ -45,21 +43,11 @@ AI-2 (Rook)
 
 
 @pytest.fixture
-def run(capsys, monkeypatch, tmp_path):
+def run(command, monkeypatch, tmp_path):
     monkeypatch.setenv("WORLDLINE_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
 
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["worldline", "room", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        said = capsys.readouterr()
-        return SimpleNamespace(code=code, out=said.out, err=said.err)
-
-    return run
+    return lambda *words: command("room", *words)
 
 
 def messages(path):
@@ -172,7 +160,7 @@ def test_a_transcript_is_read_in_two_columns(run, tmp_path):
         (["replay", "none.room"], "no such file"),
         (["export", "words.txt"], "--out None: accepted are names that end in"),
         (["import", "words.txt"], "--log: give the new log's name"),
-        (["--scenario", "rehearsal"], "no terminal to show it in; give --headless"),
+        (["--scenario", "rehearsal"], "standard input is no terminal; accepted is --headless"),
         (["import", "words.txt", "--log", "b.room"], "no message; accepted are lines"),
         (["import", "words.txt", "--log", "words.txt"], "it is there already"),
         (["import", "wrong.json", "--log", "b.room"], "not a room"),

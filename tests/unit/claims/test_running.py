@@ -308,9 +308,7 @@ def test_an_unknown_claim_is_refused_before_any_run(tmp_path, store, use):
     assert measured == []
 
 
-def test_a_number_that_one_experiment_does_not_take_is_refused_before_any_run(
-    tmp_path, store, use
-):
+def test_a_number_that_one_experiment_does_not_take_is_refused_before_any_run(tmp_path, store, use):
     def at_most_ten(_model, n, _seed):
         if n > 10:
             raise InputError(f"{n} coins: accepted are 1 to 10")

@@ -12,17 +12,11 @@ from stub_endpoint import Plan, stub_endpoint
 from worldline.errors import InputError
 from worldline.room import searching
 from worldline.room.commands import parse
-from worldline.room.deeds import ADDRESS, EXCERPT, MAX_HITS, TITLE, Asked, Hit, presentable
+from worldline.room.deeds import Asked, Hit
+from worldline.room.foreign import ADDRESS, EXCERPT, MAX_HITS, TITLE, inert, is_web, kept
 from worldline.room.models.failures import GarbledError, RejectedError
 from worldline.room.models.wire import KEY
-from worldline.room.searching import (
-    DdgsSearch,
-    RecordedSearch,
-    SearxngSearch,
-    inert,
-    is_web,
-    kept,
-)
+from worldline.room.searching import DdgsSearch, RecordedSearch, SearxngSearch
 
 ASKED = Asked("how stages are lit", "Ada", "m", 3)
 GOOD = Hit("Stage light", "Lamps, mostly.", "https://example.org/a?b=1")
@@ -55,7 +49,7 @@ def test_a_server_that_forbids_json():
 def test_rows_of_odd_shapes_are_left_out():
     rows = [None, 3, {}, {"url": 5}, {"url": GOOD.url, "title": None, "content": ["x"]}]
     with stub_endpoint(Plan(body=found(*rows))) as stub:
-        assert SearxngSearch(stub.url)(ASKED) == [Hit("", "", GOOD.url)]
+        assert kept(SearxngSearch(stub.url)(ASKED)) == [Hit("", "", GOOD.url)]
 
 
 @pytest.mark.parametrize(
@@ -82,10 +76,10 @@ def test_only_web_addresses_are_kept(url):
 
 
 def test_few_and_short():
-    hits = kept([Hit("t" * 999, "x" * 9999, GOOD.url)] * 99, n=50)
+    hits = kept([Hit("t" * 999, "x" * 9999, GOOD.url)] * 99)
     assert len(hits) == MAX_HITS
     assert (len(hits[0].title), len(hits[0].text)) == (TITLE, EXCERPT)
-    assert presentable(hits) == [{"title": h.title, "text": h.text, "url": h.url} for h in hits]
+    assert kept(hits) == hits
 
 
 @pytest.mark.parametrize(
@@ -114,7 +108,7 @@ def test_recorded_results(tmp_path):
     row = {"title": GOOD.title, "text": GOOD.text, "url": GOOD.url}
     file.write_text(json.dumps({ASKED.text: [row, {"url": "ftp://x"}]}))
     search = RecordedSearch.read(file)
-    assert search(ASKED) == [GOOD]
+    assert search(ASKED) == [GOOD, Hit("", "", "ftp://x")]
     assert search(Asked("something else", "Ada", "m", 4)) == []
 
 
@@ -135,8 +129,8 @@ def fake_ddgs(monkeypatch, text):
 
 def test_ddgs(monkeypatch):
     row = {"title": GOOD.title, "body": GOOD.text, "href": GOOD.url}
-    fake_ddgs(monkeypatch, lambda query, max_results: [row] * (max_results + 9))
-    assert DdgsSearch(n=2)(ASKED) == [GOOD, GOOD]
+    fake_ddgs(monkeypatch, lambda query, max_results: [row] * max_results)
+    assert DdgsSearch()(ASKED) == [GOOD] * MAX_HITS
 
 
 def test_ddgs_that_finds_nothing_or_fails(monkeypatch):
