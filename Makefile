@@ -28,7 +28,7 @@ demo: .venv/stamp-models
 	@$(BIN)/worldline trace --out out/demo.html -- "$$TEXT"
 
 test: .venv/stamp-test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: .venv/stamp-check
 	$(BIN)/ruff check .

@@ -107,6 +107,14 @@ test("flows: shares, strands, colours, and who reads whom", () => {
   assert.equal(strongest(first)?.event, 1);
   const strands = strandsOf(line).map(({ reply, read }) => [reply, read.event]);
   assert.deepEqual(strands, [[3, 1], [3, 2], [5, 2]], "too thin ones and those to other branches are left out");
+  const long = Array.from({ length: 60 }, (_, at) => [2 * at, said(at % 2 ? "Bob" : "Ada")] as [number, Body]);
+  const talk = events(...long.flatMap(([parent, body], at): [number, Body][] => [
+    [parent, body],
+    [parent + 1, { kind: "drawn", message: 2 * at + 1, reason: "", flow: flow(0.2, ...long.slice(0, at).map(([before], n): [number, string, number, number] => [before + 1, "Ada", n + 1, 0.01])) }],
+  ]));
+  const strongestOf = strandsOf(talk).map(({ read }) => read.lost_nats);
+  assert.equal(strongestOf.length, 1000, "of 1,770");
+  assert.equal(Math.min(...strongestOf), 15, "990 are of 16 nats or more");
   const whom = whoReadsWhom(line);
   assert.deepEqual(whom.readers, [{ name: "Bob", replies: 2 }]);
   assert.deepEqual(whom.read, ["Host", "Ada", "Zed"]);

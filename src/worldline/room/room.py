@@ -187,6 +187,8 @@ class Room:
         Raises: InputError if fewer were said.
         """
         said = [one for one in self.line if isinstance(one.body, Message)]
+        if not said:
+            raise InputError("rewind: nothing was said yet; accepted is a room with messages")
         if not 1 <= messages <= len(said):
             raise InputError(f"{messages} messages back: accepted are 1 to {len(said)}")
         return self.branch(said[-messages].parent)

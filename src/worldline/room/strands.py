@@ -15,6 +15,7 @@ from worldline.room.events import Drawn, Event, Message
 ROW, LEFT, TOP, WIDTH, FIRST_WORDS = 22, 130, 10, 720, 84
 BEND, MOST_BEND = 12.0, 105.0  # how far a strand swings out for each message that it passes
 FEWEST_NATS = 0.05  # a strand thinner than this says nothing
+MOST_STRANDS = 1000  # the strongest; a long room would be a grey wall, and a heavy one
 HUES = ("#7a6ff0", "#d9822b", "#2a9d8f", "#d1495b", "#4f86c6", "#8d6a9f", "#6a994e", "#b08900")
 
 STYLE = (
@@ -34,7 +35,7 @@ def strands(line: Sequence[Event]) -> str:
     """An SVG of the branch: a row per message, from each reply a strand to what it read.
 
     As wide as the loss without it (square root), full where the message spoke for the reply,
-    dashed where against. "" where no reply has a flow.
+    dashed where against; of very many the strongest. "" where no reply has a flow.
     """
     flows = readings_of(line)
     if not flows:
@@ -43,18 +44,21 @@ def strands(line: Sequence[Event]) -> str:
     row_of = {event.number: row for row, event in enumerate(said)}
     hues = hues_of(line)
     height = TOP * 2 + ROW * len(said)
-    parts = [
-        f'<svg class="strands" viewBox="0 0 {WIDTH} {height}" role="img">'
-        "<title>Strands from each reply to the messages that it drew on</title>"
-    ]
     pulls = [
         (abs(one["lost_nats"]), reply, one)
         for reply, flow in flows.items()
         for one in flow["messages"]
         if one["event"] in row_of and one["speaker"] and abs(one["lost_nats"]) >= FEWEST_NATS
     ]
-    most = max((size for size, _, _ in pulls), default=1.0)
-    for size, reply, one in sorted(pulls, key=lambda pull: pull[0]):
+    pulls.sort(key=lambda pull: pull[0])
+    most = pulls[-1][0] if pulls else 1.0
+    left = len(pulls) - MOST_STRANDS
+    few = f": the {MOST_STRANDS:,} strongest of {len(pulls):,}" if left > 0 else ""
+    parts = [
+        f'<svg class="strands" viewBox="0 0 {WIDTH} {height}" role="img">'
+        f"<title>Strands from each reply to the messages that it drew on{few}</title>"
+    ]
+    for size, reply, one in pulls[max(0, left) :]:
         parts.append(_strand(size / most, row_of[one["event"]], row_of[reply], one, hues))
     for event in said:
         parts.append(_label(event, row_of[event.number], hues, flows))

@@ -16,7 +16,7 @@ from worldline.room.importing import from_json
 from worldline.room.log import Log, line_of
 from worldline.room.replaying import replay
 from worldline.room.seeing import seen_by
-from worldline.room.strands import strands, table
+from worldline.room.strands import MOST_STRANDS, strands, table
 from worldline.room.strip import CELLS, strip
 
 
@@ -147,6 +147,24 @@ def test_strands_bars_and_table_are_drawn_from_the_log():
     assert "nothing is known" in page
     assert "<b>one</b>" not in page
     assert 'href="#e' in page
+
+
+def test_of_very_many_strands_the_strongest_are_drawn():
+    room = room_of({"Ada": ["a"] * 30, "Bob": ["b"] * 30})
+
+    def weigh(_model, _usage):
+        earlier = [e for e in room.line if isinstance(e.body, Message)][:-1]
+        return flow(*(row(e.number, e.body.who, 1.0 + n, 0.01) for n, e in enumerate(earlier)))
+
+    room._weigh = weigh
+    room.play(60)
+    drawing = ET.fromstring(strands(room.line))
+    paths = drawing.findall("path")
+    assert len(paths) == MOST_STRANDS
+    assert drawing.find("title").text.endswith(": the 1,000 strongest of 1,770")
+    drawn = [float(one.find("title").text.split(" nats")[0].split("+")[1]) for one in paths]
+    every = sorted(1.0 + n for said in range(60) for n in range(said))
+    assert drawn == every[-MOST_STRANDS:]
 
 
 def test_a_room_without_flows_has_no_strands():

@@ -291,6 +291,9 @@ def test_rewinding_takes_back_messages_and_what_they_changed():
     assert room.state.present[0].turns == 1
     with pytest.raises(InputError, match="1 to 1"):
         room.rewind(2)
+    room.rewind(1)
+    with pytest.raises(InputError, match="nothing was said yet"):
+        room.rewind(1)
 
 
 def test_a_log_opened_again_goes_on_and_open_commands_expire(tmp_path):

@@ -6,6 +6,8 @@ export const HUES = ["#7a6ff0", "#d9822b", "#2a9d8f", "#d1495b", "#4f86c6", "#8d
 export const NO_HUE = "#888888";
 export const FEWEST_NATS = 0.05; // a strand thinner than this says nothing
 
+const MOST_STRANDS = 1000; // the strongest; a long room would be a grey wall, and a heavy one
+
 export type Hues = ReadonlyMap<string, string>;
 
 /** A colour for each speaker, in the order of their first words. */
@@ -49,15 +51,17 @@ export interface Strand {
   read: Read & { event: number };
 }
 
-/** What is drawn: from each reply to the messages of the line that it drew on. */
+/** What is drawn: from each reply to the messages of the line that it drew on; of very many the strongest. */
 export function strandsOf(line: readonly Event[]): Strand[] {
   const said = new Set(line.filter(({ body }) => body.kind === "message").map(({ number }) => number));
-  return [...flowsOf(line)].flatMap(([reply, flow]) =>
+  const found = [...flowsOf(line)].flatMap(([reply, flow]) =>
     flow.messages
       .filter((one): one is Read & { event: number } => one.event !== null && said.has(one.event) && said.has(reply))
       .filter((one) => one.speaker !== "" && Math.abs(one.lost_nats) >= FEWEST_NATS)
       .map((read) => ({ reply, read })),
   );
+  if (found.length <= MOST_STRANDS) return found;
+  return found.sort((a, b) => Math.abs(b.read.lost_nats) - Math.abs(a.read.lost_nats)).slice(0, MOST_STRANDS);
 }
 
 export interface Matrix {
