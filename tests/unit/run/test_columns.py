@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tiny_runs import FLOAT64, loaded, some_tokens
+from worldline.flow.weighing import weigh
 from worldline.model.gradients import whole_gradients
 from worldline.model.guard import anatomy_of
 from worldline.run.columns import column_gradients
@@ -15,17 +16,18 @@ from worldline.trace.recording import record
 
 N_POS = 29  # longer than the tiny models' windows
 COLUMNS = range(19, 27)
-ALONE = ["llama", "gpt2", "gpt_oss", "gemma3_text", "gpt_neox", "falcon", "phi", "cohere", "qwen2"]
+ALONE = ["llama", "gpt2", "gpt_oss", "gemma3_text", "gpt_neox", "phi", "qwen3_moe", "deepseek_v3"]
+WHOLE = {
+    "bloom": "attention that is written out",
+    "gemma2": "soft-capped logits",
+    "jamba": "layers that move information without K/V",
+}
 
 
 def said(logits):
-    """What the rows in COLUMNS say of some tokens."""
+    """What some rows say of some tokens."""
     chances = logits.log_softmax(-1)
     return chances[range(len(logits)), list(range(3, 3 + len(logits)))].sum()
-
-
-def said_of_all(logits):
-    return said(logits[: len(COLUMNS)])
 
 
 def both_ways(name, columns=COLUMNS):
@@ -38,7 +40,7 @@ def both_ways(name, columns=COLUMNS):
         model.module,
         anatomy_of(model.module),
         inputs_of(model, Plan(tokens.ids)),
-        said_of_all,
+        lambda logits: said(logits[: len(columns)]),
         last=N_POS - columns.start,
     )
     heads = [
@@ -65,3 +67,44 @@ def test_they_are_those_of_the_whole_graph(name):
             torch.testing.assert_close(a[:, here], b[:, here], rtol=1e-7, atol=1e-12)
             assert not a[:, : COLUMNS.start].any()
             assert not a[:, COLUMNS.stop :].any()
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_where_they_cannot_run_alone_the_whole_graph_is_asked(name):
+    alone, whole, _ = both_ways(name)
+    assert alone is None
+    assert any(u.abs().max() > 0 for us in whole[1] for u in us)
+
+
+@pytest.mark.parametrize("first", [0, 5, 28])
+def test_from_the_first_column_to_the_last(first):
+    alone, whole, heads = both_ways("llama", range(first, N_POS))
+    assert alone[0] == pytest.approx(whole[0], rel=1e-10)
+    for mine, true in zip(*heads, strict=True):
+        torch.testing.assert_close(mine[0][:, first:], true[0][:, first:], rtol=1e-7, atol=1e-12)
+
+
+def test_only_these_columns_run_again():
+    model, tokens = loaded("llama", FLOAT64), some_tokens(N_POS)
+    trace, seen = record(model, tokens, keep=()), []
+    hooks = [
+        block.module.register_forward_hook(lambda _module, args, _out: seen.append(args[0].shape))
+        for block in (one.rerun for one in trace.live)
+    ]
+    try:
+        weigh(trace, "gradient", target=range(20, 24), top=0)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    assert seen.count((1, 4, trace.resid[0].shape[1])) == trace.n_layers
+    assert max(shape[1] for shape in seen) == 4  # and a few tokens, to see what has positions
+
+
+def test_a_block_that_says_something_else_is_noticed():
+    """Where rows are not those of the recorded run nothing is given: the whole graph is asked."""
+    model, tokens = loaded("llama", FLOAT64), some_tokens(N_POS)
+    trace = record(model, tokens, keep=())
+    reruns, calls = [one.rerun for one in trace.live], [one.calls for one in trace.live]
+    rows = [row.clone() for row in trace.resid]
+    rows[1][COLUMNS.start] *= 1.001
+    assert column_gradients(model, tokens.ids, said, reruns, calls, rows, COLUMNS) is None
