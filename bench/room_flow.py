@@ -1,8 +1,8 @@
 """What a reply's flow takes, over what the reply took: CPU time of one thread, bundled model.
 
 The reply reads a conversation of about so many tokens and writes so many. Generation is the
-model's own, with its K/V cache, sampled as the room does; the flow is one recorded run of all and one forward
-and backward pass of the reply's columns, as the room asks for it after each reply.
+model's own, with its K/V cache, sampled as the room does; the flow is one recorded run of all, and
+a forward and a backward pass of the reply's columns, as the room asks for it after each reply.
 
     python bench/room_flow.py [--repeat 3] [--read 250 500 1000] [--write 40 100]
 """

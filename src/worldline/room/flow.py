@@ -97,7 +97,7 @@ def flow_of_reply(
     exact: bool = False,
     progress: Any = None,
 ) -> ReplyFlow:
-    """What `told`, a reply of `model`, drew on: a recorded run, and forward and backward through the reply.
+    """What `told`, a reply of `model`, drew on: a recorded run, and a pass through the reply alone.
 
     `how` says what the estimate is matched to: "mask" lets the rest of a row renormalise, "drop"
     takes the weighted value away. With `exact` every message's reads are also cut: those by the
