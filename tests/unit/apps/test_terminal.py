@@ -97,7 +97,7 @@ class Sitting:
         await typed.action_submit()
         await self.pilot.pause()
 
-    async def until(self, true, seconds=5.0):
+    async def until(self, true, seconds=30.0):
         end = time.monotonic() + seconds
         while not true():
             assert time.monotonic() < end, self.seen
@@ -203,7 +203,7 @@ NO_ORDERS = {
     "/branch": "/branch: accepted is /branch N: go on from event N",
     "/budget -1": "/budget -1: accepted are whole numbers from 0, or none",
     "/branch 99": "event 99: this room has the events 1 to 2",
-    "/rewind": "1 messages back: accepted are 1 to 0",
+    "/rewind": "rewind: nothing was said yet",
     "/mode chaos": "turns 'chaos': accepted are round_robin",
     "/temperature Ada hot": "temperature 'hot': accepted are 0 to 2",
     "/mute Zoe": "'Zoe' is not here; present: Ada, Bob",
