@@ -148,7 +148,7 @@ def test_a_transcript_is_read_in_two_columns(run, tmp_path):
     [
         (["--headless", "--scenario", "nonsense"], "accepted are a TOML file, or rehearsal"),
         (["--headless", "--out", "a.txt"], "accepted are names that end in .md, .json, .html"),
-        ([*REHEARSAL, "--turns", "0", "--branch", "999"], "accepted are 1 to 0 of this log"),
+        ([*REHEARSAL, "--turns", "0", "--branch", "999"], "accepted is a log with events"),
         ([*REHEARSAL[:3], "--images", "crayons"], "accepted are MODEL@https://HOST, diffusers"),
         ([*REHEARSAL, "--search", "crayons"], "accepted are a SearXNG address, ddgs"),
         ([*REHEARSAL, "--search", "no.json"], "recorded results no.json"),

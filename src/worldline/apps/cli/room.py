@@ -102,8 +102,9 @@ def room(
     set_threads(threads)
     given = scenario_for(scenario, with_ or [], log)
     path, with_ = (log or new_log()).expanduser(), with_ or []
-    if start is not None and not 0 < start <= len(events_of(path)):
-        raise InputError(f"--branch {start}: accepted are 1 to {len(events_of(path))} of this log")
+    if start is not None and not 0 < start <= (n_events := len(events_of(path))):
+        found = f"accepted are 1 to {n_events}" if n_events else "accepted is a log with events"
+        raise InputError(f"--branch {start}: {found}")
     made = making(given, with_, path, images, search, weigh_for(flow, cuts))
     quiet = json == "-"
 
