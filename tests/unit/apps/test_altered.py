@@ -18,7 +18,7 @@ def run(command, tmp_path_factory, monkeypatch):
     monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.getbasetemp() / "cache_altered"))
     monkeypatch.setattr("worldline.model.load.load_model", lambda *_, **__: loaded("llama"))
 
-    return lambda *words: command(*words)
+    return command
 
 
 def test_a_cut(run, tmp_path):
