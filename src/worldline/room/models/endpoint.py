@@ -145,7 +145,7 @@ class Endpoint:
             try:
                 with asked(self.url, "POST", "/chat/completions", sent, clock) as exchange:
                     began = True
-                    heard.left_out = tuple(sorted(self._refused - set(sent)))
+                    heard.left_out = _left_out(sent)
                     yield exchange
                 return
             except (AgainError, RejectedError) as error:
@@ -191,6 +191,13 @@ class Endpoint:
         if per is None or tokens_in is None or tokens_out is None:
             return said
         return (per[0] * tokens_in + per[1] * tokens_out) / 1e6
+
+
+def _left_out(sent: Mapping[str, Any]) -> tuple[str, ...]:
+    """The settings that are not among what was sent."""
+    found = [one for one in ("temperature", "seed") if one not in sent]
+    limited = "max_tokens" in sent or "max_completion_tokens" in sent
+    return tuple(found if limited else [*found, "max_tokens"])
 
 
 def _sendable(text: str) -> str:

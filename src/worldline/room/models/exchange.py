@@ -70,6 +70,7 @@ class Exchange:
         """How the answer begins, read once. Raises: AgainError, ReplyError."""
         if self._head is None:
             self._head = self._next(None)
+            assert self._head is not None
         return self._head
 
     def pieces(self, by: float | None = None) -> Iterator[bytes]:

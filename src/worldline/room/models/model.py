@@ -67,7 +67,7 @@ class Usage:
 
     None where it is not known. `price` is in US dollars. `model` is what the endpoint says that
     it ran, where it says so. `left_out` names the settings that the endpoint does not take, and
-    that were not sent.
+    that were not sent. `estimated` where the tokens are counted here.
     """
 
     tokens_in: int | None = None
@@ -76,6 +76,7 @@ class Usage:
     ending: Ending = "stop"
     model: str = ""
     left_out: tuple[str, ...] = ()
+    estimated: bool = False
 
 
 class ReplyError(RuntimeError):
