@@ -81,9 +81,7 @@ def models_for(
     return made
 
 
-def endpoints(
-    scenario: Scenario | None, with_: Sequence[str], images: str | None
-) -> Iterator[str]:
+def endpoints(scenario: Scenario | None, with_: Sequence[str], images: str | None) -> Iterator[str]:
     """The addresses that a key may be sent to."""
     from worldline.room.models.naming import AT, place_of, with_name
 
