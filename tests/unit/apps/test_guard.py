@@ -376,7 +376,8 @@ def test_other_names_stay_refused(echo, host, origin, status):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["*", "*.example.org", "https://a.org", "a.org:80", "a.org/x", "", "a b", "é", "-a.org"]
+    "wrong",
+    ["*", "*.example.org", "https://a.org", "a.org:80", "a.org/x", "", "a b", "é", "-a.org"],
 )
 def test_what_is_no_host_is_not_allowed(wrong):
     with pytest.raises(InputError, match="--allow-host"):
