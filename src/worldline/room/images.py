@@ -19,7 +19,7 @@ from worldline.room.models.asking import fetched, json_of
 from worldline.room.models.complaints import leave_out
 from worldline.room.models.failures import GarbledError, RejectedError
 from worldline.room.models.stopping import wait
-from worldline.room.models.wire import Patience, Sleep, base_url, plain
+from worldline.room.models.wire import Patience, Sleep, base_url, keyless, plain
 from worldline.room.portrait import portrait
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ class EndpointImages:
         content = self._content(row)
         about = f"made by {self.model} at {urlsplit(self.url).hostname}"
         if isinstance(row.get("revised_prompt"), str):
-            about += f"; it drew: {inert(row['revised_prompt'], LONGEST_ABOUT)}"
+            drew = keyless(row["revised_prompt"], self.url)
+            about += f"; it drew: {inert(drew, LONGEST_ABOUT)}"
         return Picture(content, kind_of(content, self.url), about)
 
     def _answer(self, asked: Asked) -> bytes:

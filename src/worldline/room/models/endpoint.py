@@ -21,13 +21,14 @@ from worldline.room.models.failures import (
     TooLateError,
     UnreachableError,
 )
-from worldline.room.models.hearing import Heard
+from worldline.room.models.hearing import Heard, Whole
 from worldline.room.models.model import Delta, ReplyError, Said, Settings, Usage
 from worldline.room.models.patience import Clock
 from worldline.room.models.shapes import SHAPES
 from worldline.room.models.stopping import wait
-from worldline.room.models.wire import Patience, Sleep, base_url
+from worldline.room.models.wire import Patience, Sleep, base_url, key_of
 
+SHORTEST_SECRET = 16  # characters
 END_SECONDS = 2.0  # how long what comes after a reply's end is waited for: what it took
 UNSUITED = frozenset((400, 422, 500, 501))  # how servers refuse who says what
 Prices = Mapping[str, tuple[float, float]]
@@ -83,7 +84,7 @@ class Endpoint:
         """
         chance, failed, clock = random.Random(settings.seed), 0, Clock(self.patience)
         while True:
-            heard = Heard(self.url, self.model, self.priced)
+            heard = Heard(self.url, self.model, self.priced, *self._unheard())
             again, asked_to_wait = False, None
             try:
                 yield from self._once(messages, settings, clock, heard)
@@ -99,7 +100,17 @@ class Endpoint:
             ):  # fmt: skip
                 self.sleep(clock.wait_of(failed, asked_to_wait, chance))
                 continue
+            yield from heard.rest()
             raise self._final(failure, heard)
+
+    def _unheard(self) -> tuple[Whole, Whole]:
+        """Words and thoughts, in which the key will not stand, though the endpoint knows it.
+
+        What cannot be told from a word ("none", "ollama") is no secret, and stays as it is.
+        """
+        key = key_of(self.url) or ""
+        key = key if len(key) >= SHORTEST_SECRET and any(map(str.isdigit, key)) else ""
+        return Whole(key), Whole(key)
 
     def _final(self, failure: ReplyError, heard: Heard) -> ReplyError:
         """The failure, with the words that were shown and what they took."""

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from worldline.room.models.chunks import Chunk
 from worldline.room.models.failures import CutOffError, EmptyError, RefusedReplyError
 from worldline.room.models.model import Delta, Ending, Usage
-from worldline.room.models.wire import plain
+from worldline.room.models.wire import HIDDEN, plain
 
 LARGEST_REPLY = 200_000  # characters
 LONGEST_NAME = 200
@@ -18,11 +18,15 @@ Price: TypeAlias = Callable[[int | None, int | None, float | None], float | None
 
 @dataclass(eq=False)
 class Whole:
-    """Text put together from pieces that may end in half a character (a surrogate)."""
+    """Text put together from pieces that may end in half a character (a surrogate).
 
+    Where `secret` stands in it, whoever it was told has said it: it is hidden.
+    """
+
+    secret: str = field(default="", repr=False)
     parts: list[str] = field(default_factory=list)
     size: int = 0
-    _half: str = ""
+    _held: str = field(default="", repr=False)
 
     @property
     def text(self) -> str:
@@ -36,9 +40,11 @@ class Whole:
         >>> whole.add("ok \ud83d"), whole.add("\ude00!")
         ('ok ', '😀!')
         """
-        piece, self._half = self._half + piece, ""
-        if not last and piece[-1:] and "\ud800" <= piece[-1] <= "\udbff":
-            piece, self._half = piece[:-1], piece[-1]
+        piece, self._held = self._held + piece, ""
+        if self.secret:
+            piece = piece.replace(self.secret, HIDDEN)
+        if not last and (n_held := self._unfinished(piece)):
+            piece, self._held = piece[:-n_held], piece[-n_held:]
         if not piece.isascii():
             piece = piece.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
             piece = piece.encode("utf-8", "replace").decode()
@@ -46,6 +52,13 @@ class Whole:
             self.parts.append(piece)
             self.size += len(piece)
         return piece
+
+    def _unfinished(self, piece: str) -> int:
+        """How many characters at its end may be the beginning of a character, or of the secret."""
+        longest = min(len(self.secret) - 1, len(piece))
+        begun = (n for n in range(longest, 0, -1) if self.secret.startswith(piece[-n:]))
+        half = int("\ud800" <= piece[-1:] <= "\udbff")
+        return next(begun, half)
 
 
 @dataclass(eq=False)
@@ -55,9 +68,9 @@ class Heard:
     url: str
     name: str
     price: Price
-    left_out: tuple[str, ...] = ()
     words: Whole = field(default_factory=Whole)
     thoughts: Whole = field(default_factory=Whole)
+    left_out: tuple[str, ...] = ()
     model: str = ""
     ended: bool = False
     refusal: bool = False

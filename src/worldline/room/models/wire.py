@@ -22,6 +22,7 @@ from worldline.errors import InputError
 
 KEY = "WORLDLINE_ROOM_KEY"
 KEYRING = "worldline"
+HIDDEN = "(key)"  # what is shown of a key
 LONGEST_REASON = 200
 SIGNS = {".": "_", "-": "__", "_": "___"}  # a host's signs in the name of its variable
 HOST = re.compile(r"[a-z0-9]+(?:(?:\.|--?|_)[a-z0-9]+)*")
@@ -225,14 +226,19 @@ def headers_for(url: str) -> dict[str, str]:
     return {} if key is None else {"Authorization": f"Bearer {key}"}
 
 
-def plain(text: object, url: str = "") -> str:
-    """Foreign text for an error: one line, short, control characters visible, no key in it."""
-    shown = str(text)
+def keyless(text: str, url: str = "") -> str:
+    """Foreign text without the keys that its author was sent."""
     for name in (KEY, *key_names(url)):
         if key := os.environ.get(name, "").strip():
-            shown = shown.replace(key, "(key)")
+            text = text.replace(key, HIDDEN)
     if url and (key := _from_keyring(url)):
-        shown = shown.replace(key, "(key)")
+        text = text.replace(key, HIDDEN)
+    return text
+
+
+def plain(text: object, url: str = "") -> str:
+    """Foreign text for an error: one line, short, control characters visible, no key in it."""
+    shown = keyless(str(text), url)
     shown = " ".join(shown.split())
     shown = "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in shown)
     return shown[:LONGEST_REASON] + ("…" if len(shown) > LONGEST_REASON else "")

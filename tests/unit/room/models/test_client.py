@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 import subprocess
@@ -15,7 +16,7 @@ from stub_endpoint import Plan, answer, stub_endpoint
 from worldline.errors import InputError
 from worldline.room.deeds import Asked
 from worldline.room.models.endpoint import Endpoint
-from worldline.room.models.failures import RejectedError, UnreachableError
+from worldline.room.models.failures import CutOffError, RejectedError, UnreachableError
 from worldline.room.models.model import Delta, Said, Settings
 from worldline.room.models.wire import KEY, Patience, key_name, key_names, key_of, this_machine
 from worldline.room.searching import SearxngSearch
@@ -255,3 +256,35 @@ def test_no_key_goes_over_plain_http_through_a_proxy(monkeypatch, elsewhere):
         with pytest.raises(InputError, match="https"):
             words("http://a.example.test/v1")
         assert proxy.asked == []
+
+
+@pytest.mark.parametrize("key", ["ollama", "sk-no-key-required"])
+def test_a_key_that_is_a_word_stays_a_word(key, monkeypatch):
+    monkeypatch.setenv(KEY, key)
+    with stub_endpoint(Plan(f"I run in {key}.")) as stub:
+        assert words(stub.url) == f"I run in {key}."
+
+
+def test_what_may_begin_a_key_is_not_lost_where_a_reply_breaks_off(monkeypatch):
+    monkeypatch.setenv(KEY, SECRET)
+    with stub_endpoint(Plan("so it ends", cut=4)) as stub:
+        found: list[str] = []
+        with pytest.raises(CutOffError) as caught:
+            for one in Endpoint(stub.url, "m", patience=ONCE).reply([], Settings()):
+                assert isinstance(one, Delta)
+                found.append(one.text)
+    assert "".join(found) == caught.value.text == "so it ends"
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+def test_an_endpoint_that_says_the_key_does_not_bring_it_into_the_room(size, monkeypatch):
+    monkeypatch.setenv(KEY, SECRET)
+    text = f"sk-made sk-{SECRET}{SECRET}, {SECRET[:-1]}! sk-made-up"
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+    sent = [json.dumps({"choices": [{"delta": {"content": one}}]}) for one in pieces]
+    thought = json.dumps({"choices": [{"delta": {"reasoning": SECRET}}]})
+    with stub_endpoint(Plan(events=[thought, *sent, "[DONE]"])) as stub:
+        said = list(Endpoint(stub.url, "m", patience=ONCE).reply([Said("user", "")], Settings()))
+    told = "".join(one.text for one in said if isinstance(one, Delta) and not one.reasoning)
+    assert told == f"sk-made sk-(key)(key), {SECRET[:-1]}! sk-made-up"
+    assert said[0] == Delta("(key)", reasoning=True)
