@@ -16,11 +16,14 @@ FIELDS = (  # those that an endpoint may do without; the longer names first
     "response_format", "size",
 )  # fmt: skip
 ROLES = re.compile(
-    r"\broles?\b|\balternat|\bsystem (?:message|prompt|instruction|turn)|\bchat template\b|\bjinja",
+    r"\broles?\b|\balternat|\bsystem\W{0,3}(?:message|prompt|instruction|turn|is not|not)\b"
+    r"|\bsupport\w*\W{1,3}(?:the )?system\b|\bdeveloper instruction|\bconsecutive\b|\bin a row\b"
+    r"|\b(?:first|last) message\b|\bend with a user\b|\btemplate\b|templateerror|\bjinja",
     re.IGNORECASE,
 )
 TITLE = re.compile(r"<title[^<>]{0,100}>([^<]{1,200})", re.IGNORECASE)
-REFUSING = frozenset((400, 422, 501))
+REFUSING = frozenset((0, 400, 422, 501))  # 0: among the events of an answer
+TOO_LONG = re.compile(r"\bcontext\b|\btoo (?:large|long|many)\b", re.IGNORECASE)
 MOST_REASONS = 5
 
 
@@ -42,7 +45,7 @@ def complaint_of(raw: bytes, url: str) -> Complaint:
         if text.lstrip()[:1] == "<":
             title = TITLE.search(text[:10_000])
             text = title[1] if title else "a page of HTML"
-        return Complaint(plain(text, url), named(text), bool(ROLES.search(text)))
+        return Complaint(plain(text, url), named(text)[:1], bool(ROLES.search(text)))
     return complaint(told, url)
 
 
@@ -54,7 +57,9 @@ def complaint(told: Any, url: str) -> Complaint:
 
 
 def named(text: str) -> tuple[str, ...]:
-    """The fields that a text names, the first one first."""
+    """The fields that a text names, the first one first; none where it is about a length."""
+    if TOO_LONG.search(text):
+        return ()
     places = {one: re.search(rf"\b{one}\b", text) for one in FIELDS}
     found = sorted((at.start(), one) for one, at in places.items() if at)
     return tuple(one for _, one in found)

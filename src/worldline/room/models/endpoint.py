@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from worldline.room.models.asking import asked, fetched, json_of
 from worldline.room.models.complaints import leave_out
 from worldline.room.models.events import chunks_of
-from worldline.room.models.exchange import Exchange
 from worldline.room.models.failures import (
     AgainError,
     CutOffError,
     GarbledError,
     RejectedError,
     StoppedError,
-    TooLateError,
     UnreachableError,
 )
 from worldline.room.models.hearing import Heard, Whole
@@ -30,7 +27,7 @@ from worldline.room.models.wire import Patience, Sleep, base_url, key_of
 
 SHORTEST_SECRET = 16  # characters
 END_SECONDS = 2.0  # how long what comes after a reply's end is waited for: what it took
-UNSUITED = frozenset((400, 422, 500, 501))  # how servers refuse who says what
+UNSUITED = frozenset((0, 400, 422, 500, 501))  # how servers refuse who says what
 Prices = Mapping[str, tuple[float, float]]
 
 
@@ -94,6 +91,8 @@ class Endpoint:
             except ReplyError as error:
                 failure = error
             shown = bool(heard.words.size or heard.thoughts.size)
+            if not shown and self._adapted(failure, messages, settings):
+                continue
             failed += 1
             if again and not shown and failed < self.patience.tries and clock.may_wait(
                 asked_to_wait
@@ -128,7 +127,9 @@ class Endpoint:
         self, messages: Sequence[Said], settings: Settings, clock: Clock, heard: Heard
     ) -> Iterator[Delta | Usage]:
         """One attempt; raises AgainError where another may help."""
-        with self._answering(messages, settings, clock, heard) as exchange:
+        sent = self._body(messages, settings)
+        heard.left_out = _left_out(sent)
+        with asked(self.url, "POST", "/chat/completions", sent, clock) as exchange:
             try:
                 for chunk in chunks_of(exchange, exchange.head()):
                     yield from heard.deltas(chunk)
@@ -136,37 +137,22 @@ class Endpoint:
                         clock.end_within(END_SECONDS)
                     else:
                         clock.start("next" if heard.words.size or heard.thoughts.size else "first")
-            except StoppedError:
+            except (StoppedError, CutOffError):
                 raise
-            except (AgainError, TooLateError, UnreachableError):
-                if not heard.ended:
+            except (AgainError, ReplyError):
+                if not heard.ended:  # what goes wrong after the end is no part of the reply
                     raise
         yield from heard.rest()
         if not heard.ended:
             raise AgainError(UnreachableError(f"{self.url}: the reply broke off"))
         yield heard.usage()
 
-    @contextmanager
-    def _answering(
-        self, messages: Sequence[Said], settings: Settings, clock: Clock, heard: Heard
-    ) -> Iterator[Exchange]:
-        """The open exchange; what this endpoint does not take is put otherwise, and remembered."""
-        while True:
-            sent, began = self._body(messages, settings), False
-            try:
-                with asked(self.url, "POST", "/chat/completions", sent, clock) as exchange:
-                    began = True
-                    heard.left_out = _left_out(sent)
-                    yield exchange
-                return
-            except (AgainError, RejectedError) as error:
-                failure = error.failure if isinstance(error, AgainError) else error
-                if began or not isinstance(failure, RejectedError):
-                    raise
-                if not (
-                    leave_out(failure, sent, self._refused) or self._reshaped(failure, messages)
-                ):
-                    raise
+    def _adapted(self, failure: ReplyError, messages: Sequence[Said], settings: Settings) -> bool:
+        """Whether what the endpoint refused can be put otherwise; how is remembered."""
+        if not isinstance(failure, RejectedError):
+            return False
+        sent = self._body(messages, settings)
+        return leave_out(failure, sent, self._refused) or self._reshaped(failure, messages)
 
     def _reshaped(self, error: RejectedError, messages: Sequence[Said]) -> bool:
         """Whether there is another shape of the conversation, where the endpoint wants one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 from collections.abc import Iterator
 from itertools import chain
 
@@ -35,15 +36,18 @@ def chunks_of(exchange: Exchange, head: Head) -> Iterator[Chunk]:
     kind = head.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "text/event-stream" and not start.startswith((b"data", b":", b"event", b"id")):
         raise GarbledError(f"{url}: it sent {plain(kind) or 'nothing'}, not events")
-    library = http()
+    library, text = http(), _Text(sent, url)
     garbled = ""
     try:
-        for event in library.EventSource(_Text(sent, url), LARGEST_EVENT_BYTES):
-            if event.data.strip() == "[DONE]":
+        for event in library.EventSource(text, LARGEST_EVENT_BYTES):
+            data = event.data.strip()
+            if data == "[DONE]":
                 yield Chunk(done=True)
                 return
-            if event.data.strip():
-                yield chunk_of(json_of(event.data, url), url, event.event == "error")
+            if text.ended and not _is_json(data):  # cut off in the middle
+                return
+            if data:
+                yield chunk_of(json_of(data, url), url, event.event == "error")
     except library.SSEError as error:
         garbled = plain(error, url)
     if garbled:
@@ -60,6 +64,14 @@ def _started(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     return start, pieces
 
 
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 class _Text:
     """A stream of bytes as the library's reader of events takes it: UTF-8, whatever was claimed.
 
@@ -71,9 +83,11 @@ class _Text:
 
     def __init__(self, pieces: Iterator[bytes], url: str) -> None:
         self._pieces, self._url = pieces, url
+        self.ended = False
 
     def iter_text(self) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         for piece in within(self._pieces, LARGEST_STREAM_BYTES, self._url):
             yield decoder.decode(piece)
+        self.ended = True
         yield decoder.decode(b"", True) + "\n\n"

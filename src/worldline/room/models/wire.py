@@ -35,8 +35,8 @@ class Patience:
     """How long to wait, in seconds, and how often to ask again.
 
     `connect` for a connection, `first` for the first piece of a reply, `between` for each further
-    one, `total` for the whole. `tries` includes the first; waits double from `wait`, each drawn
-    from its half to its whole, up to `longest_wait`.
+    one, `total` for the whole, all tries and waits together. `tries` includes the first; waits
+    double from `wait`, each drawn from its half to its whole, up to `longest_wait`.
     """
 
     connect: float = 10.0

@@ -280,6 +280,9 @@ NO_SYSTEM = "System role not supported"
         ({"message": "After the optional system message, the roles must alternate"},
          ["system", "user"]),
         (b"raise_exception in chat template: roles", ["system", "user"]),
+        ({"error": "consecutive user messages are not allowed"}, ["system", "user"]),
+        ({"error": {"message": "jinja2.exceptions.TemplateError: bad order"}}, ["system", "user"]),
+        ({"error": {"message": "the last message must be by a user"}}, ["system", "user"]),
     ],
 )  # fmt: skip
 def test_roles_are_put_as_the_server_wants_them(said, roles, status):
@@ -288,6 +291,49 @@ def test_roles_are_put_as_the_server_wants_them(said, roles, status):
         assert heard(model)[0] == heard(model)[0] == "hello"
     asked = [[one["role"] for one in body["messages"]] for body in stub.asked]
     assert asked == [["system", "user", "user"], roles, roles]
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_what_is_refused_among_the_events_is_put_otherwise_too(status):
+    told_ = [{"error": {"code": 500, "message": ALTERNATE}}, {"error": {"message": "no seed"}}]
+    first, second = (
+        Plan(raw=answer(b"data: " + told(one) + b"\n\n")) if status == 200 else refusal(one, 400)
+        for one in told_
+    )
+    with stub_endpoint(first, second, Plan(raw=answer(HELLO))) as stub:
+        model = Endpoint(stub.url, "m", sleep=lambda _s: pytest.fail("waited"))
+        assert heard(model)[0] == "hello"
+    assert [len(one["messages"]) for one in stub.asked] == [3, 2, 2]
+    assert ["seed" in one for one in stub.asked] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "system overloaded", "operating system error", "the system is busy",
+        "'max_tokens' is too large: 400; the maximum context length is 300",
+    ],
+)  # fmt: skip
+def test_other_complaints_change_nothing(said):
+    with stub_endpoint(refusal({"error": {"message": said}}, 400)) as stub:
+        with pytest.raises(RejectedError):
+            heard(Endpoint(stub.url, "m"))
+        assert len(stub.asked) == 1
+
+
+def test_an_answer_cut_in_the_middle_of_an_event_broke_off():
+    half = END[:30]
+    with stub_endpoint(Plan(raw=answer(half)), Plan(raw=answer(HELLO))) as stub:
+        assert heard(Endpoint(stub.url, "m", sleep=lambda _s: None))[0] == "hello"
+    with stub_endpoint(Plan(raw=answer(words("One"), half))) as stub:
+        with pytest.raises(CutOffError, match="broke off"):
+            heard(Endpoint(stub.url, "m"))
+        assert len(stub.asked) == 1
+
+
+def test_what_goes_wrong_after_the_end_is_no_part_of_the_reply():
+    with stub_endpoint(Plan(raw=answer(words("hello"), END, b"data: oops\n\n", DONE))) as stub:
+        assert heard(Endpoint(stub.url, "m"))[0] == "hello"
 
 
 def test_the_system_text_goes_to_the_user_where_it_has_no_role():
