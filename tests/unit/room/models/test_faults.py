@@ -413,6 +413,7 @@ SILENT: dict[str, Callable[[], Plan]] = {
     "never answers": lambda: Plan(raw=[], hold=20),
     "drips its head": lambda: Plan(raw=dripped([HEAD[:16], b"X: a\r\n"]), between=0.02),
     "drips events": lambda: Plan(raw=dripped([HEAD, b": ping\n\n"]), between=0.02),
+    "floods keep-alives": lambda: Plan(raw=itertools.chain([HEAD], itertools.repeat(b": x\n"))),
     "drips a line": lambda: Plan(raw=dripped([HEAD, b"data: xxxx"]), between=0.02),
     "drips JSON": lambda: Plan(raw=dripped([TYPED, b"{     "]), between=0.02),
     "drips spaces": lambda: Plan(raw=dripped([TYPED, b"     "]), between=0.02),
