@@ -382,3 +382,10 @@ def test_other_names_stay_refused(echo, host, origin, status):
 def test_what_is_no_host_is_not_allowed(wrong):
     with pytest.raises(InputError, match="--allow-host"):
         guard_.host_named(wrong)
+
+
+def test_serve_refuses_what_is_no_host_before_anything_is_loaded(command, monkeypatch):
+    monkeypatch.setattr("worldline.apps.cli.serve._listening", lambda *_: pytest.fail("listens"))
+    got = command("serve", "--no-browser", "--allow-host", "https://a.org")
+    assert got.code == 2
+    assert "accepted is a host's name or address" in " ".join(got.err.split())
