@@ -101,7 +101,9 @@ def _refusal(exchange: Exchange, head: Head) -> Exception:
     url, status = exchange.url, head.status
     if 300 <= status < 400 and (place := head.headers.get("location")):
         with suppress(ValueError):
-            shown = plain(urlsplit(place)._replace(query="", fragment="").geturl(), url)
+            parts = urlsplit(place)
+            bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+            shown = plain(bare.geturl(), url)
             return RejectedError(f"{url}: {status}, it points to {shown}; not followed", status)
     told = complaint_of(_reason(exchange), url)
     said = f"{url}: {status}" + (f", {told.reason}" if told.reason else "")

@@ -40,17 +40,16 @@ def complaint_of(raw: bytes, url: str) -> Complaint:
     """What an error's body says: JSON of several kinds, a page, or plain text."""
     text = raw.decode("utf-8-sig", "replace")
     try:
-        told = json.loads(text)
+        return complaint(json.loads(text), url)
     except (ValueError, RecursionError):
         if text.lstrip()[:1] == "<":
             title = TITLE.search(text[:10_000])
             text = title[1] if title else "a page of HTML"
         return Complaint(plain(text, url), named(text)[:1], bool(ROLES.search(text)))
-    return complaint(told, url)
 
 
 def complaint(told: Any, url: str) -> Complaint:
-    """The same of what JSON held."""
+    """The same of what JSON held. Raises: RecursionError where it is nested too deep."""
     text = "; ".join(list(_reasons(told))[:MOST_REASONS])
     exact = tuple(one for one in dict.fromkeys(_places(told)) if one in FIELDS)
     return Complaint(plain(text, url), exact or named(text)[:1], bool(ROLES.search(text)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import chain
 
 from worldline.room.models.asking import json_of, within
@@ -16,6 +17,7 @@ from worldline.room.models.wire import http, plain
 LARGEST_EVENT_BYTES = 1 << 20
 LARGEST_STREAM_BYTES = 1 << 26
 LARGEST_WHOLE_BYTES = 1 << 22
+TOO_DEEP = "what it sent is nested too deep"
 
 
 def chunks_of(exchange: Exchange, head: Head) -> Iterator[Chunk]:
@@ -31,7 +33,7 @@ def chunks_of(exchange: Exchange, head: Head) -> Iterator[Chunk]:
     if start[:1] in (b"{", b"["):
         exchange.clock.start("next")
         raw = b"".join(within(sent, LARGEST_WHOLE_BYTES, url))
-        yield whole_of(json_of(raw, url), url)
+        yield _whole(raw, url)
         return
     kind = head.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "text/event-stream" and not start.startswith((b"data", b":", b"event", b"id")):
@@ -50,6 +52,8 @@ def chunks_of(exchange: Exchange, head: Head) -> Iterator[Chunk]:
                 yield chunk_of(json_of(data, url), url, event.event == "error")
     except library.SSEError as error:
         garbled = plain(error, url)
+    except RecursionError:
+        garbled = TOO_DEEP
     if garbled:
         raise GarbledError(f"{url}: {garbled}")
 
@@ -62,6 +66,12 @@ def _started(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
         if len(start) >= len(codecs.BOM_UTF8):
             break
     return start, pieces
+
+
+def _whole(raw: bytes, url: str) -> Chunk:
+    with suppress(RecursionError):
+        return whole_of(json_of(raw, url), url)
+    raise GarbledError(f"{url}: {TOO_DEEP}")
 
 
 def _is_json(text: str) -> bool:

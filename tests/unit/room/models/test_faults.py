@@ -321,6 +321,18 @@ def test_other_complaints_change_nothing(said):
         assert len(stub.asked) == 1
 
 
+@pytest.mark.parametrize("n", [300, 470, 900, 960])
+@pytest.mark.parametrize("type_", ["text/event-stream", JSON])
+def test_what_is_nested_deep_is_one_line(n, type_):
+    part = '{"type":"thinking","thinking":['
+    parts = '{"choices":[{"delta":{"content":[' + part * (n // 2) + "]}" * (n // 2) + "]}}]}"
+    for text in ("[" * n + "]" * n, '{"error":' * n + "1" + "}" * n, '{"a":' * n + "1" + "}" * n,
+                 parts, f'{{"choices":{"[" * n + "]" * n}}}'):  # fmt: skip
+        raw = text.encode() if type_ == JSON else f"data: {text}\n\n".encode() + END
+        with stub_endpoint(Plan(raw=answer(raw, type=type_))) as stub, pytest.raises(ReplyError):
+            heard(Endpoint(stub.url, "m", patience=Patience(tries=1)))
+
+
 def test_an_answer_cut_in_the_middle_of_an_event_broke_off():
     half = END[:30]
     with stub_endpoint(Plan(raw=answer(half)), Plan(raw=answer(HELLO))) as stub:
@@ -368,6 +380,7 @@ def test_roles_that_suit_it_in_no_shape_end_in_its_own_words():
         (b"", "401"),
         (b"[" * 5000, "401, ["),
         ({"detail": {"detail": {"detail": "deep"}}}, "401, deep"),
+        (b'{"detail":' * 900 + b'"x"' + b"}" * 900, "401"),
     ],
 )  # fmt: skip
 def test_the_reason_is_read(body, said):
