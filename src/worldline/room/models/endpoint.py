@@ -163,6 +163,7 @@ class Endpoint:
             if SHAPES[n](messages) != before:
                 self._shape = n
                 return True
+        self._shape = 0  # it was about something else
         return False
 
     def _body(self, messages: Sequence[Said], settings: Settings) -> dict[str, Any]:

@@ -361,6 +361,12 @@ def test_roles_that_suit_it_in_no_shape_end_in_its_own_words():
         with pytest.raises(RejectedError, match="must alternate"):
             heard(Endpoint(stub.url, "m"))
         assert len(stub.asked) == 3
+    with stub_endpoint(*[refusal({"detail": ALTERNATE}, 400)] * 3, Plan(raw=answer(HELLO))) as stub:
+        model = Endpoint(stub.url, "m")
+        with pytest.raises(RejectedError):
+            heard(model)
+        assert heard(model)[0] == "hello"
+    assert [one["role"] for one in stub.asked[-1]["messages"]] == ["system", "user", "user"]
 
 
 @pytest.mark.parametrize(
