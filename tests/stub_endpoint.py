@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,6 +39,25 @@ class Plan:
     done: bool = True
     thought: str = ""
     refusal: str = ""
+    raw: Iterable[bytes] | None = None  # all that is sent, the head too, `between` between pieces
+    hold: float = 0.0  # seconds that the connection stays open after what is `raw`
+
+
+def answer(
+    *parts: bytes, status: int = 200, type: str = "text/event-stream", more: str = ""
+) -> list[bytes]:
+    """A `raw` answer: a head without a length, then its body as it is."""
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: {type}\r\nConnection: close\r\n{more}\r\n"
+    return [head.encode(), *parts]
+
+
+def dripped(pieces: Sequence[bytes], n_whole: int = 1) -> Iterator[bytes]:
+    """The first pieces whole, the rest byte by byte, over and over."""
+    yield from pieces[:n_whole]
+    rest = b"".join(pieces[n_whole:])
+    while True:
+        for at in range(len(rest)):
+            yield rest[at : at + 1]
 
 
 @dataclass
@@ -51,6 +70,7 @@ class Stub:
     headers: list[dict[str, str]] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     broken: list[float] = field(default_factory=list)  # when a client hung up
+    over: threading.Event = field(default_factory=threading.Event)
 
     def next(self) -> Plan:
         """The plan of this request."""
@@ -96,11 +116,20 @@ class _Answer(BaseHTTPRequestHandler):
         self.stub.asked.append(json.loads(raw) if raw else {})
         self.stub.headers.append({name.lower(): value for name, value in self.headers.items()})
         self.stub.paths.append(self.path)
+        plan = self.stub.next()
         try:
-            self._send(self.stub.next())
+            self._send(plan) if plan.raw is None else self._send_raw(plan, plan.raw)
         except OSError:
             self.stub.broken.append(time.monotonic())
             self.close_connection = True
+
+    def _send_raw(self, plan: Plan, pieces: Iterable[bytes]) -> None:
+        self.close_connection = True
+        for piece in pieces:
+            self.wfile.write(piece)
+            if self.stub.over.wait(plan.between) if plan.between else self.stub.over.is_set():
+                return
+        self.stub.over.wait(plan.hold)
 
     def _send(self, plan: Plan) -> None:
         body = plan.body
@@ -157,6 +186,7 @@ def stub_endpoint(*plans: Plan) -> Iterator[Stub]:
     try:
         yield stub
     finally:
+        stub.over.set()
         server.shutdown()
         with suppress(OSError):
             server.server_close()

@@ -52,7 +52,9 @@ class Message:
     `borrowed` are passages of `shown` in another's name; `claims` are passages that say something
     was done which no command asked for. `turn` counts the speaker's earlier replies. `model` is
     empty where a person spoke. What the speaker had read are the events `read_from` (0: from the
-    beginning) to `read_to`. `seconds` is a time: no comparison of runs looks at it.
+    beginning) to `read_to`. `seconds` is a time: no comparison of runs looks at it. `ending` is
+    how a reply ended, "broken off" where it did not come to its end. `estimated`: the tokens are,
+    since nobody said. `temperature` and `seed` are None where the model does not take them.
     """
 
     who: str
@@ -73,6 +75,7 @@ class Message:
     scripted: bool = False
     read_from: int = 0
     read_to: int = 0
+    estimated: bool = False
     kind: Literal["message"] = "message"
 
 
@@ -115,13 +118,19 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A word of the room to everyone; `code` names its kind, `about` an event, `who` a person."""
+    """A word of the room to everyone; `code` names its kind, `about` an event, `who` a person.
+
+    Where no reply came, the tokens and the price are what it took all the same, if anybody knows.
+    """
 
     code: str
     text: str
     about: int = 0
     who: str = ""
     span: Span | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    price: float | None = None
     kind: Literal["notice"] = "notice"
 
 

@@ -7,7 +7,6 @@ import binascii
 import importlib
 import importlib.util
 import io
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,10 @@ from worldline.errors import InputError
 from worldline.room.deeds import Asked, Picture
 from worldline.room.foreign import inert
 from worldline.room.models.asking import fetched, json_of
+from worldline.room.models.complaints import leave_out
 from worldline.room.models.failures import GarbledError, RejectedError
-from worldline.room.models.wire import Patience, Sleep, base_url, plain
+from worldline.room.models.stopping import wait
+from worldline.room.models.wire import Patience, Sleep, base_url, keyless, plain
 from worldline.room.portrait import portrait
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 LARGEST_PICTURE_BYTES = 24 << 20
 LONGEST_ABOUT = 200
-OPTIONAL = ("response_format", "size")  # what some endpoints refuse
 KINDS = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -42,7 +42,7 @@ class EndpointImages:
     model: str
     size: str = "1024x1024"
     patience: Patience = field(default_factory=lambda: Patience(first=180.0, total=300.0))
-    sleep: Sleep = field(default=time.sleep, repr=False)
+    sleep: Sleep = field(default=wait, repr=False)
     _refused: set[str] = field(default_factory=set, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -56,7 +56,8 @@ class EndpointImages:
         content = self._content(row)
         about = f"made by {self.model} at {urlsplit(self.url).hostname}"
         if isinstance(row.get("revised_prompt"), str):
-            about += f"; it drew: {inert(row['revised_prompt'], LONGEST_ABOUT)}"
+            drew = keyless(row["revised_prompt"], self.url)
+            about += f"; it drew: {inert(drew, LONGEST_ABOUT)}"
         return Picture(content, kind_of(content, self.url), about)
 
     def _answer(self, asked: Asked) -> bytes:
@@ -70,10 +71,8 @@ class EndpointImages:
                     sleep=self.sleep, largest=2 * LARGEST_PICTURE_BYTES,
                 )  # fmt: skip
             except RejectedError as error:
-                named = [n for n in OPTIONAL if n in str(error) and n not in self._refused]
-                if error.status not in {400, 422} or not named:
+                if not leave_out(error, sent, self._refused):
                     raise
-                self._refused.add(named[0])
 
     def _content(self, row: dict[str, Any]) -> bytes:
         packed, link = row.get("b64_json"), row.get("url")

@@ -11,6 +11,7 @@ from worldline.room.events import Body, Command, Drawn, Event, Message, Notice, 
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.room import Room
+from worldline.room.state import BROKEN_OFF
 
 _BY_TURN = frozenset({"ended", "context", "no_reply"})  # notices that a turn brings
 
@@ -33,9 +34,9 @@ class Replay:
 def replay(line: Sequence[Event], catalog: Catalog, deeds: Deeds | None = None) -> Replay:
     """Run a branch again in memory: what people did is given, what models said is asked anew.
 
-    What replies drew on is taken over, as what people did is. Without `deeds` pictures and hits
-    are those of the log (pictures as empty bytes under the names they had). **Exactness**:
-    bitwise, where the models promise it.
+    What replies drew on is taken over, as what people did is, and a reply that broke off. Without
+    `deeds` pictures and hits are those of the log (pictures as empty bytes under the names they
+    had). **Exactness**: bitwise, where the models promise it.
     """
     first = renumbered(line)
     log = Log(clock=lambda: 0.0)
@@ -105,7 +106,7 @@ def recorded(line: Iterable[Event]) -> Deeds:
 def _next(room: Room, event: Event) -> None:
     """Give what a person did; ask again for what a turn brought."""
     body = event.body
-    if isinstance(body, Message) and body.model:
+    if isinstance(body, Message) and body.model and body.ending != BROKEN_OFF:
         room.step(read_to=body.read_to)
     elif isinstance(body, Notice) and body.code in _BY_TURN:
         room.step()

@@ -29,12 +29,13 @@ class Provisional:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply that came whole."""
+    """A reply, whole, or as much of it as came; `failure` says why there is no more of it."""
 
     text: str
     reasoning: str
     usage: Usage
     seconds: float
+    failure: str = ""
 
 
 def heard(
@@ -45,14 +46,11 @@ def heard(
     watch: Callable[[Provisional], None],
     stopped: Callable[[], bool],
 ) -> Reply:
-    """Listen to a reply until it is whole.
-
-    Raises: ReplyError if none comes, it is empty, or it is stopped on the way.
-    """
+    """Listen to a reply until it is whole, or fails, is empty, or is stopped on the way."""
     began = time.perf_counter()
     text: list[str] = []
     reasoning: list[str] = []
-    usage = Usage()
+    usage, failure = Usage(), ""
     stream = model.reply(seen.messages, settings)
     try:
         for piece in stream:
@@ -63,11 +61,14 @@ def heard(
                 continue
             (reasoning if piece.reasoning else text).append(piece.text)
             watch(Provisional(who, piece.text, piece.reasoning))
+    except ReplyError as error:
+        failure, usage = str(error) or type(error).__name__, error.usage or usage
     finally:
         _close(stream)
-    if not "".join(text).strip():
-        raise ReplyError("the reply was empty")
-    return Reply("".join(text), "".join(reasoning), usage, time.perf_counter() - began)
+    if not failure and not "".join(text).strip():
+        failure = "the reply was empty"
+    seconds = time.perf_counter() - began
+    return Reply("".join(text), "".join(reasoning), usage, seconds, failure)
 
 
 def as_events(

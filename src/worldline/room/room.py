@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from worldline.errors import InputError, RefusedError
 from worldline.room.branch import Branch
+from worldline.room.costs import counted
 from worldline.room.deeds import Deeds
 from worldline.room.doing import Means, run
 from worldline.room.events import (
@@ -27,12 +29,13 @@ from worldline.room.events import (
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Model, ReplyError, Settings, Usage
+from worldline.room.models.stopping import stoppable
 from worldline.room.naming import plain_name
 from worldline.room.participants import admitted, checked_name, checked_temperature
-from worldline.room.replying import Provisional, as_events, heard
+from worldline.room.replying import Provisional, Reply, as_events, heard
 from worldline.room.rules import checked_setting
 from worldline.room.seeing import Seen, seen_by
-from worldline.room.state import Participant, State, state_of
+from worldline.room.state import BROKEN_OFF, Participant, State, state_of
 from worldline.room.turns import mentioned, next_speaker, over_budget, reply_seed
 
 Watch: TypeAlias = Callable[[Event | Provisional], None]
@@ -212,7 +215,7 @@ class Room:
             speaker = self._ready(state)
         if speaker is None:
             return None
-        with self._hold():
+        with stoppable(self._stop.is_set), self._hold():
             return self._spoken(speaker, state, line)
 
     def _ready(self, state: State) -> Participant | None:
@@ -237,7 +240,12 @@ class Room:
             self._tell_cut(me, seen, line)
             reply = heard(model, seen, settings, me.name, self._watch, self._stop.is_set)
         except (ReplyError, InputError) as error:
-            return self._no_reply(me, str(error))
+            return self._no_reply(me, str(error), Usage())
+        reply = replace(reply, usage=counted(reply, model, seen.messages))
+        if reply.failure and (self._stop.is_set() or not reply.text.strip()):
+            return self._no_reply(me, reply.failure, reply.usage)
+        if reply.failure:
+            reply = replace(reply, usage=replace(reply.usage, ending=BROKEN_OFF))
         with self._lock:
             names = (*state.names, *self.catalog.names())
             read = (seen.read_from, state.tip)
@@ -245,7 +253,7 @@ class Room:
             bodies = as_events(
                 reply, me, model, settings, names, self.catalog.names(), number, read
             )
-            events = self.append(*bodies)
+            events = self.append(*_as_it_was(bodies, reply, me, model, number, line))
             self._unmute()
         self._run([one for one in events if isinstance(one.body, Command)])
         if self._weigh is not None:
@@ -276,9 +284,10 @@ class Room:
             text = f"{me.name} cannot read all of this; it reads from event {seen.read_from} on"
             self.append(Notice("context", text, seen.read_from, me.name))
 
-    def _no_reply(self, me: Participant, reason: str) -> None:
-        text = f"{me.name} did not answer: {' '.join(reason.split())[:300]}"
-        self.append(Notice("no_reply", text, who=me.name))
+    def _no_reply(self, me: Participant, reason: str, usage: Usage) -> None:
+        text = f"{me.name} did not answer: {_line(reason)}"
+        took = usage.tokens_in, usage.tokens_out, usage.price
+        self.append(Notice("no_reply", text, 0, me.name, None, *took))
 
     def _unmute(self) -> None:
         """Whoever is silent and was just addressed may speak again."""
@@ -299,6 +308,37 @@ class Room:
             here = ", ".join(one.name for one in self.state.present) or "nobody"
             raise InputError(f"{name!r} is not here; present: {here}")
         return found
+
+
+def _as_it_was(
+    bodies: Sequence[Body],
+    reply: Reply,
+    me: Participant,
+    model: Model,
+    number: int,
+    line: Sequence[Event],
+) -> list[Body]:
+    """The events of a reply, with what of it is not as it was meant to be: said, and not claimed.
+
+    No command of a reply that broke off is run: nobody knows how it would have gone on.
+    """
+    usage, said = reply.usage, {one.body.text for one in line if isinstance(one.body, Notice)}
+    unset: dict[str, Any] = {one: None for one in ("temperature", "seed") if one in usage.left_out}
+    own = {"estimated": usage.estimated, **unset}
+    found = [replace(one, **own) if isinstance(one, Message) else one for one in bodies]
+    if usage.left_out:
+        text = f"{model.name} does not take {', '.join(usage.left_out)}: asked without"
+        found += [Notice("left_out", text, number, me.name)] if text not in said else []
+    if not reply.failure:
+        return found
+    kept = [one for one in found if not isinstance(one, Command)]
+    quiet = "; its commands were not run" if len(kept) < len(found) else ""
+    text = f"{me.name}'s reply broke off: {_line(reply.failure)}{quiet}"
+    return [*kept, Notice("broken_off", text, number, me.name)]
+
+
+def _line(reason: str) -> str:
+    return " ".join(reason.split())[:300]
 
 
 def _settings(me: Participant, state: State, model: Model) -> Settings:

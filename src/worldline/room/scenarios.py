@@ -16,6 +16,7 @@ from worldline.room.events import Budget
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Model
+from worldline.room.models.naming import models_named, place_of
 from worldline.room.models.scripted import Scripted
 from worldline.room.participants import checked_name
 from worldline.room.room import Room, Watch, Weigh
@@ -30,7 +31,10 @@ class _Table(BaseModel):
 
 
 class Seat(_Table):
-    """A participant: `model` by name, or `script`, the lines that it will say."""
+    """A participant: `model` by name, or `script`, the lines that it will say.
+
+    A model is what `worldline.load_model` takes, or "NAME@https://HOST" at an endpoint.
+    """
 
     name: str
     model: str = ""
@@ -42,7 +46,12 @@ class Seat(_Table):
     @property
     def model_name(self) -> str:
         """The model's name in the roster; a script's is its speaker's."""
-        return self.model if not self.script else f"script of {self.name}"
+        return f"script of {self.name}" if self.script else place_of(self.model)[0]
+
+    @property
+    def endpoint(self) -> str:
+        """The address of its model; empty for one in this process."""
+        return "" if self.script else place_of(self.model)[1]
 
 
 class Opening(_Table):
@@ -145,11 +154,11 @@ def catalog_of(
 ) -> Catalog:
     """The models that may be called, and the scenario's scripts, which nobody can invite.
 
-    Raises: InputError if a participant's model is not among them.
+    Raises: InputError if a participant's model is not among them, and at no address.
     """
     seats = scenario.participants if scenario is not None else ()
     catalog = Catalog(
-        models,
+        {**models_named(seat.model for seat in seats if seat.endpoint), **models},
         hidden={
             seat.model_name: Scripted(seat.model_name, seat.script, seat.loops)
             for seat in seats
@@ -194,6 +203,10 @@ def _refuse_unusable(scenario: Scenario, name: str) -> None:
     for seat in scenario.participants:
         if bool(seat.model) == bool(seat.script):
             raise InputError(f"scenario {name}: {seat.name}: accepted is a model or a script")
+        try:
+            place_of(seat.model or "a script")
+        except InputError as error:
+            raise InputError(f"scenario {name}: {seat.name}: {error}") from None
 
 
 def _folder() -> Traversable:

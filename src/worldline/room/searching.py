@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,8 @@ from worldline.room.deeds import Asked, Hit
 from worldline.room.foreign import MAX_HITS, inert
 from worldline.room.models.asking import fetched, json_of
 from worldline.room.models.failures import GarbledError
+from worldline.room.models.model import ReplyError
+from worldline.room.models.stopping import wait, waited
 from worldline.room.models.wire import Patience, Sleep, base_url, plain
 
 LONGEST_QUERY = 300
@@ -32,7 +33,7 @@ class SearxngSearch:
 
     url: str
     patience: Patience = SEARCH
-    sleep: Sleep = field(default=time.sleep, repr=False)
+    sleep: Sleep = field(default=wait, repr=False)
 
     def __post_init__(self) -> None:
         self.url = base_url(self.url, bare="")
@@ -57,11 +58,15 @@ class DdgsSearch:
             raise InputError('ddgs is not installed; pip install "worldline[search]" brings it')
 
     def __call__(self, asked: Asked) -> list[Hit]:
-        """The hits; raises GarbledError where the package fails."""
+        """The hits; raises GarbledError where the package fails, TooLateError, StoppedError."""
         failure, rows = "", []
         try:
             client = importlib.import_module("ddgs").DDGS()
-            rows = client.text(query_of(asked), max_results=MAX_HITS)
+            rows = waited(
+                lambda: client.text(query_of(asked), max_results=MAX_HITS), SEARCH.total, "ddgs"
+            )
+        except ReplyError:
+            raise
         except Exception as error:  # it has many kinds, and says none when nothing was found
             failure = plain(error)
         if failure and "no results" not in failure.lower():

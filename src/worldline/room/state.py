@@ -21,6 +21,7 @@ from worldline.room.events import (
 )
 
 MAX_PARTICIPANTS = 5
+BROKEN_OFF = "broken off"  # the ending of a reply that did not come to its end
 DEFAULTS: Mapping[str, Any] = {
     "max_participants": MAX_PARTICIPANTS,
     "mode": "round_robin",
@@ -69,7 +70,7 @@ class State:
     `present` in the order of joining. `names`: everyone who ever spoke or was named as one who
     would. `pending`: commands without an outcome yet. `commands` counts those given, `borrowed`
     the passages each wrote in another's name, `replies` the messages of each. `people`
-    spoke without being models. `failures`: turns in a row that brought no reply.
+    spoke without being models. `failures`: turns in a row that brought no whole reply.
     """
 
     tip: int = 0
@@ -126,8 +127,10 @@ def after(state: State, event: Event) -> State:
             return replace(state, limits=body)
         case Paused(state=playing):
             return replace(state, playing=playing)
-        case Notice(code="no_reply", who=who):
-            return replace(_passed(state, who, event.number), failures=state.failures + 1)
+        case Notice(code="no_reply", who=who) as body:
+            spent = _taken(state.spent, body)
+            passed = _passed(state, who, event.number)
+            return replace(passed, failures=state.failures + 1, spent=spent)
         case Notice(code="ended"):
             return replace(state, failures=0)
         case Notice() | Drawn():
@@ -171,18 +174,20 @@ def _said(state: State, body: Message, number: int) -> State:
         last_message=number,
         last_text=body.shown,
         borrowed=borrowed,
-        failures=0,
+        failures=state.failures + 1 if body.ending == BROKEN_OFF else 0,
         replies={**state.replies, body.who: state.replies.get(body.who, 0) + 1},
     )
 
 
 def _spent(spent: Spent, body: Message) -> Spent:
-    return Spent(
-        spent.messages + 1,
-        spent.tokens + (body.tokens_in or 0) + (body.tokens_out or 0),
-        spent.dollars + (body.price or 0.0),
-        spent.unpriced + (body.price is None),
-    )
+    spent = _taken(spent, body)
+    unpriced = spent.unpriced + (body.price is None)
+    return replace(spent, messages=spent.messages + 1, unpriced=unpriced)
+
+
+def _taken(spent: Spent, body: Message | Notice) -> Spent:
+    tokens = spent.tokens + (body.tokens_in or 0) + (body.tokens_out or 0)
+    return replace(spent, tokens=tokens, dollars=spent.dollars + (body.price or 0.0))
 
 
 def _set(state: State, body: Setting) -> State:

@@ -11,6 +11,7 @@ import pytest
 from asgi import HOST, call, send_request
 from worldline.apps.server import guard as guard_
 from worldline.apps.server.guard import HEADERS, Guard, Rate, loopback
+from worldline.errors import InputError
 
 TOKEN = "abcDEF123-_"
 HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
@@ -324,3 +325,67 @@ def test_web_sockets_are_closed_and_the_lifespan_goes_through(echo):
 )  # fmt: skip
 def test_what_reaches_this_machine_alone(host, alone):
     assert loopback(host) is alone
+
+
+# --- what stands before the server ----------------------------------------------------------------
+
+BEFORE = frozenset({"box.example", "[2001:db8::1]"})
+
+
+def forwarded(echo) -> Guard:
+    return Guard(echo, HOSTS, TOKEN, Rate(), BEFORE)
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("box.example", "https://box.example"),
+        ("Box.Example:8443", "https://box.example:8443"),
+        ("127.0.0.1:8765", "https://box.example"),  # a proxy that says its own Host
+        ("127.0.0.1:8765", "https://box.example:8443"),
+        ("[2001:db8::1]:80", "http://[2001:db8::1]:80"),
+        ("127.0.0.1:8765", "http://127.0.0.1:8765"),
+    ],
+)
+def test_a_name_that_is_allowed_may_ask(echo, host, origin):
+    headers = [("origin", origin), ("authorization", f"Bearer {TOKEN}")]
+    assert call(forwarded(echo), "POST", "/api/x", host=host, headers=headers).status == 200
+    headers = headers[:1]
+    assert call(forwarded(echo), "POST", "/api/x", host=host, headers=headers).status == 401
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("evil.example", None, 421),
+        ("box.example.evil.example", None, 421),
+        ("x.box.example", None, 421),
+        ("box.example", "https://evil.example", 403),
+        ("box.example", "https://x.box.example", 403),
+        ("127.0.0.1:8765", "https://box.example.evil.example", 403),
+        ("127.0.0.1:8765", "https://x@box.example", 403),
+        ("127.0.0.1:8765", "ftp://box.example", 403),
+        ("127.0.0.1:8765", "http://127.0.0.1:3000", 403),
+        ("127.0.0.1:8765", "null", 403),
+    ],
+)
+def test_other_names_stay_refused(echo, host, origin, status):
+    headers = [("authorization", f"Bearer {TOKEN}")]
+    headers += [("origin", origin)] if origin else []
+    assert call(forwarded(echo), "POST", "/api/x", host=host, headers=headers).status == status
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["*", "*.example.org", "https://a.org", "a.org:80", "a.org/x", "", "a b", "é", "-a.org"],
+)
+def test_what_is_no_host_is_not_allowed(wrong):
+    with pytest.raises(InputError, match="--allow-host"):
+        guard_.host_named(wrong)
+
+
+def test_serve_refuses_what_is_no_host_before_anything_is_loaded(command, monkeypatch):
+    monkeypatch.setattr("worldline.apps.cli.serve._listening", lambda *_: pytest.fail("listens"))
+    got = command("serve", "--no-browser", "--allow-host", "https://a.org")
+    assert got.code == 2
+    assert "accepted is a host's name or address" in " ".join(got.err.split())

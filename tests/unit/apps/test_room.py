@@ -220,3 +220,15 @@ def test_a_terminal_shows_words_as_they_come_and_nothing_that_moves_it():
     lines(Provisional("Ada", "half"))
     lines.broken()
     assert out.text.endswith("Ada: half … (not kept)\n")
+
+
+def test_a_key_for_two_hosts_is_refused_before_anything_begins(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDLINE_ROOM_KEY", "sk-made-up")
+    two = "--with", "a@https://a.org:Ada", "--with", "b@https://b.org:Bob"
+    got = run(*two, "--headless", "--log", tmp_path / "a.room", "--images", "none")
+    assert got.code == 2
+    told = " ".join(got.err.split())
+    assert "WORLDLINE_ROOM_KEY is for one host, a.org; for b.org set" in told
+    assert "WORLDLINE_ROOM_KEY_B_ORG for its own" in told
+    assert "sk-made-up" not in got.out + got.err
+    assert not (tmp_path / "a.room").exists()

@@ -362,7 +362,7 @@ def test_what_cannot_be_set_is_refused_and_leaves_no_event():
     assert room.line == before
 
 
-def test_a_model_that_breaks_off_leaves_no_message():
+def test_a_model_that_breaks_off_leaves_what_it_had_said():
     class Broken(Scripted):
         __slots__ = ()
 
@@ -372,9 +372,9 @@ def test_a_model_that_breaks_off_leaves_no_message():
 
     room = Room(Log(), Catalog({"m": Broken("m", ())}))
     room.join("Ada", "m")
-    assert room.step() is None
-    assert said(room) == []
-    assert notices(room, "no_reply") == ["Ada did not answer: the stream was cut"]
+    assert room.step().body.ending == "broken off"
+    assert said(room) == [("Ada", "half a")]
+    assert notices(room, "broken_off") == ["Ada's reply broke off: the stream was cut"]
 
 
 def test_five_talk_while_ten_look_on(tmp_path):

@@ -33,10 +33,12 @@ def making(
     """
     from worldline.room.log import Log
     from worldline.room.models.naming import model_named, with_name
+    from worldline.room.models.wire import refuse_shared
     from worldline.room.outside import deeds_named
     from worldline.room.room import Room
     from worldline.room.scenarios import catalog_of, seat_all
 
+    refuse_shared(endpoints(scenario, with_, images))
     catalog = catalog_of(scenario, models_for(scenario, with_, events_of(path)))
     called = [(model_named(model)[0], name) for model, name in map(with_name, with_)]
     for model, _ in called:
@@ -66,17 +68,27 @@ def models_for(
 ) -> dict[str, Callable[[], Model]]:
     """Every model that may be called, by its name in the room."""
     from worldline.room.events import Joined
-    from worldline.room.models.naming import BUNDLED, model_named, with_name
+    from worldline.room.models.naming import BUNDLED, model_named, models_named, with_name
 
     names = [with_name(one)[0] for one in with_]
     if scenario is not None:
         names += [seat.model for seat in scenario.participants if seat.model]
-    made = dict(model_named(one) for one in dict.fromkeys([*names, BUNDLED]))
+    made = models_named([*names, BUNDLED])
     joined = [one.body for one in events if isinstance(one.body, Joined)]
     for body in joined:
         if not body.scripted and body.model not in made:
             made |= dict([model_named(body.model)])
     return made
+
+
+def endpoints(scenario: Scenario | None, with_: Sequence[str], images: str | None) -> Iterator[str]:
+    """The addresses that a key may be sent to."""
+    from worldline.room.models.naming import AT, place_of, with_name
+
+    given = [with_name(one)[0] for one in with_]
+    given += [seat.model for seat in scenario.participants if seat.endpoint] if scenario else []
+    given += [images] if images and AT in images else []
+    yield from (url for one in given if (url := place_of(one)[1]))
 
 
 def scenario_for(name: str | None, with_: Sequence[str], log: Path | None) -> Scenario | None:

@@ -37,6 +37,13 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help=f"The port (default: the first free one from {PORT} on).")
     ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A further name under which the page is reached, through a port forward or a "
+            "proxy; a token is asked then. May be repeated."
+        ),
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open the page in the browser.")] = True,
     model: options.Model = None,
     device: options.Device = "cpu",
@@ -49,11 +56,13 @@ def serve(
         import uvicorn
     except ModuleNotFoundError as error:
         raise InputError(f'{error.name} is not installed: pip install "worldline[serve]"') from None
+    from worldline.apps.server.guard import host_named, loopback
+
+    forwarded = frozenset(map(host_named, allow_host or ()))
     listening = _listening(host, port)  # before anything that takes its time
     from rich.console import Console
 
     from worldline.apps.server.app import make_app
-    from worldline.apps.server.guard import loopback
     from worldline.live.alone import Alone, in_turn
     from worldline.live.answering import Answering
     from worldline.live.questions import SeeQuestion
@@ -71,11 +80,14 @@ def serve(
     alone = Alone()
     worker = Worker(in_turn(Answering(loaded, folder), alone))
     worker.submit(FIRST, SeeQuestion(text=text, paths=False))  # recorded before it is asked for
-    token = None if loopback(host) else secrets.token_urlsafe(24)
+    token = None if loopback(host) and not forwarded else secrets.token_urlsafe(24)
     about = {"model": loaded.name, "example": text, "version": _version()}
     claims = _claims_on(loaded)
     desk = _desk(loaded, alone)
-    app = make_app(worker, about, hosts=_names(host), token=token, claims=claims, desk=desk)
+    app = make_app(
+        worker, about, hosts=_names(host), forwarded=forwarded, token=token, claims=claims,
+        desk=desk,
+    )  # fmt: skip
     address = _address(host, listening.getsockname()[1], token)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=2, lifespan="off",
@@ -84,6 +96,8 @@ def serve(
     server = uvicorn.Server(config)
     _told_of_the_end(server, worker, desk)
     typer.echo(f"worldline is at {address}")
+    for name in sorted(forwarded):
+        typer.echo(f"and wherever {name} leads to it, with #token={token} behind the address")
     sys.stdout.flush()
     typer.echo("Ctrl+C ends it", err=True)
     if browser:

@@ -120,6 +120,7 @@ def make_app(
     about: dict[str, Any],
     *,
     hosts: frozenset[str],
+    forwarded: frozenset[str] = frozenset(),
     token: str | None = None,
     rate: Rate | None = None,
     claims: Callable[[], ClaimsPicture] | None = None,
@@ -236,7 +237,7 @@ def make_app(
 
     if desk is not None:
         app.include_router(room_routes(desk))
-    return Guard(app, hosts, token, rate or Rate())
+    return Guard(app, hosts, token, rate or Rate(), forwarded)
 
 
 def _page_of(scene: Scene, others: list[Answer], claims: Callable[[], ClaimsPicture] | None) -> str:

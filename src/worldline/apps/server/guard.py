@@ -6,11 +6,14 @@ import asyncio
 import hmac
 import ipaddress
 import json
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from worldline.errors import InputError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -19,6 +22,8 @@ Send = Callable[[Message], Awaitable[None]]
 MOST_BODY_BYTES = 1 << 20
 MOST_BODY_SECONDS = 10
 MOST_ADDRESSES = 4096
+LONGEST_NAME = 253
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; "
@@ -63,13 +68,23 @@ class Rate:
 class Guard:
     """ASGI middleware that refuses before anything is read.
 
-    `hosts` are the names under which the server may be addressed, without ports; a `token` is
-    asked of every request to the API where there is one. Only asking is limited in rate: reading
-    what was answered is not.
+    `hosts` are the names under which the server may be addressed, without ports. `forwarded` are
+    those of what stands before it, which may say either name as the Host: pages at one of them,
+    at any port, may ask as well, and a token is to be asked with them. A `token` is asked of every
+    request to the API where there is one. Only asking is limited in rate: reading what was
+    answered is not.
     """
 
-    def __init__(self, app: Any, hosts: frozenset[str], token: str | None, rate: Rate):
-        self.app, self.hosts, self.token, self.rate = app, hosts, token, rate
+    def __init__(
+        self,
+        app: Any,
+        hosts: frozenset[str],
+        token: str | None,
+        rate: Rate,
+        forwarded: frozenset[str] = frozenset(),
+    ):
+        self.app, self.hosts, self.token, self.rate = app, hosts | forwarded, token, rate
+        self.forwarded = forwarded
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it with the reason."""
@@ -104,7 +119,7 @@ class Guard:
             return 421, f"Host {host[:100]!r}: this server answers as {accepted}"
         asks = scope["method"] not in ("GET", "HEAD")
         origin = headers.get("origin")
-        if origin is not None and origin.lower() not in _origins(host):
+        if origin is not None and not self._own(origin.lower(), host):
             return 403, f"Origin {origin[:100]!r}: only this server's own page may ask"
         if asks and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return 403, "only this server's own page may ask"
@@ -119,6 +134,13 @@ class Guard:
             return 429, f"too many questions: accepted are {self.rate.per_second:g} a second"
         return None
 
+    def _own(self, origin: str, host: str) -> bool:
+        """Whether a page of this origin is this server's own: https where TLS ends before it."""
+        scheme, mark, place = origin.partition("://")
+        if not mark or scheme not in ("http", "https"):
+            return False
+        return place == host.lower() or _name(place) in self.forwarded
+
     def _known(self, headers: dict[str, str]) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         same = hmac.compare_digest(given.encode(), (self.token or "").encode())
@@ -131,9 +153,25 @@ def _name(host: str) -> str:
     return (name if colon and port.isdecimal() else host).lower()
 
 
-def _origins(host: str) -> set[str]:
-    """The origins of this server's own page: https where something before it speaks TLS."""
-    return {f"{scheme}://{host.lower()}" for scheme in ("http", "https")}
+def host_named(given: str) -> str:
+    """A name that `--allow-host` takes, in lower case, an IPv6 address in its brackets.
+
+    Raises: InputError for anything else.
+
+    >>> host_named("Box.example.org"), host_named("::1")
+    ('box.example.org', '[::1]')
+    """
+    name = given.strip().lower()
+    try:
+        address = ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        if _HOST.fullmatch(name) and len(name) <= LONGEST_NAME:
+            return name
+        raise InputError(
+            f"--allow-host {given[:80]!r}: accepted is a host's name or address, without a scheme, "
+            "a port or *"
+        ) from None
+    return f"[{address}]" if address.version == 6 else str(address)
 
 
 class _TooLargeError(Exception):

@@ -79,7 +79,8 @@ class Telling:
         if body.model:
             marks += " scripted" if body.scripted else f" {plain(body.model)}"
         if body.ending not in ("stop", ""):
-            marks += f", ended by {plain(body.ending)}"
+            by = "" if body.ending == "broken off" else "ended by "
+            marks += f", {by}{plain(body.ending)}"
         shown = _marked(plain(body.shown), body.borrowed, body.claims)
         head = (plain(body.who), f"bold {colour}"), (f"{marks}\n", QUIET)
         badges = [(f"\n! {BADGES.get(one.name, plain(one.name))}", WARNING) for one in body.claims]

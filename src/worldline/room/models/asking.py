@@ -1,78 +1,50 @@
-"""One request to an endpoint: typed failures, sane sizes, and the key in no error."""
+"""One question to an endpoint: typed failures, sane sizes, one deadline for all tries."""
 
 from __future__ import annotations
 
 import json
 import random
 import time
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
+from worldline.room.models.complaints import complaint_of
+from worldline.room.models.exchange import Exchange, Head
 from worldline.room.models.failures import (
+    AgainError,
     GarbledError,
     RejectedError,
-    TooLateError,
-    UnreachableError,
+    StoppedError,
 )
 from worldline.room.models.model import ReplyError
-from worldline.room.models.wire import (
-    RETRIED,
-    Patience,
-    Sleep,
-    headers_for,
-    http,
-    may_wait,
-    plain,
-    retry_after,
-    wait_of,
-)
+from worldline.room.models.patience import Clock
+from worldline.room.models.stopping import wait
+from worldline.room.models.wire import RETRIED, Patience, Sleep, plain, retry_after
 
 LARGEST_BODY_BYTES = 1 << 22
-
-
-class AgainError(Exception):
-    """A failure after which asking again may help; `wait` is what the server asked for."""
-
-    def __init__(self, failure: ReplyError, wait: float | None = None):
-        super().__init__(str(failure))
-        self.failure, self.wait = failure, wait
+LARGEST_ERROR_BYTES = 1 << 16
+ERROR_SECONDS = 5.0  # how long the reason of an error is waited for
 
 
 @contextmanager
-def asked(url: str, method: str, path: str, body: Any, patience: Patience, keyed: bool = True):
-    """An open response of status 200; failures are raised outside of what held the key.
+def asked(
+    url: str, method: str, path: str, body: Any, clock: Clock, keyed: bool = True
+) -> Iterator[Exchange]:
+    """An exchange whose answer begins with status 200; with `keyed` false no key is sent.
 
-    With `keyed` false no key is sent.
-
-    Raises: AgainError where asking again may help, else a ReplyError; InputError for a key that
-    must not be sent.
+    Raises: AgainError where asking again may help, else a ReplyError; InputError for a key, a
+    proxy or certificates that cannot be used.
     """
-    library, failure = http(), None
-    limits = library.Timeout(
-        connect=patience.connect,
-        read=max(patience.first, patience.between),
-        write=30.0,
-        pool=10.0,
-    )
-    headers = headers_for(url) if keyed else {}
-    secure = url.startswith("https:")  # without TLS there is nothing to verify, and much to load
+    exchange = Exchange(url, method, path, body, clock, keyed)
     try:
-        with (
-            library.Client(timeout=limits, follow_redirects=False, verify=secure) as client,
-            client.stream(method, url + path, json=body, headers=headers) as response,
-        ):
-            if response.status_code != 200:
-                failure = _status(response, url)
-            else:
-                yield response
-    except library.TransportError as error:
-        failure = _broken(error, url)
-    except (library.StreamError, library.DecodingError, library.InvalidURL) as error:
-        failure = GarbledError(f"{url}: {plain(error, url)}")
+        head = exchange.head()
+        if head.status != 200:
+            raise _refusal(exchange, head)
+        yield exchange
     finally:
-        headers.clear()
-    if failure is not None:
-        raise failure
+        exchange.close()
 
 
 def fetched(
@@ -82,89 +54,75 @@ def fetched(
     body: Any,
     patience: Patience,
     *,
-    sleep: Sleep = time.sleep,
+    sleep: Sleep = wait,
     keyed: bool = True,
     largest: int = LARGEST_BODY_BYTES,
 ) -> bytes:
     """The whole answer to one question, asked again where that may help.
 
-    Raises: ReplyError; InputError for a key that must not be sent.
+    Raises: ReplyError; InputError for a key, a proxy or certificates that cannot be used.
     """
-    chance, failed = random.Random(0), 0
+    chance, failed, clock = random.Random(0), 0, Clock(patience)
     while True:
-        deadline = time.monotonic() + patience.total
         try:
-            with asked(url, method, path, body, patience, keyed) as response:
-                return body_of(response, largest=largest, deadline=deadline)
+            with asked(url, method, path, body, clock, keyed) as exchange:
+                return b"".join(within(exchange.pieces(), largest, url))
         except AgainError as error:
-            failure, wait = error.failure, error.wait
+            failure, asked_to_wait = error.failure, error.wait
         failed += 1
-        if failed >= patience.tries or not may_wait(wait, patience):
+        if failed >= patience.tries or not clock.may_wait(asked_to_wait):
             raise failure
-        sleep(wait_of(failed, wait, patience, chance))
+        sleep(clock.wait_of(failed, asked_to_wait, chance))
 
 
-def _broken(error: Exception, url: str) -> Exception:
-    library, reason = http(), plain(error, url) or type(error).__name__
-    if isinstance(error, library.SSEError):
-        return GarbledError(f"{url}: {reason}")
-    if isinstance(error, library.ConnectTimeout):
-        return AgainError(UnreachableError(f"{url}: no connection in time"))
-    if isinstance(error, library.TimeoutException):
-        return TooLateError(f"{url}: nothing came in time")
-    return AgainError(UnreachableError(f"{url}: {reason}"))
-
-
-def _status(response: Any, url: str) -> Exception:
-    """What a status other than 200 means."""
-    status = response.status_code
-    reason = _reason(body_of(response, partial=True), url)
-    failure = RejectedError(f"{url}: {status}" + (f", {reason}" if reason else ""), status)
-    if status in RETRIED:
-        return AgainError(failure, retry_after(response.headers))
-    return failure
-
-
-def _reason(raw: bytes, url: str) -> str:
-    text = raw.decode("utf-8", "replace")
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return plain(text, url)
-    error = found.get("error", found) if isinstance(found, dict) else found
-    if isinstance(error, dict):
-        param = error.get("param")
-        error = f"{error.get('message', '')}" + (f" ({param})" if param else "")
-    return plain(error, url)
-
-
-def body_of(
-    response: Any,
-    partial: bool = False,
-    largest: int = LARGEST_BODY_BYTES,
-    deadline: float | None = None,
-) -> bytes:
-    """A response's body, as far as it is of a sane size."""
-    raw = b""
-    for piece in response.iter_bytes():
-        raw += piece
-        if deadline is not None and time.monotonic() > deadline:
-            raise TooLateError("the whole answer did not come in time")
-        if len(raw) > largest:
-            if partial:
-                break
-            raise GarbledError(f"an answer of over {largest:,} bytes")
-    return raw
+def within(pieces: Iterator[bytes], largest: int, url: str) -> Iterator[bytes]:
+    """Pieces of a sane size together. Raises: GarbledError for more."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > largest:
+            raise GarbledError(f"{url}: an answer of over {largest:,} bytes")
+        yield piece
 
 
 def json_of(raw: str | bytes, url: str) -> Any:
-    """What JSON says. Raises: GarbledError for anything else."""
-    found, wrong = None, False
+    """What JSON says, which is UTF-8 whatever a header says.
+
+    Raises: GarbledError for anything else.
+    """
+    text = raw if isinstance(raw, str) else raw.decode("utf-8-sig", "replace")
+    with suppress(ValueError, RecursionError):
+        return json.loads(text)
+    raise GarbledError(f"{url}: this is not JSON: {plain(text[:80], url)}")
+
+
+def _refusal(exchange: Exchange, head: Head) -> Exception:
+    """What a status other than 200 means."""
+    url, status = exchange.url, head.status
+    if 300 <= status < 400 and (place := head.headers.get("location")):
+        with suppress(ValueError):
+            parts = urlsplit(place)
+            bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
+            shown = plain(bare.geturl(), url)
+            return RejectedError(f"{url}: {status}, it points to {shown}; not followed", status)
+    told = complaint_of(_reason(exchange), url)
+    said = f"{url}: {status}" + (f", {told.reason}" if told.reason else "")
+    failure = RejectedError(said, status, told.fields, told.roles)
+    if status in RETRIED:
+        return AgainError(failure, retry_after(head.headers))
+    return failure
+
+
+def _reason(exchange: Exchange) -> bytes:
+    """As much of an error's body as comes, in a short time."""
+    raw = bytearray()
     try:
-        found = json.loads(raw)
-    except (ValueError, RecursionError):
-        wrong = True
-    if wrong:
-        shown = raw if isinstance(raw, str) else raw.decode("utf-8", "replace")
-        raise GarbledError(f"{url}: this is not JSON: {plain(shown[:80], url)}")
-    return found
+        for piece in exchange.pieces(by=time.monotonic() + ERROR_SECONDS):
+            raw += piece
+            if len(raw) > LARGEST_ERROR_BYTES:
+                break
+    except StoppedError:
+        raise
+    except (AgainError, ReplyError):
+        pass  # what came so far will do
+    return bytes(raw[:LARGEST_ERROR_BYTES])

@@ -6,13 +6,20 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
+from worldline.room.models.complaints import complaint
 from worldline.room.models.failures import GarbledError, RejectedError
 from worldline.room.models.wire import plain
+
+NO_REASON = frozenset(("", "null", "none"))  # what some send until a reply ends
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of a reply: words, thoughts, a refusal, why it ended, what it took."""
+    """A piece of a reply: words, thoughts, a refusal, why it ended, what it took.
+
+    `text` and `thought` may begin or end with half a character. `whole` where it is the reply
+    from its beginning, `broken` where the endpoint says that it went wrong.
+    """
 
     text: str = ""
     thought: str = ""
@@ -23,56 +30,94 @@ class Chunk:
     tokens_out: int | None = None
     price: float | None = None
     done: bool = False
+    whole: bool = False
 
 
-def chunk_of(sent: Any, url: str) -> Chunk:
-    """One event of a stream.
+def chunk_of(sent: Any, url: str, wrong: bool = False) -> Chunk:
+    """One event of a stream; `wrong` where the event is called an error.
 
     Raises: RejectedError for an error among the events, GarbledError for what is no chunk.
     """
-    return _chunk(sent, url, "delta")
+    return _chunk(sent, url, ("delta", "message"), wrong)
 
 
 def whole_of(sent: Any, url: str) -> Chunk:
     """A whole answer of an endpoint that does not stream. Raises: as `chunk_of`."""
-    found = _chunk(sent, url, "message")
+    if isinstance(sent, dict) and not _is_error(sent) and not isinstance(sent.get("choices"), list):
+        raise GarbledError(f"{url}: an answer without choices")
+    found = _chunk(sent, url, ("message", "delta"), False)
     return found if found.reason else replace(found, done=True)
 
 
-def _chunk(sent: Any, url: str, holder: str) -> Chunk:
-    if not isinstance(sent, dict):
+def _chunk(sent: Any, url: str, holders: tuple[str, str], wrong: bool) -> Chunk:
+    if wrong or (isinstance(sent, dict) and _is_error(sent)):
+        raise _error(sent, url)
+    if not isinstance(sent, dict) or not sent:
         raise GarbledError(f"{url}: this is no piece of a reply: {plain(sent, url)}")
-    if sent.get("error"):
-        error = sent["error"]
-        message = error.get("message") if isinstance(error, dict) else error
-        code = error.get("code") if isinstance(error, dict) else None
-        raise RejectedError(f"{url}: {plain(message, url)}", code if isinstance(code, int) else 0)
     choices = sent.get("choices")
-    if not isinstance(choices, list):
-        raise GarbledError(f"{url}: a piece of a reply without choices")
-    choice = choices[0] if choices and isinstance(choices[0], dict) else {}
-    said = choice.get(holder)
-    said = said if isinstance(said, dict) else {}
+    choice = choices[0] if isinstance(choices, list) and choices else {}
+    choice = choice if isinstance(choice, dict) else {}
+    holder = next((one for one in holders if isinstance(choice.get(one), dict)), "")
+    said = choice[holder] if holder else {}
     usage = sent.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     reason = choice.get("finish_reason")
+    reason = reason if isinstance(reason, str) and reason.lower() not in NO_REASON else None
+    if reason == "error":
+        raise RejectedError(f"{url}: the reply ended with an error", 0)
+    text, thought = _spoken(said.get("content"))
     return Chunk(
-        text=_text(said.get("content")),
-        thought=_text(said.get("reasoning_content")) or _text(said.get("reasoning")),
+        text=text or (_text(choice.get("text")) if not holder else ""),
+        thought=thought or next(filter(None, (_text(said.get(one)) for one in THOUGHTS)), ""),
         refusal=_text(said.get("refusal")),
-        reason=reason if isinstance(reason, str) else None,
+        reason=reason,
         model=_text(sent.get("model")),
         tokens_in=_count(usage.get("prompt_tokens")),
         tokens_out=_count(usage.get("completion_tokens")),
         price=_price(usage.get("cost")),
+        whole=holder == "message",
     )
 
 
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+
+
+def _is_error(sent: dict[str, Any]) -> bool:
+    return bool(sent.get("error")) or sent.get("object") == "error" or (
+        "detail" in sent and "choices" not in sent
+    )  # fmt: skip
+
+
+def _error(sent: Any, url: str) -> RejectedError:
+    told = complaint(sent, url)
+    error = sent.get("error") if isinstance(sent, dict) else None
+    held = error if isinstance(error, dict) else sent if isinstance(sent, dict) else {}
+    code = held.get("code")
+    status = code if isinstance(code, int) and not isinstance(code, bool) else 0
+    reason = told.reason or plain(sent, url)
+    return RejectedError(f"{url}: {reason}", status, told.fields, told.roles)
+
+
+def _spoken(content: Any) -> tuple[str, str]:
+    """(Words, thoughts) of a text, or of a list of parts."""
+    if not isinstance(content, list):
+        return _text(content), ""
+    words, thoughts = "", ""
+    for part in content:
+        if isinstance(part, str):
+            words += part
+        elif isinstance(part, dict):
+            kind = _text(part.get("type"))
+            if "think" in kind or "reason" in kind:
+                held = next((part[k] for k in ("thinking", "reasoning", "text") if k in part), "")
+                thoughts += "".join(_spoken(held))
+            else:
+                words += _text(part.get("text"))
+    return words, thoughts
+
+
 def _text(value: Any) -> str:
-    """Text, or the text parts of a list of parts; a lone surrogate becomes a question mark."""
-    if isinstance(value, list):
-        value = "".join(_text(one.get("text")) for one in value if isinstance(one, dict))
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+    return value if isinstance(value, str) else ""
 
 
 def _count(value: Any) -> int | None:

@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worldline.room.models.asking import AgainError, asked, body_of, fetched, json_of
-from worldline.room.models.chunks import Chunk, chunk_of, whole_of
+from worldline.room.models.asking import asked, fetched, json_of
+from worldline.room.models.complaints import leave_out
+from worldline.room.models.events import chunks_of
 from worldline.room.models.failures import (
+    AgainError,
     CutOffError,
-    EmptyError,
     GarbledError,
-    RefusedReplyError,
     RejectedError,
-    TooLateError,
+    StoppedError,
     UnreachableError,
 )
-from worldline.room.models.model import Delta, Ending, ReplyError, Said, Settings, Usage
-from worldline.room.models.streaming import Clock, LateError, events
-from worldline.room.models.wire import Patience, Sleep, base_url, may_wait, plain, wait_of
+from worldline.room.models.hearing import Heard, Whole
+from worldline.room.models.model import Delta, ReplyError, Said, Settings, Usage
+from worldline.room.models.patience import Clock
+from worldline.room.models.shapes import SHAPES
+from worldline.room.models.stopping import wait
+from worldline.room.models.wire import Patience, Sleep, base_url, key_of
 
-LARGEST_REPLY = 200_000  # characters
-OPTIONAL = ("stream_options", "seed", "temperature", "max_tokens")  # what some endpoints refuse
+SHORTEST_SECRET = 16  # characters
+END_SECONDS = 2.0  # how long what comes after a reply's end is waited for: what it took
+UNSUITED = frozenset((0, 400, 422, 500, 501))  # how servers refuse who says what
 Prices = Mapping[str, tuple[float, float]]
 
 
@@ -35,7 +37,8 @@ class Endpoint:
 
     `prices` are the user's, US dollars per million tokens (read, written) by model; without one
     the price is what the endpoint says, or unknown. Only what a server was willing to begin is
-    asked for again, and never once a piece was shown.
+    asked for again, and never once a piece was shown. Settings that it does not take are left out
+    from then on, and roles are put as its template wants them.
     """
 
     url: str
@@ -46,8 +49,9 @@ class Endpoint:
     prices: Prices = field(default_factory=dict)
     patience: Patience = field(default_factory=Patience)
     scripted: bool = field(default=False, init=False)
-    sleep: Sleep = field(default=time.sleep, repr=False)
+    sleep: Sleep = field(default=wait, repr=False)
     _refused: set[str] = field(default_factory=set, init=False, repr=False)
+    _shape: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.url = base_url(self.url)
@@ -72,71 +76,101 @@ class Endpoint:
     def reply(self, messages: Sequence[Said], settings: Settings) -> Iterator[Delta | Usage]:
         """Stream a reply, then its usage; closing the iterator hangs up.
 
-        Raises: ReplyError, by the types in `failures`.
+        Raises: ReplyError, by the types in `failures`; CutOffError where it broke off after some
+        of its words were shown.
         """
-        chance, failed = random.Random(settings.seed), 0
+        chance, failed, clock = random.Random(settings.seed), 0, Clock(self.patience)
         while True:
-            text, shown = "", False
-            wait: float | None = None
-            final = True
+            heard = Heard(self.url, self.model, self.priced, *self._unheard())
+            again, asked_to_wait = False, None
             try:
-                for one in self._once(messages, settings):
-                    shown = True
-                    if isinstance(one, Delta) and not one.reasoning:
-                        text += one.text
-                    yield one
+                yield from self._once(messages, settings, clock, heard)
                 return
             except AgainError as error:
-                failure, wait, final = error.failure, error.wait, shown
+                failure, asked_to_wait, again = error.failure, error.wait, True
             except ReplyError as error:
                 failure = error
+            shown = bool(heard.words.size or heard.thoughts.size)
+            if not shown and self._adapted(failure, messages, settings):
+                continue
             failed += 1
-            if not final and failed < self.patience.tries and may_wait(wait, self.patience):
-                self.sleep(wait_of(failed, wait, self.patience, chance))
-            elif text.strip() and not isinstance(failure, CutOffError):
-                raise CutOffError(f"{failure} (after {len(text)} characters)", text)
-            else:
-                raise failure
+            if again and not shown and failed < self.patience.tries and clock.may_wait(
+                asked_to_wait
+            ):  # fmt: skip
+                self.sleep(clock.wait_of(failed, asked_to_wait, chance))
+                continue
+            yield from heard.rest()
+            raise self._final(failure, heard)
 
-    def _once(self, messages: Sequence[Said], settings: Settings) -> Iterator[Delta | Usage]:
-        """One attempt; raises AgainError where another may help."""
-        told, clock = _Told(self), Clock(self.patience, time.monotonic())
-        with (
-            self._answering(messages, settings) as response,
-            closing(self._chunks(response, clock)) as chunks,
-        ):
-            for chunk in chunks:
-                for delta in told.deltas(chunk):
-                    clock.heard = True
-                    yield delta
-        if not told.ended:
-            raise AgainError(UnreachableError(f"{self.url}: the reply broke off"))
-        yield told.usage()
+    def _unheard(self) -> tuple[Whole, Whole]:
+        """Words and thoughts, in which the key will not stand, though the endpoint knows it.
 
-    @contextmanager
-    def _answering(self, messages: Sequence[Said], settings: Settings):
-        """The open response; fields that this endpoint refuses are left out and it is asked again.
-
-        Which these are is remembered.
+        What cannot be told from a word ("none", "ollama") is no secret, and stays as it is.
         """
-        while True:
-            began = False
+        key = key_of(self.url) or ""
+        key = key if len(key) >= SHORTEST_SECRET and any(map(str.isdigit, key)) else ""
+        return Whole(key), Whole(key)
+
+    def _final(self, failure: ReplyError, heard: Heard) -> ReplyError:
+        """The failure, with the words that were shown and what they took."""
+        text = heard.words.text
+        if text.strip():
+            taken = heard.taken("broken off")
+            told = f"{failure} (after {len(text)} characters)"
+            cut = failure if isinstance(failure, CutOffError) else CutOffError(told, text)
+            cut.usage = taken
+            return cut
+        failure.usage = failure.usage or heard.taken("broken off")
+        return failure
+
+    def _once(
+        self, messages: Sequence[Said], settings: Settings, clock: Clock, heard: Heard
+    ) -> Iterator[Delta | Usage]:
+        """One attempt; raises AgainError where another may help."""
+        sent = self._body(messages, settings)
+        heard.left_out = _left_out(sent)
+        with asked(self.url, "POST", "/chat/completions", sent, clock) as exchange:
             try:
-                body = self._body(messages, settings)
-                with asked(self.url, "POST", "/chat/completions", body, self.patience) as response:
-                    began = True
-                    yield response
-                return
-            except RejectedError as error:
-                named = [n for n in OPTIONAL if n in str(error) and n not in self._refused]
-                if began or error.status not in {400, 422} or not named:
+                for chunk in chunks_of(exchange, exchange.head()):
+                    yield from heard.deltas(chunk)
+                    if heard.ended:
+                        clock.end_within(END_SECONDS)
+                    else:
+                        clock.start("next" if heard.words.size or heard.thoughts.size else "first")
+            except (StoppedError, CutOffError):
+                raise
+            except (AgainError, ReplyError):
+                if not heard.ended:  # what goes wrong after the end is no part of the reply
                     raise
-                self._refused.add(named[0])
+        yield from heard.rest()
+        if not heard.ended:
+            raise AgainError(UnreachableError(f"{self.url}: the reply broke off"))
+        yield heard.usage()
+
+    def _adapted(self, failure: ReplyError, messages: Sequence[Said], settings: Settings) -> bool:
+        """Whether what the endpoint refused can be put otherwise; how is remembered."""
+        if not isinstance(failure, RejectedError):
+            return False
+        sent = self._body(messages, settings)
+        return leave_out(failure, sent, self._refused) or self._reshaped(failure, messages)
+
+    def _reshaped(self, error: RejectedError, messages: Sequence[Said]) -> bool:
+        """Whether there is another shape of the conversation, where the endpoint wants one."""
+        if error.status not in UNSUITED or not error.roles:
+            return False
+        before = SHAPES[self._shape](messages)
+        for n in range(self._shape + 1, len(SHAPES)):
+            if SHAPES[n](messages) != before:
+                self._shape = n
+                return True
+        self._shape = 0  # it was about something else
+        return False
 
     def _body(self, messages: Sequence[Said], settings: Settings) -> dict[str, Any]:
+        said = [(one.role, one.text) for one in SHAPES[self._shape](messages)]
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": [{"role": one.role, "content": one.text} for one in messages],
+            "messages": [{"role": role, "content": _sendable(text)} for role, text in said],
             "stream": True,
             "stream_options": {"include_usage": True},
             "temperature": settings.temperature,
@@ -145,27 +179,9 @@ class Endpoint:
         }
         if "max_tokens" in self._refused:
             body["max_completion_tokens"] = settings.max_tokens
+        if "stream" in self._refused:
+            del body["stream_options"]
         return {name: value for name, value in body.items() if name not in self._refused}
-
-    def _chunks(self, response: Any, clock: Clock) -> Generator[Chunk]:
-        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == "application/json":  # it does not stream
-            yield whole_of(json_of(body_of(response), self.url), self.url)
-            return
-        if kind != "text/event-stream":
-            raise GarbledError(f"{self.url}: it sent {plain(kind) or 'nothing'}, not events")
-        try:
-            with closing(events(response, clock)) as sent:
-                for data in sent:
-                    if data.strip() == "[DONE]":
-                        yield Chunk(done=True)
-                        return
-                    yield chunk_of(json_of(data, self.url), self.url)
-        except LateError as error:
-            late = TooLateError(f"{self.url}: waited for {error}")
-        else:
-            return
-        raise late
 
     def priced(self, tokens_in: int | None, tokens_out: int | None, said: float | None):
         """The price of a reply in US dollars: by the user's table, else what the endpoint says."""
@@ -175,50 +191,13 @@ class Endpoint:
         return (per[0] * tokens_in + per[1] * tokens_out) / 1e6
 
 
-class _Told:
-    """What came of one attempt."""
+def _left_out(sent: Mapping[str, Any]) -> tuple[str, ...]:
+    """The settings that are not among what was sent."""
+    found = [one for one in ("temperature", "seed") if one not in sent]
+    limited = "max_tokens" in sent or "max_completion_tokens" in sent
+    return tuple(found if limited else [*found, "max_tokens"])
 
-    def __init__(self, endpoint: Endpoint):
-        self.endpoint = endpoint
-        self.text = self.thought = self.model = ""
-        self.ended = self.refusal = False
-        self.reason: str | None = None
-        self.counts: Chunk | None = None
 
-    def deltas(self, chunk: Chunk) -> Iterator[Delta]:
-        """What a chunk adds to the reply."""
-        self.model = chunk.model or self.model
-        self.reason = chunk.reason or self.reason
-        self.ended = self.ended or chunk.done or chunk.reason is not None
-        self.refusal = self.refusal or bool(chunk.refusal)
-        if chunk.tokens_in is not None or chunk.tokens_out is not None or chunk.price is not None:
-            self.counts = chunk
-        if chunk.thought:
-            self.thought += chunk.thought
-            yield Delta(chunk.thought, reasoning=True)
-        for text in (chunk.text, chunk.refusal):
-            if text:
-                self.text += text
-                yield Delta(text)
-        if len(self.text) + len(self.thought) > LARGEST_REPLY:
-            raise CutOffError(f"a reply of over {LARGEST_REPLY:,} characters", self.text)
-
-    def usage(self) -> Usage:
-        """How it ended, or why it did not."""
-        declined = self.refusal or self.reason == "content_filter"
-        url = self.endpoint.url
-        if not self.text.strip():
-            if declined:
-                raise RefusedReplyError(f"{url}: {self.endpoint.model} declined to answer")
-            raise EmptyError(f"{url}: {self.endpoint.model} said nothing{self._why()}")
-        ending: Ending = "refused" if declined else "stop"
-        if self.reason == "length" and not declined:
-            ending = "length"
-        counts = self.counts or Chunk()
-        price = self.endpoint.priced(counts.tokens_in, counts.tokens_out, counts.price)
-        return Usage(counts.tokens_in, counts.tokens_out, price, ending, self.model)
-
-    def _why(self) -> str:
-        if self.thought:
-            return f": it only thought, {len(self.thought)} characters"
-        return f" ({plain(self.reason)})" if self.reason and self.reason != "stop" else ""
+def _sendable(text: str) -> str:
+    """Text that UTF-8 can hold: half a character becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()

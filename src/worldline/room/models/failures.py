@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worldline.room.models.model import ReplyError
+from worldline.room.models.model import ReplyError, Usage
 
 
 class UnreachableError(ReplyError):
@@ -10,11 +10,20 @@ class UnreachableError(ReplyError):
 
 
 class RejectedError(ReplyError):
-    """The endpoint said no: `status` is HTTP's."""
+    """The endpoint said no: `status` is HTTP's.
 
-    def __init__(self, message: str, status: int):
+    `fields` are those of the request that it named, `roles` whether it spoke of who says what.
+    """
+
+    def __init__(
+        self, message: str, status: int, fields: tuple[str, ...] = (), roles: bool = False
+    ):
         super().__init__(message)
-        self.status = status
+        self.status, self.fields, self.roles = status, fields, roles
+
+
+class StoppedError(ReplyError):
+    """Whoever waited for it does not want it any more."""
 
 
 class TooLateError(ReplyError):
@@ -39,6 +48,14 @@ class CutOffError(ReplyError):
     It is not asked for again by itself: what was shown would be contradicted.
     """
 
-    def __init__(self, message: str, text: str):
+    def __init__(self, message: str, text: str, usage: Usage | None = None):
         super().__init__(message)
-        self.text = text
+        self.text, self.usage = text, usage
+
+
+class AgainError(Exception):
+    """A failure after which asking again may help; `wait` is what the server asked for."""
+
+    def __init__(self, failure: ReplyError, wait: float | None = None):
+        super().__init__(str(failure))
+        self.failure, self.wait = failure, wait

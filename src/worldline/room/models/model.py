@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 JOINT = "\n\n"  # between what two events of one role say
 Role = Literal["system", "user", "assistant"]
-Ending = Literal["stop", "length", "refused", "stopped"]
+Ending = Literal["stop", "length", "refused", "stopped", "broken off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ class Usage:
     """What a reply took; the last thing that `reply` yields, once.
 
     None where it is not known. `price` is in US dollars. `model` is what the endpoint says that
-    it ran, where it says so.
+    it ran, where it says so. `left_out` names the settings that the endpoint does not take, and
+    that were not sent. `estimated` where the tokens are counted here.
     """
 
     tokens_in: int | None = None
@@ -74,10 +75,17 @@ class Usage:
     price: float | None = None
     ending: Ending = "stop"
     model: str = ""
+    left_out: tuple[str, ...] = ()
+    estimated: bool = False
 
 
 class ReplyError(RuntimeError):
-    """No reply came (time-out, refused, empty, cut off): one line, why, free of secrets."""
+    """No reply came (time-out, refused, empty, cut off): one line, why, free of secrets.
+
+    `usage` is what it took all the same, where that is known.
+    """
+
+    usage: Usage | None = None
 
 
 @runtime_checkable

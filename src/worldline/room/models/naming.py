@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -37,16 +37,44 @@ def model_named(given: str, prices: Prices | None = None) -> tuple[str, Callable
     >>> model_named("bundled")[0]
     'bundled'
     """
+    name, url = place_of(given)
+    if not url:
+        return name, lambda: Local(_loaded(name), name)
+    return name, lambda: Endpoint(url, name, prices=prices or {})
+
+
+def models_named(given: Iterable[str]) -> dict[str, Callable[[], Model]]:
+    """The models that users name, by their names in the room.
+
+    Raises: InputError as `model_named`, and where one name stands for models at two places: a
+    participant would be asked at the wrong one.
+    """
+    places: dict[str, str] = {}
+    for one in given:
+        name, url = place_of(one)
+        if places.setdefault(name, url) != url:
+            two = " and ".join(place or "this process" for place in (places[name], url))
+            raise InputError(f"model {name!r}: at {two}; accepted is one place for one name")
+    return dict(model_named(f"{name}@{url}" if url else name) for name, url in places.items())
+
+
+def place_of(given: str) -> tuple[str, str]:
+    """(A model's name in the room, the address of its endpoint or "") of what a user writes.
+
+    Raises: InputError for an empty name, or an address that is none.
+
+    >>> place_of("qwen3@http://localhost:11434"), place_of("bundled")
+    (('qwen3', 'http://localhost:11434/v1'), ('bundled', ''))
+    """
     given = given.strip()
     name, found, rest = given.rpartition(AT)
     if not found:
         if not given:
             raise InputError(f"model: it is empty; accepted are {BUNDLED}, and NAME@https://HOST")
-        return given, lambda: Local(_loaded(given), given)
+        return given, ""
     if not name:
         raise InputError(f"model {given!r}: give its name before the @")
-    url = base_url("http" + rest)
-    return name, lambda: Endpoint(url, name, prices=prices or {})
+    return name, base_url("http" + rest)
 
 
 def with_name(given: str) -> tuple[str, str]:

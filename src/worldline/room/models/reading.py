@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from worldline.errors import InputError
-from worldline.room.models.model import JOINT, Part, ReplyError, Said, merged
+from worldline.room.models.model import JOINT, Part, ReplyError, Said
+from worldline.room.models.shapes import SHAPES
 from worldline.text.chat import NamedSpan, Turn, render_chat
 from worldline.text.tokenizer import special_ids
 from worldline.text.tokens import Tokens, decode, tokenize
@@ -15,7 +16,6 @@ from worldline.text.tokens import Tokens, decode, tokenize
 if TYPE_CHECKING:
     from worldline.text.tokenizer import Tokenizer
 
-OPENING = "(The conversation begins.)"
 _ALIKE = {"<": "‹", "[": "［", "|": "¦"}
 
 
@@ -72,25 +72,6 @@ def disarmed(tokenizer: Tokenizer, message: Said) -> Said:
         if len(piece) > 1 and piece in text:
             text = text.replace(piece, _ALIKE.get(piece[0], "·") + piece[1:])
     return message if text == message.text else replace(message, text=text)
-
-
-def _from_user(messages: Sequence[Said]) -> list[Said]:
-    """Alternating, and opened by a user, after the system text."""
-    found = merged(messages)
-    first = 1 if found and found[0].role == "system" else 0
-    if first < len(found) and found[first].role == "assistant":
-        found.insert(first, Said("user", OPENING))
-    return found
-
-
-def _without_system(messages: Sequence[Said]) -> list[Said]:
-    """Alternating, with the system text at the head of the first user's."""
-    return _from_user([replace(m, role="user") if m.role == "system" else m for m in messages])
-
-
-SHAPES: tuple[Callable[[Sequence[Said]], list[Said]], ...] = (
-    list, merged, _from_user, _without_system,
-)  # fmt: skip
 
 
 def alternates(tokenizer: Tokenizer) -> bool:

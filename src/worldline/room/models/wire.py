@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
+import ipaddress
 import os
 import random
 import re
+import socket
 import time
-from collections.abc import Callable, Mapping
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -18,8 +22,11 @@ from worldline.errors import InputError
 
 KEY = "WORLDLINE_ROOM_KEY"
 KEYRING = "worldline"
+HIDDEN = "(key)"  # what is shown of a key
 LONGEST_REASON = 200
-LOOPBACK = re.compile(r"localhost|127(\.\d+){3}|::1")
+SIGNS = {".": "_", "-": "__", "_": "___"}  # a host's signs in the name of its variable
+HOST = re.compile(r"[a-z0-9]+(?:(?:\.|--?|_)[a-z0-9]+)*")
+IPV4 = re.compile(r"\d+(\.\d+){3}")
 RETRIED = frozenset((408, 429, 500, 502, 503, 504, 529))
 
 
@@ -28,8 +35,8 @@ class Patience:
     """How long to wait, in seconds, and how often to ask again.
 
     `connect` for a connection, `first` for the first piece of a reply, `between` for each further
-    one, `total` for the whole. `tries` includes the first; waits double from `wait`, each drawn
-    from its half to its whole, up to `longest_wait`.
+    one, `total` for the whole, all tries and waits together. `tries` includes the first; waits
+    double from `wait`, each drawn from its half to its whole, up to `longest_wait`.
     """
 
     connect: float = 10.0
@@ -79,28 +86,77 @@ def base_url(given: str, bare: str = "/v1") -> str:
     return place + (parts.path.rstrip("/") or bare)
 
 
+def this_machine(host: str) -> bool:
+    """Whether connecting to a host reaches this machine, however its address is spelled.
+
+    >>> [this_machine(one) for one in ("[::1]", "a.localhost", "2130706433", "example.org")]
+    [True, True, True, False]
+    """
+    name = unicodedata.normalize("NFKC", host).replace("。", ".").strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        if not re.fullmatch(r"[0-9a-fx.]+", name):
+            return False
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(name))
+        except (OSError, ValueError):
+            return False
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
+
+
+def key_names(url: str) -> tuple[str, ...]:
+    """The environment variables that may hold the key of one host alone, the closest first.
+
+    The host in capitals, with _ for a dot, __ for a hyphen and ___ for an underscore, so that no
+    two hosts share a variable; with the port behind it where the address has one.
+
+    >>> key_names("https://my-host.org:8000/v1")
+    ('WORLDLINE_ROOM_KEY_MY__HOST_ORG_8000', 'WORLDLINE_ROOM_KEY_MY__HOST_ORG')
+    """
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    if ":" in host:
+        host = ipaddress.ip_address(host.partition("%")[0]).exploded.replace(":", ".")
+    elif not HOST.fullmatch(host) or (re.search(r"(^|\.)\d+$", host) and not IPV4.fullmatch(host)):
+        return ()  # a number at its end would read as a port
+    name = f"{KEY}_" + "".join(SIGNS.get(one, one.upper()) for one in host)
+    return (f"{name}_{parts.port}", name) if parts.port else (name,)
+
+
 def key_name(url: str) -> str:
-    """The environment variable that holds the key of one host alone.
+    """The environment variable that holds the key of one host alone, whatever the port.
 
     >>> key_name("https://openrouter.ai/api/v1")
     'WORLDLINE_ROOM_KEY_OPENROUTER_AI'
+
+    Raises: InputError for a host that no variable can name.
     """
-    host = urlsplit(url).hostname or ""
-    return f"{KEY}_{re.sub(r'[^A-Z0-9]', '_', host.upper())}"
+    if not (names := key_names(url)):
+        raise InputError(f"address {url[:80]!r}: no variable can hold a key for it alone")
+    return names[-1]
 
 
 def key_of(url: str) -> str | None:
     """The key for an address: the host's variable, the general one, or keyring's; None for none.
 
-    Asked for at each request and kept nowhere.
+    Asked for at each request and kept nowhere. The general one is for one host: whichever it was
+    sent to first.
 
-    Raises: InputError where it would go over the network unencrypted, or could not be sent.
+    Raises: InputError where it would go over the network unencrypted, to a second host, or could
+    not be sent.
     """
-    key = os.environ.get(key_name(url)) or os.environ.get(KEY) or _from_keyring(url)
+    own = next((found for one in key_names(url) if (found := os.environ.get(one))), "")
+    general = "" if own else os.environ.get(KEY, "")
+    key = own or general or _from_keyring(url)
     if not key:
+        _refuse_mistaken(url)
         return None
     parts = urlsplit(url)
-    if parts.scheme == "http" and not LOOPBACK.fullmatch(parts.hostname or ""):
+    if parts.scheme == "http" and not this_machine(parts.hostname or ""):
         raise InputError(
             f"address of {parts.hostname}: a key is set, and http would send it readable by all; "
             "accepted are https, or http on this machine"
@@ -108,7 +164,51 @@ def key_of(url: str) -> str | None:
     key = key.strip()
     if not key.isascii() or not key.isprintable() or " " in key:
         raise InputError(f"the key for {parts.hostname}: it has characters that no key has")
+    if general:
+        _refuse_second(url, key)
     return key
+
+
+def _refuse_mistaken(url: str) -> None:
+    """Raise InputError where the key meant for a host is most likely in another's variable."""
+    names = key_names(url)
+    other = f"{KEY}_" + re.sub(r"[^A-Z0-9]", "_", (urlsplit(url).hostname or "").upper())
+    if names and other not in names and os.environ.get(other):
+        host = urlsplit(url).hostname
+        raise InputError(f"{other} names a host with dots alone; the key of {host} is {names[-1]}")
+
+
+_sent_to: dict[bytes, str] = {}  # by the hash of a general key, the host that has it
+
+
+def _refuse_second(url: str, key: str) -> None:
+    """Raise InputError where the general key went to another host."""
+    host = _place(url)
+    first = _sent_to.setdefault(hashlib.sha256(key.encode()).digest(), host)
+    if first != host:
+        raise InputError(_shared(first, url))
+
+
+def refuse_shared(urls: Iterable[str]) -> None:
+    """Raise InputError where the general key would be asked for by two hosts."""
+    if not os.environ.get(KEY):
+        return
+    keyless = [one for one in urls if not any(os.environ.get(name) for name in key_names(one))]
+    places = {_place(one): one for one in keyless}
+    if len(places) > 1:
+        first, second = list(places.items())[:2]
+        raise InputError(_shared(first[0], second[1]))
+
+
+def _place(url: str) -> str:
+    host = urlsplit(url).hostname or ""
+    return "this machine" if this_machine(host) else host
+
+
+def _shared(first: str, url: str) -> str:
+    names = key_names(url)
+    instead = f"set {names[-1]} for its own" if names else "keep its key in keyring"
+    return f"{KEY} is for one host, {first}; for {_place(url)} {instead}"
 
 
 def _from_keyring(url: str) -> str | None:
@@ -126,14 +226,19 @@ def headers_for(url: str) -> dict[str, str]:
     return {} if key is None else {"Authorization": f"Bearer {key}"}
 
 
+def keyless(text: str, url: str = "") -> str:
+    """Foreign text without the keys that its author was sent."""
+    for name in (KEY, *key_names(url)):
+        if key := os.environ.get(name, "").strip():
+            text = text.replace(key, HIDDEN)
+    if url and (key := _from_keyring(url)):
+        text = text.replace(key, HIDDEN)
+    return text
+
+
 def plain(text: object, url: str = "") -> str:
     """Foreign text for an error: one line, short, control characters visible, no key in it."""
-    shown = str(text)
-    for name in (KEY, key_name(url)):
-        if key := os.environ.get(name, "").strip():
-            shown = shown.replace(key, "(key)")
-    if url and (key := _from_keyring(url)):
-        shown = shown.replace(key, "(key)")
+    shown = keyless(str(text), url)
     shown = " ".join(shown.split())
     shown = "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in shown)
     return shown[:LONGEST_REASON] + ("…" if len(shown) > LONGEST_REASON else "")
@@ -157,19 +262,6 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     except (ValueError, TypeError, OverflowError):
         return None
     return max(0.0, at - (time.time() if now is None else now))
-
-
-def may_wait(asked: float | None, patience: Patience) -> bool:
-    """Whether the wait that a server asks for is one that the room makes."""
-    return asked is None or asked <= patience.longest_wait
-
-
-def wait_of(
-    failed: int, asked_to_wait: float | None, patience: Patience, chance: random.Random
-) -> float:
-    """Seconds to wait: at least what the server asks for, with some chance in it."""
-    drawn = patience.before_try(failed, chance)
-    return drawn if asked_to_wait is None else asked_to_wait + drawn * 0.1
 
 
 Sleep = Callable[[float], None]

@@ -11,7 +11,8 @@ from worldline.errors import InputError
 from worldline.model.load import LoadedModel, load_model
 from worldline.room.models.local import Local, Told, before_break, whole_until
 from worldline.room.models.model import Delta, Model, Part, ReplyError, Said, Settings, merged
-from worldline.room.models.reading import OPENING, alternates, read
+from worldline.room.models.reading import alternates, read
+from worldline.room.models.shapes import OPENING
 
 ALTERNATING = (
     "{% for m in messages %}{% if (m.role == 'user') != (loop.index0 % 2 == 0) %}"

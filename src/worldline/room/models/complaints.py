@@ -1,0 +1,107 @@
+"""Why an endpoint says no, in its many ways of saying it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from worldline.room.models.failures import RejectedError
+from worldline.room.models.wire import plain
+
+FIELDS = (  # those that an endpoint may do without; the longer names first
+    "max_completion_tokens", "max_tokens", "stream_options", "stream", "seed", "temperature",
+    "response_format", "size",
+)  # fmt: skip
+ROLES = re.compile(
+    r"\broles?\b|\balternat|\bsystem\W{0,3}(?:message|prompt|instruction|turn|is not|not)\b"
+    r"|\bsupport\w*\W{1,3}(?:the )?system\b|\bdeveloper instruction|\bconsecutive\b|\bin a row\b"
+    r"|\b(?:first|last) message\b|\bend with a user\b|\btemplate\b|templateerror|\bjinja",
+    re.IGNORECASE,
+)
+TITLE = re.compile(r"<title[^<>]{0,100}>([^<]{1,200})", re.IGNORECASE)
+REFUSING = frozenset((0, 400, 422, 501))  # 0: among the events of an answer
+TOO_LONG = re.compile(r"\bcontext\b|\btoo (?:large|long|many)\b", re.IGNORECASE)
+MOST_REASONS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """The reason, for an error; which fields of the request it names; whether it is about roles."""
+
+    reason: str
+    fields: tuple[str, ...]
+    roles: bool
+
+
+def complaint_of(raw: bytes, url: str) -> Complaint:
+    """What an error's body says: JSON of several kinds, a page, or plain text."""
+    text = raw.decode("utf-8-sig", "replace")
+    try:
+        return complaint(json.loads(text), url)
+    except (ValueError, RecursionError):
+        if text.lstrip()[:1] == "<":
+            title = TITLE.search(text[:10_000])
+            text = title[1] if title else "a page of HTML"
+        return Complaint(plain(text, url), named(text)[:1], bool(ROLES.search(text)))
+
+
+def complaint(told: Any, url: str) -> Complaint:
+    """The same of what JSON held. Raises: RecursionError where it is nested too deep."""
+    text = "; ".join(list(_reasons(told))[:MOST_REASONS])
+    exact = tuple(one for one in dict.fromkeys(_places(told)) if one in FIELDS)
+    return Complaint(plain(text, url), exact or named(text)[:1], bool(ROLES.search(text)))
+
+
+def named(text: str) -> tuple[str, ...]:
+    """The fields that a text names, the first one first; none where it is about a length."""
+    if TOO_LONG.search(text):
+        return ()
+    places = {one: re.search(rf"\b{one}\b", text) for one in FIELDS}
+    found = sorted((at.start(), one) for one, at in places.items() if at)
+    return tuple(one for _, one in found)
+
+
+def leave_out(error: RejectedError, sent: dict[str, Any], refused: set[str]) -> bool:
+    """Note the fields that an endpoint does not take; whether asking without them may help."""
+    again = [one for one in error.fields if one in sent and one not in refused]
+    if error.status not in REFUSING or not again:
+        return False
+    refused.update(again)
+    return True
+
+
+def _reasons(told: Any) -> Iterator[str]:
+    if isinstance(told, str):
+        yield told
+    elif isinstance(told, list):
+        for one in told[:MOST_REASONS]:
+            yield from _reasons(one)
+    elif isinstance(told, dict):
+        place = told.get("loc") or told.get("param")
+        steps = place if isinstance(place, list) else [place]
+        where = ".".join(str(one) for one in steps if isinstance(one, (str, int)) and one != "body")
+        for name in ("error", "detail", "errors", "message", "msg", "error_description", "title"):
+            reasons = list(_reasons(told.get(name)))
+            if reasons:
+                yield from (f"{one} ({where})" if where else one for one in reasons)
+                return
+
+
+def _places(told: Any, depth: int = 0) -> Iterator[str]:
+    """The fields that an error points at: `param`, or the last name of a `loc`."""
+    if depth > 4:
+        return
+    if isinstance(told, list):
+        for one in told[:20]:
+            yield from _places(one, depth + 1)
+    elif isinstance(told, dict):
+        if isinstance(told.get("param"), str):
+            yield told["param"].removeprefix("body.")
+        place = told.get("loc")
+        if isinstance(place, list) and 1 <= len(names := [p for p in place if p != "body"]) <= 2:
+            yield str(names[0])
+        for name in ("error", "detail", "errors"):
+            yield from _places(told.get(name), depth + 1)

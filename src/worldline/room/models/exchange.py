@@ -1,0 +1,179 @@
+"""One request in a thread of its own: nobody waits longer than the clock says, or after a stop."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from worldline.room.models.client import client_for
+from worldline.room.models.failures import (
+    AgainError,
+    GarbledError,
+    TooLateError,
+    UnreachableError,
+)
+from worldline.room.models.patience import Clock
+from worldline.room.models.stopping import LOOK_SECONDS, refuse_stopped
+from worldline.room.models.wire import headers_for, http, plain
+
+HELD = 16  # pieces read ahead of whoever reads them, 1 MiB each at most
+JOIN_SECONDS = 0.2
+END = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """How an answer begins."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+class Exchange:
+    """A request under way; `head`, then `pieces`. Closing it hangs up, whatever the server does.
+
+    A thread looks up the name, connects, sends and reads, so that a server that never answers, or
+    drips, or a name that is never found, holds nobody.
+
+    Raises: InputError for a key, a proxy or certificates that cannot be used.
+    """
+
+    def __init__(
+        self, url: str, method: str, path: str, body: Any, clock: Clock, keyed: bool = True
+    ) -> None:
+        self.url, self.clock = url, clock
+        clock.start("connection")
+        self._held: queue.Queue[Any] = queue.Queue(HELD)
+        self._over = threading.Event()
+        self._streams: list[Any] = []
+        self._head: Head | None = None
+        limits = http().Timeout(
+            connect=clock.patience.connect,
+            read=max(0.01, clock.left()),
+            write=max(0.01, min(30.0, clock.left())),
+            pool=10.0,
+        )
+        more = {"headers": headers_for(url) if keyed else {}, "json": body}
+        client = client_for(url, limits)
+        self._thread = threading.Thread(
+            target=self._work, args=(client, method, url + path, more), daemon=True
+        )
+        self._thread.start()
+
+    def head(self) -> Head:
+        """How the answer begins, read once. Raises: AgainError, ReplyError."""
+        if self._head is None:
+            self._head = self._next(None)
+            assert self._head is not None
+        return self._head
+
+    def pieces(self, by: float | None = None) -> Iterator[bytes]:
+        """The body as it comes, unpacked; no further than the time `by`.
+
+        Raises: AgainError, ReplyError.
+        """
+        while (got := self._next(by)) is not END:
+            yield got
+
+    def close(self) -> None:
+        """Hang up: the server is to notice at once."""
+        self._over.set()
+        for stream in list(self._streams):
+            hang_up(stream)
+        self._thread.join(JOIN_SECONDS)
+
+    def _next(self, by: float | None) -> Any:  # a Head, then bytes, then END
+        while True:
+            refuse_stopped()
+            left, why = self.clock.due()
+            if by is not None:
+                left = min(left, by - time.monotonic())
+            if self.clock.left() <= 0 or (by is not None and left <= 0):
+                raise TooLateError(f"{self.url}: waited for {why}")
+            try:
+                got = self._held.get(timeout=max(0.0, min(left, LOOK_SECONDS)))
+            except queue.Empty:
+                if left <= 0:
+                    raise self._late(why) from None
+                continue
+            if isinstance(got, Exception):
+                raise got
+            return got
+
+    def _late(self, why: str) -> Exception:
+        if self.clock.phase == "connection":
+            return AgainError(UnreachableError(f"{self.url}: waited for {why}"))
+        return TooLateError(f"{self.url}: waited for {why}")
+
+    def _work(self, client: Any, method: str, address: str, more: dict[str, Any]) -> None:
+        try:
+            with (
+                client,
+                client.stream(
+                    method, address, **more, extensions={"trace": self._traced}
+                ) as response,
+            ):
+                more.clear()
+                self._put(Head(response.status_code, response.headers))
+                with contextlib.closing(response.iter_bytes()) as pieces:
+                    if not all(map(self._put, pieces)):
+                        return
+            self._put(END)
+        except Exception as error:
+            self._put(failure_of(error, self.url))
+
+    def _put(self, item: object) -> bool:
+        while not self._over.is_set():
+            with contextlib.suppress(queue.Full):
+                self._held.put(item, timeout=0.1)
+                return True
+        return False
+
+    def _traced(self, step: str, told: Mapping[str, Any]) -> None:
+        """Take note of each connection as soon as there is one, to be able to hang it up."""
+        if step.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._streams.append(told["return_value"])
+        elif step.endswith("send_request_headers.started"):
+            if not self._over.is_set():
+                self.clock.start("first")
+        else:
+            return
+        if self._over.is_set():  # it came too late: nothing is asked any more
+            for stream in self._streams:
+                stream.close()
+            raise ConnectionAbortedError
+
+
+def failure_of(error: Exception, url: str) -> Exception:
+    """What the library's own exception means."""
+    library, reason = http(), plain(error, url) or type(error).__name__
+    if isinstance(error, library.ConnectTimeout):
+        return AgainError(UnreachableError(f"{url}: no connection in time"))
+    if isinstance(error, library.TimeoutException):
+        return TooLateError(f"{url}: nothing came in time")
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return UnreachableError(
+            f"{url}: its certificate is by nobody that is trusted here ({reason}); SSL_CERT_FILE "
+            "names whom to trust"
+        )
+    if isinstance(error, library.RemoteProtocolError) and "disconnected" not in str(error):
+        if "peer closed" in str(error) or "incomplete" in str(error):
+            return AgainError(UnreachableError(f"{url}: {reason}"))
+        return GarbledError(f"{url}: {reason}")
+    if isinstance(error, (library.TransportError, OSError)):
+        return AgainError(UnreachableError(f"{url}: {reason}"))
+    return GarbledError(f"{url}: {reason}")
+
+
+def hang_up(stream: Any) -> None:
+    """Close a connection that another thread may be reading."""
+    sock = stream.get_extra_info("socket")
+    if isinstance(sock, socket.socket):
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)

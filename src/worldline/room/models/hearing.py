@@ -1,0 +1,129 @@
+"""What came of one attempt at a reply: its words so far, how it ended, what it took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+from worldline.room.models.chunks import Chunk
+from worldline.room.models.failures import CutOffError, EmptyError, RefusedReplyError
+from worldline.room.models.model import Delta, Ending, Usage
+from worldline.room.models.wire import HIDDEN, plain
+
+LARGEST_REPLY = 200_000  # characters
+LONGEST_NAME = 200
+Price: TypeAlias = Callable[[int | None, int | None, float | None], float | None]
+
+
+@dataclass(eq=False)
+class Whole:
+    """Text put together from pieces that may end in half a character (a surrogate).
+
+    Where `secret` stands in it, whoever it was told has said it: it is hidden.
+    """
+
+    secret: str = field(default="", repr=False)
+    parts: list[str] = field(default_factory=list)
+    size: int = 0
+    _held: str = field(default="", repr=False)
+
+    @property
+    def text(self) -> str:
+        """All of it so far."""
+        return "".join(self.parts)
+
+    def add(self, piece: str, last: bool = False) -> str:
+        r"""What can be shown now; a half that stays alone becomes a question mark.
+
+        >>> whole = Whole()
+        >>> whole.add("ok \ud83d"), whole.add("\ude00!")
+        ('ok ', '😀!')
+        """
+        piece, self._held = self._held + piece, ""
+        if self.secret:
+            piece = piece.replace(self.secret, HIDDEN)
+        if not last and (n_held := self._unfinished(piece)):
+            piece, self._held = piece[:-n_held], piece[-n_held:]
+        if not piece.isascii():
+            piece = piece.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+            piece = piece.encode("utf-8", "replace").decode()
+        if piece:
+            self.parts.append(piece)
+            self.size += len(piece)
+        return piece
+
+    def _unfinished(self, piece: str) -> int:
+        """How many characters at its end may be the beginning of a character, or of the secret."""
+        longest = min(len(self.secret) - 1, len(piece))
+        begun = (n for n in range(longest, 0, -1) if self.secret.startswith(piece[-n:]))
+        half = int("\ud800" <= piece[-1:] <= "\udbff")
+        return next(begun, half)
+
+
+@dataclass(eq=False)
+class Heard:
+    """One attempt; `price` makes dollars of tokens and of what the endpoint says."""
+
+    url: str
+    name: str
+    price: Price
+    words: Whole = field(default_factory=Whole)
+    thoughts: Whole = field(default_factory=Whole)
+    left_out: tuple[str, ...] = ()
+    model: str = ""
+    ended: bool = False
+    refusal: bool = False
+    reason: str | None = None
+    _counts: Chunk = field(default_factory=Chunk)
+
+    def deltas(self, chunk: Chunk) -> Iterator[Delta]:
+        """What a chunk adds to the reply."""
+        self.model = chunk.model[:LONGEST_NAME].encode("utf-8", "replace").decode() or self.model
+        self.reason = chunk.reason or self.reason
+        self.ended = self.ended or chunk.done or chunk.reason is not None
+        self.refusal = self.refusal or bool(chunk.refusal)
+        for name in ("tokens_in", "tokens_out", "price"):
+            if (told := getattr(chunk, name)) is not None:
+                self._counts = replace(self._counts, **{name: told})
+        again = chunk.whole and bool(self.words.size)  # the whole once more, at the end
+        if not again and (thought := self.thoughts.add(chunk.thought)):
+            yield Delta(thought, reasoning=True)
+        for piece in () if again else (chunk.text, chunk.refusal):
+            if text := self.words.add(piece):
+                yield Delta(text)
+        if self.words.size + self.thoughts.size > LARGEST_REPLY:
+            raise CutOffError(f"a reply of over {LARGEST_REPLY:,} characters", self.words.text)
+
+    def rest(self) -> Iterator[Delta]:
+        """What was held back."""
+        if thought := self.thoughts.add("", last=True):
+            yield Delta(thought, reasoning=True)
+        if text := self.words.add("", last=True):
+            yield Delta(text)
+
+    def usage(self) -> Usage:
+        """How it ended, or why it did not. Raises: EmptyError, RefusedReplyError."""
+        declined = self.refusal or self.reason == "content_filter"
+        if not self.words.text.strip():
+            if declined:
+                error = RefusedReplyError(f"{self.url}: {self.name} declined to answer")
+            else:
+                error = EmptyError(f"{self.url}: {self.name} said nothing{self._why()}")
+            error.usage = self.taken("refused" if declined else "stop")
+            raise error
+        ending: Ending = "refused" if declined else "stop"
+        if self.reason == "length" and not declined:
+            ending = "length"
+        return self.taken(ending)
+
+    def taken(self, ending: Ending) -> Usage:
+        """What it took so far, as far as the endpoint said."""
+        read, written = self._counts.tokens_in, self._counts.tokens_out
+        price = self.price(read, written, self._counts.price)
+        return Usage(read, written, price, ending, self.model, self.left_out)
+
+    def _why(self) -> str:
+        if self.thoughts.size:
+            return f": it only thought, {self.thoughts.size} characters"
+        return f" ({plain(self.reason)})" if self.reason and self.reason != "stop" else ""

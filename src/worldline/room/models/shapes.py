@@ -1,0 +1,33 @@
+"""The same conversation in the shapes that chat templates and endpoints ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from worldline.room.models.model import Said, merged
+
+OPENING = "(The conversation begins.)"
+
+
+def from_user(messages: Sequence[Said]) -> list[Said]:
+    """Alternating, and opened by a user, after the system text."""
+    found = merged(messages)
+    first = 1 if found and found[0].role == "system" else 0
+    if first < len(found) and found[first].role == "assistant":
+        found.insert(first, Said("user", OPENING))
+    return found
+
+
+def without_system(messages: Sequence[Said]) -> list[Said]:
+    r"""Alternating, with the system text at the head of the first user's.
+
+    >>> [m.text for m in without_system([Said("system", "Be kind."), Said("user", "Hi")])]
+    ['Be kind.\n\nHi']
+    """
+    return from_user([replace(m, role="user") if m.role == "system" else m for m in messages])
+
+
+SHAPES: tuple[Callable[[Sequence[Said]], list[Said]], ...] = (
+    list, merged, from_user, without_system,
+)  # fmt: skip

@@ -1,0 +1,70 @@
+"""Being stopped while waiting: what waits for anything outside asks here whether it still may."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
+
+from worldline.room.models.failures import StoppedError, TooLateError
+
+LOOK_SECONDS = 0.05  # how long a stop goes unnoticed at most
+_stopped: ContextVar[Callable[[], bool]] = ContextVar("_stopped", default=lambda: False)
+T = TypeVar("T")
+
+
+@contextmanager
+def stoppable(stopped: Callable[[], bool]) -> Iterator[None]:
+    """Everything that waits inside, in this thread, ends soon after `stopped()` is true."""
+    token = _stopped.set(stopped)
+    try:
+        yield
+    finally:
+        _stopped.reset(token)
+
+
+def refuse_stopped() -> None:
+    """Raise StoppedError where whoever waits was stopped."""
+    if _stopped.get()():
+        raise StoppedError("it was stopped")
+
+
+def wait(seconds: float) -> None:
+    """Let time pass. Raises: StoppedError as soon as it is stopped."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        refuse_stopped()
+        time.sleep(min(left, LOOK_SECONDS))
+
+
+def waited(call: Callable[[], T], seconds: float, what: str) -> T:
+    """What `call` gives, in a thread that is left behind where it takes too long.
+
+    Raises: TooLateError, naming `what`; StoppedError; whatever `call` raises.
+    """
+    held: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            held.put((call(), None))
+        except Exception as error:
+            held.put((None, error))
+
+    threading.Thread(target=work, daemon=True).start()
+    end = time.monotonic() + seconds
+    while True:
+        refuse_stopped()
+        left = end - time.monotonic()
+        try:
+            value, error = held.get(timeout=max(0.0, min(left, LOOK_SECONDS)))
+        except queue.Empty:
+            if left <= 0:
+                raise TooLateError(f"{what}: nothing came within {seconds:g} s") from None
+            continue
+        if error is not None:
+            raise error
+        return value
