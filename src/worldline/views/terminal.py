@@ -14,6 +14,7 @@ from worldline.views.altered import altered_lines
 from worldline.views.labels import clipped, padded, percent, readable_text, signed, token_label
 from worldline.views.labels import visible_text as visible
 from worldline.views.lanes import Columns, choose_columns, draw_lattice
+from worldline.views.recipe import printed
 from worldline.views.scene import Scene, SceneEdge
 from worldline.views.spectrum import spectrum_lines
 
@@ -218,7 +219,16 @@ def _checks(scene: Scene, width: int) -> list[Text]:
         *_wrapped([share], "", width, _STRONG),
         *_wrapped([f"{'inert' if ok else 'NOT INERT'}: {equal}, {where}", calls], "; ", width),
         *_wrapped(closure, " ", width),
-        Text(f"again: {readable_text(scene.reproduce.cli)}", style=_PALE),
+        *_again(scene, width),
+    ]
+
+
+def _again(scene: Scene, width: int) -> list[Text]:
+    """What must be there first, and the line, never cut or folded: it is there to be copied."""
+    note = readable_text(scene.reproduce.note)
+    return [
+        *(_wrapped([note], "", width, _PALE) if note else []),
+        Text(printed(scene.reproduce), style=_PALE),
     ]
 
 
