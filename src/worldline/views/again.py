@@ -212,8 +212,8 @@ def _edit(part: EdgeCut | NodeCut | Donor, splice: RecipeText | None) -> str:
 def _places(places: Sequence[int | None]) -> str:
     """Places as Python writes them, long runs as ranges.
 
-    >>> _places((1, 2)), _places(range(9)), _places((0, 1, 2, 3, 4, None))
-    ('(1, 2)', 'range(0, 9)', '[*range(0, 5), None]')
+    >>> _places((1,)), _places((0, 1, 2, 3, 4, None))
+    ('(1,)', '(*range(0, 5), None)')
     """
     runs: list[list[int | None]] = []
     for place in places:
@@ -222,12 +222,11 @@ def _places(places: Sequence[int | None]) -> str:
             runs[-1].append(place)
         else:
             runs.append([place])
-    if not any(len(run) > SHORT_RUN for run in runs):
-        return repr(tuple(places))
-    shown = [
-        f"*range({run[0]}, {len(run) + (run[0] or 0)})"
-        if len(run) > SHORT_RUN
-        else ", ".join(map(repr, run))
-        for run in runs
-    ]
-    return shown[0][1:] if len(runs) == 1 else f"[{', '.join(shown)}]"
+    shown = [_run(run) for run in runs]
+    return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"
+
+
+def _run(places: Sequence[int | None]) -> str:
+    if len(places) <= SHORT_RUN:
+        return ", ".join(map(repr, places))
+    return f"*range({places[0]}, {len(places) + (places[0] or 0)})"
