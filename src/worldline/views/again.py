@@ -144,7 +144,8 @@ def orders_recipe(run: Recipe, names: Sequence[str], slices: str | None = None) 
     words += [] if slices is None else option("slices", slices)
     asked = [repr(name) for name in names]
     if slices is not None:
-        asked.append(f"wl.grid.order.Order.given(__import__('json').load(open({slices!r})))")
+        read = f"__import__('pathlib').Path({slices!r}).read_bytes()"
+        asked.append(f"wl.grid.order.Order.given(__import__('json').loads({read}))")
     return _made(run, "orders", "run_orders", words, [f"[{', '.join(asked)}]"] if asked else [])
 
 

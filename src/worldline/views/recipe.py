@@ -55,7 +55,7 @@ class RecipeText(Part):
         """The text as Python has it."""
         if self.words is not None:
             return repr(self.words)
-        return f"open({self.file!r}, encoding='utf-8', newline='').read()"
+        return f"__import__('pathlib').Path({self.file!r}).read_bytes().decode()"
 
     @property
     def note(self) -> str:
@@ -93,9 +93,9 @@ class Recipe(Part):
     def note(self) -> str:
         """What has to be there before the lines run, and why there is no command line."""
         texts = dict.fromkeys(one.note for one in (self.text, self.splice) if one and one.note)
-        threads = f"It ran on {self.threads} threads." if self.threads is not None else ""
         why = FROM_PYTHON if self.source is None else self.unsaid
-        return " ".join(filter(None, [why, *texts, threads]))
+        set_so = f"torch.set_num_threads({self.threads}) was set." if self.threads and why else ""
+        return " ".join(filter(None, [why, *texts, set_so]))
 
     def line(self, *more: str) -> str:
         """The command line, with `more` options; empty where no command line can say it."""
