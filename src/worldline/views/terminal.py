@@ -11,7 +11,15 @@ from rich.console import Console
 from rich.text import Text
 
 from worldline.views.altered import altered_lines
-from worldline.views.labels import clipped, padded, percent, readable_text, signed, token_label
+from worldline.views.labels import (
+    clipped,
+    padded,
+    percent,
+    readable_text,
+    signed,
+    token_label,
+    token_name,
+)
 from worldline.views.labels import visible_text as visible
 from worldline.views.lanes import Columns, choose_columns, draw_lattice
 from worldline.views.recipe import printed
@@ -193,7 +201,7 @@ def _predictions(scene: Scene, width: int) -> list[Text]:
     lines = [Text("next token", style=_PALE)]
     for prediction in scene.predictions[:N_LISTED]:
         chance = math.exp(min(0.0, prediction.logprob))
-        line = Text(f"  {padded(visible(prediction.token), label)} {percent(chance):>7}  ")
+        line = Text(f"  {padded(token_name(prediction.token), label)} {percent(chance):>7}  ")
         line.append(f"{prediction.logprob:>8.3f} nats  " if nats else "", _PALE)
         line.append("█" * round(bar * chance) or "▏", _STRONG)
         lines.append(line)
