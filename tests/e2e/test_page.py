@@ -155,6 +155,28 @@ def test_a_node_is_looked_at_and_fixed(visit):
     assert visit.actions == 3
 
 
+def test_what_is_typed_while_an_answer_is_on_its_way_stays(visit):
+    page, held = visit.open(), []
+    page.route("**/api/questions/*/answer", lambda route: held.append(route))
+    text, shows = page.locator(".wl-text"), page.locator(".wl-shows")
+    visit.write(OTHER, text)
+    visit.press("Enter")
+    visit.until(lambda: len(held) == 1)
+    assert TEXT in shows.inner_text()  # the picture is still that of the first text
+    page.keyboard.type(" not")
+    page.unroute("**/api/questions/*/answer")
+    held[0].continue_()
+    visit.until(lambda: OTHER in shows.inner_text())
+    visit.settle()
+    assert text.input_value() == f"{OTHER} not"
+    assert page.locator(".wl.wl-stale").count() == 1
+    visit.press("Enter")
+    visit.until(lambda: shows.is_hidden())
+    visit.settle()
+    assert text.input_value() == f"{OTHER} not"
+    assert page.url.endswith("#text=The+capital+of+Italy+is+not")
+
+
 def test_france_is_cut_and_comes_back(visit, bundled):
     page = visit.open()
     visit.click(page.get_by_label("Cut every read of ·France"))
