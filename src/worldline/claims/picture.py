@@ -199,8 +199,7 @@ def _untested(claim: Claim, model_name: str) -> ClaimsVerdict:
 def command(verdict: Verdict) -> str:
     """The command line that makes the run again, or why there is none.
 
-    A run keeps no folders of the machine it was made on: of a bare name the line says, in a comment
-    of the shell, which weights were meant.
+    A run keeps no folders of the machine it was made on: a model out of one has its bare name.
     """
     run = verdict.run
     if run.model.endswith(" in memory"):
@@ -211,9 +210,7 @@ def command(verdict: Verdict) -> str:
         words = option("model", run.model) + words
     if dtype is not None and (run.model, dtype) != (BUNDLED, BUNDLED_DTYPE):
         words += option("dtype", dtype)
-    line = shell_join(["worldline", "claims", "run", run.claim, *words])
-    is_place = run.model != BUNDLED and "/" not in run.model and not run.model.startswith("tiny:")
-    return line + (f"  # weights {run.key.weights_hash[:12]}" if is_place else "")
+    return shell_join(["worldline", "claims", "run", run.claim, *words])
 
 
 def shown_words(verdicts: dict[str, list[Shown]]) -> dict[str, str]:
