@@ -40,7 +40,7 @@ def trace_recipe(
             ("versus", _token(versus)),
             ("how", how),
             ("seed", seed),
-            ("top", None if top == TOP else top),
+            ("edges", None if top == TOP else top),
         ]
     )
     words += [f"--{name}" for name, on in (("chat", chat), ("verify", verify)) if on]

@@ -321,7 +321,7 @@ def test_what_a_command_ran_is_on_its_page(name, folder, monkeypatch, capsys):
 @pytest.mark.parametrize(
     "words",
     [
-        ["--dtype", "bfloat16", "--seed", "7", "--top", "5", "--no-paths"],
+        ["--dtype", "bfloat16", "--seed", "7", "--edges", "5", "--no-paths"],
         ["--by", "share", "--verify"],
         ["--by", "frozen", "--target", "id:70", "--versus", "a", "--paths"],
         ["--how", "mask", "--chat", "--threads", "1"],

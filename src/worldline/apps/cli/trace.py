@@ -39,7 +39,7 @@ def trace(
         ),
     ] = None,
     top: Annotated[
-        int, typer.Option(min=0, help="Edges to list, the strongest; totals are of all.")
+        int, typer.Option("--edges", min=0, help="Edges to list, the strongest of all.")
     ] = 2000,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
