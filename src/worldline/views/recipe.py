@@ -105,15 +105,17 @@ class Recipe(Part):
         if self.threads is not None:
             options += ["--threads", str(self.threads)]
         start, text = ["worldline", self.command], self.text.words
+        read = [one for one in (self.text, self.splice) if one is not None and one.file]
+        if text is not None and (text == "-" or "\0" in text):
+            read.append(self.text)
+        keep = ["--keep-newline"] if any(one.ends_in_newline for one in read) else []
         if text is None:
-            keep = ["--keep-newline"] if self.text.ends_in_newline else []
             return shell_join([*start, "--file", self.text.file or "", *keep, *options])
         if text == "-" or "\0" in text:  # no argument: the one is standard input, the other its end
-            keep = ["--keep-newline"] if self.text.ends_in_newline else []
             return f"{as_output(text)} | " + shell_join([*start, "-", *keep, *options])
         if text.startswith("-"):
-            return shell_join([*start, *options, "--", text])
-        return shell_join([*start, text, *options])
+            return shell_join([*start, *keep, *options, "--", text])
+        return shell_join([*start, text, *keep, *options])
 
     def python(self, part: str = "") -> str:
         """The call, or the `part` of what it gives."""
