@@ -16,13 +16,14 @@ from worldline.flow.lens import logit_lens
 from worldline.flow.summary import paths_of
 from worldline.flow.weighing import weigh
 from worldline.flow.writes import write_coherence
-from worldline.model.bundled import BUNDLED_NAME
 from worldline.model.load import LoadedModel, load_model
 from worldline.observation import Observation
 from worldline.text.chat import tokens_of, turns_of
 from worldline.text.grouping import page_groups
 from worldline.trace.recording import record
-from worldline.views.picture import picture, reproduce
+from worldline.views.again import trace_recipe
+from worldline.views.picture import picture
+from worldline.views.recipe import recipe_on
 
 if TYPE_CHECKING:
     from worldline.trace.trace import Trace
@@ -60,7 +61,7 @@ def observe(
     (progress or _quiet)("recording")
     trace = record_text(model, text, chat=chat, verify=verify, seed=seed)
     asked = {"by": by, "target": target, "versus": versus, "how": how, "top": top, "paths": paths}
-    return see(trace, text, chat=chat, progress=progress, **asked)
+    return see(trace, text, chat=chat, verify=verify, progress=progress, **asked)
 
 
 def record_text(
@@ -86,11 +87,15 @@ def see(
     versus: str | int | None = None,
     how: str = "drop",
     chat: bool = False,
+    verify: bool = False,
     top: int = 2000,
     paths: bool | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Observation:
-    """Weigh a run that was recorded and draw it; what may be asked is said at `observe`."""
+    """Weigh a run that was recorded and draw it; what may be asked is said at `observe`.
+
+    `chat` and `verify` are how it was recorded.
+    """
     (say := progress or _quiet)("weighing")
     by = by or "gradient"
     assert trace.model is not None
@@ -101,9 +106,10 @@ def see(
     if not target_free:
         flow = weigh(trace, by, target=target, versus=versus, how=how, top=top, groups=groups)
     say("drawing")
-    asked = {"by": by, "target": target, "versus": versus, "how": flow.meaning.how}
-    name = None if trace.identity.name == BUNDLED_NAME else trace.identity.name
-    asked |= {"chat": chat or None, "paths": paths, "model": name}
+    recipe = trace_recipe(
+        recipe_on(trace.model, text), by=by, how=flow.meaning.how, target=target, versus=versus,
+        chat=chat, verify=verify, seed=trace.seed, top=top, paths=paths,
+    )  # fmt: skip
     scene = picture(
         trace,
         flow,
@@ -111,7 +117,7 @@ def see(
         lens=logit_lens(trace),
         writes=write_coherence(trace) if trace.closure.over == "sources" else None,
         paths=paths_of(trace, flow.meaning.target, paths, say),
-        reproduce=reproduce(text, **asked),
+        recipe=recipe,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return Observation(trace, flow, scene)

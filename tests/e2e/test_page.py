@@ -9,6 +9,7 @@ import pytest
 
 import worldline as wl
 from live_page import SIZE, Visit, findings, served
+from worldline.views.labels import token_name
 
 pytestmark = pytest.mark.bundled
 TEXT = "The capital of France is"
@@ -69,7 +70,7 @@ def agree(visit, seen):
     assert visit.value("change_nats") == pytest.approx(seen.change_nats, rel=1e-5, abs=1e-6)
     assert visit.value("kl_nats") == pytest.approx(seen.kl_nats, rel=1e-5, abs=1e-6)
     shown = visit.page.locator(".wl-pair tbody tr").first.locator("bdi").all_inner_texts()
-    assert [one.replace("·", " ") for one in shown] == [seen.before[0].token, seen.after[0].token]
+    assert shown == [token_name(seen.before[0].token), token_name(seen.after[0].token)]
 
 
 # --- the scenarios --------------------------------------------------------------------------------
@@ -116,10 +117,13 @@ def test_why_this_token_and_not_that_one(visit, bundled):
     names = [one.inner_text() for one in page.locator(".wl-predictions .wl-why").all()[:3]]
     visit.click(page.get_by_label(f"Why {names[1]}?", exact=True))
     visit.settle()
-    assert f"blue speaks for “{names[1]}”," in page.locator(".wl-caption").inner_text()
+    lost = "would lose if that read alone were dropped"
+    assert f"blue: “{names[1]}” {lost}," in page.locator(".wl-caption").inner_text()
     visit.click(page.get_by_label(f"Compare with {names[0]}", exact=True))
     visit.settle()
-    assert f"for “{names[1]}” over “{names[0]}”," in page.locator(".wl-caption").inner_text()
+    assert (
+        f"blue: “{names[1]}” over “{names[0]}” {lost}," in page.locator(".wl-caption").inner_text()
+    )
     tags = page.locator(".wl-predictions li").evaluate_all(
         "all => all.slice(0, 2).map(one => one.querySelector('.wl-tag')?.textContent)"
     )
@@ -153,6 +157,30 @@ def test_a_node_is_looked_at_and_fixed(visit):
     fixed.wait_for(state="detached")
     assert "node=" not in page.url
     assert visit.actions == 3
+
+
+def test_what_is_typed_while_an_answer_is_on_its_way_stays(visit):
+    page, held = visit.open(), []
+    page.route(
+        "**/api/questions/*/answer",
+        lambda route: route.continue_() if held else held.append(route),
+    )
+    text, shows = page.locator(".wl-text"), page.locator(".wl-shows")
+    visit.write(OTHER, text)
+    visit.press("Enter")
+    visit.until(lambda: len(held) == 1)
+    assert TEXT in shows.inner_text()  # the picture is still that of the first text
+    page.keyboard.type(" not")
+    held[0].continue_()
+    visit.until(lambda: OTHER in shows.inner_text())
+    visit.settle()
+    assert text.input_value() == f"{OTHER} not"
+    assert page.locator(".wl.wl-stale").count() == 1
+    visit.press("Enter")
+    visit.until(lambda: shows.is_hidden())
+    visit.settle()
+    assert text.input_value() == f"{OTHER} not"
+    assert page.url.endswith("#text=The+capital+of+Italy+is+not")
 
 
 def test_france_is_cut_and_comes_back(visit, bundled):

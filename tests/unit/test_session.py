@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tiny_runs import FLOAT64, NamesIds, loaded, some_tokens
 from worldline.errors import InputError
-from worldline.session import observe, reproduce
+from worldline.session import observe
 from worldline.views.scene import Scene
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "scene_tiny_llama.json"
@@ -49,8 +47,9 @@ def test_golden_scene(seen):
     for name in CHANGES:
         assert scene.pop(name)
     for meaning in scene["meanings"].values():
-        assert meaning.pop("cli").startswith("worldline ")  # they name the caller's model
+        assert meaning.pop("cli") == ""  # this model was made in memory
         assert meaning.pop("python").startswith("wl.")
+        assert "in memory" in meaning.pop("note")
     assert len(scene["model"].pop("weights_hash")) == 64
     assert 0 < scene["closure_error"].pop("worst") < 1e-12
     for place in ("layer", "pos"):
@@ -134,11 +133,3 @@ def test_one_token_has_no_edges():
 def test_no_token_is_refused():
     with pytest.raises(InputError, match="it is empty"):
         observe("", loaded("llama"))
-
-
-def test_reproduce_quotes_what_it_is_given():
-    cli, python = reproduce('say "it\'s"', by="share", chat=True)
-    assert shlex.split(cli) == ["worldline", "trace", 'say "it\'s"', "--by", "share", "--chat"]
-    wl = SimpleNamespace(observe=lambda *words, **options: (words, options))
-    expected = ('say "it\'s"',), {"by": "share", "chat": True}
-    assert eval(python, {"wl": wl}) == expected

@@ -1,15 +1,19 @@
 // What is seen, in two sentences whose coloured words are the legend.
 import { h } from "./dom.ts";
-import { clipped, visibleText } from "./format.ts";
+import { clipped, tokenName } from "./format.ts";
 import type { Scene } from "./scene.gen.ts";
 
 export function caption(scene: Scene): HTMLElement {
-  const { by, target, versus } = scene.weighing;
-  const name = (token: string): string => `“${clipped(visibleText(token), 20)}”`;
-  const aims = by !== "share" && target;
+  const { by, target, versus, how } = scene.weighing;
+  const name = (token: string): string => `“${clipped(tokenName(token), 20)}”`;
   const over = versus ? ` over ${name(versus.token)}` : "";
-  const positive = aims ? `blue speaks for ${name(target.token)}${over}` : "blue pushes the state where it went";
-  const negative = aims ? "orange speaks against it" : "orange pulled elsewhere and was overcome";
+  const cut = `if that read alone were ${how === "mask" ? "masked" : "dropped"}`;
+  const words: Record<typeof by, [string, string]> = {
+    gradient: [`blue: ${name(target?.token ?? "")}${over} would lose ${cut}`, "orange: it would gain"],
+    frozen: [`blue brings to ${name(target?.token ?? "")}${over}, attention patterns held`, "orange takes away"],
+    share: ["blue pushes the state where it went", "orange pulled elsewhere and was overcome"],
+  };
+  const [positive, negative] = words[target ? by : "share"];
   return h(
     "p",
     { class: "wl-caption" },

@@ -1,5 +1,5 @@
 // What the Scene says about one node, one edge, one token: looked up, never computed.
-import { clipped, signed, visibleText } from "./format.ts";
+import { clipped, signed, tokenName, visibleText } from "./format.ts";
 import type { NodeRef } from "./layout.ts";
 import type { Scene, SceneLens, SceneShares } from "./scene.gen.ts";
 import type { RankedEdge } from "./select.ts";
@@ -88,13 +88,13 @@ export function asked(scene: Scene): string {
   if (by === "share") {
     return `share of the state it is written into${metric ? `, ${metric} metric` : ""}`;
   }
-  const over = versus ? ` over “${clipped(visibleText(versus.token), 24)}”` : "";
+  const over = versus ? ` over “${clipped(tokenName(versus.token), 24)}”` : "";
   const cut = how ? ` if it were ${how === "drop" ? "dropped" : "masked"}` : "";
   if (!target) return `effect on the target${cut}`;
   if (by === "frozen") {
-    return `what all paths through it bring to “${clipped(visibleText(target.token), 24)}”${over}`;
+    return `what all paths through it bring to “${clipped(tokenName(target.token), 24)}”${over}`;
   }
-  return `what “${clipped(visibleText(target.token), 24)}”${over} would lose${cut}`;
+  return `what “${clipped(tokenName(target.token), 24)}”${over} would lose${cut}`;
 }
 
 /** Which heads an edge goes by; `short` as in a list. */

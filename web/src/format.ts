@@ -23,6 +23,19 @@ export function visibleText(text: string): string {
     .join("");
 }
 
+const BLANKS: Record<string, [sign: string, word: string]> = { " ": ["␣", "space"], "\n": ["⏎", "newline"], "\t": ["⇥", "tab"] };
+
+/** A token that stands alone, such as a prediction: one of nothing but blanks is named in words as well. */
+export function tokenName(text: string): string {
+  if (!/^[ \n\t]+$/.test(text)) return visibleText(text);
+  const runs = text.match(/ +|\n+|\t+/g) ?? [];
+  const named = runs.map((run) => {
+    const [sign, word] = BLANKS[run[0] ?? ""] ?? ["", ""];
+    return run.length === 1 ? `${sign} ${word}` : `${sign.repeat(Math.min(3, run.length))} ${run.length} ${word}s`;
+  });
+  return named.join(", ");
+}
+
 /** As visibleText, for whole sentences: spaces stay spaces. */
 export function readableText(text: string): string {
   return text === "" ? "" : visibleText(text).replaceAll("·", " ");

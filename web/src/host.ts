@@ -45,6 +45,8 @@ export interface Mounted {
   alter(parts: { [K in AlteredName]?: SceneAltered[K] | null } & { meanings?: Scene["meanings"] }): void;
   /** Show paths that were followed later, or why there are none. */
   follow(paths: ScenePaths | null, why: string | null, meanings?: Scene["meanings"]): void;
+  /** Mark the picture as that of another question than the one that stands in the fields, or as current (null). */
+  stale(words: string | null): void;
   /** Open a panel. */
   open(tab: string): void;
   /** Choose from outside; nothing is noted in the address. */

@@ -54,6 +54,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
   const tooltip = new Tooltip(columns);
   const live = h("div", { class: "wl-unseen", role: "status", "aria-live": "polite" });
   const side = h("div", { class: "wl-side-host" });
+  const shows = h("p", { class: "wl-shows", role: "status", hidden: true });
   const selector = new Selector(bounds.columns, onColumns);
   const controlEvents = {
     onCount: (n: number, settled: boolean) => change({ n }, settled ? "replace" : "none"),
@@ -122,7 +123,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
       exportsMenu({ scene, lattice, json: options.json, extras: options.extras, say: (words) => (live.textContent = words) }),
     ),
     caption(scene),
-    h("div", { class: "wl-centre" }, lattice.element),
+    h("div", { class: "wl-centre" }, lattice.element, shows),
     tabs.element,
     tour.element,
     controls.element,
@@ -462,6 +463,11 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
         showTour();
       });
       draw();
+    },
+    stale(words) {
+      shows.textContent = words ?? "";
+      shows.hidden = words === null;
+      root.classList.toggle("wl-stale", words !== null);
     },
     open,
     choose: (patch) => change(patch, "none"),

@@ -171,7 +171,8 @@ export interface SceneFlow {
  *
  * ``by_hops[h]`` sums the paths with exactly ``h`` hops, ``beyond`` those with more than are
  * listed; ``by_source`` has one number per column. ``ways`` is how many paths the full grid has,
- * as a decimal string. ``caution`` belongs beside every picture of it.
+ * as a decimal string. ``caution`` belongs beside every picture of it. ``reproduce`` is null
+ * where the Scene's own lines make them.
  */
 export interface ScenePaths {
   by: "frozen" | "share";
@@ -186,6 +187,7 @@ export interface ScenePaths {
   paths: ScenePath[];
   found_as: string;
   caution: string;
+  reproduce: SceneReproduce | null;
 }
 /**
  * How far the parts of one sum agree, for one named grouping; ``coherence`` null at 0/0.
@@ -245,6 +247,52 @@ export interface SceneRead {
   head: number | null;
 }
 /**
+ * The command line and the Python call that give the same again.
+ *
+ * ``cli`` is empty where no command line can; ``note`` says why, and what must be there first.
+ * ``recipe`` is what both are printed from; null in files of older versions.
+ */
+export interface SceneReproduce {
+  cli: string;
+  python: string;
+  note: string;
+  recipe: Recipe | null;
+}
+/**
+ * A run as its command and its call name it.
+ *
+ * `source` is what loads the model, None where only the object in memory is it; `dtype` is None
+ * where the source has no other. `words` are options of `command`, `arguments` those of `call`
+ * beside model and text, as Python writes them. `each` is what the call is made for, such as
+ * "pos in range(4)"; `special_tokens` is False for a text that has them written out. `unsaid`
+ * says why there is no command line, where the model is not the reason.
+ */
+export interface Recipe {
+  command: string;
+  call: string;
+  source: string | null;
+  device: string;
+  dtype: string | null;
+  text: RecipeText;
+  splice: RecipeText | null;
+  words: string[];
+  arguments: string[];
+  each: string;
+  special_tokens: boolean;
+  threads: number | null;
+  unsaid: string;
+}
+/**
+ * A text: in `words`, or, where it is long, in the UTF-8 `file` whose content has `sha256`.
+ */
+export interface RecipeText {
+  words: string | null;
+  file: string | null;
+  sha256: string;
+  n_chars: number;
+  ends_in_newline: boolean;
+}
+/**
  * What runs that never happened said of this text.
  */
 export interface SceneAltered {
@@ -280,13 +328,6 @@ export interface SceneHopCurve {
   state_gain_nats: number | null;
   sink_cos: (number | null)[];
   norm_ratio: number[];
-}
-/**
- * The command line and the Python call that give the same again.
- */
-export interface SceneReproduce {
-  cli: string;
-  python: string;
 }
 /**
  * A set of cuts, in words and as edges, and the next token before and after.
@@ -437,8 +478,9 @@ export interface SceneClosure {
 /**
  * What a number means: ``formula``, ``unit``, ``exactness``, and how to make it again.
  *
- * ``cli`` is empty where one command line cannot say it; ``source`` is a paper, where there is
- * one. Written by ``meanings.py`` only; the page shows it and adds nothing.
+ * ``cli`` is empty where no command line can say it, and ``note`` says why, or what must be there
+ * first; ``source`` is a paper, where there is one. Written by ``meanings.py`` only; the page
+ * shows it and adds nothing.
  */
 export interface SceneMeaning {
   title: string;
@@ -448,4 +490,5 @@ export interface SceneMeaning {
   source: string | null;
   cli: string;
   python: string;
+  note: string;
 }

@@ -117,6 +117,6 @@ test("the caption says the text, the model, how much is drawn and what a width m
   assert.deepEqual(lines, [
     "“Hi‹1B›”",
     "m; 2 of 1,200 edges are drawn, 50 % of the flow (the sum of |weight|)",
-    "Width of a strand: what “·x” would lose if it were dropped, in logit; blue speaks for it, orange against it",
+    "Width of a strand: what “·x” would lose if it were dropped, in logit; blue would lose, orange would gain",
   ]);
 });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { chance, clipped, counted, percent, plain, signed, visibleText } from "../src/format.ts";
+import { chance, clipped, counted, percent, plain, signed, tokenName, visibleText } from "../src/format.ts";
 
 const examples = JSON.parse(
   readFileSync(join(process.cwd(), "../tests/unit/views/visible.json"), "utf8"),
@@ -10,6 +10,12 @@ const examples = JSON.parse(
 
 test("every character of a token is shown, as Python shows it", () => {
   for (const [text, shown] of examples) assert.equal(visibleText(text), shown);
+});
+
+const names = JSON.parse(readFileSync(join(process.cwd(), "../tests/unit/views/names.json"), "utf8")) as [string, string][];
+
+test("a predicted blank is named, as Python names it", () => {
+  for (const [text, shown] of names) assert.equal(tokenName(text), shown);
 });
 
 test("a percentage never rounds up to all or down to nothing", () => {

@@ -23,6 +23,8 @@ from worldline.views.claims_parts import (
     ClaimsVerdict,
     EdgeType,
 )
+from worldline.views.recipe import BUNDLED_DTYPE, option
+from worldline.views.shell import shell_join
 
 BUNDLED = "smollm2-135m-instruct"
 _EDGE_OF: dict[str, EdgeType] = {
@@ -195,10 +197,20 @@ def _untested(claim: Claim, model_name: str) -> ClaimsVerdict:
 
 
 def command(verdict: Verdict) -> str:
-    """The command line that makes the run again."""
+    """The command line that makes the run again, or why there is none.
+
+    A run keeps no folders of the machine it was made on: a model out of one has its bare name.
+    """
     run = verdict.run
-    model = "" if run.model == BUNDLED else f" --model {run.model}"
-    return f"worldline claims run {run.claim}{model} --n {run.key.n} --seed {run.key.seed}"
+    if run.model.endswith(" in memory"):
+        return f"no command line loads {run.model} (weights {run.key.weights_hash[:12]})"
+    words = option("n", run.key.n) + option("seed", run.key.seed)
+    dtype = run.versions.get("dtype")
+    if run.model != BUNDLED:
+        words = option("model", run.model) + words
+    if dtype is not None and (run.model, dtype) != (BUNDLED, BUNDLED_DTYPE):
+        words += option("dtype", dtype)
+    return shell_join(["worldline", "claims", "run", run.claim, *words])
 
 
 def shown_words(verdicts: dict[str, list[Shown]]) -> dict[str, str]:

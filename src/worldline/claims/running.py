@@ -181,7 +181,7 @@ def _described(claim: Claim, experiment: Experiment, model: wl.LoadedModel, aske
         model=bare_name(model.name),
         quick=n < experiment.n,
         counts=experiment.counts,
-        versions=_versions(),
+        versions=_versions() | {"dtype": model.dtype},
         started=_now(),
     )
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldline.errors import InputError
 from worldline.flow.summary import paths_of
 from worldline.flow.weighing import target_of
-from worldline.grid.cuts import Donor
 from worldline.live.questions import (
     Asked,
     ConeQuestion,
@@ -24,25 +23,37 @@ from worldline.live.questions import (
     SourcesQuestion,
     TraceQuestion,
 )
-from worldline.model.bundled import BUNDLED_NAME
 from worldline.session import record_text, see
 from worldline.text.chat import tokens_of
+from worldline.views.again import (
+    cone_recipe,
+    cut_recipe,
+    hops_recipe,
+    orders_recipe,
+    sources_recipe,
+    trace_recipe,
+)
 from worldline.views.altered import with_altered
 from worldline.views.altered_parts import SceneAltered
 from worldline.views.html import scene_json
 from worldline.views.meanings import explained
-from worldline.views.picture import command_line, paths_shown
+from worldline.views.picture import paths_shown
+from worldline.views.recipe import recipe_on
 
 if TYPE_CHECKING:
-    from worldline.contrast.cutting import Edit
     from worldline.model.load import LoadedModel
     from worldline.text.tokens import Tokens
     from worldline.trace.trace import Trace
+    from worldline.views.recipe import Recipe
     from worldline.views.scene import Scene, ScenePaths
 
 MOST_SCENES = 8
 MOST_BYTES = 2 << 30  # of recorded runs that are kept
 TOKENS_AT_ONCE = 1024  # of hop budgets side by side: a step takes so much longer, and more memory
+CHAT_ONLY = (
+    "From Python only: this text is a chat with its special tokens written out; a command line "
+    "would read other tokens from it."
+)
 Say = Callable[[str], None]
 
 
@@ -100,8 +111,8 @@ class Answering:
         if isinstance(question, TraceQuestion):
             return self._saved(question, say)
         tokens = tokens_of(self.model.tokenizer, question.text, question.chat)
-        part, value, words, python = self._altered(question, tokens, say)
-        value["reproduce"] = self._again(part, tokens, words, python)
+        part, value, recipe = self._altered(question, tokens, say)
+        value["reproduce"] = recipe.shown()
         checked = SceneAltered.model_validate({part: value})
         wire: dict[str, Any] = {part: checked.model_dump(mode="json")[part]}
         return Answer(
@@ -155,7 +166,11 @@ class Answering:
         seen = paths_of(trace, target, True, say)
         if isinstance(seen, str):
             return Answer(json.dumps({"paths": None, "paths_left_out": seen}))
-        found = paths_shown(seen)
+        recipe = trace_recipe(
+            recipe_on(self.model, question.text), by="gradient", how="drop", paths=True,
+            target=question.target, versus=question.versus, chat=question.chat,
+        )  # fmt: skip
+        found = paths_shown(seen, recipe)
         wire = {"paths": found.model_dump(mode="json"), "paths_left_out": None}
         scene = self.scenes.get((question.text, question.chat))
         if scene is not None:
@@ -173,43 +188,28 @@ class Answering:
         save_trace(trace, place)
         return Answer(json.dumps({"bytes": place.stat().st_size}), file=place)
 
-    def _again(
-        self, part: str, tokens: Tokens, words: list[str], python: tuple[str, str]
-    ) -> dict[str, str]:
-        """The command line and the Python call that give this part again."""
-        text, name = tokens.text, self.model.name
-        if tokens_of(self.model.tokenizer, text).ids != tokens.ids:
-            never = "a chat whose text alone gives other tokens: no command line gives it again"
-            return {"cli": never, "python": never}
-        named = [] if name == BUNDLED_NAME else ["--model", name]
-        loaded = "" if name == BUNDLED_NAME else repr(name)
-        call, arguments = python
-        command = "cut" if part == "sources" else part
-        model = f"wl.load_model({loaded})"
-        each = {"sources": f" for pos in range({len(tokens) - 1})"}.get(part, "")
-        if part == "hops" and " for sink in " in arguments:
-            arguments, _, sinks = arguments.rpartition(" for sink in ")
-            each = f" for sink in {sinks}"
-        again = f"wl.{call}({'model' if each else model}, {text!r}{arguments})"
-        if each:  # loaded once
-            again = f"[{again} for model in [{model}]{each}]"
-        return {"cli": command_line(command, text, [*words, *named]), "python": again}
+    def _recipe(self, question: Asked, tokens: Tokens) -> Recipe:
+        """What a part of this question was run on; a chat is the text that its template makes."""
+        run = recipe_on(self.model, tokens.text)
+        if not question.chat:
+            return run
+        alike = tokens_of(self.model.tokenizer, tokens.text).ids == tokens.ids
+        update = {"special_tokens": alike, "unsaid": "" if alike else CHAT_ONLY}
+        return run.model_copy(update=update)
 
     def _altered(
         self, question: Asked, tokens: Tokens, say: Say
-    ) -> tuple[str, dict[str, Any], list[str], tuple[str, str]]:
-        """(part of the Scene, its value, command line words, Python function and arguments)."""
+    ) -> tuple[str, dict[str, Any], Recipe]:
+        """(part of the Scene, its value, what made it)."""
+        run = self._recipe(question, tokens)
         if isinstance(question, CutQuestion):
-            return self._cut(question, tokens, say)
+            return self._cut(question, tokens, run, say)
         if isinstance(question, SourcesQuestion):
             from worldline.contrast.cutting import cut_sources
 
             how, target = question.how, question.target
             seen = cut_sources(self.model, tokens, how=how, target=target, progress=say)
-            words = ["--each", "--how", how] + ([] if target is None else ["--target", target])
-            each = f'[wl.EdgeCut("{how}", src=(pos,))]'
-            asked = "" if target is None else f", target={target!r}"
-            return "sources", seen.scene(), words, ("cut", f", {each}{asked}")
+            return "sources", seen.scene(), sources_recipe(run, how, target, len(tokens))
         if isinstance(question, HopsQuestion):
             from worldline.contrast.curve import curves_scene, hop_curves
             from worldline.run.hops import AT_ONCE
@@ -219,15 +219,8 @@ class Answering:
                 self.model, tokens, sink=question.sink, max_hops=most, progress=say,
                 at_once=max(1, min(AT_ONCE, TOKENS_AT_ONCE // len(tokens))),
             )  # fmt: skip
-            words = ["--max", str(most)] + (["--sink", question.sink] if question.sink else [])
-            sinks = tuple(curve.sink for curve in curves)
-            sink = repr(sinks[0]) if len(sinks) == 1 else f"sink for sink in {sinks!r}"
-            return (
-                "hops",
-                curves_scene(curves),
-                words,
-                ("hop_curve", f", max_hops={most}, sink={sink}"),
-            )
+            recipe = hops_recipe(run, [curve.sink for curve in curves], max_hops=most)
+            return "hops", curves_scene(curves), recipe
         if isinstance(question, ConeQuestion):
             from worldline.contrast.cone import light_cone
             from worldline.grid.node import Node
@@ -237,55 +230,27 @@ class Answering:
                 self.model, tokens, at=Node(layer=layer, pos=pos), seed=seed,
                 directions=question.directions, progress=say,
             )  # fmt: skip
-            words = ["--at", f"{layer},{pos}", "--directions", str(question.directions)]
-            words += ["--seed", str(seed)]
-            python = f", at=wl.Node(layer={layer}, pos={pos}), directions={question.directions}"
-            return "cone", seen.scene(), words, ("light_cone", f"{python}, seed={seed}")
+            recipe = cone_recipe(run, layer, pos, directions=question.directions, seed=seed)
+            return "cone", seen.scene(), recipe
         assert isinstance(question, OrdersQuestion)
         from worldline.contrast.ordering import ORDERS, run_orders
         from worldline.grid.order import Order
 
         orders = [Order.parse(one) for one in question.orders]
         seen = run_orders(self.model, tokens, orders or ORDERS, progress=say)
-        words = [word for one in question.orders for word in ("--order", one)]
-        named = f", {list(question.orders)!r}" if orders else ""
-        return "orders", seen.scene(), words, ("run_orders", named)
+        return "orders", seen.scene(), orders_recipe(run, question.orders)
 
-    def _cut(self, question: CutQuestion, tokens: Tokens, say: Say):
+    def _cut(
+        self, question: CutQuestion, tokens: Tokens, run: Recipe, say: Say
+    ) -> tuple[str, dict[str, Any], Recipe]:
         from worldline.contrast.cutting import cut, cut_scene
         from worldline.contrast.naming import written_cuts
 
-        edits = written_cuts(
-            self.model, tokens, edges=question.edges, nodes=question.nodes, how=question.how,
-            node_how=question.node_how, parts=question.parts, splice_from=question.splice_from,
-            align=question.align,
-        )  # fmt: skip
+        asked = ("edges", "nodes", "how", "node_how", "parts", "splice_from", "align")
+        written = {name: getattr(question, name) for name in asked}
+        edits = written_cuts(self.model, tokens, **written)
         say("running with and without the cut")
-        seen = cut(self.model, tokens, edits, target=question.target, versus=question.versus)
-        words: list[str] = []
-        for name in ("edges", "nodes"):
-            words += [w for one in getattr(question, name) for w in (f"--{name[:-1]}", one)]
-        for name in ("how", "node_how", "splice_from", "align", "target", "versus"):
-            value = getattr(question, name)
-            words += [] if value is None else [f"--{name.replace('_', '-')}", value]
-        words += ["--parts", question.parts] if question.parts != "kv" else []
-        python = f", {_as_python(edits)}"
-        for name in ("target", "versus"):
-            value = getattr(question, name)
-            python += "" if value is None else f", {name}={value!r}"
-        return "cut", cut_scene(seen), words, ("cut", python)
-
-
-def _as_python(edits: Sequence[Edit]) -> str:
-    """The edits as Python calls, defaults left out."""
-    return f"[{', '.join(_call(edit) for edit in edits)}]"
-
-
-def _call(part: Edit | Donor) -> str:
-    words = []
-    for field in fields(part):
-        value = getattr(part, field.name)
-        if value != field.default:
-            shown = _call(value) if isinstance(value, Donor) else repr(value)
-            words.append(f"{field.name}={shown}")
-    return f"wl.{type(part).__name__}({', '.join(words)})"
+        target, versus = question.target, question.versus
+        seen = cut(self.model, tokens, edits, target=target, versus=versus)
+        recipe = cut_recipe(run, edits, written=written, target=target, versus=versus)
+        return "cut", cut_scene(seen), recipe

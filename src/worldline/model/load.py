@@ -22,6 +22,7 @@ from worldline.model.refuse import (
     refuse_unknown_dtype,
     weights_message,
 )
+from worldline.model.source import Source
 from worldline.model.weights import refuse_nonfinite, weights_hash
 
 if TYPE_CHECKING:
@@ -51,6 +52,16 @@ class LoadedModel:
     config: dict[str, Any]
     device: str
     dtype: str
+    loaded_as: Source | None = None
+
+    @property
+    def source(self) -> str | None:
+        """What `load_model` takes to load this model again (`dtype` and `device` apart).
+
+        None for a pair made in memory, of which nobody knows where it came from, and for a model
+        whose weights, configuration, parts or adapters were changed after it was loaded.
+        """
+        return None if self.loaded_as is None else self.loaded_as.still(self.module)
 
     @property
     def weights_hash(self) -> str:
@@ -127,7 +138,9 @@ def load_model(
         module, tokenizer = _by_name(name, dtype, trust_remote_code, allow_pickle, progress)
     refuse_nonfinite(module, name)
     module.to(device).eval()
-    return _described(module, tokenizer, name)
+    model = _described(module, tokenizer, name)
+    model.loaded_as = Source(name, module)
+    return model
 
 
 def context_length(config: Mapping[str, Any]) -> int | None:
@@ -154,7 +167,7 @@ def _take_pair(pair: tuple[Any, Any], dtype: str | None) -> LoadedModel:
     module, tokenizer = pair
     if not hasattr(module, "config"):
         raise InputError(f"model {type(module).__name__} has no .config, as transformers' have")
-    name = getattr(module.config, "_name_or_path", "") or type(module).__name__
+    name = f"{type(module).__name__} in memory"  # its _name_or_path would be that of its base
     refuse_nonfinite(module, name)
     model = _described(module, tokenizer, name)
     if dtype not in {None, model.dtype}:

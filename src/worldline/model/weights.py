@@ -36,6 +36,23 @@ def weights_hash(module: torch.nn.Module) -> str:
     return known.hash
 
 
+class WeightsAsLoaded:
+    """The weights of a module as they are now; tells later whether they are the same ones still.
+
+    By the same marks as `weights_hash`, and as exact: a new address, version, type, shape or
+    sample is a change, and so are tensors that came or went. No hash is taken.
+    """
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        state = _state_of(module, None)
+        self._places, self._samples = state.places, state.samples
+
+    def are_those_of(self, module: torch.nn.Module) -> bool:
+        """Whether the module has these weights, unchanged."""
+        state = _state_of(module, None)
+        return (state.places, state.samples) == (self._places, self._samples)
+
+
 def hash_weights(module: torch.nn.Module) -> str:
     """64 hex digits over the sorted (name, dtype, shape, bytes) of the state dict.
 

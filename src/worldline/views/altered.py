@@ -19,7 +19,15 @@ from worldline.views.altered_parts import (
     SceneOrders,
     SceneSources,
 )
-from worldline.views.labels import clipped, folded, padded, percent, readable_text, visible_text
+from worldline.views.labels import (
+    clipped,
+    folded,
+    padded,
+    percent,
+    readable_text,
+    token_name,
+    visible_text,
+)
 from worldline.views.meanings import explained
 from worldline.views.parts import ScenePrediction
 from worldline.views.scene import Scene
@@ -149,21 +157,21 @@ def _whole(value: int | None) -> str:
 def sources_lines(part: SceneSources, pieces: Sequence[str], width: int) -> list[str]:
     """What is lost without all reads of each token, the largest loss first."""
     order = sorted(range(len(pieces)), key=lambda pos: part.change_nats[pos])
-    shown = visible_text(part.target)
+    shown = token_name(part.target)
     lines = [clipped(f"Without all reads of one token ({part.how}): {shown} gains, in nats", width)]
     for pos in order:
         after = part.after[pos]
         if after is None:
             continue
         name = padded(clipped(visible_text(pieces[pos]), 18), 18)
-        then = f"then {clipped(visible_text(after.token), 18)} {percent(math.exp(after.logprob))}"
+        then = f"then {clipped(token_name(after.token), 18)} {percent(math.exp(after.logprob))}"
         lines.append(clipped(f"  {pos:>4}  {name}{part.change_nats[pos]:>+9.3f}   {then}", width))
     return lines
 
 
 def cut_lines(part: SceneCut, width: int) -> list[str]:
     """What was cut, and the next token before and after."""
-    target = visible_text(part.target)
+    target = token_name(part.target)
     lines = [
         *(readable_text(line) for line in part.words),
         "",
@@ -184,7 +192,7 @@ def _guess(one: ScenePrediction | None, cells: int) -> str:
     if one is None:
         return " " * cells
     chance = percent(math.exp(min(0.0, one.logprob)))
-    return padded(f"{chance:>7} {visible_text(one.token)}", cells)
+    return padded(f"{chance:>7} {token_name(one.token)}", cells)
 
 
 def cone_lines(part: SceneCone, labels: Sequence[str], width: int) -> list[str]:

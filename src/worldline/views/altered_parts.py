@@ -13,8 +13,8 @@ from worldline.views.parts import (
     Row,
     SceneNode,
     ScenePrediction,
-    SceneReproduce,
 )
+from worldline.views.recipe import SceneReproduce
 
 LARGEST_DRAWN = 2000
 """How many severed edges are listed to be drawn."""

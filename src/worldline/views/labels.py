@@ -1,19 +1,21 @@
 """Words and numbers as a person reads them: token texts made visible, weights, shares.
 
-The front end has a twin of ``visible_text`` (``web/src/format.ts``); one table of examples
-(``tests/unit/views/visible.json``) tests both.
+The front end has twins of ``visible_text`` and ``token_name`` (``web/src/format.ts``); tables of
+examples (``tests/unit/views/visible.json``, ``names.json``) test both.
 """
 
 from __future__ import annotations
 
 import math
 import unicodedata
+from itertools import groupby
 
 from rich.cells import cell_len, set_cell_size
 
 from worldline.views.scene import Scene, SceneToken
 
 _NAMED = {" ": "·", "\n": "⏎", "\t": "⇥"}
+_BLANKS = {" ": ("␣", "space"), "\n": ("⏎", "newline"), "\t": ("⇥", "tab")}
 _JOINERS = "\u200c\u200d"
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -45,6 +47,21 @@ def visible_text(text: str) -> str:
         else:
             shown.append(char)
     return "".join(shown)
+
+
+def token_name(text: str) -> str:
+    r"""Show a token that stands alone, such as a prediction; one of blanks alone in words too.
+
+    >>> token_name("\n\n"), token_name(" "), token_name(" Paris")
+    ('⏎⏎ 2 newlines', '␣ space', '·Paris')
+    """
+    if not text or text.strip(" \n\t"):
+        return visible_text(text)
+    named = []
+    for char, run in groupby(text):
+        (sign, word), n = _BLANKS[char], len(list(run))
+        named.append(f"{sign} {word}" if n == 1 else f"{sign * min(3, n)} {n} {word}s")
+    return ", ".join(named)
 
 
 def readable_text(text: str) -> str:

@@ -34,12 +34,12 @@ class Meaning:
 def _share(title: str, term: str, name: str) -> Meaning:
     formula = f"<c, y> / <y, y>, c = {term}, y = x[l+1, j]"
     unit = "share of the node; all terms of a node add up to 1"
-    return Meaning("shares", title, formula, unit, CLOSED, "page", f"nodes.shares.{name}")
+    return Meaning("shares", title, formula, unit, CLOSED, "scene", f"nodes.shares.{name}")
 
 
 def _flow(title: str, formula: str, name: str) -> Meaning:
     return Meaning(
-        "flow", title, formula, "{weight_unit}", WEIGHED, "page", f"flow.{name}".rstrip(".")
+        "flow", title, formula, "{weight_unit}", WEIGHED, "scene", f"flow.{name}".rstrip(".")
     )
 
 
@@ -65,7 +65,7 @@ def _count(title: str, formula: str, unit: str, of: str) -> Meaning:
 
 def _grouped(title: str, formula: str, name: str) -> Meaning:
     of = f"groupings[0].{name}"
-    return Meaning("groups", title, formula, "{weight_unit}", WEIGHED, "json", of)
+    return Meaning("groups", title, formula, "{weight_unit}", WEIGHED, "scene", of)
 
 
 def _path(title: str, formula: str, unit: str, exactness: str, of: str, source=None) -> Meaning:
@@ -169,7 +169,7 @@ MEANINGS: dict[str, Meaning] = {
         "log softmax(unembed(ln_final(x[l, j])))[token]",
         "nats",
         f"on the last row the model's own logits, bitwise; {SIX}",
-        "page",
+        "scene",
         "nodes.lens",
         LENS_SOURCE,
     ),
@@ -179,7 +179,7 @@ MEANINGS: dict[str, Meaning] = {
         "||x[l, j]||",
         "as the residual stream",
         f"of the model's own values, up to rounding of {{dtype}}; {SIX}",
-        "page",
+        "scene",
         "nodes.norm",
     ),
     "writes_agree": Meaning(
@@ -188,7 +188,7 @@ MEANINGS: dict[str, Meaning] = {
         "||sum of c|| / sum of ||c||, c each head and every other term but the carry",
         "none; 1 all agree, near 0 they cancel",
         "closed to {tolerance} in {dtype}",
-        "page",
+        "scene",
         "nodes.writes_agree",
     ),
     "carry": _share("Share of the carry", "what passes on of x[l, j]", "carry"),
@@ -311,11 +311,12 @@ MEANINGS: dict[str, Meaning] = {
     "source_lost_nats": Meaning(
         "sources",
         "What the answer loses without all reads of one token",
-        "log p(target) before - after every K/V edge out of its column is cut, in all heads",
+        "log p(target) before - after every K/V edge out of its column is cut, in all heads: "
+        "minus change_nats",
         "nats",
         COUNTERFACTUAL + "; such losses do not add up over tokens",
         "sources",
-        "",
+        "change_nats",
     ),
     "relative_change": _cone(
         "Response to the push",

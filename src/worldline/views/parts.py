@@ -38,18 +38,12 @@ class SceneNode(Part):
     pos: NonNegativeInt
 
 
-class SceneReproduce(Part):
-    """The command line and the Python call that give the same again."""
-
-    cli: str
-    python: str
-
-
 class SceneMeaning(Part):
     """What a number means: ``formula``, ``unit``, ``exactness``, and how to make it again.
 
-    ``cli`` is empty where one command line cannot say it; ``source`` is a paper, where there is
-    one. Written by ``meanings.py`` only; the page shows it and adds nothing.
+    ``cli`` is empty where no command line can say it, and ``note`` says why, or what must be there
+    first; ``source`` is a paper, where there is one. Written by ``meanings.py`` only; the page
+    shows it and adds nothing.
     """
 
     title: str
@@ -59,3 +53,4 @@ class SceneMeaning(Part):
     source: str | None
     cli: str
     python: str
+    note: str = ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from worldline.flow.groups import GroupFlow
     from worldline.flow.summary import PathsSeen
     from worldline.trace.trace import Trace
+    from worldline.views.recipe import Recipe
 
     Rows = Callable[[Any], list[list[float | None]]]
 
@@ -33,14 +33,14 @@ def picture(
     lens: list[list[list[tuple[int, float]]]] | None = None,
     writes: Any = None,
     paths: PathsSeen | str | None = None,
-    reproduce: tuple[str, str] = ("", ""),
+    recipe: Recipe | None = None,
     created: str | None = None,
 ) -> Scene:
     """The Scene of one weighed run. `paths` may say instead why there are none.
 
     `writes` [layer, pos] says how far what is written into a node agrees.
 
-    `reproduce` is (command line, Python call).
+    `recipe` is what the run was made of; without one the Scene says no line that makes it again.
     """
     text, cells = trace.tokens.text, trace.n_layers * trace.n_pos
     rows = partial(_rows, digits=DIGITS if cells <= LARGEST_MATRIX else FEW_DIGITS)
@@ -68,17 +68,18 @@ def picture(
         "left_out": _left_out(cells, lens, flow.groups),
         "inert": vars(trace.inert),
         "closure_error": vars(trace.closure),
-        "reproduce": {"cli": reproduce[0], "python": reproduce[1]},
+        "reproduce": {"cli": "", "python": ""} if recipe is None else recipe.shown().model_dump(),
     }
     return explained(Scene.model_validate(fields))
 
 
-def paths_shown(seen: PathsSeen) -> ScenePaths:
-    """What was seen of the paths, as a part of a Scene."""
+def paths_shown(seen: PathsSeen, recipe: Recipe | None = None) -> ScenePaths:
+    """What was seen of the paths, as a part of a Scene; `recipe` where it was asked for alone."""
     fields = vars(seen) | {
+        "reproduce": None if recipe is None else recipe.shown(),
         "agreement": [
             {name: one[name] for name in SceneAgreement.model_fields} for one in seen.agreement
-        ]
+        ],
     }
     return ScenePaths.model_validate({name: fields[name] for name in ScenePaths.model_fields})
 
@@ -223,30 +224,3 @@ def numbers(scene: Scene, opaque_layers: Sequence[int]) -> dict[str, Any]:
         "opaque_layers": list(opaque_layers),
         **{name: whole[name] for name in names},
     }
-
-
-def reproduce(text: str, **options: Any) -> tuple[str, str]:
-    """The command line and the Python call that make the same picture; None is left out."""
-    given = {key: value for key, value in options.items() if value is not None}
-    switches = {True: "--", False: "--no-"}
-    flags: list[str] = []
-    for key, value in given.items():
-        switch = isinstance(value, bool)
-        flags += [f"{switches[value]}{key}"] if switch else [f"--{key}", str(value)]
-    words = "".join(f", {k}={v!r}" for k, v in given.items())
-    return command_line("trace", text, flags), f"wl.observe({text!r}{words})"
-
-
-def command_line(command: str, text: str, words: Sequence[str]) -> str:
-    """A command as a shell takes it, whatever its text is: one that looks like an option as well.
-
-    >>> command_line("cut", "-x", ["--how", "mask"])
-    'worldline cut --how mask -- -x'
-    """
-    if "\0" in text:
-        return "a text with a zero character, which no command line can hold"
-    if text == "-":  # would be standard input
-        return "printf %s - | " + shlex.join(["worldline", command, text, *words])
-    if text.startswith("-"):
-        return shlex.join(["worldline", command, *words, "--", text])
-    return shlex.join(["worldline", command, text, *words])

@@ -23,8 +23,8 @@ from worldline.views.parts import (
     SceneMeaning,
     SceneNode,
     ScenePrediction,
-    SceneReproduce,
 )
+from worldline.views.recipe import SceneReproduce
 from worldline.views.schema import STATIC, schema_of, write_schema
 
 if TYPE_CHECKING:
@@ -193,7 +193,8 @@ class ScenePaths(Part):
 
     ``by_hops[h]`` sums the paths with exactly ``h`` hops, ``beyond`` those with more than are
     listed; ``by_source`` has one number per column. ``ways`` is how many paths the full grid has,
-    as a decimal string. ``caution`` belongs beside every picture of it.
+    as a decimal string. ``caution`` belongs beside every picture of it. ``reproduce`` is null
+    where the Scene's own lines make them.
     """
 
     by: Literal["frozen", "share"]
@@ -208,6 +209,7 @@ class ScenePaths(Part):
     paths: tuple[ScenePath, ...]
     found_as: str
     caution: str
+    reproduce: SceneReproduce | None = None
 
 
 class SceneInert(Part):

@@ -11,9 +11,18 @@ from rich.console import Console
 from rich.text import Text
 
 from worldline.views.altered import altered_lines
-from worldline.views.labels import clipped, padded, percent, readable_text, signed, token_label
+from worldline.views.labels import (
+    clipped,
+    padded,
+    percent,
+    readable_text,
+    signed,
+    token_label,
+    token_name,
+)
 from worldline.views.labels import visible_text as visible
 from worldline.views.lanes import Columns, choose_columns, draw_lattice
+from worldline.views.recipe import printed
 from worldline.views.scene import Scene, SceneEdge
 from worldline.views.spectrum import spectrum_lines
 
@@ -192,7 +201,7 @@ def _predictions(scene: Scene, width: int) -> list[Text]:
     lines = [Text("next token", style=_PALE)]
     for prediction in scene.predictions[:N_LISTED]:
         chance = math.exp(min(0.0, prediction.logprob))
-        line = Text(f"  {padded(visible(prediction.token), label)} {percent(chance):>7}  ")
+        line = Text(f"  {padded(token_name(prediction.token), label)} {percent(chance):>7}  ")
         line.append(f"{prediction.logprob:>8.3f} nats  " if nats else "", _PALE)
         line.append("█" * round(bar * chance) or "▏", _STRONG)
         lines.append(line)
@@ -218,7 +227,16 @@ def _checks(scene: Scene, width: int) -> list[Text]:
         *_wrapped([share], "", width, _STRONG),
         *_wrapped([f"{'inert' if ok else 'NOT INERT'}: {equal}, {where}", calls], "; ", width),
         *_wrapped(closure, " ", width),
-        Text(f"again: {readable_text(scene.reproduce.cli)}", style=_PALE),
+        *_again(scene, width),
+    ]
+
+
+def _again(scene: Scene, width: int) -> list[Text]:
+    """What must be there first, and the line, never cut or folded: it is there to be copied."""
+    note = readable_text(scene.reproduce.note)
+    return [
+        *(_wrapped([note], "", width, _PALE) if note else []),
+        Text(printed(scene.reproduce), style=_PALE),
     ]
 
 

@@ -36,7 +36,7 @@ PATIENT = settings(
 
 def parts() -> dict[str, dict]:
     """A part of each kind, as it might be."""
-    again = {"cli": "worldline", "python": "wl"}
+    again = {"cli": "worldline", "python": "wl", "note": "", "recipe": None}
     guess = {"token": "t1 ", "id": 1, "logprob": -0.5}
     curve = {
         "sink": "free", "budgets": [0], "loss_nats": [1.0], "hops_needed": [None, 0],

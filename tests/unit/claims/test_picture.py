@@ -19,7 +19,13 @@ from worldline.claims.exports.lines import claims_table, node_lines, verdict_lin
 from worldline.claims.exports.numbers import number_of
 from worldline.claims.graph import NODE_TYPES, neighbourhood
 from worldline.claims.loading import load_graph
-from worldline.claims.picture import claims_picture, current_picture, model_verdicts
+from worldline.claims.picture import (
+    BUNDLED,
+    claims_picture,
+    command,
+    current_picture,
+    model_verdicts,
+)
 from worldline.claims.running import Asked, run_claims
 from worldline.claims.shipped import (
     read_verdicts,
@@ -84,9 +90,30 @@ def test_what_the_picture_holds(picture):
     assert one.figures[0].series[0].y == (None, 1.0)
     assert one.figures[0].series[0].x == ("inf", "b")
     assert one.picture.cuts == ("1.0:2>3",)
-    assert one.command == "worldline claims run b --model coin --n 20 --seed 0"
+    assert one.command == "worldline claims run b --model coin --n 20 --seed 0 --dtype float32"
     again = ClaimsPicture.model_validate_json(picture.model_dump_json(by_alias=True))
     assert again == picture
+
+
+@pytest.mark.parametrize(
+    ("model", "dtype", "said"),
+    [
+        (BUNDLED, "float32", "worldline claims run a --n 100 --seed 0"),
+        (BUNDLED, "bfloat16", "worldline claims run a --n 100 --seed 0 --dtype bfloat16"),
+        (
+            "o/it's", "float32",
+            "worldline claims run a --model 'o/it'\"'\"'s' --n 100 --seed 0 --dtype float32",
+        ),
+        (
+            "LlamaForCausalLM in memory", "float32",
+            "no command line loads LlamaForCausalLM in memory (weights c0c0c0c0c0c0)",
+        ),
+    ],
+)  # fmt: skip
+def test_the_line_names_what_ran(graph, store, model, dtype, said):
+    (outcome,) = run_claims(graph, store, coin_model(), ["a"], Asked())
+    run = replace(outcome.verdict.run, model=model, versions={"dtype": dtype})
+    assert command(replace(outcome.verdict, run=run)) == said
 
 
 def test_runs_and_verdicts_are_nodes(picture):

@@ -173,6 +173,40 @@ class TestPair:
             load_model(("tiny", tiny_module))
 
 
+class TestSource:
+    """What loads a model again: its name, as long as it is what that name loads."""
+
+    def test_a_folder(self, tiny_folder):
+        model = load_model(str(tiny_folder))
+        model.module(torch.tensor([[1, 2]]))
+        model.module.requires_grad_(False)
+        assert model.source == str(tiny_folder)
+
+    def test_a_model_made_from_a_type(self):
+        assert load_model("tiny:llama").source == "tiny:llama"
+
+    def test_a_pair_is_not_named_as_its_base(self, tiny_folder):
+        model = load_model(str(tiny_folder))
+        pair = load_model((model.module, model.tokenizer))
+        assert pair.source is None
+        assert pair.name == "LlamaForCausalLM in memory"
+
+    @pytest.mark.parametrize("change", ["value", "part", "config", "parameter"])
+    def test_a_change_after_loading(self, tiny_folder, change):
+        model = load_model(str(tiny_folder))
+        layer = model.module.model.layers[0]
+        if change == "value":
+            with torch.no_grad():
+                layer.mlp.down_proj.weight[0, 0] += 1e-3
+        elif change == "part":
+            layer.mlp.act_fn = torch.nn.GELU()
+        elif change == "config":
+            model.module.config.rope_parameters["rope_theta"] = 1.0
+        else:
+            layer.mlp.down_proj.bias = torch.nn.Parameter(torch.zeros(32))
+        assert model.source is None
+
+
 class TestGguf:
     def test_loads(self, tiny_gguf, without_network):
         file = tiny_gguf("smollm")

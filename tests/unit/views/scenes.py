@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from worldline.views.again import trace_recipe
 from worldline.views.meanings import explained
+from worldline.views.recipe import Recipe, RecipeText
 from worldline.views.scene import Scene
 
 CAPITAL = ["<|im_start|>", "The", " capital", " of", " France", " is"]
@@ -154,11 +156,19 @@ def make_wire(
             "tolerance": 1e-05,
             "over": "sources",
         },
-        "reproduce": {
-            "cli": 'worldline trace "The capital of France is" --target " Paris" --how drop',
-            "python": 'wl.observe("The capital of France is", target=" Paris", how="drop")',
-        },
+        "reproduce": trace_recipe(
+            made_on("The capital of France is"), by=by, how="drop", target=" Paris"
+        )
+        .shown()
+        .model_dump(),
     }
+
+
+def made_on(text: str, source: str | None = "smollm2-135m-instruct") -> Recipe:
+    """The start of a recipe: this text, and the bundled model or another."""
+    return Recipe(
+        command="", call="", source=source, device="cpu", dtype=None, text=RecipeText.of(text)
+    )
 
 
 def _edges(rng: random.Random, n_tokens: int, n_layers: int, n_heads: int) -> list[dict[str, Any]]:

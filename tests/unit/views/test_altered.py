@@ -9,6 +9,14 @@ import jsonschema
 import pytest
 from rich.cells import cell_len
 
+from worldline.grid.cuts import EdgeCut
+from worldline.views.again import (
+    cone_recipe,
+    cut_recipe,
+    hops_recipe,
+    orders_recipe,
+    sources_recipe,
+)
 from worldline.views.altered import (
     altered_lines,
     cone_lines,
@@ -19,6 +27,7 @@ from worldline.views.altered import (
 )
 from worldline.views.altered_parts import SceneCone, SceneCut, SceneHops, SceneOrders
 from worldline.views.html import scene_json
+from worldline.views.recipe import Recipe, RecipeText
 from worldline.views.scene import Scene, scene_schema
 from worldline.views.terminal import render_text
 
@@ -39,8 +48,30 @@ def curve(sink):
     }
 
 
+def recipes():
+    """What made each of them."""
+    run = Recipe(
+        command="", call="", source="smollm2-135m-instruct", device="cpu", dtype=None,
+        text=RecipeText.of("When in"),
+    )  # fmt: skip
+    edit = EdgeCut("mask", src=(1,), dst=(3,), layers=(1,), heads=(0,))
+    written = {"from_": "1", "to": "3", "layers": "1", "heads": "0", "how": "mask"}
+    return {
+        "sources": sources_recipe(run, "mask", None, N),
+        "hops": hops_recipe(run, ("counted", "free"), max_hops=2, longest=5),
+        "cut": cut_recipe(run, [edit], written=written, target=" a"),
+        "cone": cone_recipe(run, 1, 1, directions=4, seed=0, step=0.01),
+        "orders": orders_recipe(run, ["cone(2,1)"]),
+    }
+
+
 def parts():
     """One of each, as plain numbers."""
+    made = {name: {"reproduce": one.shown().model_dump()} for name, one in recipes().items()}
+    return {name: part | made[name] for name, part in numbers().items()}
+
+
+def numbers():
     relative = [[0.0] * N, [0.0, 1e-2, 0.0, 0.0, 0.0, 0.0], [0.0, 1e-3, 1e-5, 0.0, 1e-4, 0.0]]
     relative.append([0.0, 1e-3, 1e-4, 1e-6, 1e-4, 1e-9])
     found = [{"token": " a\x9b", "id": n, "logprob": -1.0 - n} for n in range(4)]

@@ -6,10 +6,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from worldline.views.labels import clipped, padded, percent, signed, token_label, visible_text
+from worldline.views.labels import (
+    clipped,
+    padded,
+    percent,
+    signed,
+    token_label,
+    token_name,
+    visible_text,
+)
 from worldline.views.scene import Scene
 
 EXAMPLES = json.loads(Path(__file__).with_name("visible.json").read_text(encoding="utf-8"))
+
+NAMES = json.loads(Path(__file__).with_name("names.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("text", "name"), NAMES)
+def test_a_blank_token_is_named(text, name):
+    assert token_name(text) == name
 
 
 @pytest.mark.parametrize(("text", "shown"), EXAMPLES)

@@ -18,6 +18,8 @@ from worldline.contrast.cone import LightCone
 from worldline.contrast.curve import HopCurve
 from worldline.contrast.cutting import CutSeen
 from worldline.contrast.ordering import OrdersSeen
+from worldline.views.again import trace_recipe
+from worldline.views.altered import with_altered
 from worldline.views.meanings import explained, meanings_of
 from worldline.views.named_numbers import MEANINGS
 from worldline.views.scene import Scene
@@ -37,6 +39,11 @@ PATHS = {
     "found_as": "Strong paths found",
     "caution": "none",
 }
+CUT = {
+    "words": ["mask"], "n_edges": 0, "edges": [], "nodes": [], "target": " a",
+    "target_before": -1.0, "target_after": -2.0, "change_nats": -1.0, "kl_nats": 0.5,
+    "before": [], "after": [],
+}  # fmt: skip
 RESULTS = {
     "hop_curve": HopCurve,
     "cut": CutSeen,
@@ -99,8 +106,7 @@ def readable(cli):
 
 def test_every_command_line_can_be_read(whole):
     read = {name: readable(one.cli) for name, one in whole.meanings.items()}
-    text = shlex.split(whole.reproduce.cli)[2]
-    assert {params["text"] for params in read.values()} == {text}
+    assert {params["text"] for params in read.values()} == {"The capital of France is", "When in"}
     assert read["hops_needed"]["max_"] == 2
     assert read["hops_needed"]["longest"] == 5
     assert read["hops_needed"]["sink"] == "both"
@@ -135,66 +141,23 @@ def test_every_python_call_names_what_there_is(whole):
         assert used - {"observe"} <= set(wl.__all__), name
 
 
-@pytest.mark.parametrize("text", ["it's", '"two" words', "- a dash", "--help", "\n", "日本 $HOME"])
-def test_any_text_comes_through_the_shell(whole, text):
-    wire = whole.model_dump(by_alias=True)
-    wire["reproduce"] = {"cli": f"worldline trace {shlex.quote(text)} --model a/b", "python": "x"}
-    found = meanings_of(Scene.model_validate(wire))
-    params = readable(found["hops_needed"].cli)
-    assert (params["text"], params["model"]) == (text, "a/b")
-    assert repr(text) in found["hops_needed"].python
-    assert "wl.load_model('a/b')" in found["hops_needed"].python
+def test_a_part_that_came_without_its_recipe_says_so(scenes):
+    scene = with_altered(scenes.make_scene(), cut=CUT)
+    assert scene.meanings["kl_nats"].cli == scene.meanings["kl_nats"].python == ""
+    assert "no line makes it again" in scene.meanings["kl_nats"].note
 
 
-@pytest.mark.parametrize(
-    ("words", "options", "edits"),
-    [
-        (
-            ["drop: layers 1-2, heads all, from 0, to 2, self-attention too"],
-            {"how": "drop", "layers": "1-2", "from_": "0", "to": "2", "own": True},
-            ["wl.EdgeCut('drop', src=(0,), dst=(2,), layers=(1, 2), own=True)"],
-        ),
-        (
-            [
-                "mask: layers 1, heads 0, from 0, to 2",
-                "mask: layers 0, heads 1, from 1, to 2",
-            ],
-            {"how": "mask", "edge": ["1.0:0>2", "0.1:1>2"]},
-            ["layers=(1,), heads=(0,)", "layers=(0,), heads=(1,)"],
-        ),
-        (
-            ["zero: rows 2, positions 4"],
-            {"node": ["2,4"], "node_how": "zero"},
-            ["wl.NodeCut('zero', rows=(2,), positions=(4,))"],
-        ),
-        (
-            ["splice V only: layers all, heads all, from 1, to all"],
-            {"how": "splice", "parts": "v", "from_": "1", "to": "all"},
-            ["wl.EdgeCut('splice', src=(1,), parts='v', donor=donor)"],
-        ),
-        (
-            ["mask: layers 1, heads 0, from 0, to 2", "drop: layers 0, heads 1, from 1, to 2"],
-            None,
-            ["wl.EdgeCut('mask'", "wl.EdgeCut('drop'"],
-        ),
-        (
-            [
-                "mask: layers 1, heads 0, from 0, to 2",
-                "push by a vector of norm 3: rows 1, positions 2",
-            ],
-            None,
-            [", edits, target="],
-        ),
-    ],
-)
-def test_cuts_are_said_again(whole, words, options, edits):
+def test_paths_asked_for_alone_have_a_recipe_of_their_own(whole, scenes):
+    recipe = trace_recipe(scenes.made_on("a b"), by="gradient", how="drop", paths=True)
+    paths = whole.paths.model_copy(update={"reproduce": recipe.shown()})
+    scene = explained(whole.model_copy(update={"paths": paths}))
+    assert readable(scene.meanings["ways"].cli)["paths"] is True
+    assert readable(scene.meanings["ways"].cli)["text"] == "a b"
+    assert readable(scene.meanings["weight"].cli)["paths"] is None
+
+
+def test_an_older_file_keeps_its_own_lines(whole):
     wire = whole.model_dump(by_alias=True)
-    wire["altered"]["cut"]["words"] = words
-    found = meanings_of(Scene.model_validate(wire))["kl_nats"]
-    for edit in edits:
-        assert edit in found.python
-    if options is None:
-        assert found.cli == ""
-        return
-    params = readable(found.cli)
-    assert {name: params[name] for name in options} == options
+    wire["reproduce"] = {"cli": "worldline trace x", "python": "wl.observe('x')"}
+    found = explained(Scene.model_validate(wire)).meanings["weight"]
+    assert (found.cli, found.python) == ("worldline trace x", "wl.observe('x')")

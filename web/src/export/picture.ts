@@ -59,8 +59,8 @@ function marks(view: View): string {
 /** The text; who read it and how much of it is drawn; what a strand says. */
 export function captionLines({ scene, selection }: Pick<View, "scene" | "selection">): string[] {
   const edges = `${count(selection.edges.length)} of ${count(selection.of)} edges`;
-  const against = scene.weighing.by === "share" || !scene.weighing.target;
-  const signs = against ? "blue positive, orange negative" : "blue speaks for it, orange against it";
+  const { by, target } = scene.weighing;
+  const signs = by === "gradient" && target ? "blue would lose, orange would gain" : "blue positive, orange negative";
   return [
     `“${readableText(scene.text)}”`,
     `${readableText(scene.model.name)}; ${edges} are drawn, ${percent(selection.share)} of the flow (the sum of |weight|)`,
@@ -75,7 +75,7 @@ function description(view: View): string {
     ...captionLines(view),
     `Columns are ${scene.tokens.length} tokens, rows ${scene.model.n_layers} layers, from the embedding up.`,
     `Formula: ${scene.weighing.formula}. Exactness: ${scene.weighing.exactness}.`,
-    `Made with ${made}; again: ${scene.reproduce.cli}`,
+    `Made with ${made}; again: ${scene.reproduce.cli || scene.reproduce.python}`,
   ].join("\n");
 }
 

@@ -79,3 +79,28 @@ export function cutWords(cut: string, labels: string[]): string {
   const head = heads === "*" ? "all heads" : `head ${heads}`;
   return `${name(dst)} reading ${name(src)}: ${layer}, ${head}`;
 }
+
+/** Whether two questions are of one picture; cuts lie over it. */
+export function samePicture(one: Picture, other: Picture): boolean {
+  return pictureKey(one) === pictureKey(other);
+}
+
+type Picture = Pick<Asked, "text" | "chat" | "by" | "how" | "target" | "versus">;
+
+function pictureKey({ text, chat, by, how, target, versus }: Picture): string {
+  const aims = by === "share" ? [] : [target, versus]; // a share asks about no target
+  return JSON.stringify([text, chat, by, by === "gradient" ? how : null, ...aims]);
+}
+
+type Cuts = Pick<Asked, "cuts" | "cutHow" | "spliceFrom">;
+
+/** Whether the same is cut in the same way. */
+export function sameCuts(one: Cuts, other: Cuts): boolean {
+  const key = ({ cuts, cutHow, spliceFrom }: Cuts): string => JSON.stringify([[...cuts].sort(), cutHow, cutHow === "splice" ? spliceFrom : ""]);
+  return key(one) === key(other);
+}
+
+/** A splice of which the other text is not said yet: nothing can be run. */
+export function isSpliceUntold({ cuts, cutHow, spliceFrom }: Cuts): boolean {
+  return cuts.length > 0 && cutHow === "splice" && !spliceFrom;
+}

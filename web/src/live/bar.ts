@@ -4,8 +4,13 @@ import { clipped, readableText } from "../format.ts";
 import type { Scene } from "../scene.gen.ts";
 import type { Asked, By } from "./asked.ts";
 
+/** What stands in the fields, asked or not. */
+export type Draft = Pick<Asked, "text" | "chat" | "by" | "how" | "target" | "versus">;
+
 export interface BarEvents {
-  onAsk(patch: Partial<Asked>): void;
+  onAsk(draft: Draft): void;
+  /** What is written in the fields changed. */
+  onDraft(): void;
   onCancel(): void;
 }
 
@@ -21,6 +26,8 @@ export class Bar {
   private readonly line = h("span", { class: "wl-doing", role: "status" });
   private readonly wrong = h("span", { class: "wl-wrong", role: "alert" });
   private readonly stop: HTMLButtonElement;
+  /** The text as it was last asked or shown: what differs from it was typed since, and stays. */
+  private settled = "";
   private readonly busy = h("i", { class: "wl-busy", "aria-hidden": "true" });
 
   constructor(
@@ -37,7 +44,10 @@ export class Bar {
       on: {
         keydown: (event) => this.key(event),
         pointerdown: () => this.unfold(true),
-        input: () => this.unfold(true),
+        input: () => {
+          this.unfold(true);
+          events.onDraft();
+        },
         blur: () => this.unfold(false),
       },
     });
@@ -70,9 +80,12 @@ export class Bar {
     this.quiet();
   }
 
-  /** What was asked, and what the Scene says that meant. */
+  /** What was asked, and what the Scene says that meant; what was typed since then is left as it is. */
   show(asked: Asked, scene: Scene | null): void {
-    if (document.activeElement !== this.text) this.text.value = asked.text;
+    if (this.text.value === this.settled) {
+      if (this.text.value !== asked.text) this.text.value = asked.text;
+      this.settled = asked.text;
+    }
     this.chat.checked = asked.chat;
     this.by.value = asked.by;
     this.how.value = asked.how;
@@ -109,14 +122,23 @@ export class Bar {
       this.quiet(`Type a text for ${this.model} to read.`);
       return;
     }
-    this.events.onAsk({
+    const draft = this.draft();
+    this.settled = draft.text;
+    settle(this.target, draft.target);
+    settle(this.versus, draft.versus);
+    this.events.onAsk(draft);
+  }
+
+  /** What stands in the fields now. */
+  draft(): Draft {
+    return {
       text: this.text.value,
       chat: this.chat.checked,
       by: this.by.value as By,
       how: this.how.value as "drop" | "mask",
       target: tokenIn(this.target),
       versus: tokenIn(this.versus),
-    });
+    };
   }
 
   /** Share asks for no target, and only the gradient is matched to a cut. */
@@ -135,7 +157,11 @@ export class Bar {
       autocomplete: "off",
       "aria-label": name === "why" ? "The token that is asked about" : "The token it is compared with",
       title: "A token with its space, such as “ Paris”, or id:7042",
-      on: { change: (event) => this.changed(event.currentTarget as HTMLInputElement), keydown: (event) => this.key(event) },
+      on: {
+        input: () => this.events.onDraft(),
+        change: (event) => this.changed(event.currentTarget as HTMLInputElement),
+        keydown: (event) => this.key(event),
+      },
     });
   }
 
@@ -152,10 +178,17 @@ export class Bar {
   }
 }
 
-/** A token asked for by its number is shown as it is written, where the Scene tells. */
+/** A token asked for by its number is shown as it is written, where the Scene tells; one typed since is left. */
 function setToken(input: HTMLInputElement, asked: string, scene: Scene | null): void {
+  if (input.value !== (input.dataset["shown"] ?? "")) return;
   const known = scene ? [...scene.predictions, scene.weighing.target, scene.weighing.versus] : [];
   input.value = known.find((one) => one && asked === `id:${one.id}`)?.token ?? asked;
+  input.dataset["asked"] = asked;
+  input.dataset["shown"] = input.value;
+}
+
+/** What is typed was asked: it is no longer newer than what is asked. */
+function settle(input: HTMLInputElement, asked: string): void {
   input.dataset["asked"] = asked;
   input.dataset["shown"] = input.value;
 }

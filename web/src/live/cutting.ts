@@ -27,6 +27,9 @@ export class Cutting {
   private readonly past: string[][] = [];
   private asked: Pick<Asked, "cuts" | "cutHow" | "spliceFrom"> = { cuts: [], cutHow: "mask", spliceFrom: "" };
   private labels: string[] = [];
+  /** The splice's text as it was last asked or shown. */
+  private settled = "";
+  private readonly running = h("p", { class: "wl-hint", hidden: true, text: "Being run: not in the picture yet." });
 
   constructor(private readonly events: CuttingEvents) {
     this.splice = h("input", {
@@ -60,17 +63,22 @@ export class Cutting {
       h("p", { class: "wl-hint", text: "Press cut beside an edge or a token, or x while pointing at one. Or a span:" }),
       h("div", { class: "wl-span" }, this.to, h("span", { text: "reading" }), this.from, h("span", { text: "layers" }), this.layers, button("cut", () => this.span())),
       this.list,
+      this.running,
       h("div", { class: "wl-choices" }, this.undo, this.clear),
     );
   }
 
-  show(asked: Asked, labels: string[]): void {
+  /** `running`: it is being cut, and is not in the picture yet. */
+  show(asked: Asked, labels: string[], running: boolean): void {
     this.asked = asked;
     if (labels.join("\n") !== this.labels.join("\n")) this.fill(labels);
     this.labels = labels;
     for (const [how, input] of this.hows) input.checked = how === asked.cutHow;
     this.splice.hidden = asked.cutHow !== "splice";
-    this.splice.value = asked.spliceFrom;
+    if (this.splice.value === this.settled) this.splice.value = asked.spliceFrom;
+    this.settled = asked.spliceFrom;
+    this.list.classList.toggle("wl-running", running);
+    this.running.hidden = !running;
     keepingFocus(this.element, () => {
       this.list.replaceChildren(...asked.cuts.map((cut) => this.row(cut)));
       this.undo.disabled = this.past.length === 0;
@@ -89,12 +97,14 @@ export class Cutting {
   }
 
   private back(): void {
-    const before = this.past.pop();
+    let before = this.past.pop();
+    while (before && before.join(";") === this.asked.cuts.join(";")) before = this.past.pop(); // it never came about
     if (before) this.tell(before);
   }
 
   private tell(cuts: string[]): void {
     const how = HOWS.find(([name]) => this.hows.get(name)?.checked)?.[0] ?? "mask";
+    this.settled = this.splice.value;
     this.events.onCuts(cuts, how, this.splice.value);
   }
 

@@ -1,6 +1,6 @@
 // On top of the last column: what the model predicts there.
 import { chip, h, number } from "../dom.ts";
-import { chance, clipped, visibleText } from "../format.ts";
+import { chance, clipped, tokenName } from "../format.ts";
 import { MARGIN, xOf, yOf } from "../layout.ts";
 import type { ScenePrediction } from "../scene.gen.ts";
 import type { View } from "../view.ts";
@@ -27,7 +27,7 @@ export function placePrediction(over: HTMLElement, view: View): void {
 
 function makeNext(best: ScenePrediction, after: ScenePrediction | null): HTMLElement {
   const guess = ({ token, logprob }: ScenePrediction): HTMLElement[] => [
-    chip(clipped(visibleText(token), 18)),
+    chip(clipped(tokenName(token), 18)),
     h("b", {}, number(logprob, chance(logprob), "prediction")),
   ];
   return h(

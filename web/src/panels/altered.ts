@@ -1,6 +1,6 @@
 // Runs that never happened: hop budgets, cuts, a light cone, orders of execution.
 import { chip, h, number, signClass } from "../dom.ts";
-import { chance, count, counted, readableText, signed, visibleText } from "../format.ts";
+import { chance, count, counted, readableText, signed, tokenName } from "../format.ts";
 import { type Heat, type Overlay, together } from "../overlay.ts";
 import type { SceneAltered, SceneCut } from "../scene.gen.ts";
 import { conePart, ordersPart, type Painter } from "./heat.ts";
@@ -9,8 +9,6 @@ import { hopsPart } from "./hops.ts";
 export interface AlteredEvents {
   onOverlay(overlay: Overlay | null): void;
 }
-
-const LISTED = 6;
 
 export type AlteredName = "cut" | "hops" | "cone" | "orders" | "sources";
 export type AlteredParts = Partial<Record<AlteredName, HTMLElement[]>>;
@@ -71,7 +69,7 @@ function cutPart(part: SceneCut, checked: boolean, sever: (cut: SceneCut | null)
       "p",
       { class: "wl-change" },
       "Log-probability of ",
-      chip(visibleText(part.target)),
+      chip(tokenName(part.target)),
       ": ",
       number(part.target_before, nats(part.target_before), "target_nats"),
       " to ",
@@ -101,12 +99,12 @@ export function severedWords(part: SceneCut): string {
 type Guess = SceneCut["before"][number] | undefined;
 
 function pairs({ before, after }: SceneCut): [Guess, Guess][] {
-  const rows = Math.min(LISTED, Math.max(before.length, after.length));
+  const rows = Math.max(before.length, after.length);
   return Array.from({ length: rows }, (_, at) => [before[at], after[at]]);
 }
 
 function guess(one: Guess, name: "prediction_before" | "prediction_after"): HTMLElement[] {
   if (!one) return [h("td"), h("td")];
-  const shown = visibleText(one.token);
+  const shown = tokenName(one.token);
   return [h("td", {}, number(one.logprob, chance(one.logprob), name)), h("td", { title: shown }, chip(shown))];
 }

@@ -1,7 +1,7 @@
 // The numbers of one node, for the tooltip and for the side panel.
 import { chip, h, number, signClass } from "../dom.ts";
 import { type Inflow, nodeFacts, rowName, SHARE_LABELS } from "../facts.ts";
-import { chance, clipped, plain, signed, visibleText } from "../format.ts";
+import { chance, clipped, plain, signed, tokenName } from "../format.ts";
 import type { Columns } from "../grouping.ts";
 import type { NodeRef } from "../layout.ts";
 
@@ -26,7 +26,7 @@ export function nodeCard({ scene, grouping, noun }: Columns, node: NodeRef): HTM
         h(
           "span",
           {},
-          chip(clipped(visibleText(token), 14)),
+          chip(clipped(tokenName(token), 14)),
           " ",
           number(logprob, chance(logprob), "lens"),
         ),

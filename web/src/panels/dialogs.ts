@@ -67,8 +67,9 @@ export function aboutDialog(scene: Scene): HTMLDialogElement {
     "What the numbers mean",
     list,
     h("h3", { text: "Get them again" }),
-    code("Command line", reproduce.cli),
-    code("Python", reproduce.python),
+    ...(reproduce.note ? [h("p", { class: "wl-hint", text: reproduce.note })] : []),
+    ...(reproduce.cli ? [code("Command line", reproduce.cli)] : []),
+    ...(reproduce.python ? [code("Python", reproduce.python)] : []),
   );
 }
 

@@ -18,6 +18,11 @@ export interface SaveWishes {
   say(words: string): void;
 }
 
+/** The name by which the recipe reads a long text; the text of a chat is not what its recipe reads. */
+function textFile({ reproduce: { recipe } }: Scene): string | null {
+  return recipe && !recipe.words.includes("--chat") ? recipe.text.file : null;
+}
+
 export function exportsMenu({ scene, lattice, json, extras, say }: SaveWishes): HTMLElement {
   const name = (ending: string): string => fileName(scene.text, ending);
   const captioned = h("input", { type: "checkbox", checked: true });
@@ -28,6 +33,7 @@ export function exportsMenu({ scene, lattice, json, extras, say }: SaveWishes): 
   };
   const svg = (): void => give(new Blob([drawn().svg], { type: "image/svg+xml" }), "svg");
   const pixels = async (): Promise<void> => give(await png(drawn()), "png");
+  const words = (): void => save(new Blob([scene.text], { type: "text/plain;charset=utf-8" }), textFile(scene) ?? name("txt"));
   const wire = (): void => give(new Blob([json ?? JSON.stringify(scene)], { type: "application/json" }), "json");
 
   const trouble = h("p", { class: "wl-trouble", hidden: true });
@@ -54,7 +60,7 @@ export function exportsMenu({ scene, lattice, json, extras, say }: SaveWishes): 
       { class: "wl-save-menu", role: "group", "aria-label": "Save as" },
       h("ul", {}, entry("Picture as SVG", svg), entry("Picture as PNG", pixels)),
       h("label", { class: "wl-check" }, captioned, "with a caption"),
-      h("ul", {}, entry("Scene as JSON", wire), ...(extras ?? []).map(extra)),
+      h("ul", {}, entry("Scene as JSON", wire), entry("The text", words), ...(extras ?? []).map(extra)),
       trouble,
     ),
   );

@@ -166,8 +166,9 @@ function card(number: HTMLElement, meaning: SceneMeaning, onClose: () => void): 
     shut,
     h("h4", { text: meaning.title }),
     list,
+    meaning.note ? h("p", { class: "wl-hint", text: meaning.note }) : null,
     meaning.cli ? code("Command line", meaning.cli) : null,
-    code("Python", meaning.python),
+    meaning.python ? code("Python", meaning.python) : null,
   );
 }
 

@@ -1,5 +1,6 @@
 // The paths into what is asked: by hops, how far they agree, and the strong ones, lit when pointed at.
 import { h, number, signClass } from "../dom.ts";
+import { asked } from "../facts.ts";
 import { signed } from "../format.ts";
 import type { Scene, ScenePath, ScenePaths } from "../scene.gen.ts";
 import { cutButton } from "./sources.ts";
@@ -29,11 +30,22 @@ export function pathsPanel(scene: Scene, labels: string[], events: PathEvents): 
     "section",
     { class: "wl-panel wl-paths", "aria-label": "Paths" },
     h("h2", { text: "Paths" }),
-    ...(seen ? found(seen, labels, events) : [h("p", { class: "wl-pale", text: `Left out: ${why}.` })]),
+    ...(seen ? found(scene, seen, labels, events) : [h("p", { class: "wl-pale", text: `Left out: ${why}.` })]),
   );
 }
 
-function found(seen: ScenePaths, labels: string[], events: PathEvents): HTMLElement[] {
+/** Which question a path answers, where a strand of the picture answers another one. */
+function questions(scene: Scene): HTMLElement[] {
+  const { by, target } = scene.weighing;
+  if (scene.paths?.by !== "frozen" || by === "frozen") return [];
+  const strand = by === "gradient" && target ? asked(scene) : "what a state is made of";
+  const words =
+    "A path says what it brings with all attention patterns held as they were. " +
+    `A strand answers another question, ${strand} by that read alone, where attention moves too: the signs of both may differ.`;
+  return [h("p", { class: "wl-hint wl-words", text: words })];
+}
+
+function found(scene: Scene, seen: ScenePaths, labels: string[], events: PathEvents): HTMLElement[] {
   const strongest = Math.max(...seen.paths.map((path) => Math.abs(path.weight)), 1e-300);
   return [
     h(
@@ -44,6 +56,7 @@ function found(seen: ScenePaths, labels: string[], events: PathEvents): HTMLElem
       number(seen.ways, waysInWords(seen.ways), "ways"),
       ` way${seen.ways === "1" ? "" : "s"}.`,
     ),
+    ...questions(scene),
     h("h3", { text: "By number of hops" }),
     hops(seen),
     ...seen.agreement.map(agreement),

@@ -1,6 +1,6 @@
 // What comes next, according to the model: the panel at the top right.
 import { chip, h, number } from "../dom.ts";
-import { chance, clipped, visibleText } from "../format.ts";
+import { chance, clipped, tokenName } from "../format.ts";
 import type { Scene, ScenePrediction } from "../scene.gen.ts";
 
 export interface PredictionEvents {
@@ -27,8 +27,8 @@ function row(scene: Scene, { token, id, logprob }: ScenePrediction, events: Pred
   const bar = h("i");
   bar.style.width = `${Math.max(0.6, 100 * Math.exp(Math.min(0, logprob)))}%`;
   const title = `token ${id}, ${logprob.toFixed(3)} nats`;
-  const name = chip(clipped(visibleText(token), 16));
-  const shown = visibleText(token);
+  const name = chip(clipped(tokenName(token), 16));
+  const shown = tokenName(token);
   const why = events && h("button", { type: "button", class: "wl-why", title: `Why ${shown}?`, "aria-label": `Why ${shown}?`, on: { click: () => events.onTarget(`id:${id}`) } }, name);
   const over = events && !role && h("button", { type: "button", class: "wl-cut", text: "over", title: `Compared with ${shown}`, "aria-label": `Compare with ${shown}`, on: { click: () => events.onVersus(`id:${id}`) } });
   return h(

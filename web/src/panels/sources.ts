@@ -1,6 +1,6 @@
 // Which tokens the answer depends on: what is lost when all reads of one token are cut, each in turn.
 import { chip, h, number, signClass } from "../dom.ts";
-import { chance, clipped, signed, visibleText } from "../format.ts";
+import { chance, clipped, signed, tokenName } from "../format.ts";
 import type { SceneSources } from "../scene.gen.ts";
 
 const LISTED = 6;
@@ -13,13 +13,15 @@ export interface SourceEvents {
 export function sourcesPart(part: SceneSources, labels: string[], events: SourceEvents): HTMLElement[] {
   const places = part.change_nats.map((change, pos) => ({ pos, change, after: part.after[pos] ?? null }));
   const strongest = places.filter(({ after }) => after !== null).sort((a, b) => Math.abs(b.change) - Math.abs(a.change));
-  const shown = strongest.slice(0, LISTED);
-  const most = Math.abs(shown[0]?.change ?? 1) || 1;
-  const target = chip(clipped(visibleText(part.target), 14));
+  const most = Math.abs(strongest[0]?.change ?? 1) || 1;
+  const rows = strongest.map((one) => row(one, most, labels, events));
+  const rest = rows.slice(LISTED);
+  const target = chip(clipped(tokenName(part.target), 14));
   return [
     h("h2", {}, "What ", target, " depends on"),
-    h("ol", { class: "wl-edges" }, ...shown.map((one) => row(one, most, labels, events))),
-    h("p", { class: "wl-hint", text: `nats that it loses without all reads of the token (${part.how}); each cut was run` }),
+    h("ol", { class: "wl-edges" }, ...rows.slice(0, LISTED)),
+    ...(rest.length > 0 ? [h("details", { class: "wl-more" }, h("summary", { text: `${rest.length} more, down to the least` }), h("ol", { class: "wl-edges" }, ...rest))] : []),
+    h("p", { class: "wl-hint", text: `nats that it loses without all reads of the token at once, in every layer and head (${part.how}); each cut was run. A strand is one of these reads, and can have the other sign` }),
   ];
 }
 
@@ -30,7 +32,7 @@ function row({ pos, change, after }: Place, most: number, labels: string[], even
   const bar = h("i", { class: lost < 0 ? "wl-less" : "" });
   bar.style.width = `${(100 * Math.abs(change)) / most}%`;
   const label = labels[pos] ?? "";
-  const then = after ? `Then: ${visibleText(after.token)} ${chance(after.logprob)}` : "";
+  const then = after ? `Then: ${tokenName(after.token)} ${chance(after.logprob)}` : "";
   const on = { pointerenter: () => events.onPos(pos), pointerleave: () => events.onPos(null) };
   return h(
     "li",

@@ -1,6 +1,6 @@
 // The steps of the tour, each a function of the Scene: plain words, with this run's own numbers.
 import { asked, nodeFacts } from "../facts.ts";
-import { chance, clipped, count, percent, plain, signed, visibleText } from "../format.ts";
+import { chance, clipped, count, percent, plain, signed, tokenName } from "../format.ts";
 import type { NodeRef } from "../layout.ts";
 import { routeWords, waysInWords } from "../panels/paths.ts";
 import type { Heat } from "../overlay.ts";
@@ -18,7 +18,7 @@ const columns = (given: Given): TourStep => {
   const { tokens, predictions } = given.scene;
   const [best] = predictions;
   const said: Piece[] = best
-    ? [": ", { token: visibleText(best.token) }, ", with a probability of ", { value: best.logprob, shown: chance(best.logprob), name: "prediction" }]
+    ? [": ", { token: tokenName(best.token) }, ", with a probability of ", { value: best.logprob, shown: chance(best.logprob), name: "prediction" }]
     : [];
   return {
     title: "Your text in columns",
@@ -167,7 +167,7 @@ const strongestRead = (given: Given): TourStep => {
           " A single read is little. When all reads of ",
           token(given, lost.pos),
           ` are cut (${altered.sources.how}), `,
-          { token: visibleText(altered.sources.target) },
+          { token: tokenName(altered.sources.target) },
           " loses ",
           { value: lost.nats, shown: plain(lost.nats), name: "source_lost_nats" },
           " nats: its probability is divided by ",
@@ -188,8 +188,7 @@ const strongestRead = (given: Given): TourStep => {
       ` (${asked(scene)}; ${scene.weighing.exactness}), `,
       { value: share, shown: percent(share), name: "edge_share" },
       " of all flow in this run",
-      scene.weighing.target ? `: it speaks ${edge.weight < 0 ? "against" : "for"} ` : "",
-      ...(scene.weighing.target ? [{ token: visibleText(scene.weighing.target.token) }] : []),
+      ...signWords(scene, edge.weight),
       ".",
       ...tail,
     ],
@@ -198,6 +197,15 @@ const strongestRead = (given: Given): TourStep => {
     claims: [],
   };
 };
+
+/** What the sign of a read says, and of which question. */
+function signWords({ weighing }: Given["scene"], weight: number): Piece[] {
+  if (!weighing.target) return [];
+  const target: Piece = { token: tokenName(weighing.target.token) };
+  if (weighing.by !== "gradient") return [`: it ${weight < 0 ? "takes away from" : "brings to"} `, target, ", attention held as it was"];
+  const cut = weighing.how === "mask" ? "masked" : "dropped";
+  return [": ", target, ` would ${weight < 0 ? "gain" : "lose"} if it alone were ${cut}`];
+}
 
 const paths = (given: Given): TourStep => {
   const { scene, selection } = given;
@@ -272,7 +280,8 @@ const adding = (given: Given): TourStep => {
   }
   const node = chosen(given);
   const { agree } = nodeFacts(given.scene, node);
-  const sums = signs(given.scene.edges);
+  const drawn = given.selection.edges;
+  const sums = signs(drawn);
   return {
     title,
     text: [
@@ -281,7 +290,9 @@ const adding = (given: Given): TourStep => {
       ...(agree === null
         ? []
         : ["At ", token(given, node.pos), ` after layer ${node.layer - 1}, heads and MLP pull one way by `, { value: agree, shown: agree.toFixed(2), name: "writes_agree" }, " (1: all together, 0: all cancels). "] as Piece[]),
-      "Of the reads in this picture, those above zero come to ",
+      "Of the ",
+      { value: drawn.length, shown: count(drawn.length), name: "drawn_edges" },
+      ` read${drawn.length === 1 ? "" : "s"} drawn in this picture, those above zero come to `,
       { value: sums.positive, shown: signed(sums.positive) },
       ", those below to ",
       { value: sums.negative, shown: signed(sums.negative) },
@@ -398,7 +409,7 @@ function worst({ altered }: Given): { pos: number; nats: number } | null {
   return least < 0 ? { pos: changes.indexOf(least), nats: -least } : null;
 }
 
-function signs(edges: SceneEdge[]): { positive: number; negative: number } {
+function signs(edges: readonly { weight: number }[]): { positive: number; negative: number } {
   const sum = (kept: (weight: number) => boolean): number => edges.reduce((all, { weight }) => (kept(weight) ? all + weight : all), 0);
   return { positive: sum((weight) => weight > 0), negative: sum((weight) => weight < 0) };
 }

@@ -43,11 +43,14 @@ def cone(
         raise InputError(f"--through {through}: accepted are {', '.join(THROUGH)}")
     with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
         from worldline.contrast.cone import light_cone
+        from worldline.views.again import cone_recipe
         from worldline.views.altered import cone_lines
         from worldline.views.altered_parts import SceneCone
+        from worldline.views.recipe import recipe_on
 
+        node = _node(at, len(tokens))
         seen = light_cone(
-            loaded, tokens, at=_node(at, len(tokens)), directions=directions, step=step,
+            loaded, tokens, at=node, directions=directions, step=step,
             seed=seed or 0, through=(through,) if through else THROUGH, progress=say,
         )  # fmt: skip
         if json != "-":
@@ -57,7 +60,11 @@ def cone(
             typer.echo("\n".join(lines))
         if json is not None:
             write_json(json, seen.json())
-        write_picture(out, loaded, given, say, json, cone=seen.scene())
+        recipe = cone_recipe(
+            recipe_on(loaded, given, file=file and str(file), threads=threads), node.layer,
+            node.pos, directions=directions, seed=seed or 0, step=step, through=through,
+        )  # fmt: skip
+        write_picture(out, loaded, recipe, given, say, json, cone=seen.scene())
 
 
 def _node(given: str, n_pos: int) -> Node:

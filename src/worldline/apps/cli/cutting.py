@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,6 +38,9 @@ def cut(
     splice_from: Annotated[
         str | None, typer.Option(help="The text whose K and V (or nodes) are spliced in.")
     ] = None,
+    splice_file: Annotated[
+        Path | None, typer.Option(help="Read the text that is spliced in from this file.")
+    ] = None,
     align: Annotated[
         str | None, typer.Option(help="left, right or words: for a splice of another length.")
     ] = None,
@@ -64,7 +68,11 @@ def cut(
     refuse_unwritable(json, out)
     if versus is not None and target is None:
         raise InputError("--versus: needs --target, the token it is compared with")
+    if splice_file is not None:
+        splice_from = read_text(splice_from, splice_file)
     from worldline.contrast.naming import refuse_unsaid, written_cuts
+    from worldline.views.again import cut_recipe, sources_recipe
+    from worldline.views.recipe import recipe_on
 
     spans = from_ is not None or to is not None
     if each:
@@ -72,6 +80,7 @@ def cut(
     else:
         refuse_unsaid(edge or [], spans, how, node or [], node_how)
     with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
+        run = recipe_on(loaded, given, file=file and str(file), threads=threads)
         if each:
             from worldline.contrast.cutting import cut_sources
 
@@ -80,23 +89,29 @@ def cut(
                 typer.echo("\n".join(_source_lines(found)))
             if json is not None:
                 write_json(json, found.json())
-            write_picture(out, loaded, given, say, json, sources=found.scene())
+            recipe = sources_recipe(run, found.how, target, len(tokens))
+            write_picture(out, loaded, recipe, given, say, json, sources=found.scene())
             return
         from worldline.contrast.cutting import cut as cut_text
         from worldline.contrast.cutting import cut_scene
 
-        edits = written_cuts(
-            loaded, tokens, edges=edge or [], from_=from_, to=to, layers=layers, heads=heads,
-            how=how, parts=parts, splice_from=splice_from, align=align, own=own, nodes=node or [],
-            node_how=node_how,
-        )  # fmt: skip
+        written = {
+            "edges": edge or [], "from_": from_, "to": to, "layers": layers, "heads": heads,
+            "how": how, "parts": parts, "splice_from": splice_from, "align": align, "own": own,
+            "nodes": node or [], "node_how": node_how,
+        }  # fmt: skip
+        edits = written_cuts(loaded, tokens, **written)
         say("running with and without the cut")
         seen = cut_text(loaded, tokens, edits, target=target, versus=versus)
         if json != "-":
             typer.echo("\n".join(_lines(seen)))
         if json is not None:
             write_json(json, seen.json())
-        write_picture(out, loaded, given, say, json, cut=cut_scene(seen))
+        recipe = cut_recipe(
+            run, edits, written=written, target=target, versus=versus,
+            splice_file=splice_file and str(splice_file),
+        )  # fmt: skip
+        write_picture(out, loaded, recipe, given, say, json, cut=cut_scene(seen))
 
 
 def _refuse_beside_each(more: bool, how: str | None) -> None:

@@ -56,6 +56,8 @@ def hops(
         from worldline.contrast.curve import curves_scene, hop_curves
         from worldline.model.guard import checked
         from worldline.text.spans import number_span
+        from worldline.views.again import hops_recipe
+        from worldline.views.recipe import recipe_on
 
         counted = None
         if layers is not None:
@@ -68,7 +70,11 @@ def hops(
             typer.echo("\n".join(_lines(curves)))
         if json is not None:
             write_json(json, as_json(curves))
-        write_picture(out, loaded, given, say, json, hops=curves_scene(curves))
+        recipe = hops_recipe(
+            recipe_on(loaded, given, file=file and str(file), threads=threads),
+            [curve.sink for curve in curves], max_hops=max_, layers=counted, longest=longest,
+        )  # fmt: skip
+        write_picture(out, loaded, recipe, given, say, json, hops=curves_scene(curves))
 
 
 def as_json(curves: list[HopCurve]) -> dict[str, Any]:

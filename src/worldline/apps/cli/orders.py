@@ -47,8 +47,10 @@ def orders(
         asked.append(_read(slices))
     with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
         from worldline.contrast.ordering import ORDERS, run_orders
+        from worldline.views.again import orders_recipe
         from worldline.views.altered import orders_lines
         from worldline.views.altered_parts import SceneOrders
+        from worldline.views.recipe import recipe_on
 
         seen = run_orders(loaded, tokens, asked or ORDERS, progress=say)
         if json != "-":
@@ -56,7 +58,11 @@ def orders(
             typer.echo("\n".join(lines))
         if json is not None:
             write_json(json, seen.json())
-        write_picture(out, loaded, given, say, json, orders=seen.scene())
+        recipe = orders_recipe(
+            recipe_on(loaded, given, file=file and str(file), threads=threads), order or (),
+            slices and str(slices),
+        )  # fmt: skip
+        write_picture(out, loaded, recipe, given, say, json, orders=seen.scene())
 
 
 def _read(place: Path) -> Order:

@@ -24,7 +24,7 @@ def read_text(text: str | None, file: Path | None) -> str:
         raise InputError("text: give one: TEXT, - for standard input, or --file F")
     try:
         if file is not None:
-            found = file.expanduser().read_text(encoding="utf-8")
+            found = file.expanduser().read_bytes().decode("utf-8")  # line ends as they are
         elif text == "-":
             found = sys.stdin.buffer.read().decode("utf-8")
         else:

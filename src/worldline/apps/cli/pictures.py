@@ -15,6 +15,7 @@ from worldline.apps.cli.progress import elapsed_line
 if TYPE_CHECKING:
     from worldline.model.load import LoadedModel
     from worldline.text.tokens import Tokens
+    from worldline.views.recipe import Recipe
 
 WIDTH = 100
 Say = Callable[[str], None]
@@ -43,15 +44,22 @@ def opened(
 
 
 def write_picture(
-    out: Path | None, model: LoadedModel, text: str, say: Say, json: str | None, **altered: Any
-) -> None:
-    """The picture of the plain run with what an altered one said, if a file was named."""
+    out: Path | None, model: LoadedModel, recipe: Recipe, text: str, say: Say, json: str | None,
+    **altered: dict[str, Any],
+) -> None:  # fmt: skip
+    """The picture of the plain run with what an altered one said, if a file was named.
+
+    `recipe` is that of the altered run.
+    """
     if out is None:
         return
     from worldline.session import observe
     from worldline.views.altered import with_altered
     from worldline.views.html import render_html
+    from worldline.views.meanings import read_from
 
     seen = observe(text, model, paths=False, progress=say)
-    page = render_html(with_altered(seen.scene, **altered))
+    scene = read_from(seen.scene, recipe.text, recipe.threads)
+    parts = {name: part | {"reproduce": recipe.shown()} for name, part in altered.items()}
+    page = render_html(with_altered(scene, **parts))
     typer.echo(str(write_text(out, page)), err=json == "-")

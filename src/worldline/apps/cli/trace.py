@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -37,6 +38,9 @@ def trace(
             "--paths/--no-paths", help="Sum and follow whole paths (default: up to 32 tokens)."
         ),
     ] = None,
+    top: Annotated[
+        int, typer.Option("--edges", min=0, help="Edges to list, the strongest of all.")
+    ] = 2000,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
     seed: options.Seed = None,
@@ -58,14 +62,18 @@ def trace(
 
     from worldline.session import observe
     from worldline.trace.store import save_trace
+    from worldline.views.meanings import read_from
+    from worldline.views.recipe import RecipeText
 
     _set_up(threads, seed)
     how = how or "drop"
     with elapsed_line(Console(stderr=True)) as say:
         seen = observe(
             given, model, by=by, target=target, versus=versus, how=how, chat=chat, verify=verify,
-            device=device, dtype=dtype, seed=seed, paths=paths, progress=say,
+            device=device, dtype=dtype, seed=seed, top=top, paths=paths, progress=say,
         )  # fmt: skip
+    text_from = RecipeText.of(given, None if file is None else str(file))
+    seen = replace(seen, scene=read_from(seen.scene, text_from, threads))
     if json != "-":
         width = min(WIDE, max(NARROW, shutil.get_terminal_size((100, 24)).columns))
         typer.echo(seen.show(width, color=sys.stdout.isatty()))

@@ -1,0 +1,218 @@
+"""What a run was made of: the one value from which its command line and Python call are printed.
+
+Whoever runs something hands over the values that ran; no line is read back from printed words.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from pydantic import NonNegativeInt
+
+from worldline.model.bundled import BUNDLED_NAME
+from worldline.views.parts import Part
+from worldline.views.shell import as_output, pasteable, shell_join
+
+if TYPE_CHECKING:
+    from worldline.model.load import LoadedModel
+
+LONGEST_SHOWN = 1000  # characters; a longer text is named by a file and its hash
+BUNDLED_DTYPE = "float32"
+LOADED_DTYPES = ("float32", "bfloat16", "float16", "float64")
+FROM_PYTHON = (
+    "From Python only: `model` is the model in memory that ran, which no file is known to hold "
+    "(it was made in memory, or changed after it was loaded)."
+)
+
+
+class RecipeText(Part):
+    """A text: in `words`, or, where it is long, in the UTF-8 `file` whose content has `sha256`."""
+
+    words: str | None
+    file: str | None
+    sha256: str
+    n_chars: NonNegativeInt
+    ends_in_newline: bool
+
+    @classmethod
+    def of(cls, text: str, file: str | None = None) -> RecipeText:
+        """`file` is where the text was read from, if it was; a short text stands for itself."""
+        content = text.encode("utf-8", "surrogatepass")
+        digest = hashlib.sha256(content).hexdigest()
+        short = len(text) <= LONGEST_SHOWN
+        return cls(
+            words=text if short else None,
+            file=None if short else (file or f"text-{digest[:12]}.txt"),
+            sha256=digest,
+            n_chars=len(text),
+            ends_in_newline=text.endswith("\n"),
+        )
+
+    @property
+    def python(self) -> str:
+        """The text as Python has it."""
+        if self.words is not None:
+            return repr(self.words)
+        return f"__import__('pathlib').Path({self.file!r}).read_bytes().decode()"
+
+    @property
+    def note(self) -> str:
+        """What has to be in the file."""
+        if self.file is None:
+            return ""
+        return f"{self.file} holds {self.n_chars:,} characters in UTF-8, SHA-256 {self.sha256}."
+
+
+class Recipe(Part):
+    """A run as its command and its call name it.
+
+    `source` is what loads the model, None where only the object in memory is it; `dtype` is None
+    where the source has no other. `words` are options of `command`, `arguments` those of `call`
+    beside model and text, as Python writes them. `each` is what the call is made for, such as
+    "pos in range(4)"; `special_tokens` is False for a text that has them written out. `unsaid`
+    says why there is no command line, where the model is not the reason.
+    """
+
+    command: str
+    call: str
+    source: str | None
+    device: str
+    dtype: str | None
+    text: RecipeText
+    splice: RecipeText | None = None
+    words: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    each: str = ""
+    special_tokens: bool = True
+    threads: NonNegativeInt | None = None
+    unsaid: str = ""
+
+    @property
+    def note(self) -> str:
+        """What has to be there before the lines run, and why there is no command line."""
+        texts = dict.fromkeys(one.note for one in (self.text, self.splice) if one and one.note)
+        why = FROM_PYTHON if self.source is None else self.unsaid
+        set_so = f"torch.set_num_threads({self.threads}) was set." if self.threads and why else ""
+        return " ".join(filter(None, [why, *texts, set_so]))
+
+    def line(self, *more: str) -> str:
+        """The command line, with `more` options; empty where no command line can say it."""
+        if self.source is None or self.unsaid:
+            return ""
+        options = [*self.words, *self._splice_words(), *self._model_words(), *more]
+        if self.threads is not None:
+            options += ["--threads", str(self.threads)]
+        start, text = ["worldline", self.command], self.text.words
+        read = [one for one in (self.text, self.splice) if one is not None and one.file]
+        if text is not None and (text == "-" or "\0" in text):
+            read.append(self.text)
+        keep = ["--keep-newline"] if any(one.ends_in_newline for one in read) else []
+        if text is None:
+            return shell_join([*start, "--file", self.text.file or "", *keep, *options])
+        if text == "-" or "\0" in text:  # no argument: the one is standard input, the other its end
+            return f"{as_output(text)} | " + shell_join([*start, "-", *keep, *options])
+        if text.startswith("-"):
+            return shell_join([*start, *keep, *options, "--", text])
+        return shell_join([*start, text, *keep, *options])
+
+    def python(self, part: str = "") -> str:
+        """The call, or the `part` of what it gives."""
+        arguments = list(self.arguments)
+        text = self.text.python
+        if not self.special_tokens:
+            text = f"wl.tokenize(model.tokenizer, {text}, add_special_tokens=False)"
+        if self.call == "observe":
+            first = [text, *(["model"] if self.source is None else self._load_words("model="))]
+        else:
+            first = [self._model(any("model." in one for one in (text, *arguments))), text]
+        made = f"wl.{self.call}({', '.join([*first, *arguments])})" + (f".{part}" if part else "")
+        if not self.each:
+            return made
+        loaded = "" if self.source is None else f" for model in [{self._loaded()}]"
+        return f"[{made}{loaded} for {self.each}]"
+
+    def shown(self) -> SceneReproduce:
+        """Both lines, with the value itself."""
+        return SceneReproduce(cli=self.line(), python=self.python(), note=self.note, recipe=self)
+
+    def _model(self, used_again: bool) -> str:
+        if self.source is None or self.each:
+            return "model"
+        return f"(model := {self._loaded()})" if used_again else self._loaded()
+
+    def _loaded(self) -> str:
+        return f"wl.load_model({', '.join(self._load_words(''))})"
+
+    def _load_words(self, name: str) -> list[str]:
+        words = [] if self.source == BUNDLED_NAME else [f"{name}{self.source!r}"]
+        words += [] if self.device == "cpu" else [f"device={self.device!r}"]
+        return words + ([] if self.dtype is None else [f"dtype={self.dtype!r}"])
+
+    def _model_words(self) -> list[str]:
+        words = [] if self.source == BUNDLED_NAME else option("model", self.source or "")
+        words += [] if self.device == "cpu" else option("device", self.device)
+        return words + ([] if self.dtype is None else option("dtype", self.dtype))
+
+    def _splice_words(self) -> list[str]:
+        if self.splice is None:
+            return []
+        if self.splice.words is None:
+            return option("splice-file", self.splice.file or "")
+        return option("splice-from", self.splice.words)
+
+
+class SceneReproduce(Part):
+    """The command line and the Python call that give the same again.
+
+    ``cli`` is empty where no command line can; ``note`` says why, and what must be there first.
+    ``recipe`` is what both are printed from; null in files of older versions.
+    """
+
+    cli: str
+    python: str
+    note: str = ""
+    recipe: Recipe | None = None
+
+
+def recipe_on(
+    model: LoadedModel, text: str, *, file: str | None = None, threads: int | None = None
+) -> Recipe:
+    """A model and a text, of which a recipe is then made with `model_copy`.
+
+    `file` is where the text was read from, `threads` how many were asked for.
+    """
+    source, dtype = model.source, model.dtype
+    known = source == BUNDLED_NAME and dtype == BUNDLED_DTYPE
+    return Recipe(
+        command="",
+        call="",
+        source=source,
+        device=model.device,
+        dtype=None if known or dtype not in LOADED_DTYPES else dtype,
+        text=RecipeText.of(text, file),
+        threads=threads,
+    )
+
+
+def option(name: str, value: str | int | float) -> list[str]:
+    """An option with its value, which may look like an option itself.
+
+    >>> option("target", " Paris"), option("target", "-x")
+    (['--target', ' Paris'], ['--target=-x'])
+    """
+    shown = str(value)
+    return [f"--{name}={shown}"] if shown.startswith("-") else [f"--{name}", shown]
+
+
+def options(pairs: Iterable[tuple[str, str | int | float | None]]) -> list[str]:
+    """Several options; those without a value are left out."""
+    return [w for name, value in pairs if value is not None for w in option(name, value)]
+
+
+def printed(lines: SceneReproduce) -> str:
+    """What a terminal shows, so that it comes back whole when it is copied from there."""
+    if lines.cli:
+        return f"again: {pasteable(lines.cli)}"
+    return f"again, from Python: {lines.python}"
