@@ -58,7 +58,9 @@ class Closure:
     """The worst relative error with which a node equals the sum of its terms.
 
     `over` says what was added up: "sources", where the attention term is rebuilt head by head and
-    source by source from recomputed patterns, or "terms", where it is taken as one.
+    source by source from recomputed patterns; or "terms", where it is taken as one: that adds what
+    the model added once more, and is no closure. `n_nodes` of `of_nodes` were added up over
+    sources: those of `layers`, drawn with `seed`, where these are not all.
     """
 
     worst: float
@@ -66,6 +68,14 @@ class Closure:
     pos: int
     tolerance: float
     over: str
+    n_nodes: int = 0
+    of_nodes: int = 0
+    layers: tuple[int, ...] | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.layers is not None:
+            object.__setattr__(self, "layers", tuple(self.layers))
 
 
 @dataclass(frozen=True)

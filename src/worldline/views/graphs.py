@@ -42,6 +42,7 @@ def to_networkx(scene: Scene) -> nx.MultiDiGraph:
             layer=edge.layer,
             head=edge.head,
             kind="kv",
+            saturated=edge.saturated,
         )
     for layer, pos, weight in carries(scene):
         ends = ((layer, pos), (layer + 1, pos))

@@ -64,13 +64,18 @@ def cut(
     refuse_unwritable(json, out)
     if versus is not None and target is None:
         raise InputError("--versus: needs --target, the token it is compared with")
-    from worldline.contrast.naming import refuse_unsaid, written_cuts
+    from worldline.contrast.naming import refuse_unsaid, refuse_unused, written_cuts
 
     spans = from_ is not None or to is not None
     if each:
-        _refuse_beside_each(bool(edge or node or spans or versus), how)
+        beside = (edge, node, spans, versus, node_how, layers, heads, splice_from, align, own)
+        _refuse_beside_each(any(beside) or parts != "kv", how)
     else:
         refuse_unsaid(edge or [], spans, how, node or [], node_how)
+        refuse_unused(
+            how, node_how, spans=spans, edges=bool(edge), nodes=bool(node), layers=layers,
+            heads=heads, parts=parts, splice_from=splice_from, align=align, own=own,
+        )  # fmt: skip
     with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
         if each:
             from worldline.contrast.cutting import cut_sources
@@ -101,7 +106,10 @@ def cut(
 
 def _refuse_beside_each(more: bool, how: str | None) -> None:
     if more:
-        raise InputError("--each: cuts every token in turn; leave out edges, spans and --versus")
+        raise InputError(
+            "--each: cuts every token in turn, in all layers and heads; accepted beside it are "
+            "--how and --target"
+        )
     if how not in ("mask", "drop"):
         raise InputError(f"--how {how}: with --each accepted are mask, drop")
 
