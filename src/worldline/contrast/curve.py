@@ -179,7 +179,7 @@ def hop_curve(
         hops_needed=(None, *_needed(same)),
         hops_needed_close=(None, *_needed(close)),
         tail=tail,
-        precision=of_sum(precisions, over=len(precisions)),
+        precision=of_sum(precisions, over=float(len(precisions))),
         token_precision=(None, *precisions),
         sink_cos=np.stack(cosines),
         norm_ratio=np.stack(ratios),

@@ -137,9 +137,7 @@ def equivalent_logits(
         n_pos, height = call.q.shape[2], call.block_rows()
         starts = range(0, n_pos, height)
         device = call.q.device
-        return [
-            RowEdit(torch.arange(at, min(n_pos, at + height), device=device)) for at in starts
-        ]
+        return [RowEdit(torch.arange(at, min(n_pos, at + height), device=device)) for at in starts]
 
     edits = Edits(len(plan.ids), [tuple(under)] * 2, extra=anew)
     return run_edited(model, [plan] * 2, edits, on_row=on_row).logits
@@ -186,9 +184,7 @@ def of_sum(parts: Sequence[Precision], over: float = 1.0) -> Precision:
     return Precision(floor, resolution, parts[0].dtype)
 
 
-def logprob_rounding(
-    logits: Float[Tensor, "row d_vocab"], tokens: Tensor
-) -> Float[Tensor, " row"]:
+def logprob_rounding(logits: Float[Tensor, "row d_vocab"], tokens: Tensor) -> Float[Tensor, " row"]:
     """How far rounded logits can move a log-probability taken from them in float64.
 
     Half a step of the token's own logit, and half the mean step, by probability, of all: what

@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from worldline.model.watch import BlockEvent
 
 
-def plain_run(
-    model: LoadedModel, ids: Sequence[int]
-) -> tuple[Float[Tensor, "pos d_vocab"], Reach]:
+def plain_run(model: LoadedModel, ids: Sequence[int]) -> tuple[Float[Tensor, "pos d_vocab"], Reach]:
     """The logits of a text's own run, and its causal graph as the masks of this run have it."""
     opaque = set(checked(model, model.weights_hash).opaque_layers)
     reads: list[list[LayerReads]] = []
@@ -40,9 +38,7 @@ def plain_run(
     return seen.logits[0], Reach(reads, len(plan.ids))
 
 
-def _allowed(
-    call: AttentionCall, masks: dict[int, tuple[Tensor, np.ndarray]]
-) -> np.ndarray | None:
+def _allowed(call: AttentionCall, masks: dict[int, tuple[Tensor, np.ndarray]]) -> np.ndarray | None:
     """The mask of a read over all its heads; layers mostly share one."""
     mask = call.allowed
     if mask is None:

@@ -35,9 +35,7 @@ def likelier_twin(
     return "; ".join(note for note in notes if note is not None) or None
 
 
-def _note(
-    tokenizer: Tokenizer, logprob: Callable[[int], float | None], given: str
-) -> str | None:
+def _note(tokenizer: Tokenizer, logprob: Callable[[int], float | None], given: str) -> str | None:
     if given.startswith("id:"):
         return None
     other = given.removeprefix(" ") if given.startswith(" ") else f" {given}"

@@ -200,7 +200,11 @@ def _changes(part: SceneCut) -> list[str]:
     known = part.precision.get
     change = change_words(part.change_nats, known("change_nats"), "nats")
     lines = [f"{before} to {part.target_after:.3f} nats, change {change}"]
-    if part.versus is not None and part.change_logits is not None and part.logits_before is not None:
+    if (
+        part.versus is not None
+        and part.change_logits is not None
+        and part.logits_before is not None
+    ):
         after = part.logits_before + part.change_logits
         change = change_words(part.change_logits, known("change_logits"), "logits")
         lines.append(
@@ -233,7 +237,10 @@ def cone_lines(part: SceneCone, labels: Sequence[str], width: int) -> list[str]:
         lines += _map(response.relative, most, least, width)
     lines += ["", f"each step of '{SHADES[1:]}' is a factor of ten; blank is exactly zero"]
     if precision is not None:
-        lines.append(f"'{ROUNDING}' is no change above rounding; a change is " + floor_words(precision, "of the node"))
+        lines.append(
+            f"'{ROUNDING}' is no change above rounding; a change is "
+            + floor_words(precision, "of the node")
+        )
     zero = "bitwise zero" if part.outside_zero else "NOT zero"
     lines.append(f"outside the cone: {zero}")
     if part.derivative_error is not None:
@@ -248,9 +255,7 @@ def _kept(line: str, width: int) -> list[str]:
     return [clipped(line, width)] if line.endswith("|") else folded(line, width)
 
 
-def _map(
-    relative: Sequence[Sequence[float]], most: float, least: float, width: int
-) -> list[str]:
+def _map(relative: Sequence[Sequence[float]], most: float, least: float, width: int) -> list[str]:
     """One character per node; where there is no room, for several the largest of them."""
     deep = -(-len(relative) // MOST_ROWS)
     wide = max(1, -(-len(relative[0]) // max(1, width - 7)))

@@ -14,6 +14,7 @@ from worldline.views.altered import altered_lines
 from worldline.views.labels import clipped, padded, percent, readable_text, signed, token_label
 from worldline.views.labels import visible_text as visible
 from worldline.views.lanes import Columns, choose_columns, draw_lattice
+from worldline.views.grouped_parts import SceneKept
 from worldline.views.scene import Scene, SceneClosure, SceneEdge
 from worldline.views.spectrum import spectrum_lines
 
@@ -220,13 +221,25 @@ def _checks(scene: Scene, width: int) -> list[Text]:
     equal = "logits bitwise equal with and without recording" if inert.equal else "LOGITS DIFFER"
     closure = closure_words(closed)
     holds = "holds" if kept.edges == 1 else "hold"
-    share = f"{kept.edges:,} of {_count(kept.of, 'edge')} {holds} {percent(kept.share)} of the flow"
+    share = (
+        _flow_kept(kept)
+        if not kept.total
+        else f"{kept.edges:,} of {_count(kept.of, 'edge')} {holds} {percent(kept.share)} of the flow"
+    )
     return [
         *_wrapped([share], "", width, _STRONG),
         *_wrapped([f"{'inert' if ok else 'NOT INERT'}: {equal}, {where}", calls], "; ", width),
         *_wrapped(closure, " ", width),
         Text(f"again: {readable_text(scene.reproduce.cli)}", style=_PALE),
     ]
+
+
+def _flow_kept(kept: SceneKept) -> str:
+    """What there is to say where no share of a flow is defined."""
+    if not kept.of:
+        return "no K/V edge: no share of the flow is defined"
+    edges = _count(kept.of, "edge")
+    return f"{edges} of no weight: no share of the flow is defined"
 
 
 def closure_words(closed: SceneClosure) -> list[str]:
