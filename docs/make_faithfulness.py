@@ -29,6 +29,7 @@ STYLE = (
     "line.grid{stroke:#ddd}@media(prefers-color-scheme:dark){text{fill:#ddd}"
     "line.grid{stroke:#444}}"
 )
+SCORES = ("rank_signed", "rank_size", "linear", "recall", "cmd_linear", "cmd_log", "cpr_log")
 HOWS = ("drop", "mask", "splice")
 WORDS = {"rank_signed": "rank", "cmd_linear": "CMD"}
 WIDTH, LEFT, ROW = 860, 160, 17
@@ -178,8 +179,8 @@ def _variants(rows: Sequence[Mapping[str, Any]]) -> str:
 def _corrections(store: Store) -> str:
     heads = [f"{word}, {cuts} cut" for word in ("linear", "error") for cuts in BUDGETS]
     lines = [
-        f"| cut, family | {' | '.join(heads)} | seconds for 50 | errors ranked by the gap to frozen |"
-        " by size alone |",
+        f"| cut, family | {' | '.join(heads)} | seconds for 50 | "
+        "errors ranked by the gap to frozen | by size alone |",
         "|---|" + "--:|" * (len(heads) + 3),
     ]
     for how in HOWS:

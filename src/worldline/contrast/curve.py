@@ -43,8 +43,9 @@ class HopCurve:
     within 0.1 nats from there on; None for the first token, and where the largest budget does not
     do; a loss within its rounding counts as near.
     `precision` is that of a difference of mean losses, `token_precision` that of each token's
-    (None for the first). `state_gain_nats` = loss(1) - loss_full bounds from above what reading past inner states,
-    rather than tokens, is worth; it includes the cost of being off the model's distribution.
+    (None for the first). `state_gain_nats` = loss(1) - loss_full bounds from above what reading
+    past inner states, rather than tokens, is worth; it includes the cost of being off the model's
+    distribution.
     `sink_cos` [budget, layer]: mean cosine of V with column 0's, over all other columns: near 1
     tokens have turned into sinks. `norm_ratio` [budget, row]: mean norm over that of the plain run.
     """

@@ -46,8 +46,8 @@ def written_cuts(
     spans = from_ is not None or to is not None
     refuse_unsaid(edges, spans, how, nodes, node_how)
     refuse_unused(
-        how, node_how, spans=spans, edges=bool(edges), nodes=bool(nodes), layers=layers, heads=heads, parts=parts,
-        splice_from=splice_from, align=align, own=own,
+        how, node_how, spans=spans, edges=bool(edges), nodes=bool(nodes), layers=layers,
+        heads=heads, parts=parts, splice_from=splice_from, align=align, own=own,
     )  # fmt: skip
     found: list[Edit] = []
     if edges or spans:

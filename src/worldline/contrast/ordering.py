@@ -101,8 +101,8 @@ def run_orders(
 
     Exactness: each order agrees with the plain run to within rounding, or the model is refused (a
     node may differ by the tolerance of its dtype, 1e-5 in float32, for each block of the model);
-    `precision` has what equivalent plain runs (side by side, attention anew) differ by, and what the
-    rounding of the logits leaves open.
+    `precision` has what equivalent plain runs (side by side, attention anew) differ by, and what
+    the rounding of the logits leaves open.
     Units: nats, units in the last place, seconds of wall time.
 
     Raises:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LARGEST_REMAINDER = 0.01
 
 
-SATURATED = 0.7  # attention; below it no sign was wrong, above it one in sixteen: docs/exactness.md
+SATURATED = 0.7  # attention: below it no sign was wrong, see docs/exactness.md
 
 
 class Edge(NamedTuple):

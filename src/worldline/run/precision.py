@@ -175,8 +175,10 @@ def of_any_logprob(
 
 
 def of_sum(parts: Sequence[Precision], over: float = 1.0) -> Precision:
-    """The precision of a sum of numbers, divided by `over`: roundings that know nothing of each
-    other add up as their squares do."""
+    """The precision of a sum of numbers, divided by `over`.
+
+    Roundings that know nothing of each other add up as their squares do.
+    """
     floor, resolution = (
         sum(getattr(part, name) ** 2 for part in parts) ** 0.5 / over
         for name in ("floor", "resolution")

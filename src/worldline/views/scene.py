@@ -70,7 +70,7 @@ class SceneToken(Part):
 
 
 class SceneTarget(Part):
-    """A token that the weighing asks about; ``note`` is what should be known of how it was named."""
+    """A token that the weighing asks about; ``note``: what should be known of how it was named."""
 
     token: str
     id: NonNegativeInt

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from worldline.views.altered import altered_lines
+from worldline.views.grouped_parts import SceneKept
 from worldline.views.labels import clipped, padded, percent, readable_text, signed, token_label
 from worldline.views.labels import visible_text as visible
 from worldline.views.lanes import Columns, choose_columns, draw_lattice
-from worldline.views.grouped_parts import SceneKept
 from worldline.views.scene import Scene, SceneClosure, SceneEdge
 from worldline.views.spectrum import spectrum_lines
 
@@ -221,11 +221,9 @@ def _checks(scene: Scene, width: int) -> list[Text]:
     equal = "logits bitwise equal with and without recording" if inert.equal else "LOGITS DIFFER"
     closure = closure_words(closed)
     holds = "holds" if kept.edges == 1 else "hold"
-    share = (
-        _flow_kept(kept)
-        if not kept.total
-        else f"{kept.edges:,} of {_count(kept.of, 'edge')} {holds} {percent(kept.share)} of the flow"
-    )
+    share = f"{kept.edges:,} of {_count(kept.of, 'edge')} {holds} {percent(kept.share)} of the flow"
+    if not kept.total:
+        share = _no_share(kept)
     return [
         *_wrapped([share], "", width, _STRONG),
         *_wrapped([f"{'inert' if ok else 'NOT INERT'}: {equal}, {where}", calls], "; ", width),
@@ -234,7 +232,7 @@ def _checks(scene: Scene, width: int) -> list[Text]:
     ]
 
 
-def _flow_kept(kept: SceneKept) -> str:
+def _no_share(kept: SceneKept) -> str:
     """What there is to say where no share of a flow is defined."""
     if not kept.of:
         return "no K/V edge: no share of the flow is defined"

@@ -354,8 +354,8 @@ def corrections(store: Store, how: str, split: str = "report") -> dict[str, dict
 
     `linear`: Pearson's r of the gradient with the true effects of the edges that are left when so
     many of the strongest are cut one by one, the seconds that takes being `seconds`; `error`: the
-    mean size of its error there, in parts of the mean size of an effect there. `warning`: how well |gradient - frozen| ranks the
-    gradient's errors; `size`: how well |gradient| alone does.
+    mean size of its error there, in parts of the mean size of an effect there. `warning`: how well
+    |gradient - frozen| ranks the gradient's errors; `size`: how well |gradient| alone does.
     """
     found = {}
     for family, every in prompts_in(store, how).items():
