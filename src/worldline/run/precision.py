@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from worldline.run.editing import Edits, RowEdit
-from worldline.run.executing import run_edited
+from worldline.run.executing import execute, run_edited
 from worldline.run.plan import Plan
 from worldline.steps import step
 
@@ -158,6 +158,21 @@ def token_precisions(
         pairs = zip(floors.tolist(), bounds.tolist(), strict=True)
         found += [Precision(floor, bound, dtype) for floor, bound in pairs]
     return found
+
+
+def precision_at(
+    model: LoadedModel, ids: Sequence[int], target: int | range, versus: int | None = None
+) -> Precision:
+    """Of a logit after the last token, or of the log-probability of a span; see `Trace.precision`.
+
+    The sizes that decide the resolution are those of the plain run.
+    """
+    logits = execute(model, Plan(tuple(ids))).logits[0]
+    if isinstance(target, int):
+        return plain_row(model, ids, logits[-1]).of_logit(target, versus)
+    rows = slice(target.start - 1, target.stop - 1)
+    others = equivalent_logits(model, ids)[:, rows]
+    return of_sum(token_precisions(logits[rows], others, ids[target.start : target.stop]))
 
 
 def of_any_logprob(

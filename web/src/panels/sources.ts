@@ -1,7 +1,8 @@
 // Which tokens the answer depends on: what is lost when all reads of one token are cut, each in turn.
 import { chip, h, number, signClass } from "../dom.ts";
-import { chance, clipped, signed, visibleText } from "../format.ts";
-import type { SceneSources } from "../scene.gen.ts";
+import { chance, clipped, readableText, signed, visibleText } from "../format.ts";
+import { floorWords, told } from "../precision.ts";
+import type { ScenePrecision, SceneSources } from "../scene.gen.ts";
 
 const LISTED = 6;
 
@@ -16,16 +17,20 @@ export function sourcesPart(part: SceneSources, labels: string[], events: Source
   const shown = strongest.slice(0, LISTED);
   const most = Math.abs(shown[0]?.change ?? 1) || 1;
   const target = chip(clipped(visibleText(part.target), 14));
+  const precision = part.precision["change_nats"];
+  const rounding = shown.some(({ change }) => change !== 0 && !told(change, precision));
   return [
     h("h2", {}, "What ", target, " depends on"),
-    h("ol", { class: "wl-edges" }, ...shown.map((one) => row(one, most, labels, events))),
-    h("p", { class: "wl-hint", text: `nats that it loses without all reads of the token (${part.how}); each cut was run` }),
+    h("ol", { class: "wl-edges" }, ...shown.map((one) => row(one, most, labels, precision, events))),
+    h("p", { class: "wl-hint", text: `nats that it loses without all reads of the token (${part.how}); each cut was run${shown.some(({ pos }) => part.powerless.includes(pos)) ? "; 0 is exact: no read of the token can reach the answer" : ""}` }),
+    ...(rounding && precision ? [h("p", { class: "wl-hint", text: `– is no change above rounding; ${floorWords(precision, "nats")}` })] : []),
+    ...(part.note === null ? [] : [h("p", { class: "wl-hint", text: readableText(part.note) })]),
   ];
 }
 
 type Place = { pos: number; change: number; after: SceneSources["after"][number] };
 
-function row({ pos, change, after }: Place, most: number, labels: string[], events: SourceEvents): HTMLElement {
+function row({ pos, change, after }: Place, most: number, labels: string[], precision: ScenePrecision | undefined, events: SourceEvents): HTMLElement {
   const lost = -change;
   const bar = h("i", { class: lost < 0 ? "wl-less" : "" });
   bar.style.width = `${(100 * Math.abs(change)) / most}%`;
@@ -37,7 +42,9 @@ function row({ pos, change, after }: Place, most: number, labels: string[], even
     { class: "wl-source", title: then, on },
     h("span", { class: "wl-ends" }, chip(clipped(label, 18)), h("span", { class: "wl-pale wl-place", text: String(pos) })),
     cutButton(events.onCut, `*.*:${pos}>*`, `Cut every read of ${label}`) ?? h("span"),
-    number(lost, signed(lost), "source_lost_nats", signClass(lost)),
+    told(change, precision) || change === 0
+      ? number(lost, signed(lost), "source_lost_nats", signClass(lost))
+      : number(lost, "–", "source_lost_nats"),
     h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
   );
 }

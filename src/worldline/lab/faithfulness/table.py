@@ -64,11 +64,20 @@ class Seen:
     curves: dict[tuple[str, str], np.ndarray] = field(init=False)
 
     def __post_init__(self) -> None:
+        for name in ("layer_effects", "head_effects"):
+            effects = self.arrays[name].astype(float)
+            self.arrays[name] = np.where(np.abs(effects) > self.least, effects, 0.0)
         self.at = {name: n for n, name in enumerate(self.said["measures"])}
         self.curves = {
             (name, kind): self.arrays["curves"][n].astype(float)
             for n, (name, kind) in enumerate(self.cut["curves"])
         }
+
+    @property
+    def least(self) -> float:
+        """What an effect has to exceed to be more than rounding; 0 where a run did not say."""
+        known = self.cut.get("precision")
+        return max(known["floor"], known["resolution"]) if known else 0.0
 
     def able(self, edges: str) -> np.ndarray:
         """Which of the edges that were cut can have an effect.
@@ -163,6 +172,7 @@ def _facts(seen: list[Seen]) -> dict[str, Any]:
         "weights_hash": seen[0].said["weights_hash"],
         "prompts": len(seen),
         "tokens": [min(lengths), max(lengths)],
+        "least_effect": max(one.least for one in seen) or None,
         "edges_cut": sum(len(one.arrays["layer_effects"]) for one in seen),
         "head_edges_cut": sum(len(one.arrays["head_effects"]) for one in seen),
         "clean": mean([one.cut["clean"] for one in seen]),
