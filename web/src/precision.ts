@@ -28,5 +28,5 @@ export function sizeWords(value: number, precision: Known, unit = ""): string {
 
 /** What a difference has to exceed, where numbers stand alone. */
 export function floorWords(precision: ScenePrecision, unit: string): string {
-  return `more than rounding: above ${plain(least(precision))} ${unit} (floor ${plain(precision.floor)}, resolution of ${precision.dtype} ${plain(precision.resolution)})`;
+  return `more than rounding where above ${plain(least(precision))} ${unit} (floor ${plain(precision.floor)}, resolution of ${precision.dtype} ${plain(precision.resolution)})`;
 }

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from worldline.model.watch import BlockEvent
 
 COARSE_FIRST = (torch.bfloat16, torch.float16, torch.float32)
+FLOOR_SIGMAS = 3.0
 ROWS_AT_ONCE = 64
 TEXTS_KEPT = 8
 
@@ -59,8 +60,9 @@ class Precision:
 class PlainRow:
     """The logits of a plain run at one position, [d_vocab], and those of equivalent runs.
 
-    The precision of what an altered run changes there, its logits being `altered`: the floor is
-    the largest difference over all tokens, since that of one token may be small by luck.
+    The precision of what an altered run changes there, its logits being `altered`. The difference
+    at one token may be small by luck: so a floor is three times the root mean square of the
+    differences over all tokens, as far as the number follows them; never less than what was seen.
     """
 
     logits: Float[Tensor, " d_vocab"]
@@ -68,19 +70,24 @@ class PlainRow:
 
     def of_logprob(self, token: int, *altered: Tensor) -> Precision:
         """Of a log-probability, in nats."""
-        floor = float(_log_difference(self.logits, self.others).max())
+        asked = torch.tensor([token])
+        floor = float(logprob_floors(self.logits[None], self.others[:, None], asked)[0])
         rows = torch.stack([self.logits, *(altered or (self.logits,))])
-        bounds = logprob_rounding(rows, torch.full((len(rows),), token))
+        bounds = logprob_rounding(rows, asked.expand(len(rows)))
         return Precision(floor, float(bounds[0] + bounds[1:].max()), dtype_of(rows))
 
     def of_logit(self, token: int, versus: int | None, *altered: Tensor) -> Precision:
         """Of a logit, or of one less another."""
         change = _changes(self.logits, self.others)
-        floor = change.abs().max() if versus is None else (change.amax(-1) - change.amin(-1)).max()
+        seen, size = change[:, token], change
+        if versus is not None:
+            seen = seen - change[:, versus]
+            size = (change - change.mean(-1, keepdim=True)) * 2**0.5
+        floor = max(float(seen.abs().max()), FLOOR_SIGMAS * float(size.square().mean().sqrt()))
         rows = torch.stack([self.logits, *(altered or (self.logits,))])
         at = [token] if versus is None else [token, versus]
         bounds = spacing(rows)[:, at].sum(-1) / 2
-        return Precision(float(floor), float(bounds[0] + bounds[1:].max()), dtype_of(rows))
+        return Precision(floor, float(bounds[0] + bounds[1:].max()), dtype_of(rows))
 
     def of_kl(self, altered: Tensor) -> Precision:
         """Of KL(plain || altered), in nats.
@@ -88,11 +95,32 @@ class PlainRow:
         Logits off by at most d move it by at most d^2 / 2 (Hoeffding's lemma).
         """
         change = _changes(self.logits, self.others)
-        floor = float((change.amax(-1) - change.amin(-1)).max()) ** 2 / 8
+        chances = self.logits.double().softmax(-1)
+        level = (chances * change).sum(-1)
+        seen = torch.logsumexp(torch.log(chances) + change, -1) - level
+        spread = change.var(-1, unbiased=False).mean() * (1 - chances.square().sum())
+        floor = max(float(seen.max()), FLOOR_SIGMAS**2 * float(spread) / 2)
         rows = torch.stack([self.logits, altered])
         finite = torch.isfinite(rows).all(0)
         off = float(spacing(rows)[:, finite].sum(0).max()) / 2
         return Precision(floor, off**2 / 2, dtype_of(rows))
+
+
+def logprob_floors(
+    logits: Float[Tensor, "row d_vocab"], others: Float[Tensor, "run row d_vocab"], tokens: Tensor
+) -> Float[Tensor, " row"]:
+    """How far equivalent runs lie apart in the log-probability of one token a row.
+
+    It follows its own logit by 1 - p and every other one by that one's p.
+    """
+    change, chances = _changes(logits, others), logits.double().softmax(-1)
+    at = tokens.to(logits.device)[:, None]
+    own = chances.gather(-1, at)[:, 0]
+    follows = ((1 - own) ** 2 + chances.square().sum(-1) - own**2).clamp_min(0)
+    spread = change.var(-1, unbiased=False).mean(0)
+    seen = change.gather(-1, at.expand(len(change), -1, 1))[..., 0]
+    seen = (seen - torch.logsumexp(torch.log(chances) + change, -1)).abs().amax(0)
+    return torch.maximum(seen, FLOOR_SIGMAS * (spread * follows).sqrt())
 
 
 def plain_row(model: LoadedModel, ids: Sequence[int], logits: Tensor) -> PlainRow:
@@ -153,8 +181,9 @@ def token_precisions(
     for start in range(0, len(tokens), ROWS_AT_ONCE):
         step()
         part = slice(start, start + ROWS_AT_ONCE)
-        floors = _log_difference(logits[part], others[:, part]).amax((0, -1))
-        bounds = 2 * logprob_rounding(logits[part], torch.tensor(tokens[part]))
+        asked = torch.tensor(tokens[part])
+        floors = logprob_floors(logits[part], others[:, part], asked)
+        bounds = 2 * logprob_rounding(logits[part], asked)
         pairs = zip(floors.tolist(), bounds.tolist(), strict=True)
         found += [Precision(floor, bound, dtype) for floor, bound in pairs]
     return found

@@ -36,6 +36,6 @@ def size_words(value: float, precision: ScenePrecision | None, unit: str = "") -
 def floor_words(precision: ScenePrecision, unit: str) -> str:
     """What a difference has to exceed, where numbers stand alone."""
     return (
-        f"more than rounding: above {max(precision.floor, precision.resolution):.2g} {unit} (floor "
+        f"more than rounding where above {max(precision.floor, precision.resolution):.2g} {unit} (floor "
         f"{precision.floor:.2g}, resolution of {precision.dtype} {precision.resolution:.2g})"
     )

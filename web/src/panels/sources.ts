@@ -23,7 +23,7 @@ export function sourcesPart(part: SceneSources, labels: string[], events: Source
     h("h2", {}, "What ", target, " depends on"),
     h("ol", { class: "wl-edges" }, ...shown.map((one) => row(one, most, labels, precision, events))),
     h("p", { class: "wl-hint", text: `nats that it loses without all reads of the token (${part.how}); each cut was run${shown.some(({ pos }) => part.powerless.includes(pos)) ? "; 0 is exact: no read of the token can reach the answer" : ""}` }),
-    ...(rounding && precision ? [h("p", { class: "wl-hint", text: `– is no change above rounding; ${floorWords(precision, "nats")}` })] : []),
+    ...(rounding && precision ? [h("p", { class: "wl-hint", text: `– is no change above rounding; a change is ${floorWords(precision, "nats")}` })] : []),
     ...(part.note === null ? [] : [h("p", { class: "wl-hint", text: readableText(part.note) })]),
   ];
 }
