@@ -299,6 +299,7 @@ MEANINGS: dict[str, Meaning] = {
     "change_nats": _cut(
         "What the cut changes", "log p(target) after - before", "nats", "change_nats"
     ),
+    "kl_nats": _cut("How far the whole prediction moved", "KL(before || after)", "nats", "kl_nats"),
     "versus_logits": _cut(
         "Logit of the target less that of the other token",
         "logits[target] - logits[versus]",
@@ -311,7 +312,6 @@ MEANINGS: dict[str, Meaning] = {
         "logits",
         "change_logits",
     ),
-    "kl_nats": _cut("How far the whole prediction moved", "KL(before || after)", "nats", "kl_nats"),
     "prediction_before": _cut(
         "Log-probability without the cut; its exponential is shown",
         "log softmax(logits)[token]",
