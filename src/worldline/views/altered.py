@@ -174,7 +174,9 @@ def sources_lines(part: SceneSources, pieces: Sequence[str], width: int) -> list
         then = f"then {clipped(visible_text(after.token), 18)} {percent(math.exp(after.logprob))}"
         lines.append(clipped(f"  {pos:>4}  {name}{change:>9}   {then}", width))
     if precision is not None:
-        lines += folded(f"– is no change above rounding; a change is {floor_words(precision, 'nats')}", width)
+        lines += folded(
+            f"– is no change above rounding; a change is {floor_words(precision, 'nats')}", width
+        )
     if any(part.after[pos] is not None for pos in part.powerless):
         lines += folded("0 is exact: no read of the token can reach the answer", width)
     return lines + (folded(readable_text(part.note), width) if part.note else [])

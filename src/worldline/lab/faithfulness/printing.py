@@ -60,7 +60,9 @@ def _facts(table: Mapping[str, Any], families: Sequence[str]) -> list[str]:
             f"{facts['edges_cut']:,} edges cut one at a time ({how}), model {facts['model']}"
         )
         if facts["least_effect"] is not None:
-            lines.append(f"  effects up to {facts['least_effect']:.1e} logits are rounding: taken as 0")
+            lines.append(
+                f"  effects up to {facts['least_effect']:.1e} logits are rounding: taken as 0"
+            )
     return lines
 
 
