@@ -59,8 +59,8 @@ class ReplyFlow:
     """What one reply read: a row per message, and what went to itself and to the template's words.
 
     `unplaced` are events whose place in the text is not certain, and of which nothing is said.
-    `cut_precision`, where messages were cut, says what `cut_nats` and `whole_nats` have to exceed to
-    be more than rounding: its `floor` and its `resolution`.
+    `cut_precision`, where messages were cut, says what `cut_nats` and `whole_nats` have to exceed
+    to be more than rounding: its `floor` and its `resolution`.
     """
 
     how: str

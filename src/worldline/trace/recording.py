@@ -113,8 +113,8 @@ class Recorder:
             return
         closed = self.worst
         worst, pos = torch.stack(list(self.errors.values())).sqrt().max(-1)
-        for layer, *found in zip(self.errors, worst.tolist(), pos.tolist(), strict=True):
-            self._note(layer, *found, list(self.live[layer].terms))
+        for layer, error, at in zip(self.errors, worst.tolist(), pos.tolist(), strict=True):
+            self._note(layer, error, at, list(self.live[layer].terms))
         if self.closed:  # what was added once more says nothing beside what was added up anew
             self.worst = closed
 

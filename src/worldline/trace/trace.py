@@ -74,10 +74,6 @@ class Closure:
     layers: tuple[int, ...] | None = None
     seed: int | None = None
 
-    def __post_init__(self) -> None:
-        if self.layers is not None:
-            object.__setattr__(self, "layers", tuple(self.layers))
-
 
 @dataclass(frozen=True)
 class Prediction:

@@ -35,7 +35,8 @@ def size_words(value: float, precision: ScenePrecision | None, unit: str = "") -
 
 def floor_words(precision: ScenePrecision, unit: str) -> str:
     """What a difference has to exceed, where numbers stand alone."""
+    least = max(precision.floor, precision.resolution)
     return (
-        f"more than rounding where above {max(precision.floor, precision.resolution):.2g} {unit} (floor "
-        f"{precision.floor:.2g}, resolution of {precision.dtype} {precision.resolution:.2g})"
+        f"more than rounding where above {least:.2g} {unit} (floor {precision.floor:.2g}, "
+        f"resolution of {precision.dtype} {precision.resolution:.2g})"
     )

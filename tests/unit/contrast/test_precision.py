@@ -14,6 +14,7 @@ from tiny_runs import FLOAT32, FLOAT64, NamesIds, loaded, some_tokens
 from worldline.contrast.cone import light_cone
 from worldline.contrast.curve import hop_curve
 from worldline.contrast.cutting import cut, cut_scene, cut_sources, interaction
+from worldline.contrast.naming import written_cuts
 from worldline.contrast.ordering import run_orders
 from worldline.errors import InputError, RefusedError
 from worldline.grid.cuts import EdgeCut, NodeCut
@@ -255,3 +256,21 @@ def test_a_token_against_itself_is_refused():
         ):
             with pytest.raises(InputError, match="accepted are two different tokens"):
                 ask()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"edges": ["*.*:1>2"], "how": "mask", "splice_from": "t1 t2"}, "takes no other text"),
+        ({"nodes": ["1,1"], "node_how": "zero", "splice_from": "t1"}, "takes no other text"),
+        ({"edges": ["*.*:1>2"], "how": "mask", "align": "left"}, "--align: needs --splice-from"),
+        ({"edges": ["*.*:1>2"], "how": "mask", "layers": "1"}, "--layers: goes with --from"),
+        ({"edges": ["*.*:1>2"], "how": "mask", "heads": "1"}, "--heads: goes with --from"),
+        ({"edges": ["*.*:1>2"], "how": "mask", "node_how": "zero"}, "name the --node"),
+        ({"nodes": ["1,1"], "node_how": "zero", "own": True}, "--own: is about edges"),
+        ({"nodes": ["1,1"], "node_how": "zero", "how": "mask"}, "--how: is about edges"),
+    ],
+)
+def test_what_would_be_passed_over_in_silence_is_refused(given, words):
+    with pytest.raises(InputError, match=words):
+        written_cuts(loaded("llama"), some_tokens(6), **given)
