@@ -146,5 +146,6 @@ def _tokens(fields: dict[str, Any]) -> Tokens:
 
 
 def _closure(found: dict[str, Any]) -> Closure:
-    layers = found.get("layers")
-    return Closure(**found | {"layers": None if layers is None else tuple(layers)})
+    known = dict(found)
+    layers = known.pop("layers", None)
+    return Closure(**known, layers=None if layers is None else tuple(layers))

@@ -24,9 +24,10 @@ def to_networkx(scene: Scene) -> nx.MultiDiGraph:
     the Scene knows them. An edge goes from ``(layer, src)`` to ``(layer + 1, dst)``; its key is
     its head, its attributes ``weight``, ``layer``, ``head``, ``saturated`` and ``kind="kv"``. By
     share, where the shares are known, ``kind="carry"`` edges (key ``"carry"``) join
-    ``(layer, pos)`` to ``(layer + 1, pos)``: their weights are shares too. By other weighings a Scene has no number
-    for what stays in a column, and no such edge is made up. Graph attributes say what a weight
-    means (``weighing_formula``, ``weighing_unit``, ...) and how much of the flow the edges hold.
+    ``(layer, pos)`` to ``(layer + 1, pos)``: their weights are shares too. By other weighings a
+    Scene has no number for what stays in a column, and no such edge is made up. Graph attributes
+    say what a weight means (``weighing_formula``, ``weighing_unit``, ...) and how much of the flow
+    the edges hold.
 
     Raises:
         InputError: networkx is not installed.
