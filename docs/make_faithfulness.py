@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from worldline.lab.faithfulness.curves import SHARES
-from worldline.lab.faithfulness.printing import circuits_markdown, families_of, markdown
+from worldline.lab.faithfulness.printing import circuits_markdown, families_of, markdown, number
 from worldline.lab.faithfulness.running import CORRECTED, matched
 from worldline.lab.faithfulness.store import Store
 from worldline.lab.faithfulness.table import BUDGETS, corrections, make_table
@@ -29,6 +29,9 @@ STYLE = (
     "line.grid{stroke:#ddd}@media(prefers-color-scheme:dark){text{fill:#ddd}"
     "line.grid{stroke:#444}}"
 )
+SCORES = ("rank_signed", "rank_size", "linear", "recall", "cmd_linear", "cmd_log", "cpr_log")
+HOWS = ("drop", "mask", "splice")
+WORDS = {"rank_signed": "rank", "cmd_linear": "CMD"}
 WIDTH, LEFT, ROW = 860, 160, 17
 
 
@@ -37,8 +40,16 @@ def blocks(table: Mapping[str, Any], store: Store) -> dict[str, str]:
     rows = table["rows"]
     found = {
         f"{key} {how}": markdown(rows, how, key)
-        for how in ("drop", "mask", "splice")
-        for key in ("rank_signed", "rank_size", "recall", "cmd_linear", "cmd_log", "cpr_log")
+        for how in HOWS
+        for key in (
+            "rank_signed",
+            "rank_size",
+            "linear",
+            "recall",
+            "cmd_linear",
+            "cmd_log",
+            "cpr_log",
+        )
     }
     found["deletion_log drop"] = markdown(rows, "drop", "deletion_log")
     found["completeness drop"] = markdown(rows, "drop", "completeness")
@@ -65,18 +76,14 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> str:
         "attention weight",
         "rollout",
     )
+    columns = [(how, key) for key in ("rank_signed", "cmd_linear") for how in HOWS]
     lines = [
-        "| measure | drop | mask | splice | CMD, splice, linear axis |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        f"| measure | {' | '.join(f'{WORDS[key]}, {how}' for how, key in columns)} |",
+        "| --- |" + " ---: |" * len(columns),
     ]
     for name in shown:
         cells = []
-        for how, key in (
-            ("drop", "rank_signed"),
-            ("mask", "rank_signed"),
-            ("splice", "rank_signed"),
-            ("splice", "cmd_linear"),
-        ):
+        for how, key in columns:
             measure = matched(how) if name == "gradient" else name
             found = [
                 row[key][0]
@@ -134,7 +141,7 @@ def _verdict(table: Mapping[str, Any]) -> str:
         "| cut | rank, signed | rank, by size | CMD, linear | CMD, log |",
         "|---|--:|--:|--:|--:|",
     ]
-    for how in ("drop", "mask", "splice"):
+    for how in HOWS:
         mine = [
             one
             for one in table["verdict"]
@@ -156,7 +163,7 @@ def _variants(rows: Sequence[Mapping[str, Any]]) -> str:
         "rank_signed_heads": "single heads",
     }
     lines = [f"| cut, measure | {' | '.join(choices.values())} |", "|---|" + "--:|" * len(choices)]
-    for how in ("drop", "mask", "splice"):
+    for how in HOWS:
         for measure in (matched(how), "EAP", "EAP-IG", "frozen"):
             mine = [
                 row
@@ -170,17 +177,17 @@ def _variants(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _corrections(store: Store) -> str:
+    heads = [f"{word}, {cuts} cut" for word in ("linear", "error") for cuts in BUDGETS]
     lines = [
-        "| cut, family | "
-        + " | ".join(f"{cuts} cuts" for cuts in BUDGETS)
-        + " | seconds for 50 | errors ranked by the gap to frozen | by size alone |",
-        "|---|" + "--:|" * (len(BUDGETS) + 3),
+        f"| cut, family | {' | '.join(heads)} | seconds for 50 | "
+        "errors ranked by the gap to frozen | by size alone |",
+        "|---|" + "--:|" * (len(heads) + 3),
     ]
-    for how in ("drop", "mask", "splice"):
+    for how in HOWS:
         found = corrections(store, how)
         for family in families_of([{"family": name} for name in found]):
             one = found[family]
-            cells = [f"{one['linear'][cuts]:.2f}" for cuts in BUDGETS]
+            cells = [number([one[word][cuts]]) for word in ("linear", "error") for cuts in BUDGETS]
             lines.append(
                 f"| {how}, {family} | {' | '.join(cells)} | {one['seconds'][50]:.2f} | "
                 f"{one['warning']:.2f} | {one['size']:.2f} |"

@@ -72,9 +72,9 @@ def record_text(
     verify: bool = False,
     seed: int | None = None,
 ) -> Trace:
-    """Record a text's run, closed over heads and sources where it is short."""
+    """Record a text's run, closed over heads and sources: a long one in some layers."""
     tokens = tokens_of(model.tokenizer, text, chat)
-    over = "sources" if len(tokens) <= CLOSED_OVER_SOURCES else "terms"
+    over = "sources" if len(tokens) <= CLOSED_OVER_SOURCES else "sample"
     return record(model, tokens, verify=verify, close_over=over, seed=seed)
 
 
@@ -115,12 +115,17 @@ def see(
         flow,
         shares=shares.shares,
         lens=logit_lens(trace),
-        writes=write_coherence(trace) if trace.closure.over == "sources" else None,
+        writes=write_coherence(trace) if _whole(trace) else None,
         paths=paths_of(trace, flow.meaning.target, paths, say),
         recipe=recipe,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return Observation(trace, flow, scene)
+
+
+def _whole(trace: Trace) -> bool:
+    """Whether every node was closed: then its writes were looked at one by one as well."""
+    return trace.closure.over == "sources" and trace.closure.layers is None
 
 
 def _quiet(_line: str) -> None: ...

@@ -11,6 +11,7 @@ import pytest
 
 from tiny_runs import FLOAT64, NamesIds, loaded, some_tokens
 from worldline.errors import InputError
+from worldline.flow.flow import SATURATED
 from worldline.session import observe
 from worldline.views.scene import Scene
 
@@ -62,7 +63,10 @@ def test_golden_scene(seen):
 
 def test_the_scene_shows_the_trace_and_the_flow(seen):
     scene, flow, trace = seen.scene, seen.flow, seen.trace
-    assert [tuple(e.model_dump().values()) for e in scene.edges] == [tuple(e) for e in flow.edges]
+    assert [tuple(e.model_dump().values())[:5] for e in scene.edges] == [e[:5] for e in flow.edges]
+    attention = [e.attention for e in flow.edges]
+    np.testing.assert_allclose([e.attention for e in scene.edges], attention, rtol=5e-3)
+    assert [e.saturated for e in scene.edges] == [a > SATURATED for a in attention]
     assert scene.kept.model_dump() == vars(flow.kept)
     np.testing.assert_allclose(scene.nodes.norm, trace.norms, rtol=1e-5)
     np.testing.assert_allclose(scene.flow.in_positive, flow.totals.in_positive, rtol=1e-5)
@@ -82,8 +86,8 @@ def test_json_holds_what_the_command_line_promises(seen):
                 "predictions", "weighing", "edges", "kept"}  # fmt: skip
     assert promised <= found.keys()
     assert found["schema"] == "worldline.observation/1"
-    assert found["weighing"]["target"] == {"token": "t20 ", "id": 20}
-    assert found["weighing"]["versus"] == {"token": "t30 ", "id": 30}
+    assert found["weighing"]["target"] == {"token": "t20 ", "id": 20, "note": None}
+    assert found["weighing"]["versus"] == {"token": "t30 ", "id": 30, "note": None}
     json.dumps(found, allow_nan=False)
 
 

@@ -1,5 +1,5 @@
 // What the Scene says about one node, one edge, one token: looked up, never computed.
-import { clipped, signed, tokenName, visibleText } from "./format.ts";
+import { clipped, count, signed, tokenName, visibleText } from "./format.ts";
 import type { NodeRef } from "./layout.ts";
 import type { Scene, SceneLens, SceneShares } from "./scene.gen.ts";
 import type { RankedEdge } from "./select.ts";
@@ -108,4 +108,13 @@ export function edgeWords(labels: string[], unit: string, edge: RankedEdge): str
   const from = `${labels[edge.src]} (${edge.src})`;
   const to = `${labels[edge.dst]} (${edge.dst})`;
   return `Layer ${edge.layer}, ${headsOf(edge)}: ${from} to ${to}, ${signed(edge.weight)} ${unit}`;
+}
+
+/** What was added up, and how well it gives the nodes. */
+export function closureWords(closure: Scene["closure_error"]): string {
+  const { worst, layer, pos, tolerance, over, layers, n_nodes: some, of_nodes: all, seed } = closure;
+  const error = `worst error ${worst.toExponential(1)} at layer ${layer}, position ${pos} (tolerance ${tolerance.toExponential(0)})`;
+  if (over !== "sources") return `Every node is rebuilt from its terms, as the model added them; heads and sources were not added up; ${error}`;
+  const nodes = layers === null ? "every node" : `${count(some)} of ${count(all)} nodes, those written by layers ${layers.join(", ")} (drawn, seed ${seed})`;
+  return `Heads and sources add up at ${nodes}; ${error}`;
 }

@@ -4,7 +4,7 @@ import { tokenLabels } from "./facts.ts";
 import { readableText } from "./format.ts";
 import type { NodeRef } from "./layout.ts";
 import type { Overlay } from "./overlay.ts";
-import type { Scene, SceneGrouping, ScenePath, SceneToken } from "./scene.gen.ts";
+import type { Scene, SceneEdge, SceneGrouping, ScenePath, SceneToken } from "./scene.gen.ts";
 import type { RankedEdge } from "./select.ts";
 
 export type ColumnsName = "tokens" | SceneGrouping["name"];
@@ -83,7 +83,7 @@ function groupTokens(scene: Scene, grouping: SceneGrouping): SceneToken[] {
 }
 
 /** No head is left to choose a lane by: strands into one group share theirs. */
-function groupEdges(scene: Scene, grouping: SceneGrouping): Omit<RankedEdge, "rank">[] {
+function groupEdges(scene: Scene, grouping: SceneGrouping): (Omit<RankedEdge, "rank"> & SceneEdge)[] {
   const lanes = Math.max(1, scene.model.n_heads);
   return grouping.edges.map(({ layer, src, dst, positive, negative }) => ({
     layer,
@@ -91,6 +91,8 @@ function groupEdges(scene: Scene, grouping: SceneGrouping): Omit<RankedEdge, "ra
     src,
     dst,
     weight: positive + negative,
+    attention: null,
+    saturated: false,
     sums: { positive, negative },
   }));
 }

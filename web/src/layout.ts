@@ -1,5 +1,5 @@
 // Where things lie: columns, rows, lanes of strands. Pure geometry, in CSS pixels.
-import type { SceneEdge } from "./scene.gen.ts";
+import type { Strand } from "./select.ts";
 
 export interface NodeRef {
   layer: number;
@@ -80,7 +80,7 @@ export interface Track {
   radius: number;
 }
 
-export function trackOf(layout: Layout, zoom: Zoom, edge: SceneEdge): Track {
+export function trackOf(layout: Layout, zoom: Zoom, edge: Strand): Track {
   const y0 = yOf(layout, edge.layer);
   const y1 = yOf(layout, edge.layer + 1);
   const x0 = xOf(layout, zoom, edge.src);
@@ -129,7 +129,7 @@ export function sideOf(from: NodeRef, other: NodeRef): Side {
 }
 
 /** How an edge lies to a node: written into it, read from it, in one of its cones, or outside. */
-export function edgeSide(node: NodeRef, edge: SceneEdge): "in" | "out" | "past" | "future" | "outside" {
+export function edgeSide(node: NodeRef, edge: Strand): "in" | "out" | "past" | "future" | "outside" {
   if (edge.layer + 1 === node.layer && edge.dst === node.pos) return "in";
   if (edge.layer === node.layer && edge.src === node.pos) return "out";
   const end = sideOf(node, { layer: edge.layer + 1, pos: edge.dst });

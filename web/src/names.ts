@@ -44,6 +44,8 @@ export type NumberName =
   | "target_nats"
   | "change_nats"
   | "kl_nats"
+  | "versus_logits"
+  | "change_logits"
   | "prediction_before"
   | "prediction_after"
   | "source_lost_nats"

@@ -91,14 +91,18 @@ export interface SceneWeighing {
   exactness: string;
 }
 /**
- * A token that the weighing asks about.
+ * A token that the weighing asks about; ``note``: what should be known of how it was named.
  */
 export interface SceneTarget {
   token: string;
   id: number;
+  note: string | null;
 }
 /**
  * One read of the K/V stream: from ``(layer, src)`` into ``(layer + 1, dst)`` by one head.
+ *
+ * ``saturated`` marks a first-order weight of a read that holds so much ``attention`` that not
+ * even its sign is to be trusted; exact sums are never marked.
  */
 export interface SceneEdge {
   layer: number;
@@ -106,6 +110,8 @@ export interface SceneEdge {
   src: number;
   dst: number;
   weight: number;
+  attention: number | null;
+  saturated: boolean;
 }
 /**
  * How much of the flow the Scene's edges hold.
@@ -317,7 +323,8 @@ export interface SceneHops {
  * Loss by hop budget, for one convention on column 0.
  *
  * ``hops_needed`` has one number per token: the least budget from which on its prediction is the
- * full model's; null for the first, and where the largest budget does not do.
+ * full model's; null for the first, and where the largest budget does not do. ``precision`` says
+ * of a difference of losses what it has to exceed to be more than rounding.
  */
 export interface SceneHopCurve {
   sink: "counted" | "free";
@@ -328,9 +335,27 @@ export interface SceneHopCurve {
   state_gain_nats: number | null;
   sink_cos: (number | null)[];
   norm_ratio: number[];
+  precision: {
+    [k: string]: ScenePrecision;
+  };
+}
+/**
+ * What a difference of two runs has to exceed, the larger of both, to be more than rounding.
+ *
+ * ``floor`` is how far equivalent plain runs lie apart, ``resolution`` what the rounding to
+ * ``dtype`` leaves open; both in the unit of the number they belong to.
+ */
+export interface ScenePrecision {
+  floor: number;
+  resolution: number;
+  dtype: string;
 }
 /**
  * A set of cuts, in words and as edges, and the next token before and after.
+ *
+ * ``precision`` says of every change what it has to exceed to be more than rounding; ``powerless``
+ * why the cut cannot change anything, so that every change is exactly 0; ``note`` what should be
+ * known of the target that was named.
  */
 export interface SceneCut {
   words: string[];
@@ -338,10 +363,18 @@ export interface SceneCut {
   edges: SceneCutEdge[];
   nodes: SceneNode[];
   target: string;
+  versus: string | null;
   target_before: number;
   target_after: number;
   change_nats: number;
+  logits_before: number | null;
+  change_logits: number | null;
   kl_nats: number;
+  precision: {
+    [k: string]: ScenePrecision;
+  };
+  powerless: string | null;
+  note: string | null;
   before: ScenePrediction[];
   after: ScenePrediction[];
   reproduce: SceneReproduce | null;
@@ -364,6 +397,9 @@ export interface SceneCone {
   n_directions: number;
   step: number;
   responses: SceneResponse[];
+  precision: {
+    [k: string]: ScenePrecision;
+  };
   outside_zero: boolean;
   derivative_error: number | null;
   additivity_error: number | null;
@@ -382,6 +418,9 @@ export interface SceneResponse {
  */
 export interface SceneOrders {
   floor_nats: number;
+  precision: {
+    [k: string]: ScenePrecision;
+  };
   orders: SceneOrder[];
   reproduce: SceneReproduce | null;
 }
@@ -405,13 +444,19 @@ export interface SceneOrder {
  * What is lost where every read of one token is cut, token by token.
  *
  * `change_nats[i]` is the change of the target's log-probability without all reads of column i,
- * `after[i]` what is predicted then. The last column is read by nobody: 0, and null.
+ * `after[i]` what is predicted then. The last column is read by nobody: 0, and null. `powerless`
+ * are the columns whose reads cannot reach the answer, where the change is exactly 0.
  */
 export interface SceneSources {
   how: "mask" | "drop";
   target: string;
   target_before: number;
   change_nats: number[];
+  precision: {
+    [k: string]: ScenePrecision;
+  };
+  powerless: number[];
+  note: string | null;
   after: (ScenePrediction | null)[];
   reproduce: SceneReproduce | null;
 }
@@ -465,8 +510,10 @@ export interface SceneInert {
 /**
  * The worst relative error with which a node equals the sum of its terms, and where it is.
  *
- * ``over`` is "sources" where attention was added up anew over heads and sources, "terms" where
- * what attention added is one term.
+ * ``over`` is "sources" where attention was added up anew over heads and sources: only then is a
+ * node closed. With "terms" what the model added was added again, which says nothing of heads.
+ * ``n_nodes`` of ``of_nodes`` were added up over heads and sources: those of ``layers``, drawn
+ * with ``seed``, where these are not all.
  */
 export interface SceneClosure {
   worst: number;
@@ -474,6 +521,10 @@ export interface SceneClosure {
   pos: number;
   tolerance: number;
   over: "terms" | "sources";
+  n_nodes: number;
+  of_nodes: number;
+  layers: number[] | null;
+  seed: number | null;
 }
 /**
  * What a number means: ``formula``, ``unit``, ``exactness``, and how to make it again.

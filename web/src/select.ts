@@ -2,9 +2,14 @@
 import { bisectLeft, cumsum } from "d3-array";
 import type { Scene, SceneEdge } from "./scene.gen.ts";
 
+/** Where a read is and what it weighs: all that a strand is drawn from. */
+export type Strand = Omit<SceneEdge, "attention" | "saturated">;
+
 /** An edge of the Scene with its place in the order of strength (0 is the strongest). */
-export interface RankedEdge extends SceneEdge {
+export interface RankedEdge extends Strand {
   rank: number;
+  /** A first-order weight whose sign is not to be trusted. */
+  saturated?: boolean;
   /** Of an edge between groups: the sums over heads and tokens whose net is its weight. */
   sums?: { positive: number; negative: number };
 }

@@ -102,7 +102,7 @@ test("what was followed and run later is told", () => {
     paths: [{ weight: 1.5, hops: 1, nodes: [{ layer: 0, pos: 1 }, { layer: 1, pos: 3 }], reads: [{ layer: 0, head: 1 }], words: "" }],
   };
   const altered = {
-    sources: { how: "mask", target: " blue", target_before: -1, change_nats: [-0.5, -2, 0.1, 0], after: [], reproduce: null },
+    sources: { how: "mask", target: " blue", target_before: -1, change_nats: [-0.5, -2, 0.1, 0], precision: {}, powerless: [], note: null, after: [], reproduce: null },
     hops: { loss_full_nats: 2, curves: [{ sink: "counted", budgets: [0, 1], loss_nats: [9, 8] }, { sink: "free", budgets: [0, 1], loss_nats: [7, 3] }] },
     orders: { orders: [{ n_slices: 3 }, { n_slices: 7 }] },
   };

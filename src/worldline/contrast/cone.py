@@ -18,6 +18,7 @@ from worldline.model.watch import batch_first
 from worldline.run.editing import Edits, Read, RowEdit, row_back
 from worldline.run.executing import run_edited
 from worldline.run.plan import Plan
+from worldline.run.precision import Precision, equivalent_logits
 from worldline.text.tokens import Tokens, tokenize
 from worldline.trace.recording import refuse_length
 
@@ -41,7 +42,8 @@ class LightCone:
 
     `relative[through]` [row, pos] is |change| / |node|, the mean over directions, for a push of
     `step` times the node's norm; `spread[through]` its standard deviation over that mean. Outside
-    the cone it is exactly 0, bitwise, where `outside_zero`. `derivative_error`: how far finite
+    the cone it is exactly 0, bitwise, where `outside_zero`; inside, `precision` says what it has to
+    exceed to be more than the rounding of the rows. `derivative_error`: how far finite
     steps are from the forward-mode derivative at the last row, relative; `derivative_worst`: the
     same at the worst single node, through whichever highway; None where the model has no such
     derivative, and `derivative` says why. `additivity_error`: how far the derivatives through the
@@ -54,6 +56,7 @@ class LightCone:
     n_directions: int
     relative: dict[str, Float[np.ndarray, "row pos"]]
     spread: dict[str, Float[np.ndarray, "row pos"]]
+    precision: Precision
     outside_zero: bool
     derivative_error: float | None
     derivative_worst: float | None
@@ -79,6 +82,7 @@ class LightCone:
                 }
                 for through in self.relative
             ],
+            "precision": {"relative": self.precision.json()},
             "outside_zero": self.outside_zero,
             "derivative_error": self.derivative_error,
             "additivity_error": self.additivity_error,
@@ -225,6 +229,7 @@ def light_cone(
         n_directions=directions,
         relative={name: mean[THROUGH.index(name)] for name in through},
         spread={name: spread[THROUGH.index(name)] for name in through},
+        precision=_precision(model, plan, rows, at),
         outside_zero=zero,
         derivative_error=float(np.mean(errors)) if known else None,
         derivative_worst=max(worst) if known else None,
@@ -247,6 +252,26 @@ def _rows(model: LoadedModel, plan: Plan, at: Node, push: Tensor) -> list[Tensor
         found[-1] = found[-1].clone()
         found[-1][:2, at.pos] += push
     return found
+
+
+def _precision(model: LoadedModel, plan: Plan, rows: list[Tensor], at: Node) -> Precision:
+    """Of a relative change of a node: what equivalent runs differ by, and two roundings of a row.
+
+    The rows below the push, and the columns before it, are not asked about.
+    """
+    others: list[Tensor] = []
+
+    def keep(event: BlockEvent) -> None:
+        others.extend([event.resid_pre, event.resid_post][event.layer > 0 :])
+
+    equivalent_logits(model, plan.ids, on_row=keep)
+    floor = 0.0
+    for mine, theirs in zip(rows[at.layer :], others[at.layer :], strict=True):
+        true = mine[0, at.pos :].double()
+        off = (theirs[:, at.pos :].double() - true).norm(dim=-1)
+        floor = max(floor, float((off / true.norm(dim=-1).clamp_min(1e-300)).max()))
+    dtype = rows[-1].dtype
+    return Precision(floor, torch.finfo(dtype).eps, str(dtype).removeprefix("torch."))
 
 
 def _tangents(model: LoadedModel, plan: Plan, at: Node, push: Tensor) -> list[Tensor]:

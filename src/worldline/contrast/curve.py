@@ -16,6 +16,7 @@ from worldline.run.editing import Edits
 from worldline.run.executing import run_edited
 from worldline.run.hops import AT_ONCE, Copy, copies_of, most_hops
 from worldline.run.plan import Plan
+from worldline.run.precision import Precision, equivalent_logits, of_sum, token_precisions
 from worldline.steps import step
 from worldline.text.spans import said
 from worldline.text.tokens import Tokens, tokenize
@@ -40,8 +41,11 @@ class HopCurve:
     model's own. `hops_needed[j]` is the least h such that for every budget from h on the token
     predicted in place of token j is the full model's, `hops_needed_close[j]` that its loss is
     within 0.1 nats from there on; None for the first token, and where the largest budget does not
-    do. `state_gain_nats` = loss(1) - loss_full bounds from above what reading past inner states,
-    rather than tokens, is worth; it includes the cost of being off the model's distribution.
+    do; a loss within its rounding counts as near.
+    `precision` is that of a difference of mean losses, `token_precision` that of each token's
+    (None for the first). `state_gain_nats` = loss(1) - loss_full bounds from above what reading
+    past inner states, rather than tokens, is worth; it includes the cost of being off the model's
+    distribution.
     `sink_cos` [budget, layer]: mean cosine of V with column 0's, over all other columns: near 1
     tokens have turned into sinks. `norm_ratio` [budget, row]: mean norm over that of the plain run.
     """
@@ -57,6 +61,8 @@ class HopCurve:
     hops_needed: tuple[int | None, ...]
     hops_needed_close: tuple[int | None, ...]
     tail: str
+    precision: Precision
+    token_precision: tuple[Precision | None, ...]
     sink_cos: Float[np.ndarray, "budget layer"]
     norm_ratio: Float[np.ndarray, "budget row"]
 
@@ -80,6 +86,8 @@ class HopCurve:
             "state_gain_nats": self.state_gain_nats,
             "state_gain_note": STATE_NOTE,
             "tail": self.tail,
+            "precision": {"loss_nats": self.precision.json()},
+            "token_least_nats": [one and one.least for one in self.token_precision],
             "sink_cos": _plain(self.sink_cos),
             "norm_ratio": _plain(self.norm_ratio),
         }
@@ -125,6 +133,9 @@ def hop_curve(
     ids = torch.tensor(tokens.ids)
     full, norms = _full(model, Plan(tokens.ids, edits))
     full_loss, full_top = _losses(full, ids), full[:-1].argmax(-1).tolist()
+    others = equivalent_logits(model, tokens.ids, edits)
+    precisions = token_precisions(full[:-1], others[:, :-1], tokens.ids[1:])
+    del others
     plan = Plan(tokens.ids, edits, HopBudget(min(asked, most), sink, given))
     n = plan.budget.hops + 1 if plan.budget else 1
     losses: list[np.ndarray] = []
@@ -155,7 +166,8 @@ def hop_curve(
             break
     table = np.stack(losses)
     same = np.array([[a == b for a, b in zip(top, full_top, strict=True)] for top in tops])
-    close = np.abs(table[:, 1:] - full_loss[1:]) < CLOSE_NATS
+    near = np.maximum(CLOSE_NATS, [one.least for one in precisions])
+    close = np.abs(table[:, 1:] - full_loss[1:]) < near
     return HopCurve(
         tokens=tokens,
         sink=sink,
@@ -168,6 +180,8 @@ def hop_curve(
         hops_needed=(None, *_needed(same)),
         hops_needed_close=(None, *_needed(close)),
         tail=tail,
+        precision=of_sum(precisions, over=float(len(precisions))),
+        token_precision=(None, *precisions),
         sink_cos=np.stack(cosines),
         norm_ratio=np.stack(ratios),
     )
@@ -243,7 +257,7 @@ def curves_scene(curves: Sequence[HopCurve]) -> dict[str, Any]:
     shown = []
     for curve in curves:
         whole = curve.json()
-        part = {name: whole[name] for name in names}
+        part = {name: whole[name] for name in (*names, "precision")}
         part["sink_cos"] = [_mean(row) for row in curve.sink_cos]
         part["norm_ratio"] = [float(row[1:].mean()) for row in curve.norm_ratio]
         shown.append(part)

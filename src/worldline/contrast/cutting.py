@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from worldline.errors import InputError
+from worldline.errors import InputError, RefusedError
 from worldline.grid.cuts import Donor, EdgeCut, NodeCut
 from worldline.model.guard import checked
 from worldline.run.executing import execute, execute_many
 from worldline.run.plan import Plan
+from worldline.run.precision import Precision, of_sum, plain_row
+from worldline.run.reach import plain_run
 from worldline.text.spans import counterparts, said
+from worldline.text.targets import likelier_twin, refuse_itself
 from worldline.text.tokens import Tokens, decode, single_token, tokenize
 from worldline.trace.recording import predictions_of, refuse_length
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 Edit = EdgeCut | NodeCut
 LARGEST_DRAWN = 2000
+FELT = 20  # times what rounding can do: runs of other shapes differ by a few times as much
 TOKENS_AT_ONCE = 1024  # of runs side by side, where each token is cut: more gain nothing
 
 
@@ -34,8 +38,11 @@ class CutSeen:
     """What a set of cuts did to the prediction after the last token.
 
     `target_before`, `target_after` are log-probabilities in nats, `change_nats` their difference,
-    negative where the cut took the target away; `change_logits` is that of its logit (less the
-    logit of `versus`); `kl_nats` = KL(before || after) over all next tokens.
+    negative where the cut took the target away; `logits_before` is its logit (less the logit of
+    `versus`) and `change_logits` the change of that; `kl_nats` = KL(before || after) over all next
+    tokens. `precision` says of each of the three what it has to exceed to be more than rounding.
+    `powerless`: why the cut cannot change anything, so that all three are exactly 0. `note` is what
+    should be known of the target that was named.
     """
 
     tokens: Tokens
@@ -44,11 +51,15 @@ class CutSeen:
     versus: str | None
     target_before: float
     target_after: float
+    logits_before: float
     change_logits: float
     kl_nats: float
+    precision: dict[str, Precision]
     before: list[Prediction]
     after: list[Prediction]
     n_layers: int
+    powerless: str | None = None
+    note: str | None = None
 
     @property
     def change_nats(self) -> float:
@@ -67,8 +78,12 @@ class CutSeen:
             "target_before": self.target_before,
             "target_after": self.target_after,
             "change_nats": self.change_nats,
+            "logits_before": self.logits_before,
             "change_logits": self.change_logits,
             "kl_nats": self.kl_nats,
+            "precision": {name: one.json() for name, one in self.precision.items()},
+            "powerless": self.powerless,
+            "note": self.note,
             "before": [asdict(one) for one in self.before],
             "after": [asdict(one) for one in self.after],
         }
@@ -79,7 +94,9 @@ class SourcesSeen:
     """What is lost where every read of one token is cut, token by token.
 
     `change_nats[i]` is what the target's log-probability gains without all reads of token i, and
-    `after[i]` the likeliest next token then; 0 and None for the last, which nobody reads.
+    `after[i]` the likeliest next token then; exactly 0 where no read of the token can reach the
+    answer (`powerless`), and None for the last, which nobody reads. `precision` says what a change
+    has to exceed to be more than rounding. `note` as `CutSeen`.
     """
 
     tokens: Tokens
@@ -87,7 +104,10 @@ class SourcesSeen:
     target: str
     target_before: float
     change_nats: tuple[float, ...]
+    precision: Precision
     after: tuple[Prediction | None, ...]
+    powerless: tuple[int, ...] = ()
+    note: str | None = None
 
     def json(self) -> dict[str, Any]:
         """As plain numbers."""
@@ -97,9 +117,10 @@ class SourcesSeen:
 
     def scene(self) -> dict[str, Any]:
         """What the picture shows of it."""
-        names = ("how", "target", "target_before", "change_nats")
+        names = ("how", "target", "target_before", "change_nats", "powerless", "note")
         after = [None if one is None else asdict(one) for one in self.after]
-        return {name: getattr(self, name) for name in names} | {"after": after}
+        whole = {name: getattr(self, name) for name in names} | {"after": after}
+        return whole | {"precision": {"change_nats": self.precision.json()}}
 
 
 @dataclass(frozen=True)
@@ -108,7 +129,8 @@ class Interaction:
 
     `one`, `two`, `both` are how much the target loses; `interaction` = one + two - both. `word`:
     "redundant" where each can do without the other's help, "in series" where both lie on the same
-    ways; None where no such word may be said: two masks in one row of a pattern, or no interaction.
+    ways; None where no such word may be said: two masks in one row of a pattern, or no interaction
+    that exceeds its `precision`.
     """
 
     target: str
@@ -116,6 +138,7 @@ class Interaction:
     two: float
     both: float
     interaction: float
+    precision: Precision
     word: str | None
 
 
@@ -142,13 +165,18 @@ def cut(
     plan = Plan(tokens.ids, frozenset(edits))
     if plan.plain:
         raise InputError("a cut: name at least one edge, span or node")
-    before = execute(model, Plan(tokens.ids)).logits[0, -1]
-    after = execute(model, plan).logits[0, -1]
-    asked, other = _targets(model, before, target, versus)
+    logits, reach = plain_run(model, tokens.ids)
+    before, after = logits[-1], execute(model, plan).logits[0, -1]
+    asked, other = targets(model, before, target, versus)
+    row = plain_row(model, tokens.ids, before)
+    powerless = reach.why_powerless(plan.edits)
+    if powerless is not None:
+        _refuse_felt(row.of_logprob(asked, after), _logprob(after, asked) - _logprob(before, asked))
+        after = before
     logprobs = [torch.log_softmax(one.double(), -1) for one in (before, after)]
     chance = logprobs[0].exp()
     kl = torch.where(chance > 0, chance * (logprobs[0] - logprobs[1]), 0.0).sum()
-    lost = _value(after, asked, other) - _value(before, asked, other)
+    value = _value(before, asked, other)
     return CutSeen(
         tokens=tokens,
         plan=plan,
@@ -156,11 +184,19 @@ def cut(
         versus=None if other is None else decode(model.tokenizer, [other]),
         target_before=float(logprobs[0][asked]),
         target_after=float(logprobs[1][asked]),
-        change_logits=lost,
+        logits_before=value,
+        change_logits=_value(after, asked, other) - value,
         kl_nats=max(float(kl), 0.0),
+        precision={
+            "change_nats": row.of_logprob(asked, after),
+            "change_logits": row.of_logit(asked, other, after),
+            "kl_nats": row.of_kl(after),
+        },
         before=predictions_of(model, before),
         after=predictions_of(model, after),
         n_layers=checked(model, model.weights_hash).n_layers,
+        powerless=powerless,
+        note=likelier_twin(model.tokenizer, chances(before), target, versus),
     )
 
 
@@ -191,22 +227,30 @@ def cut_sources(
     say = progress or (lambda _line: None)
     plans = [Plan(tokens.ids, frozenset([EdgeCut(how, src=(pos,))])) for pos in range(n)]
     say(f"cutting each of {n} tokens")
+    logits, reach = plain_run(model, tokens.ids)
+    asked, _ = targets(model, logits[-1], target, None)
     found = execute_many(
         model, [Plan(tokens.ids), *plans], last=True,
         batch=max(1, min(32, TOKENS_AT_ONCE // (n + 1))),
         on_done=lambda k: say(f"{k} of {n + 1} runs"),
     )  # fmt: skip
-    plain, *cuts = (logits[-1] for logits in found)
-    asked, _ = _targets(model, plain, target, None)
-    before = float(torch.log_softmax(plain.double(), -1)[asked])
-    changes = [float(torch.log_softmax(one.double(), -1)[asked]) - before for one in cuts]
+    before, *cuts = (run[-1] for run in found)  # side by side with what it is compared with
+    precision = plain_row(model, tokens.ids, logits[-1]).of_logprob(asked, *cuts)
+    changes = [_logprob(one, asked) - _logprob(before, asked) for one in cuts]
+    powerless = [at for at, plan in enumerate(plans) if reach.why_powerless(plan.edits)]
+    for at in powerless:
+        _refuse_felt(precision, changes[at])
+        changes[at], cuts[at] = 0.0, before
     return SourcesSeen(
         tokens=tokens,
         how=how,
         target=decode(model.tokenizer, [asked]),
-        target_before=before,
+        target_before=_logprob(before, asked),
         change_nats=(*changes, 0.0),
+        precision=precision,
         after=(*(predictions_of(model, one)[0] for one in cuts), None),
+        powerless=(*powerless, n),
+        note=likelier_twin(model.tokenizer, chances(before), target),
     )
 
 
@@ -234,14 +278,17 @@ def interaction(
         raise InputError("an interaction: name at least one cut on either side")
     plans = [Plan(tokens.ids, edits) for edits in (frozenset(), first, second, first | second)]
     plain, *cuts = (found[-1] for found in execute_many(model, plans, batch=4, last=True))
-    asked, other = _targets(model, plain, target, versus)
+    asked, other = targets(model, plain, target, versus)
     whole = _value(plain, asked, other)
     alone, also, both = (whole - _value(logits, asked, other) for logits in cuts)
     found = alone + also - both
     word = None
-    if _may_be_worded(first, second, len(tokens)) and found and both:
+    row = plain_row(model, tokens.ids, plain)
+    pair = [row.of_logit(asked, other, one) for one in cuts]
+    precision = of_sum([pair[0], pair[1], pair[2]])
+    if _may_be_worded(first, second, len(tokens)) and precision.tells(found) and both:
         word = "redundant" if found * both < 0 else "in series"
-    return Interaction(decode(model.tokenizer, [asked]), alone, also, both, found, word)
+    return Interaction(decode(model.tokenizer, [asked]), alone, also, both, found, precision, word)
 
 
 def donor_of(model: LoadedModel, tokens: Tokens, text: str, align: str | None = None) -> Donor:
@@ -275,14 +322,20 @@ def cut_scene(seen: CutSeen) -> dict[str, Any]:
                     if src != dst and len(edges) < LARGEST_DRAWN:
                         edges.append({"layer": layer, "head": head, "src": src, "dst": dst})
     whole = seen.json()
-    names = ("words", "target", "target_before", "target_after", "change_nats", "kl_nats")
-    shown = {name: whole[name] for name in (*names, "before", "after")}
+    names = ("words", "target", "versus", "target_before", "target_after", "change_nats")
+    more = ("logits_before", "change_logits", "kl_nats", "precision", "powerless", "note")
+    shown = {name: whole[name] for name in (*names, *more, "before", "after")}
     return shown | {"n_edges": n_edges, "edges": edges, "nodes": nodes}
 
 
-def _targets(
+def targets(
     model: LoadedModel, logits: Tensor, target: str | int | None, versus: str | int | None
 ) -> tuple[int, int | None]:
+    """Ids of what is asked; by default the likeliest next token.
+
+    Raises InputError for what is not one token, and one token held against itself.
+    """
+
     def one(name: str, given: str | int) -> int:
         found = given if isinstance(given, int) else single_token(model.tokenizer, given)
         if not 0 <= found < len(logits):
@@ -290,7 +343,28 @@ def _targets(
         return found
 
     asked = int(logits.argmax()) if target is None else one("target", target)
-    return asked, None if versus is None else one("versus", versus)
+    other = None if versus is None else one("versus", versus)
+    refuse_itself(model.tokenizer, asked, other)
+    return asked, other
+
+
+def _refuse_felt(precision: Precision, change: float) -> None:
+    """Raise where a cut of what reaches nothing was felt: the graph is not the whole model."""
+    if abs(change) > FELT * precision.least:
+        raise RefusedError(
+            f"a cut from which no K/V edge leads to the last token moved it by {change:+.1e} nats: "
+            "this model moves information by other ways"
+        )
+
+
+def chances(logits: Tensor) -> Callable[[int], float]:
+    """The log-probability of a token, by its id."""
+    logprobs = torch.log_softmax(logits.double(), -1)
+    return lambda token: float(logprobs[token])
+
+
+def _logprob(logits: Tensor, token: int) -> float:
+    return float(torch.log_softmax(logits.double(), -1)[token])
 
 
 def _value(logits: Tensor, target: int, versus: int | None) -> float:

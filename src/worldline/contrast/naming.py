@@ -45,6 +45,10 @@ def written_cuts(
     """
     spans = from_ is not None or to is not None
     refuse_unsaid(edges, spans, how, nodes, node_how)
+    refuse_unused(
+        how, node_how, spans=spans, edges=bool(edges), nodes=bool(nodes), layers=layers,
+        heads=heads, parts=parts, splice_from=splice_from, align=align, own=own,
+    )  # fmt: skip
     found: list[Edit] = []
     if edges or spans:
         assert how is not None
@@ -73,6 +77,40 @@ def refuse_unsaid(
         raise InputError("--how: name mask, drop or splice; they can disagree widely")
     if nodes and node_how is None:
         raise InputError("--node-how: name zero, mean or splice")
+
+
+def refuse_unused(
+    how: str | None,
+    node_how: str | None,
+    *,
+    spans: bool,
+    edges: bool,
+    nodes: bool,
+    layers: str | None,
+    heads: str | None,
+    parts: str,
+    splice_from: str | None,
+    align: str | None,
+    own: bool,
+) -> None:
+    """Raise InputError for what was said and would change nothing: it was meant to."""
+    ways = " and ".join(f"{n} {v}" for n, v in (("--how", how), ("--node-how", node_how)) if v)
+    if splice_from is not None and how != "splice" and node_how not in ("splice", "mean"):
+        raise InputError(
+            f"--splice-from: {ways} takes no other text; accepted are --how splice, --node-how "
+            "splice and --node-how mean"
+        )
+    if align is not None and splice_from is None:
+        raise InputError("--align: needs --splice-from, the text that is aligned with this one")
+    for name, value in (("--layers", layers), ("--heads", heads)):
+        if value is not None and not spans:
+            raise InputError(f"{name}: goes with --from and --to; an --edge names its own")
+    if not (edges or spans):
+        for name, said in (("--own", own), ("--parts", parts != "kv"), ("--how", how is not None)):
+            if said:
+                raise InputError(f"{name}: is about edges; name --edge, or --from and --to")
+    if node_how is not None and not nodes:
+        raise InputError(f"--node-how {node_how}: name the --node")
 
 
 def _edge(model: LoadedModel, tokens: Tokens, given: str) -> tuple[Any, Any, Any, Any]:

@@ -12,9 +12,9 @@ import torch
 
 from worldline.errors import RefusedError
 from worldline.grid.order import Order, longest_chain, refuse_illegal
-from worldline.run.executing import inputs_of
 from worldline.run.foliation import Blocks, Foliated
 from worldline.run.plan import Plan
+from worldline.run.precision import Precision, equivalent_logits, of_any_logprob
 from worldline.text.tokens import Tokens, tokenize
 from worldline.trace.recording import refuse_length
 
@@ -56,8 +56,13 @@ class OrdersSeen:
     """Several orders of one run, each legal and each compared with the plain one."""
 
     tokens: Tokens
-    floor_nats: float
+    precision: Precision
     orders: list[OrderSeen]
+
+    @property
+    def floor_nats(self) -> float:
+        """The largest difference of a log-probability between equivalent plain runs."""
+        return self.precision.floor
 
     def json(self) -> dict[str, Any]:
         """As plain numbers."""
@@ -65,6 +70,7 @@ class OrdersSeen:
             "schema": "worldline.orders/1",
             "tokens": list(self.tokens.pieces),
             "floor_nats": self.floor_nats,
+            "precision": {"nats": self.precision.json()},
             "orders": [asdict(one) for one in self.orders],
         }
 
@@ -72,6 +78,7 @@ class OrdersSeen:
         """What the picture shows of it."""
         return {
             "floor_nats": self.floor_nats,
+            "precision": {"nats": self.precision.json()},
             "orders": [
                 {name: value for name, value in asdict(one).items() if name != "only_kv"}
                 for one in self.orders
@@ -94,7 +101,8 @@ def run_orders(
 
     Exactness: each order agrees with the plain run to within rounding, or the model is refused (a
     node may differ by the tolerance of its dtype, 1e-5 in float32, for each block of the model);
-    `floor_nats` is what two equivalent plain runs (alone, and side by side) differ by.
+    `precision` has what equivalent plain runs (side by side, attention anew) differ by, and what
+    the rounding of the logits leaves open.
     Units: nats, units in the last place, seconds of wall time.
 
     Raises:
@@ -114,7 +122,8 @@ def run_orders(
         if progress is not None:
             progress(f"order {order.name}, {len(slices)} slices")
         seen.append(_seen(order, slices, blocks))
-    return OrdersSeen(tokens, _floor(model, blocks, plan), seen)
+    precision = of_any_logprob(blocks.logits, equivalent_logits(model, plan.ids))
+    return OrdersSeen(tokens, precision, seen)
 
 
 def _seen(order: Order, slices: Sequence[Slice], blocks: Blocks) -> OrderSeen:
@@ -178,9 +187,3 @@ def logit_difference(one: torch.Tensor, two: torch.Tensor) -> tuple[float, float
     bits = torch.finfo(two.dtype).eps
     spacing = bits * 2.0 ** np.floor(np.log2(size)) if size else bits
     return nats, float((one - two)[finite].abs().max()) / float(spacing)
-
-
-def _floor(model: LoadedModel, blocks: Blocks, plan: Plan) -> float:
-    with torch.no_grad():
-        pair = model.module(**inputs_of(model, plan, 2)).logits
-    return logit_difference(pair[0], blocks.logits)[0]

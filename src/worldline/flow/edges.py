@@ -34,13 +34,16 @@ def edge_rows(
     stop: int,
     rule: Rule,
     out: Tensor | None = None,
+    pattern: Tensor | None = None,
 ) -> Float[Tensor, "head rows pos"]:
     """Weights of the edges into rows start..stop, self-attention included.
+
+    `pattern`: that of these rows, where it is at hand.
 
     `linear`: a <v, u>. `renormalise`: a / (1 - a) <v - z, u>, what is lost when the edge is
     masked and the rest of the row renormalises.
     """
-    pattern = call.pattern_rows(start, stop)
+    pattern = call.pattern_rows(start, stop) if pattern is None else pattern
     v = call.v[0, :, :stop].to(pattern.dtype)
     rows = u[:, start:stop].to(pattern.dtype)
     if rule == "linear":
@@ -78,13 +81,13 @@ class Strongest:
     def __init__(self, top: int):
         self.top, self.floor = top, 0.0
         self.keys: list[np.ndarray] = []
-        self.weights: list[np.ndarray] = []
+        self.weights: list[np.ndarray] = []  # [2, edge]: the weight, and the attention
         self.held = 0
 
-    def offer(self, heads: np.ndarray, start: int, both: Tensor) -> None:
+    def offer(self, heads: np.ndarray, start: int, both: Tensor, pattern: Tensor) -> None:
         """Look through [2, head, rows, pos]: weights and their absolute values.
 
-        `heads` says which these are: [2, head], layer and number.
+        `heads` says which these are: [2, head], layer and number; `pattern` is their attention.
         """
         if self.top == 0:
             return
@@ -94,8 +97,8 @@ class Strongest:
         at, rows = np.nonzero(peaks > self.floor)
         if not len(at):
             return
-        index = (torch.from_numpy(i).to(both.device) for i in (at, rows))
-        candidates = both[0][tuple(index)].cpu().numpy()
+        index = tuple(torch.from_numpy(i).to(both.device) for i in (at, rows))
+        candidates = both[0][index].cpu().numpy()
         sizes = np.abs(candidates)
         which, src = np.nonzero(sizes > self.floor)
         if len(which) > 2 * self.top:
@@ -105,29 +108,31 @@ class Strongest:
             ties = np.flatnonzero(found == least)[: self.top - len(above)]
             best = np.sort(np.concatenate([above, ties]))
             which, src = which[best], src[best]
-        self.weights.append(candidates[which, src].astype(np.float64))
+        there = pattern[at[which], rows[which], src].cpu().numpy()
+        self.weights.append(np.stack([candidates[which, src], there]).astype(np.float64))
         self.keys.append(np.stack([*heads[:, at[which]], src, rows[which] + start]))
         self.held += len(which)
         if self.held > 2 * self.top:
             self._prune()
 
     def _prune(self) -> None:
-        keys, weights = np.concatenate(self.keys, 1), np.concatenate(self.weights)
-        order = np.argsort(-np.abs(weights), kind="stable")[: self.top]
-        self.keys, self.weights, self.held = [keys[:, order]], [weights[order]], len(order)
+        keys, weights = np.concatenate(self.keys, 1), np.concatenate(self.weights, 1)
+        order = np.argsort(-np.abs(weights[0]), kind="stable")[: self.top]
+        self.keys, self.weights, self.held = [keys[:, order]], [weights[:, order]], len(order)
         if self.held == self.top:
-            self.floor = max(self.floor, float(abs(weights[order[-1]])))
+            self.floor = max(self.floor, float(abs(weights[0, order[-1]])))
 
     def edges(self) -> list[Edge]:
         """The strongest edges, strongest first; equal ones in the order of the run."""
         if not self.keys:
             return []
         self._prune()
-        (keys,), (weights,) = self.keys, self.weights
+        (keys,), ((weights, attention),) = self.keys, self.weights
         layer, head, src, dst = keys
         order = np.lexsort((src, dst, head, layer, -np.abs(weights)))
         order = order[weights[order] != 0]
-        return list(map(Edge, *keys[:, order].tolist(), weights[order].tolist()))
+        numbers = (weights[order].tolist(), attention[order].tolist())
+        return list(map(Edge, *keys[:, order].tolist(), *numbers))
 
 
 @dataclass(eq=False)
@@ -291,10 +296,11 @@ def _blocks(
         stop = min(end, start + height)
         shape = (2, call.n_heads, stop - start, stop)
         both = torch.empty(shape, dtype=dtype, device=call.q.device)
-        edge_rows(call, batch.u, start, stop, rule, both[0])
+        pattern = call.pattern_rows(start, stop)
+        edge_rows(call, batch.u, start, stop, rule, both[0], pattern)
         diagonal = both[0, :, :, start:].diagonal(dim1=1, dim2=2)
         own = diagonal.clone()
         diagonal.zero_()
         torch.abs(both[0], out=both[1])
-        strongest.offer(heads, start, both)
+        strongest.offer(heads, start, both, pattern)
         yield start, own, both

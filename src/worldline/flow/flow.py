@@ -17,14 +17,29 @@ if TYPE_CHECKING:
 LARGEST_REMAINDER = 0.01
 
 
+SATURATED = 0.7  # attention: below it no sign was wrong, see docs/exactness.md
+
+
 class Edge(NamedTuple):
-    """One read of the K/V stream: from (layer, src) into (layer + 1, dst) by one head."""
+    """One read of the K/V stream: from (layer, src) into (layer + 1, dst) by one head.
+
+    `attention` is the weight that the head's pattern gives the source.
+    """
 
     layer: int
     head: int
     src: int
     dst: int
     weight: float
+    attention: float | None = None
+
+    @property
+    def saturated(self) -> bool:
+        """Whether so much of the row is read here that a first-order weight is not to be trusted.
+
+        Exact sums (share, frozen) have no such limit.
+        """
+        return self.attention is not None and self.attention > SATURATED
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,8 @@ class Kept:
 class Target:
     """What is asked: the logit of `token`, or its difference to that of `versus`.
 
+    `note` is what should be known of the tokens as they were named.
+
     With `span`, (first, stop), the log-probability of what the text itself says at these
     positions, each token given all before it; `token` is then their text and `id` the first's.
     """
@@ -50,6 +67,7 @@ class Target:
     versus_id: int | None = None
     versus: str | None = None
     span: tuple[int, int] | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True)

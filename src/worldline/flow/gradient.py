@@ -32,9 +32,15 @@ def gradient_meaning(target: Target, how: str) -> Meaning:
         metric=None,
         target=target,
         formula=FORMULAS[how],
-        unit=f"{asked(target)}, lost if the edge is cut ({how}); in {unit_of(target)}",
+        unit=f"{asked(target)}{_not_nats(target)} lost if the edge is cut ({how}), a first-order "
+        f"estimate; in {unit_of(target)}",
         exactness=f"first-order estimate ({exact})" if how == "mask" else "first-order estimate",
     )
+
+
+def _not_nats(target: Target) -> str:
+    """A raw logit can rise while the chance falls: the words say which of the two it is."""
+    return "" if target.span or target.versus else " (not its log-probability)"
 
 
 def unit_of(target: Target) -> str:

@@ -50,10 +50,10 @@ class FoundPaths:
         return abs(self.paths[-1].weight) - self.bound
 
     @property
-    def share(self) -> float:
-        """Sum of the weights over the target's value, signed."""
+    def share(self) -> float | None:
+        """Sum of the weights over the target's value, signed; None where that is 0."""
         total = sum(path.weight for path in self.paths)
-        return total / self.target_value if self.target_value else float("nan")
+        return total / self.target_value if self.target_value else None
 
 
 def path_grid(seen: Trace | Flow) -> WeightedGrid:

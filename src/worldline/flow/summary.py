@@ -165,7 +165,8 @@ def _found_as(found: FoundPaths) -> str:
         what = f"Strong paths found (of {found.n_followed} followed; no bound on those not found)"
     else:
         what = f"The strongest paths (no other carries more than {found.bound:.3g})"
-    return f"{what}, each head a road; together {found.share:.0%} of the target"
+    part = "of a target of 0" if found.share is None else f"{found.share:.0%} of the target"
+    return f"{what}, each head a road; together {part}"
 
 
 def _shares(trace: Trace, k: int) -> PathsSeen:

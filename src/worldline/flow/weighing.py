@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from worldline.errors import InputError, RefusedError
 from worldline.flow.edges import Rule, edge_rows, sum_edges
@@ -23,6 +24,8 @@ from worldline.flow.frozen import (
 from worldline.flow.gradient import FORMULAS, gradient_meaning, target_gradients
 from worldline.flow.joint import joint_reads
 from worldline.flow.share import NodeShares, pulled_back, read_gradient, share_meaning
+from worldline.model.tail import tail_of
+from worldline.text.targets import likelier_twin, refuse_itself
 from worldline.text.tokens import decode, single_token
 from worldline.trace.recording import record
 from worldline.trace.store import refuse_other_model
@@ -177,10 +180,24 @@ def target_of(trace: Trace, target: str | int | None, versus: str | int | None) 
         return found
 
     chosen = trace.predictions[0].id if target is None else one("target", target)
-    if versus is None:
-        return Target(chosen, decode(tokenizer, [chosen]))
-    other = one("versus", versus)
-    return Target(chosen, decode(tokenizer, [chosen]), other, decode(tokenizer, [other]))
+    other = None if versus is None else one("versus", versus)
+    refuse_itself(tokenizer, chosen, other)
+    note = None
+    if isinstance(target, str) or isinstance(versus, str):
+        note = likelier_twin(tokenizer, _chances(trace), target, versus)
+    against = None if other is None else decode(tokenizer, [other])
+    return Target(chosen, decode(tokenizer, [chosen]), other, against, note=note)
+
+
+def _chances(trace: Trace) -> Callable[[int], float | None]:
+    """The log-probability of a next token; where only the likeliest are known, None of others."""
+    assert trace.model is not None
+    tail = tail_of(trace.model.module)
+    if tail is None:
+        return {one.id: one.logprob for one in trace.predictions}.get
+    with torch.no_grad():
+        logprobs = tail(trace.resid[-1][None, -1:])[0, -1].double().log_softmax(-1)
+    return lambda token: float(logprobs[token])
 
 
 def span_of(trace: Trace, span: range) -> Target:

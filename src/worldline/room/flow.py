@@ -59,6 +59,8 @@ class ReplyFlow:
     """What one reply read: a row per message, and what went to itself and to the template's words.
 
     `unplaced` are events whose place in the text is not certain, and of which nothing is said.
+    `cut_precision`, where messages were cut, says what `cut_nats` and `whole_nats` have to exceed
+    to be more than rounding: its `floor` and its `resolution`.
     """
 
     how: str
@@ -68,6 +70,7 @@ class ReplyFlow:
     template_attention: float
     own_attention: float
     unplaced: tuple[int, ...]
+    cut_precision: dict[str, Any] | None = None
 
     def by_speaker(self) -> dict[str, dict[str, float]]:
         """Loss and attention summed over each speaker's messages; "" is the room's own text."""
@@ -86,6 +89,7 @@ class ReplyFlow:
             "template_attention": self.template_attention,
             "own_attention": self.own_attention,
             "unplaced": list(self.unplaced),
+            "cut_precision": self.cut_precision,
         }
 
 
@@ -120,7 +124,11 @@ def flow_of_reply(
     trace = wl.record(model, tokens, keep=())
     flow = wl.weigh(trace, "gradient", target=span, how=how, groups=[grouping], top=0)
     found = _flow(flow, reading, tokens, grouping, group_of_part, how)
-    return _with_cuts(model, found, tokens, span, group_of_part, progress) if exact else found
+    if not exact:
+        return found
+    precision = trace.precision(span).json()
+    found = replace(found, cut_precision=precision)
+    return _with_cuts(model, found, tokens, span, group_of_part, progress)
 
 
 def weighed(model: Model, usage: Usage, exact: bool = False) -> dict[str, Any] | str:

@@ -158,7 +158,7 @@ def _flow(flow: Mapping[str, Any], hues: Mapping[str, str]) -> str:
     said = ", ".join(f"{name} {_percent(one['attention'])}" for name, one in speakers[:4])
     rows = "".join(
         f"<tr><td>{_link(one)}</td><td>{_percent(one['attention'])}</td>"
-        f"<td>{one['lost_nats']:+.3f}</td>{_cuts(one)}</tr>"
+        f"<td>{one['lost_nats']:+.3f}</td>{_cuts(one, flow)}</tr>"
         for one in sorted(flow["messages"], key=lambda one: -abs(one["lost_nats"]))
     )
     exact = any(one.get("cut_nats") is not None for one in flow["messages"])
@@ -178,11 +178,18 @@ def _link(one: Mapping[str, Any]) -> str:
     return f'<a href="#e{one["event"]}">{escape(name)} {one["event"]}</a>'
 
 
-def _cuts(one: Mapping[str, Any]) -> str:
+def _cuts(one: Mapping[str, Any], flow: Mapping[str, Any]) -> str:
     if one.get("cut_nats") is None:
         return ""
     passed = one["whole_nats"] - one["cut_nats"]
-    return f"<td>{one['cut_nats']:+.3f}</td><td>{passed:+.3f}</td>"
+    precision = flow.get("cut_precision")
+    least = max(precision["floor"], precision["resolution"]) if precision else 0.0
+    return "".join(f"<td>{_told(value, least)}</td>" for value in (one["cut_nats"], passed))
+
+
+def _told(nats: float, least: float) -> str:
+    """What a cut took away, or that it is no more than rounding."""
+    return f"{nats:+.3f}" if abs(nats) > least else f"none above {least:.2g}"
 
 
 def _cell(one: Mapping[str, Any] | None) -> str:

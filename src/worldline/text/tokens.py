@@ -172,7 +172,7 @@ def single_token(tokenizer: Tokenizer, text: str) -> int:
     if not text:
         raise InputError('target "" is empty; give the text of one token, or id:NUMBER')
     _refuse_surrogates(text)
-    found = _whole(tokenizer, text)
+    found = whole_token(tokenizer, text)
     if found is None:
         raise InputError(_split_message(tokenizer, text))
     return found
@@ -187,7 +187,7 @@ def _by_number(tokenizer: Tokenizer, text: str) -> int:
     return number
 
 
-def _whole(tokenizer: Tokenizer, text: str) -> int | None:
+def whole_token(tokenizer: Tokenizer, text: str) -> int | None:
     """Id of the token that is the whole text, its own leading space included."""
     ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
     spelling = _spelling(tokenizer)
@@ -219,18 +219,18 @@ def _spelling(tokenizer: Tokenizer) -> Spelling | None:
 def _split_message(tokenizer: Tokenizer, text: str) -> str:
     tokens = tokenize(tokenizer, text, add_special_tokens=False)
     shown = [
-        f"{_quoted(piece)}" + ("" if tokens.groups.count(group) == 1 else f" (id:{token})")
+        f"{quoted(piece)}" + ("" if tokens.groups.count(group) == 1 else f" (id:{token})")
         for piece, group, token in zip(tokens.pieces, tokens.groups, tokens.ids, strict=True)
     ]
     parts = " + ".join(shown[:8]) + (" + …" if len(shown) > 8 else "")
     message = (
-        f"target {_quoted(text)} is {len(tokens)} token{'s' * (len(tokens) != 1)}: {parts}; "
+        f"target {quoted(text)} is {len(tokens)} token{'s' * (len(tokens) != 1)}: {parts}; "
         "give one of these, or id:NUMBER"
     )
     other = text.removeprefix(" ") if text.startswith(" ") else f" {text}"
-    if other and _whole(tokenizer, other) is not None:
+    if other and whole_token(tokenizer, other) is not None:
         how = "without" if text.startswith(" ") else "with"
-        message += f"; {how} the leading space, {_quoted(other)} is one token"
+        message += f"; {how} the leading space, {quoted(other)} is one token"
     return message
 
 
@@ -267,7 +267,8 @@ def _readable(raw: bytes) -> str:
     return shown
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text in quotes, on one line."""
     return json.dumps(text, ensure_ascii=False)
 
 

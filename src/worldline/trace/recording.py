@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
+import random
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
     from worldline.model.watch import BlockEvent
 
 N_PREDICTIONS = 10
-CLOSE_OVER = ("terms", "sources")
+CLOSE_OVER = ("terms", "sample", "sources")
+NODES_CLOSED = 128  # a layer's nodes that a sample adds up, on average over the layers
 
 
 class Recorder:
@@ -51,10 +53,10 @@ class Recorder:
         self,
         keep: Sequence[str],
         tolerance: float,
-        close_over: str = "terms",
+        closed: Sequence[int] = (),
         inside: Inside | None = None,
     ):
-        self.keep, self.tolerance, self.close_over = keep, tolerance, close_over
+        self.keep, self.tolerance, self.closed = keep, tolerance, closed
         self.inside = inside
         self.resid: list[Tensor] = []
         self.arrays: dict[str, list[Tensor | None]] = {}
@@ -68,7 +70,7 @@ class Recorder:
             self.arrays |= {"row_max": [], "row_entropy": []}
         self.arrays |= {name: [] for name in INSIDE if name in keep}
         self.live: list[LiveBlock] = []
-        self.errors: list[Tensor] = []
+        self.errors: dict[int, Tensor] = {}
         self.worst = (0.0, 0, 0)
         self.n_heads = self.n_kv_heads = 0
 
@@ -86,11 +88,11 @@ class Recorder:
         self.live.append(LiveBlock(event.calls, event.terms, rerun_of(event)))
 
     def _close(self, event: BlockEvent) -> None:
-        if self.close_over == "sources":
+        if event.layer in self.closed:
             worst, z_error, pos = closure_of(event)
             self._note(event.layer, max(worst, z_error), pos, event.terms or {})
         else:
-            self.errors.append(self._error_of_terms(event))
+            self.errors[event.layer] = self._error_of_terms(event)
 
     def _error_of_terms(self, event: BlockEvent) -> Tensor:
         """Relative error of every node, squared, [pos]: no number is asked for while it runs."""
@@ -109,9 +111,12 @@ class Recorder:
         self.resid.append(self.last)
         if not self.errors:
             return
-        worst, pos = torch.stack(self.errors).sqrt().max(-1)
-        for layer, found in enumerate(zip(worst.tolist(), pos.tolist(), strict=True)):
-            self._note(layer, *found, list(self.live[layer].terms))
+        closed = self.worst
+        worst, pos = torch.stack(list(self.errors.values())).sqrt().max(-1)
+        for layer, error, at in zip(self.errors, worst.tolist(), pos.tolist(), strict=True):
+            self._note(layer, error, at, list(self.live[layer].terms))
+        if self.closed:  # what was added once more says nothing beside what was added up anew
+            self.worst = closed
 
     def _note(self, layer: int, worst: float, pos: int, terms: Iterable[str]) -> None:
         if not worst <= self.tolerance:
@@ -177,7 +182,8 @@ def record(
     positions) and "mlp_hidden"; the residual stream is always kept. The model is checked on a
     probe text first (once per weights, kept in the cache); `verify` also compares the logits of
     this very run with a plain one and closes every node over heads and sources, as
-    `close_over="sources"` does alone.
+    `close_over="sources"` does alone; "sample" does so in a few layers, drawn with `seed` or 0.
+    "terms" only adds up what the model added, which is no closure.
 
     With `edits` it is a run that never happened: its trace names the plan and can be looked at, not
     weighed. Rows are those that enter the blocks, overwritten nodes included.
@@ -205,9 +211,10 @@ def record(
     over = "sources" if verify else close_over
     blocks = anatomy_of(model.module).distinct_blocks()
     inside = Inside(blocks) if set(INSIDE) & set(keep) else None
-    recorder = Recorder(keep, tolerance_of(model_dtype(model.module)), over, inside)
+    closed = closed_layers(over, report.n_layers, len(tokens), seed or 0)
+    recorder = Recorder(keep, tolerance_of(model_dtype(model.module)), closed, inside)
     plan = Plan(tuple(tokens.ids), frozenset(edits))
-    if not plan.plain and over == "sources":
+    if not plan.plain and over != "terms":
         raise InputError("edits: a run with cuts is closed over its terms, not verified")
     with inside or nullcontext():
         seen = execute(model, plan, recorder.on_block)
@@ -222,7 +229,15 @@ def record(
         resid=recorder.resid,
         arrays=recorder.arrays,
         predictions=predictions_of(model, seen.logits[0, -1]),
-        closure=Closure(*recorder.worst, tolerance=recorder.tolerance, over=over),
+        closure=Closure(
+            *recorder.worst,
+            tolerance=recorder.tolerance,
+            over="sources" if closed else "terms",
+            n_nodes=len(closed) * len(tokens),
+            of_nodes=report.n_layers * len(tokens),
+            layers=closed if 0 < len(closed) < report.n_layers else None,
+            seed=(seed or 0) if 0 < len(closed) < report.n_layers else None,
+        ),
         inert=_inert(model, plan, report, seen if verify else None),
         versions=versions(),
         seed=seed,
@@ -232,6 +247,23 @@ def record(
         model=model,
         extra={"n_vocab": seen.logits.shape[-1]},
     )
+
+
+def closed_layers(over: str, n_layers: int, n_pos: int, seed: int) -> tuple[int, ...]:
+    """The layers whose nodes are added up over heads and sources.
+
+    Of a sample a quarter of the layers at most, fewer the longer the text, never none: each costs
+    about as much as a few of its own forward passes.
+
+    >>> len(closed_layers("sample", 30, 384, 0)), len(closed_layers("sample", 30, 1024, 0))
+    (7, 3)
+    """
+    if over == "terms":
+        return ()
+    if over == "sources":
+        return tuple(range(n_layers))
+    n = max(1, min(n_layers // 4, NODES_CLOSED * n_layers // n_pos))
+    return tuple(sorted(random.Random(seed).sample(range(n_layers), n)))
 
 
 def refuse_length(model: LoadedModel, tokens: Tokens) -> None:

@@ -128,7 +128,7 @@ def _from(header: dict[str, Any], tensors: dict[str, Tensor]) -> Trace:
         resid=resid,
         arrays=arrays,
         predictions=[Prediction(**p) for p in header["predictions"]],
-        closure=Closure(**header["closure"]),
+        closure=_closure(header["closure"]),
         inert=Inert(**header["inert"]),
         versions=header["versions"],
         seed=header["seed"],
@@ -143,3 +143,9 @@ def _tokens(fields: dict[str, Any]) -> Tokens:
         return tuple(tuples(v) for v in value) if isinstance(value, list) else value
 
     return Tokens(**{name: tuples(value) for name, value in fields.items()})
+
+
+def _closure(found: dict[str, Any]) -> Closure:
+    known = dict(found)
+    layers = known.pop("layers", None)
+    return Closure(**known, layers=None if layers is None else tuple(layers))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from worldline.model.gradients import Rerun
     from worldline.model.load import LoadedModel
     from worldline.model.terms import Term
+    from worldline.run.precision import Precision
     from worldline.text.tokens import Tokens
 
 KEEP = ("terms", "kv", "q")  # what is kept unless something else is asked for
@@ -58,7 +59,9 @@ class Closure:
     """The worst relative error with which a node equals the sum of its terms.
 
     `over` says what was added up: "sources", where the attention term is rebuilt head by head and
-    source by source from recomputed patterns, or "terms", where it is taken as one.
+    source by source from recomputed patterns; or "terms", where it is taken as one: that adds what
+    the model added once more, and is no closure. `n_nodes` of `of_nodes` were added up over
+    sources: those of `layers`, drawn with `seed`, where these are not all.
     """
 
     worst: float
@@ -66,6 +69,10 @@ class Closure:
     pos: int
     tolerance: float
     over: str
+    n_nodes: int = 0
+    of_nodes: int = 0
+    layers: tuple[int, ...] | None = None
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -189,6 +196,23 @@ class Trace:
         calls = [replace(call, q=q.q, k=k.k) for call, q, k in zip(own, of_q, of_k, strict=True)]
         rows = [call.pattern_rows(0, self.n_pos)[..., : self.n_pos] for call in calls]
         return torch.cat(rows).detach().cpu().numpy()
+
+    def precision(self, target: int | range, versus: int | None = None) -> Precision:
+        """What a change that an altered run makes has to exceed to be more than rounding.
+
+        Of the logit after the last token of `target` (less that of `versus`), in logits; or of the
+        log-probability of what the text says at a range of its positions, in nats. Costs two runs.
+
+        Exactness: the floor is measured on equivalent runs of this text, see `Precision`.
+
+        Raises:
+            InputError: a trace that was loaded without its model, or of a run with cuts.
+        """
+        from worldline.run.precision import precision_at
+
+        if self.model is None or self.plan is not None:
+            raise InputError("a precision: accepted are traces of this session, uncut")
+        return precision_at(self.model, self.tokens.ids, target, versus)
 
     @property
     def norms(self) -> Float[Tensor, "row pos"]:

@@ -25,16 +25,19 @@ from worldline.views.labels import (
     padded,
     percent,
     readable_text,
+    signed,
     token_name,
     visible_text,
 )
 from worldline.views.meanings import explained
-from worldline.views.parts import ScenePrediction
+from worldline.views.parts import ScenePrecision, ScenePrediction
+from worldline.views.precision import change_words, floor_words, size_words, told
 from worldline.views.scene import Scene
 
 BAR = 30
 N_LISTED = 6
 SHADES = " .:-=+*#%@"
+ROUNDING = "~"
 DECADES = len(SHADES) - 1  # a shade for each power of ten below the largest
 MOST_ROWS = 34
 TABLE = 86  # cells that the table of orders takes
@@ -77,7 +80,8 @@ def hops_lines(
     notes = []
     for curve in part.curves:
         if curve.state_gain_nats is not None:
-            notes.append(f"{curve.sink}: state gain {curve.state_gain_nats:.3f} nats")
+            gain = size_words(curve.state_gain_nats, curve.precision.get("loss_nats"), "nats")
+            notes.append(f"{curve.sink}: state gain {gain}")
         notes += _sinks(curve)
     if any(curve.state_gain_nats is not None for curve in part.curves):
         notes.append(
@@ -85,6 +89,8 @@ def hops_lines(
             "includes the cost of being off the model's distribution."
         )
     notes.append(readable_text(part.tail))
+    if precision := part.curves[0].precision.get("loss_nats"):
+        notes.append(f"A difference of two losses is {floor_words(precision, 'nats')}")
     table = [clipped(line, width) for line in _losses(part, width)]
     lines = [*_folded(said, width), "", *table, *_folded(notes, width), ""]
     for curve in part.curves:
@@ -157,35 +163,59 @@ def _whole(value: int | None) -> str:
 def sources_lines(part: SceneSources, pieces: Sequence[str], width: int) -> list[str]:
     """What is lost without all reads of each token, the largest loss first."""
     order = sorted(range(len(pieces)), key=lambda pos: part.change_nats[pos])
-    shown = token_name(part.target)
+    shown, precision = token_name(part.target), part.precision.get("change_nats")
     lines = [clipped(f"Without all reads of one token ({part.how}): {shown} gains, in nats", width)]
     for pos in order:
         after = part.after[pos]
         if after is None:
             continue
+        change = signed(part.change_nats[pos]) if told(part.change_nats[pos], precision) else "–"
+        change = "0" if pos in part.powerless else change
         name = padded(clipped(visible_text(pieces[pos]), 18), 18)
         then = f"then {clipped(token_name(after.token), 18)} {percent(math.exp(after.logprob))}"
-        lines.append(clipped(f"  {pos:>4}  {name}{part.change_nats[pos]:>+9.3f}   {then}", width))
-    return lines
+        lines.append(clipped(f"  {pos:>4}  {name}{change:>9}   {then}", width))
+    if precision is not None:
+        lines += folded(
+            f"– is no change above rounding; a change is {floor_words(precision, 'nats')}", width
+        )
+    if any(part.after[pos] is not None for pos in part.powerless):
+        lines += folded("0 is exact: no read of the token can reach the answer", width)
+    return lines + (folded(readable_text(part.note), width) if part.note else [])
 
 
 def cut_lines(part: SceneCut, width: int) -> list[str]:
     """What was cut, and the next token before and after."""
-    target = token_name(part.target)
-    lines = [
-        *(readable_text(line) for line in part.words),
-        "",
-        f"log-probability of {target}: {part.target_before:.3f} to {part.target_after:.3f} nats,"
-        f" change {part.change_nats:+.3f}",
-        f"KL(before || after): {part.kl_nats:.3f} nats",
-        "",
-    ]
-    lines = _folded(lines, width)
+    lines = _folded([*(readable_text(line) for line in part.words), "", *_changes(part)], width)
     half = max(12, min(30, (width - 3) // 2))
-    lines.append(f"{padded('before', half)}   after")
+    lines += ["", f"{padded('before', half)}   after"]
     for both in zip_longest(part.before[:N_LISTED], part.after[:N_LISTED]):
         lines.append("   ".join(_guess(one, half) for one in both).rstrip())
     return [clipped(line, width) for line in lines]
+
+
+def _changes(part: SceneCut) -> list[str]:
+    """What the cut changed, one sentence a number; and where it can change nothing, that."""
+    target, notes = token_name(part.target), [readable_text(part.note)] if part.note else []
+    before = f"log-probability of {target}: {part.target_before:.3f}"
+    if part.powerless is not None:
+        words = f"the cut cannot change anything: {readable_text(part.powerless)}"
+        return [f"{before} nats, change exactly 0: {words}", *notes]
+    known = part.precision.get
+    change = change_words(part.change_nats, known("change_nats"), "nats")
+    lines = [f"{before} to {part.target_after:.3f} nats, change {change}"]
+    if (
+        part.versus is not None
+        and part.change_logits is not None
+        and part.logits_before is not None
+    ):
+        after = part.logits_before + part.change_logits
+        change = change_words(part.change_logits, known("change_logits"), "logits")
+        lines.append(
+            f"logit of {target} less that of {token_name(part.versus)}: "
+            f"{part.logits_before:.3f} to {after:.3f}, change {change}"
+        )
+    kl = size_words(part.kl_nats, known("kl_nats"), "nats")
+    return [*lines, f"KL(before || after): {kl}", *notes]
 
 
 def _guess(one: ScenePrediction | None, cells: int) -> str:
@@ -198,14 +228,22 @@ def _guess(one: ScenePrediction | None, cells: int) -> str:
 def cone_lines(part: SceneCone, labels: Sequence[str], width: int) -> list[str]:
     """A map of the response, last row on top; blank is exactly zero."""
     lines = [f"A push at layer {part.layer}, position {part.pos} ({_label(labels, part.pos)})"]
+    precision = part.precision.get("relative")
+    least = max(precision.floor, precision.resolution) if precision else 0.0
     for response in part.responses:
         most = max((value for row in response.relative for value in row), default=0.0)
-        lines += ["", f"through {response.through}: largest relative change {most:.2g}"]
+        largest = size_words(most, precision)
+        lines += ["", f"through {response.through}: largest relative change {largest}"]
         if not most:
             lines.append("nothing changes")
             continue
-        lines += _map(response.relative, most, width)
+        lines += _map(response.relative, most, least, width)
     lines += ["", f"each step of '{SHADES[1:]}' is a factor of ten; blank is exactly zero"]
+    if precision is not None:
+        lines.append(
+            f"'{ROUNDING}' is no change above rounding; a change is "
+            + floor_words(precision, "of the node")
+        )
     zero = "bitwise zero" if part.outside_zero else "NOT zero"
     lines.append(f"outside the cone: {zero}")
     if part.derivative_error is not None:
@@ -220,7 +258,7 @@ def _kept(line: str, width: int) -> list[str]:
     return [clipped(line, width)] if line.endswith("|") else folded(line, width)
 
 
-def _map(relative: Sequence[Sequence[float]], most: float, width: int) -> list[str]:
+def _map(relative: Sequence[Sequence[float]], most: float, least: float, width: int) -> list[str]:
     """One character per node; where there is no room, for several the largest of them."""
     deep = -(-len(relative) // MOST_ROWS)
     wide = max(1, -(-len(relative[0]) // max(1, width - 7)))
@@ -228,16 +266,17 @@ def _map(relative: Sequence[Sequence[float]], most: float, width: int) -> list[s
     for first in range((len(relative) - 1) // deep * deep, -1, -deep):
         columns = list(zip(*relative[first : first + deep], strict=True))
         cells = [columns[at : at + wide] for at in range(0, len(columns), wide)]
-        shades = "".join(_shade(max(v for column in cell for v in column), most) for cell in cells)
+        largest = (max(v for column in cell for v in column) for cell in cells)
+        shades = "".join(_shade(value, most, least) for value in largest)
         lines.append(f"{first:4} |{shades}|")
     if deep > 1 or wide > 1:
         lines.append(f"(a character is the largest of {deep} rows x {wide} columns)")
     return lines
 
 
-def _shade(value: float, most: float) -> str:
-    if not value:
-        return " "
+def _shade(value: float, most: float, least: float) -> str:
+    if value <= least:
+        return ROUNDING if value else " "
     below = math.log10(most) - math.log10(value)
     return SHADES[max(1, DECADES - int(below))]
 
@@ -248,25 +287,35 @@ def _label(labels: Sequence[str], pos: int) -> str:
 
 def orders_lines(part: SceneOrders, width: int) -> list[str]:
     """One line per order, several where there is little room, and the floor to compare with."""
-    floor = f"two equivalent plain runs differ by {part.floor_nats:.1e} nats"
+    precision = part.precision.get("nats")
+    floor = f"equivalent plain runs differ by {part.floor_nats:.1e} nats"
+    if precision is not None:
+        floor += f", the rounding of {precision.dtype} alone by up to {precision.resolution:.1e}"
     if width < TABLE:
-        lines = [_order_words(one) for one in part.orders]
+        lines = [_order_words(one, precision) for one in part.orders]
         return _folded([*lines, floor], width)
     lines = [
         "order            slices  widest   chain  blocks of all       seconds     nats       ulp"
     ]
     for one in part.orders:
-        nats = "–" if one.nats is None else f"{one.nats:.1e}"
+        nats = "–" if one.nats is None else _apart(one.nats, precision)
         ulp = "–" if one.ulp is None else f"{one.ulp:.1f}"
         lines.append(
             f"{padded(readable_text(one.name), 15)}{one.n_slices:8}{one.widest:8}"
             f"{one.longest_chain:8}{one.blocks:8} of {one.of_blocks:<8}{one.seconds:9.3f}"
             f"{nats:>9}{ulp:>10}"
         )
-    return [clipped(line, width) for line in [*lines, floor]]
+    return [*(clipped(line, width) for line in lines), *folded(floor, width)]
 
 
-def _order_words(one: SceneOrder) -> str:
+def _apart(nats: float, precision: ScenePrecision | None) -> str:
+    """How far an order is from the plain run, or that this is no more than rounding."""
+    if precision is None or told(nats, precision):
+        return f"{nats:.1e}"
+    return f"<{max(precision.floor, precision.resolution):.1e}"
+
+
+def _order_words(one: SceneOrder, precision: ScenePrecision | None) -> str:
     words = [
         f"{readable_text(one.name)}: {one.n_slices} slices",
         f"widest {one.widest}",
@@ -275,7 +324,7 @@ def _order_words(one: SceneOrder) -> str:
         f"{one.seconds:.3f} s",
     ]
     if one.nats is not None:
-        words.append(f"{one.nats:.1e} nats")
+        words.append(f"{_apart(one.nats, precision)} nats")
     if one.ulp is not None:
         words.append(f"{one.ulp:.1f} ulp")
     return ", ".join(words)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import FiniteFloat, NonNegativeInt, model_validator
+from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
 
 from worldline.views.parts import (
     Matrix,
@@ -12,10 +12,12 @@ from worldline.views.parts import (
     Part,
     Row,
     SceneNode,
+    ScenePrecision,
     ScenePrediction,
 )
 from worldline.views.recipe import SceneReproduce
 
+Precisions = dict[str, ScenePrecision]
 LARGEST_DRAWN = 2000
 """How many severed edges are listed to be drawn."""
 
@@ -24,7 +26,8 @@ class SceneHopCurve(Part):
     """Loss by hop budget, for one convention on column 0.
 
     ``hops_needed`` has one number per token: the least budget from which on its prediction is the
-    full model's; null for the first, and where the largest budget does not do.
+    full model's; null for the first, and where the largest budget does not do. ``precision`` says
+    of a difference of losses what it has to exceed to be more than rounding.
     """
 
     sink: Literal["counted", "free"]
@@ -35,6 +38,7 @@ class SceneHopCurve(Part):
     state_gain_nats: FiniteFloat | None
     sink_cos: tuple[FiniteFloat | None, ...]
     norm_ratio: Row
+    precision: Precisions = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_each_per_budget(self) -> SceneHopCurve:
@@ -77,17 +81,28 @@ class SceneCutEdge(Part):
 
 
 class SceneCut(Part):
-    """A set of cuts, in words and as edges, and the next token before and after."""
+    """A set of cuts, in words and as edges, and the next token before and after.
+
+    ``precision`` says of every change what it has to exceed to be more than rounding; ``powerless``
+    why the cut cannot change anything, so that every change is exactly 0; ``note`` what should be
+    known of the target that was named.
+    """
 
     words: tuple[str, ...]
     n_edges: NonNegativeInt
     edges: tuple[SceneCutEdge, ...]
     nodes: tuple[SceneNode, ...]
     target: str
+    versus: str | None = None
     target_before: FiniteFloat
     target_after: FiniteFloat
     change_nats: FiniteFloat
+    logits_before: FiniteFloat | None = None
+    change_logits: FiniteFloat | None = None
     kl_nats: NonNegativeFloat
+    precision: Precisions = Field(default_factory=dict)
+    powerless: str | None = None
+    note: str | None = None
     before: tuple[ScenePrediction, ...]
     after: tuple[ScenePrediction, ...]
     reproduce: SceneReproduce | None = None
@@ -103,13 +118,17 @@ class SceneSources(Part):
     """What is lost where every read of one token is cut, token by token.
 
     `change_nats[i]` is the change of the target's log-probability without all reads of column i,
-    `after[i]` what is predicted then. The last column is read by nobody: 0, and null.
+    `after[i]` what is predicted then. The last column is read by nobody: 0, and null. `powerless`
+    are the columns whose reads cannot reach the answer, where the change is exactly 0.
     """
 
     how: Literal["mask", "drop"]
     target: str
     target_before: FiniteFloat
     change_nats: Row
+    precision: Precisions = Field(default_factory=dict)
+    powerless: tuple[NonNegativeInt, ...] = ()
+    note: str | None = None
     after: tuple[ScenePrediction | None, ...]
     reproduce: SceneReproduce | None = None
 
@@ -130,6 +149,7 @@ class SceneCone(Part):
     n_directions: NonNegativeInt
     step: NonNegativeFloat
     responses: tuple[SceneResponse, ...]
+    precision: Precisions = Field(default_factory=dict)
     outside_zero: bool
     derivative_error: FiniteFloat | None
     additivity_error: FiniteFloat | None
@@ -156,6 +176,7 @@ class SceneOrders(Part):
     """Several orders of execution of one run."""
 
     floor_nats: NonNegativeFloat
+    precision: Precisions = Field(default_factory=dict)
     orders: tuple[SceneOrder, ...]
     reproduce: SceneReproduce | None = None
 

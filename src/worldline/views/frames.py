@@ -21,6 +21,8 @@ COLUMNS: dict[str, dict[str, tuple[type, str]]] = {
         "src": (int, "column read from, in row `layer`"),
         "dst": (int, "column written into, in row `layer` + 1"),
         "weight": (float, "in the unit of the Scene's weighing, signed"),
+        "attention": (float, "weight that the head's pattern gives the source, 0 to 1"),
+        "saturated": (bool, "a first-order weight whose very sign is not to be trusted"),
         "src_token": (str, "text of the token at `src`"),
         "dst_token": (str, "text of the token at `dst`"),
     },

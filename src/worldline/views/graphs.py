@@ -22,11 +22,12 @@ def to_networkx(scene: Scene) -> nx.MultiDiGraph:
 
     Nodes hold the columns of the table "nodes" (``worldline.views.frames.COLUMNS``), as far as
     the Scene knows them. An edge goes from ``(layer, src)`` to ``(layer + 1, dst)``; its key is
-    its head, its attributes ``weight``, ``layer``, ``head`` and ``kind="kv"``. By share, where the
-    shares are known, ``kind="carry"`` edges (key ``"carry"``) join ``(layer, pos)`` to
-    ``(layer + 1, pos)``: their weights are shares too. By other weighings a Scene has no number
-    for what stays in a column, and no such edge is made up. Graph attributes say what a weight
-    means (``weighing_formula``, ``weighing_unit``, ...) and how much of the flow the edges hold.
+    its head, its attributes ``weight``, ``layer``, ``head``, ``saturated`` and ``kind="kv"``. By
+    share, where the shares are known, ``kind="carry"`` edges (key ``"carry"``) join
+    ``(layer, pos)`` to ``(layer + 1, pos)``: their weights are shares too. By other weighings a
+    Scene has no number for what stays in a column, and no such edge is made up. Graph attributes
+    say what a weight means (``weighing_formula``, ``weighing_unit``, ...) and how much of the flow
+    the edges hold.
 
     Raises:
         InputError: networkx is not installed.
@@ -42,6 +43,7 @@ def to_networkx(scene: Scene) -> nx.MultiDiGraph:
             layer=edge.layer,
             head=edge.head,
             kind="kv",
+            saturated=edge.saturated,
         )
     for layer, pos, weight in carries(scene):
         ends = ((layer, pos), (layer + 1, pos))

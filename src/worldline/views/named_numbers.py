@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-CLOSED = "exact sum; all terms of a node are closed to {tolerance} in {dtype}"
+CLOSED = "exact sum; the terms of a node add up to {tolerance} in {dtype}"
 SIX = "six digits kept"
-COUNTERFACTUAL = "exact counterfactual, up to the rounding of two equivalent runs"
+COUNTERFACTUAL = (
+    "exact counterfactual, up to rounding: the floor of equivalent runs of this text, and the "
+    "resolution of the dtype of the logits; what is under either is said to be so"
+)
 WEIGHED = "sum over all edges, exact up to rounding; each edge: {weight_exactness}"
 PATHS_SUM = "exact sum over all paths, up to rounding of {dtype}"
 COUNT = "integer-exact"
@@ -147,9 +150,10 @@ MEANINGS: dict[str, Meaning] = {
     "closure": Meaning(
         "edges",
         "Closure: the worst error with which a node is the sum of its terms",
-        "max over nodes of |y - sum of terms| / |y|",
+        "max over the nodes that are named of |y - sum of terms| / |y|",
         "relative to the node's norm",
-        "measured on this run; at most {tolerance} in {dtype}, else the run is refused",
+        "measured on this run; at most {tolerance} in {dtype}, else the run is refused; only over "
+        "heads and sources is it closure, over terms what the model added is added again",
         "json",
         "closure_error",
     ),
@@ -187,7 +191,7 @@ MEANINGS: dict[str, Meaning] = {
         "How far what the block writes here points one way",
         "||sum of c|| / sum of ||c||, c each head and every other term but the carry",
         "none; 1 all agree, near 0 they cancel",
-        "closed to {tolerance} in {dtype}",
+        "the terms of a node add up to {tolerance} in {dtype}",
         "scene",
         "nodes.writes_agree",
     ),
@@ -296,6 +300,18 @@ MEANINGS: dict[str, Meaning] = {
         "What the cut changes", "log p(target) after - before", "nats", "change_nats"
     ),
     "kl_nats": _cut("How far the whole prediction moved", "KL(before || after)", "nats", "kl_nats"),
+    "versus_logits": _cut(
+        "Logit of the target less that of the other token",
+        "logits[target] - logits[versus]",
+        "logits",
+        "logits_before",
+    ),
+    "change_logits": _cut(
+        "What the cut changes of it",
+        "(logits[target] - logits[versus]) after - before",
+        "logits",
+        "change_logits",
+    ),
     "prediction_before": _cut(
         "Log-probability without the cut; its exponential is shown",
         "log softmax(logits)[token]",
@@ -367,8 +383,8 @@ MEANINGS: dict[str, Meaning] = {
         "measured",
     ),
     "floor_nats": _order(
-        "Floor: how far two equivalent plain runs differ",
-        "max |log p alone - log p side by side|",
+        "Floor: how far equivalent plain runs differ",
+        "max |log p alone - log p side by side, and with attention computed anew|",
         "nats",
         "measured on this text",
         "floor_nats",

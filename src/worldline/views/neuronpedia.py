@@ -153,7 +153,10 @@ def _links(scene: Scene) -> list[dict[str, Any]]:
             "weight": math.fsum(edge.weight for edge in edges),
             "kind": "kv",
             "layer": layer,
-            "heads": [{"head": edge.head, "weight": edge.weight} for edge in edges],
+            "heads": [
+                {"head": edge.head, "weight": edge.weight, "saturated": edge.saturated}
+                for edge in edges
+            ],
         }
         for (layer, src, dst), edges in together.items()
     ]

@@ -31,6 +31,18 @@ class ScenePrediction(Part):
     logprob: FiniteFloat
 
 
+class ScenePrecision(Part):
+    """What a difference of two runs has to exceed, the larger of both, to be more than rounding.
+
+    ``floor`` is how far equivalent plain runs lie apart, ``resolution`` what the rounding to
+    ``dtype`` leaves open; both in the unit of the number they belong to.
+    """
+
+    floor: NonNegativeFloat
+    resolution: NonNegativeFloat
+    dtype: str
+
+
 class SceneNode(Part):
     """A node: row ``layer`` at column ``pos``."""
 

@@ -11,7 +11,7 @@ from worldline.views.meanings import explained
 from worldline.views.scene import Scene, SceneAgreement, SceneFlow, ScenePaths
 
 if TYPE_CHECKING:
-    from worldline.flow.flow import Flow
+    from worldline.flow.flow import Edge, Flow
     from worldline.flow.groups import GroupFlow
     from worldline.flow.summary import PathsSeen
     from worldline.trace.trace import Trace
@@ -56,7 +56,7 @@ def picture(
         "tokens": _tokens(trace),
         "predictions": [vars(p) for p in trace.predictions],
         "weighing": _weighing(flow),
-        "edges": [edge._asdict() for edge in flow.edges],
+        "edges": [_edge(edge, flow) for edge in flow.edges],
         "kept": vars(flow.kept),
         "nodes": _nodes(trace, shares if cells <= LARGEST_DETAIL else None, lens, writes, rows)
         if small
@@ -117,11 +117,17 @@ def _tokens(trace: Trace) -> list[dict[str, Any]]:
     ]
 
 
+def _edge(edge: Edge, flow: Flow) -> dict[str, Any]:
+    attention = None if edge.attention is None else _short(edge.attention, FEW_DIGITS)
+    marked = flow.meaning.by == "gradient" and edge.saturated
+    return edge._asdict() | {"attention": attention, "saturated": marked}
+
+
 def _weighing(flow: Flow) -> dict[str, Any]:
     meaning, target = flow.meaning, flow.meaning.target
     asked = versus = None
     if target is not None:
-        asked = {"token": target.token, "id": target.id}
+        asked = {"token": target.token, "id": target.id, "note": target.note}
         if target.versus_id is not None:
             versus = {"token": target.versus or "", "id": target.versus_id}
     return {

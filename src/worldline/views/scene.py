@@ -70,10 +70,11 @@ class SceneToken(Part):
 
 
 class SceneTarget(Part):
-    """A token that the weighing asks about."""
+    """A token that the weighing asks about; ``note``: what should be known of how it was named."""
 
     token: str
     id: NonNegativeInt
+    note: str | None = None
 
 
 class SceneWeighing(Part):
@@ -90,13 +91,19 @@ class SceneWeighing(Part):
 
 
 class SceneEdge(Part):
-    """One read of the K/V stream: from ``(layer, src)`` into ``(layer + 1, dst)`` by one head."""
+    """One read of the K/V stream: from ``(layer, src)`` into ``(layer + 1, dst)`` by one head.
+
+    ``saturated`` marks a first-order weight of a read that holds so much ``attention`` that not
+    even its sign is to be trusted; exact sums are never marked.
+    """
 
     layer: NonNegativeInt
     head: NonNegativeInt
     src: NonNegativeInt
     dst: NonNegativeInt
     weight: FiniteFloat
+    attention: NonNegativeFloat | None = None
+    saturated: bool = False
 
 
 class SceneLens(Part):
@@ -224,8 +231,10 @@ class SceneInert(Part):
 class SceneClosure(Part):
     """The worst relative error with which a node equals the sum of its terms, and where it is.
 
-    ``over`` is "sources" where attention was added up anew over heads and sources, "terms" where
-    what attention added is one term.
+    ``over`` is "sources" where attention was added up anew over heads and sources: only then is a
+    node closed. With "terms" what the model added was added again, which says nothing of heads.
+    ``n_nodes`` of ``of_nodes`` were added up over heads and sources: those of ``layers``, drawn
+    with ``seed``, where these are not all.
     """
 
     worst: NonNegativeFloat
@@ -233,6 +242,10 @@ class SceneClosure(Part):
     pos: NonNegativeInt
     tolerance: NonNegativeFloat
     over: Literal["terms", "sources"]
+    n_nodes: NonNegativeInt = 0
+    of_nodes: NonNegativeInt = 0
+    layers: tuple[NonNegativeInt, ...] | None = None
+    seed: int | None = None
 
 
 class Scene(Part):

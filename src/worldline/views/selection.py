@@ -37,7 +37,7 @@ class Selection(Part):
         those drawn, and of a chosen layer only. Until a front end has answered nothing is left
         out for want of room.
         """
-        edges = [Edge(e.layer, e.head, e.src, e.dst, e.weight) for e in scene.edges]
+        edges = [Edge(e.layer, e.head, e.src, e.dst, e.weight, e.attention) for e in scene.edges]
         if self.node is not None:
             at = self.node.layer, self.node.pos
             return [e for e in edges if at in ((e.layer, e.src), (e.layer + 1, e.dst))]

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from worldline.views.altered import altered_lines
+from worldline.views.grouped_parts import SceneKept
 from worldline.views.labels import (
     clipped,
     padded,
@@ -23,7 +24,7 @@ from worldline.views.labels import (
 from worldline.views.labels import visible_text as visible
 from worldline.views.lanes import Columns, choose_columns, draw_lattice
 from worldline.views.recipe import printed
-from worldline.views.scene import Scene, SceneEdge
+from worldline.views.scene import Scene, SceneClosure, SceneEdge
 from worldline.views.spectrum import spectrum_lines
 
 N_DRAWN = 12
@@ -34,6 +35,12 @@ N_LISTED = 10
 
 N_PATHS = 5
 """How many paths the text lists."""
+
+SATURATED = "~"
+SATURATED_WORDS = (
+    "a saturated read (nearly all attention of its head): a first-order weight may have the wrong "
+    "sign; cut it to know"
+)
 
 _POSITIVE, _NEGATIVE, _PALE, _STRONG = "dodger_blue2", "dark_orange", "bright_black", "bold"
 _MIN_WIDTH, _WIDE = 40, 56
@@ -96,10 +103,12 @@ def _header(scene: Scene, width: int) -> list[Text]:
         asked += f" versus {visible(weighing.versus.token)}"
     if weighing.metric:
         asked += f", metric {weighing.metric}"
+    note = weighing.target.note if weighing.target else None
     return [
         Text(_quoted_end(readable_text(scene.text), width), style=_STRONG),
         *_wrapped([readable_text(model.name), size, asked], " · ", width),
         *_wrapped([readable_text(weighing.formula), f"unit: {weighing.unit}"], " · ", width, _PALE),
+        *(_wrapped([readable_text(note)], "", width, _STRONG) if note else []),
     ]
 
 
@@ -157,16 +166,21 @@ def _table(scene: Scene, width: int) -> list[Text]:
     head = "   #     weight  layer  head  from → to" if wide else "  #    weight  where  from → to"
     room = (width - (31 if wide else 23) - 4) // 2
     lines = [Text(head, style=_PALE)]
-    for at, edge in enumerate(scene.edges[:N_LISTED]):
+    listed = scene.edges[:N_LISTED]
+    for at, edge in enumerate(listed):
         line = Text(f"{at + 1:>4}  " if wide else f"{at + 1:>3} ")
         line.append(f"{signed(edge.weight):>9}", _POSITIVE if edge.weight > 0 else _NEGATIVE)
-        where = f"  {edge.layer:>5}  {edge.head:>4}  " if wide else f"  L{edge.layer} h{edge.head}"
+        mark = SATURATED if edge.saturated else " "
+        place = f" {edge.layer:>5}  {edge.head:>4}  " if wide else f" L{edge.layer} h{edge.head}"
+        where = mark + place
         line.append(where if wide else f"{where:<10}")
         line.append(f"{_place(scene, edge.src, room)} → {_place(scene, edge.dst, room)}")
         lines.append(line)
     rest = len(scene.edges) - N_LISTED
     if rest > 0:
         lines.append(Text(f"      and {rest:,} weaker ones kept", style=_PALE))
+    if any(edge.saturated for edge in listed):
+        lines += _wrapped([f"{SATURATED} {SATURATED_WORDS}"], "", width, _PALE)
     return lines
 
 
@@ -214,15 +228,11 @@ def _checks(scene: Scene, width: int) -> list[Text]:
     calls = f"{inert.calls} of {inert.expected_calls} attention calls seen"
     ok = inert.equal and inert.calls == inert.expected_calls
     equal = "logits bitwise equal with and without recording" if inert.equal else "LOGITS DIFFER"
-    within = closed.worst <= closed.tolerance
-    over = "heads and sources" if closed.over == "sources" else "terms"
-    closure = [
-        f"{'closed' if within else 'NOT CLOSED'}: {over} add up at every node, "
-        f"worst error {closed.worst:.1e}",
-        f"at layer {closed.layer}, position {closed.pos} (tolerance {closed.tolerance:.0e})",
-    ]
+    closure = closure_words(closed)
     holds = "holds" if kept.edges == 1 else "hold"
     share = f"{kept.edges:,} of {_count(kept.of, 'edge')} {holds} {percent(kept.share)} of the flow"
+    if not kept.total:
+        share = _no_share(kept)
     return [
         *_wrapped([share], "", width, _STRONG),
         *_wrapped([f"{'inert' if ok else 'NOT INERT'}: {equal}, {where}", calls], "; ", width),
@@ -238,6 +248,33 @@ def _again(scene: Scene, width: int) -> list[Text]:
         *(_wrapped([note], "", width, _PALE) if note else []),
         Text(printed(scene.reproduce), style=_PALE),
     ]
+
+
+def _no_share(kept: SceneKept) -> str:
+    """What there is to say where no share of a flow is defined."""
+    if not kept.of:
+        return "no K/V edge: no share of the flow is defined"
+    edges = _count(kept.of, "edge")
+    return f"{edges} of no weight: no share of the flow is defined"
+
+
+def closure_words(closed: SceneClosure) -> list[str]:
+    """Whether every node is the sum of heads and sources, or that this was not asked.
+
+    To add up what the model itself added says nothing of heads and sources: that is no closure.
+    """
+    where = f"at layer {closed.layer}, position {closed.pos} (tolerance {closed.tolerance:.0e})"
+    within = closed.worst <= closed.tolerance
+    if closed.over != "sources":
+        word = "rebuilt from its terms" if within else "NOT REBUILT FROM ITS TERMS"
+        words = f"{word}, as the model added them (heads and sources were not added up): worst"
+        return [f"every node {words} error {closed.worst:.1e}", where]
+    nodes = "every node"
+    if closed.layers is not None:
+        nodes = f"{closed.n_nodes:,} of {closed.of_nodes:,} nodes, those written by layers "
+        nodes += f"{', '.join(map(str, closed.layers))} (drawn, seed {closed.seed})"
+    word = "closed" if within else "NOT CLOSED"
+    return [f"{word}: heads and sources add up at {nodes}, worst error {closed.worst:.1e}", where]
 
 
 def _count(number: int, noun: str) -> str:

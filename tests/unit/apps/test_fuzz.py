@@ -17,6 +17,7 @@ from worldline.live.answering import Answer
 from worldline.live.worker import Worker
 from worldline.room.hosting import Desk
 from worldline.room.models.scripted import Scripted
+from worldline.views.altered_parts import SceneAltered
 from worldline.views.html import scene_json
 
 ABOUT = {"model": "tiny", "example": TEXT, "version": "0"}
@@ -48,7 +49,7 @@ def parts() -> dict[str, dict]:
         "of_blocks": 1, "seconds": 0.1, "nats": None, "ulp": None, "row_error": 0.0,
         "slices": [[0, None]],
     }  # fmt: skip
-    return {
+    found = {
         "cut": {
             "words": ["mask"], "target": "t1 ", "target_before": -1.0, "target_after": -2.0,
             "change_nats": -1.0, "kl_nats": 0.1, "before": [guess], "after": [guess], "n_edges": 1,
@@ -70,6 +71,8 @@ def parts() -> dict[str, dict]:
         },
         "orders": {"floor_nats": 0.0, "orders": [order], "reproduce": again},
     }  # fmt: skip
+    whole = SceneAltered.model_validate(found).model_dump(mode="json")
+    return {name: whole[name] for name in found}
 
 
 @pytest.fixture(scope="module")

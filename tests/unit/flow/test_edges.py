@@ -45,7 +45,7 @@ def offered(blocks, top):
     for layer, head0, start, weights in blocks:
         tensor = torch.tensor(weights, dtype=torch.float64)
         heads = np.array([[layer, head0 + at] for at in range(len(weights))]).T
-        strongest.offer(heads, start, torch.stack([tensor, tensor.abs()]))
+        strongest.offer(heads, start, torch.stack([tensor, tensor.abs()]), tensor.abs() / 4)
     return strongest.edges()
 
 
@@ -77,7 +77,8 @@ def test_exactly_the_strongest_whatever_the_order(seed, top, levels):
     assert all(everything[tuple(e[:4])] == e.weight for e in found)
     assert len({tuple(e[:4]) for e in found}) == len(found)
     if levels > 100:  # no ties: the very same edges
-        assert [tuple(e) for e in found] == true
+        assert [tuple(e[:5]) for e in found] == true
+    assert [e.attention for e in found] == [abs(e.weight) / 4 for e in found]
 
 
 def test_of_equal_edges_the_earlier_is_kept():
@@ -89,7 +90,7 @@ def test_of_equal_edges_the_earlier_is_kept():
 
 def test_more_asked_for_than_there_are_and_none():
     block = (0, 0, 0, np.array([[[0.0, 0.0], [-3.0, 0.0]]]))
-    assert [tuple(e) for e in offered([block], 99)] == [(0, 0, 0, 1, -3.0)]
+    assert [tuple(e) for e in offered([block], 99)] == [(0, 0, 0, 1, -3.0, 0.75)]
     assert offered([block], 0) == []
     assert offered([], 5) == []
 

@@ -16,7 +16,7 @@ from worldline.lab.faithfulness.families import CIRCUITS, circuit_prompts
 from worldline.lab.faithfulness.printing import circuits_markdown, markdown, table_lines
 from worldline.lab.faithfulness.running import Case, run_case
 from worldline.lab.faithfulness.store import Store
-from worldline.lab.faithfulness.table import corrections, make_table
+from worldline.lab.faithfulness.table import corrections, make_table, prompts_in
 
 MEASURES = ["gradient (drop)", "gradient (mask)", "frozen", "EAP", "attention weight"]
 
@@ -141,15 +141,29 @@ def test_a_file_of_pairs_becomes_a_table(tmp_path):
     for how in HOWS:
         value, low, high = rows[how, "gradient (drop)"]["cmd_linear"]
         assert low <= value <= high
-    assert rows["drop", "gradient + 50 cuts"]["rank_signed"][0] == pytest.approx(1)
+    corrected = rows["drop", "gradient + 50 cuts"]  # not held against what it knows
+    for key in ("rank_signed", "rank_size", "linear", "recall", "rank_signed_every_edge"):
+        assert corrected[key] == [None, None, None]
+    assert corrected["cmd_linear"][0] is not None
+    assert "deletion_linear" not in corrected
     assert {one["how"] for one in table["verdict"]} == {"drop", "mask"}
     assert table["verdict"][0]["leads"]["rank_signed"] is True
     text = "\n".join(table_lines(table))
     assert "mine: 2 prompts to report on, 6 tokens" in text
     assert "gradient (drop)" in markdown(table["rows"], "drop", "rank_signed")
     found = corrections(store, "drop")["mine"]
-    assert found["linear"][50] == pytest.approx(1)
-    assert found["linear"][0] < 1
+    seen = prompts_in(store, "drop")["mine"]
+    reported = [one for one in seen if one.said["split"] == "report"]
+    assert found["linear"][50] is None  # all of them are cut: nothing is left to be wrong about
+    for cuts in (0, 3):
+        by_hand = []
+        for one in reported:
+            given = one.arrays["corrected_edges"][:cuts].tolist()
+            left = [n for n, e in enumerate(one.arrays["layer_edges"].tolist()) if e not in given]
+            weights = one.weights("gradient (drop)")[left]
+            by_hand.append(np.corrcoef(weights, one.arrays["layer_effects"][left])[0, 1])
+            assert len(left) == len(one.arrays["layer_edges"]) - cuts
+        assert found["linear"][cuts] == pytest.approx(np.mean(by_hand), abs=1e-6)
 
 
 def test_what_the_table_says_in_words(store):

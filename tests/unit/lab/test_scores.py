@@ -12,10 +12,12 @@ from worldline.lab.faithfulness.curves import SHARES
 from worldline.lab.faithfulness.scores import (
     area,
     correlation,
+    drawn_anew,
     mean_of,
     rank_correlation,
     ranks,
     recall,
+    told_apart,
     with_interval,
 )
 
@@ -69,3 +71,22 @@ def test_intervals_hold_the_value_and_shrink():
     assert with_interval(mean_of([3.0]), 1) == [3.0, None, None]
     assert with_interval(mean_of([None, None]), 2) == [None, None, None]
     assert with_interval(mean_of([None, 2.0, 2.0, 2.0, 2.0]), 5)[0] == 2.0
+
+
+def test_two_measures_are_told_apart_prompt_by_prompt():
+    """Both go up and down with the prompts; what counts is their difference on each."""
+    draw = np.random.default_rng(0)
+    hard = draw.normal(size=24)
+    one, two, noise = hard + 0.1, hard, hard + 0.1 * draw.normal(size=24)
+
+    def differ(a, b):
+        pair = [drawn_anew(mean_of(each.tolist()), 24) for each in (a, b)]
+        return told_apart(pair[0] - pair[1])
+
+    assert differ(one, two)  # each 0.1 better, though the intervals of the means overlap widely
+    low, high = with_interval(mean_of(one.tolist()), 24)[1:]
+    assert low < two.mean() < high
+    assert not differ(two, one)
+    assert not differ(noise, two)
+    assert not differ(two, noise)
+    assert not told_apart(drawn_anew(mean_of([1.0]), 1))  # one prompt tells nothing

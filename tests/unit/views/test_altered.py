@@ -186,11 +186,11 @@ def test_what_the_lines_say(scene):
     assert "·🚀[1]" in hops
     assert "·e\u0301[–]" in hops
     assert "no hop over more than 5 positions" in hops
-    assert "3.900 nats" in hops
+    assert "3.90 nats" in hops
     assert "norms over the plain run's, by budget: 8.0 1.1 1.0" in hops
     assert "cosine of V with column 0's: 0.50 – 0.10" in hops
     cut = "\n".join(cut_lines(altered.cut, 100))
-    assert "-0.100 to -2.000 nats, change -1.900" in cut
+    assert "-0.100 to -2.000 nats, change -1.90 nats" in cut
     assert "   37 % ·a‹9B›" in cut
     cone = cone_lines(altered.cone, PIECES, 100)
     assert "   1 | @    |" in cone

@@ -71,6 +71,7 @@ def test_every_edge_of_a_real_run(by):
     assert found == {
         ((e.layer, e.src), (e.layer + 1, e.dst), e.head): {
             "weight": e.weight, "layer": e.layer, "head": e.head, "kind": "kv",
+            "saturated": e.saturated,
         }
         for e in scene.edges
     }  # fmt: skip

@@ -4,7 +4,7 @@ import { edgeWords } from "../facts.ts";
 import { edgeSide, type Track, trackOf } from "../layout.ts";
 import { alphaScale, widthScale } from "../scales.ts";
 import type { Pen } from "../pen.ts";
-import type { SceneEdge } from "../scene.gen.ts";
+import type { Strand } from "../select.ts";
 import type { View } from "../view.ts";
 
 // A strand of which the window shows neither end.
@@ -41,7 +41,7 @@ export function drawStrands(context: Pen, view: View): void {
 }
 
 /** How much light falls on an edge, from 0 to 1, given what is pointed at. */
-export function lightOn(view: View, edge: SceneEdge): number {
+export function lightOn(view: View, edge: Strand): number {
   if (view.path) return 0.1;
   if (view.edge) return view.edge === edge ? 1 : 0.18;
   if (view.layer !== null && edge.layer !== view.layer) return 0.05;

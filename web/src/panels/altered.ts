@@ -1,6 +1,7 @@
 // Runs that never happened: hop budgets, cuts, a light cone, orders of execution.
 import { chip, h, number, signClass } from "../dom.ts";
-import { chance, count, counted, readableText, signed, tokenName } from "../format.ts";
+import { chance, count, counted, readableText, tokenName } from "../format.ts";
+import { changeWords, sizeWords, told } from "../precision.ts";
 import { type Heat, type Overlay, together } from "../overlay.ts";
 import type { SceneAltered, SceneCut } from "../scene.gen.ts";
 import { conePart, ordersPart, type Painter } from "./heat.ts";
@@ -72,13 +73,47 @@ function cutPart(part: SceneCut, checked: boolean, sever: (cut: SceneCut | null)
       chip(tokenName(part.target)),
       ": ",
       number(part.target_before, nats(part.target_before), "target_nats"),
+      ...(part.powerless === null ? changes(part) : [" nats, changed by exactly 0: the cut cannot change anything, "]),
+      part.powerless === null ? "" : readableText(part.powerless),
+    ),
+    ...versus(part),
+    ...(part.note === null ? [] : [h("p", { class: "wl-hint", text: readableText(part.note) })]),
+  ];
+}
+
+function changes(part: SceneCut): (string | HTMLElement)[] {
+  const { change_nats: change, kl_nats: kl, precision } = part;
+  const known = precision["change_nats"];
+  return [
+    " to ",
+    number(part.target_after, nats(part.target_after), "target_nats"),
+    " nats, ",
+    number(change, changeWords(change, known), "change_nats", told(change, known) ? signClass(change) : ""),
+    "; KL ",
+    number(kl, sizeWords(kl, precision["kl_nats"]), "kl_nats"),
+    " nats",
+  ];
+}
+
+/** The target held against another token, where one was named. */
+function versus(part: SceneCut): HTMLElement[] {
+  const { versus: other, logits_before: before, change_logits: change } = part;
+  if (other === null || before === null || change === null) return [];
+  const known = part.precision["change_logits"];
+  return [
+    h(
+      "p",
+      { class: "wl-change" },
+      "Logit of ",
+      chip(tokenName(part.target)),
+      " less that of ",
+      chip(tokenName(other)),
+      ": ",
+      number(before, nats(before), "versus_logits"),
       " to ",
-      number(part.target_after, nats(part.target_after), "target_nats"),
-      " nats, ",
-      number(part.change_nats, signed(part.change_nats), "change_nats", signClass(part.change_nats)),
-      "; KL ",
-      number(part.kl_nats, part.kl_nats.toFixed(3), "kl_nats"),
-      " nats",
+      number(before + change, nats(before + change), "versus_logits"),
+      ", ",
+      number(change, changeWords(change, known), "change_logits", told(change, known) ? signClass(change) : ""),
     ),
   ];
 }

@@ -1,6 +1,6 @@
 // Two dialogs: what the numbers mean and how to get them again; and the keys.
 import { h, number } from "../dom.ts";
-import { asked } from "../facts.ts";
+import { asked, closureWords } from "../facts.ts";
 import { count, percent, readableText } from "../format.ts";
 import type { Scene } from "../scene.gen.ts";
 
@@ -40,13 +40,7 @@ export function aboutDialog(scene: Scene): HTMLDialogElement {
     ],
     [
       "Closure",
-      [
-        "worst error ",
-        number(closure.worst, closure.worst.toExponential(2), "closure"),
-        ` at layer ${closure.layer}, position ${closure.pos}; tolerance ` +
-          `${closure.tolerance.toExponential(0)}; added up over ` +
-          `${closure.over === "sources" ? "heads and sources" : "terms"}`,
-      ],
+      [number(closure.worst, closure.worst.toExponential(2), "closure"), `: ${closureWords(closure)}`],
     ],
     [
       "Model",

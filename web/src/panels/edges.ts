@@ -13,6 +13,8 @@ export interface EdgeListEvents {
   onCut?: ((cut: string) => void) | undefined;
 }
 
+const SATURATED = "a saturated read (nearly all attention of its head): a first-order weight may have the wrong sign; cut it to know";
+
 /** One row per edge; `ends` says which of its two columns need to be named. */
 export function edgeList(
   columns: Columns,
@@ -27,7 +29,7 @@ export function edgeList(
   const rows = edges.map((edge) => {
     const bar = h("i", { class: edge.weight < 0 ? "wl-less" : "" });
     bar.style.width = `${(100 * Math.abs(edge.weight)) / strongest}%`;
-    const words = edgeWords(labels, scene.weighing.unit, edge);
+    const words = edgeWords(labels, scene.weighing.unit, edge) + (edge.saturated ? `; ${SATURATED}` : "");
     const button = h(
       "button",
       {
@@ -50,9 +52,11 @@ export function edgeList(
       ),
       h("span", { class: "wl-pale wl-where", text: `L${edge.layer} ${headsOf(edge, true)}` }),
       h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
-      number(edge.weight, signed(edge.weight), "weight", signClass(edge.weight)),
+      number(edge.weight, signed(edge.weight) + (edge.saturated ? "~" : ""), "weight", signClass(edge.weight)),
     );
     return h("li", { class: events.onCut ? "wl-cuttable" : "" }, button, cutButton(events.onCut, cutOf(columns, edge), `Cut: ${words}`));
   });
-  return h("ol", { class: "wl-edges" }, ...rows);
+  const list = h("ol", { class: "wl-edges" }, ...rows);
+  if (!edges.some(({ saturated }) => saturated)) return list;
+  return h("div", {}, list, h("p", { class: "wl-hint", text: `~ is ${SATURATED}` }));
 }

@@ -1,6 +1,6 @@
 // The head of the page: the text, who read it, what the weights ask, and whether to trust them.
 import { h, number } from "../dom.ts";
-import { asked } from "../facts.ts";
+import { asked, closureWords } from "../facts.ts";
 import { counted, readableText } from "../format.ts";
 import type { Scene } from "../scene.gen.ts";
 
@@ -67,14 +67,13 @@ function badges(scene: Scene, onAbout: () => void): HTMLElement[] {
         `${inert.checked === "probe" ? "a probe text" : "this very run"}; ${inert.calls} of ` +
         `${inert.expected_calls} attention calls seen.`,
     ),
-    badge(
-      isClosed,
-      closure.worst === 0
-        ? ["closed exactly"]
-        : ["closed to ", number(closure.worst, closure.worst.toExponential(0), "closure")],
-      "not closed",
-      `Every node equals the sum of its ${closure.over === "sources" ? "heads and sources" : "terms"}; worst error ` +
-        `${closure.worst.toExponential(1)} (tolerance ${closure.tolerance.toExponential(0)}).`,
-    ),
+    badge(isClosed, closureBadge(closure), closure.over === "sources" ? "not closed" : "not rebuilt", `${closureWords(closure)}.`),
   ];
+}
+
+/** Closed is a node that heads and sources were added up for; what the model added again is only rebuilt. */
+function closureBadge(closure: Scene["closure_error"]): (string | HTMLElement)[] {
+  const error = number(closure.worst, closure.worst.toExponential(0), "closure");
+  if (closure.over !== "sources") return ["rebuilt from its terms"];
+  return [...(closure.worst === 0 ? ["closed exactly"] : ["closed to ", error]), ...(closure.layers === null ? [] : [" (sample)"])];
 }

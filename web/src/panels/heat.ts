@@ -3,7 +3,8 @@ import { h, number } from "../dom.ts";
 import { count, percent, plain, readableText } from "../format.ts";
 import { coneHeat, DECADES, DONE, type Heat, largest, opacity, orderHeat } from "../overlay.ts";
 import { Player } from "./player.ts";
-import type { SceneCone, SceneOrder, SceneOrders } from "../scene.gen.ts";
+import { floorWords, least, told } from "../precision.ts";
+import type { SceneCone, SceneOrder, SceneOrders, ScenePrecision } from "../scene.gen.ts";
 
 /** A part of the panel that can be told that something else is painted now. */
 export interface Painter {
@@ -54,6 +55,7 @@ function coneWords(part: SceneCone): (HTMLElement | string)[] {
     " directions, step ",
     number(part.step, plain(part.step), "push_step"),
     `. Outside the cone: ${part.outside_zero ? "exactly zero" : "NOT zero"}.`,
+    ...(part.precision["relative"] ? [` A change is ${floorWords(part.precision["relative"], "of the node")}.`] : []),
     ...(error === null ? [] : [" Finite step against the derivative: ", said(error, "derivative_error"), "."]),
     ...(added === null ? [] : [" Residual and kv added, against both: ", said(added, "additivity_error"), "."]),
   ];
@@ -114,15 +116,17 @@ export function ordersPart(part: SceneOrders, paint: Paint): Painter {
           "table",
           { class: "wl-orders" },
           h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col", text })))),
-          ...part.orders.map(orderRows),
+          ...part.orders.map((one) => orderRows(one, part.precision["nats"])),
         ),
       ),
       h(
         "p",
         { class: "wl-hint" },
-        "Two equivalent plain runs differ by ",
+        "Equivalent plain runs differ by ",
         number(part.floor_nats, part.floor_nats === 0 ? "0" : part.floor_nats.toExponential(1), "floor_nats"),
-        " nats.",
+        " nats",
+        ...(part.precision["nats"] ? [`, the rounding of ${part.precision["nats"].dtype} alone by up to ${plain(part.precision["nats"].resolution)}`] : []),
+        ".",
       ),
     ],
     clear() {
@@ -134,7 +138,7 @@ export function ordersPart(part: SceneOrders, paint: Paint): Painter {
 }
 
 /** The name of an order over its numbers, so that both fit beside the lattice. */
-function orderRows(one: SceneOrder): HTMLElement {
+function orderRows(one: SceneOrder, precision: ScenePrecision | undefined): HTMLElement {
   const part = one.of_blocks === 0 ? 1 : one.blocks / one.of_blocks;
   const share = number(part, percent(part).replace(" ", "\u202f"), "blocks_run");
   const cells = [
@@ -143,7 +147,7 @@ function orderRows(one: SceneOrder): HTMLElement {
     number(one.longest_chain, String(one.longest_chain), "longest_chain"),
     h("span", { title: `${count(one.blocks)} of ${count(one.of_blocks)} blocks` }, share),
     number(one.seconds, one.seconds.toFixed(2), "order_seconds"),
-    one.nats === null ? "–" : number(one.nats, one.nats.toExponential(0), "order_nats"),
+    one.nats === null ? "–" : number(one.nats, told(one.nats, precision) ? one.nats.toExponential(0) : `<${least(precision).toExponential(0)}`, "order_nats"),
     one.ulp === null ? "–" : number(one.ulp, one.ulp.toFixed(1), "order_ulp"),
   ];
   const name = h("th", { scope: "rowgroup", colspan: 7, text: readableText(one.name) });

@@ -5,6 +5,7 @@ import { chip, h, number, s } from "../dom.ts";
 import { counted, readableText } from "../format.ts";
 import { hopStep } from "../overlay.ts";
 import type { SceneHopCurve, SceneHops } from "../scene.gen.ts";
+import { floorWords } from "../precision.ts";
 
 const CHART = { width: 260, height: 150, left: 30, bottom: 32, top: 20, right: 10 };
 const LONGEST_LEGEND = 9;
@@ -109,6 +110,7 @@ function chart(part: SceneHops): HTMLElement {
       return s("path", { d: `M${places.join("L")}`, class: `wl-curve wl-sink-${curve.sink}` });
     }),
   );
+  const precision = part.curves[0]?.precision["loss_nats"];
   const caption = h(
     "figcaption",
     {},
@@ -119,6 +121,7 @@ function chart(part: SceneHops): HTMLElement {
       "any number of hops: ",
       number(part.loss_full_nats, part.loss_full_nats.toFixed(3), "loss_full_nats"),
     ),
+    ...(precision ? [h("span", { class: "wl-hint", text: `A difference of two losses is ${floorWords(precision, "nats")}` })] : []),
   );
   const figure = h("figure", { class: "wl-figure" });
   figure.append(image, caption);

@@ -1,7 +1,8 @@
 // Which tokens the answer depends on: what is lost when all reads of one token are cut, each in turn.
 import { chip, h, number, signClass } from "../dom.ts";
-import { chance, clipped, signed, tokenName } from "../format.ts";
-import type { SceneSources } from "../scene.gen.ts";
+import { chance, clipped, readableText, signed, tokenName } from "../format.ts";
+import { floorWords, told } from "../precision.ts";
+import type { ScenePrecision, SceneSources } from "../scene.gen.ts";
 
 const LISTED = 6;
 
@@ -14,20 +15,25 @@ export function sourcesPart(part: SceneSources, labels: string[], events: Source
   const places = part.change_nats.map((change, pos) => ({ pos, change, after: part.after[pos] ?? null }));
   const strongest = places.filter(({ after }) => after !== null).sort((a, b) => Math.abs(b.change) - Math.abs(a.change));
   const most = Math.abs(strongest[0]?.change ?? 1) || 1;
-  const rows = strongest.map((one) => row(one, most, labels, events));
+  const precision = part.precision["change_nats"];
+  const rows = strongest.map((one) => row(one, most, labels, precision, events));
   const rest = rows.slice(LISTED);
   const target = chip(clipped(tokenName(part.target), 14));
+  const rounding = strongest.some(({ change }) => change !== 0 && !told(change, precision));
+  const powerless = strongest.some(({ pos }) => part.powerless.includes(pos));
   return [
     h("h2", {}, "What ", target, " depends on"),
     h("ol", { class: "wl-edges" }, ...rows.slice(0, LISTED)),
     ...(rest.length > 0 ? [h("details", { class: "wl-more" }, h("summary", { text: `${rest.length} more, down to the least` }), h("ol", { class: "wl-edges" }, ...rest))] : []),
-    h("p", { class: "wl-hint", text: `nats that it loses without all reads of the token at once, in every layer and head (${part.how}); each cut was run. A strand is one of these reads, and can have the other sign` }),
+    h("p", { class: "wl-hint", text: `nats that it loses without all reads of the token at once, in every layer and head (${part.how}); each cut was run${powerless ? "; 0 is exact: no read of the token can reach the answer" : ""}. A strand is one of these reads, and can have the other sign` }),
+    ...(rounding && precision ? [h("p", { class: "wl-hint", text: `– is no change above rounding; a change is ${floorWords(precision, "nats")}` })] : []),
+    ...(part.note === null ? [] : [h("p", { class: "wl-hint", text: readableText(part.note) })]),
   ];
 }
 
 type Place = { pos: number; change: number; after: SceneSources["after"][number] };
 
-function row({ pos, change, after }: Place, most: number, labels: string[], events: SourceEvents): HTMLElement {
+function row({ pos, change, after }: Place, most: number, labels: string[], precision: ScenePrecision | undefined, events: SourceEvents): HTMLElement {
   const lost = -change;
   const bar = h("i", { class: lost < 0 ? "wl-less" : "" });
   bar.style.width = `${(100 * Math.abs(change)) / most}%`;
@@ -39,7 +45,9 @@ function row({ pos, change, after }: Place, most: number, labels: string[], even
     { class: "wl-source", title: then, on },
     h("span", { class: "wl-ends" }, chip(clipped(label, 18)), h("span", { class: "wl-pale wl-place", text: String(pos) })),
     cutButton(events.onCut, `*.*:${pos}>*`, `Cut every read of ${label}`) ?? h("span"),
-    number(lost, signed(lost), "source_lost_nats", signClass(lost)),
+    told(change, precision) || change === 0
+      ? number(lost, signed(lost), "source_lost_nats", signClass(lost))
+      : number(lost, "–", "source_lost_nats"),
     h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
   );
 }

@@ -4,6 +4,7 @@ import { percent, signed } from "../format.ts";
 import { type Hues, isFlow, NO_HUE, sharesOf, strongest } from "./reading.ts";
 import { seen } from "./spans.ts";
 import type { Drawn, Flow, Read } from "./wire.ts";
+import { changeWords, told } from "../precision.ts";
 
 const NAMED = 3; // speakers that a line names
 
@@ -48,24 +49,28 @@ function table(flow: Flow, hues: Hues, onShow: (number: number) => void): HTMLEl
       "table",
       {},
       h("thead", {}, h("tr", {}, ...names.map((text) => h("th", { scope: "col", text })))),
-      h("tbody", {}, ...rows.map((one) => row(one, exact, hues, onShow))),
+      h("tbody", {}, ...rows.map((one) => row(one, flow, exact, hues, onShow))),
     ),
     h("p", { class: "wl-hint", text: `Attention on itself ${percent(flow.own_attention)}. Loss: what the reply's log-probability would lose without these reads, to first order.` }),
   );
 }
 
-function row(one: Read, exact: boolean, hues: Hues, onShow: (number: number) => void): HTMLElement {
+function row(one: Read, flow: Flow, exact: boolean, hues: Hues, onShow: (number: number) => void): HTMLElement {
   const { event, cut_nats: cut, whole_nats: all } = one;
   const name = event === null ? "the instructions" : seen(`${one.speaker || "the room"}, ${event}`);
   const link = event !== null && one.speaker ? h("button", { type: "button", class: "wl-why", text: name, on: { click: () => onShow(event) } }) : h("span", { text: name });
   const nats = (value: number | null): HTMLElement => h("td", {}, value === null ? "–" : figure(value, signed(value), signClass(value)));
+  const cutNats = (value: number | null): HTMLElement => {
+    const precision = flow.cut_precision ?? undefined;
+    return value === null || told(value, precision) ? nats(value) : h("td", { class: "wl-pale", text: changeWords(value, precision) });
+  };
   return h(
     "tr",
     {},
     h("td", {}, chipOf(hues.get(one.speaker)), link),
     h("td", {}, figure(one.attention, percent(one.attention))),
     nats(one.lost_nats),
-    ...(exact ? [nats(cut ?? null), nats(typeof cut === "number" && typeof all === "number" ? all - cut : null)] : []),
+    ...(exact ? [cutNats(cut ?? null), cutNats(typeof cut === "number" && typeof all === "number" ? all - cut : null)] : []),
   );
 }
 

@@ -1,4 +1,5 @@
 // What the server says of rooms: twin of src/worldline/room/events.py and apps/server/rooms.py.
+import type { ScenePrecision } from "../scene.gen.ts";
 
 export interface Span {
   start: number;
@@ -89,6 +90,7 @@ export interface Flow {
   own_attention: number;
   template_attention?: number;
   logprob_nats?: number;
+  cut_precision?: ScenePrecision | null;
 }
 
 export interface Drawn {

@@ -6,6 +6,7 @@ import { routeWords, waysInWords } from "../panels/paths.ts";
 import type { Heat } from "../overlay.ts";
 import type { SceneEdge, ScenePath } from "../scene.gen.ts";
 import type { Given, Piece, TourNumber, TourStep } from "./pieces.ts";
+import { told } from "../precision.ts";
 
 const LONGEST_TOKEN = 18;
 const CACHED = 0.35; // how strong the cache is painted
@@ -406,7 +407,7 @@ function chosen(given: Given): NodeRef {
 function worst({ altered }: Given): { pos: number; nats: number } | null {
   const changes = altered.sources?.change_nats ?? [];
   const least = Math.min(...changes, 0);
-  return least < 0 ? { pos: changes.indexOf(least), nats: -least } : null;
+  return told(least, altered.sources?.precision["change_nats"]) && least < 0 ? { pos: changes.indexOf(least), nats: -least } : null;
 }
 
 function signs(edges: readonly { weight: number }[]): { positive: number; negative: number } {

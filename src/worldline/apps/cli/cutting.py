@@ -70,15 +70,20 @@ def cut(
         raise InputError("--versus: needs --target, the token it is compared with")
     if splice_file is not None:
         splice_from = read_text(splice_from, splice_file)
-    from worldline.contrast.naming import refuse_unsaid, written_cuts
+    from worldline.contrast.naming import refuse_unsaid, refuse_unused, written_cuts
     from worldline.views.again import cut_recipe, sources_recipe
     from worldline.views.recipe import recipe_on
 
     spans = from_ is not None or to is not None
     if each:
-        _refuse_beside_each(bool(edge or node or spans or versus), how)
+        beside = (edge, node, spans, versus, node_how, layers, heads, splice_from, align, own)
+        _refuse_beside_each(any(beside) or parts != "kv", how)
     else:
         refuse_unsaid(edge or [], spans, how, node or [], node_how)
+        refuse_unused(
+            how, node_how, spans=spans, edges=bool(edge), nodes=bool(node), layers=layers,
+            heads=heads, parts=parts, splice_from=splice_from, align=align, own=own,
+        )  # fmt: skip
     with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
         run = recipe_on(loaded, given, file=file and str(file), threads=threads)
         if each:
@@ -116,7 +121,10 @@ def cut(
 
 def _refuse_beside_each(more: bool, how: str | None) -> None:
     if more:
-        raise InputError("--each: cuts every token in turn; leave out edges, spans and --versus")
+        raise InputError(
+            "--each: cuts every token in turn, in all layers and heads; accepted beside it are "
+            "--how and --target"
+        )
     if how not in ("mask", "drop"):
         raise InputError(f"--how {how}: with --each accepted are mask, drop")
 

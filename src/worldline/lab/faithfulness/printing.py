@@ -59,6 +59,10 @@ def _facts(table: Mapping[str, Any], families: Sequence[str]) -> list[str]:
             f"{family}: {facts['prompts']} prompts to {table['split']} on, {tokens} tokens, "
             f"{facts['edges_cut']:,} edges cut one at a time ({how}), model {facts['model']}"
         )
+        if facts["least_effect"] is not None:
+            lines.append(
+                f"  effects up to {facts['least_effect']:.1e} logits are rounding: taken as 0"
+            )
     return lines
 
 
@@ -132,24 +136,20 @@ def spread(cell: Sequence[float | None] | None) -> str:
 
 
 def markdown(rows: Sequence[Mapping[str, Any]], how: str, key: str) -> str:
-    """One score of every measure and family as a Markdown table; the best of a column is bold."""
+    """One score of every measure and family as a Markdown table.
+
+    Bold are the best of a column and all that no other is told apart from: of whom no measure is
+    ahead in a paired bootstrap over prompts.
+    """
     mine = [row for row in rows if row["how"] == how and not row["family"].startswith(CIRCUIT)]
     families = families_of(mine)
-    best = {}
-    for family in families:
-        scored = {r["measure"]: r[key][0] for r in mine if r["family"] == family and r.get(key)}
-        scored = {name: value for name, value in scored.items() if value is not None}
-        sign = -1 if key.startswith(("cmd", "completeness")) else 1
-        best[family] = max((sign * value for value in scored.values()), default=None)
     lines = [f"| measure | {' | '.join(families)} |", "|---|" + "--:|" * len(families)]
     for measure in dict.fromkeys(row["measure"] for row in mine):
         cells = []
         for family in families:
             (row,) = [r for r in mine if (r["measure"], r["family"]) == (measure, family)]
             cell = spread(row.get(key))
-            value = None if cell == "-" else row[key][0]
-            leads = value is not None and abs(value) == abs(best[family] or 0.0)
-            cells.append(f"**{cell}**" if leads else cell)
+            cells.append(f"**{cell}**" if key in row["not_behind"] else cell)
         if set(cells) != {"-"}:
             lines.append(f"| {measure} | {' | '.join(cells)} |")
     return "\n".join(lines)

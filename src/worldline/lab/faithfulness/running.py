@@ -109,6 +109,7 @@ class Weighed:
     seconds: dict[str, float]
     peak_mb: dict[str, float | None]
     record_seconds: float
+    precision: dict[str, Any]  # what the effect of a cut has to exceed to be more than rounding
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -132,7 +133,8 @@ def _weighed(case: Case, names: Sequence[str]) -> Weighed:
             )
             seconds[name] = time.perf_counter() - start
         peak[name] = memory.mb
-    return Weighed(dense, seconds, peak, record_seconds)
+    precision = clean.precision(prompt.answer, prompt.wrong).json()
+    return Weighed(dense, seconds, peak, record_seconds, precision)
 
 
 def _write_measures(case: Case, weighed: Weighed, names: Sequence[str], store: Store) -> None:
@@ -198,6 +200,7 @@ def _write_cuts(
             **case.identity(),
             "how": how,
             "measures": list(names),
+            "precision": weighed.precision,
             "clean": float(clean),
             "none": float(none),
             "curves": [list(key) for key in places],

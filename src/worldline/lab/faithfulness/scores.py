@@ -78,22 +78,44 @@ def area(curve: Float[np.ndarray, "*draw share"], axis: str) -> Float[np.ndarray
 Drawn = Callable[["Int[np.ndarray, 'draw prompt']"], "Float[np.ndarray, ' draw']"]
 
 
+def drawn_anew(of: Drawn, n: int, seed: int = 0) -> Float[np.ndarray, " draw"]:
+    """A score for 1,000 draws of `n` prompts with replacement, equal draws for equal seeds.
+
+    So the difference of two measures, draw by draw, is a paired bootstrap. Empty for one prompt.
+    """
+    if n < 2:
+        return np.zeros(0)
+    return of(np.random.default_rng(seed).integers(0, n, (DRAWS, n)))
+
+
 def with_interval(of: Drawn, n: int, seed: int = 0) -> list[float | None]:
     """[value, low, high]: of all prompts, and where 95 % lie when they are drawn anew.
 
-    `of` takes the numbers of the prompts of each draw; 1,000 draws with replacement. NaN is no
-    number; low and high are None where one draw in ten gives none, or there is one prompt only.
+    `of` takes the numbers of the prompts of each draw. NaN is no number; low and high are None
+    where one draw in ten gives none, or there is one prompt only.
     """
+    return [value_of(of, n), *interval_of(drawn_anew(of, n, seed))]
+
+
+def value_of(of: Drawn, n: int) -> float | None:
+    """The score of all prompts; None where it is no number."""
     value = float(of(np.arange(n)[None])[0])
-    whole = value if np.isfinite(value) else None
-    if n < 2:
-        return [whole, None, None]
-    found = of(np.random.default_rng(seed).integers(0, n, (DRAWS, n)))
-    kept = found[np.isfinite(found)]
-    if len(kept) < 0.9 * DRAWS:
-        return [whole, None, None]
+    return value if np.isfinite(value) else None
+
+
+def interval_of(draws: Float[np.ndarray, " draw"]) -> list[float | None]:
+    """Where 95 % of the draws lie; None where too few are numbers."""
+    kept = draws[np.isfinite(draws)]
+    if len(kept) < max(1, 0.9 * len(draws)):
+        return [None, None]
     low, high = np.quantile(kept, [(1 - INSIDE) / 2, (1 + INSIDE) / 2])
-    return [whole, float(low), float(high)]
+    return [float(low), float(high)]
+
+
+def told_apart(differences: Float[np.ndarray, " draw"]) -> bool:
+    """Whether a difference of two measures is above 0 in all but 2.5 % of the draws of prompts."""
+    low, _ = interval_of(differences)
+    return low is not None and low > 0
 
 
 def mean_of(values: Sequence[float | None]) -> Drawn:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,11 +17,14 @@ from worldline.lab.faithfulness.scores import (
     Drawn,
     area,
     correlation,
+    drawn_anew,
+    interval_of,
     mean,
     mean_of,
     rank_correlation,
     recall,
-    with_interval,
+    told_apart,
+    value_of,
 )
 from worldline.lab.faithfulness.store import Store
 
@@ -61,11 +64,20 @@ class Seen:
     curves: dict[tuple[str, str], np.ndarray] = field(init=False)
 
     def __post_init__(self) -> None:
+        for name in ("layer_effects", "head_effects"):
+            effects = self.arrays[name].astype(float)
+            self.arrays[name] = np.where(np.abs(effects) > self.least, effects, 0.0)
         self.at = {name: n for n, name in enumerate(self.said["measures"])}
         self.curves = {
             (name, kind): self.arrays["curves"][n].astype(float)
             for n, (name, kind) in enumerate(self.cut["curves"])
         }
+
+    @property
+    def least(self) -> float:
+        """What an effect has to exceed to be more than rounding; 0 where a run did not say."""
+        known = self.cut.get("precision")
+        return max(known["floor"], known["resolution"]) if known else 0.0
 
     def able(self, edges: str) -> np.ndarray:
         """Which of the edges that were cut can have an effect.
@@ -79,25 +91,14 @@ class Seen:
             first = next(n for n, (one, two) in enumerate(pairs) if one != two)
         return src >= first
 
-    def weights(self, name: str, exact_cuts: int = EXACT) -> np.ndarray:
-        """A measure's numbers at the edges that were cut one at a time, all heads together.
+    def weights(self, name: str) -> np.ndarray:
+        """A measure's numbers at the edges that were cut one at a time, all heads together."""
+        return self.arrays["layer_weights"][self.at[name]].astype(float)
 
-        Of the corrected gradient, with the effects of its `exact_cuts` strongest edges.
-        """
-        how = self.cut["how"]
-        weights = self.arrays["layer_weights"][self.at[matched(how) if name == CORRECTED else name]]
-        if name != CORRECTED:
-            return weights.astype(float)
-        exact = {
-            tuple(edge): effect
-            for edge, effect in zip(
-                self.arrays["corrected_edges"][:exact_cuts].tolist(),
-                self.arrays["corrected_effects"][:exact_cuts].tolist(),
-                strict=True,
-            )
-        }
-        edges = map(tuple, self.arrays["layer_edges"].tolist())
-        return np.array([exact.get(e, w) for e, w in zip(edges, weights.tolist(), strict=True)])
+    def left(self, cuts: int) -> np.ndarray:
+        """Which of the edges are not among the `cuts` strongest, whose effect is then known."""
+        known = set(map(tuple, self.arrays["corrected_edges"][:cuts].tolist()))
+        return np.array([tuple(edge) not in known for edge in self.arrays["layer_edges"].tolist()])
 
 
 def prompts_in(store: Store, how: str) -> dict[str, list[Seen]]:
@@ -130,6 +131,7 @@ def make_table(
     order = list(wl.edge_measures())
     wanted = None if prompts is None else set(prompts)
     rows: list[dict[str, Any]] = []
+    leads: list[dict[str, Any]] = []
     facts: dict[str, Any] = {}
     for how in hows:
         for family, seen in prompts_in(store, how).items():
@@ -144,8 +146,11 @@ def make_table(
             names = [name for name in shared if measures is None or name in measures]
             extra = [CORRECTED] if matched(how) in names else []
             facts.setdefault(family, {})[how] = _facts(mine)
-            for name in (*names, *extra, SHUFFLED):
-                rows.append({"how": how, "family": family, "measure": name, **_row(mine, name)})
+            drawn = {name: _row(mine, name) for name in (*names, *extra, SHUFFLED)}
+            for name, (row, _) in drawn.items():
+                row["not_behind"] = _not_behind(name, drawn)
+                rows.append({"how": how, "family": family, "measure": name, **row})
+            leads.append({"how": how, "family": family, "leads": _leads(how, drawn)})
     if not rows:
         raise wl.InputError(f"--raw {store.path}: nothing of what was asked for is in it")
     return {
@@ -155,7 +160,7 @@ def make_table(
         "exact_cuts": EXACT,
         "families": facts,
         "rows": rows,
-        "verdict": verdict(rows),
+        "verdict": [one for one in leads if one["leads"]],
     }
 
 
@@ -167,6 +172,7 @@ def _facts(seen: list[Seen]) -> dict[str, Any]:
         "weights_hash": seen[0].said["weights_hash"],
         "prompts": len(seen),
         "tokens": [min(lengths), max(lengths)],
+        "least_effect": max(one.least for one in seen) or None,
         "edges_cut": sum(len(one.arrays["layer_effects"]) for one in seen),
         "head_edges_cut": sum(len(one.arrays["head_effects"]) for one in seen),
         "clean": mean([one.cut["clean"] for one in seen]),
@@ -176,27 +182,74 @@ def _facts(seen: list[Seen]) -> dict[str, Any]:
     }
 
 
-def _row(seen: list[Seen], name: str) -> dict[str, Any]:
+Row = tuple[dict[str, Any], dict[str, np.ndarray]]
+
+
+def _row(seen: list[Seen], name: str) -> Row:
+    """A measure's scores, and each score for every draw of the prompts."""
     row: dict[str, Any] = {}
+    scores: dict[str, Drawn] = {}
     if name != SHUFFLED:
         scored = [_scores(one, name) for one in seen]
-        for key in PER_PROMPT:
-            column = [one[key] for one in scored]
-            row[key] = with_interval(mean_of(column), len(seen))
+        scores |= {key: mean_of([one[key] for one in scored]) for key in PER_PROMPT}
         row["seconds"], row["peak_mb"] = _cost(seen, name)
     circuit = bool(seen[0].said["truth"])  # of a few edges: a curve over shares says nothing
     for kind, key in () if circuit else CURVES:
-        for axis in AXES:
-            row[f"{key}_{axis}"] = with_interval(_area_of(seen, name, kind, axis), len(seen))
+        if name == CORRECTED and key == "deletion":
+            continue  # to delete a few edges is nearly what it was given the effect of
+        scores |= {f"{key}_{axis}": _area_of(seen, name, kind, axis) for axis in AXES}
+    draws = {key: drawn_anew(of, len(seen)) for key, of in scores.items()}
+    for key, of in scores.items():
+        row[key] = [value_of(of, len(seen)), *interval_of(draws[key])]
     for kind in () if circuit else ("insertion by size", "deletion by size"):
+        if name == CORRECTED and kind.startswith("deletion"):
+            continue
         row[kind.replace(" ", "_")] = _mean_curve(seen, name, kind)
     truth = [_truth(one, name) for one in seen if one.said["truth"] and name in one.at]
     if truth:
         row |= truth[0]
-    return row
+    return row, draws
+
+
+def _ahead(key: str, one: np.ndarray, two: np.ndarray) -> bool:
+    """Whether the first is better than the second, beyond what drawing the prompts leaves open."""
+    lower_is_better = key.startswith(("cmd", "deletion", "completeness"))
+    return told_apart(two - one if lower_is_better else one - two)
+
+
+def _not_behind(name: str, rows: Mapping[str, Row]) -> list[str]:
+    """The scores in which no other measure is ahead of this one."""
+    mine, draws = rows[name]
+    others = [row[1] for other, row in rows.items() if other != name]
+    return [
+        key
+        for key, of in draws.items()
+        if mine[key][0] is not None
+        and not any(key in each and _ahead(key, each[key], of) for each in others)
+    ]
+
+
+def _leads(how: str, rows: Mapping[str, Row]) -> dict[str, bool]:
+    """Whether the matched gradient is ahead of each peer that looks at the target, by score."""
+    peers = [rows[peer] for peer in PEERS_WITH_TARGET if peer in rows]
+    if matched(how) not in rows or not peers:
+        return {}
+    mine, draws = rows[matched(how)]
+    return {
+        key: all(_ahead(key, draws[key], peer[1][key]) for peer in peers)
+        for key in ("rank_signed", "rank_size", "cmd_linear", "cmd_log")
+        if key in draws and None not in [mine[key][0], *(peer[0][key][0] for peer in peers)]
+    }
 
 
 def _scores(one: Seen, name: str) -> dict[str, float | None]:
+    """What a measure says beside what single cuts did.
+
+    The corrected gradient is not held against single cuts: of some it was given the effect, and
+    elsewhere it is the gradient.
+    """
+    if name == CORRECTED:
+        return dict.fromkeys(PER_PROMPT) | {"completeness": _completeness(one, name)}
     weights, effects = one.weights(name), one.arrays["layer_effects"].astype(float)
     able = one.able("layer_edges")
     inner = able & (one.arrays["layer_edges"][:, -1] > 0)
@@ -206,12 +259,9 @@ def _scores(one: Seen, name: str) -> dict[str, float | None]:
         found[f"recall{key}"] = recall(weights[kept], effects[kept])
     every = _with_powerless(one, name, weights, effects)
     found["rank_signed_every_edge"] = rank_correlation(*every)
-    if name == CORRECTED:
-        found |= {"rank_signed_heads": None, "rank_size_heads": None}
-    else:
-        kept = one.able("head_edges")
-        by_head = one.arrays["head_weights"][one.at[name]].astype(float)
-        found |= _by_rank(by_head[kept], one.arrays["head_effects"][kept].astype(float), "_heads")
+    kept = one.able("head_edges")
+    by_head = one.arrays["head_weights"][one.at[name]].astype(float)
+    found |= _by_rank(by_head[kept], one.arrays["head_effects"][kept].astype(float), "_heads")
     found["completeness"] = _completeness(one, name)
     return found
 
@@ -227,8 +277,7 @@ def _with_powerless(
     one: Seen, name: str, weights: np.ndarray, effects: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """With the edges into the top row's other columns, which can have no effect."""
-    of = matched(one.cut["how"]) if name == CORRECTED else name
-    more = one.arrays["powerless_weights"][one.at[of]].astype(float)
+    more = one.arrays["powerless_weights"][one.at[name]].astype(float)
     return np.concatenate([weights, more]), np.concatenate([effects, np.zeros(len(more))])
 
 
@@ -311,11 +360,12 @@ NO_EFFECT = 1e-4  # logits: what the circuits' norms let through is below it
 
 
 def corrections(store: Store, how: str, split: str = "report") -> dict[str, dict[str, Any]]:
-    """What correcting the matched gradient costs and gives, by family.
+    """What correcting the matched gradient costs and leaves, by family.
 
-    `linear`: Pearson's r with the true effects when so many of the strongest edges are cut one by
-    one, the seconds that takes being `seconds`. `warning`: how well |gradient - frozen| ranks the
-    gradient's errors; `size`: how well |gradient| alone does.
+    `linear`: Pearson's r of the gradient with the true effects of the edges that are left when so
+    many of the strongest are cut one by one, the seconds that takes being `seconds`; `error`: the
+    mean size of its error there, in parts of the mean size of an effect there. `warning`: how well
+    |gradient - frozen| ranks the gradient's errors; `size`: how well |gradient| alone does.
     """
     found = {}
     for family, every in prompts_in(store, how).items():
@@ -323,15 +373,15 @@ def corrections(store: Store, how: str, split: str = "report") -> dict[str, dict
         if not seen or any({matched(how), "frozen"} - set(one.at) for one in seen):
             continue
         per_cut = float(np.median([one.cut["seconds_per_cut"] for one in seen]))
-        linear, seconds = {}, {}
+        linear, seconds, error = {}, {}, {}
         for cuts in BUDGETS:
-            each = [
-                correlation(one.weights(CORRECTED, cuts), one.arrays["layer_effects"].astype(float))
-                for one in seen
-            ]
-            linear[cuts], seconds[cuts] = mean(each), cuts * per_cut
+            pairs = [_left_over(one, cuts) for one in seen]
+            linear[cuts] = mean([correlation(weights, effects) for weights, effects in pairs])
+            error[cuts] = mean([_mean_error(weights, effects) for weights, effects in pairs])
+            seconds[cuts] = cuts * per_cut
         found[family] = {
             "linear": linear,
+            "error": error,
             "seconds": seconds,
             "warning": mean([_error_by(one, one.weights("frozen")) for one in seen]),
             "size": mean([_error_by(one, np.zeros(1)) for one in seen]),
@@ -339,28 +389,20 @@ def corrections(store: Store, how: str, split: str = "report") -> dict[str, dict
     return found
 
 
+def _left_over(one: Seen, cuts: int) -> tuple[np.ndarray, np.ndarray]:
+    """(The gradient's weights, the true effects) of edges that can have one and were not cut."""
+    left = one.left(cuts) & one.able("layer_edges")
+    effects = one.arrays["layer_effects"].astype(float)
+    return one.weights(matched(one.cut["how"]))[left], effects[left]
+
+
+def _mean_error(weights: np.ndarray, effects: np.ndarray) -> float | None:
+    size = np.abs(effects).sum()
+    return float(np.abs(weights - effects).sum() / size) if size else None
+
+
 def _error_by(one: Seen, other: np.ndarray) -> float | None:
     """Rank correlation of |gradient - other| with the gradient's errors."""
     gradient = one.weights(matched(one.cut["how"]))
     errors = np.abs(gradient - one.arrays["layer_effects"])
     return rank_correlation(np.abs(gradient - other), errors)
-
-
-def verdict(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Per cut and family: whether the matched gradient leads each peer that looks at the target."""
-    table = {(row["how"], row["family"], row["measure"]): row for row in rows}
-    found = []
-    for how, family in dict.fromkeys((row["how"], row["family"]) for row in rows):
-        mine = table.get((how, family, matched(how)))
-        peers = [table.get((how, family, peer)) for peer in PEERS_WITH_TARGET]
-        theirs = [peer for peer in peers if peer is not None]
-        if mine is None or not theirs:
-            continue
-        leads = {}
-        for key in ("rank_signed", "rank_size", "cmd_linear", "cmd_log"):
-            sign = -1 if key.startswith("cmd") else 1
-            values = [peer[key][0] for peer in theirs if key in peer]
-            if key in mine and mine[key][0] is not None and None not in values:
-                leads[key] = bool(sign * mine[key][0] > max(sign * value for value in values))
-        found.append({"how": how, "family": family, "leads": leads})
-    return found

@@ -1,0 +1,277 @@
+"""How small a difference between two runs may be and still say something: floor and resolution."""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from worldline.run.editing import Edits, RowEdit
+from worldline.run.executing import execute, run_edited
+from worldline.run.plan import Plan
+from worldline.steps import step
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from worldline.grid.cuts import EdgeCut, NodeCut
+    from worldline.model.attention import AttentionCall
+    from worldline.model.load import LoadedModel
+    from worldline.model.watch import BlockEvent
+
+COARSE_FIRST = (torch.bfloat16, torch.float16, torch.float32)
+FLOOR_SIGMAS = 3.0
+ROWS_AT_ONCE = 64
+TEXTS_KEPT = 8
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a difference between an altered run and the plain one has to exceed to say anything.
+
+    `floor` is how far equivalent plain runs lie apart, `resolution` what the rounding of the
+    logits to `dtype` leaves open; both in the unit of the number they belong to.
+    """
+
+    floor: float
+    resolution: float
+    dtype: str
+
+    @property
+    def least(self) -> float:
+        """The larger of both."""
+        return max(self.floor, self.resolution)
+
+    def tells(self, value: float) -> bool:
+        """Whether a difference is more than rounding."""
+        return abs(value) > self.least
+
+    def json(self) -> dict[str, Any]:
+        """As plain numbers."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class PlainRow:
+    """The logits of a plain run at one position, [d_vocab], and those of equivalent runs.
+
+    The precision of what an altered run changes there, its logits being `altered`. The difference
+    at one token may be small by luck: so a floor is three times the root mean square of the
+    differences over all tokens, as far as the number follows them; never less than what was seen.
+    """
+
+    logits: Float[Tensor, " d_vocab"]
+    others: Float[Tensor, "run d_vocab"]
+
+    def of_logprob(self, token: int, *altered: Tensor) -> Precision:
+        """Of a log-probability, in nats."""
+        asked = torch.tensor([token])
+        floor = float(logprob_floors(self.logits[None], self.others[:, None], asked)[0])
+        rows = torch.stack([self.logits, *(altered or (self.logits,))])
+        bounds = logprob_rounding(rows, asked.expand(len(rows)))
+        return Precision(floor, float(bounds[0] + bounds[1:].max()), dtype_of(rows))
+
+    def of_logit(self, token: int, versus: int | None, *altered: Tensor) -> Precision:
+        """Of a logit, or of one less another."""
+        change = _changes(self.logits, self.others)
+        seen, size = change[:, token], change
+        if versus is not None:
+            seen = seen - change[:, versus]
+            size = (change - change.mean(-1, keepdim=True)) * 2**0.5
+        floor = max(float(seen.abs().max()), FLOOR_SIGMAS * float(size.square().mean().sqrt()))
+        rows = torch.stack([self.logits, *(altered or (self.logits,))])
+        at = [token] if versus is None else [token, versus]
+        bounds = spacing(rows)[:, at].sum(-1) / 2
+        return Precision(floor, float(bounds[0] + bounds[1:].max()), dtype_of(rows))
+
+    def of_kl(self, altered: Tensor) -> Precision:
+        """Of KL(plain || altered), in nats.
+
+        Logits off by at most d move it by at most d^2 / 2 (Hoeffding's lemma).
+        """
+        change = _changes(self.logits, self.others)
+        chances = self.logits.double().softmax(-1)
+        level = (chances * change).sum(-1)
+        seen = torch.logsumexp(torch.log(chances) + change, -1) - level
+        spread = change.var(-1, unbiased=False).mean() * (1 - chances.square().sum())
+        floor = max(float(seen.max()), FLOOR_SIGMAS**2 * float(spread) / 2)
+        rows = torch.stack([self.logits, altered])
+        finite = torch.isfinite(rows).all(0)
+        off = float(spacing(rows)[:, finite].sum(0).max()) / 2
+        return Precision(floor, off**2 / 2, dtype_of(rows))
+
+
+def logprob_floors(
+    logits: Float[Tensor, "row d_vocab"], others: Float[Tensor, "run row d_vocab"], tokens: Tensor
+) -> Float[Tensor, " row"]:
+    """How far equivalent runs lie apart in the log-probability of one token a row.
+
+    It follows its own logit by 1 - p and every other one by that one's p.
+    """
+    change, chances = _changes(logits, others), logits.double().softmax(-1)
+    at = tokens.to(logits.device)[:, None]
+    own = chances.gather(-1, at)[:, 0]
+    follows = ((1 - own) ** 2 + chances.square().sum(-1) - own**2).clamp_min(0)
+    spread = change.var(-1, unbiased=False).mean(0)
+    seen = change.gather(-1, at.expand(len(change), -1, 1))[..., 0]
+    seen = (seen - torch.logsumexp(torch.log(chances) + change, -1)).abs().amax(0)
+    return torch.maximum(seen, FLOOR_SIGMAS * (spread * follows).sqrt())
+
+
+def plain_row(model: LoadedModel, ids: Sequence[int], logits: Tensor) -> PlainRow:
+    """The last position of a plain run, `logits`, beside that of equivalent runs.
+
+    Kept for the last few texts of a model, so that a text is run anew once.
+    """
+    kept = _KEPT.setdefault(model.module, OrderedDict())
+    key = (tuple(ids), model.weights_hash, str(logits.dtype), str(logits.device), _mode(model))
+    if key not in kept:
+        kept[key] = equivalent_logits(model, ids)[:, -1].clone()
+        while len(kept) > TEXTS_KEPT:
+            kept.popitem(last=False)
+    return PlainRow(logits, kept[key])
+
+
+_KEPT: weakref.WeakKeyDictionary[torch.nn.Module, OrderedDict[Any, Tensor]]
+_KEPT = weakref.WeakKeyDictionary()
+
+
+def _mode(model: LoadedModel) -> tuple[Any, ...]:
+    config: Any = model.module.config
+    return getattr(config, "_attn_implementation", None), torch.get_num_threads()
+
+
+def equivalent_logits(
+    model: LoadedModel,
+    ids: Sequence[int],
+    under: frozenset[EdgeCut | NodeCut] = frozenset(),
+    on_row: Callable[[BlockEvent], None] | None = None,
+) -> Float[Tensor, "2 pos d_vocab"]:
+    """The plain run done otherwise: two copies side by side in one forward pass.
+
+    In the first every row of attention is computed anew by the code that cuts, nothing being cut;
+    the second is the model's own, in a batch of two. `under`: edits that both are compared under.
+    """
+    plan = Plan(tuple(ids), under)
+
+    def anew(call: AttentionCall, item: int) -> list[RowEdit]:
+        if item:
+            return []
+        n_pos, height = call.q.shape[2], call.block_rows()
+        starts = range(0, n_pos, height)
+        device = call.q.device
+        return [RowEdit(torch.arange(at, min(n_pos, at + height), device=device)) for at in starts]
+
+    edits = Edits(len(plan.ids), [tuple(under)] * 2, extra=anew)
+    return run_edited(model, [plan] * 2, edits, on_row=on_row).logits
+
+
+def token_precisions(
+    logits: Float[Tensor, "row d_vocab"],
+    others: Float[Tensor, "run row d_vocab"],
+    tokens: Sequence[int],
+) -> list[Precision]:
+    """The precision of the log-probability of one token a row, in nats."""
+    found, dtype = [], dtype_of(logits)
+    for start in range(0, len(tokens), ROWS_AT_ONCE):
+        step()
+        part = slice(start, start + ROWS_AT_ONCE)
+        asked = torch.tensor(tokens[part])
+        floors = logprob_floors(logits[part], others[:, part], asked)
+        bounds = 2 * logprob_rounding(logits[part], asked)
+        pairs = zip(floors.tolist(), bounds.tolist(), strict=True)
+        found += [Precision(floor, bound, dtype) for floor, bound in pairs]
+    return found
+
+
+def precision_at(
+    model: LoadedModel, ids: Sequence[int], target: int | range, versus: int | None = None
+) -> Precision:
+    """Of a logit after the last token, or of the log-probability of a span; see `Trace.precision`.
+
+    The sizes that decide the resolution are those of the plain run.
+    """
+    logits = execute(model, Plan(tuple(ids))).logits[0]
+    if isinstance(target, int):
+        return plain_row(model, ids, logits[-1]).of_logit(target, versus)
+    rows = slice(target.start - 1, target.stop - 1)
+    others = equivalent_logits(model, ids)[:, rows]
+    return of_sum(token_precisions(logits[rows], others, ids[target.start : target.stop]))
+
+
+def of_any_logprob(
+    logits: Float[Tensor, "row d_vocab"], others: Float[Tensor, "run row d_vocab"]
+) -> Precision:
+    """The precision of the largest difference of any log-probability in any row, in nats."""
+    floor = bound = 0.0
+    for start in range(0, len(logits), ROWS_AT_ONCE):
+        step()
+        part = slice(start, start + ROWS_AT_ONCE)
+        floor = max(floor, float(_log_difference(logits[part], others[:, part]).max()))
+        sizes = torch.where(torch.isfinite(logits[part]), logits[part].abs(), 0.0)
+        bound = max(bound, float(logprob_rounding(logits[part], sizes.argmax(-1)).max()))
+    return Precision(floor, 2 * bound, dtype_of(logits))
+
+
+def of_sum(parts: Sequence[Precision], over: float = 1.0) -> Precision:
+    """The precision of a sum of numbers, divided by `over`.
+
+    Roundings that know nothing of each other add up as their squares do.
+    """
+    floor, resolution = (
+        sum(getattr(part, name) ** 2 for part in parts) ** 0.5 / over
+        for name in ("floor", "resolution")
+    )
+    return Precision(floor, resolution, parts[0].dtype)
+
+
+def logprob_rounding(logits: Float[Tensor, "row d_vocab"], tokens: Tensor) -> Float[Tensor, " row"]:
+    """How far rounded logits can move a log-probability taken from them in float64.
+
+    Half a step of the token's own logit, and half the mean step, by probability, of all: what
+    moves the logarithm of the sum.
+    """
+    steps, wide = spacing(logits), logits.double()
+    mean = (wide.softmax(-1) * steps).sum(-1)
+    own = steps.gather(-1, tokens.to(steps.device)[:, None])[:, 0]
+    return (own + mean) / 2
+
+
+def spacing(values: Tensor) -> Tensor:
+    """The step of the coarsest dtype that holds all the values, at the size of each; float64.
+
+    >>> spacing(torch.tensor([20.0625, 1.5], dtype=torch.float32)).tolist()  # as in float16
+    [0.015625, 0.0009765625]
+    """
+    info = torch.finfo(_held_by(values))
+    _, power = torch.frexp(values.double().abs())
+    size = torch.where(torch.isfinite(values), power.double() - 1, 0.0)
+    return info.eps * torch.exp2(size.clamp_min(torch.tensor(info.smallest_normal).log2().item()))
+
+
+def dtype_of(values: Tensor) -> str:
+    """Name of the coarsest dtype that holds all the values: what they were rounded to last."""
+    return str(_held_by(values)).removeprefix("torch.")
+
+
+def _held_by(values: Tensor) -> torch.dtype:
+    """Models hand out rounded logits in a wider dtype, too."""
+    for dtype in COARSE_FIRST:
+        if values.dtype == dtype or bool((values.to(dtype).to(values.dtype) == values).all()):
+            return dtype
+    return values.dtype
+
+
+def _changes(logits: Tensor, others: Tensor) -> Tensor:
+    """Differences of the logits, 0 where a token is ruled out."""
+    return torch.where(torch.isfinite(logits), others.double() - logits.double(), 0.0)
+
+
+def _log_difference(logits: Tensor, others: Tensor) -> Tensor:
+    one, two = (each.double().log_softmax(-1) for each in (logits, others))
+    return torch.where(torch.isfinite(one), (two - one).abs(), 0.0)

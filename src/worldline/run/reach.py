@@ -1,0 +1,49 @@
+"""A plain run, and what of it can reach its last token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from worldline.grid.reach import LayerReads, Reach
+from worldline.model.guard import checked
+from worldline.run.editing import Edits
+from worldline.run.executing import run_edited
+from worldline.run.plan import Plan
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from worldline.model.attention import AttentionCall
+    from worldline.model.load import LoadedModel
+    from worldline.model.watch import BlockEvent
+
+
+def plain_run(model: LoadedModel, ids: Sequence[int]) -> tuple[Float[Tensor, "pos d_vocab"], Reach]:
+    """The logits of a text's own run, and its causal graph as the masks of this run have it."""
+    opaque = set(checked(model, model.weights_hash).opaque_layers)
+    reads: list[list[LayerReads]] = []
+    masks: dict[int, tuple[Tensor, np.ndarray]] = {}  # by identity, which lasts while it is held
+
+    def keep(event: BlockEvent) -> None:
+        here = [LayerReads(_allowed(c, masks), min(c.kv_layer, event.layer)) for c in event.calls]
+        if event.layer in opaque:
+            here.append(LayerReads(None, event.layer, opaque=True))
+        reads.append(here)
+
+    plan = Plan(tuple(ids))
+    seen = run_edited(model, [plan], Edits(len(plan.ids), [()]), on_row=keep)
+    return seen.logits[0], Reach(reads, len(plan.ids))
+
+
+def _allowed(call: AttentionCall, masks: dict[int, tuple[Tensor, np.ndarray]]) -> np.ndarray | None:
+    """The mask of a read over all its heads; layers mostly share one."""
+    mask = call.allowed
+    if mask is None:
+        return None
+    if id(mask) not in masks:
+        square = mask[0].any(0).expand(call.q.shape[2], -1)[:, : call.q.shape[2]]
+        masks[id(mask)] = (mask, square.cpu().numpy())
+    return masks[id(mask)][1]

@@ -1,0 +1,61 @@
+"""The tokens that are asked about: which is meant, and what else could have been."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from worldline.errors import InputError
+from worldline.text.tokens import decode, quoted, whole_token
+
+if TYPE_CHECKING:
+    from worldline.text.tokens import Tokenizer
+
+
+def refuse_itself(tokenizer: Tokenizer, target: int, versus: int | None) -> None:
+    """Raise InputError where a token is held against itself: the difference is always 0."""
+    if target == versus:
+        word = quoted(decode(tokenizer, [target]))
+        raise InputError(
+            f"target and versus are both {word}: the difference is 0 whatever happens; accepted "
+            "are two different tokens"
+        )
+
+
+def likelier_twin(
+    tokenizer: Tokenizer, logprob: Callable[[int], float | None], *given: str | int | None
+) -> str | None:
+    """What should be known of tokens as they were typed: that the other spelling is likelier.
+
+    "Paris" and " Paris" are two tokens, and at most places only one of them can be meant.
+    `logprob` gives that of an id in nats, None where all that is known is that it is small.
+    """
+    notes = [_note(tokenizer, logprob, one) for one in given if isinstance(one, str)]
+    return "; ".join(note for note in notes if note is not None) or None
+
+
+def _note(tokenizer: Tokenizer, logprob: Callable[[int], float | None], given: str) -> str | None:
+    if given.startswith("id:"):
+        return None
+    other = given.removeprefix(" ") if given.startswith(" ") else f" {given}"
+    asked, twin = whole_token(tokenizer, given), whole_token(tokenizer, other) if other else None
+    if asked is None or twin is None or asked == twin:
+        return None
+    chance = logprob(twin)
+    if chance is None or chance <= _or_small(logprob(asked)):
+        return None
+    how = "with a space" if given.startswith(" ") else "no space"
+    return (
+        f"{quoted(given)} ({how}) is another token than {quoted(other)}, "
+        f"which is {_percent(math.exp(chance))} here"
+    )
+
+
+def _or_small(logprob: float | None) -> float:
+    return -math.inf if logprob is None else logprob
+
+
+def _percent(part: float) -> str:
+    size = 100 * part
+    return f"{size:.0f} %" if size >= 1 else f"{size:.1g} %"
