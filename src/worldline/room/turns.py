@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 
 from worldline.errors import InputError
-from worldline.room.branch import drawn_number
 from worldline.room.look_alikes import plain_name
+from worldline.room.seeds import drawn_number
 from worldline.room.state import Participant, State
 
 MODES = ("round_robin", "mention", "natural", "step")
