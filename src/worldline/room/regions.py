@@ -18,6 +18,7 @@ _TOKEN = re.compile(
     rf"|(?P<quote>{START}[ \t]*>[^{BREAKS}]*)"
     r"|(?P<ticks>`+)",
 )
+_QUOTED = re.compile(r"[ \t]*>")
 _TICKS = re.compile("`+")
 _BREAK = re.compile(f"[{BREAKS}]")
 _BLANK = re.compile(rf"[{BREAKS}][ \t]*(?=[{BREAKS}])")
@@ -169,6 +170,7 @@ class _Scan:
 
     def _rest_of_quote(self, at: int) -> Span | None:
         """The rest of a quoted line in whose middle code ended; a line is quoted whole."""
-        begin, end = self._line(at), line_end(self._text, at)
-        quoted = begin < at < end and self._text[begin:at].lstrip(" \t").startswith(">")
-        return Span(at, end, "quote") if quoted else None
+        begin = self._line(at)
+        sign = _QUOTED.match(self._text, begin)
+        end = line_end(self._text, at) if sign and sign.end() <= at else at
+        return Span(at, end, "quote") if begin < at < end else None
