@@ -38,7 +38,8 @@ def look_alike(name: str, other: str) -> bool:
 
 def _drawn(text: str) -> str:
     drawn = _drawings()
-    whole = "".join(drawn.get(one) or _large(one) for one in unicodedata.normalize("NFC", text))
+    letters = map(_large, unicodedata.normalize("NFC", text))
+    whole = "".join(drawn.get(one, one) for one in letters)
     return "".join(one for one in whole if one.isalnum() or unicodedata.combining(one))
 
 

@@ -103,6 +103,8 @@ def reasoning_in(text: str, marks: Iterable[Mark]) -> list[Span]:
             depth = 0 if one.weak else depth - 1
             if not depth:
                 found.append(Span(begun, one.end, "reasoning"))
+        elif found and found[-1].end == one.start:
+            found[-1] = Span(found[-1].start, one.end, "reasoning")
         elif not one.weak:
             found = [Span(0, one.end, "reasoning")]
     if depth:
@@ -122,6 +124,7 @@ class Hushed:
         self._text = ""
         self._at = 0  # what is before it was given out, or held back for good
         self._depth = int(opened)
+        self._just_closed = False  # reasoning ended right before what comes next
 
     def more(self, piece: str) -> str:
         """What of the reply may be shown, now that `piece` came."""
@@ -138,8 +141,10 @@ class Hushed:
         return "".join(given)
 
     def _go_to(self, end: int, given: list[str]) -> None:
-        if not self._depth:
-            given.append(self._text[self._at : end])
+        if end > self._at:
+            if not self._depth:
+                given.append(self._text[self._at : end])
+            self._just_closed = False
         self._at = end
 
     def _past_sign(self, given: list[str]) -> int:
@@ -157,11 +162,12 @@ class Hushed:
             return mark.end
         if mark.opens:
             self._depth += 1
-        elif self._depth or not mark.weak:
-            if not self._depth:
+        elif self._depth or not mark.weak or self._just_closed:
+            if not self._depth and not self._just_closed:
                 given.clear()  # all of it was reasoning
             self._at = mark.end  # the mark itself is no word
             self._depth = 0 if mark.weak else max(0, self._depth - 1)
+            self._just_closed = not self._depth
         return mark.end
 
     def _past_other(self, at: int) -> int:
