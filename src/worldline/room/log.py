@@ -267,6 +267,9 @@ def _opened(path: str) -> sqlite3.Connection:
         base.execute("PRAGMA synchronous = FULL")
         if not base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             base.executescript(f"BEGIN IMMEDIATE;{_MADE}COMMIT;")
+    except sqlite3.OperationalError as error:  # a full disk, a folder that is not there
+        base.close()
+        raise InputError(f"{path}: the log cannot be opened: {error}") from None
     except sqlite3.DatabaseError:
         base.close()
         raise InputError(f"{path}: not a room's log; accepted is a new or an earlier log") from None
