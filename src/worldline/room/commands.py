@@ -251,8 +251,10 @@ def _of_line(text: str, items: Sequence[Given | NearMiss]) -> Iterator[Given | N
     gaps = [text[a:b] for a, b in zip(ends, starts, strict=True)]
     before, behind = _begins(gaps, items), _ends(gaps, items)
     for one, begins, ends_ in zip(items, before, behind, strict=True):
-        acts = isinstance(one, Given) and one.name not in ANYWHERE
-        yield _in_passing(one) if acts and not (begins and ends_) else one
+        if isinstance(one, NearMiss) or one.name in ANYWHERE or (begins and ends_):
+            yield one
+        else:
+            yield _in_passing(one)
 
 
 def _begins(gaps: Sequence[str], items: Sequence[Given | NearMiss]) -> list[bool]:

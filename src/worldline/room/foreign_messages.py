@@ -19,7 +19,7 @@ from worldline.room.participants import LONGEST_NAME
 from worldline.room.plain_json import loaded
 from worldline.text.foreign import one_line
 
-ACCEPTED = "accepted are OpenAI messages, AutoGen lists, ShareGPT, and SillyTavern's lines"
+ACCEPTED = "accepted are our JSON, OpenAI or AutoGen messages, ShareGPT, SillyTavern lines"
 _PEOPLE = frozenset({"user", "human", "person", "user_proxy", "admin"})
 _TAKEN = frozenset(
     [
@@ -81,7 +81,7 @@ def conversation_of(text: str) -> Conversation:
         else:
             found.left_out["entries that are no message"] += 1
     if not any(one.who for one in found.entries):
-        raise InputError(f"{one_line(text, 40)!r}: no message; {ACCEPTED}")
+        raise InputError(f"{one_line(text, 40)!r}: not a room and no message; {ACCEPTED}")
     return found
 
 
@@ -93,7 +93,7 @@ def _items(text: str, left_out: Counter[str]) -> tuple[Sequence[Any], bool]:
         whole = [one for one in found if "messages" in one or "conversations" in one]
         if len(whole) > 1:
             raise InputError(f"{len(whole)} conversations, one a line; accepted is one")
-        return found, True
+        return _items(json.dumps(whole[0]), left_out) if whole else (found, True)
     whole = loaded(text, left_out)
     if isinstance(whole, dict):
         for name in ("messages", "conversations", "conversation", "chat_history", "history"):
@@ -101,7 +101,7 @@ def _items(text: str, left_out: Counter[str]) -> tuple[Sequence[Any], bool]:
                 return whole[name], False
         return [whole], True
     if not isinstance(whole, list):
-        raise InputError(f"{one_line(text, 40)!r}: no message; {ACCEPTED}")
+        raise InputError(f"{one_line(text, 40)!r}: not a room and no message; {ACCEPTED}")
     if len(whole) == 1 and isinstance(whole[0], dict) and not _is_message(whole[0]):
         return _items(json.dumps(whole[0]), left_out)
     return whole, False
@@ -116,8 +116,9 @@ def _entries(item: Mapping[str, Any], left_out: Counter[str]) -> Iterator[Entry]
     role = str(item.get("role") or item.get("from") or "").casefold()
     name = str(item.get("name") or item.get("source") or "")
     words = _words(next((item[one] for one in _WORDS_OF if item.get(one)), ""), left_out)
-    extra = item.get("extra") if isinstance(item.get("extra"), dict) else {}
-    reasoning = item.get("reasoning_content") or item.get("reasoning") or extra.get("reasoning")
+    extra = item.get("extra")
+    thought = extra.get("reasoning") if isinstance(extra, dict) else None
+    reasoning = item.get("reasoning_content") or item.get("reasoning") or thought
     left_out["other tellings of a message"] += max(0, len(_list(item.get("swipes"))) - 1)
     for other in item.keys() - _TAKEN:
         left_out[f"field {one_line(str(other), 40)}"] += 1

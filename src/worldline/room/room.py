@@ -103,7 +103,7 @@ class Room:
         """
         who = checked_name(who)
         if taken := alike(who, (one.name for one in self.state.present)):
-            raise InputError(f"name {who!r}: a participant is called {taken!r}; take another")
+            raise InputError(f"name {who!r}: a participant has it, {taken!r}; accepted is another")
         if not text.strip():
             raise InputError("an empty message; accepted is any text")
         with self._lock:
