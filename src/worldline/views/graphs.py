@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import TYPE_CHECKING, Any
 
-from worldline.text.foreign import visible
 from worldline.views.extras import imported
 from worldline.views.frames import node_rows
 from worldline.views.scene import Scene
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 # XML 1.0 holds none of these; a carriage return it holds, but reads back as a newline.
+_NOT_IN_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def to_networkx(scene: Scene) -> nx.MultiDiGraph:
@@ -124,5 +125,8 @@ def _name(node: tuple[int, int]) -> str:
 def _in_xml(known: dict[str, Any]) -> dict[str, Any]:
     """The same attributes, with texts that XML can hold and give back."""
     return {
-        name: visible(value) if isinstance(value, str) else value for name, value in known.items()
+        name: _NOT_IN_XML.sub(lambda found: f"‹{ord(found[0]):02X}›", value)
+        if isinstance(value, str)
+        else value
+        for name, value in known.items()
     }
