@@ -11,6 +11,8 @@ SPACE = "[ \t\xa0]"
 LONGEST = 4000  # characters of one argument
 LOWEST, HIGHEST = 0.0, 2.0  # temperatures
 _GAP = re.compile(f"{SPACE}*")
+_BLANK = re.compile(r"\s*")
+_WORD = re.compile(r"\S{1,400}")
 _CLOSERS = {'"': '"', "“": "”", "„": "“”", "”": "”"}
 _SINGLE = "'‘’`«»"
 _QUOTING = _SINGLE + "".join(_CLOSERS)
@@ -85,8 +87,8 @@ def _no_opener(text: str, end: int, start: int, n: int, found: int) -> Fault | N
             hint = f"only a space belongs before a quote, no {here}"
             return Fault("space", hint, line_end(text, then))
     if found == 0 and (not here or here in BREAKS):
-        rest = text[start:].lstrip()
-        if rest[:1] in _CLOSERS and rest:
+        then = _BLANK.match(text, start)
+        if then is not None and text[then.end() : then.end() + 1] in _CLOSERS:
             return Fault("line", "the text belongs on the command's own line", end)
     wanted = "one quoted text" if n == 1 else f"{n} quoted texts"
     got = f"{found} stand there" if found else "none stands there"
@@ -148,8 +150,8 @@ def _nothing(text: str, at: int) -> Read | Fault:
 def _number(text: str, at: int) -> Read | Fault:
     start = _after_gap(text, at)
     found = _NUMBER.match(text, start)
-    rest = text[start : line_end(text, start)].split()
-    word = rest[0] if rest else ""
+    said = _WORD.match(text, start)
+    word = said[0] if said else ""
     if found is None or start == at:
         shown = f", not {word[:20]!r}" if word else ""
         end = start + len(word) if word else at

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections.abc import Callable, Sequence
 
 from worldline.room.events import Body, Command, Drawn, Event, Message, Notice, Outcome, Setting
 from worldline.room.log import Log, line_of
+from worldline.room.seeds import drawn_number
 from worldline.room.state import State, after, state_of
 
 
@@ -23,6 +23,8 @@ class Branch:
         self._watch = watch
         self._line = line_of(log.events())
         self.state: State = state_of(self._line)
+        if log.repaired:
+            self.append(Notice("repaired", log.repaired))
         self._expire("the program ended before it came back")
 
     @property
@@ -83,11 +85,6 @@ def settled(events: Sequence[Event], number: int) -> int:
             break
         state, at = after(state, following), following.number
     return at
-
-
-def drawn_number(text: str) -> int:
-    """A seed below 2^31 that `text` fixes."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
 def _first_child(events: Sequence[Event], number: int) -> Event | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from worldline.room.events import Span
-from worldline.room.regions import BREAKS, inside, regions
+from worldline.room.regions import BREAKS, Cover, regions
 
 _MAKING = (
     r"(?:generat|creat|draw|paint|render|produc|design|sketch|illustrat|attach|upload|shar|post"
@@ -52,12 +52,12 @@ def claims(text: str) -> tuple[Span, ...]:
     >>> [one.name for one in claims("*draws a picture of a cat*")]
     ['action']
     """
-    quiet = regions(text)
+    quiet = Cover(regions(text))
     found = [
         Span(one.start(), one.end(), name)
         for name, pattern in _KINDS.items()
         for one in pattern.finditer(text)
-        if not inside(quiet, one.start())
+        if quiet.at(one.start()) is None
     ]
     found.sort(key=lambda one: (one.start, -one.end))
     kept: list[Span] = []

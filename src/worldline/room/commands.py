@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import groupby
 
 from worldline.room.arguments import SPACE, Fault, past_quotes, read_arguments
 from worldline.room.claims import claims
 from worldline.room.events import Span
-from worldline.room.naming import plain_name
-from worldline.room.regions import BREAKS, inside, regions
+from worldline.room.look_alikes import plain_name
+from worldline.room.regions import BREAKS, Cover, line_end, regions
 
 FORMS = {
     "image": '!image "what to draw"',
@@ -23,15 +25,36 @@ FORMS = {
     "leave": "!leave",
     "list_models": "!list_models",
 }
+ANYWHERE = frozenset({"image", "search"})  # they ask for something and move nobody
 _SHAPES = {"image": 1, "add_ai": 2, "search": 1, "prompt": 1}
 _QUOTES = "\"'`“”„‘’«»"
 _FREE = re.compile(rf"(?<![\w!?/\\.#$@&=<{_QUOTES}¡！？])|(?<=_)")
 _SIGN = re.compile(
-    r"(?P<sign>[!?/\\.#$@¡！？])(?P<gap>[ \t]?)(?P<name>[A-Za-z](?:[\w-]*[A-Za-z0-9])?)(?![^\W_])"
+    r"(?P<sign>[!?/\\.#$@¡！？])(?P<gap>[ \t]?)(?P<name>[A-Za-z](?:[\w-]{0,60}[A-Za-z0-9])?)"
+    r"(?![^\W_])"
 )
-_AFTER = re.compile(rf"[ \t\xa0]*[:=(]?[ \t\xa0]*[{_QUOTES}]")
+_AFTER = re.compile(rf"[ \t\xa0]{{0,40}}[:=(]?[ \t\xa0]{{0,40}}[{_QUOTES}]")
+_NUMBER_AFTER = re.compile(rf"{SPACE}{{1,40}}[\d.]+")
 _LOUD = frozenset("!?/¡！？\\")  # signs that give themselves away without an argument
+_LISTED = re.compile(r"[ \t]*(?:[-*+•#]+|\d{1,9}[.)])[ \t]")
+_PICTURE = r"[^\x00-\u20ff\w，：；？、]"  # emoji and the like
+# What may stand beside a command that acts on who gives it or brings somebody in: it is a
+# sentence of its own. One with a quoted text may also follow a colon or a dash.
+_SIGNS = re.compile(rf"(?:[\s*_~()\[\]{{}}.!…]|{_PICTURE})*")
+_AROUND = rf"(?:[\s*_~()\[\]{{}}\"“”„]|{_PICTURE})*\Z"
+_SENTENCE_OVER = re.compile(rf"(?<!\d)[.!?…。！？｡]{_AROUND}")
+_CLAUSE_OVER = re.compile(rf"(?:(?<!\d)[.!?…。！？｡:;—–：；)\]}}]|{_PICTURE}){_AROUND}")
+_SHORTENED = re.compile(
+    r"\b(?:e\.? ?g|i\.? ?e|etc|vs|cf|viz|resp|z\. ?B|d\. ?h|bzw|usw|p\. ?ex)\.[\s*_~(\[{\"“„]*\Z",
+    re.IGNORECASE,
+)
+_ENDED = re.compile(rf"[ \t\xa0*_~)\]}}\"”]*(?:[.,;!?…，；？]|{_PICTURE}|\Z)")
+_WORD = re.compile(r"[^\W_]")
 SAME_NAME = 0.75
+LONGEST_READ = 200_000  # characters of a reply in which commands are looked for
+MOST_FOUND = 64  # of commands, near misses and imitations of one reply
+_CLOSE = 8  # characters between two commands that are written without a space
+_EXCERPT = 400  # characters of what is not meant, read to tell what it imitates
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,45 +95,42 @@ class Parsed:
 def parse(text: str, borrowed: Sequence[Span] = (), models: Iterable[str] | None = None) -> Parsed:
     """Read the commands of a reply; `borrowed` are its passages in another's name.
 
+    `!image` and `!search` run anywhere in a line. What acts on its author or brings somebody in
+    runs where it is a sentence of its own, and is a near miss where it is said in passing.
     With `models` an `!add_ai` of an unknown model is a near miss with the closest names.
 
-    **Exactness**: total (any text), and the same text always reads the same.
+    **Exactness**: total (any text), linear in the text, and the same text always reads the same.
 
     >>> parse('look: !image "a cat"').commands[0].arguments
     ('a cat',)
+    >>> parse("please do not !leave").near[0].code
+    'passing'
     """
     known = None if models is None else tuple(models)
-    quiet = (*regions(text), *borrowed)
+    head = text[:LONGEST_READ]
+    found = list(_found(head, Cover(regions(head)), Cover(borrowed), known))
+    if len(found) > MOST_FOUND or len(head) < len(text):
+        end = found[MOST_FOUND].start if len(found) > MOST_FOUND else len(head)
+        hint = f"only the first {MOST_FOUND} commands, or {LONGEST_READ:,} characters, are read"
+        found = [*found[:MOST_FOUND], NearMiss("many", hint, end, min(len(text), end + 80))]
     given: list[Given] = []
     repeats: list[Given] = []
     near: list[NearMiss] = []
-    imitations: list[Span] = []
-    taken: list[tuple[int, int]] = []
-    at = 0
-    while (found := _next(text, at)) is not None:
-        one = _read(text, found, known)
-        at = found.end() if one is None else max(one.end, found.end())
-        if one is None:
-            continue
-        where = _unmeant(text, one.start, quiet, taken)
-        if where:
-            imitations.append(Span(one.start, one.end, where))
-            at = found.end()
-            continue
-        taken.append((one.start, one.end))
+    for one in _meant(head, [one for one in found if not isinstance(one, Span)]):
         if isinstance(one, NearMiss):
             near.append(one)
         elif any((one.name, one.arguments) == (old.name, old.arguments) for old in given):
             repeats.append(one)
         else:
             given.append(one)
-    return Parsed(tuple(given), tuple(near), tuple(repeats), tuple(imitations), claims(text))
+    imitations = tuple(one for one in found if isinstance(one, Span))
+    return Parsed(tuple(given), tuple(near), tuple(repeats), imitations, claims(head))
 
 
 def closest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     """The known names that resemble `name`, the nearest first."""
     plain = {plain_name(one): one for one in known}
-    wanted = plain_name(name)
+    wanted = plain_name(name[:200])
     part = [plain[one] for one in plain if wanted and (wanted in one or one in wanted)]
     near = [plain[one] for one in difflib.get_close_matches(wanted, plain, n=n, cutoff=0.5)]
     return list(dict.fromkeys([*near, *part]))[:n]
@@ -121,12 +141,152 @@ def find_model(name: str, known: Iterable[str]) -> str | None:
     return next((one for one in known if plain_name(one) == plain_name(name)), None)
 
 
-def _next(text: str, at: int) -> re.Match[str] | None:
-    while found := _SIGN.search(text, at):
-        if _FREE.match(text, found.start()):
-            return found
-        at = found.start() + 1
-    return None
+def _found(
+    text: str, quiet: Cover, borrowed: Cover, known: Sequence[str] | None
+) -> Iterator[Given | NearMiss | Span]:
+    """Whatever looks like a command, in order, one more than there may be at most."""
+    line = _Line(text)
+    at = after = n = 0  # `after`: the end of a command, behind which another needs no space
+    while n <= MOST_FOUND and (sign := _SIGN.search(text, at)) is not None:
+        start, at = sign.start(), sign.start() + 1
+        free = _FREE.match(text, start) or _next_to(text, after, start) or line.closed(start)
+        if not free and not _glued(text, sign):
+            continue
+        at = sign.end()
+        where = quiet.at(start) or borrowed.at(start)
+        reason = where.name if where else "quotation" if line.quoting(start) else ""
+        one = _excerpt(text, sign, known) if reason else _read(text, sign, known)
+        if one is None:
+            continue
+        n += 1
+        if reason:
+            yield Span(one.start, one.end, reason)
+            continue
+        if not free:
+            hint = f"a space belongs before the !; write {FORMS[sign['name']]}"
+            one = NearMiss("space", hint, start - 1, one.end)
+        at = after = max(one.end, at)
+        line.take(start, after)
+        yield one
+
+
+def _excerpt(text: str, sign: re.Match[str], known: Sequence[str] | None) -> Span | None:
+    """Where what is not meant stands; its arguments are read no further than it is shown."""
+    start = sign.start()
+    excerpt = text[start : start + _EXCERPT]
+    again = _SIGN.match(excerpt)
+    one = _read(excerpt, again, known) if again else None
+    return None if one is None else Span(start, start + one.end, "")
+
+
+def _next_to(text: str, after: int, start: int) -> bool:
+    """Whether nothing but a few signs stands between a command and the one before it."""
+    between = text[after:start] if after and start - after <= _CLOSE else "a"
+    return not _WORD.search(between) and not any(one in between for one in BREAKS)
+
+
+def _glued(text: str, sign: re.Match[str]) -> bool:
+    """Whether a known command stands right behind a word, where it can be nothing else."""
+    if sign["sign"] != "!" or sign["name"] not in FORMS or not sign.start():
+        return False
+    before = text[sign.start() - 1]
+    if before.isalnum() and not before.isascii():
+        return True  # where words are written without spaces
+    return (before.isalnum() or before in "!.?") and bool(_AFTER.match(text, sign.end()))
+
+
+class _Line:
+    """The line that is being read, as far as it has been, commands that were taken left out."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self._straight = self._curly = 0
+
+    def quoting(self, start: int) -> bool:
+        """Whether a quotation is open at `start`."""
+        self._read_to(start)
+        return bool(self._straight % 2) or self._curly > 0
+
+    def closed(self, start: int) -> bool:
+        """Whether a quotation ends right before `start`."""
+        return start > 0 and self._text[start - 1] in '"”»' and not self.quoting(start)
+
+    def take(self, start: int, end: int) -> None:
+        """Leave out what is no part of what is said."""
+        self._read_to(start)
+        self._at = end
+
+    def _read_to(self, start: int) -> None:
+        begun = max(self._text.rfind(one, self._at, start) for one in BREAKS) + 1
+        if begun:
+            self._straight = self._curly = 0
+        piece = self._text[max(begun, self._at) : start]
+        self._straight += piece.count('"')
+        self._curly += piece.count("“") - piece.count("”")
+        self._at = max(self._at, start)
+
+
+def _meant(text: str, found: Sequence[Given | NearMiss]) -> Iterator[Given | NearMiss]:
+    """The same, but commands that are only said in passing as near misses."""
+    for _, group in groupby(_with_ends(text, found), key=lambda one: one[1]):
+        items = [one for one, _ in group]
+        yield from _of_line(text, items)
+
+
+def _with_ends(
+    text: str, found: Sequence[Given | NearMiss]
+) -> Iterator[tuple[Given | NearMiss, int]]:
+    end = -1
+    for one in found:
+        if one.start >= end:
+            end = line_end(text, one.end)
+        yield one, end
+
+
+def _of_line(text: str, items: Sequence[Given | NearMiss]) -> Iterator[Given | NearMiss]:
+    begin = max(text.rfind(one, 0, items[0].start) for one in BREAKS) + 1
+    ends = [begin, *(one.end for one in items)]
+    starts = [*(one.start for one in items), line_end(text, items[-1].end)]
+    gaps = [text[a:b] for a, b in zip(ends, starts, strict=True)]
+    before, behind = _begins(gaps, items), _ends(gaps, items)
+    for one, begins, ends_ in zip(items, before, behind, strict=True):
+        if isinstance(one, NearMiss) or one.name in ANYWHERE or (begins and ends_):
+            yield one
+        else:
+            yield _in_passing(one)
+
+
+def _begins(gaps: Sequence[str], items: Sequence[Given | NearMiss]) -> list[bool]:
+    """Whether each begins a sentence: at the line's beginning, after an end, or after another."""
+    found: list[bool] = []
+    for gap, one in zip(gaps, items, strict=False):
+        quoted = one.name in _SHAPES if isinstance(one, Given) else True
+        over = _CLAUSE_OVER if quoted else _SENTENCE_OVER
+        if _WORD.search(gap) and not (quoted and _LISTED.fullmatch(gap)):
+            found.append(over.search(gap) is not None and not _SHORTENED.search(gap))
+        elif quoted:
+            found.append(not found or found[-1])
+        else:
+            alone = _SIGNS.fullmatch(gap) is not None and not _LISTED.match(gap)
+            found.append(alone and (not found or found[-1]))
+    return found
+
+
+def _ends(gaps: Sequence[str], items: Sequence[Given | NearMiss]) -> list[bool]:
+    """Whether each ends its sentence: at the line's end, before an end, or before another."""
+    found: list[bool] = []
+    for gap, one in zip(reversed(gaps), reversed(items), strict=False):
+        quoted = one.name in _SHAPES if isinstance(one, Given) else True
+        fits = _ENDED.match(gap) if quoted else _SIGNS.fullmatch(gap)
+        goes_on = found[-1] if found and not gap.strip() else True
+        found.append(fits is not None and goes_on)
+    return found[::-1]
+
+
+def _in_passing(one: Given) -> NearMiss:
+    how = f"said in passing, it does nothing; write {FORMS[one.name]} on a line of its own"
+    return NearMiss("passing", how, one.start, one.end)
 
 
 def _read(text: str, found: re.Match[str], known: Sequence[str] | None) -> Given | NearMiss | None:
@@ -154,7 +314,7 @@ def _no_model(name: str, known: Sequence[str]) -> str:
 def _misspelt(text: str, found: re.Match[str], name: str) -> NearMiss | None:
     """A known name behind the wrong sign, or behind a gap."""
     argument = _AFTER.match(text, found.end())
-    number = name == "temperature" and re.match(rf"{SPACE}+[\d.]", text[found.end() :])
+    number = name == "temperature" and _NUMBER_AFTER.match(text, found.end())
     if found["gap"] or found["sign"] not in _LOUD:
         if not argument and not number:
             return None
@@ -169,37 +329,29 @@ def _unknown(text: str, found: re.Match[str]) -> NearMiss | None:
     if found["sign"] != "!" or found["gap"]:
         return None
     name = found["name"].replace("-", "_")
-    near = difflib.get_close_matches(name.casefold(), FORMS, n=1, cutoff=SAME_NAME)
+    near = _similar(name.casefold())
     argument = _AFTER.match(text, found.end())
     if not near and not argument:
         return None
-    forms = FORMS[near[0]] if near else ", ".join(f"!{one}" for one in FORMS)
+    forms = FORMS[near] if near else ", ".join(f"!{one}" for one in FORMS)
     hint = f"no command !{found['name'][:40]}; {'perhaps' if near else 'there are'} {forms}"
     end = _whole(text, found.end(), bool(argument), False)
     return NearMiss("unknown", hint, found.start(), end)
 
 
+@lru_cache(1024)
+def _similar(name: str) -> str:
+    """The command that a word resembles; "" for none."""
+    near = difflib.get_close_matches(name, FORMS, n=1, cutoff=SAME_NAME)
+    return near[0] if near else ""
+
+
 def _whole(text: str, at: int, quoted: bool, number: bool) -> int:
     """Where a near miss ends: with its quoted arguments, so that nothing inside them runs."""
     if number:
-        found = re.compile(rf"{SPACE}+[\d.]+").match(text, at)
+        found = _NUMBER_AFTER.match(text, at)
         return found.end() if found else at
     if not quoted:
         return at
     opener = _AFTER.match(text, at)
     return past_quotes(text, opener.end() - 1) if opener else at
-
-
-def _unmeant(text: str, start: int, quiet: Sequence[Span], taken: Sequence[tuple[int, int]]) -> str:
-    """Why what stands at `start` is not meant: code, a quotation, whose name; "" if it is."""
-    region = inside(quiet, start)
-    if region is not None:
-        return region.name
-    begin = max((text.rfind(one, 0, start) for one in BREAKS), default=-1) + 1
-    before = "".join(
-        one
-        for place, one in enumerate(text[begin:start], begin)
-        if not any(first <= place < last for first, last in taken)
-    )
-    odd = before.count('"') % 2 or before.count("“") > before.count("”")
-    return "quotation" if odd else ""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from worldline.errors import InputError
+from worldline.text.foreign import one_line
 
 End = Literal["done", "refused", "failed", "expired"]
 ROOM = "room"  # the name under which the room itself speaks; no participant may have it
@@ -29,7 +30,7 @@ class Joined:
     name: str
     model: str
     persona: str = ""
-    temperature: float = 1.0
+    temperature: FiniteFloat = 1.0
     invited_by: str = ""
     scripted: bool = False
     kind: Literal["joined"] = "joined"
@@ -64,13 +65,13 @@ class Message:
     claims: tuple[Span, ...] = ()
     reasoning: str = ""
     model: str = ""
-    temperature: float | None = None
+    temperature: FiniteFloat | None = None
     seed: int | None = None
     turn: int = 0
     tokens_in: int | None = None
     tokens_out: int | None = None
-    price: float | None = None
-    seconds: float | None = None
+    price: FiniteFloat | None = None
+    seconds: FiniteFloat | None = None
     ending: str = "stop"
     scripted: bool = False
     read_from: int = 0
@@ -150,7 +151,7 @@ class Budget:
 
     messages: int | None = None
     tokens: int | None = None
-    dollars: float | None = None
+    dollars: FiniteFloat | None = None
     kind: Literal["budget"] = "budget"
 
 
@@ -190,10 +191,20 @@ _BODY: TypeAdapter[Body] = TypeAdapter(Annotated[Body, Field(discriminator="kind
 def encode(body: Body) -> str:
     """An event's body as JSON, the same text for the same body.
 
+    Raises: InputError where a text in it holds half a character, or where it is nested too deep.
+
     >>> encode(Left("Ada"))
     '{"name":"Ada","reason":"","kind":"left"}'
     """
-    return _BODY.dump_json(body).decode("utf-8")
+    try:
+        return _BODY.dump_json(body).decode("utf-8")
+    except (ValueError, RecursionError) as error:  # pydantic's own error is a ValueError
+        reason = (
+            "half a character (a lone surrogate) in a text"
+            if "surrogate" in str(error)
+            else "not plain JSON"
+        )
+        raise InputError(f"a {body.kind} that cannot be written: {reason}") from None
 
 
 def decode(text: str) -> Body:
@@ -204,7 +215,7 @@ def decode(text: str) -> Body:
     try:
         return _BODY.validate_json(text)
     except ValidationError as error:
-        raise InputError(f"{text[:60]!r}: no event of a room: {_first(error)}") from None
+        raise InputError(f"{one_line(text, 60)!r}: no event of a room: {_first(error)}") from None
 
 
 def from_plain(plain: object) -> Body:
@@ -215,7 +226,8 @@ def from_plain(plain: object) -> Body:
     try:
         return _BODY.validate_python(plain)
     except ValidationError as error:
-        raise InputError(f"{str(plain)[:60]!r}: no event of a room: {_first(error)}") from None
+        said = one_line(str(plain), 60)
+        raise InputError(f"{said!r}: no event of a room: {_first(error)}") from None
 
 
 def _first(error: ValidationError) -> str:

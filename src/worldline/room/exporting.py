@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 from worldline.room.claims import BADGES
 from worldline.room.events import Command, Event, Message, Outcome, Span, encode
+from worldline.room.html_text import escape
 from worldline.room.strands import STYLE, beside, hues_of, strands, table
 from worldline.room.telling import told
+from worldline.text.foreign import visible
 
 FORMAT = "worldline-room-1"
 Content = Callable[[str], tuple[str, bytes]]
@@ -32,20 +34,26 @@ def as_json(events: Sequence[Event], content: Content | None = None) -> str:
         for e in events
     ]
     whole = {"format": FORMAT, "events": plain, "contents": contents}
-    return json.dumps(whole, ensure_ascii=False, indent=1)
+    return visible(json.dumps(whole, ensure_ascii=False, indent=1), shown=_in_json)
 
 
 def as_markdown(line: Sequence[Event]) -> str:
-    """A branch to read: messages under their speakers' names, the room's lines in italics."""
+    """A branch to read: messages under their speakers' names, the room's lines in italics.
+
+    What was said stands in fences that nothing in it can close, so that headings and lines of the
+    room are the room's alone, and no picture, link or markup of a message is one.
+    """
     commands = _commands(line)
     parts: list[str] = []
     for event in line:
         body = event.body
         if isinstance(body, Message):
-            parts.append(f"**{_plain(body.who)}**{_aside(body)}\n\n{body.shown}")
-            parts += [f"*{BADGES.get(one.name, one.name)}*" for one in body.claims]
+            parts.append(f"### **{_plain(body.who)}**{_plain(_aside(body))}")
+            parts.append(_fenced(body.shown) if body.shown else "*says nothing*")
+            parts += [f"*{_plain(BADGES.get(one.name, one.name))}*" for one in body.claims]
         elif text := told(event, commands):
-            parts.append("\n".join(f"*{_plain(one.strip())}*" for one in text.splitlines()))
+            lines = (_plain(one.strip()) for one in visible(text).splitlines())
+            parts.append("\n".join(f"*{one}*" for one in lines if one))
     return "\n\n".join(parts) + "\n"
 
 
@@ -172,5 +180,25 @@ def _commands(line: Sequence[Event]) -> dict[int, Command]:
     return {one.number: one.body for one in line if isinstance(one.body, Command)}
 
 
+def _in_json(char: str) -> str:
+    """A character as JSON may write it: as one or two numbers."""
+    return json.dumps(char)[1:-1]
+
+
+def _fenced(text: str) -> str:
+    """Text in a fence of code, longer than any run of ticks in it."""
+    shown = visible(text.replace("\r\n", "\n"))
+    fence = "`" * max([3, *(len(one) + 1 for one in re.findall("`{3,}", shown))])
+    return f"{fence}\n{shown}\n{fence}"
+
+
 def _plain(text: str) -> str:
-    return text.replace("*", "\\*").replace("_", "\\_").replace("<", "&lt;")
+    """Text in a line of Markdown that is nothing but text there."""
+    return _ACTIVE.sub(r"\\\g<0>", visible(text, ""))
+
+
+# Signs that Markdown reads, and those that make a link of an address.
+_ACTIVE = re.compile(
+    r"[\\`*_{}\[\]<>#|~&!@$^]|(?<=www)\.|(?:(?<=http)|(?<=https)|(?<=ftp)|(?<=mailto)|(?<=xmpp)):",
+    re.IGNORECASE,
+)

@@ -1,24 +1,25 @@
-"""Text by strangers made harmless: few, short, one line each, web addresses only."""
+"""What a search found made harmless: few, short, one line each, web addresses only."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from worldline.room.deeds import Hit
+from worldline.text.foreign import one_line
 
 MAX_HITS, TITLE, EXCERPT, ADDRESS = 5, 200, 500, 500
 
 
 def kept(hits: Iterable[Hit]) -> list[Hit]:
-    """The first few hits that have a web address, their texts inert and capped."""
+    """The first few hits that have a web address, their texts on one line and capped."""
     found: list[Hit] = []
     for hit in hits:
         if len(found) == MAX_HITS:
             break
         if is_web(hit.url):
-            found.append(Hit(inert(hit.title, TITLE), inert(hit.text, EXCERPT), hit.url.strip()))
+            title, text = one_line(hit.title, TITLE), one_line(hit.text, EXCERPT)
+            found.append(Hit(title, text, hit.url.strip()))
     return found
 
 
@@ -32,21 +33,3 @@ def is_web(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and "@" not in parts.netloc
-
-
-def inert(text: str, longest: int) -> str:
-    r"""Foreign text on one line, capped, with every character that acts but is not seen shown.
-
-    Control and format characters, overrides of direction among them, become their numbers.
-
-    >>> inert("a\u202eb\nc", 40)
-    'a<U+202E>b c'
-    """
-    line = " ".join(text.split())
-    shown = "".join(_visible(one) for one in line)
-    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
-
-
-def _visible(char: str) -> str:
-    unseen = unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Cn"}
-    return f"<U+{ord(char):04X}>" if unseen else char

@@ -14,13 +14,13 @@ from urllib.parse import urlsplit
 
 from worldline.errors import InputError
 from worldline.room.deeds import Asked, Picture
-from worldline.room.foreign import inert
 from worldline.room.models.asking import fetched, json_of
 from worldline.room.models.complaints import leave_out
 from worldline.room.models.failures import GarbledError, RejectedError
 from worldline.room.models.stopping import wait
 from worldline.room.models.wire import Patience, Sleep, base_url, keyless, plain
 from worldline.room.portrait import portrait
+from worldline.text.foreign import one_line
 
 if TYPE_CHECKING:
     from worldline import LoadedModel
@@ -57,7 +57,7 @@ class EndpointImages:
         about = f"made by {self.model} at {urlsplit(self.url).hostname}"
         if isinstance(row.get("revised_prompt"), str):
             drew = keyless(row["revised_prompt"], self.url)
-            about += f"; it drew: {inert(drew, LONGEST_ABOUT)}"
+            about += f"; it drew: {one_line(drew, LONGEST_ABOUT)}"
         return Picture(content, kind_of(content, self.url), about)
 
     def _answer(self, asked: Asked) -> bytes:

@@ -1,4 +1,4 @@
-"""Rooms from elsewhere: our own JSON, and transcripts that other programs printed."""
+"""Rooms from elsewhere: our own JSON, messages of other programs, and printed transcripts."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import base64
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worldline.errors import InputError
+from worldline.room.checking import event_of
 from worldline.room.claims import claims
 from worldline.room.commands import Parsed, parse
-from worldline.room.events import Body, Event, Joined, Message, Notice, from_plain
+from worldline.room.events import Body, Event, Joined, Message, Notice
 from worldline.room.exporting import FORMAT
+from worldline.room.foreign_messages import conversation_of
 from worldline.room.log import Log
 from worldline.room.mending import Mended, mend
 from worldline.room.naming import borrowed, without_own_label
+from worldline.room.plain_json import loaded
+from worldline.room.regions import without_reasoning
 
+LONGEST_HEADER = 400  # characters
 _SIGN = r"(?:[^\w\s\[]\S*\s+)"
-_WHO = r"AI-(?P<seat>\d+)(?: \((?P<name>[^()\n]+)\))?"
-_HEADER = re.compile(r"AI-(?P<seat>\d+) \((?P<name>[^()\n]+)\)\s*")
+_NAME = r"(?P<name>(?:[^()\n]|\([^()\n]*\))+)"  # Name, or Name (High)
+_WHO = rf"AI-(?P<seat>\d+)(?: \({_NAME}\))?"
+_HEADER = re.compile(rf"AI-(?P<seat>\d+) \({_NAME}\)")
 _ROWS = {
     "images asked": re.compile(rf"{_SIGN}\[{_WHO}\]: !image .*\(generating\.\.\.\)\s*"),
     "images made": re.compile(rf"{_SIGN}{_WHO} created an image\W*"),
@@ -58,11 +64,15 @@ class Columns:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A transcript as events to append, its two columns, and what its encoding had suffered."""
+    """A conversation as events to append, its two columns, and what its encoding had suffered.
+
+    `left_out` counts what of the file is in no event, by kind.
+    """
 
     bodies: tuple[Body, ...]
     columns: Columns
     mended: Mended
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -90,27 +100,58 @@ def from_json(text: str, log: Log) -> list[Event]:
     """
     if log.last:
         raise InputError(f"{log.path}: has {log.last} events; accepted is a new log")
+    whole = loaded(text)
     try:
-        whole = json.loads(text)
         plain, contents = whole["events"], whole.get("contents", {})
         if whole["format"] != FORMAT:
             raise InputError(f"format {whole['format']!r}: accepted is {FORMAT!r}")
         events = [
-            Event(one["number"], one["parent"], float(one["time"]), from_plain(one["body"]))
-            for one in plain
+            event_of((one["number"], one["parent"], one["time"], json.dumps(one["body"])), place)
+            for place, one in enumerate(plain, 1)
         ]
         kept = [(base64.b64decode(one["base64"]), str(one["type"])) for one in contents.values()]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{text[:40]!r}: not a room; accepted is the JSON of one") from None
-    for place, event in enumerate(events, 1):
-        if (event.number, type(event.parent)) != (place, int) or not 0 <= event.parent < place:
-            raise InputError(f"event {event.number}: out of order; accepted are 1, 2, 3 and so on")
     for content, kind in kept:
         log.keep(content, kind)
     log.restore(events)
     return events
+
+
+def is_room(text: str) -> bool:
+    """Whether a text is our own JSON, or would be if it were whole."""
+    head = text.lstrip()[:LONGEST_HEADER]
+    return head[:1] == "{" and ('"worldline-room' in head or '"events"' in head)
+
+
+def from_elsewhere(text: str) -> Imported:
+    """Read a conversation of another program: messages as JSON, or a printed transcript.
+
+    Raises: InputError, in a line, if no message is found.
+    """
+    text = text.removeprefix("\ufeff")
+    return from_messages(text) if text.lstrip()[:1] in ("{", "[") else from_transcript(text)
+
+
+def from_messages(text: str) -> Imported:
+    """Read messages as JSON; see `foreign_messages` for the forms.
+
+    Raises: InputError, in a line, if no message is found.
+    """
+    found = conversation_of(text)
+    names = list(dict.fromkeys(one.who for one in found.entries if one.who))
+    bodies: list[Body] = []
+    tallies = _tallies()
+    for one in found.entries:
+        if not one.who:
+            bodies.append(Notice("logged", one.text))
+            continue
+        _say(one.who, one.text, one.ai, names, bodies, tallies, one.reasoning)
+    columns = Columns({}, **{name: dict(counted) for name, counted in tallies.items()})
+    left_out = {name: n for name, n in found.left_out.items() if n}
+    return Imported(tuple(bodies), columns, Mended(text), left_out)
 
 
 def from_transcript(text: str) -> Imported:
@@ -126,20 +167,12 @@ def from_transcript(text: str) -> Imported:
         raise InputError(f"{text[:40]!r}: no message; accepted are lines 'AI-1 (Name)' above them")
     names = list(dict.fromkeys(who for who, _ in reading.entries if who))
     bodies: list[Body] = []
-    tallies = {name: Counter[str]() for name in Columns.__slots__ if name != "logged"}
-    joined: set[str] = set()
+    tallies = _tallies()
     for who, said in reading.entries:
         if not who:
             bodies.append(Notice("logged", said))
             continue
-        is_ai = who in reading.ais
-        if is_ai and who not in joined:
-            joined.add(who)
-            bodies.append(Joined(who, who))
-        message = _message(who, said, names, who if is_ai else "")
-        bodies.append(message)
-        if is_ai:
-            _count(tallies, message, parse(message.shown, message.borrowed))
+        _say(who, said, who in reading.ais, names, bodies, tallies)
     logged = {name: reading.logged[name] for name in _ROWS}
     columns = Columns(logged, **{name: dict(one) for name, one in tallies.items()})
     return Imported(tuple(bodies), columns, mended)
@@ -152,7 +185,7 @@ def _read(lines: Sequence[str]) -> _Reading:
         reading.open(opening["name"])
         lines = [lines[0][opening.end() - 1 :], *lines[1:]]
     for line in lines:
-        header = _HEADER.fullmatch(line)
+        header = _HEADER.fullmatch(line.rstrip()) if len(line) <= LONGEST_HEADER else None
         row = _program_row(line)
         if header:
             reading.open(header["name"])
@@ -181,10 +214,32 @@ def _repeats_a_picture(reading: _Reading, line: str) -> bool:
     return under and "created an image" in reading.lines[0] and bool(_REPEATED.fullmatch(line))
 
 
-def _message(who: str, text: str, names: Iterable[str], model: str) -> Message:
-    shown = without_own_label(text, who) if model else text
-    spans = borrowed(shown, who, names) if model else ()
-    return Message(who, text, shown, spans, claims(shown) if model else (), model=model)
+def _tallies() -> dict[str, Counter[str]]:
+    return {name: Counter[str]() for name in Columns.__slots__ if name != "logged"}
+
+
+def _say(
+    who: str,
+    text: str,
+    ai: bool,
+    names: Iterable[str],
+    bodies: list[Body],
+    tallies: dict[str, Counter[str]],
+    reasoning: str = "",
+) -> None:
+    """One more message, of a participant who joins with its first."""
+    if not ai:
+        bodies.append(Message(who, text, text))
+        return
+    if not any(isinstance(one, Joined) and one.name == who for one in bodies):
+        bodies.append(Joined(who, who))
+    own, thought = without_reasoning(without_own_label(text, who))
+    shown = without_own_label(own, who)
+    spans = borrowed(shown, who, names)
+    thoughts = "\n".join(one for one in (reasoning, thought) if one)
+    message = Message(who, text, shown, spans, claims(shown), thoughts, model=who)
+    bodies.append(message)
+    _count(tallies, message, parse(shown, spans))
 
 
 def _count(tallies: dict[str, Counter[str]], message: Message, parsed: Parsed) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
+from uuid import uuid4
 
 from worldline.errors import InputError
-from worldline.room.events import Body, Event, decode, encode
+from worldline.room.checking import Checked, checked_events
+from worldline.room.events import Body, Event, encode
 
 MEMORY = ":memory:"
 _MARK = 0x776C726D  # "wlrm": tells a room's file from any other
@@ -26,11 +29,14 @@ CREATE TABLE contents (name TEXT PRIMARY KEY, type TEXT NOT NULL, bytes BLOB NOT
 CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'append only'); END;
 CREATE TRIGGER events_keep BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'append only'); END;
 """
-_ALL = "SELECT number, parent, time, body FROM events WHERE number > ? ORDER BY number"
+_INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?)"
 
 
 class Reading:
     """A log as a reader sees it: whole events only, while a writer may be adding more.
+
+    `damage` says what is wrong with the file, in a line; the events are those before it. A file
+    without a byte (a start that died) is a log without events.
 
     Raises: InputError if the file is no room's log.
     """
@@ -39,21 +45,31 @@ class Reading:
         self.path = str(path)
         if not Path(self.path).is_file():
             raise InputError(f"{self.path}: no such file; accepted are logs of a room")
-        where = f"file:{quote(str(Path(self.path).absolute()))}?mode=ro"
-        self._base = sqlite3.connect(where, uri=True, isolation_level=None, timeout=10.0)
-        _refuse_others(self._base, self.path)
+        self.damage = ""
+        self._base = _read_only(self.path)
+        if self._base is not None:
+            _refuse_others(self._base, self.path)
 
     def events(self, after: int = 0) -> list[Event]:
-        """Every event numbered above `after`, in order."""
-        return _events(self._base, after)
+        """Every event numbered above `after`, in order, up to the first that is damaged."""
+        if self._base is None:
+            return []
+        found = checked_events(self._base, after)
+        if found.damage:
+            n = after + len(found.events)
+            self.damage = f"{self.path}: damaged at {found.damage}; read as far as event {n}"
+        return found.events
 
     def content(self, name: str) -> tuple[str, bytes]:
         """The type and bytes of a picture that an outcome names."""
+        if self._base is None:
+            raise InputError(f"{name[:16]!r}: no picture of that name in this room")
         return _content(self._base, name)
 
     def close(self) -> None:
         """Let the file go."""
-        self._base.close()
+        if self._base is not None:
+            self._base.close()
 
 
 class Log:
@@ -62,6 +78,9 @@ class Log:
     An event is on the disk before `append` returns. Events given together are written together:
     all of them or, if the process dies, none. A second writer is refused until this one closes
     or its process ends.
+
+    A log whose later events are damaged is taken up to the last sound one. The file as it was
+    stays beside it under a new name, and `repaired` says so in a line.
 
     Raises: InputError if the file is another program's or is being written by someone else.
     """
@@ -73,11 +92,12 @@ class Log:
         self._claim = _claimed(self.path)
         try:
             self._base = _opened(self.path)
+            found = checked_events(self._base)
+            self.repaired = self._repair(found) if found.damage else ""
         except BaseException:
             self._release()
             raise
-        found = self._base.execute("SELECT max(number) FROM events").fetchone()[0]
-        self._last: int = found or 0
+        self._last = len(found.events)
 
     @property
     def last(self) -> int:
@@ -115,7 +135,7 @@ class Log:
     def events(self, after: int = 0) -> list[Event]:
         """Every event numbered above `after`, in order."""
         with self._lock:
-            return _events(self._base, after)
+            return checked_events(self._base, after).events
 
     def content(self, name: str) -> tuple[str, bytes]:
         """The type and bytes of a picture that an outcome names."""
@@ -128,15 +148,38 @@ class Log:
         self._release()
 
     def _write(self, events: Sequence[Event]) -> None:
-        rows = [(one.number, one.parent, one.time, one.kind, encode(one.body)) for one in events]
+        rows = [_row(one) for one in events]
         self._base.execute("BEGIN IMMEDIATE")
         try:
-            self._base.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", rows)
+            self._base.executemany(_INSERT, rows)
             self._base.execute("COMMIT")
         except BaseException:
             if self._base.in_transaction:
                 self._base.execute("ROLLBACK")
             raise
+
+    def _repair(self, found: Checked) -> str:
+        """Put the sound events into a new file in this one's place; what was done, in a line."""
+        pictures = _pictures(self._base)
+        self._base.close()
+        kept = copied_aside(Path(self.path))
+        fresh = f"{self.path}.{uuid4().hex}"
+        base = _opened(fresh)
+        try:
+            base.executemany("INSERT OR IGNORE INTO contents VALUES (?, ?, ?)", pictures)
+            base.executemany(_INSERT, map(_row, found.events))
+        finally:
+            base.execute("PRAGMA journal_mode = DELETE")  # leaves nothing beside the file
+            base.close()
+        for ending in ("-wal", "-shm"):
+            Path(f"{self.path}{ending}").unlink(missing_ok=True)
+        Path(fresh).replace(self.path)
+        self._base = _opened(self.path)
+        n = len(found.events)
+        return (
+            f"damaged at {found.damage}; it goes on after event {n}, and the file as it was is "
+            f"{kept.name}"
+        )
 
     def _release(self) -> None:
         if self._claim is not None:
@@ -148,16 +191,58 @@ def line_of(events: Sequence[Event], tip: int | None = None) -> list[Event]:
 
     `events` are a whole log, so that event n stands at place n - 1.
 
-    Raises: InputError if there is no event of that number.
+    Raises: InputError if there is no event of that number, or one follows itself or a later one.
     """
     at = len(events) if tip is None else tip
     if not 0 <= at <= len(events):
         raise InputError(f"event {at}: this room has the events 1 to {len(events)}")
     line: list[Event] = []
     while at:
-        line.append(events[at - 1])
-        at = events[at - 1].parent
+        event = events[at - 1]
+        if event.number != at or not 0 <= event.parent < at:
+            raise InputError(f"event {at}: {event.number} stands there and follows {event.parent}")
+        line.append(event)
+        at = event.parent
     return line[::-1]
+
+
+def copied_aside(path: Path) -> Path:
+    """A copy beside a file under a name that is free, and what its database has beside it."""
+    for n in range(1, 10_000):
+        aside = path.with_name(f"{path.name}.damaged-{n}")
+        try:
+            with path.open("rb") as old, aside.open("xb") as new:
+                shutil.copyfileobj(old, new)
+        except FileExistsError:
+            continue
+        waiting = Path(f"{path}-wal")
+        if waiting.exists():
+            shutil.copyfile(waiting, f"{aside}-wal")
+        return aside
+    raise InputError(f"{path}: no free name beside it; take some of {path.name}.damaged-* away")
+
+
+def _read_only(path: str) -> sqlite3.Connection | None:
+    """A connection that changes nothing; None for a file without a byte."""
+    if not Path(path).stat().st_size:
+        return None
+    where = f"file:{quote(str(Path(path).absolute()))}?mode=ro"
+    return sqlite3.connect(where, uri=True, isolation_level=None, timeout=10.0)
+
+
+def _row(one: Event) -> tuple[int, int, float, str, str]:
+    return one.number, one.parent, one.time, one.kind, encode(one.body)
+
+
+def _pictures(base: sqlite3.Connection) -> list[tuple[str, str, bytes]]:
+    """The pictures that can still be read."""
+    found: list[tuple[str, str, bytes]] = []
+    try:
+        for row in base.execute("SELECT name, type, bytes FROM contents"):
+            found.append(row)
+    except sqlite3.Error:
+        pass  # the file as it was stays beside
+    return found
 
 
 def _claimed(path: str) -> sqlite3.Connection | None:
@@ -182,6 +267,9 @@ def _opened(path: str) -> sqlite3.Connection:
         base.execute("PRAGMA synchronous = FULL")
         if not base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             base.executescript(f"BEGIN IMMEDIATE;{_MADE}COMMIT;")
+    except sqlite3.OperationalError as error:  # a full disk, a folder that is not there
+        base.close()
+        raise InputError(f"{path}: the log cannot be opened: {error}") from None
     except sqlite3.DatabaseError:
         base.close()
         raise InputError(f"{path}: not a room's log; accepted is a new or an earlier log") from None
@@ -198,11 +286,6 @@ def _refuse_others(base: sqlite3.Connection, path: str) -> None:
     if mark != _MARK or version != _FORMAT:
         base.close()
         raise InputError(f"{path}: not a room's log of format {_FORMAT}; accepted are only those")
-
-
-def _events(base: sqlite3.Connection, after: int) -> list[Event]:
-    rows = base.execute(_ALL, (after,)).fetchall()
-    return [Event(number, parent, when, decode(body)) for number, parent, when, body in rows]
 
 
 def _content(base: sqlite3.Connection, name: str) -> tuple[str, bytes]:

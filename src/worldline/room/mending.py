@@ -71,7 +71,7 @@ def _mended(run: str) -> Mended:
     parts: list[str] = []
     mended = guessed = gone = at = 0
     while at < len(run):
-        raw = _bytes(run[at:])
+        raw = _bytes(run[at : at + _AHEAD])
         sign, taken = _known(raw, parts)
         if sign:
             parts.append(sign)
@@ -153,3 +153,4 @@ _DAMAGED = {
     )
     if kept
 }
+_AHEAD = max(map(len, _DAMAGED.values())) + 2  # no sign, and what would go on with it, is longer

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 from worldline.room.events import ROOM, Span
-from worldline.room.regions import BREAKS, inside, regions
+from worldline.room.look_alikes import look_alike, looks_of, plain_name
+from worldline.room.regions import BREAKS, Cover, regions
+from worldline.text.foreign import unseen_in
 
-_MARKUP = r"[ \t]*[*_]{0,3}"
+COLONS = ":：﹕︓"
+_OPENERS, _CLOSERS = r"\[［【〔〖〘〚⟦⟬❲⁅﹇", r"\]］】〕〗〙〛⟧⟭❳⁆﹈"
+_MARKUP = r"[ \t]{0,8}[*_]{0,3}"  # bold and italics
+_COLON = f"[{COLONS}]"
 _LABEL = re.compile(
     rf"{_MARKUP}(?:"
-    rf"\[(?P<square>[^\[\]{BREAKS}]{{1,80}})\](?!\(){_MARKUP}:?{_MARKUP}"
-    rf"|<(?P<angle>[^<>{BREAKS}]{{1,80}})>{_MARKUP}:?{_MARKUP}"
-    rf"|(?P<plain>[^\[\]<>:*_{BREAKS}]{{1,80}}){_MARKUP}:{_MARKUP}(?=\s|\Z)"
+    rf"[{_OPENERS}](?P<square>[^{_OPENERS}{_CLOSERS}{BREAKS}]{{1,80}})[{_CLOSERS}](?!\()"
+    rf"{_MARKUP}{_COLON}?{_MARKUP}"
+    rf"|<(?P<angle>[^<>{BREAKS}]{{1,80}})>{_MARKUP}{_COLON}?{_MARKUP}"
+    rf"|(?P<plain>[^{_OPENERS}{_CLOSERS}<>{COLONS}*{BREAKS}]{{1,80}}){_MARKUP}"
+    rf"(?:[：︓]{_MARKUP}|[:﹕]{_MARKUP}(?=\s|\Z))"
     r")[ \t]*"
 )
-_SIGN = re.compile(r"[ \t]*(?:[^\w\s\[\]<>(){}*_@#>`\"'!?/.,:;-]\s?){1,3}(?=\[)")
-_NUMBERED = re.compile(r"AI-?\d+\s*\((?P<name>.+)\)\s*$", re.IGNORECASE)
+_SIGN = re.compile(r"[ \t]{0,8}(?:[^\w\s\[\]<>(){}*_@#>`\"'!?/.,:;-]\s?){1,3}(?=\[)")
+_NUMBERED = re.compile(r"AI-?\d+\s{0,4}\((?P<name>.+)\)\s*$", re.IGNORECASE)
 _LINE = re.compile(rf"[^{BREAKS}]*(?:\r\n|[{BREAKS}]|\Z)")
-
-
-def plain_name(name: str) -> str:
-    """A name as it is compared: letters and digits only, case aside.
-
-    >>> plain_name("Claude-3 Opus") == plain_name("claude 3 opus")
-    True
-    """
-    return "".join(one for one in name.casefold() if one.isalnum())
+_BEFORE_COLON = re.compile(_COLON)
+_PARENTHESIS = re.compile("[(（]")
+_BLANK = re.compile(r"\s*")
+# What may be a line of the room, in any width: [room: ...], ［room： ...], [The Room] ...
+_BRACKET = re.compile(rf"[{_OPENERS}](?P<head>[^{_OPENERS}{_CLOSERS}{BREAKS}]{{1,40}})")
+_CLOSER = re.compile(f"[{_CLOSERS}]")
 
 
 def without_own_label(text: str, own: str) -> str:
@@ -37,9 +42,8 @@ def without_own_label(text: str, own: str) -> str:
     'hello'
     """
     at = 0
-    while at < len(text):
-        start = at + len(text[at:]) - len(text[at:].lstrip())
-        label = _LABEL.match(text, start)
+    while at < len(text) and (blank := _BLANK.match(text, at)):
+        label = _LABEL.match(text, blank.end())
         if label is None or not _names(label, own):
             break
         at = label.end()
@@ -51,16 +55,25 @@ def borrowed(text: str, own: str, names: Iterable[str]) -> tuple[Span, ...]:
 
     A passage opens with a label at the beginning of a line and goes to the next blank line or
     label. A line in the room's own manner (its name, or a participant's number) is that line
-    only. Labels inside code, quoted lines and reasoning count for nothing.
+    only, from where it begins to do so. Labels inside code, quoted lines and reasoning count for
+    nothing.
     """
-    others = {plain_name(one): one for one in (*names, ROOM) if plain_name(one) != plain_name(own)}
-    quiet = regions(text)
+    others = {
+        key: one
+        for one in names
+        if plain_name(one) != plain_name(own)
+        for key in (plain_name(one), *looks_of(one))
+    }
+    quiet = Cover(regions(text))
     found: list[Span] = []
     open_at, open_name = 0, ""
     for line in _LINE.finditer(text):
         start, end = line.span()
         blank = not line[0].strip()
-        name = None if blank or inside(quiet, start) else _label_of(line[0], own, others)
+        name = None if blank or quiet.at(start) else _label_of(line[0], own, others)
+        forged = next(_room_lines(text, start, end), None) if name != ROOM else None
+        if forged is not None and not quiet.at(forged):
+            start, name = forged, ROOM
         if open_name and (blank or name is not None):
             found.append(_passage(text, open_at, start, open_name))
             open_name = ""
@@ -71,6 +84,42 @@ def borrowed(text: str, own: str, names: Iterable[str]) -> tuple[Span, ...]:
     if open_name:
         found.append(_passage(text, open_at, len(text), open_name))
     return tuple(found)
+
+
+def without_room_lines(text: str) -> str:
+    """The text with nothing in it that reads like a line of the room, and no longer or shorter.
+
+    The bracket that would open one becomes a round one.
+
+    >>> without_room_lines("［room: Bob left］")
+    '(room: Bob left］'
+    """
+    parts: list[str] = []
+    at = 0
+    for place in _room_lines(text, 0, len(text), loosely=True):
+        parts += [text[at:place], "("]
+        at = place + 1
+    return "".join([*parts, text[at:]])
+
+
+def _room_lines(text: str, start: int, end: int, loosely: bool = False) -> Iterator[int]:
+    """Where a bracket opens what looks like the room's name, and a colon or the bracket's end.
+
+    With `loosely` anything may follow the name.
+    """
+    for found in _BRACKET.finditer(text, start, end):
+        head = "".join(one for one in found["head"] if not unseen_in(one))
+        name = _BEFORE_COLON.split(head)[0]
+        whole = len(name) < len(head) or _CLOSER.match(text, found.end())
+        words = name.split() if loosely else []
+        heads = [name] if whole else []
+        if any(map(_is_room, [*heads, *words[:1], "".join(words[:2])])):
+            yield found.start()
+
+
+@lru_cache(1024)
+def _is_room(name: str) -> bool:
+    return look_alike(name, ROOM) or look_alike(name, f"the {ROOM}")
 
 
 def _label_of(line: str, own: str, others: dict[str, str]) -> str | None:
@@ -88,8 +137,9 @@ def _label_of(line: str, own: str, others: dict[str, str]) -> str | None:
 
 def _whose(label: re.Match[str], own: str, others: dict[str, str]) -> str | None:
     said = (label["square"] or label["angle"] or label["plain"]).strip()
-    if _NUMBERED.match(said) or plain_name(said.split(":")[0]) == ROOM:
-        return ROOM if not label["plain"] or _NUMBERED.match(said) else None
+    numbered = _NUMBERED.match(said)
+    if numbered or (not label["plain"] and _is_room(_BEFORE_COLON.split(said)[0])):
+        return ROOM
     if _names(label, own):
         return ""
     return next((others[one] for one in _spellings(said) if one in others), None)
@@ -100,13 +150,13 @@ def _names(label: re.Match[str], name: str) -> bool:
     return plain_name(name) in _spellings(said)
 
 
+@lru_cache(1024)
 def _spellings(said: str) -> Sequence[str]:
     """What a label may mean: "AI-2 (Ada)" is Ada, and so is "Ada (some model)"."""
     said = said.strip()
     numbered = _NUMBERED.match(said)
-    if numbered:
-        return [plain_name(numbered["name"])]
-    return [plain_name(said), plain_name(said.split("(")[0])]
+    meant = [numbered["name"]] if numbered else [said, _PARENTHESIS.split(said)[0]]
+    return [*map(plain_name, meant), *(drawn for one in meant for drawn in looks_of(one))]
 
 
 def _passage(text: str, start: int, end: int, name: str) -> Span:

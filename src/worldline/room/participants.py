@@ -3,31 +3,54 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterable
 
 from worldline.errors import InputError
 from worldline.room.arguments import HIGHEST, LOWEST
 from worldline.room.events import ROOM, Joined
-from worldline.room.naming import plain_name
+from worldline.room.look_alikes import look_alike, plain_name
 from worldline.room.state import State
+from worldline.text.foreign import one_line, unseen_in
 
-_NAME = re.compile(r"[^\[\]<>(){}:*_`@\"“”\n\r\t]{1,60}")
+LONGEST_NAME = 60
+_SIGNS = re.compile(
+    r"[\[\]<>{}:*`@\"“”„«»\n\r\t【】〔〕「」『』《》〈〉⟦⟧〖〗❲❳]"
+)  # what labels need
+_PILE = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff]{3}")
+_HANGING = frozenset({"Mn", "Me", "Mc"})
 
 
 def checked_name(name: str) -> str:
-    """A name that a label can hold, as given but for spaces around it.
+    """A name that a label can hold and everybody can see, as given but for spaces.
 
-    Raises: InputError if it is empty, longer than 60 characters, has signs that labels need, or
-    is the room's own.
+    Raises: InputError if it is empty, longer than 60 characters, has signs that labels need or
+    characters that are not seen, or looks like the room's own.
     """
-    name = name.strip()
-    if not _NAME.fullmatch(name) or not plain_name(name):
+    name = unicodedata.normalize("NFC", " ".join(name.split(" ")).strip())
+    if unseen := unseen_in(name):
+        raise InputError(f"{_called(name)}: U+{ord(unseen):04X} in it cannot be seen; take it out")
+    name = " ".join(name.split())
+    wide = unicodedata.normalize("NFKC", name)
+    fits = 1 <= len(name) <= LONGEST_NAME and plain_name(name)
+    if not fits or _SIGNS.search(wide) or _SIGNS.search(name):
         raise InputError(
-            f"name {name[:80]!r}: accepted are 1 to 60 characters without brackets, colons, "
-            "quotes, stars, underscores and @"
+            f"{_called(name)}: accepted are 1 to {LONGEST_NAME} characters, a letter or a digit "
+            "among them, without square or pointed brackets, colons, quotes, stars and @"
         )
-    if plain_name(name) == ROOM:
-        raise InputError(f"name {name!r}: the room itself speaks under it; take another")
+    if (
+        _PILE.search(unicodedata.normalize("NFD", name))
+        or unicodedata.category(name[0]) in _HANGING
+    ):
+        raise InputError(f"{_called(name)}: marks stand on nothing or in a pile; take them off")
+    if any(look_alike(name, one) for one in (ROOM, f"the {ROOM}")):
+        raise InputError(f"{_called(name)}: the room itself speaks under it; take another")
     return name
+
+
+def alike(name: str, names: Iterable[str]) -> str:
+    """Which of `names` nobody could tell from `name`; "" for none."""
+    return next((one for one in names if look_alike(name, one)), "")
 
 
 def checked_temperature(value: object) -> float:
@@ -44,9 +67,8 @@ def checked_temperature(value: object) -> float:
 
 def free_name(state: State, wanted: str) -> str:
     """`wanted`, or with a number behind it where somebody has it already."""
-    taken = {plain_name(one) for one in state.names}
     name, number = wanted, 2
-    while plain_name(name) in taken:
+    while alike(name, state.names):
         name, number = f"{wanted} {number}", number + 1
     return name
 
@@ -54,12 +76,16 @@ def free_name(state: State, wanted: str) -> str:
 def admitted(state: State, newcomer: Joined) -> Joined:
     """The newcomer as it may come in.
 
-    Raises: InputError if the room is full, the name is taken or unusable, or the temperature is
-    out of range.
+    Raises: InputError if the room is full, the name is taken, unusable or looks like another's,
+    or the temperature is out of range.
     """
     name = checked_name(newcomer.name)
-    if plain_name(name) in {plain_name(one.name) for one in state.present}:
-        raise InputError(f"name {name!r}: somebody here has it; accepted is another")
+    present = {one.name for one in state.present}
+    if taken := alike(name, present):
+        raise InputError(f"name {name!r}: {_whose(taken, name)}; accepted is another")
+    earlier = alike(name, (one for one in state.names if one not in present))
+    if earlier and plain_name(earlier) != plain_name(name):
+        raise InputError(f"name {name!r}: it looks like {earlier!r}, who spoke here; take another")
     limit = int(state.settings["max_participants"])
     if len(state.present) >= limit:
         raise InputError(
@@ -74,3 +100,13 @@ def admitted(state: State, newcomer: Joined) -> Joined:
         newcomer.invited_by,
         newcomer.scripted,
     )
+
+
+def _whose(taken: str, name: str) -> str:
+    if plain_name(taken) == plain_name(name):
+        return "somebody here has it"
+    return f"it looks like {taken!r}, who is here"
+
+
+def _called(name: str) -> str:
+    return f"name {one_line(name, 80)!r}"

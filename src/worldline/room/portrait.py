@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 import worldline as wl
 from worldline.errors import InputError
-from worldline.room.foreign import inert
+from worldline.text.foreign import one_line
 
 if TYPE_CHECKING:
     from worldline import LoadedModel, Trace
@@ -52,7 +52,7 @@ def portrait(model: LoadedModel, text: str) -> Portrait:
     about = (
         f"not a drawing of the prompt but a portrait of the flow in {model.name} as it read it: "
         f"the {len(flow.edges)} strongest of {flow.kept.of:,} reads toward its next token, "
-        f'"{inert(next_one.token.strip(), 40)}" ({_percent(next_one.logprob)})'
+        f'"{one_line(next_one.token.strip(), 40)}" ({_percent(next_one.logprob)})'
     )
     if cut:
         about += f"; of {len(tokens)} tokens the first {LONGEST}"
@@ -78,7 +78,7 @@ def _drawn(trace: Trace, flow: wl.Flow, about: str) -> Iterator[str]:
     place = _Places(trace.n_pos, trace.n_layers)
     yield from _columns(place, trace.n_pos)
     yield from _strands(place, flow)
-    yield from _words(place, [inert(piece, 14) for piece in trace.tokens.pieces])
+    yield from _words(place, [one_line(piece, 14) for piece in trace.tokens.pieces])
     yield from _legend(trace, flow)
     yield "</svg>"
 
@@ -138,7 +138,7 @@ def _legend(trace: Trace, flow: wl.Flow) -> Iterator[str]:
     assert target is not None
     yield (
         f'<text x="{WIDTH - LEFT}" y="30" fill="{INK}" font-size="13" text-anchor="end">'
-        f'next: "{_xml(inert(target.token.strip(), 30))}" {_percent(next_one.logprob)}</text>'
+        f'next: "{_xml(one_line(target.token.strip(), 30))}" {_percent(next_one.logprob)}</text>'
     )
     yield (
         f'<text x="{LEFT}" y="{HEIGHT - 12}" fill="#94a0b3" font-size="11">'

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from worldline.room.events import Span
+from worldline.room.reasoning import marks_in, reasoning_in
 
 BREAKS = "\n\r\x0b\x0c\x85\u2028\u2029"
 START = rf"(?:\A|(?<=[{BREAKS}]))"
@@ -13,41 +16,29 @@ _TOKEN = re.compile(
     rf"{START}[ \t]*(?:(?:[-*+]|\d{{1,9}}[.)])[ \t]+)?"
     rf"(?P<fence>`{{3,}}(?=[^`{BREAKS}]*(?:[{BREAKS}]|\Z))|~{{3,}})"
     rf"|(?P<quote>{START}[ \t]*>[^{BREAKS}]*)"
-    r"|(?P<think><(?P<tag>think|thinking|reasoning)>)"
     r"|(?P<ticks>`+)",
-    re.IGNORECASE,
 )
-_LONE_CLOSE = re.compile(r"(?<!`)</(think|thinking|reasoning)>", re.IGNORECASE)
+_QUOTED = re.compile(r"[ \t]*>")
+_TICKS = re.compile("`+")
+_BREAK = re.compile(f"[{BREAKS}]")
 _BLANK = re.compile(rf"[{BREAKS}][ \t]*(?=[{BREAKS}])")
 
 
 def regions(text: str) -> tuple[Span, ...]:
     """Where code (fenced, inline), quoted lines (`>`) and reasoning (`<think>`) stand, in order.
 
-    A fence or a `<think>` that is never closed goes to the end; a `</think>` that was never
-    opened closes what stands before it (some models' templates open it themselves).
+    A fence or a mark of reasoning that is never closed goes to the end; see `reasoning` for the
+    marks. **Exactness**: linear in the text.
 
     >>> [(one.name, one.start, one.end) for one in regions("a `b` c")]
     [('code', 2, 5)]
     """
-    found: list[Span] = []
-    at = _unopened(text)
-    if at:
-        found.append(Span(0, at, "reasoning"))
-        at = _rest_of_quote(text, at, found)
-    while token := _TOKEN.search(text, at):
-        span = _region(text, token)
-        if span is None:
-            at = token.end()
-            continue
-        found.append(span)
-        at = _rest_of_quote(text, max(span.end, token.end()), found)
-    return tuple(found)
+    return tuple(_Scan(text).regions())
 
 
 def without_reasoning(text: str) -> tuple[str, str]:
     """The text without its reasoning, and the reasoning."""
-    spans = [one for one in regions(text) if one.name == "reasoning"]
+    spans = _Scan(text).reasoning
     if not spans:
         return text, ""
     kept: list[str] = []
@@ -59,52 +50,127 @@ def without_reasoning(text: str) -> tuple[str, str]:
     return "".join([*kept, text[at:]]).strip(), thought
 
 
-def inside(spans: Iterable[Span], place: int) -> Span | None:
-    """The first of `spans` that holds the character at `place`."""
-    return next((one for one in spans if one.start <= place < one.end), None)
+class Cover:
+    """Looks up which of some spans, in order and none over another, holds a place."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._spans = sorted(spans, key=lambda one: one.start)
+        self._starts = [one.start for one in self._spans]
+
+    def at(self, place: int) -> Span | None:
+        """The span that holds the character at `place`."""
+        found = bisect_right(self._starts, place) - 1
+        if found < 0 or self._spans[found].end <= place:
+            return None
+        return self._spans[found]
 
 
 def line_end(text: str, start: int) -> int:
     """Where the line that holds `start` ends."""
-    found = re.compile(f"[{BREAKS}]").search(text, start)
+    found = _BREAK.search(text, start)
     return found.start() if found else len(text)
 
 
-def _rest_of_quote(text: str, at: int, found: list[Span]) -> int:
-    """Past the rest of a quoted line in whose middle a region ended; a line is quoted whole."""
-    begin = max(text.rfind(one, 0, at) for one in BREAKS) + 1
-    end = line_end(text, at)
-    if begin < at < end and text[begin:at].lstrip(" \t").startswith(">"):
-        found.append(Span(at, end, "quote"))
-        return end
-    return at
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """A stretch of code, or a quoted line; `closed` where it has an end of its own."""
+
+    span: Span
+    closed: bool
 
 
-def _unopened(text: str) -> int:
-    close = _LONE_CLOSE.search(text)
-    if close is None:
-        return 0
-    opening = re.compile(f"<{close[1]}>", re.IGNORECASE).search(text, 0, close.start())
-    return 0 if opening else close.end()
+class _Scan:
+    """One text looked through: its code first, then the reasoning that no code holds."""
 
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._lines = [0, *(one.end() for one in _BREAK.finditer(text))]
+        self._blanks = [one.start() for one in _BLANK.finditer(text)]
+        self._ticks: dict[int, list[int]] = {}
+        for one in _TICKS.finditer(text):
+            self._ticks.setdefault(len(one[0]), []).append(one.start())
+        self.reasoning = reasoning_in(text, marks_in(text, self._holding()))
 
-def _region(text: str, token: re.Match[str]) -> Span | None:
-    start = token.start()
-    if token["fence"]:
-        marks = token["fence"]
-        close = re.compile(rf"{START}[ \t]*{marks[0]}{{{len(marks)},}}[ \t]*(?=[{BREAKS}]|\Z)")
-        return Span(start, _end(close, text, token.end(), len(text)), "code")
-    if token["quote"]:
-        return Span(start, token.end(), "quote")
-    if token["think"]:
-        close = re.compile(f"</{token['tag']}>", re.IGNORECASE)
-        return Span(start, _end(close, text, token.end(), len(text)), "reasoning")
-    close = re.compile(rf"(?<!`)`{{{len(token['ticks'])}}}(?!`)")
-    blank = _BLANK.search(text, token.end())
-    end = _end(close, text[: blank.start()] if blank else text, token.end(), 0)
-    return Span(start, end, "code") if end else None
+    def regions(self) -> Iterator[Span]:
+        """Code, quoted lines and reasoning."""
+        reasoning = iter(self.reasoning)
+        following = next(reasoning, None)
+        for one in self._codes(Cover(self.reasoning)):
+            at = one.span.start
+            while following is not None and following.start < one.span.end:
+                if at < following.start:
+                    yield Span(at, following.start, one.span.name)
+                yield following
+                at, following = max(at, following.end), next(reasoning, None)
+            if at < one.span.end:
+                yield Span(at, one.span.end, one.span.name)
+        while following is not None:
+            yield following
+            following = next(reasoning, None)
 
+    def _holding(self) -> list[Span]:
+        """Code in which a mark is only spoken of: fences that are closed, and ticks on a line."""
+        found: list[Span] = []
+        for one in self._codes(Cover(())):
+            name, start, end = one.span.name, one.span.start, one.span.end
+            if name == "code" and not one.closed:
+                break
+            fenced = self._text[start] in "`~" and self._line(start) != self._line(end - 1)
+            if name == "code" and (self._fence_at(start) or not fenced):
+                found.append(one.span)
+        return found
 
-def _end(close: re.Pattern[str], text: str, start: int, otherwise: int) -> int:
-    found = close.search(text, start)
-    return found.end() if found else otherwise
+    def _fence_at(self, start: int) -> bool:
+        token = _TOKEN.match(self._text, start)
+        return token is not None and bool(token["fence"])
+
+    def _codes(self, reasoning: Cover) -> Iterator[_Code]:
+        """Code and quoted lines in order; code that begins inside reasoning is none."""
+        text, at = self._text, 0
+        while token := _TOKEN.search(text, at):
+            thought = reasoning.at(token.start())
+            if thought is not None and not token["quote"]:
+                at = max(thought.end, token.start() + 1)
+                continue
+            code = self._code(token)
+            at = token.end()
+            if code is None:
+                continue
+            yield code
+            at = max(at, code.span.end)
+            rest = None if token["quote"] else self._rest_of_quote(at)
+            if rest is not None:
+                yield _Code(rest, True)
+                at = rest.end
+
+    def _code(self, token: re.Match[str]) -> _Code | None:
+        start, text = token.start(), self._text
+        if token["quote"]:
+            return _Code(Span(start, token.end(), "quote"), True)
+        if token["fence"]:
+            marks = token["fence"]
+            close = re.compile(
+                rf"{START}[ \t]*{marks[0]}{{{len(marks)},}}[ \t]*(?=[{BREAKS}]|\Z)"
+            ).search(text, token.end())
+            end = close.end() if close else len(text)
+            return _Code(Span(start, end, "code"), close is not None)
+        size = len(token["ticks"])
+        same = self._ticks.get(size, [])
+        place = bisect_right(same, start)
+        if place == len(same):
+            return None
+        blank = bisect_right(self._blanks, token.end() - 1)
+        if blank < len(self._blanks) and self._blanks[blank] < same[place]:
+            return None
+        return _Code(Span(start, same[place] + size, "code"), True)
+
+    def _line(self, place: int) -> int:
+        """Where the line of a place begins."""
+        return self._lines[bisect_right(self._lines, place) - 1]
+
+    def _rest_of_quote(self, at: int) -> Span | None:
+        """The rest of a quoted line in whose middle code ended; a line is quoted whole."""
+        begin = self._line(at)
+        sign = _QUOTED.match(self._text, begin)
+        end = line_end(self._text, at) if sign and sign.end() <= at else at
+        return Span(at, end, "quote") if begin < at < end else None

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from worldline.room.commands import Parsed, parse
 from worldline.room.events import ROOM, Body, Command, Message, Notice
 from worldline.room.models.model import Delta, Model, ReplyError, Settings, Usage
 from worldline.room.naming import borrowed, without_own_label
+from worldline.room.reasoning import Hushed, marks_in, reasoning_in
 from worldline.room.regions import without_reasoning
 from worldline.room.seeing import Seen
 from worldline.room.state import Participant
 from worldline.room.telling import written
+from worldline.text.foreign import one_line, whole_characters
 
+MOST_REMARKS = 8  # of one kind, on one message
 _REMARKED = ("code", "quote", "reasoning")  # there nobody thinks that a command was meant
 
 
@@ -45,11 +48,17 @@ def heard(
     who: str,
     watch: Callable[[Provisional], None],
     stopped: Callable[[], bool],
+    thinks: bool = False,
 ) -> Reply:
-    """Listen to a reply until it is whole, or fails, is empty, or is stopped on the way."""
+    """Listen to a reply until it is whole, or fails, is empty, or is stopped on the way.
+
+    `watch` is told of it as it comes, but not of the reasoning inside the text; with `thinks` the
+    text begins with it.
+    """
     began = time.perf_counter()
     text: list[str] = []
     reasoning: list[str] = []
+    hushed, told = Hushed(thinks), list[str]()
     usage, failure = Usage(), ""
     stream = model.reply(seen.messages, settings)
     try:
@@ -60,15 +69,21 @@ def heard(
                 usage = piece
                 continue
             (reasoning if piece.reasoning else text).append(piece.text)
-            watch(Provisional(who, piece.text, piece.reasoning))
+            shown = piece.text if piece.reasoning else hushed.more(piece.text)
+            if not piece.reasoning:
+                told.append(shown)
+            if shown:
+                watch(Provisional(who, shown, piece.reasoning))
     except ReplyError as error:
         failure, usage = str(error) or type(error).__name__, error.usage or usage
     finally:
         _close(stream)
-    if not failure and not "".join(text).strip():
-        failure = "the reply was empty"
-    seconds = time.perf_counter() - began
-    return Reply("".join(text), "".join(reasoning), usage, seconds, failure)
+    whole, thought = whole_characters("".join(text)), whole_characters("".join(reasoning))
+    if not failure and not whole.strip():
+        failure = f"the reply was empty{', but for its reasoning' if thought.strip() else ''}"
+    if not failure and (rest := _untold(whole, "".join(told))):
+        watch(Provisional(who, rest))
+    return Reply(whole, thought, usage, time.perf_counter() - began, failure)
 
 
 def as_events(
@@ -84,7 +99,7 @@ def as_events(
     """The message, numbered `next_number` in the log, then its commands, then remarks on it."""
     stripped = without_own_label(reply.text.strip(), me.name)
     own, thought = without_reasoning(stripped)
-    shown = without_own_label(own, me.name) or stripped
+    shown = without_own_label(own, me.name) or ("" if thought else stripped)
     spans = borrowed(shown, me.name, names)
     parsed = parse(shown, spans, models)
     message = Message(
@@ -110,23 +125,59 @@ def as_events(
         Command(next_number, me.name, one.start, one.end, one.name, one.arguments)
         for one in parsed.commands
     ]
-    return [message, *commands, *_remarks(parsed, message, next_number)]
+    return [message, *commands, *_few(_remarks(parsed, message, next_number))]
+
+
+def begins_thinking(earlier: Iterable[Message]) -> bool:
+    """Whether a speaker's replies begin inside reasoning that its template opened, as it seems.
+
+    Nothing in a reply that streams says so before its reasoning ends; an earlier one does.
+    """
+    latest = next((one.text for one in earlier), "")
+    return bool(reasoning_in(latest, marks_in(latest))) and next(marks_in(latest)).opens is False
+
+
+def _untold(whole: str, told: str) -> str:
+    """What of a reply that is whole was held back as it streamed, and is no reasoning."""
+    shown = without_reasoning(whole)[0]
+    told = told.strip()
+    return shown[len(told) :] if shown.startswith(told) and len(shown) > len(told) else ""
+
+
+def _few(remarks: Iterable[Notice]) -> Iterator[Notice]:
+    """The first remarks of each kind; of the others, how many there are."""
+    more: dict[str, list[Notice]] = {}
+    for one in remarks:
+        same = more.setdefault(one.code, [])
+        same.append(one)
+        if len(same) <= MOST_REMARKS:
+            yield one
+    for same in more.values():
+        if len(same) > MOST_REMARKS:
+            n = len(same) - MOST_REMARKS
+            text = f"{same[0].who}: {n} more of this kind in the same message"
+            yield replace(same[0], text=text)
 
 
 def _remarks(parsed: Parsed, message: Message, number: int) -> Iterator[Notice]:
     who = message.who
+    if message.reasoning and not message.shown:
+        cut = ", and was cut off" if message.ending == "length" else ""
+        text = f"{who} only thought{cut}; it said nothing, and nobody reads what it thought"
+        yield Notice("only_reasoning", text, number, who)
     for name in dict.fromkeys(one.name for one in message.borrowed):
         whose = "the room's" if name == ROOM else f"{name}'s"
         yield Notice("borrowed", f"{who} wrote in {whose} name; the words are {who}'s", number, who)
     for one in parsed.near:
         excerpt = message.shown[one.start : one.end]
-        text = f"{who}'s {excerpt[:80]!r} was not run: {one.hint}"
+        text = f"{who}'s {one_line(excerpt, 80)!r} was not run: {one.hint}"
         yield Notice("near_miss", text, number, who)
     for one in parsed.imitations:
         if one.name not in _REMARKED:
             excerpt = message.shown[one.start : one.end]
             where = "in a quotation" if one.name == "quotation" else f"in {one.name}'s name"
-            yield Notice("imitation", f"{excerpt[:80]!r} {where} was not run", number, who)
+            text = f"{one_line(excerpt, 80)!r} {where} was not run"
+            yield Notice("imitation", text, number, who)
     for one in parsed.repeats:
         given = Command(number, who, one.start, one.end, one.name, one.arguments)
         yield Notice(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, TypeAlias
@@ -30,9 +30,8 @@ from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Model, ReplyError, Settings, Usage
 from worldline.room.models.stopping import stoppable
-from worldline.room.naming import plain_name
-from worldline.room.participants import admitted, checked_name, checked_temperature
-from worldline.room.replying import Provisional, Reply, as_events, heard
+from worldline.room.participants import admitted, alike, checked_name, checked_temperature
+from worldline.room.replying import Provisional, Reply, as_events, begins_thinking, heard
 from worldline.room.rules import checked_setting
 from worldline.room.seeing import Seen, seen_by
 from worldline.room.state import BROKEN_OFF, Participant, State, state_of
@@ -103,8 +102,8 @@ class Room:
         Raises: InputError if the name is a participant's or unusable, or the text is empty.
         """
         who = checked_name(who)
-        if plain_name(who) in {plain_name(one.name) for one in self.state.present}:
-            raise InputError(f"name {who!r}: a participant has it; accepted is another")
+        if taken := alike(who, (one.name for one in self.state.present)):
+            raise InputError(f"name {who!r}: a participant has it, {taken!r}; accepted is another")
         if not text.strip():
             raise InputError("an empty message; accepted is any text")
         with self._lock:
@@ -238,7 +237,8 @@ class Room:
             settings = _settings(me, state, model)
             seen = seen_by(me, state, line, model, settings.max_tokens)
             self._tell_cut(me, seen, line)
-            reply = heard(model, seen, settings, me.name, self._watch, self._stop.is_set)
+            thinks = begins_thinking(_words_of(me, line))
+            reply = heard(model, seen, settings, me.name, self._watch, self._stop.is_set, thinks)
         except (ReplyError, InputError) as error:
             return self._no_reply(me, str(error), Usage())
         reply = replace(reply, usage=counted(reply, model, seen.messages))
@@ -339,6 +339,12 @@ def _as_it_was(
 
 def _line(reason: str) -> str:
     return " ".join(reason.split())[:300]
+
+
+def _words_of(me: Participant, line: Sequence[Event]) -> Iterator[Message]:
+    """What somebody said, the latest first."""
+    said = (one.body for one in reversed(line) if isinstance(one.body, Message))
+    return (one for one in said if one.who == me.name and one.model == me.model)
 
 
 def _settings(me: Participant, state: State, model: Model) -> Settings:

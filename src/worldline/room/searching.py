@@ -16,12 +16,13 @@ from urllib.parse import urlencode
 
 from worldline.errors import InputError
 from worldline.room.deeds import Asked, Hit
-from worldline.room.foreign import MAX_HITS, inert
+from worldline.room.foreign import MAX_HITS
 from worldline.room.models.asking import fetched, json_of
 from worldline.room.models.failures import GarbledError
 from worldline.room.models.model import ReplyError
 from worldline.room.models.stopping import wait, waited
 from worldline.room.models.wire import Patience, Sleep, base_url, plain
+from worldline.text.foreign import one_line
 
 LONGEST_QUERY = 300
 SEARCH = Patience(first=20.0, between=20.0, total=40.0, tries=2)
@@ -89,7 +90,7 @@ class RecordedSearch:
         try:
             found = json.loads(file.read_text("utf-8"))
             return cls({q: [_row(row, "text", "url") for row in rows] for q, rows in found.items()})
-        except (OSError, ValueError, AttributeError, TypeError):
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError):
             raise InputError(
                 f'recorded results {file}: accepted is JSON, {{"query": [{{"title", "text", '
                 '"url"}]}'
@@ -102,7 +103,7 @@ class RecordedSearch:
 
 def query_of(asked: Asked) -> str:
     """What is searched for: one line, no more than an engine takes."""
-    return inert(asked.text, LONGEST_QUERY)
+    return one_line(asked.text, LONGEST_QUERY)
 
 
 def _row(row: Any, text: str, url: str) -> Hit:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worldline.room.commands import FORMS
 from worldline.room.events import Command, Event, Message, Setting
 from worldline.room.models.model import Model, Part, Role, Said, merged
+from worldline.room.naming import without_room_lines
 from worldline.room.state import Participant, State
 from worldline.room.telling import told
+from worldline.text.foreign import visible
 
 _MEANINGS = {
     "image": "have a picture made",
@@ -22,7 +23,6 @@ _MEANINGS = {
     "leave": "leave the room",
     "list_models": "see who can be invited",
 }
-_ROOMLIKE = re.compile(r"\[(?=\s*room\b)", re.IGNORECASE)  # no one else writes the room's lines
 _QUIET_SETTINGS = frozenset({"seed", "prompt", "muted"})
 
 
@@ -72,7 +72,8 @@ def system_text(me: Participant, state: State) -> str:
         f"{len(state.present)} of at most {limit} AIs are here.",
         "Write only your own next message, without your name in front, and never in anybody "
         "else's name. Lines in [room: ...] come from the room and are true; nobody else can write "
-        "them. Saying that you do something does nothing; these commands do, each on one line:",
+        "them. Saying that you do something does nothing; these commands do, each alone on a "
+        "line of its own, not as a part of a sentence:",
         "\n".join(f"{form} - {_MEANINGS[name]}" for name, form in FORMS.items()),
         f"A message may give {state.settings['quota_message']} commands.",
     ]
@@ -85,11 +86,13 @@ def _lines(me: Participant, line: Sequence[Event]) -> list[Said]:
     for event in line:
         body = event.body
         if isinstance(body, Message):
-            found.append(_message(me, event.number, body))
+            if body.shown:  # else it only thought, which the room says
+                found.append(_message(me, event.number, body))
         elif isinstance(body, Setting) and body.what in _QUIET_SETTINGS:
             continue
         elif text := told(event, commands):
-            found.append(_said("user", f"[room: {text}]", event.number, ""))
+            said = without_room_lines(visible(text))
+            found.append(_said("user", f"[room: {said}]", event.number, ""))
     return found
 
 
@@ -97,7 +100,7 @@ def _message(me: Participant, number: int, body: Message) -> Said:
     if body.who == me.name and body.model:
         return _said("assistant", body.shown, number, body.who)
     label = f"{body.who}: "
-    text = label + _ROOMLIKE.sub("(", body.shown)
+    text = label + without_room_lines(visible(body.shown))  # no one else writes the room's lines
     return Said("user", text, (Part(number, body.who, len(label), len(text)),))
 
 

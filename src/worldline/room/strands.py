@@ -6,11 +6,11 @@ Nothing here measures; it draws what the log's `Drawn` events hold.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
 from typing import Any
 
 from worldline.room.drawn import readings_of, who_reads_whom
 from worldline.room.events import Drawn, Event, Message
+from worldline.room.html_text import escape
 
 ROW, LEFT, TOP, WIDTH, FIRST_WORDS = 22, 130, 10, 720, 84
 BEND, MOST_BEND = 12.0, 105.0  # how far a strand swings out for each message that it passes

@@ -7,12 +7,19 @@ import re
 from collections.abc import Sequence
 
 from worldline.errors import InputError
-from worldline.room.branch import drawn_number
-from worldline.room.naming import plain_name
+from worldline.room.look_alikes import plain_name
+from worldline.room.seeds import drawn_number
 from worldline.room.state import Participant, State
 
 MODES = ("round_robin", "mention", "natural", "step")
-_MENTION = re.compile(r"(?<![\w@])@([^\W_](?:[^@\n]{0,59}))")
+# Scripts written without spaces between words: there a name may stand anywhere.
+_UNSPACED = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af"
+    "\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
+)
+_RUNS_ON = re.compile(f"[{_UNSPACED}]")
+# An @ behind a letter of a spaced script is an address of mail: me@ada.example.
+_MENTION = re.compile(rf"(?<![^\W{_UNSPACED}])(?<![+%@＠])[@＠]([^\W_][^@＠\n]{{0,79}})")
 _ADDRESSED, _LATEST = 4.0, 0.0  # weights in natural turns; everyone else has 1 and its silence
 
 
@@ -81,14 +88,27 @@ def reply_seed(state: State, speaker: Participant) -> int:
 
 def _likeness(said: str, name: str) -> int:
     """How many characters of a mention spell the name, from its front or one of its words."""
-    whole, mention = plain_name(name), plain_name(said)
-    if mention.startswith(whole):
+    whole = plain_name(name)
+    if _spelt(said, whole):
         return len(whole) + 1
-    first = plain_name(re.split(r"[\s,.;:!?)]", said, maxsplit=1)[0])
+    first = plain_name(re.split(r"[\s,.;:!?)，。；：！？、]", said, maxsplit=1)[0])
     words = [plain_name(one) for one in re.split(r"[\s-]+", name)]
     if len(first) >= 3 and whole.startswith(first):
         return len(first)
     return len(first) if first in words and len(first) >= 2 else 0
+
+
+def _spelt(said: str, whole: str) -> bool:
+    """Whether a mention spells a plain name from its front, and the name ends there."""
+    spelt = ""
+    for place, char in enumerate(said):
+        spelt += plain_name(char)
+        if len(spelt) < len(whole):
+            continue
+        following = said[place + 1 : place + 2]
+        ends = not following.isalnum() or _RUNS_ON.match(following) or _RUNS_ON.match(char)
+        return spelt == whole and bool(ends)
+    return False
 
 
 def _drawn(state: State, able: Sequence[Participant], called: Sequence[Participant]) -> Participant:

@@ -24,7 +24,7 @@ from worldline.room.room import Room
 
 TURNS = 9
 LINES = (
-    'hello !image "one" and !temperature 1.2',
+    'hello !image "one"\n!temperature 1.2',
     '!search "two" then !image "two"',
     '[Bob]: hi\n\n?image "three" !list_models',
 )

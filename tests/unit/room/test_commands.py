@@ -99,8 +99,10 @@ def test_nothing_runs_in_code_quotes_reasoning_or_another_name(text):
 
 
 @given(TEXTS)
-def test_a_near_miss_alone_never_runs(text):
+def test_a_near_miss_alone_never_runs_but_for_one_said_in_passing(text):
     for one in parse(text).near:
+        if one.code == "passing":
+            continue
         alone = parse(text[one.start : one.end])
         assert not alone.commands
 

@@ -54,7 +54,7 @@ def test_what_it_drew_instead_is_said_on_one_line():
     row = {"b64_json": packed(PIXEL), "revised_prompt": "a\nsea\u202e" + "!" * 500}
     with stub_endpoint(Plan(body=answer(**row))) as stub:
         about = EndpointImages(stub.url, "painter")(ASKED).about
-    assert "it drew: a sea<U+202E>!!" in about
+    assert "it drew: a sea‹202E›!!" in about
     assert len(about) < 300
 
 

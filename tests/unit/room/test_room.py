@@ -302,7 +302,7 @@ def test_a_log_opened_again_goes_on_and_open_commands_expire(tmp_path):
     def die(_asked):
         raise KeyboardInterrupt
 
-    scripts = {"Ada": ['one !image "a" !leave', "two"], "Bob": ["uno"]}
+    scripts = {"Ada": ['One. !image "a" !leave', "two"], "Bob": ["uno"]}
     room = room_of(scripts, path, deeds=Deeds(draw=die))
     with pytest.raises(KeyboardInterrupt):
         room.play(1)
@@ -310,7 +310,7 @@ def test_a_log_opened_again_goes_on_and_open_commands_expire(tmp_path):
     again = room_of(scripts, path, deeds=DEEDS)
     assert [one[1] for one in outcomes(again)] == ["expired", "expired"]
     again.play(2)
-    assert said(again) == [("Ada", 'one !image "a" !leave'), ("Bob", "uno"), ("Ada", "two")]
+    assert said(again) == [("Ada", 'One. !image "a" !leave'), ("Bob", "uno"), ("Ada", "two")]
     again.close()
 
 
@@ -379,7 +379,7 @@ def test_a_model_that_breaks_off_leaves_what_it_had_said():
 
 def test_five_talk_while_ten_look_on(tmp_path):
     path = tmp_path / "a.room"
-    lines = ['hello !temperature 1.5 !image "x"', "and more", '!search "y" ?leave']
+    lines = ['Hello. !temperature 1.5 !image "x"', "and more", '!search "y" ?leave']
     room = room_of({f"P{n}": lines for n in range(5)}, path, loops=True)
     over = threading.Event()
     seen: list[list[Event]] = [[] for _ in range(10)]

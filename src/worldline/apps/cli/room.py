@@ -146,13 +146,13 @@ def export(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="A printed transcript, or our own JSON.")],
+    file: Annotated[Path, typer.Argument(help="A transcript, messages as JSON, or our JSON.")],
     log: NewLog = None,
     json: options.Json = None,
 ) -> None:
     """Read a transcript of another program, or a room's JSON, into a log."""
     from worldline.apps.cli.out import read_text
-    from worldline.room.importing import from_json, from_transcript
+    from worldline.room.importing import from_elsewhere, from_json, is_room
 
     text = read_text(None, file)
     refuse_unwritable(json)
@@ -160,21 +160,23 @@ def import_(
         raise InputError("--log: give the new log's name")
     if log.exists():
         raise InputError(f"--log {log}: it is there already; accepted is a new file")
-    if text.lstrip().startswith("{"):
+    if is_room(text):
         _filled(log, lambda new: from_json(text, new))
         typer.echo(f"{log}: as it was")
         return
-    found = from_transcript(text)
+    found = from_elsewhere(text)
     _filled(log, lambda new: new.append(found.bodies))
     columns = {name: getattr(found.columns, name) for name in found.columns.__slots__}
     mended = {name: getattr(found.mended, name) for name in ("mended", "guessed", "gone")}
     if json is not None:
-        write_json(json, {"columns": columns, "mended": mended})
+        write_json(json, {"columns": columns, "mended": mended, "left_out": dict(found.left_out)})
     if json != "-":
         for name, counted in columns.items():
             listed = ", ".join(f"{what} {n}" for what, n in counted.items()) or "none"
             typer.echo(f"{name:>10}: {listed}")
         typer.echo(f"{'mended':>10}: " + ", ".join(f"{n} {what}" for what, n in mended.items()))
+        lost = ", ".join(f"{n} {what}" for what, n in found.left_out.items()) or "nothing"
+        typer.echo(f"{'left out':>10}: {lost}")
 
 
 @app.command()

@@ -8,6 +8,7 @@ from worldline.room.claims import BADGES
 from worldline.room.events import Command, Drawn, Event, Message
 from worldline.room.strip import strip
 from worldline.room.telling import told
+from worldline.text.foreign import GONE, visible
 
 if TYPE_CHECKING:
     from worldline.room.replying import Provisional
@@ -81,4 +82,4 @@ class Lines:
 
 def plain(text: object) -> str:
     """Text that cannot move the terminal's cursor or colour it."""
-    return "".join(one if one.isprintable() or one in "\n\t" else "\ufffd" for one in str(text))
+    return visible(str(text), shown=lambda _: GONE)  # as long as before: spans stay valid

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 if TYPE_CHECKING:
     from worldline.room.events import Event
     from worldline.room.log import Reading
@@ -116,6 +118,8 @@ def reading(path: Path) -> Iterator[Reading]:
     found = Reading(path.expanduser())
     try:
         yield found
+        if found.damage:
+            typer.echo(f"worldline: {found.damage}", err=True)
     finally:
         found.close()
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 from textual import events
 from textual.widgets import Input
 
-_TURNS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # of the direction
+from worldline.text.foreign import GONE, visible
 
 
 class Line(Input):
@@ -18,10 +16,7 @@ class Line(Input):
 
     def validate_value(self, value: str) -> str:
         """The same text, to be looked at safely."""
-        return "".join(
-            "\ufffd" if unicodedata.category(one) == "Cc" or one in _TURNS else one
-            for one in value.replace("\t", " ")
-        )
+        return visible(value.replace("\t", " "), kept="", shown=lambda _: GONE)
 
     def _on_paste(self, event: events.Paste) -> None:
         self.replace(" ".join(event.text.splitlines()), *self.selection)

@@ -21,7 +21,7 @@ class Told(Usage):
     """The usage of a local reply, with what it read and wrote, in ids: enough to ask for its flow.
 
     `written` holds every drawn id, the one that ended the turn included; `text` is what was
-    streamed.
+    streamed, but for the mark of reasoning that a template wrote.
     """
 
     reading: Reading | None = None
@@ -85,6 +85,8 @@ class Local:
         return self._stream(reading, drawn)
 
     def _stream(self, reading: Reading, drawn: Iterable[int]) -> Iterator[Delta | Usage]:
+        if reading.opened:  # whoever listens is to know that this begins as reasoning
+            yield Delta(reading.opened)
         written: list[int] = []
         text = ""
         ending: Ending = "length"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from worldline.errors import InputError
 from worldline.room.models.model import JOINT, Part, ReplyError, Said
 from worldline.room.models.shapes import SHAPES
+from worldline.room.reasoning import marks_in
 from worldline.text.chat import NamedSpan, Turn, render_chat
 from worldline.text.tokenizer import special_ids
 from worldline.text.tokens import Tokens, decode, tokenize
@@ -16,6 +17,7 @@ from worldline.text.tokens import Tokens, decode, tokenize
 if TYPE_CHECKING:
     from worldline.text.tokenizer import Tokenizer
 
+_TAIL = 200  # characters at the end of a text in which a template opens reasoning
 _ALIKE = {"<": "‹", "[": "［", "|": "¦"}
 
 
@@ -25,6 +27,7 @@ class Reading:
 
     A part whose place in the text is not certain (the template rewrote it) is in `unplaced`.
     `stops` are the ids that end a turn, `breaks` the texts that do where there is no template.
+    `opened` is the mark with which the template begins the reply's reasoning; "" for none.
     """
 
     tokens: Tokens
@@ -32,6 +35,7 @@ class Reading:
     unplaced: tuple[Part, ...]
     stops: frozenset[int]
     breaks: tuple[str, ...] = ()
+    opened: str = ""
 
 
 def read(tokenizer: Tokenizer, messages: Sequence[Said], own_name: str) -> Reading:
@@ -57,8 +61,15 @@ def read(tokenizer: Tokenizer, messages: Sequence[Said], own_name: str) -> Readi
             continue
         tokens = tokenize(tokenizer, text, add_special_tokens=False)
         parts, unplaced = _placed(shaped, text, spans)
-        return Reading(tokens, parts, unplaced, stops_of(tokenizer))
+        return Reading(tokens, parts, unplaced, stops_of(tokenizer), (), _opened(text))
     raise ReplyError(f"the model cannot read this conversation: {reason}")
+
+
+def _opened(text: str) -> str:
+    """The mark of reasoning that stands open at the end of what a template wrote."""
+    end = text[-_TAIL:].rstrip()
+    last = next((one for one in marks_in(end) if one.end == len(end)), None)
+    return end[last.start :] if last is not None and last.opens else ""
 
 
 def disarmed(tokenizer: Tokenizer, message: Said) -> Said:

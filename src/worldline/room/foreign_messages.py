@@ -1,0 +1,178 @@
+"""Conversations that other programs keep as JSON: who said what, and what was left out.
+
+OpenAI's messages (a list, or under "messages"), AutoGen's lists, ShareGPT's conversations, and the
+lines of SillyTavern.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from worldline.errors import InputError
+from worldline.room.events import ROOM
+from worldline.room.look_alikes import look_alike
+from worldline.room.participants import LONGEST_NAME
+from worldline.room.plain_json import loaded
+from worldline.text.foreign import one_line
+
+ACCEPTED = "accepted are our JSON, OpenAI or AutoGen messages, ShareGPT, SillyTavern lines"
+_PEOPLE = frozenset({"user", "human", "person", "user_proxy", "admin"})
+_TAKEN = frozenset(
+    [
+        "role",
+        "name",
+        "content",
+        "from",
+        "value",
+        "source",
+        "type",
+        "mes",
+        "is_user",
+        "is_system",
+        "extra",
+        "swipes",
+        "swipe_id",
+        "text",
+        "reasoning",
+        "reasoning_content",
+        "tool_calls",
+        "function_call",
+        "refusal",
+        "models_usage",
+    ]
+)
+_WORDS_OF = ("content", "value", "mes", "text", "refusal")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something said, by a person, by a model, or by neither (`who` is empty: it is told about)."""
+
+    who: str
+    text: str
+    ai: bool = False
+    reasoning: str = ""
+
+
+@dataclass(slots=True)
+class Conversation:
+    """The entries of a file, in order, and how much of each kind was left out."""
+
+    entries: list[Entry] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def conversation_of(text: str) -> Conversation:
+    """Read what another program wrote.
+
+    Raises: InputError, in a line, where it is none of the forms, or nobody says anything.
+    """
+    found = Conversation()
+    items, title = _items(text, found.left_out)
+    for item in items:
+        if isinstance(item, dict) and ("mes" in item or _is_message(item)):
+            found.entries += _entries(item, found.left_out)
+        elif isinstance(item, dict) and title and "chat_metadata" in item:
+            found.left_out["fields of the chat"] += len(item)
+        else:
+            found.left_out["entries that are no message"] += 1
+    if not any(one.who for one in found.entries):
+        raise InputError(f"{one_line(text, 40)!r}: not a room and no message; {ACCEPTED}")
+    return found
+
+
+def _items(text: str, left_out: Counter[str]) -> tuple[Sequence[Any], bool]:
+    """The messages of a file, and whether it is lines of which the first is about the chat."""
+    lines = [one for one in text.splitlines() if one.strip()]
+    if len(lines) > 1 and all(one.lstrip().startswith("{") for one in lines):
+        found = [loaded(one, left_out) for one in lines]
+        whole = [one for one in found if "messages" in one or "conversations" in one]
+        if len(whole) > 1:
+            raise InputError(f"{len(whole)} conversations, one a line; accepted is one")
+        return _items(json.dumps(whole[0]), left_out) if whole else (found, True)
+    whole = loaded(text, left_out)
+    if isinstance(whole, dict):
+        for name in ("messages", "conversations", "conversation", "chat_history", "history"):
+            if isinstance(whole.get(name), list):
+                return whole[name], False
+        return [whole], True
+    if not isinstance(whole, list):
+        raise InputError(f"{one_line(text, 40)!r}: not a room and no message; {ACCEPTED}")
+    if len(whole) == 1 and isinstance(whole[0], dict) and not _is_message(whole[0]):
+        return _items(json.dumps(whole[0]), left_out)
+    return whole, False
+
+
+def _is_message(item: Mapping[str, Any]) -> bool:
+    speaker = any(isinstance(item.get(one), str) for one in ("role", "from", "source", "name"))
+    return speaker and any(name in item for name in (*_WORDS_OF, "tool_calls", "function_call"))
+
+
+def _entries(item: Mapping[str, Any], left_out: Counter[str]) -> Iterator[Entry]:
+    role = str(item.get("role") or item.get("from") or "").casefold()
+    name = str(item.get("name") or item.get("source") or "")
+    words = _words(next((item[one] for one in _WORDS_OF if item.get(one)), ""), left_out)
+    extra = item.get("extra")
+    thought = extra.get("reasoning") if isinstance(extra, dict) else None
+    reasoning = item.get("reasoning_content") or item.get("reasoning") or thought
+    left_out["other tellings of a message"] += max(0, len(_list(item.get("swipes"))) - 1)
+    for other in item.keys() - _TAKEN:
+        left_out[f"field {one_line(str(other), 40)}"] += 1
+    for call in (*_list(item.get("tool_calls")), *filter(None, [item.get("function_call")])):
+        yield Entry("", f"{_named(name, role)} calls {one_line(json.dumps(call), 2000)}")
+    if not words.strip() and not reasoning:
+        left_out["messages without words"] += not item.get("tool_calls")
+    elif role in ("system", "developer", "tool", "function", "observation") or item.get(
+        "is_system"
+    ):
+        yield Entry("", f"{name or role or 'system'}: {words}")
+    else:
+        said = _words(reasoning, left_out)
+        yield Entry(_named(name, role), words, _is_ai(item, role, name), said)
+
+
+def _is_ai(item: Mapping[str, Any], role: str, name: str) -> bool:
+    if "is_user" in item:
+        return not item["is_user"]
+    if name:
+        return name.casefold() not in _PEOPLE and (
+            role != "user" or "source" in item or _agent(item)
+        )
+    return role not in _PEOPLE
+
+
+def _agent(item: Mapping[str, Any]) -> bool:
+    """Whether a name stands beside nothing but a role and words, as where agents talk."""
+    return item.keys() <= {"role", "name", "content"}
+
+
+def _words(content: Any, left_out: Counter[str]) -> str:
+    """A text, or the texts of a list of parts."""
+    if isinstance(content, str):
+        return content
+    parts: list[str] = []
+    for part in _list(content):
+        text = (
+            part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None
+        )
+        if isinstance(text, str):
+            parts.append(text)
+        else:
+            kind = part.get("type", "other") if isinstance(part, dict) else "other"
+            left_out[f"{one_line(str(kind), 40)} parts"] += 1
+    return "\n".join(parts)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _named(name: str, role: str) -> str:
+    """A name that can be seen, and is not the room's."""
+    fallback = {"gpt": "Assistant", "human": "User"}.get(role, role.capitalize() or "Somebody")
+    shown = one_line(name, LONGEST_NAME) or one_line(fallback, LONGEST_NAME)
+    return f"{shown}, a speaker" if look_alike(shown, ROOM) else shown

@@ -1,0 +1,226 @@
+"""Files of a room that were damaged: a whole result or one line, no endless loop, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from scripted_rooms import room_of
+from worldline.errors import InputError
+from worldline.room.events import Event, Left, Notice
+from worldline.room.exporting import as_html, as_json, as_markdown
+from worldline.room.importing import from_elsewhere, from_json, is_room
+from worldline.room.log import Log, Reading, line_of
+from worldline.room.models.catalog import Catalog
+from worldline.room.room import Room
+from worldline.room.scenarios import scenario_of
+from worldline.room.state import state_of
+
+BOUNDED = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ABSURD = st.sampled_from(
+    ["NaN", "1e999", "-1", "1e9", "9" * 400, "null", '"x"', "[]", "{}", "[" * 300, '"\\ud83d"', ""]
+)
+SCENARIO = """
+title = "T"
+[opening]
+who = "Host"
+text = "go"
+[rules]
+max_tokens = 8
+[[participant]]
+name = "Ada"
+script = ["one", "two"]
+"""
+MESSAGES = json.dumps([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}])
+
+
+@cache
+def whole_json() -> str:
+    room = room_of({"Ada": ['one !image "a"', "two"], "Bob": ["uno", "dos"]})
+    room.play(3)
+    return as_json(room.log.events(), room.log.content)
+
+
+@cache
+def whole_log(folder: Path) -> bytes:
+    path = folder / "whole.room"
+    room = room_of({"Ada": ['one !image "a"', "two"], "Bob": ["uno", "dos"]}, path)
+    room.play(3)
+    room.close()
+    return path.read_bytes()
+
+
+def damage(text: str, at: float, cut: bool, put: str) -> str:
+    """The text cut off somewhere, or with something put over what stands there."""
+    place = int(at * len(text))
+    return text[:place] + ("" if cut else put + text[place + max(1, len(put) // 2) :])
+
+
+def in_one_line(error: BaseException) -> None:
+    assert isinstance(error, InputError)
+    assert "\n" not in str(error)
+    assert len(str(error)) < 600
+
+
+DAMAGES = st.tuples(st.floats(0, 0.999), st.booleans(), ABSURD | st.text(max_size=3))
+
+
+@BOUNDED
+@given(DAMAGES)
+def test_our_json_that_is_damaged(how):
+    log = Log()
+    try:
+        from_json(damage(whole_json(), *how), log)
+    except InputError as error:
+        in_one_line(error)
+        assert log.events() == []
+        return
+    line = line_of(log.events())
+    assert state_of(line).tip == len(line)
+    assert as_html(line, title="t")
+    assert as_markdown(line)
+
+
+@BOUNDED
+@given(DAMAGES, st.sampled_from([MESSAGES, json.dumps({"messages": json.loads(MESSAGES)})]))
+def test_messages_of_others_that_are_damaged(how, text):
+    text = damage(text, *how)
+    if is_room(text):
+        return
+    try:
+        found = from_elsewhere(text)
+    except InputError as error:
+        in_one_line(error)
+        return
+    log = Log()
+    assert [one.body for one in log.append(found.bodies)] == list(found.bodies)
+
+
+@BOUNDED
+@given(DAMAGES)
+def test_a_scenario_that_is_damaged(how):
+    try:
+        scenario_of(damage(SCENARIO, *how), "x")
+    except InputError as error:
+        in_one_line(error)
+
+
+def opened(path: Path) -> list[Event]:
+    """What a reader and then a writer make of a file: the same, and the writer's can be written."""
+    reading = Reading(path)
+    read = reading.events()
+    reading.close()
+    log = Log(path)
+    assert log.events() == read
+    assert bool(log.repaired) == bool(reading.damage)
+    log.append([Left("Ada")])
+    log.close()
+    return read
+
+
+@BOUNDED
+@given(st.floats(0, 0.999), st.integers(0, 255), st.booleans())
+def test_a_log_with_a_byte_turned_or_cut_short(tmp_path_factory, at, byte, cut):
+    folder = tmp_path_factory.mktemp("logs")
+    content = whole_log(tmp_path_factory.getbasetemp())
+    place = int(at * len(content))
+    path = folder / "a.room"
+    path.write_bytes(content[:place] + (b"" if cut else bytes([byte]) + content[place + 1 :]))
+    before = path.read_bytes()
+    try:
+        read = opened(path)
+    except InputError as error:
+        in_one_line(error)
+        return
+    assert [one.number for one in read] == list(range(1, len(read) + 1))
+    kept = [one for one in folder.iterdir() if ".damaged-" in one.name]
+    assert all(one.read_bytes()[:100] == before[:100] for one in kept)
+
+
+CHANGES = {
+    "a row is missing": "DELETE FROM events WHERE number = 4",
+    "a row follows itself": "UPDATE events SET parent = 4 WHERE number = 4",
+    "a row follows a later one": "UPDATE events SET parent = 6 WHERE number = 4",
+    "an unknown kind": """UPDATE events SET body = '{"kind":"dance"}' WHERE number = 4""",
+    "half a row": "UPDATE events SET body = substr(body, 1, 9) WHERE number = 4",
+    "a time that is none": "UPDATE events SET time = 9e999 WHERE number = 4",
+    "a time of words": "UPDATE events SET time = 'soon' WHERE number = 4",
+    "bytes": "UPDATE events SET body = x'ff00fe' WHERE number = 4",
+    "a deep row": f"""UPDATE events SET body = '{"[" * 200_000}' WHERE number = 4""",
+    "a number past all": "UPDATE events SET number = 1000000000 WHERE number = 4",
+    "a setting of another kind": (
+        """UPDATE events SET body = '{"kind":"setting","what":"quota_room","value":"x"}' """
+        "WHERE number = 4"
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_damaged_row_ends_a_log_before_it_and_the_file_as_it_was_stays(tmp_path, change):
+    path = tmp_path / "a.room"
+    room = room_of({"Ada": ["one", "two"], "Bob": ["uno", "dos"]}, path)
+    room.play(4)
+    sound = room.log.events()[:3]
+    catalog = room.catalog
+    room.close()
+    base = sqlite3.connect(path)
+    base.executescript("DROP TRIGGER events_stay; DROP TRIGGER events_keep;")
+    base.execute("PRAGMA ignore_check_constraints = ON")
+    base.execute(change)
+    base.commit()
+    base.close()
+    before = path.read_bytes()
+    reading = Reading(path)
+    assert reading.events() == sound
+    assert "event 4" in reading.damage
+    assert "\n" not in reading.damage
+    reading.close()
+    assert path.read_bytes() == before
+    again = Room(Log(path), catalog)
+    assert again.log.events()[:3] == sound
+    (said,) = [one.body.text for one in again.line if isinstance(one.body, Notice)]
+    assert "it goes on after event 3" in said
+    assert "a.room.damaged-1" in said
+    again.play(1)
+    again.close()
+    assert (tmp_path / "a.room.damaged-1").read_bytes() == before
+    whole = Log(path)
+    assert whole.repaired == ""
+    assert whole.events()[:3] == sound
+    whole.close()
+
+
+def test_a_file_without_a_byte_is_a_log_without_events(tmp_path):
+    path = tmp_path / "a.room"
+    path.touch()
+    assert opened(path) == []
+    reading = Reading(path)
+    assert [one.body for one in reading.events()] == [Left("Ada")]
+    reading.close()
+    path.write_bytes(b"")
+    room = Room(Log(path), Catalog({}))
+    assert room.line == []
+    room.close()
+
+
+def test_a_second_copy_takes_another_name(tmp_path):
+    path, mine = tmp_path / "a.room", tmp_path / "a.room.damaged-1"
+    mine.write_text("mine")
+    log = Log(path)
+    log.append([Left("Ada"), Left("Bob")])
+    log.close()
+    base = sqlite3.connect(path)
+    base.executescript("DROP TRIGGER events_keep; DELETE FROM events WHERE number = 1;")
+    base.close()
+    log = Log(path)
+    assert log.events() == []
+    assert "damaged-2" in log.repaired
+    log.close()
+    assert mine.read_text() == "mine"
+    assert (tmp_path / "a.room.damaged-2").is_file()

@@ -1,0 +1,153 @@
+"""Conversations of other programs: who said what, and what was left out is counted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from worldline.errors import InputError
+from worldline.room.events import Joined, Message, Notice
+from worldline.room.foreign_messages import conversation_of
+from worldline.room.importing import from_elsewhere, from_json, from_transcript, is_room
+from worldline.room.log import Log
+
+OPENAI = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": [{"type": "text", "text": "Look"}, {"type": "image_url"}]},
+    {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "see"}}]},
+    {"role": "tool", "tool_call_id": "1", "content": "a lake"},
+    {"role": "assistant", "content": "<think>hm</think>A lake.", "refusal": None},
+]  # fmt: skip
+AUTOGEN = [
+    {"content": "Plan a garden.", "role": "user", "name": "user_proxy"},
+    {"content": "A pond.", "role": "user", "name": "planner"},
+    {"content": "And a bench.", "role": "assistant", "name": "critic"},
+]
+AUTOGEN_4 = [
+    {"source": "user", "models_usage": None, "content": "Plan.", "type": "TextMessage"},
+    {"source": "writer", "models_usage": {}, "content": "Yes.", "type": "TextMessage"},
+]
+SHAREGPT = {"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "hello"}]}
+TAVERN = [
+    {"user_name": "Marta", "character_name": "Ada", "chat_metadata": {}},
+    {"name": "Ada", "is_user": False, "mes": "Hello.", "swipes": ["Hello.", "Hi."],
+     "extra": {"reasoning": "greet"}},
+    {"name": "Marta", "is_user": True, "mes": "Good day", "send_date": "x"},
+    {"name": "Ada", "is_user": False, "is_system": True, "mes": "a note"},
+]  # fmt: skip
+
+
+def said(text: str) -> list[tuple[str, str, bool]]:
+    bodies = from_elsewhere(text).bodies
+    return [(one.who, one.shown, bool(one.model)) for one in bodies if isinstance(one, Message)]
+
+
+@pytest.mark.parametrize("whole", [OPENAI, {"messages": OPENAI}, [{"messages": OPENAI}]])
+def test_messages_of_openai(whole):
+    text = json.dumps(whole)
+    assert said(text) == [("User", "Look", False), ("Assistant", "A lake.", True)]
+    found = from_elsewhere(text)
+    told = [one.text for one in found.bodies if isinstance(one, Notice)]
+    assert told[0] == "system: Be brief."
+    assert told[1].startswith("Assistant calls")
+    assert '"name": "see"' in told[1]
+    assert told[2] == "tool: a lake"
+    assert found.left_out == {"image_url parts": 1, "field tool_call_id": 1}
+    reasoning = [one.reasoning for one in found.bodies if isinstance(one, Message)]
+    assert reasoning == ["", "<think>hm</think>"]
+
+
+def test_lists_of_autogen_keep_every_agent_apart():
+    assert said(json.dumps(AUTOGEN)) == [
+        ("user_proxy", "Plan a garden.", False), ("planner", "A pond.", True),
+        ("critic", "And a bench.", True),
+    ]  # fmt: skip
+    assert said(json.dumps(AUTOGEN_4)) == [("user", "Plan.", False), ("writer", "Yes.", True)]
+
+
+def test_conversations_of_sharegpt():
+    assert said(json.dumps(SHAREGPT)) == [("User", "hi", False), ("Assistant", "hello", True)]
+
+
+def test_lines_of_sillytavern():
+    found = from_elsewhere("\n".join(map(json.dumps, TAVERN)))
+    messages = [one for one in found.bodies if isinstance(one, Message)]
+    assert [(one.who, one.shown, one.reasoning) for one in messages] == [
+        ("Ada", "Hello.", "greet"), ("Marta", "Good day", ""),
+    ]  # fmt: skip
+    assert [one.name for one in found.bodies if isinstance(one, Joined)] == ["Ada"]
+    assert [one.text for one in found.bodies if isinstance(one, Notice)] == ["Ada: a note"]
+    assert found.left_out == {
+        "fields of the chat": 3, "other tellings of a message": 1, "field send_date": 1,
+    }  # fmt: skip
+    log = Log()
+    log.append(found.bodies)
+    assert [one.body for one in log.events()] == list(found.bodies)
+
+
+def test_halves_of_characters_are_joined_or_counted_and_names_are_seen():
+    text = (
+        r'[{"role":"assistant","name":"A\u202eda","content":"\ud83d\ude00 \ud83d"},'
+        r'{"role":"assistant","name":"room","content":"x"}]'
+    )
+    found = from_elsewhere(text)
+    assert said(text) == [("A‹202E›da", "😀 \ufffd", True), ("room, a speaker", "x", True)]
+    assert found.left_out == {"texts with half a character, now \ufffd": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("[" * 200_000, "brackets"),
+        ('{"a":' * 200_000, "brackets"),
+        ("[]", "no message"),
+        ("{}", "no message"),
+        ('[{"role": "user"}]', "no message"),
+        ('[{"role": "user", "content": "x", "time": NaN}]', "NaN"),
+        ('[{"role": "user", "content": "x", "time": 1e999}]', "1e999"),
+        ('[{"role": "user", "content": "x", "time": ' + "9" * 5000 + "}]", "digits"),
+        ('[{"role": "user", "content"', "no JSON"),
+        ('{"messages": [1]}', "no message"),
+        ('{"messages": []}\n{"messages": []}', "2 conversations"),
+    ],
+)
+def test_what_is_no_conversation_is_refused_in_a_line(text, word):
+    with pytest.raises(InputError, match=word) as error:
+        from_elsewhere(text)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ('"time": NaN', "NaN"),
+        ('"time": Infinity', "Infinity"),
+        ('"time": 1e999', "1e999"),
+        ('"time": 1, "x": ' + "[" * 200_000, "brackets"),
+        ('"time": "soon"', "time"),
+        ('"time": 1, "body": {"kind": "left", "name": "\\ud83d"}', "half a character"),
+    ],
+)
+def test_our_own_json_that_is_damaged_is_refused_in_a_line(change, word):
+    body = '"body": {"kind": "left", "name": "Ada"}'
+    fields = change if "body" in change else f"{change}, {body}"
+    text = f'{{"format": "worldline-room-1", "events": [{{"number": 1, "parent": 0, {fields}}}]}}'
+    assert is_room(text)
+    log = Log()
+    with pytest.raises(InputError, match=word) as error:
+        from_json(text, log)
+    assert "\n" not in str(error.value)
+    assert log.events() == []
+
+
+def test_names_with_parentheses_stand_above_their_messages():
+    found = from_transcript("AI-1 (GPT 9 Sol (High))\nhello\n\nAI-2 (Bob)\nhi\n")
+    said = [(one.who, one.shown) for one in found.bodies if isinstance(one, Message)]
+    assert said == [("GPT 9 Sol (High)", "hello"), ("Bob", "hi")]
+
+
+def test_a_conversation_in_which_nobody_speaks_is_none():
+    with pytest.raises(InputError, match="no message"):
+        conversation_of('[{"role": "system", "content": "Be brief."}]')

@@ -1,0 +1,99 @@
+"""Whatever reads a model's words takes work that grows with them, not with their square.
+
+Work is counted, not timed: the calls of Python and of its built-ins at two lengths.
+`bench/room_readers.py` has the times.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from worldline.room.claims import claims
+from worldline.room.commands import LONGEST_READ, MOST_FOUND, parse
+from worldline.room.mending import mend
+from worldline.room.naming import borrowed, without_own_label, without_room_lines
+from worldline.room.plain_json import loaded
+from worldline.room.reasoning import Hushed
+from worldline.room.regions import regions
+from worldline.room.state import Participant
+from worldline.room.turns import mentioned
+from worldline.text.foreign import visible
+
+PEOPLE = [Participant(name, "m", "", 1.0, False, 0) for name in ("Ada", "Bob", "李雷")]
+PIECES = [
+    "!leave ", '!image "a"', '"!image "', "!imagine ", "!temperature a ", "?image 'x' ", "`a`` ",
+    "```\n", "> `a\n", "@Ada ", "@李雷", "<", "<think>", "</think>", "[THINK]", "[thinking] ",
+    "[a:", "[room: ", "é", "Ã¼", "Ada: ", "Bob: x\n", "*draws a ", "![", "\u202e", "\ud800",
+    "!abc ", "“",
+]  # fmt: skip
+
+
+def hushed(text: str) -> None:
+    quiet = Hushed()
+    for at in range(0, len(text), 16):
+        quiet.more(text[at : at + 16])
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    "parse": parse,
+    "regions": regions,
+    "hushed": hushed,
+    "claims": claims,
+    "borrowed": lambda text: borrowed(text, "Ada", ("Ada", "Bob")),
+    "without_own_label": lambda text: without_own_label(text, "Ada"),
+    "without_room_lines": without_room_lines,
+    "mentioned": lambda text: mentioned(text, PEOPLE),
+    "mend": mend,
+    "visible": visible,
+    "loaded": lambda text: loaded(json.dumps([text]), Counter()),
+}
+
+
+def calls(read: Callable[[str], object], text: str) -> int:
+    """How many calls reading a text takes."""
+    n = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal n
+        n += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        read(text)
+    finally:
+        sys.setprofile(before)
+    return n
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_work_grows_with_the_text(name):
+    for piece in PIECES:
+        read = READERS[name]
+        n = 400 // len(piece) + 1
+        short, long = calls(read, piece * n), calls(read, piece * 8 * n)
+        assert long <= 20 * short, piece  # eight times the text; 64 were its square
+
+
+def test_a_reply_of_any_length_has_a_bounded_number_of_findings():
+    for text in (
+        "!leave " * 28_000,
+        '!image "a"' * 20_000,
+        '"a"!image "' * 20_000,
+        "!imag " * 30_000,
+    ):
+        found = parse(text)
+        n = sum(map(len, (found.commands, found.repeats, found.near, found.imitations)))
+        assert MOST_FOUND <= n <= MOST_FOUND + 1, text[:20]
+        assert found.near[-1].code == "many"
+
+
+def test_what_stands_beyond_what_is_read_does_not_run_and_is_said():
+    found = parse("a\n" * (LONGEST_READ // 2) + "!leave")
+    assert not found.commands
+    assert [one.code for one in found.near] == ["many"]
