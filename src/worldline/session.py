@@ -12,11 +12,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from worldline.errors import InputError
 from worldline.flow.lens import logit_lens
 from worldline.flow.summary import paths_of
 from worldline.flow.weighing import weigh
 from worldline.flow.writes import write_coherence
 from worldline.model.bundled import BUNDLED_NAME
+from worldline.model.calls import is_model, is_text, model_call, refuse_no_name, words_of
 from worldline.model.load import LoadedModel, load_model
 from worldline.observation import Observation
 from worldline.text.chat import tokens_of, turns_of
@@ -55,12 +57,19 @@ def observe(
 
     Raises: InputError for what cannot be used, RefusedError where the model failed a check.
     """
+    if is_model(text) and is_text(model):
+        raise InputError(
+            "observe: text and model are given the other way round; it takes (text, model)"
+        )
     if not isinstance(model, LoadedModel):
+        refuse_no_name(model, "observe")
         model = load_model(model, device=device, dtype=dtype, progress=progress)
     (progress or _quiet)("recording")
-    trace = record_text(model, text, chat=chat, verify=verify, seed=seed)
     asked = {"by": by, "target": target, "versus": versus, "how": how, "top": top, "paths": paths}
-    return see(trace, text, chat=chat, progress=progress, **asked)
+    with model_call(model.module):
+        text = words_of(text, model)
+        trace = record_text(model, text, chat=chat, verify=verify, seed=seed)
+        return see(trace, text, chat=chat, progress=progress, **asked)
 
 
 def record_text(

@@ -13,13 +13,14 @@ from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from worldline.errors import InputError, RefusedError
+from worldline.model.calls import on_model
 from worldline.model.guard import checked
 from worldline.model.watch import batch_first
 from worldline.run.editing import Edits, Read, RowEdit, row_back
 from worldline.run.executing import run_edited
 from worldline.run.plan import Plan
-from worldline.text.tokens import Tokens, tokenize
-from worldline.trace.recording import refuse_length
+from worldline.text.tokens import Tokens
+from worldline.trace.recording import tokens_to_run
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -142,9 +143,10 @@ class _Push(Edits):
         return new if old is x else new.permute(row_back(x, old))
 
 
+@on_model
 def light_cone(
     model: LoadedModel,
-    text: str | Tokens,
+    text: str | Tokens | Sequence[int],
     *,
     at: Node,
     through: Sequence[str] = THROUGH,
@@ -168,8 +170,7 @@ def light_cone(
         RefusedError: a layer above moves information between columns without K/V, or the mask of
             the block itself depends on what is pushed.
     """
-    tokens = text if isinstance(text, Tokens) else tokenize(model.tokenizer, text)
-    refuse_length(model, tokens)
+    tokens = tokens_to_run(model, text)
     report, n_pos = checked(model, model.weights_hash), len(tokens)
     _refuse(at, report.n_layers, n_pos, directions, step, through)
     if above := [layer for layer in report.opaque_layers if layer >= at.layer]:

@@ -14,6 +14,7 @@ from worldline.flow.frozen import frozen_of
 from worldline.flow.ways import FrozenPath
 from worldline.flow.weighing import target_of, weigh
 from worldline.paths.weighted import WeightedGrid
+from worldline.trace.calls import on_trace
 
 if TYPE_CHECKING:
     from worldline.model.frozen import FrozenRun
@@ -96,6 +97,7 @@ def _dense(flow: Flow) -> np.ndarray:
     return planes
 
 
+@on_trace
 def find_paths(
     trace: Trace,
     *,

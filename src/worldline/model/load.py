@@ -22,6 +22,7 @@ from worldline.model.refuse import (
     refuse_unknown_dtype,
     weights_message,
 )
+from worldline.model.torch_modes import usual_modes
 from worldline.model.weights import refuse_nonfinite, weights_hash
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class LoadedModel:
         )  # fmt: skip
 
 
+@usual_modes()
 def load_model(
     name: str | tuple[Any, Any] | None = None,
     *,
@@ -152,6 +154,9 @@ def _take_pair(pair: tuple[Any, Any], dtype: str | None) -> LoadedModel:
         kinds = ", ".join(type(item).__name__ for item in pair)
         raise InputError(f"model ({kinds}): a pair in memory is (torch module, tokenizer)")
     module, tokenizer = pair
+    from worldline.model.unfit_weights import refuse_unfit
+
+    refuse_unfit(module)
     if not hasattr(module, "config"):
         raise InputError(f"model {type(module).__name__} has no .config, as transformers' have")
     name = getattr(module.config, "_name_or_path", "") or type(module).__name__

@@ -92,6 +92,30 @@ def tokenize(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool | None
     """
     _refuse_surrogates(text)
     ids, offsets, absent = encode(tokenizer, text, add_special_tokens)
+    return _placed(tokenizer, text, ids, offsets, absent)
+
+
+def tokens_of_run(tokenizer: Tokenizer, ids: Sequence[int]) -> Tokens:
+    """Exactly these ids as tokens, of the text that they decode to.
+
+    **Exactness**: as `tokenize`, where the text gives these ids again; else spans are proven by the
+    tokens' own bytes, or from decoding token by token.
+    """
+    text = decode(tokenizer, ids)
+    again, offsets, absent = encode(tokenizer, text, False)
+    if again != list(ids):
+        offsets, absent = None, [False] * len(ids)
+    return _placed(tokenizer, text, list(ids), offsets, absent)
+
+
+def _placed(
+    tokenizer: Tokenizer,
+    text: str,
+    ids: list[int],
+    offsets: list[Span] | None,
+    absent: list[bool],
+) -> Tokens:
+    """Ids with their places in a text."""
     written: list[str | bytes] = list(tokenizer.convert_ids_to_tokens(ids))
     added = set(tokenizer.get_added_vocab().values())
     plain = [token in added for token in ids]
