@@ -12,6 +12,7 @@ import torch
 
 from worldline.errors import RefusedError
 from worldline.grid.order import Order, longest_chain, refuse_illegal
+from worldline.model.calls import on_model
 from worldline.run.executing import inputs_of
 from worldline.run.foliation import Blocks, Foliated
 from worldline.run.plan import Plan
