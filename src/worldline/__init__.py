@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from worldline.extras import naming_extra
+
 if TYPE_CHECKING:
     from worldline.contrast.cone import LightCone as LightCone
     from worldline.contrast.cone import light_cone as light_cone
@@ -201,7 +203,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'worldline' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"worldline.{home}"), name)
+    with naming_extra():
+        value = getattr(importlib.import_module(f"worldline.{home}"), name)
     globals()[name] = value
     return value
 

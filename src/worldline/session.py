@@ -8,17 +8,16 @@ picture       views/   a Scene, which text, HTML, JSON and the widget are drawn 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from worldline.errors import InputError
 from worldline.flow.lens import logit_lens
 from worldline.flow.summary import paths_of
 from worldline.flow.weighing import weigh
 from worldline.flow.writes import write_coherence
 from worldline.model.bundled import BUNDLED_NAME
-from worldline.model.calls import is_model, is_text, model_call, refuse_no_name, words_of
+from worldline.model.calls import model_call, text_first, words_of
 from worldline.model.load import LoadedModel, load_model
 from worldline.observation import Observation
 from worldline.text.chat import tokens_of, turns_of
@@ -27,13 +26,15 @@ from worldline.trace.recording import record
 from worldline.views.picture import picture, reproduce
 
 if TYPE_CHECKING:
+    from worldline.text.tokens import Tokens
     from worldline.trace.trace import Trace
 
 CLOSED_OVER_SOURCES = 128  # positions up to which every head and source is added up anew
 
 
+@text_first
 def observe(
-    text: str,
+    text: str | Tokens | Sequence[int],
     model: str | tuple[Any, Any] | LoadedModel | None = None,
     *,
     by: str | None = None,
@@ -51,25 +52,21 @@ def observe(
 ) -> Observation:
     """Trace `text` through `model` and weigh every K/V edge.
 
+    A text may also be given as the ids of one, where these are what the tokenizer makes of it.
     `by` is "gradient" (default: what the target, by default the likeliest next token, owes to
     each edge), "frozen" (all paths through it) or "share". `chat` sets the text as a user's turn.
     `paths` sums and follows whole paths (None: for up to 32 tokens).
 
     Raises: InputError for what cannot be used, RefusedError where the model failed a check.
     """
-    if is_model(text) and is_text(model):
-        raise InputError(
-            "observe: text and model are given the other way round; it takes (text, model)"
-        )
     if not isinstance(model, LoadedModel):
-        refuse_no_name(model, "observe")
         model = load_model(model, device=device, dtype=dtype, progress=progress)
     (progress or _quiet)("recording")
     asked = {"by": by, "target": target, "versus": versus, "how": how, "top": top, "paths": paths}
     with model_call(model.module):
-        text = words_of(text, model)
-        trace = record_text(model, text, chat=chat, verify=verify, seed=seed)
-        return see(trace, text, chat=chat, progress=progress, **asked)
+        words = words_of(text, model)
+        trace = record_text(model, words, chat=chat, verify=verify, seed=seed)
+        return see(trace, words, chat=chat, progress=progress, **asked)
 
 
 def record_text(

@@ -31,7 +31,7 @@ def imported(module):
 
 
 def types_in(annotation, module):
-    """The classes of worldline that an annotation names; aliases stand for what they are made of."""
+    """The classes of worldline in an annotation; aliases stand for what they are made of."""
     if not isinstance(annotation, str):
         annotation = getattr(annotation, "__name__", str(annotation))
     for word in WORD.findall(re.sub(r'"[^"]*"', "", annotation)):
@@ -61,7 +61,7 @@ def annotations_of(value):
 
 
 def reached(value):
-    """The types in the signatures of a public function or class; a Scene is data down to its leaves."""
+    """The types in the signatures of a function or class; a Scene is data down to its leaves."""
     if value is worldline.Scene:
         return set()
     module = sys.modules[inspect.unwrap(value).__module__]

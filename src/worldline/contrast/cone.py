@@ -13,6 +13,7 @@ from torch.autograd import forward_ad
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from worldline.errors import InputError, RefusedError
+from worldline.grid.node import Node
 from worldline.model.calls import on_model
 from worldline.model.guard import checked
 from worldline.model.watch import batch_first
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from worldline.grid.node import Node
     from worldline.model.attention import AttentionCall
     from worldline.model.load import LoadedModel
     from worldline.model.watch import BlockEvent
@@ -170,6 +170,8 @@ def light_cone(
         RefusedError: a layer above moves information between columns without K/V, or the mask of
             the block itself depends on what is pushed.
     """
+    if not isinstance(at, Node):
+        raise InputError(f"at={at!r}: accepted is a wl.Node(layer=..., pos=...)")
     tokens = tokens_to_run(model, text)
     report, n_pos = checked(model, model.weights_hash), len(tokens)
     _refuse(at, report.n_layers, n_pos, directions, step, through)

@@ -19,7 +19,7 @@ from worldline.model.exclusive_use import exclusive
 from worldline.model.load import LoadedModel, load_model
 from worldline.model.torch_modes import refuse_other_arithmetic, usual_modes
 from worldline.model.unfit_weights import refuse_unfit
-from worldline.text.ids import tokens_of_ids
+from worldline.text.ids import ids_of, tokens_of_ids
 from worldline.text.tokens import Tokens, tokenize
 
 P = ParamSpec("P")
@@ -48,6 +48,31 @@ def on_model(function: Callable[P, R]) -> Callable[P, R]:
             values["text"] = text_of(values["text"], model)
         with model_call(model.module):
             return function(*bound.args, **bound.kwargs)
+
+    return called
+
+
+def text_first(function: Callable[P, R]) -> Callable[P, R]:
+    """A function of `text`, then `model` or the name of one: both of a kind that it can use.
+
+    Raises InputError for anything else, and where the two are given the other way round.
+    """
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(*args, **kwargs)
+        text, model = bound.arguments["text"], bound.arguments.get("model")
+        if is_model(text) and not is_model(model):
+            raise InputError(
+                f"{function.__name__}: text and model are given the other way round; it takes "
+                f"({', '.join(list(signature.parameters)[:2])})"
+            )
+        if not isinstance(model, LoadedModel):
+            refuse_no_name(model, function.__name__)
+        if not is_text(text):
+            bound.arguments["text"] = ids_of(text)
+        return function(*bound.args, **bound.kwargs)
 
     return called
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from worldline.errors import InputError
+from worldline.extras import naming_extra
 
 
 @contextmanager
@@ -14,9 +15,10 @@ def usual_modes() -> Iterator[None]:
 
     So that a notebook's `torch.set_grad_enabled(False)` or default device changes no number.
     """
-    import torch
-
     with ExitStack() as stack:
+        stack.enter_context(naming_extra())
+        import torch
+
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         if torch.get_default_device().type != "cpu":

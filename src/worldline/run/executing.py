@@ -52,6 +52,8 @@ def execute(
         InputError: an edit names a layer or head that the model does not have.
         RefusedError: the model failed a check, or the plan cannot be honoured on it.
     """
+    if not isinstance(plan, Plan):
+        raise InputError(f"execute: plan is of type {type(plan).__name__}; accepted is a wl.Plan")
     if plan.plain:
         return watched_forward(
             model.module, inputs_of(model, plan), anatomy_of(model.module), on_block=on_block
