@@ -5,12 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, no_type_check
 
 import numpy as np
 import torch
 from torch.autograd import forward_ad
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from worldline.errors import InputError, RefusedError
 from worldline.grid.node import Node
@@ -252,9 +252,39 @@ def _rows(model: LoadedModel, plan: Plan, at: Node, push: Tensor) -> list[Tensor
     return found
 
 
+class _PlainAttention(TorchFunctionMode):
+    """Attention by matrix products, which have a derivative in forward mode; in this thread alone.
+
+    torch's own switch, `sdpa_kernel`, is one for the whole process.
+    """
+
+    @no_type_check
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is not torch.nn.functional.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        return _plain_attention(*args, **(kwargs or {}))
+
+
+def _plain_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    **options: Any,
+) -> Tensor:
+    """As torch's scaled_dot_product_attention, by the one of its kernels that is products."""
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        forbidden = torch.full_like(attn_mask, float("-inf"), dtype=query.dtype)
+        attn_mask = forbidden.masked_fill(attn_mask, 0.0)
+    kernel = torch.ops.aten._scaled_dot_product_attention_math
+    return kernel(query, key, value, attn_mask, dropout_p, is_causal, **options)[0]
+
+
 def _tangents(model: LoadedModel, plan: Plan, at: Node, push: Tensor) -> list[Tensor]:
     """The derivative of every row along `push`, by dual numbers through the model's own forward."""
-    with warnings.catch_warnings(), forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
+    with warnings.catch_warnings(), forward_ad.dual_level(), _PlainAttention():
         # torch's own rules are written in what torch no longer advises
         warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
         dual = forward_ad.make_dual(torch.zeros_like(push), push)
