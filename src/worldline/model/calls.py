@@ -88,12 +88,12 @@ def model_call(
     Raises:
         InputError: a module or weights as `refuse_unfit` names them; autocast around the call.
     """
-    refuse_other_arithmetic()
     with ExitStack() as stack:
         stack.enter_context(usual_modes())
         if module is not None:
             refuse_unfit(module)
             stack.enter_context(exclusive(module, waits=waits))
+        refuse_other_arithmetic()  # not before: while a model loads another dtype is the default
         yield
 
 
