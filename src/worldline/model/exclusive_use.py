@@ -10,7 +10,7 @@ model meanwhile takes no turn, and needs none: hooks made by `own_hooks` are dea
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -66,7 +66,8 @@ def exclusive(
     if _has(id(module)):
         yield
         return
-    with _taken(frozenset(map(id, _parts(module))), looks, waits), _buffers_kept(module):
+    parts = list(module.modules())
+    with _taken(frozenset(map(id, _shared(parts))), looks, waits), _buffers_kept(parts):
         yield
 
 
@@ -79,31 +80,33 @@ def exclusive_everywhere(looks: Callable[[], object] = step) -> Iterator[None]:
 
 def configs_of(module: torch.nn.Module) -> list[Any]:
     """Every configuration in which an attention implementation is named, each once."""
-    own = [vars(part).get("config") for part in module.modules()]
-    nested = [value for config in own if config is not None for value in _values(config)]
-    named = (c for c in (*own, *nested) if hasattr(c, "_attn_implementation_internal"))
-    return list({id(config): config for config in named}.values())
+    return _configs(module.modules())
 
 
-def _values(config: Any) -> Iterable[Any]:
-    return vars(config).values() if hasattr(config, "__dict__") else ()
+def _configs(parts: Iterable[torch.nn.Module]) -> list[Any]:
+    own = {id(config): config for part in parts if (config := vars(part).get("config"))}
+    nested = (
+        value for config in own.values() for value in getattr(config, "__dict__", {}).values()
+    )
+    every = own | {id(value): value for value in nested}
+    return [c for c in every.values() if hasattr(c, "_attn_implementation_internal")]
 
 
-def _parts(module: torch.nn.Module) -> Iterator[object]:
+def _shared(parts: Sequence[torch.nn.Module]) -> Iterator[object]:
     """What is changed while a module runs, or belongs to what is."""
-    yield from module.modules()
-    yield from module.parameters()
-    yield from configs_of(module)
+    yield from parts
+    for part in parts:
+        yield from (weight for weight in part._parameters.values() if weight is not None)
+    yield from _configs(parts)
 
 
 @contextmanager
-def _buffers_kept(module: torch.nn.Module) -> Iterator[None]:
+def _buffers_kept(parts: Sequence[torch.nn.Module]) -> Iterator[None]:
     """Put back the buffers that running registers anew: rotary frequencies that follow the length.
 
     With them go the plain attributes of the same part, which say for what length they were made.
     """
-    parts = [part for part in module.modules() if part._buffers]
-    before = [(part, dict(vars(part)), dict(part._buffers)) for part in parts]
+    before = [(p, dict(vars(p)), dict(p._buffers)) for p in parts if p._buffers]
     try:
         yield
     finally:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+PLAIN = (torch.nn.Parameter, torch.Tensor)
+
+
 def refuse_unfit(module: torch.nn.Module) -> None:
     """Raise InputError for a compiled module, and for weights that are no plain tensors.
 
@@ -25,10 +28,10 @@ def refuse_unfit(module: torch.nn.Module) -> None:
                 f"model {name}: {type(part).__name__} is compiled, and what runs inside cannot be "
                 "seen; give the model from before torch.compile (model._orig_mod is that)"
             )
-    for path, weight in module.named_parameters():
-        why = _unfit(weight)
-        if why:
-            raise InputError(f"model {name}: its weight {path} {why}")
+        for weight in part._parameters.values():
+            if weight is not None and (why := _unfit(weight)):
+                path = next(path for path, known in module.named_parameters() if known is weight)
+                raise InputError(f"model {name}: its weight {path} {why}")
 
 
 def _is_compiled(part: torch.nn.Module) -> bool:
@@ -37,7 +40,6 @@ def _is_compiled(part: torch.nn.Module) -> bool:
         "_orig_mod" in own.get("_modules", {})
         or own.get("_compiled_call_impl") is not None
         or hasattr(own.get("forward"), "_torchdynamo_orig_callable")
-        or isinstance(part, torch.jit.ScriptModule)
     )
 
 
@@ -50,6 +52,8 @@ def _unfit(weight: Tensor) -> str:
         )
     if weight.is_meta:
         return "has no values in memory (device meta): load the model without offloading"
+    if type(weight) in PLAIN:
+        return ""
     if _is_split(weight):
         return (
             "is split over several processes (a DTensor): each sees only its own heads; load the "
