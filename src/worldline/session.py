@@ -8,7 +8,7 @@ picture       views/   a Scene, which text, HTML, JSON and the widget are drawn 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from worldline.flow.lens import logit_lens
 from worldline.flow.summary import paths_of
 from worldline.flow.weighing import weigh
 from worldline.flow.writes import write_coherence
+from worldline.model.calls import model_call, text_first, words_of
 from worldline.model.load import LoadedModel, load_model
 from worldline.observation import Observation
 from worldline.text.chat import tokens_of, turns_of
@@ -26,13 +27,15 @@ from worldline.views.picture import picture
 from worldline.views.recipe import recipe_on
 
 if TYPE_CHECKING:
+    from worldline.text.tokens import Tokens
     from worldline.trace.trace import Trace
 
 CLOSED_OVER_SOURCES = 128  # positions up to which every head and source is added up anew
 
 
+@text_first
 def observe(
-    text: str,
+    text: str | Tokens | Sequence[int],
     model: str | tuple[Any, Any] | LoadedModel | None = None,
     *,
     by: str | None = None,
@@ -50,6 +53,7 @@ def observe(
 ) -> Observation:
     """Trace `text` through `model` and weigh every K/V edge.
 
+    A text may also be given as the ids of one, where these are what the tokenizer makes of it.
     `by` is "gradient" (default: what the target, by default the likeliest next token, owes to
     each edge), "frozen" (all paths through it) or "share". `chat` sets the text as a user's turn.
     `paths` sums and follows whole paths (None: for up to 32 tokens).
@@ -59,9 +63,11 @@ def observe(
     if not isinstance(model, LoadedModel):
         model = load_model(model, device=device, dtype=dtype, progress=progress)
     (progress or _quiet)("recording")
-    trace = record_text(model, text, chat=chat, verify=verify, seed=seed)
     asked = {"by": by, "target": target, "versus": versus, "how": how, "top": top, "paths": paths}
-    return see(trace, text, chat=chat, verify=verify, progress=progress, **asked)
+    with model_call(model.module):
+        words = words_of(text, model)
+        trace = record_text(model, words, chat=chat, verify=verify, seed=seed)
+        return see(trace, words, chat=chat, verify=verify, progress=progress, **asked)
 
 
 def record_text(

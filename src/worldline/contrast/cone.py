@@ -5,28 +5,29 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, no_type_check
 
 import numpy as np
 import torch
 from torch.autograd import forward_ad
-from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from worldline.errors import InputError, RefusedError
+from worldline.grid.node import Node
+from worldline.model.calls import on_model
 from worldline.model.guard import checked
 from worldline.model.watch import batch_first
 from worldline.run.editing import Edits, Read, RowEdit, row_back
 from worldline.run.executing import run_edited
 from worldline.run.plan import Plan
 from worldline.run.precision import Precision, equivalent_logits
-from worldline.text.tokens import Tokens, tokenize
-from worldline.trace.recording import refuse_length
+from worldline.text.tokens import Tokens
+from worldline.trace.recording import tokens_to_run
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from worldline.grid.node import Node
     from worldline.model.attention import AttentionCall
     from worldline.model.load import LoadedModel
     from worldline.model.watch import BlockEvent
@@ -146,9 +147,10 @@ class _Push(Edits):
         return new if old is x else new.permute(row_back(x, old))
 
 
+@on_model
 def light_cone(
     model: LoadedModel,
-    text: str | Tokens,
+    text: str | Tokens | Sequence[int],
     *,
     at: Node,
     through: Sequence[str] = THROUGH,
@@ -172,8 +174,9 @@ def light_cone(
         RefusedError: a layer above moves information between columns without K/V, or the mask of
             the block itself depends on what is pushed.
     """
-    tokens = text if isinstance(text, Tokens) else tokenize(model.tokenizer, text)
-    refuse_length(model, tokens)
+    if not isinstance(at, Node):
+        raise InputError(f"at={at!r}: accepted is a wl.Node(layer=..., pos=...)")
+    tokens = tokens_to_run(model, text)
     report, n_pos = checked(model, model.weights_hash), len(tokens)
     _refuse(at, report.n_layers, n_pos, directions, step, through)
     if above := [layer for layer in report.opaque_layers if layer >= at.layer]:
@@ -274,9 +277,39 @@ def _precision(model: LoadedModel, plan: Plan, rows: list[Tensor], at: Node) -> 
     return Precision(floor, torch.finfo(dtype).eps, str(dtype).removeprefix("torch."))
 
 
+class _PlainAttention(TorchFunctionMode):
+    """Attention by matrix products, which have a derivative in forward mode; in this thread alone.
+
+    torch's own switch, `sdpa_kernel`, is one for the whole process.
+    """
+
+    @no_type_check
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is not torch.nn.functional.scaled_dot_product_attention:
+            return func(*args, **(kwargs or {}))
+        return _plain_attention(*args, **(kwargs or {}))
+
+
+def _plain_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    **options: Any,
+) -> Tensor:
+    """As torch's scaled_dot_product_attention, by the one of its kernels that is products."""
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        forbidden = torch.full_like(attn_mask, float("-inf"), dtype=query.dtype)
+        attn_mask = forbidden.masked_fill(attn_mask, 0.0)
+    kernel = torch.ops.aten._scaled_dot_product_attention_math
+    return kernel(query, key, value, attn_mask, dropout_p, is_causal, **options)[0]
+
+
 def _tangents(model: LoadedModel, plan: Plan, at: Node, push: Tensor) -> list[Tensor]:
     """The derivative of every row along `push`, by dual numbers through the model's own forward."""
-    with warnings.catch_warnings(), forward_ad.dual_level(), sdpa_kernel(SDPBackend.MATH):
+    with warnings.catch_warnings(), forward_ad.dual_level(), _PlainAttention():
         # torch's own rules are written in what torch no longer advises
         warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
         dual = forward_ad.make_dual(torch.zeros_like(push), push)

@@ -11,6 +11,7 @@ import torch
 
 from worldline.errors import InputError
 from worldline.grid.cuts import SINKS, HopBudget, longer_than
+from worldline.model.calls import on_model
 from worldline.model.load import LoadedModel
 from worldline.run.editing import Edits
 from worldline.run.executing import run_edited
@@ -19,8 +20,8 @@ from worldline.run.plan import Plan
 from worldline.run.precision import Precision, equivalent_logits, of_sum, token_precisions
 from worldline.steps import step
 from worldline.text.spans import said
-from worldline.text.tokens import Tokens, tokenize
-from worldline.trace.recording import refuse_length
+from worldline.text.tokens import Tokens
+from worldline.trace.recording import tokens_to_run
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -93,9 +94,10 @@ class HopCurve:
         }
 
 
+@on_model
 def hop_curve(
     model: LoadedModel,
-    text: str | Tokens,
+    text: str | Tokens | Sequence[int],
     *,
     max_hops: int | None = None,
     sink: str = "counted",
@@ -121,8 +123,7 @@ def hop_curve(
         InputError: a text of one token, which predicts nothing; a budget below 0.
         RefusedError: a layer moves information between columns without K/V.
     """
-    tokens = text if isinstance(text, Tokens) else tokenize(model.tokenizer, text)
-    refuse_length(model, tokens)
+    tokens = tokens_to_run(model, text)
     n_pos = len(tokens)
     if n_pos < 2:
         raise InputError("text: one token predicts nothing that could be compared; give two")
@@ -187,6 +188,7 @@ def hop_curve(
     )
 
 
+@on_model
 def hop_curves(
     model: LoadedModel, tokens: Tokens, *, sink: str | None = None, **options: Any
 ) -> list[HopCurve]:

@@ -11,6 +11,7 @@ import torch
 
 from worldline.errors import InputError, RefusedError
 from worldline.grid.cuts import Donor, EdgeCut, NodeCut
+from worldline.model.calls import on_model
 from worldline.model.guard import checked
 from worldline.run.executing import execute, execute_many
 from worldline.run.plan import Plan
@@ -18,8 +19,8 @@ from worldline.run.precision import Precision, of_sum, plain_row
 from worldline.run.reach import plain_run
 from worldline.text.spans import counterparts, said
 from worldline.text.targets import likelier_twin, refuse_itself
-from worldline.text.tokens import Tokens, decode, single_token, tokenize
-from worldline.trace.recording import predictions_of, refuse_length
+from worldline.text.tokens import Tokens, decode, single_token
+from worldline.trace.recording import predictions_of, tokens_to_run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -142,9 +143,10 @@ class Interaction:
     word: str | None
 
 
+@on_model
 def cut(
     model: LoadedModel,
-    text: str | Tokens,
+    text: str | Tokens | Sequence[int],
     edits: Iterable[Edit],
     *,
     target: str | int | None = None,
@@ -160,8 +162,7 @@ def cut(
         InputError: edits outside the text or the model, or in conflict; no edit at all.
         RefusedError: the model failed a check, or a layer cannot be cut.
     """
-    tokens = text if isinstance(text, Tokens) else tokenize(model.tokenizer, text)
-    refuse_length(model, tokens)
+    tokens = tokens_to_run(model, text)
     plan = Plan(tokens.ids, frozenset(edits))
     if plan.plain:
         raise InputError("a cut: name at least one edge, span or node")
@@ -200,9 +201,10 @@ def cut(
     )
 
 
+@on_model
 def cut_sources(
     model: LoadedModel,
-    text: str | Tokens,
+    text: str | Tokens | Sequence[int],
     *,
     how: str = "mask",
     target: str | int | None = None,
@@ -221,8 +223,7 @@ def cut_sources(
     """
     if how not in ("mask", "drop"):
         raise InputError(f"how={how!r}: accepted are mask, drop")
-    tokens = text if isinstance(text, Tokens) else tokenize(model.tokenizer, text)
-    refuse_length(model, tokens)
+    tokens = tokens_to_run(model, text)
     n = len(tokens) - 1
     say = progress or (lambda _line: None)
     plans = [Plan(tokens.ids, frozenset([EdgeCut(how, src=(pos,))])) for pos in range(n)]
@@ -254,9 +255,10 @@ def cut_sources(
     )
 
 
+@on_model
 def interaction(
     model: LoadedModel,
-    text: str | Tokens,
+    text: str | Tokens | Sequence[int],
     one: Iterable[Edit],
     two: Iterable[Edit],
     *,
@@ -271,8 +273,7 @@ def interaction(
         InputError: as `cut`; the two together in conflict.
         RefusedError: as `cut`.
     """
-    tokens = text if isinstance(text, Tokens) else tokenize(model.tokenizer, text)
-    refuse_length(model, tokens)
+    tokens = tokens_to_run(model, text)
     first, second = frozenset(one), frozenset(two)
     if not first or not second:
         raise InputError("an interaction: name at least one cut on either side")
@@ -296,8 +297,7 @@ def donor_of(model: LoadedModel, tokens: Tokens, text: str, align: str | None = 
 
     Raises InputError for an empty text, and another length without an alignment.
     """
-    theirs = tokenize(model.tokenizer, text)
-    refuse_length(model, theirs)
+    theirs = tokens_to_run(model, text)
     return Donor(tuple(theirs.ids), counterparts(tokens, theirs, align))
 
 

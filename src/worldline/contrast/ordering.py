@@ -12,15 +12,17 @@ import torch
 
 from worldline.errors import RefusedError
 from worldline.grid.order import Order, longest_chain, refuse_illegal
+from worldline.model.calls import on_model
 from worldline.run.foliation import Blocks, Foliated
 from worldline.run.plan import Plan
 from worldline.run.precision import Precision, equivalent_logits, of_any_logprob
-from worldline.text.tokens import Tokens, tokenize
-from worldline.trace.recording import refuse_length
+from worldline.text.tokens import Tokens
+from worldline.trace.recording import tokens_to_run
 
 if TYPE_CHECKING:
     from worldline.grid.order import Slice
-    from worldline.model.load import LoadedModel
+    from worldline.model.calls import on_model
+from worldline.model.load import LoadedModel
 
 ORDERS = ("prefill", "decode", "wavefront(1)", "random(0)", "cone")
 
@@ -86,9 +88,10 @@ class OrdersSeen:
         }
 
 
+@on_model
 def run_orders(
     model: LoadedModel,
-    text: str | Tokens,
+    text: str | Tokens | Sequence[int],
     orders: Sequence[str | Order] = ORDERS,
     *,
     progress: Callable[[str], None] | None = None,
@@ -110,8 +113,7 @@ def run_orders(
         RefusedError: the blocks of this model cannot be run on some columns alone, or do not give
             the same then.
     """
-    tokens = text if isinstance(text, Tokens) else tokenize(model.tokenizer, text)
-    refuse_length(model, tokens)
+    tokens = tokens_to_run(model, text)
     asked = [Order.parse(one) if isinstance(one, str) else one for one in orders]
     plan = Plan(tokens.ids)
     blocks = Blocks(model, plan)

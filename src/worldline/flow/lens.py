@@ -8,6 +8,7 @@ import torch
 
 from worldline.model.tail import tail_of
 from worldline.steps import step
+from worldline.trace.calls import on_trace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +20,7 @@ LARGEST = 4000  # nodes; one costs d_model x d_vocab products
 CHUNK = 256  # nodes at a time: their logits are held at once
 
 
+@on_trace
 def logit_lens(
     trace: Trace, rows: Sequence[int] | None = None
 ) -> list[list[list[tuple[int, float]]]] | None:

@@ -14,6 +14,7 @@ from worldline.flow.frozen import frozen_of
 from worldline.flow.ways import FrozenPath
 from worldline.flow.weighing import target_of, weigh
 from worldline.paths.weighted import WeightedGrid
+from worldline.trace.calls import on_trace, refuse_no_trace
 
 if TYPE_CHECKING:
     from worldline.model.frozen import FrozenRun
@@ -71,6 +72,7 @@ def path_grid(seen: Trace | Flow) -> WeightedGrid:
     """
     if isinstance(seen, Flow):
         return _odds(seen)
+    refuse_no_trace(seen, "path_grid")
     flow = weigh(seen, "share", top=0)
     assert flow.shares is not None
     carry = flow.shares["carry"] + flow.shares["mlp"] + flow.shares["self_attention"]
@@ -96,6 +98,7 @@ def _dense(flow: Flow) -> np.ndarray:
     return planes
 
 
+@on_trace
 def find_paths(
     trace: Trace,
     *,

@@ -13,6 +13,7 @@ from worldline.flow.frozen import frozen_of, sweep
 from worldline.flow.ways import FrozenPath, Suffix, hopped, top_row, ways_on
 from worldline.flow.weighing import target_of
 from worldline.steps import step
+from worldline.trace.calls import on_trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,6 +74,7 @@ class Drawn:
     log_odds: float
 
 
+@on_trace
 def sample_flow(
     trace: Trace,
     *,

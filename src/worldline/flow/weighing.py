@@ -25,8 +25,10 @@ from worldline.flow.gradient import FORMULAS, gradient_meaning, target_gradients
 from worldline.flow.joint import joint_reads
 from worldline.flow.share import NodeShares, pulled_back, read_gradient, share_meaning
 from worldline.model.tail import tail_of
+from worldline.model.torch_modes import usual_modes
 from worldline.text.targets import likelier_twin, refuse_itself
 from worldline.text.tokens import decode, single_token
+from worldline.trace.calls import on_trace
 from worldline.trace.recording import record
 from worldline.trace.store import refuse_other_model
 
@@ -37,12 +39,14 @@ if TYPE_CHECKING:
     from worldline.model.frozen import FrozenRun
     from worldline.model.load import LoadedModel
     from worldline.text.grouping import Grouping
-    from worldline.trace.trace import Trace
+    from worldline.trace.trace import LiveBlock, Trace
 
+UsOf = Callable[[int], "list[Tensor]"]
 WEIGHINGS = ("share", "gradient", "frozen")
 TOP = 2000
 
 
+@on_trace
 def weigh(
     trace: Trace,
     by: str = "share",
@@ -101,6 +105,7 @@ def weigh(
     return _gradient(trace, asked, how, top, groups)
 
 
+@on_trace
 def hop_spectrum(
     trace: Trace,
     *,
@@ -219,14 +224,12 @@ def _share(trace: Trace, metric: str, top: int, groups: Sequence[Grouping]) -> F
     assert trace.live is not None
     live, nodes = trace.live, NodeShares(trace)
 
-    def reads():
-        for layer, block in enumerate(live):
-            gradient = read_gradient(trace, layer, metric)
-            nodes.add(layer, block, gradient)
-            if block.calls:
-                yield layer, block.calls, pulled_back(block, gradient)
+    def us_of(layer: int) -> list[Tensor]:
+        return pulled_back(live[layer], read_gradient(trace, layer, metric))
 
-    flow = _sum(trace, reads, "linear", share_meaning(metric), top, groups)
+    for layer, block in enumerate(live):
+        nodes.add(layer, block, read_gradient(trace, layer, metric))
+    flow = _sum(trace, us_of, "linear", share_meaning(metric), top, groups)
     totals = flow.totals
     kv = totals.in_positive + totals.in_negative
     flow.shares = nodes.found | {"self_attention": totals.self_attention, "kv": kv}
@@ -239,18 +242,18 @@ def _gradient(trace: Trace, target: Target, how: str, top: int, groups: Sequence
     live = trace.live
     value, gradients = target_gradients(trace.model, trace, target)
 
-    def reads():
-        for layer, block in enumerate(live):
-            if block.calls:
-                pairs = zip(block.calls, gradients[layer], strict=True)
-                yield layer, block.calls, [call.to_heads(u)[0] for call, u in pairs]
+    def us_of(layer: int) -> list[Tensor]:
+        pairs = zip(live[layer].calls, gradients[layer], strict=True)
+        return [call.to_heads(u)[0] for call, u in pairs]
 
     rule: Rule = "linear" if how == "drop" else "renormalise"
     rows = None if target.span is None else (target.span[0] - 1, target.span[1] - 1)
-    flow = _sum(trace, reads, rule, gradient_meaning(target, how), top, groups, rows)
+    flow = _sum(trace, us_of, rule, gradient_meaning(target, how), top, groups, rows)
     flow.target_value = value
     if rows is not None:
-        flow.joint = joint_reads(reads(), rule, (trace.n_layers, _heads(trace)), rows, groups)
+        flow.joint = joint_reads(
+            _reads(live, us_of), rule, (trace.n_layers, _heads(trace)), rows, groups
+        )
     return flow
 
 
@@ -262,15 +265,8 @@ def flow_in(
     groups: Sequence[Grouping] = (),
 ) -> Flow:
     """As `weigh` by frozen, in a frozen model that has run."""
-    assert trace.live is not None
-    live, swept = trace.live, sweep(run)
-
-    def reads():
-        for layer, block in enumerate(live):
-            if block.calls:
-                yield layer, block.calls, swept.us[layer]
-
-    flow = _sum(trace, reads, "linear", frozen_meaning(target), top, groups)
+    swept = sweep(run)
+    flow = _sum(trace, swept.us.__getitem__, "linear", frozen_meaning(target), top, groups)
     flow.target_value = swept.target
     into_top = flow.totals.in_positive[-1] - flow.totals.in_negative[-1]
     flow.conserved = conserved_of(swept, float(into_top.sum()))
@@ -283,24 +279,33 @@ def _heads(trace: Trace) -> int:
     return max((sum(c.n_heads for c in b.calls) for b in trace.live or ()), default=0)
 
 
+def _reads(live: Sequence[LiveBlock], us_of: UsOf):
+    """(layer, reads, u of each) of every layer that reads."""
+    return ((layer, block.calls, us_of(layer)) for layer, block in enumerate(live) if block.calls)
+
+
 def _sum(
     trace: Trace,
-    reads,
+    us_of: UsOf,
     rule: Rule,
     meaning: Meaning,
     top: int,
     groups: Sequence[Grouping],
     rows: tuple[int, int] | None = None,
 ) -> Flow:
-    shape = (trace.n_layers, trace.n_pos, _heads(trace))
-    edges, kept, sums = sum_edges(reads(), rule, shape, top, trace.resid[0].device, groups, rows)
+    """All edges, with `us_of(layer)` the u of each read of a layer."""
+    assert trace.live is not None
+    live = trace.live
+    shape, device = (trace.n_layers, trace.n_pos, _heads(trace)), trace.resid[0].device
+    reads = _reads(live, us_of)
+    edges, kept, sums = sum_edges(reads, rule, shape, top, device, groups, rows)
 
+    @usual_modes()
     def dense(layer: int) -> np.ndarray:
-        for at, calls, us in reads():
-            if at == layer:
-                found = [_dense(c, u, rule) for c, u in zip(calls, us, strict=True)]
-                return _only(np.concatenate(found), rows)
-        return np.zeros((0, trace.n_pos, trace.n_pos))
+        if not live[layer].calls:
+            return np.zeros((0, trace.n_pos, trace.n_pos))
+        pairs = zip(live[layer].calls, us_of(layer), strict=True)
+        return _only(np.concatenate([_dense(call, u, rule) for call, u in pairs]), rows)
 
     flow = Flow(meaning, trace.n_layers, trace.n_pos, edges, kept, sums.totals(), _dense=dense)
     flow.groups = tuple(each.flow() for each in sums.groups)

@@ -9,6 +9,7 @@ import torch
 
 from worldline.model.terms import CARRY, attn_name
 from worldline.steps import step
+from worldline.trace.calls import on_trace
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from worldline.trace.trace import LiveBlock, Trace
 
 
+@on_trace
 @torch.no_grad()
 def write_coherence(trace: Trace) -> Float[np.ndarray, "layer pos"]:
     """||sum of c|| / sum of ||c|| over what block l adds to node (l + 1, pos); NaN at 0/0.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from worldline.errors import RefusedError
+from worldline.model.exclusive_use import exclusive, own_hooks
 from worldline.model.terms import CARRY
 from worldline.model.watch import BlockEvent, Watched, stream_input, watched_forward
 
@@ -62,21 +63,16 @@ def find_anatomy(
     names = dict(model.named_modules())
     n_pos = inputs["input_ids"].shape[1]
     ran: list[tuple[str, bool]] = []
-    handles = []
 
     def note(name, _module, args, kwargs):
         ran.append((name, stream_input(args, kwargs, n_pos) is not None))
 
-    for name, module in names.items():
-        hook = functools.partial(note, name)
-        handles.append(module.register_forward_pre_hook(hook, with_kwargs=True))
-    try:
+    with exclusive(model), own_hooks() as hooks:
+        for name, module in names.items():
+            hooks.before(module, functools.partial(note, name), with_kwargs=True)
         with torch.no_grad():
             plain = model(**inputs).logits
         seen, keys = _see_reads(model, inputs, plain, ran, with_keys)
-    finally:
-        for handle in handles:
-            handle.remove()
     if not seen.callers:
         raise RefusedError(_nothing_read(seen, n_pos))
     homes = {name: _block_of(name, names) for name in seen.callers}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +16,7 @@ from jaxtyping import Bool, Float  # at run time, or the tests' checks of shapes
 from torch import Tensor
 
 from worldline.errors import RefusedError
+from worldline.model.exclusive_use import configs_of, exclusive
 from worldline.model.terms import Term
 
 MASKED = -5e3  # an additive mask below this forbids; real masks are -1e4, the dtype's minimum, -inf
@@ -255,14 +257,14 @@ def causal_allowed(n_pos: int, device: torch.device) -> Bool[Tensor, "1 1 pos po
 # --- the private keys ----------------------------------------------------------------------------
 
 Tap = Callable[..., Any]
-_TAP: ContextVar[Tap | None] = ContextVar("worldline_tap", default=None)
+_TAP: ContextVar[tuple[int, Tap] | None] = ContextVar("worldline_tap", default=None)
 PREFIX = "worldline_"
 
 
 @contextmanager
 def tapped(tap: Tap):
-    """Hand every attention call made through a private key to `tap` while inside."""
-    token = _TAP.set(tap)
+    """Hand `tap` every attention call that this thread makes through a private key while inside."""
+    token = _TAP.set((threading.get_ident(), tap))  # a context may be copied to another thread
     try:
         yield
     finally:
@@ -293,20 +295,22 @@ def register_key(implementation: str) -> str:
     from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
     key = PREFIX + implementation
-    if key in ALL_ATTENTION_FUNCTIONS:
-        return key
 
     def forward(module, query, key, value, *args, **kwargs):
         delegate = delegate_of(module, implementation)
-        tap = _TAP.get()
-        if tap is None:
+        thread, tap = _TAP.get() or (0, None)
+        if tap is None or thread != threading.get_ident():
             return delegate(module, query, key, value, *args, **kwargs)
         return tap(delegate, module, query, key, value, *args, **kwargs)
 
-    ALL_ATTENTION_FUNCTIONS.register(key, forward)
-    if implementation in ALL_MASK_ATTENTION_FUNCTIONS:
-        mask = ALL_MASK_ATTENTION_FUNCTIONS[implementation]
+    def mask(*args, **kwargs):
+        return ALL_MASK_ATTENTION_FUNCTIONS[implementation](*args, **kwargs)
+
+    # registered for good: another thread may have read the key, and looks it up later
+    if implementation in ALL_MASK_ATTENTION_FUNCTIONS and key not in ALL_MASK_ATTENTION_FUNCTIONS:
         ALL_MASK_ATTENTION_FUNCTIONS.register(key, mask)
+    if key not in ALL_ATTENTION_FUNCTIONS:
+        ALL_ATTENTION_FUNCTIONS.register(key, forward)
     return key
 
 
@@ -317,19 +321,14 @@ def private_keys(model: torch.nn.Module):
     Sets the configurations' field directly, because the public setter checks types, may swap
     kernels, and changes the user's model for good.
     """
-    configs: dict[int, Any] = {}
-    for config in {id(c): c for m in model.modules() if (c := vars(m).get("config"))}.values():
-        if hasattr(config, "_attn_implementation_internal"):
-            configs[id(config)] = config
-            for value in vars(config).values():
-                if hasattr(value, "_attn_implementation_internal"):
-                    configs[id(value)] = value
-    before = {i: c._attn_implementation_internal for i, c in configs.items()}
-    try:
-        for i, config in configs.items():
-            if before[i] is not None and not str(before[i]).startswith(PREFIX):
-                config._attn_implementation_internal = register_key(before[i])
-        yield
-    finally:
-        for i, config in configs.items():
-            config._attn_implementation_internal = before[i]
+    with exclusive(model):
+        configs = configs_of(model)
+        before = [config._attn_implementation_internal for config in configs]
+        try:
+            for config, name in zip(configs, before, strict=True):
+                if name is not None and not str(name).startswith(PREFIX):
+                    config._attn_implementation_internal = register_key(name)
+            yield
+        finally:
+            for config, name in zip(configs, before, strict=True):
+                config._attn_implementation_internal = name

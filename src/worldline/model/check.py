@@ -10,12 +10,15 @@ import torch
 from worldline.errors import RefusedError
 from worldline.model.anatomy import Anatomy, find_anatomy
 from worldline.model.attention import AttentionCall
+from worldline.model.calls import embedding_rows, model_call, module_of
 from worldline.model.gradients import block_gradients, rerun_of, whole_gradients
 from worldline.model.terms import CARRY, attn_name
 from worldline.model.watch import BlockEvent, watched_forward
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from worldline.model.load import LoadedModel
 
 # Worst errors measured over all types. float64: 1e-7 in nodes and 4e-7 in z, for many types compute
 # norms or scores in float32 whatever the weights are (half of them stay below 1e-15). float32:
@@ -137,21 +140,31 @@ def closure_of(event: BlockEvent, batch: int = 0) -> tuple[float, float, int]:
 
 
 def check_model(
-    model: torch.nn.Module, *, vocab: int | None = None, seed: int = 0, with_keys: bool = True
+    model: LoadedModel | torch.nn.Module,
+    *,
+    vocab: int | None = None,
+    seed: int = 0,
+    with_keys: bool = True,
 ) -> Report:
     """Run every check on a probe of random tokens; never raises for what a model does.
 
     Checks: logits bitwise equal (or within the floor that two plain runs show), number of reads,
     z recomputed, closure over heads and sources, causality, isolation (with every read cut,
     nothing moves between columns), a padded batch.
+
+    Raises:
+        InputError: what is given is no model, or one that is compiled, split or packed.
     """
-    report = Report(tolerance=tolerance_of(model_dtype(model)))
-    try:
-        return _check(model, report, vocab or _vocab(model), seed, with_keys)
-    except RefusedError as error:
-        return report.refuse(str(error))
-    except ERRORS as error:
-        return report.refuse(f"watching this model failed, so nothing is claimed ({_said(error)})")
+    module = module_of(model, "check_model")
+    with model_call(module):
+        report = Report(tolerance=tolerance_of(model_dtype(module)))
+        try:
+            return _check(module, report, vocab or embedding_rows(module), seed, with_keys)
+        except RefusedError as error:
+            return report.refuse(str(error))
+        except ERRORS as error:
+            said = _said(error)
+            return report.refuse(f"watching this model failed, so nothing is claimed ({said})")
 
 
 ERRORS = (
@@ -163,13 +176,6 @@ ERRORS = (
 def _said(error: Exception) -> str:
     line = str(error).strip().splitlines()[0] if str(error).strip() else ""
     return f"{type(error).__name__}: {line}"[:160]
-
-
-def _vocab(model: torch.nn.Module) -> int:
-    """The number of token ids that the model takes; of several tables, the smallest."""
-    table: Any = model.get_input_embeddings()  # type: ignore[operator]
-    tables: list[Any] = list(table) if isinstance(table, torch.nn.ModuleList) else [table]
-    return min(int(table.weight.shape[0]) for table in tables)
 
 
 def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Report:
@@ -223,7 +229,7 @@ def probe_of(
     batch: int = 1,
 ) -> dict[str, Any]:
     """The inputs of the checks: random tokens, `draw` giving which."""
-    vocab = vocab or _vocab(model)
+    vocab = vocab or embedding_rows(model)
     draw = draw or torch.Generator().manual_seed(0)
     ids = torch.randint(min(8, vocab // 2), vocab, (batch, PROBE_POSITIONS), generator=draw)
     return {"input_ids": ids.to(next(model.parameters()).device), "use_cache": False}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, no_type_check
 import torch
 from torch.overrides import TorchFunctionMode
 
+from worldline.model.exclusive_use import own_hooks
 from worldline.model.gradients import frozen_weights
 from worldline.model.watch import BlockEvent, watched_forward
 
@@ -283,7 +284,6 @@ def _constant_part(piece: Piece, v: Tensor) -> Tensor | None:
 @contextmanager
 def _activations(model: torch.nn.Module, mode: Frozen) -> Iterator[None]:
     """Activation modules are held by their ratio as a whole, whatever they are made of."""
-    handles = []
 
     def before(_module, _args):
         mode.within += 1
@@ -294,15 +294,12 @@ def _activations(model: torch.nn.Module, mode: Frozen) -> Iterator[None]:
             return None
         return _by_ratio(args[0], out)
 
-    try:
+    with own_hooks() as hooks:
         for module in model.modules():
             if _is_activation(module):
-                handles.append(module.register_forward_pre_hook(before))
-                handles.append(module.register_forward_hook(after))
+                hooks.before(module, before)
+                hooks.after(module, after)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _is_activation(module: torch.nn.Module) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from worldline.model.attention import private_keys, tapped
+from worldline.model.exclusive_use import exclusive
 from worldline.model.tail import tail_of
 from worldline.model.watch import BlockEvent, stream_output, watched_forward
 from worldline.steps import step
@@ -141,14 +142,15 @@ def filled(gradients: Sequence[Tensor | None], leaves: Sequence[Tensor]) -> list
 @contextmanager
 def frozen_weights(module: torch.nn.Module):
     """No weight asks for a gradient while inside."""
-    asking = [p for p in module.parameters() if p.requires_grad]
-    for parameter in asking:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in asking:
-            parameter.requires_grad_(True)
+    with exclusive(module):
+        asking = [p for p in module.parameters() if p.requires_grad]
+        try:
+            for parameter in asking:
+                parameter.requires_grad_(False)
+            yield
+        finally:
+            for parameter in asking:
+                parameter.requires_grad_(True)
 
 
 def batched_backward(

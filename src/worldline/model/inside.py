@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from worldline.model.attention import AttentionCall
+from worldline.model.exclusive_use import OwnHooks
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -31,17 +32,14 @@ class Inside:
     seen: list[tuple[torch.nn.Module, Tensor, Tensor]] = field(default_factory=list)
 
     def __enter__(self) -> Inside:
-        self.handles = [
-            module.register_forward_hook(self._note)
-            for block in self.blocks
-            for module in block.modules()
-            if next(module.children(), None) is None
-        ]
+        self.hooks = OwnHooks()
+        for module in (module for block in self.blocks for module in block.modules()):
+            if next(module.children(), None) is None:
+                self.hooks.after(module, self._note)
         return self
 
     def __exit__(self, *_error: object) -> None:
-        for handle in self.handles:
-            handle.remove()
+        self.hooks.remove()
         self.seen.clear()
 
     def _note(self, module: torch.nn.Module, args: tuple[Any, ...], out: Any) -> None:

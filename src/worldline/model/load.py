@@ -23,6 +23,7 @@ from worldline.model.refuse import (
     weights_message,
 )
 from worldline.model.source import Source
+from worldline.model.torch_modes import usual_modes
 from worldline.model.weights import refuse_nonfinite, weights_hash
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ class LoadedModel:
         )  # fmt: skip
 
 
+@usual_modes()
 def load_model(
     name: str | tuple[Any, Any] | None = None,
     *,
@@ -165,6 +167,9 @@ def _take_pair(pair: tuple[Any, Any], dtype: str | None) -> LoadedModel:
         kinds = ", ".join(type(item).__name__ for item in pair)
         raise InputError(f"model ({kinds}): a pair in memory is (torch module, tokenizer)")
     module, tokenizer = pair
+    from worldline.model.unfit_weights import refuse_unfit
+
+    refuse_unfit(module)
     if not hasattr(module, "config"):
         raise InputError(f"model {type(module).__name__} has no .config, as transformers' have")
     name = f"{type(module).__name__} in memory"  # its _name_or_path would be that of its base

@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from worldline.model.exclusive_use import exclusive_everywhere
+
 Progress = Callable[[str], None]
 """Takes one line on what happens now; the caller decides where it is shown."""
 
@@ -20,8 +22,15 @@ def say(progress: Progress | None, line: str) -> None:
 def quiet() -> Iterator[None]:
     """No bars and no log lines below errors from transformers; restored afterwards.
 
-    Also keeps transformers from asking a converter on the hub to rewrite pickled weights.
+    Also keeps transformers from asking a converter on the hub to rewrite pickled weights. All of
+    this, and the default dtype that it sets while it makes a model, belongs to the whole process:
+    so no other thread runs a model meanwhile.
     """
+    with exclusive_everywhere():
+        yield from _quiet()
+
+
+def _quiet() -> Iterator[None]:
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()

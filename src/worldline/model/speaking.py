@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from worldline.errors import InputError
+from worldline.model.exclusive_use import exclusive
 from worldline.steps import step
 
 if TYPE_CHECKING:
@@ -77,7 +78,8 @@ class _Asking:
         inputs = {"input_ids": torch.tensor([given], device=self.device)}
         if self.cache is not None:
             inputs["cache"] = self.cache
-        with torch.no_grad():  # around the pass alone: between two tokens the caller runs
+        # around the pass alone: between two tokens the caller runs
+        with exclusive(self.module), torch.no_grad():
             seen = self.module(**inputs, **self.options)
         if self.caching:
             self.cache = getattr(seen, "cache", None)

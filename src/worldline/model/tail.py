@@ -9,6 +9,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
+from worldline.model.exclusive_use import exclusive, own_hooks
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -61,14 +63,11 @@ def find_tail(model: torch.nn.Module, ids: Sequence[int]) -> Ends | None:
         entered.append(args[0])
 
     leaves = [m for m in model.modules() if m is not head and not any(True for _ in m.children())]
-    handles = [m.register_forward_hook(after) for m in leaves]
-    handles.append(head.register_forward_pre_hook(at_head))
-    try:
-        with torch.no_grad():
-            logits = model(input_ids=probe, use_cache=False).logits
-    finally:
-        for handle in handles:
-            handle.remove()
+    with exclusive(model), own_hooks() as hooks, torch.no_grad():
+        for leaf in leaves:
+            hooks.after(leaf, after)
+        hooks.before(head, at_head)
+        logits = model(input_ids=probe, use_cache=False).logits
     if not entered:
         return None
     norm = _maker(entered[0], made)

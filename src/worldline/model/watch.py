@@ -24,6 +24,7 @@ from worldline.model.attention import (
     private_keys,
     tapped,
 )
+from worldline.model.exclusive_use import exclusive, own_hooks
 from worldline.model.reads import inline_call, key_call, sdpa_call
 from worldline.model.terms import (
     CARRY,
@@ -213,6 +214,8 @@ class Watch(TorchFunctionMode):
 
     def tap(self, delegate, module, query, key, value, attention_mask=None, *args, **kwargs):
         """What a private key hands over: run the delegate, note the read."""
+        if self.inside:  # another pass, by whoever hears of this one
+            return delegate(module, query, key, value, attention_mask, *args, **kwargs)
         outer, self.inside = self.inside, True
         try:
             step()
@@ -379,11 +382,10 @@ def _replaced(args, kwargs, old: Tensor, new: Tensor):
 @contextmanager
 def watching_blocks(watch: Watch, anatomy: Anatomy):
     """Hooks on the blocks; the last row is the last block's output, or enters `anatomy.end`."""
-    handles = []
     last = len(anatomy.order) - 1
 
     def end(_module, args, kwargs):
-        if watch.block == last:
+        if watch.block == last and not watch.inside:
             x = stream_input(args, kwargs, watch.n_pos)
             assert x is not None
             watch.finish(x)
@@ -392,12 +394,14 @@ def watching_blocks(watch: Watch, anatomy: Anatomy):
         return None
 
     def before(module, args, kwargs):
+        if watch.inside:  # another pass, by whoever hears of this one
+            return None
         x = stream_input(args, kwargs, watch.n_pos)
         watch.enter(module, args, kwargs)
         return None if watch.cut is None else _replaced(args, kwargs, x, watch.x)
 
     def after(_module, _args, _kwargs, out):
-        if watch.block == last:
+        if watch.block == last and not watch.inside:
             x = stream_output(out)
             if x is None:
                 raise RefusedError(f"block {last}: it returned no tensor")
@@ -408,24 +412,20 @@ def watching_blocks(watch: Watch, anatomy: Anatomy):
                 return leaf if out is x else type(out)([leaf, *out[1:]])
         return None
 
-    try:
+    with own_hooks() as hooks:
         for block in anatomy.distinct_blocks():
-            handles.append(block.register_forward_pre_hook(before, with_kwargs=True))
+            hooks.before(block, before, with_kwargs=True)
             if anatomy.end is None:
-                handles.append(block.register_forward_hook(after, with_kwargs=True))
+                hooks.after(block, after, with_kwargs=True)
         if anatomy.end is not None:
-            handles.append(anatomy.end.register_forward_pre_hook(end, with_kwargs=True))
+            hooks.before(anatomy.end, end, with_kwargs=True)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
 def _watching_modules(watch: Watch, model: torch.nn.Module):
     """Know which module is running: needed to say where an inline read happened."""
     watch.names = {id(m): n for n, m in model.named_modules()}
-    handles = []
 
     def push(module, _args):
         watch.stack.append(module)
@@ -434,14 +434,11 @@ def _watching_modules(watch: Watch, model: torch.nn.Module):
     def pop(_module, _args, _out):
         watch.stack.pop()
 
-    try:
+    with own_hooks() as hooks:
         for module in model.modules():
-            handles.append(module.register_forward_pre_hook(push))
-            handles.append(module.register_forward_hook(pop))
+            hooks.before(module, push)
+            hooks.after(module, pop)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def watched_forward(
@@ -471,6 +468,7 @@ def watched_forward(
     )
     watch.batch = inputs["input_ids"].shape[0]
     with ExitStack() as stack:
+        stack.enter_context(exclusive(model))
         stack.enter_context(torch.enable_grad() if grad else torch.no_grad())
         if keys if anatomy is None else anatomy.keys:
             stack.enter_context(private_keys(model))

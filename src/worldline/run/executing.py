@@ -10,6 +10,7 @@ import torch
 
 from worldline.errors import InputError, RefusedError
 from worldline.grid.cuts import Donor, EdgeCut, NodeCut
+from worldline.model.calls import on_model, refuse_unknown_ids
 from worldline.model.gradients import Rerun, block_gradients, whole_gradients
 from worldline.model.guard import anatomy_of, checked
 from worldline.model.replay import Replay
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
 
 def inputs_of(model: LoadedModel, plan: Plan, times: int = 1) -> dict:
     """The keyword arguments of the model's forward for a plan, or several side by side."""
+    refuse_unknown_ids(model.module, plan.ids)
     device = next(model.module.parameters()).device
     ids = torch.tensor([plan.ids] * times, dtype=torch.long, device=device)
     return {"input_ids": ids, "use_cache": False}
 
 
+@on_model
 def execute(
     model: LoadedModel, plan: Plan, on_block: Callable[[BlockEvent], None] | None = None
 ) -> Watched:
@@ -49,6 +52,8 @@ def execute(
         InputError: an edit names a layer or head that the model does not have.
         RefusedError: the model failed a check, or the plan cannot be honoured on it.
     """
+    if not isinstance(plan, Plan):
+        raise InputError(f"execute: plan is of type {type(plan).__name__}; accepted is a wl.Plan")
     if plan.plain:
         return watched_forward(
             model.module, inputs_of(model, plan), anatomy_of(model.module), on_block=on_block
@@ -74,6 +79,7 @@ def execute(
     return _edited(model, [plan], on_block)
 
 
+@on_model
 def execute_many(
     model: LoadedModel,
     plans: Sequence[Plan],

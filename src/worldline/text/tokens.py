@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 from worldline.errors import InputError
 from worldline.text.align import (
@@ -79,8 +80,13 @@ class Tokens:
         return replace(self, text=self.text[:end], **kept)
 
 
-def tokenize(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool | None = None) -> Tokens:
-    """Tokens of a text with their character and byte spans.
+def tokenize(
+    tokenizer: Tokenizer,
+    text: str | Sequence[int] | Mapping[str, Any],
+    *,
+    add_special_tokens: bool | None = None,
+) -> Tokens:
+    """Tokens of a text with their character and byte spans; also of the ids of one.
 
     ``add_special_tokens=None`` leaves it to the tokenizer whether to add a BOS and the like. Give
     False for a text that has them written out, such as a rendered chat.
@@ -88,10 +94,41 @@ def tokenize(tokenizer: Tokenizer, text: str, *, add_special_tokens: bool | None
     **Exactness**: see `Tokens`; spans are proven by the tokens' own bytes where these make up the
     text, else taken from a fast tokenizer's offsets, else from decoding token by token.
 
-    Raises: InputError if the text is not valid Unicode (a lone surrogate).
+    Raises: InputError if the text is not valid Unicode (a lone surrogate), or none at all.
     """
+    if not callable(tokenizer):
+        kind = type(tokenizer).__name__
+        raise InputError(f"tokenize: tokenizer is of type {kind}; accepted is model.tokenizer")
+    if not isinstance(text, str):
+        from worldline.text.ids import tokens_of_ids
+
+        return tokens_of_ids(tokenizer, text)
     _refuse_surrogates(text)
     ids, offsets, absent = encode(tokenizer, text, add_special_tokens)
+    return _placed(tokenizer, text, ids, offsets, absent)
+
+
+def tokens_of_run(tokenizer: Tokenizer, ids: Sequence[int]) -> Tokens:
+    """Exactly these ids as tokens, of the text that they decode to.
+
+    **Exactness**: as `tokenize`, where the text gives these ids again; else spans are proven by the
+    tokens' own bytes, or from decoding token by token.
+    """
+    text = decode(tokenizer, ids)
+    again, offsets, absent = encode(tokenizer, text, False)
+    if again != list(ids):
+        offsets, absent = None, [False] * len(ids)
+    return _placed(tokenizer, text, list(ids), offsets, absent)
+
+
+def _placed(
+    tokenizer: Tokenizer,
+    text: str,
+    ids: list[int],
+    offsets: list[Span] | None,
+    absent: list[bool],
+) -> Tokens:
+    """Ids with their places in a text."""
     written: list[str | bytes] = list(tokenizer.convert_ids_to_tokens(ids))
     added = set(tokenizer.get_added_vocab().values())
     plain = [token in added for token in ids]

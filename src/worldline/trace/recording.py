@@ -13,6 +13,7 @@ import torch
 
 from worldline.errors import InputError, RefusedError
 from worldline.grid.cuts import EdgeCut, NodeCut
+from worldline.model.calls import on_model, refuse_unknown_ids, text_of
 from worldline.model.check import Report, closure_of, implementation_of, model_dtype, tolerance_of
 from worldline.model.gradients import rerun_of
 from worldline.model.guard import anatomy_of, checked
@@ -164,9 +165,10 @@ def row_statistics(call: AttentionCall) -> tuple[Tensor, Tensor]:
     return torch.cat(largest, 1), torch.cat(entropy, 1)
 
 
+@on_model
 def record(
     model: LoadedModel,
-    text: str | Tokens,
+    text: str | Tokens | Sequence[int],
     keep: Sequence[str] = KEEP,
     *,
     verify: bool = False,
@@ -200,12 +202,7 @@ def record(
     unknown = [name for name in keep if name not in KEEPABLE]
     if unknown:
         raise InputError(f"keep={unknown[0]!r}: accepted are {', '.join(KEEPABLE)}")
-    tokens = (
-        text
-        if isinstance(text, Tokens)
-        else tokenize(model.tokenizer, text, add_special_tokens=add_special_tokens)
-    )
-    refuse_length(model, tokens)
+    tokens = tokens_to_run(model, text, add_special_tokens)
     weights = model.weights_hash
     report = checked(model, weights)
     over = "sources" if verify else close_over
@@ -266,10 +263,29 @@ def closed_layers(over: str, n_layers: int, n_pos: int, seed: int) -> tuple[int,
     return tuple(sorted(random.Random(seed).sample(range(n_layers), n)))
 
 
+def tokens_to_run(
+    model: LoadedModel, text: str | Tokens | Sequence[int], add_special_tokens: bool | None = None
+) -> Tokens:
+    """What `model` is given for a text, its tokens or their ids.
+
+    Raises:
+        InputError: no text, none that the tokenizer or the model takes, or a longer one.
+    """
+    text = text_of(text, model)
+    tokens = (
+        text
+        if isinstance(text, Tokens)
+        else tokenize(model.tokenizer, text, add_special_tokens=add_special_tokens)
+    )
+    refuse_length(model, tokens)
+    return tokens
+
+
 def refuse_length(model: LoadedModel, tokens: Tokens) -> None:
-    """Raise InputError for no tokens at all, or more than the model was made for."""
+    """Raise InputError for no tokens, more than the model was made for, or one that it lacks."""
     if not tokens.ids:
         raise InputError("text: it is empty; give at least one token")
+    refuse_unknown_ids(model.module, tokens.ids)
     limit = context_length(model.config)
     if limit is not None and len(tokens.ids) > limit:
         raise InputError(

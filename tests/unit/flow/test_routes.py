@@ -12,6 +12,7 @@ from worldline.flow.routes import find_paths, path_grid
 from worldline.flow.summary import paths_of, summary_of
 from worldline.flow.weighing import hop_spectrum, weigh
 from worldline.grid.node import Node
+from worldline.model.terms import Term
 from worldline.paths.best import effective_paths
 from worldline.paths.weighted import sum_paths
 from worldline.trace.recording import record
@@ -147,3 +148,22 @@ def test_one_token_has_one_path_that_stays(trace):
     assert path.hops == 0
     assert path.weight == pytest.approx(found.target_value, abs=1e-6)
     assert hop_spectrum(alone, target=TARGET).by_hops[0] == pytest.approx(path.weight)
+
+
+def test_a_grid_pulls_every_read_back_twice_and_no_more(monkeypatch):
+    """Once for its sums, once for all its weights: not once for each layer above."""
+    pulled = []
+    pull_back = Term.pull_back
+
+    def counted(term, *given):
+        pulled.append(term)
+        return pull_back(term, *given)
+
+    monkeypatch.setattr(Term, "pull_back", counted)
+    run = record(loaded("llama"), some_tokens(N_POS, seed=2))
+    path_grid(run)
+    assert len(pulled) == 2 * run.n_layers
+    flow = weigh(run, "share", top=0)
+    pulled.clear()
+    flow.dense(run.n_layers - 1)
+    assert len(pulled) == 1

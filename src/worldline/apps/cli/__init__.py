@@ -26,6 +26,7 @@ from worldline.apps.cli import (
     trace,
 )
 from worldline.errors import InputError, RefusedError
+from worldline.extras import naming_extra
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -66,7 +67,8 @@ app.add_typer(room.app, name="room")
 def main() -> None:
     """Run the command line; what the user gave wrong is one line and exit code 2."""
     try:
-        app()
+        with naming_extra():
+            app()
     except (InputError, RefusedError) as error:
         line = " ".join(str(error).split())
         typer.echo(f"worldline: {line}", err=True)

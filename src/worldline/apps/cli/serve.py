@@ -7,7 +7,7 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,7 +17,6 @@ from worldline.apps.cli.progress import elapsed_line
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.live.alone import Alone
     from worldline.live.worker import Worker
     from worldline.model.load import LoadedModel
     from worldline.room.hosting import Desk
@@ -63,7 +62,7 @@ def serve(
     from rich.console import Console
 
     from worldline.apps.server.app import make_app
-    from worldline.live.alone import Alone, in_turn
+    from worldline.live.alone import in_turn
     from worldline.live.answering import Answering
     from worldline.live.questions import SeeQuestion
     from worldline.live.worker import Worker, own_folder
@@ -77,13 +76,12 @@ def serve(
         torch.set_num_threads(threads)
     with elapsed_line(Console(stderr=True)) as say:
         loaded = load_model(model, device=device, dtype=dtype, progress=say)
-    alone = Alone()
-    worker = Worker(in_turn(Answering(loaded, folder), alone))
+    worker = Worker(in_turn(Answering(loaded, folder), loaded.module))
     worker.submit(FIRST, SeeQuestion(text=text, paths=False))  # recorded before it is asked for
     token = None if loopback(host) and not forwarded else secrets.token_urlsafe(24)
     about = {"model": loaded.name, "example": text, "version": _version()}
     claims = _claims_on(loaded)
-    desk = _desk(loaded, alone)
+    desk = _desk(loaded)
     app = make_app(
         worker, about, hosts=_names(host), forwarded=forwarded, token=token, claims=claims,
         desk=desk,
@@ -147,9 +145,10 @@ def _listening(host: str, port: int | None) -> socket.socket:
     )
 
 
-def _desk(loaded: LoadedModel, alone: Alone) -> Desk:
+def _desk(loaded: LoadedModel) -> Desk:
     """Where the page opens rooms: personas on the model that is served, and on the bundled one."""
     from worldline.claims.picture import BUNDLED as BUNDLED_NAME
+    from worldline.model.exclusive_use import exclusive
     from worldline.places import data_folder
     from worldline.room.flow import weighed
     from worldline.room.hosting import Desk
@@ -167,7 +166,7 @@ def _desk(loaded: LoadedModel, alone: Alone) -> Desk:
         models,
         lambda catalog: deeds_named(None, None, catalog),
         weighed,
-        alone.held,
+        partial(exclusive, loaded.module),
     )
 
 

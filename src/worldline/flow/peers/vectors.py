@@ -10,7 +10,9 @@ import numpy as np
 import torch
 
 from worldline.errors import InputError, RefusedError
+from worldline.model.calls import model_call
 from worldline.model.terms import CARRY, attn_name
+from worldline.trace.calls import refuse_no_trace
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -62,7 +64,10 @@ class Measure:
             InputError: over 64 tokens, a trace that was loaded, no `corrupted` where one is asked.
             RefusedError: a layer moves information between columns without attention.
         """
-        return self.of(Question(trace, corrupted, target, versus))
+        for run in (trace, *(() if corrupted is None else (corrupted,))):
+            refuse_no_trace(run, self.name)
+        with model_call(None if trace.model is None else trace.model.module):
+            return self.of(Question(trace, corrupted, target, versus))
 
     @property
     def signed(self) -> bool:

@@ -1,0 +1,47 @@
+"""What every public function of a trace does first: its argument, its turn, torch's modes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from worldline.errors import InputError
+from worldline.model.calls import model_call, model_of
+from worldline.trace.trace import Trace
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def on_trace(function: Callable[P, R]) -> Callable[P, R]:
+    """A function whose first argument is a Trace, alone with the model that it runs.
+
+    That is the trace's, or the one that is given as `model` for a trace that was loaded. Raises
+    InputError for what is no trace, or no model.
+    """
+    signature = inspect.signature(function)
+    first = next(iter(signature.parameters))
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = signature.bind(*args, **kwargs)
+        trace, model = bound.arguments[first], bound.arguments.get("model")
+        refuse_no_trace(trace, function.__name__)
+        if model is not None:
+            model = bound.arguments["model"] = model_of(model, function.__name__)
+        runs = model if trace.model is None else trace.model
+        with model_call(None if runs is None else runs.module):
+            return function(*bound.args, **bound.kwargs)
+
+    return called
+
+
+def refuse_no_trace(value: object, caller: str) -> None:
+    """Raise InputError for what is no trace."""
+    if not isinstance(value, Trace):
+        raise InputError(
+            f"{caller}: trace is of type {type(value).__name__}; accepted is what "
+            "wl.record(model, text) or wl.load_trace(path) returns"
+        )
