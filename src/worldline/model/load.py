@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from worldline.errors import InputError
 from worldline.model.bundled import BUNDLED_NAME, ensure_bundled
+from worldline.model.converted import converted_gguf
 from worldline.model.gguf import read_gguf
 from worldline.model.hub import settle_hub
 from worldline.model.quiet import Progress, one_line, quiet, say
@@ -235,12 +236,18 @@ def _from_gguf(
         raise InputError(f'model "{name}": there is no such file')
     if path.suffix.lower() != ".gguf":
         raise InputError(f'model "{name}" is a file, but not a .gguf file; a folder is fine too')
-    say(progress, f"reading {name} (GGUF: it may take a minute)")
     with quiet():
         try:
+            folder = converted_gguf(name, path, progress)
+            if folder is not None:
+                say(progress, f"loading {name}")
+                return _from_folder(str(folder), name, dtype, local=True)
+            say(progress, f"reading {name} (GGUF, too large for the cache: some minutes)")
             module, tokenizer, report = read_gguf(
                 path, getattr(torch, dtype or "float32"), progress=progress
             )
+        except InputError:
+            raise
         except Exception as error:
             raise InputError(f'model "{name}" cannot be read: {one_line(error)}') from error
     refuse_incomplete(name, report)
