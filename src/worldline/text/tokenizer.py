@@ -36,7 +36,7 @@ class Tokenizer(Protocol):
         """Text of ids."""
         ...
 
-    def apply_chat_template(self, conversation: list[dict[str, str]], **options: Any) -> Any:
+    def apply_chat_template(self, conversation: list[dict[str, Any]], **options: Any) -> Any:
         """Text of a conversation."""
         ...
 

@@ -89,9 +89,9 @@ def test_manifest(fake):
 def test_an_interruption_leaves_nothing(fake, monkeypatch, step, interruption):
     real = getattr(making, step)
 
-    def interrupt(*given):
+    def interrupt(*given, **more):
         if step != "publish":
-            real(*given)
+            real(*given, **more)
         raise interruption
 
     with monkeypatch.context() as patch:
