@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from worldline.errors import InputError
 from worldline.text.align import Span
 
 
@@ -39,6 +40,26 @@ class Tokenizer(Protocol):
     def apply_chat_template(self, conversation: list[dict[str, Any]], **options: Any) -> Any:
         """Text of a conversation."""
         ...
+
+
+_ASKED = ("convert_ids_to_tokens", "decode", "get_added_vocab", "all_special_ids", "is_fast")
+
+
+def tokenizer_in(given: Any) -> Any:
+    """The tokenizer itself, where a processor of text and pictures was given that holds one.
+
+    Raises: InputError for what is no tokenizer of transformers' kind.
+    """
+    inner = getattr(given, "tokenizer", None)
+    if inner is not None and not hasattr(given, "convert_ids_to_tokens"):
+        given = inner
+    missing = [name for name in _ASKED if not hasattr(given, name)]
+    if missing or not callable(given):
+        raise InputError(
+            f"tokenizer {type(given).__name__}: it has no .{(missing or ['__call__'])[0]}; "
+            "accepted are tokenizers and processors of transformers"
+        )
+    return given
 
 
 def encode(
