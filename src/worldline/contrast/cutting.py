@@ -12,10 +12,11 @@ import torch
 from worldline.errors import InputError
 from worldline.grid.cuts import Donor, EdgeCut, NodeCut
 from worldline.model.guard import checked
+from worldline.model.positions import fixed_length
 from worldline.run.executing import execute, execute_many
 from worldline.run.plan import Plan
 from worldline.text.spans import counterparts, said
-from worldline.text.tokens import Tokens, decode, single_token, tokenize
+from worldline.text.tokens import Tokens, names_of, single_token, tokenize
 from worldline.trace.recording import predictions_of, refuse_length
 
 if TYPE_CHECKING:
@@ -152,8 +153,8 @@ def cut(
     return CutSeen(
         tokens=tokens,
         plan=plan,
-        target=decode(model.tokenizer, [asked]),
-        versus=None if other is None else decode(model.tokenizer, [other]),
+        target=names_of(model.tokenizer, [asked])[0],
+        versus=None if other is None else names_of(model.tokenizer, [other])[0],
         target_before=float(logprobs[0][asked]),
         target_after=float(logprobs[1][asked]),
         change_logits=lost,
@@ -203,7 +204,7 @@ def cut_sources(
     return SourcesSeen(
         tokens=tokens,
         how=how,
-        target=decode(model.tokenizer, [asked]),
+        target=names_of(model.tokenizer, [asked])[0],
         target_before=before,
         change_nats=(*changes, 0.0),
         after=(*(predictions_of(model, one)[0] for one in cuts), None),
@@ -241,7 +242,7 @@ def interaction(
     word = None
     if _may_be_worded(first, second, len(tokens)) and found and both:
         word = "redundant" if found * both < 0 else "in series"
-    return Interaction(decode(model.tokenizer, [asked]), alone, also, both, found, word)
+    return Interaction(names_of(model.tokenizer, [asked])[0], alone, also, both, found, word)
 
 
 def donor_of(model: LoadedModel, tokens: Tokens, text: str, align: str | None = None) -> Donor:
@@ -251,6 +252,12 @@ def donor_of(model: LoadedModel, tokens: Tokens, text: str, align: str | None = 
     """
     theirs = tokenize(model.tokenizer, text)
     refuse_length(model, theirs)
+    limit = fixed_length(model.module)
+    if limit is not None and len(theirs) != len(tokens) and max(len(theirs), len(tokens)) > limit:
+        raise InputError(
+            f"splice: beyond {limit:,} tokens this model's positions depend on the text's length; "
+            f"accepted is a text of {len(tokens):,} tokens, this one has {len(theirs):,}"
+        )
     return Donor(tuple(theirs.ids), counterparts(tokens, theirs, align))
 
 
@@ -284,7 +291,9 @@ def _targets(
     model: LoadedModel, logits: Tensor, target: str | int | None, versus: str | int | None
 ) -> tuple[int, int | None]:
     def one(name: str, given: str | int) -> int:
-        found = given if isinstance(given, int) else single_token(model.tokenizer, given)
+        found = (
+            given if isinstance(given, int) else single_token(model.tokenizer, given, len(logits))
+        )
         if not 0 <= found < len(logits):
             raise InputError(f"{name} id {found}: accepted are 0 to {len(logits) - 1}")
         return found

@@ -23,7 +23,7 @@ from worldline.flow.frozen import (
 from worldline.flow.gradient import FORMULAS, gradient_meaning, target_gradients
 from worldline.flow.joint import joint_reads
 from worldline.flow.share import NodeShares, pulled_back, read_gradient, share_meaning
-from worldline.text.tokens import decode, single_token
+from worldline.text.tokens import decode, names_of, single_token
 from worldline.trace.recording import record
 from worldline.trace.store import refuse_other_model
 
@@ -171,16 +171,17 @@ def target_of(trace: Trace, target: str | int | None, versus: str | int | None) 
     n_vocab = trace.extra.get("n_vocab")
 
     def one(name: str, given: str | int) -> int:
-        found = given if isinstance(given, int) else single_token(tokenizer, given)
+        found = given if isinstance(given, int) else single_token(tokenizer, given, n_vocab)
         if n_vocab is not None and not 0 <= found < n_vocab:
             raise InputError(f"{name} id {found}: accepted are 0 to {n_vocab - 1}")
         return found
 
     chosen = trace.predictions[0].id if target is None else one("target", target)
     if versus is None:
-        return Target(chosen, decode(tokenizer, [chosen]))
+        return Target(chosen, names_of(tokenizer, [chosen])[0])
     other = one("versus", versus)
-    return Target(chosen, decode(tokenizer, [chosen]), other, decode(tokenizer, [other]))
+    words, instead = names_of(tokenizer, [chosen, other])
+    return Target(chosen, words, other, instead)
 
 
 def span_of(trace: Trace, span: range) -> Target:

@@ -67,8 +67,7 @@ def load_adapter(
             ) from error
     _refuse_other_weights(name, folder, peft.get_peft_model_state_dict(whole))
     inner = whole.get_base_model()
-    # As transformers has it of a module that put them in itself: its own switches work.
-    inner.peft_config, inner._hf_peft_config_loaded = whole.peft_config, True
+    inner.peft_config = whole.peft_config  # what is in the module is told by the module
     return inner, tokenizer, base
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -14,6 +14,7 @@ from worldline.model.bundled import BUNDLED_NAME, ensure_bundled
 from worldline.model.converted import converted_gguf
 from worldline.model.gguf import read_gguf
 from worldline.model.hub import settle_hub
+from worldline.model.positions import context_length
 from worldline.model.quiet import Progress, one_line, quiet, say
 from worldline.model.refuse import (
     config_message,
@@ -36,15 +37,6 @@ if TYPE_CHECKING:
     from worldline.text.tokens import Tokenizer
 
 TINY = "tiny:"
-_LIMITS = (
-    "max_position_embeddings",
-    "n_positions",
-    "max_seq_len",
-    "n_ctx",
-    "max_sequence_length",
-    "seq_length",
-    "context_length",
-)
 
 
 @dataclass(eq=False)
@@ -77,6 +69,16 @@ class LoadedModel:
     def context_tokens(self) -> int | None:
         """The most tokens that the model was made for; None if it names no limit."""
         return context_length(self.config)
+
+    @property
+    def n_rows(self) -> int | None:
+        """How many tokens the embedding knows; None where the model has no such table."""
+        find: Any = getattr(self.module, "get_input_embeddings", None)
+        try:
+            weight = None if find is None else find().weight
+        except (NotImplementedError, AttributeError):
+            return None
+        return None if weight is None else int(weight.shape[0])
 
     def continuation(
         self,
@@ -146,21 +148,6 @@ def load_model(
     model = _described(module, tokenizer, full_name(name, module))
     model.loaded_as = Source(name, module)
     return model
-
-
-def context_length(config: Mapping[str, Any]) -> int | None:
-    """The most tokens a model was made for, by its configuration; None if it names no limit.
-
-    >>> context_length({"max_position_embeddings": 8192}), context_length({})
-    (8192, None)
-    """
-    for part in (config, config.get("text_config")):
-        if isinstance(part, Mapping):
-            for key in _LIMITS:
-                limit = part.get(key)
-                if isinstance(limit, int) and limit > 0:
-                    return limit
-    return None
 
 
 def _take_pair(pair: tuple[Any, Any], dtype: str | None) -> LoadedModel:

@@ -12,6 +12,7 @@ from worldline.errors import InputError, RefusedError
 from worldline.grid.cuts import Donor, EdgeCut, NodeCut
 from worldline.model.gradients import Rerun, block_gradients, whole_gradients
 from worldline.model.guard import anatomy_of, checked
+from worldline.model.positions import forget_lengths
 from worldline.model.replay import Replay
 from worldline.model.watch import BlockEvent, Watched, watched_forward
 from worldline.run.editing import Donated, Edits
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
 
 
 def inputs_of(model: LoadedModel, plan: Plan, times: int = 1) -> dict:
-    """The keyword arguments of the model's forward for a plan, or several side by side."""
+    """The keyword arguments of the model's forward for a plan, or several side by side.
+
+    Constants of positions that depend on a text's length become those of this text with the next
+    forward, whatever was read before.
+    """
+    forget_lengths(model.module)
     device = next(model.module.parameters()).device
     ids = torch.tensor([plan.ids] * times, dtype=torch.long, device=device)
     return {"input_ids": ids, "use_cache": False}
