@@ -15,6 +15,7 @@ _LAYERS = re.compile(
 _FREE = re.compile(
     r"_ids?$|position|context|window|length|seq|theta|token|seed|chunk|size_limit|offset|max_|_max$"
 )
+_POSITIONS = re.compile(r"position|seq_len|context")
 _MOST_LAYERS = 10_000
 _LONGEST = 1 << 25  # positions; the longest model so far was made for 10 million
 _WIDEST = 1 << 20
@@ -32,7 +33,7 @@ def refuse_absurd(name: str, config: Mapping[str, Any], folder: Path) -> None:
         if _LAYERS.fullmatch(last):
             most, least = n_tensors or _MOST_LAYERS, 0 if "." in key or "nextn" in key else 1
         elif _FREE.search(last):
-            most, least = _LONGEST if "position" in last else 1 << 62, -(1 << 62)
+            most, least = _LONGEST if _POSITIONS.search(last) else 1 << 62, -(1 << 62)
         else:
             most, least = max(64 * widest, _WIDEST), -(1 << 31)
         if not least <= value <= most:
@@ -47,11 +48,10 @@ def _integers(config: Mapping[str, Any], before: str = "") -> Iterator[tuple[str
     for key, value in config.items():
         if isinstance(value, Mapping):
             yield from _integers(value, f"{before}{key}.")
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
-            if value != value or value in {float("inf"), float("-inf")}:
-                raise InputError(f"config.json has {before}{key} = {value}, which is not a number")
-            if isinstance(value, int) or value.is_integer():
-                yield before + key, int(value)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            yield before + key, value
+        elif isinstance(value, float) and value.is_integer():
+            yield before + key, int(value)
 
 
 def _weights_of(folder: Path) -> tuple[int, int]:

@@ -69,11 +69,11 @@ def encode(
     options: dict[str, Any] = {"verbose": False}
     if add_special_tokens is not None:
         options["add_special_tokens"] = add_special_tokens
-    if not tokenizer.is_fast:
+    encoding = tokenizer(text, return_offsets_mapping=True, **options) if tokenizer.is_fast else {}
+    if "offset_mapping" not in encoding:
         ids = list(tokenizer(text, **options)["input_ids"])
         bare = list(tokenizer(text, **options | {"add_special_tokens": False})["input_ids"])
         return ids, None, _around(ids, bare)
-    encoding = tokenizer(text, return_offsets_mapping=True, **options)
     ids = list(encoding["input_ids"])
     offsets = [(int(start), int(end)) for start, end in encoding["offset_mapping"]]
     special = special_ids(tokenizer)
