@@ -13,13 +13,14 @@ from worldline.errors import InputError, RefusedError
 from worldline.grid.cuts import Donor, EdgeCut, NodeCut
 from worldline.model.calls import on_model
 from worldline.model.guard import checked
+from worldline.model.positions import fixed_length
 from worldline.run.executing import execute, execute_many
 from worldline.run.plan import Plan
 from worldline.run.precision import Precision, of_sum, plain_row
 from worldline.run.reach import plain_run
 from worldline.text.spans import counterparts, said
 from worldline.text.targets import likelier_twin, refuse_itself
-from worldline.text.tokens import Tokens, decode, single_token
+from worldline.text.tokens import Tokens, names_of, single_token
 from worldline.trace.recording import predictions_of, tokens_to_run
 
 if TYPE_CHECKING:
@@ -181,8 +182,8 @@ def cut(
     return CutSeen(
         tokens=tokens,
         plan=plan,
-        target=decode(model.tokenizer, [asked]),
-        versus=None if other is None else decode(model.tokenizer, [other]),
+        target=names_of(model.tokenizer, [asked])[0],
+        versus=None if other is None else names_of(model.tokenizer, [other])[0],
         target_before=float(logprobs[0][asked]),
         target_after=float(logprobs[1][asked]),
         logits_before=value,
@@ -245,7 +246,7 @@ def cut_sources(
     return SourcesSeen(
         tokens=tokens,
         how=how,
-        target=decode(model.tokenizer, [asked]),
+        target=names_of(model.tokenizer, [asked])[0],
         target_before=_logprob(before, asked),
         change_nats=(*changes, 0.0),
         precision=precision,
@@ -289,7 +290,8 @@ def interaction(
     precision = of_sum([pair[0], pair[1], pair[2]])
     if _may_be_worded(first, second, len(tokens)) and precision.tells(found) and both:
         word = "redundant" if found * both < 0 else "in series"
-    return Interaction(decode(model.tokenizer, [asked]), alone, also, both, found, precision, word)
+    name = names_of(model.tokenizer, [asked])[0]
+    return Interaction(name, alone, also, both, found, precision, word)
 
 
 def donor_of(model: LoadedModel, tokens: Tokens, text: str, align: str | None = None) -> Donor:
@@ -298,6 +300,12 @@ def donor_of(model: LoadedModel, tokens: Tokens, text: str, align: str | None = 
     Raises InputError for an empty text, and another length without an alignment.
     """
     theirs = tokens_to_run(model, text)
+    limit = fixed_length(model.module)
+    if limit is not None and len(theirs) != len(tokens) and max(len(theirs), len(tokens)) > limit:
+        raise InputError(
+            f"splice: beyond {limit:,} tokens this model's positions depend on the text's length; "
+            f"accepted is a text of {len(tokens):,} tokens, this one has {len(theirs):,}"
+        )
     return Donor(tuple(theirs.ids), counterparts(tokens, theirs, align))
 
 
@@ -337,7 +345,9 @@ def targets(
     """
 
     def one(name: str, given: str | int) -> int:
-        found = given if isinstance(given, int) else single_token(model.tokenizer, given)
+        found = (
+            given if isinstance(given, int) else single_token(model.tokenizer, given, len(logits))
+        )
         if not 0 <= found < len(logits):
             raise InputError(f"{name} id {found}: accepted are 0 to {len(logits) - 1}")
         return found

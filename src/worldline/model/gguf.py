@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from worldline.model.gguf_keys import GgufHead, refuse_lists, settle
+from worldline.model.gguf_rope import FACTORS, refuse_other_rope, settle_rope
 from worldline.model.quiet import Progress, say
+from worldline.model.refuse import refuse_other_kinds
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
 _DIGITS_APART = frozenset(
     {"smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"}
 )
+_NO_WEIGHTS = (".attn_rot_embd", ".attn.masked_bias", ".attn.bias")  # constants that are made anew
 _PLAIN_WORDS = frozenset({"default", "gpt-2", "mpt", "olmo", "jais", "phi-2"})
 
 
@@ -26,19 +30,67 @@ def read_gguf(
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Model, tokenizer and loading report of a GGUF file, weights made dense in ``dtype``.
 
-    Raises: whatever transformers raises for a file it cannot read.
+    **Exactness**: every key and tensor of the file is taken up, is known to change no number, or
+    is refused; weights are those of transformers' reader to the bit.
+
+    Raises: InputError naming a key or tensor that cannot be taken up; else whatever transformers
+    raises for a file it cannot read.
     """
     import transformers
 
     auto: Any = transformers.AutoModelForCausalLM
     place: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
-    with _tamed_loader():
+    with _tamed_loader() as taken:
+        head = read_head(file)
+        refuse_lists(head)
+        config = transformers.AutoConfig.from_pretrained(file.parent, **place)
+        refuse_other_kinds(str(file), config, remote_code=False)
+        others = settle(config, head)
+        settle_rope(config, head)
         tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, **place)
         split_digits(tokenizer, file, progress)
         module, report = auto.from_pretrained(
-            file.parent, **place, dtype=dtype, output_loading_info=True, **options
+            file.parent, **place, config=config, dtype=dtype, output_loading_info=True, **options
         )
+    if others:
+        say(progress, f"{file.name} has keys that no reader knows: {', '.join(sorted(others)[:5])}")
+    _refuse_left_tensors(head, taken, report)
+    refuse_other_rope(module, head)
     return module, tokenizer, report
+
+
+def read_head(file: Path) -> GgufHead:
+    """Metadata of a GGUF file, the names of its tensors and the factors of its positions."""
+    import gguf
+    from transformers.integrations.gguf.reader import read_gguf_metadata
+
+    metadata, names = read_gguf_metadata(str(file))
+    factors: dict[str, list[float]] = {}
+    if set(FACTORS) & set(names):
+        for tensor in gguf.GGUFReader(str(file)).tensors:
+            if tensor.name in FACTORS:
+                values = gguf.dequantize(tensor.data, tensor.tensor_type)
+                factors[tensor.name] = values.reshape(-1).tolist()
+    return GgufHead(str(file), metadata, names, factors)
+
+
+def dense_bytes(file: Path) -> int:
+    """Bytes of a GGUF file's tensors as float32, from its head alone."""
+    from math import prod
+
+    from transformers.integrations.gguf.reader import GgufHeader
+
+    return 4 * sum(prod(tensor.shape) for tensor in GgufHeader.from_file(str(file)).tensors)
+
+
+def _refuse_left_tensors(head: GgufHead, taken: set[str], report: Mapping[str, Any]) -> None:
+    """Raise InputError for a tensor that went nowhere: the numbers would be another model's."""
+    left = sorted(map(str, report.get("unexpected_keys") or ()))
+    if taken:  # by the older of transformers' two readers, which reports none
+        left = [name for name in head.tensors if not {name, name.removesuffix(".weight")} & taken]
+    left = [name for name in left if name not in FACTORS and not name.endswith(_NO_WEIGHTS)]
+    if left:
+        raise head.refused(left[0], f"one of {len(left)} that went nowhere" * (len(left) > 1))
 
 
 def split_digits(tokenizer: Any, file: Path, progress: Progress | None = None) -> None:
@@ -70,8 +122,10 @@ def split_digits(tokenizer: Any, file: Path, progress: Progress | None = None) -
 
 
 @contextmanager
-def _tamed_loader() -> Iterator[None]:
+def _tamed_loader() -> Iterator[set[str]]:
     """Let the loader do once what it does many times, and hide a bar it has of its own.
+
+    Yields a set that fills with the names of the tensors that it finds a place for.
 
     It parses the file three times (some 4 s each for a vocabulary of 50,000) and builds its table
     of tensor names for every module (397 times for 30 layers): two thirds of its time.
@@ -82,12 +136,23 @@ def _tamed_loader() -> Iterator[None]:
     package: Any = gguf
     loader: Any = modeling_gguf_pytorch_utils
     reader, names, bar = package.GGUFReader, package.get_tensor_name_map, loader.tqdm
+    places = loader.get_gguf_hf_weights_map
+    taken: set[str] = set()
+
+    def noted(module: Any, processor: Any, kind: str | None = None, *rest: Any, **more: Any) -> Any:
+        if kind is None and module.config.model_type == "mistral":
+            kind = "llama"  # the reader gives it a name of its own, and no table
+        found = places(module, processor, kind, *rest, **more)
+        taken.update(found)
+        return found
+
     package.GGUFReader, package.get_tensor_name_map = cache(reader), cache(names)
-    loader.tqdm = partial(bar, disable=True)
+    loader.tqdm, loader.get_gguf_hf_weights_map = partial(bar, disable=True), noted
     try:
-        yield
+        yield taken
     finally:
         package.GGUFReader, package.get_tensor_name_map, loader.tqdm = reader, names, bar
+        loader.get_gguf_hf_weights_map = places
 
 
 def _known_to_transformers() -> frozenset[str]:

@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldline.errors import InputError
+from worldline.model.adapters import full_name, is_adapter, load_adapter, unwrapped
 from worldline.model.bundled import BUNDLED_NAME, ensure_bundled
+from worldline.model.converted import converted_gguf
 from worldline.model.gguf import read_gguf
 from worldline.model.hub import settle_hub
+from worldline.model.positions import context_length
 from worldline.model.quiet import Progress, one_line, quiet, say
 from worldline.model.refuse import (
     config_message,
+    reads_more_than_text,
     refuse_empty_folder,
     refuse_incomplete,
     refuse_missing_device,
     refuse_other_kinds,
+    refuse_pointers,
     refuse_unknown_dtype,
     weights_message,
 )
 from worldline.model.source import Source
 from worldline.model.torch_modes import usual_modes
 from worldline.model.weights import refuse_nonfinite, weights_hash
+from worldline.text.tokenizer import tokenizer_in
 
 if TYPE_CHECKING:
     import torch
@@ -32,15 +38,6 @@ if TYPE_CHECKING:
     from worldline.text.tokens import Tokenizer
 
 TINY = "tiny:"
-_LIMITS = (
-    "max_position_embeddings",
-    "n_positions",
-    "max_seq_len",
-    "n_ctx",
-    "max_sequence_length",
-    "seq_length",
-    "context_length",
-)
 
 
 @dataclass(eq=False)
@@ -73,6 +70,16 @@ class LoadedModel:
     def context_tokens(self) -> int | None:
         """The most tokens that the model was made for; None if it names no limit."""
         return context_length(self.config)
+
+    @property
+    def n_rows(self) -> int | None:
+        """How many tokens the embedding knows; None where the model has no such table."""
+        find: Any = getattr(self.module, "get_input_embeddings", None)
+        try:
+            weight = None if find is None else find().weight
+        except (NotImplementedError, AttributeError):
+            return None
+        return None if weight is None else int(weight.shape[0])
 
     def continuation(
         self,
@@ -140,24 +147,9 @@ def load_model(
         module, tokenizer = _by_name(name, dtype, trust_remote_code, allow_pickle, progress)
     refuse_nonfinite(module, name)
     module.to(device).eval()
-    model = _described(module, tokenizer, name)
+    model = _described(module, tokenizer, full_name(name, module))
     model.loaded_as = Source(name, module)
     return model
-
-
-def context_length(config: Mapping[str, Any]) -> int | None:
-    """The most tokens a model was made for, by its configuration; None if it names no limit.
-
-    >>> context_length({"max_position_embeddings": 8192}), context_length({})
-    (8192, None)
-    """
-    for part in (config, config.get("text_config")):
-        if isinstance(part, Mapping):
-            for key in _LIMITS:
-                limit = part.get(key)
-                if isinstance(limit, int) and limit > 0:
-                    return limit
-    return None
 
 
 def _take_pair(pair: tuple[Any, Any], dtype: str | None) -> LoadedModel:
@@ -166,13 +158,14 @@ def _take_pair(pair: tuple[Any, Any], dtype: str | None) -> LoadedModel:
     if len(pair) != 2 or not isinstance(pair[0], torch.nn.Module) or not callable(pair[1]):
         kinds = ", ".join(type(item).__name__ for item in pair)
         raise InputError(f"model ({kinds}): a pair in memory is (torch module, tokenizer)")
-    module, tokenizer = pair
     from worldline.model.unfit_weights import refuse_unfit
 
+    module, tokenizer = unwrapped(pair[0]), tokenizer_in(pair[1])
     refuse_unfit(module)
     if not hasattr(module, "config"):
         raise InputError(f"model {type(module).__name__} has no .config, as transformers' have")
-    name = f"{type(module).__name__} in memory"  # its _name_or_path would be that of its base
+    # Its _name_or_path would be that of its base.
+    name = f"{full_name(type(module).__name__, pair[0])} in memory"
     refuse_nonfinite(module, name)
     model = _described(module, tokenizer, name)
     if dtype not in {None, model.dtype}:
@@ -201,9 +194,7 @@ def _by_name(
 ) -> tuple[Any, Any]:
     path = Path(name).expanduser()
     if name and path.is_dir():
-        refuse_empty_folder(name, path, pickle)
-        say(progress, f"loading {name}")
-        return _from_folder(str(path), name, dtype, remote_code, pickle, local=True)
+        return _from_local(name, path, dtype, remote_code, pickle, progress)
     if path.suffix.lower() == ".gguf" or path.is_file():
         return _from_gguf(name, path, dtype, progress)
     if name.startswith(TINY):
@@ -215,7 +206,30 @@ def _by_name(
         )
     local = settle_hub(name, progress)
     say(progress, f"loading {name}")
-    return _from_folder(name, name, dtype, remote_code, pickle, local)
+    return _from_folder(name, name, dtype, remote_code, pickle, local, progress)
+
+
+def _from_local(
+    name: str, path: Path, dtype: str | None, remote_code: bool, pickle: bool,
+    progress: Progress | None,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Model and tokenizer of a folder: a whole model, or an adapter and the base that it names."""
+    refuse_pointers(name, *path.iterdir())
+    options: dict[str, Any] = {"progress": progress}
+    if not is_adapter(path):
+        refuse_empty_folder(name, path, pickle)
+        say(progress, f"loading {name}")
+        return _from_folder(str(path), name, dtype, remote_code, pickle, local=True, **options)
+
+    def base(base_name: str) -> tuple[Any, Any]:
+        return _by_name(base_name, dtype, remote_code, pickle, progress)
+
+    module, tokenizer, base_name = load_adapter(name, path, base)
+    say(progress, f"{name} is an adapter on {base_name}; both are read")
+    if any(file.name.startswith("tokenizer") for file in path.iterdir()):
+        with quiet():
+            tokenizer = _tokenizer(str(path), name, {"local_files_only": True})
+    return module, tokenizer
 
 
 def _tiny(model_type: str, dtype: str | None) -> tuple[Any, Any]:
@@ -240,12 +254,19 @@ def _from_gguf(
         raise InputError(f'model "{name}": there is no such file')
     if path.suffix.lower() != ".gguf":
         raise InputError(f'model "{name}" is a file, but not a .gguf file; a folder is fine too')
-    say(progress, f"reading {name} (GGUF: it may take a minute)")
+    refuse_pointers(name, path)
     with quiet():
         try:
+            folder = converted_gguf(name, path, progress)
+            if folder is not None:
+                say(progress, f"loading {name}")
+                return _from_folder(str(folder), name, dtype, local=True)
+            say(progress, f"reading {name} (GGUF, too large for the cache: some minutes)")
             module, tokenizer, report = read_gguf(
                 path, getattr(torch, dtype or "float32"), progress=progress
             )
+        except InputError:
+            raise
         except Exception as error:
             raise InputError(f'model "{name}" cannot be read: {one_line(error)}') from error
     refuse_incomplete(name, report)
@@ -259,11 +280,11 @@ def _from_folder(
     remote_code: bool = False,
     pickle: bool = False,
     local: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[Any, Any]:
     """Model and tokenizer of a local folder or, with ``local`` false, a hub id."""
     import transformers
 
-    auto: Any = transformers.AutoModelForCausalLM
     options: dict[str, Any] = {"trust_remote_code": remote_code, "local_files_only": local}
     with quiet():
         try:
@@ -272,19 +293,36 @@ def _from_folder(
             raise InputError(config_message(name, error)) from error
         refuse_other_kinds(name, config, remote_code)
         tokenizer = _tokenizer(where, name, options)
+        auto: Any = transformers.AutoModelForCausalLM
+        if reads_more_than_text(config):
+            say(progress, f"{name} reads more than text; its text part is what is traced")
+            auto = transformers.AutoModelForMultimodalLM
+        _settle_attention(name, config, progress)
+        options |= {"config": config, "dtype": dtype or "auto", "output_loading_info": True}
         try:
             module, report = auto.from_pretrained(
-                where,
-                config=config,
-                dtype=dtype or "auto",
-                use_safetensors=None if pickle else True,
-                output_loading_info=True,
-                **options,
+                where, use_safetensors=None if pickle else True, **options
             )
         except Exception as error:
             raise InputError(weights_message(name, error, pickle)) from error
     refuse_incomplete(name, report)
+    if left := sorted(map(str, report.get("unexpected_keys") or ())):
+        say(progress, f"{name}: {len(left)} weights have no place in the model: {left[0]}, ...")
     return module, tokenizer
+
+
+def _settle_attention(name: str, config: Any, progress: Progress | None) -> None:
+    """Let a model that asks for an attention that is not here take torch's own.
+
+    Which one computes it is no part of what a model is; kernels of the hub are code of others.
+    """
+    asked = getattr(config, "_attn_implementation", None)
+    if not isinstance(asked, str) or not asked.removeprefix("paged|").startswith("flash"):
+        elsewhere = isinstance(asked, str) and "/" in asked
+        if not elsewhere:
+            return
+    say(progress, f"{name} asks for the attention {asked}; sdpa, torch's own, is taken")
+    config._attn_implementation = "sdpa"
 
 
 def _tokenizer(where: str, name: str, options: dict[str, Any]) -> Any:

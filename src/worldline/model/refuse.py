@@ -9,7 +9,11 @@ from typing import Any
 
 from worldline.errors import InputError
 from worldline.model.quiet import one_line
+from worldline.model.sizes import refuse_absurd
 
+_POINTER = b"version https://git-lfs"
+_POINTER_BYTES = 1024
+_LARGEST_JSON = 64 << 20
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
 
@@ -22,8 +26,8 @@ def config_message(name: str, error: Exception) -> str:
 
 def _remote_message(name: str) -> str:
     return (
-        f'model "{name}" comes with its own code, which is not run unless you ask: '
-        "--trust-remote-code (in Python trust_remote_code=True)"
+        f'model "{name}" comes with its own code, which is not run unless you ask, in Python: '
+        "load_model(..., trust_remote_code=True)"
     )
 
 
@@ -39,8 +43,38 @@ def weights_message(name: str, error: Exception, pickle: bool) -> str:
 def _pickle_message(name: str) -> str:
     return (
         f'model "{name}" has no safetensors weights; pickled weights can run code and are not '
-        "opened unless you ask: --allow-pickle (in Python allow_pickle=True)"
+        "opened unless you ask, in Python: load_model(..., allow_pickle=True)"
     )
+
+
+def refuse_pointers(name: str, *files: Path) -> None:
+    """Raise InputError for a file that git-lfs left a pointer of, as clones without it have."""
+    for file in files:
+        if file.is_file() and file.stat().st_size < _POINTER_BYTES:
+            with file.open("rb") as stream:
+                if stream.read(len(_POINTER)) == _POINTER:
+                    raise InputError(
+                        f'model "{name}": {file.name} is a pointer of git-lfs, not the file; '
+                        'fetch it with "git lfs pull" in the repository'
+                    )
+
+
+def read_json(name: str, file: Path) -> dict[str, Any]:
+    """A JSON file of a model's folder, which holds an object.
+
+    Raises: InputError if it is not that, or larger than such files are.
+    """
+    if file.stat().st_size > _LARGEST_JSON:
+        raise InputError(f'model "{name}": {file.name} is larger than {_LARGEST_JSON >> 20} MiB')
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise InputError(f'model "{name}": {file.name} is nested too deeply') from error
+    except ValueError as error:
+        raise InputError(f'model "{name}": {file.name} is not JSON: {one_line(error)}') from error
+    if not isinstance(value, dict):
+        raise InputError(f'model "{name}": {file.name} is no JSON object')
+    return value
 
 
 def refuse_empty_folder(name: str, path: Path, pickle: bool) -> None:
@@ -48,21 +82,21 @@ def refuse_empty_folder(name: str, path: Path, pickle: bool) -> None:
     config = path / "config.json"
     if not config.is_file():
         raise InputError(f'model "{name}" is a folder without a config.json')
-    try:
-        json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f'model "{name}": config.json is not JSON: {one_line(error)}') from error
+    content = read_json(name, config)
     weights = [file.suffix for file in path.iterdir() if file.is_file()]
     if ".safetensors" not in weights and not pickle:
         if ".bin" in weights:
             raise InputError(_pickle_message(name))
         raise InputError(f'model "{name}" is a folder without weights (model.safetensors)')
+    refuse_absurd(name, content, path)
 
 
 def refuse_other_kinds(name: str, config: Any, remote_code: bool) -> None:
     """Raise InputError if a configuration is not that of a causal language model."""
     from transformers import MODEL_FOR_CAUSAL_LM_MAPPING
 
+    if reads_more_than_text(config):
+        return
     kind = getattr(config, "model_type", "?")
     if getattr(config, "is_encoder_decoder", False):
         raise InputError(
@@ -74,6 +108,20 @@ def refuse_other_kinds(name: str, config: Any, remote_code: bool) -> None:
         if own:
             raise InputError(_remote_message(name))
         raise InputError(f'model "{name}" ({kind}) is not a causal language model')
+
+
+def reads_more_than_text(config: Any) -> bool:
+    """Whether a configuration is of a model of pictures or sound with a causal text part."""
+    from transformers.models.auto import modeling_auto
+
+    text = getattr(config, "text_config", None)
+    return (
+        type(config) not in modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING
+        and type(config) in modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING
+        and text is not None
+        and not getattr(config, "is_encoder_decoder", False)
+        and not getattr(text, "is_encoder_decoder", False)
+    )
 
 
 def refuse_incomplete(name: str, report: Mapping[str, Any]) -> None:

@@ -149,8 +149,8 @@ def _state_of(module: torch.nn.Module, before: _State | None) -> _State:
     tensors = [
         tensor
         for part in module.modules()
-        for tensor in (*part._parameters.values(), *part._buffers.values())
-        if tensor is not None
+        for name, tensor in (*part._parameters.items(), *part._buffers.items())
+        if tensor is not None and name not in part._non_persistent_buffers_set  # not hashed either
     ]
     places: list[object] = [
         (t.data_ptr(), -1 if t.is_inference() else t._version, t.shape, t.dtype, t.device)

@@ -13,6 +13,7 @@ from worldline.grid.cuts import Donor, EdgeCut, NodeCut
 from worldline.model.calls import on_model, refuse_unknown_ids
 from worldline.model.gradients import Rerun, block_gradients, whole_gradients
 from worldline.model.guard import anatomy_of, checked
+from worldline.model.positions import forget_lengths
 from worldline.model.replay import Replay
 from worldline.model.watch import BlockEvent, Watched, watched_forward
 from worldline.run.editing import Donated, Edits
@@ -27,8 +28,13 @@ if TYPE_CHECKING:
 
 
 def inputs_of(model: LoadedModel, plan: Plan, times: int = 1) -> dict:
-    """The keyword arguments of the model's forward for a plan, or several side by side."""
+    """The keyword arguments of the model's forward for a plan, or several side by side.
+
+    Constants of positions that depend on a text's length become those of this text with the next
+    forward, whatever was read before.
+    """
     refuse_unknown_ids(model.module, plan.ids)
+    forget_lengths(model.module)
     device = next(model.module.parameters()).device
     ids = torch.tensor([plan.ids] * times, dtype=torch.long, device=device)
     return {"input_ids": ids, "use_cache": False}

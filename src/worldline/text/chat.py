@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
+from typing import Any
 
 from worldline.errors import InputError
 from worldline.text.tokens import Tokenizer, Tokens, tokenize
@@ -35,33 +37,28 @@ def render_chat(
     Spans are named by role and place in the conversation: "user 0", "assistant 1". The text has
     its special tokens written out, so tokenize it with ``add_special_tokens=False``.
 
+    A template that reads contents as lists of parts gets them so. One that knows no generation
+    prompt is followed by what it would write in front of an answer.
+
     **Exactness**: a span is given only where the place is certain: the template's own words are
     told apart from the contents by rendering it with marks in their stead. A content that the
     template rewrites, and that does not stand in the text exactly once, has no span.
 
     Raises: InputError if the tokenizer has no chat template, there are no turns, or the template
-    refuses them.
+    refuses them, leaves out or changes the words of one.
     """
     if not getattr(tokenizer, "chat_template", None):
         raise InputError("this model has no chat template; leave out --chat to give it plain text")
     if not turns:
         raise InputError("a chat needs at least one turn")
-    text = _render(tokenizer, turns, add_generation_prompt)
-    marks = _unused_marks(text, len(turns))
-    marked = [Turn(turn.role, mark) for turn, mark in zip(turns, marks, strict=True)]
-    try:
-        frame = _frame(_render(tokenizer, marked, add_generation_prompt), marks)
-    except InputError:
-        frame = None
-    places = None if frame is None else _fill(text, frame, turns)
-    if places is None:
-        places = [_only_place(text, turn.content) for turn in turns]
-    names = [f"{turn.role} {index}" for index, turn in enumerate(turns)]
-    return text, tuple(
-        NamedSpan(name, *place)
-        for name, place in zip(names, places, strict=True)
-        if place is not None
-    )
+    refusal: InputError | None = None
+    for form in _FORMS:
+        try:
+            return _checked(_Template(tokenizer, form, add_generation_prompt), turns)
+        except InputError as error:
+            refusal = refusal or error
+    assert refusal is not None
+    raise refusal
 
 
 def tokens_of(tokenizer: Tokenizer, text: str, chat: bool = False) -> Tokens:
@@ -80,16 +77,109 @@ def turns_of(tokenizer: Tokenizer, text: str, chat: bool = False) -> tuple[Named
     return render_chat(tokenizer, [Turn("user", text)])[1] if chat else ()
 
 
-def _render(tokenizer: Tokenizer, turns: Sequence[Turn], add_generation_prompt: bool) -> str:
-    conversation = [{"role": turn.role, "content": turn.content} for turn in turns]
+def _as_words(turn: Turn) -> Any:
+    return turn.content
+
+
+def _as_parts(turn: Turn) -> Any:
+    return [{"type": "text", "text": turn.content}]
+
+
+def _as_parts_but_system(turn: Turn) -> Any:
+    return turn.content if turn.role == "system" else _as_parts(turn)
+
+
+_FORMS: tuple[Callable[[Turn], Any], ...] = (_as_words, _as_parts, _as_parts_but_system)
+
+
+@dataclass(frozen=True)
+class _Template:
+    """A tokenizer's chat template, with the form in which it is given contents."""
+
+    tokenizer: Tokenizer
+    form: Callable[[Turn], Any]
+    prompts: bool
+
+    def text(self, turns: Sequence[Turn]) -> str:
+        """The conversation, with what opens an answer where one is asked for."""
+        text = self._plain(turns, self.prompts)
+        if not self.prompts or turns[-1].role == "assistant":
+            return text
+        return text + self._missing_prompt(text, turns)
+
+    def _missing_prompt(self, text: str, turns: Sequence[Turn]) -> str:
+        """What stands in front of an answer, if the template leaves it out when asked for it."""
+        if self._plain(turns, False) != text:
+            return ""
+        (mark,) = _unused_marks(text, 1)
+        try:
+            answered = self._plain([*turns, Turn("assistant", mark)], False)
+        except InputError:
+            return ""
+        opening = answered[len(text) :].partition(mark)[0] if answered.startswith(text) else ""
+        return opening if opening.strip() and mark in answered else ""
+
+    def _plain(self, turns: Sequence[Turn], prompt: bool) -> str:
+        conversation = [{"role": turn.role, "content": self.form(turn)} for turn in turns]
+        try:
+            text = self.tokenizer.apply_chat_template(
+                conversation, tokenize=False, add_generation_prompt=prompt
+            )
+        except Exception as error:  # a template may raise whatever its author chose
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(f"the model's chat template refused these turns: {reason}") from error
+        return str(text)
+
+
+def _checked(template: _Template, turns: Sequence[Turn]) -> tuple[str, tuple[NamedSpan, ...]]:
+    """The text, in which the words of every turn stand, and their places."""
+    text = template.text(turns)
+    marks = _unused_marks(text, len(turns))
+    marked = [Turn(turn.role, mark) for turn, mark in zip(turns, marks, strict=True)]
     try:
-        text = tokenizer.apply_chat_template(
-            conversation, tokenize=False, add_generation_prompt=add_generation_prompt
-        )
-    except Exception as error:  # a template may raise whatever its author chose
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"the model's chat template refused these turns: {reason}") from error
-    return str(text)
+        marked_text = template.text(marked)
+    except InputError:
+        marked_text = None
+    if template.form is not _as_words and re.search(
+        r"""['"]type['"]: ?['"]text""", marked_text or ""
+    ):
+        raise InputError("the model's chat template writes lists of parts out as they are")
+    _refuse_lost_words(text, turns, marked_text, marks)
+    frame = None if marked_text is None else _frame(marked_text, marks)
+    places = None if frame is None else _fill(text, frame, turns)
+    if places is None:
+        places = [_only_place(text, turn.content) for turn in turns]
+    names = [f"{turn.role} {index}" for index, turn in enumerate(turns)]
+    return text, tuple(
+        NamedSpan(name, *place)
+        for name, place in zip(names, places, strict=True)
+        if place is not None
+    )
+
+
+def _refuse_lost_words(
+    text: str, turns: Sequence[Turn], marked: str | None, marks: Sequence[str]
+) -> None:
+    """Raise InputError if a turn's words do not come out as they went in, and in their order.
+
+    Blanks may change. What an assistant thought, up to a ``</think>``, may be left out: so
+    templates of reasoning models treat answers that were given.
+    """
+    said, at = " ".join(text.split()), 0
+    for index, (turn, mark) in enumerate(zip(turns, marks, strict=True)):
+        words = " ".join(turn.content.split())
+        answer = words.rpartition("</think>")[2].strip() if turn.role == "assistant" else words
+        where = said.find(words, at)
+        where, words = (where, words) if where >= 0 else (said.find(answer, at), answer)
+        if where < 0 or (words and marked is not None and mark not in marked):
+            whole = said if marked is None else marked
+            sought = words if marked is None else mark
+            how = "changes" if sought.lower() in whole.lower() else "leaves out"
+            raise InputError(
+                f"the model's chat template {how} the words of the {turn.role} (turn {index}); "
+                "the model would not read them"
+            )
+        at = where + len(words)
 
 
 def _unused_marks(text: str, n_marks: int) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from worldline.errors import InputError
 from worldline.text.align import Span
 
 
@@ -36,9 +37,29 @@ class Tokenizer(Protocol):
         """Text of ids."""
         ...
 
-    def apply_chat_template(self, conversation: list[dict[str, str]], **options: Any) -> Any:
+    def apply_chat_template(self, conversation: list[dict[str, Any]], **options: Any) -> Any:
         """Text of a conversation."""
         ...
+
+
+_ASKED = ("convert_ids_to_tokens", "decode", "get_added_vocab", "all_special_ids", "is_fast")
+
+
+def tokenizer_in(given: Any) -> Any:
+    """The tokenizer itself, where a processor of text and pictures was given that holds one.
+
+    Raises: InputError for what is no tokenizer of transformers' kind.
+    """
+    inner = getattr(given, "tokenizer", None)
+    if inner is not None and not hasattr(given, "convert_ids_to_tokens"):
+        given = inner
+    missing = [name for name in _ASKED if not hasattr(given, name)]
+    if missing or not callable(given):
+        raise InputError(
+            f"tokenizer {type(given).__name__}: it has no .{(missing or ['__call__'])[0]}; "
+            "accepted are tokenizers and processors of transformers"
+        )
+    return given
 
 
 def encode(
@@ -48,11 +69,11 @@ def encode(
     options: dict[str, Any] = {"verbose": False}
     if add_special_tokens is not None:
         options["add_special_tokens"] = add_special_tokens
-    if not tokenizer.is_fast:
+    encoding = tokenizer(text, return_offsets_mapping=True, **options) if tokenizer.is_fast else {}
+    if "offset_mapping" not in encoding:
         ids = list(tokenizer(text, **options)["input_ids"])
         bare = list(tokenizer(text, **options | {"add_special_tokens": False})["input_ids"])
         return ids, None, _around(ids, bare)
-    encoding = tokenizer(text, return_offsets_mapping=True, **options)
     ids = list(encoding["input_ids"])
     offsets = [(int(start), int(end)) for start, end in encoding["offset_mapping"]]
     special = special_ids(tokenizer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -24,7 +25,7 @@ from worldline.text.align import (
 )
 from worldline.text.tokenizer import Tokenizer, encode, special_ids
 
-__all__ = ["Tokenizer", "Tokens", "continued", "decode", "single_token", "tokenize"]
+__all__ = ["Tokenizer", "Tokens", "continued", "decode", "names_of", "single_token", "tokenize"]
 
 
 @dataclass(frozen=True)
@@ -197,15 +198,18 @@ def continued(tokenizer: Tokenizer, tokens: Tokens, ids: Sequence[int]) -> Token
     )
 
 
-def single_token(tokenizer: Tokenizer, text: str) -> int:
+def single_token(tokenizer: Tokenizer, text: str, n_rows: int | None = None) -> int:
     """Id of the one token whose text is exactly ``text``; ``id:1234`` names it by number.
+
+    ``n_rows`` is how many tokens the model knows, where those are more than the tokenizer's: the
+    rest has numbers only.
 
     A leading space counts: " Paris" and "Paris" are two tokens.
 
     Raises: InputError, which says how the text splits, if it is not exactly one token.
     """
-    if re.fullmatch(r"id:\s*[+-]?[0-9]+\s*", text):
-        return _by_number(tokenizer, text)
+    if number := re.fullmatch(r"id:\s*([+-]?[0-9]+)\s*|<id ([0-9]+)>", text):
+        return _by_number(tokenizer, int(number[1] or number[2]), n_rows)
     if not text:
         raise InputError('target "" is empty; give the text of one token, or id:NUMBER')
     _refuse_surrogates(text)
@@ -215,13 +219,51 @@ def single_token(tokenizer: Tokenizer, text: str) -> int:
     return found
 
 
-def _by_number(tokenizer: Tokenizer, text: str) -> int:
-    number = int(text[3:])
-    if not 0 <= number < len(tokenizer):
+def _by_number(tokenizer: Tokenizer, number: int, n_rows: int | None) -> int:
+    rows = max(len(tokenizer), n_rows or 0)
+    if not 0 <= number < rows:
         raise InputError(
-            f'target "{text}": there is no such token; the ids go from 0 to {len(tokenizer) - 1}'
+            f'target "id:{number}": there is no such token; the ids go from 0 to {rows - 1}'
         )
     return number
+
+
+def names_of(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
+    """What each id is called where it stands alone, distinct ids by distinct names.
+
+    Its text, with its own leading space; bytes that are a part of a character as ``<0xE4>``; and
+    ``<id 391>`` for a row that models have and their tokenizers have not. Two ids of one text are
+    told apart by their numbers.
+    """
+    spelling = _spelling(tokenizer)
+    added = set(tokenizer.get_added_vocab().values())
+    names = [_name_of(tokenizer, token, spelling, token in added) for token in ids]
+    times = Counter(dict(zip(ids, names, strict=True)).values())
+    return [
+        name if times[name] == 1 else f"{name}<id {token}>"
+        for name, token in zip(names, ids, strict=True)
+    ]
+
+
+def _name_of(tokenizer: Tokenizer, token: int, spelling: Spelling | None, added: bool) -> str:
+    piece = piece_of(tokenizer, token)
+    if piece is None:
+        return f"<id {token}>"
+    if added:
+        return _named(piece) or f"<id {token}>"
+    own = None if spelling is None else spelling(piece)
+    shown = decode(tokenizer, [token]) if own is None else _readable(own)
+    if "\ufffd" in shown or not shown:
+        shown = _named(piece)
+    return shown or f"<id {token}>"
+
+
+def piece_of(tokenizer: Tokenizer, token: int) -> str | bytes | None:
+    """Vocabulary piece of an id; None where the tokenizer has no such id."""
+    try:
+        return tokenizer.convert_ids_to_tokens([token])[0]
+    except (IndexError, KeyError, ValueError, OverflowError):
+        return None
 
 
 def whole_token(tokenizer: Tokenizer, text: str) -> int | None:
@@ -244,7 +286,10 @@ def whole_token(tokenizer: Tokenizer, text: str) -> int | None:
 def _spelling(tokenizer: Tokenizer) -> Spelling | None:
     """How the vocabulary is spelled, told by which spelling reproduces a probe text."""
     probe = "a é"
-    ids = list(tokenizer(probe, add_special_tokens=False)["input_ids"])
+    try:
+        ids = list(tokenizer(probe, add_special_tokens=False)["input_ids"])
+    except Exception:  # a vocabulary of whole words may refuse others, each in its own way
+        return None
     pieces = list(tokenizer.convert_ids_to_tokens(ids))
     nowhere = [False] * len(ids)
     for spelling in SPELLINGS:

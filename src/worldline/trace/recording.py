@@ -13,16 +13,16 @@ import torch
 
 from worldline.errors import InputError, RefusedError
 from worldline.grid.cuts import EdgeCut, NodeCut
-from worldline.model.calls import on_model, refuse_unknown_ids, text_of
+from worldline.model.calls import on_model, text_of
 from worldline.model.check import Report, closure_of, implementation_of, model_dtype, tolerance_of
 from worldline.model.gradients import rerun_of
 from worldline.model.guard import anatomy_of, checked
 from worldline.model.inside import Inside
-from worldline.model.load import context_length
+from worldline.model.positions import context_length
 from worldline.model.terms import CONSTANTS, MLP, OTHER
 from worldline.run.executing import execute, inputs_of
 from worldline.run.plan import Plan
-from worldline.text.tokens import Tokens, tokenize
+from worldline.text.tokens import Tokens, names_of, tokenize
 from worldline.trace.trace import (
     INSIDE,
     KEEP,
@@ -285,11 +285,17 @@ def refuse_length(model: LoadedModel, tokens: Tokens) -> None:
     """Raise InputError for no tokens, more than the model was made for, or one that it lacks."""
     if not tokens.ids:
         raise InputError("text: it is empty; give at least one token")
-    refuse_unknown_ids(model.module, tokens.ids)
     limit = context_length(model.config)
     if limit is not None and len(tokens.ids) > limit:
         raise InputError(
             f"text: {len(tokens.ids):,} tokens, but {model.name} was made for at most {limit:,}"
+        )
+    rows, last = model.n_rows, max(tokens.ids)
+    if rows is not None and last >= rows:
+        piece = tokens.pieces[tokens.ids.index(last)]
+        raise InputError(
+            f"text: the token {piece!r} has the id {last}, but the ids that {model.name} knows "
+            f"go from 0 to {rows - 1}; leave it out, or resize the model's embedding"
         )
 
 
@@ -326,9 +332,11 @@ def predictions_of(model: LoadedModel, logits: Tensor) -> list[Prediction]:
     """The most probable next tokens."""
     logprobs = torch.log_softmax(logits.double(), -1)
     best = logprobs.topk(min(N_PREDICTIONS, logprobs.numel()))
+    ids = [int(token) for token in best.indices]
+    names = names_of(model.tokenizer, ids)
     return [
-        Prediction(model.tokenizer.decode([int(i)]), int(i), float(p))
-        for p, i in zip(best.values, best.indices, strict=True)
+        Prediction(name, token, float(value))
+        for name, token, value in zip(names, ids, best.values, strict=True)
     ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from worldline.text.tokens import names_of
 from worldline.views.meanings import explained
 from worldline.views.scene import Scene, SceneAgreement, SceneFlow, ScenePaths
 
@@ -197,16 +198,10 @@ def _nodes(trace: Trace, shares, lens, writes, rows: Rows) -> dict[str, Any]:
 def _lens(trace: Trace, lens) -> list[Any] | None:
     if lens is None or trace.model is None:
         return None
-    seen: dict[int, str] = {}
-
-    def text(token: int) -> str:
-        if token not in seen:
-            assert trace.model is not None
-            seen[token] = trace.model.tokenizer.decode([token])
-        return seen[token]
-
+    ids = sorted({int(token) for row in lens for node in row for token, _ in node})
+    names = dict(zip(ids, names_of(trace.model.tokenizer, ids), strict=True))
     return [
-        [[{"token": text(t), "logprob": _short(p)} for t, p in node] for node in row]
+        [[{"token": names[int(t)], "logprob": _short(p)} for t, p in node] for node in row]
         for row in lens
     ]
 

@@ -56,6 +56,13 @@ def tiny_folder(tmp_path, tiny_module, tiny_tokenizer) -> Path:
     return folder
 
 
+@pytest.fixture
+def own_cache(tmp_path, monkeypatch) -> Path:
+    """An empty cache, so that no converted model is left in the user's."""
+    monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 @pytest.fixture(scope="session")
 def tiny_gguf(tmp_path_factory) -> Callable[[str], Path]:
     """Makes a GGUF file whose tokenizer names a way to split words."""

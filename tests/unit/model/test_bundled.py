@@ -84,14 +84,14 @@ def test_manifest(fake):
     assert set(manifest["versions"]) == {"torch", "transformers", "gguf"}
 
 
-@pytest.mark.parametrize("step", ["_unpack", "convert", "_write_manifest", "sync_tree", "publish"])
+@pytest.mark.parametrize("step", ["_unpack", "convert", "write_manifest", "sync_tree", "publish"])
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
 def test_an_interruption_leaves_nothing(fake, monkeypatch, step, interruption):
     real = getattr(making, step)
 
-    def interrupt(*given):
+    def interrupt(*given, **more):
         if step != "publish":
-            real(*given)
+            real(*given, **more)
         raise interruption
 
     with monkeypatch.context() as patch:

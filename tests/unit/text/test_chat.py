@@ -18,6 +18,10 @@ PLAIN = (
 STRIPPING = PLAIN.replace("m.content", "m.content | trim")
 SHOUTING = PLAIN.replace("m.content", "m.content | upper")
 PARTIAL = PLAIN.replace("m.content", "m.content.split('#')[-1]")
+PARTS = PLAIN.replace(
+    "{{ m.content }}",
+    "{% for c in m.content %}{% if c['type'] == 'text' %}{{ c['text'] }}{% endif %}{% endfor %}",
+)
 STRICT = "{{ raise_exception('roles must alternate') }}"
 
 
@@ -54,17 +58,58 @@ def test_spans_hold_the_contents(small, template, contents):
         assert text[span.start : span.end].strip() == turn.content.strip()
 
 
-def test_a_rewritten_content_has_no_span(chatting):
-    text, spans = render_chat(chatting(SHOUTING), [Turn("user", "hi")])
-    assert "HI" in text
-    assert spans == ()
+class TestWords:
+    """The words of every turn come out of the template, or the conversation is refused."""
+
+    def test_shouted(self, chatting):
+        with pytest.raises(InputError, match=r"changes the words of the user \(turn 0\)"):
+            render_chat(chatting(SHOUTING), [Turn("user", "hi")])
+
+    def test_left_out_in_part(self, chatting):
+        turns = [Turn("user", "plain words"), Turn("assistant", "thoughts#said")]
+        with pytest.raises(InputError, match=r"changes the words of the assistant \(turn 1\)"):
+            render_chat(chatting(PARTIAL), turns)
+
+    def test_a_system_text_that_is_dropped(self, chatting):
+        template = PLAIN.replace("for m in messages", "for m in messages if m.role != 'system'")
+        turns = [Turn("system", "user"), Turn("user", "hi")]  # whose word the template says itself
+        with pytest.raises(InputError, match="leaves out the words of the system"):
+            render_chat(chatting(template), turns)
+
+    def test_thoughts_of_an_earlier_answer_may_be_dropped(self, chatting):
+        template = PLAIN.replace("m.content", "m.content.split('</think>')[-1]")
+        turns = [Turn("user", "a"), Turn("assistant", "<think>b</think> c"), Turn("user", "d")]
+        text, _ = render_chat(chatting(template), turns)
+        assert (
+            text
+            == "<|user|>\na<|end|>\n<|assistant|>\n c<|end|>\n<|user|>\nd<|end|>\n<|assistant|>\n"
+        )
+
+    def test_given_as_parts_where_the_template_reads_parts(self, chatting):
+        text, spans = render_chat(chatting(PARTS), [Turn("system", "be"), Turn("user", "hi you")])
+        assert text == "<|system|>\nbe<|end|>\n<|user|>\nhi you<|end|>\n<|assistant|>\n"
+        assert [text[span.start : span.end] for span in spans] == ["be", "hi you"]
+
+    def test_parts_of_users_and_words_of_the_system(self, chatting):
+        template = "{{ messages[0].content | trim }}\n" + PARTS.replace("messages", "messages[1:]")
+        text, _ = render_chat(chatting(template), [Turn("system", "be"), Turn("user", "hi you")])
+        assert text == "be\n<|user|>\nhi you<|end|>\n<|assistant|>\n"
 
 
-def test_an_untouched_content_of_a_rewriting_template_is_found(chatting):
-    turns = [Turn("user", "plain words"), Turn("assistant", "thoughts#said")]
-    text, spans = render_chat(chatting(PARTIAL), turns)
-    assert [span.name for span in spans] == ["user 0"]
-    assert text[spans[0].start : spans[0].end] == "plain words"
+class TestGenerationPrompt:
+    """What opens an answer, also where a template does not write it when asked."""
+
+    def test_a_template_that_knows_none(self, chatting):
+        template = PLAIN.partition("{% if")[0]
+        text, spans = render_chat(chatting(template), [Turn("user", "hi")])
+        assert text == "<|user|>\nhi<|end|>\n<|assistant|>\n"
+        assert len(spans) == 1
+
+    def test_a_template_that_needs_none(self, chatting):
+        template = "{% for m in messages %}[{{ m.role == 'user' }}] {{ m.content }}{% endfor %}"
+        template = template.replace("[{{ m.role == 'user' }}]", "{{ '[I]' if m.role == 'user' }}")
+        text, _ = render_chat(chatting(template), [Turn("user", "hi")])
+        assert text == "[I] hi"
 
 
 def test_no_template(small):

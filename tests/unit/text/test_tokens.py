@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worldline.errors import InputError
-from worldline.text.tokens import decode, single_token, tokenize
+from worldline.text.tokenizer import tokenizer_in
+from worldline.text.tokens import decode, names_of, single_token, tokenize
 
 EXACT = (
     "byte-level",
@@ -181,3 +182,44 @@ class TestSingleToken:
     def test_empty(self, small):
         with pytest.raises(InputError, match="empty"):
             single_token(small["byte-level"], "")
+
+
+class TestNames:
+    """What a prediction is called: its text, its bytes, or its number."""
+
+    def test_distinct_ids_have_distinct_names(self, small):
+        for tokenizer in small.values():
+            ids = list(range(len(tokenizer) + 3))
+            names = names_of(tokenizer, ids)
+            assert len(set(names)) == len(ids)
+            assert all(names)
+            assert "\ufffd" not in "".join(names)
+
+    def test_parts_of_characters_are_bytes(self, small):
+        tokenizer = small["byte-level"]
+        ids = [tokenizer.convert_tokens_to_ids(piece) for piece in ("ä", "a", "Ġ")]
+        assert names_of(tokenizer, ids) == ["<0xE4>", "a", " "]
+
+    def test_rows_outside_the_tokenizer(self, small):
+        tokenizer = small["byte-level"]
+        n_known = len(tokenizer)
+        assert names_of(tokenizer, [n_known + 7]) == [f"<id {n_known + 7}>"]
+        assert single_token(tokenizer, f"id:{n_known + 7}", n_known + 8) == n_known + 7
+        assert single_token(tokenizer, f"<id {n_known + 7}>", n_known + 8) == n_known + 7
+        with pytest.raises(InputError, match=f"ids go from 0 to {n_known + 7}"):
+            single_token(tokenizer, f"id:{n_known + 8}", n_known + 8)
+        with pytest.raises(InputError, match=f"ids go from 0 to {n_known - 1}"):
+            single_token(tokenizer, f"id:{n_known}")
+
+
+class TestTokenizerIn:
+    def test_a_processor(self, small):
+        class Processor:
+            tokenizer = small["byte-level"]
+
+        assert tokenizer_in(Processor()) is small["byte-level"]
+        assert tokenizer_in(small["byte-level"]) is small["byte-level"]
+
+    def test_something_else(self):
+        with pytest.raises(InputError, match=r"tokenizer str: it has no \.convert_ids_to_tokens"):
+            tokenizer_in("gpt2")

@@ -1,0 +1,368 @@
+"""What a GGUF file's metadata says about a model, set in the configuration or refused by name.
+
+transformers' reader sets some keys and passes over the others, so that a model could be read with
+another attention than it was made with, and agree with itself. Here every key of the architecture
+is either set, known to change no number, or refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from worldline.errors import InputError
+
+
+@dataclass(frozen=True)
+class GgufHead:
+    """The metadata of a file, the names of its tensors, and its short tensors by name."""
+
+    name: str
+    metadata: Mapping[str, Any]
+    tensors: tuple[str, ...]
+    factors: Mapping[str, list[float]] = field(default_factory=dict)
+
+    @property
+    def architecture(self) -> str:
+        """As the file calls it; the first part of its keys."""
+        return str(self.metadata["general.architecture"])
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Value of a key of the architecture."""
+        return self.metadata.get(f"{self.architecture}.{key}", default)
+
+    def refused(self, key: str, why: str = "") -> InputError:
+        """The error that a key (or a tensor, where it is one's name) cannot be taken up."""
+        full = key if key in self.tensors else f"{self.architecture}.{key}"
+        value = self.metadata.get(full)
+        shown = "" if value is None else f" = {str(value)[:60]}"
+        kind = "tensor" if key in self.tensors else "key"
+        return InputError(
+            f'model "{self.name}": the {kind} {full}{shown} of the file cannot be taken up'
+            f"{f' ({why})' if why else ''}, and the numbers would be another model's without it"
+        )
+
+
+@dataclass(frozen=True)
+class _Field:
+    """Where a value goes: every one of these fields that the configuration has.
+
+    `off` are values that say that there is nothing of the kind; they are not set. Without such a
+    field only those are accepted.
+    """
+
+    fields: tuple[str, ...]
+    off: tuple[Any, ...] = ()
+
+
+def _fields(*names: str, off: tuple[Any, ...] = ()) -> _Field:
+    return _Field(names, off)
+
+
+_EPSILONS = _fields(
+    "rms_norm_eps", "norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon",
+    "rms_norm_epsilon",
+)  # fmt: skip
+_FIELDS: dict[str, _Field] = {
+    "embedding_length": _fields("hidden_size"),
+    "attention.head_count": _fields("num_attention_heads", off=(0,)),
+    "attention.layer_norm_rms_epsilon": _EPSILONS,
+    "attention.layer_norm_epsilon": _EPSILONS,
+    "attn_logit_softcapping": _fields("attn_logit_softcapping", off=(0,)),
+    "final_logit_softcapping": _fields("final_logit_softcapping", off=(0,)),
+    "router_logit_softcapping": _fields("router_logit_softcapping", off=(0,)),
+    "attention.clamp_kqv": _fields("clip_qkv", off=(0,)),
+    "residual_scale": _fields("residual_multiplier", off=(0, 1)),
+    "embedding_scale": _fields("embedding_multiplier", off=(0, 1)),
+    "expert_count": _fields("num_experts", "num_local_experts", off=(0,)),
+    "expert_used_count": _fields("num_experts_per_tok", off=(0,)),
+    "expert_shared_feed_forward_length": _fields("shared_expert_intermediate_size", off=(0,)),
+    "expert_shared_count": _fields("n_shared_experts", off=(0,)),
+    "expert_weights_norm": _fields("norm_topk_prob", off=()),
+    "expert_weights_scale": _fields("routed_scaling_factor", off=(0, 1)),
+    "expert_group_count": _fields("n_group", off=(0, 1)),
+    "expert_group_used_count": _fields("topk_group", off=(0, 1)),
+    "leading_dense_block_count": _fields("first_k_dense_replace", off=(0,)),
+    "interleave_moe_layer_step": _fields("interleave_moe_layer_step", off=(0, 1)),
+    "moe_every_n_layers": _fields("moe_every_n_layers", off=(0, 1)),
+    "use_parallel_residual": _fields("use_parallel_residual"),
+    "full_attention_interval": _fields("full_attention_interval"),
+    "shortconv.l_cache": _fields("conv_L_cache"),
+    "attention.causal": _fields(off=(True,)),
+    "attention.shared_kv_layers": _fields("num_kv_shared_layers", off=(0,)),
+    "embedding_length_per_layer_input": _fields("hidden_size_per_layer_input", off=(0,)),
+    "rope.scaling.yarn_ext_factor": _fields(off=(1.0, -1.0)),
+    "rope.scaling.yarn_log_multiplier": _fields(off=(0,)),
+    "rope.scaling.alpha": _fields(off=(0,)),
+    "ssm.dt_b_c_rms": _fields(off=(False,)),
+}
+_HARMLESS = frozenset(
+    {
+        "vocab_size",  # the embedding's own rows are compared with it
+        "tensor_data_layout",
+        "rope.scaling.finetuned",
+        "rope.dimension_sections",  # of a text all parts of a position are equal
+        "pooling_type",  # of an embedding, after the last norm
+        "max_position_embeddings",
+    }
+)
+_STATES = {"ssm.conv_kernel", "ssm.inner_size", "ssm.state_size", "ssm.time_step_rank"}
+_SHAPES = {  # taken up by these families' readers; another shape would not load
+    "mamba": _STATES,
+    "qwen35": _STATES | {"ssm.group_count"},
+    "qwen35moe": _STATES | {"ssm.group_count"},
+}
+
+
+def refuse_lists(head: GgufHead) -> None:
+    """Raise InputError for widths that differ from layer to layer, before a reader meets them."""
+    for key in ("attention.head_count", "attention.head_count_kv", "feed_forward_length"):
+        if isinstance(head.get(key), list) and (head.architecture, key) != _LAYER_KINDS:
+            raise head.refused(key, "it differs from layer to layer")
+
+
+_LAYER_KINDS = ("lfm2", "attention.head_count_kv")  # 0 for a layer without attention
+
+
+def settle(config: Any, head: GgufHead) -> list[str]:
+    """Set in a configuration all that the file's keys say, rope apart; what else it holds.
+
+    Returns: keys outside the architecture's own that nobody here knows; no reader of GGUF files
+    takes numbers from those.
+
+    Raises: InputError naming the first key that changes numbers and cannot be set.
+    """
+    _settle_unsaid(config, head)
+    prefix, others = f"{head.architecture}.", []
+    for full in head.metadata:
+        if full.startswith(prefix):
+            _settle_key(config, head, full.removeprefix(prefix))
+        elif full.startswith(("adapter.", "clip.")) or (
+            full == "split.count" and head.metadata[full] > 1
+        ):
+            raise InputError(
+                f'model "{head.name}": it has the key {full}: '
+                "a part of a model, an adapter or an image encoder, not a whole language model"
+            )
+        elif not full.startswith(("general.", "tokenizer.", "GGUF.", "split.", "quantize.")):
+            others.append(full)
+    return others
+
+
+def _settle_key(config: Any, head: GgufHead, key: str) -> None:
+    value = head.get(key)
+    if key in _HARMLESS or key in _SHAPES.get(head.architecture, ()) or key in ROPE_KEYS:
+        return
+    if special := _SPECIAL.get(key):
+        special(config, head, key, value)
+        return
+    known = _FIELDS.get(key)
+    if known is None:
+        raise head.refused(key, "it is not known here")
+    if isinstance(value, list):
+        value = _same(head, key, value)
+    if value in known.off:
+        return
+    present = [name for name in known.fields if hasattr(config, name)]
+    if not present:
+        raise head.refused(key, f"{type(config).__name__} has nothing of the kind")
+    for name in present:
+        setattr(config, name, value)
+
+
+def _same(head: GgufHead, key: str, values: list[Any]) -> Any:
+    """The value that all layers share."""
+    if len(set(values)) != 1:
+        raise head.refused(key, "it differs from layer to layer")
+    return values[0]
+
+
+def _context(config: Any, _head: GgufHead, _key: str, value: int) -> None:
+    if hasattr(config, "max_position_embeddings"):
+        config.max_position_embeddings = value
+
+
+def _blocks(config: Any, head: GgufHead, key: str, value: int) -> None:
+    if config.num_hidden_layers != value - head.get("nextn_predict_layers", 0):
+        raise head.refused(key)
+
+
+def _next_tokens(_config: Any, head: GgufHead, key: str, value: int) -> None:
+    if value and head.architecture not in _SHAPES:
+        raise head.refused(key)
+
+
+def _feed_forward(config: Any, head: GgufHead, _key: str, value: int) -> None:
+    for name in ("intermediate_size", "n_inner", "ffn_hidden_size"):
+        if value and hasattr(config, name) and head.architecture != "mamba":
+            setattr(config, name, value)
+
+
+def _expert_feed_forward(config: Any, head: GgufHead, key: str, value: int) -> None:
+    """Experts' width; families without dense blocks keep it as their only one."""
+    if hasattr(config, "moe_intermediate_size"):
+        config.moe_intermediate_size = value
+    elif value not in {0, config.intermediate_size}:
+        if head.get("feed_forward_length") not in {None, 0, value}:
+            raise head.refused(key)
+        config.intermediate_size = value
+
+
+def _kv_heads(config: Any, head: GgufHead, key: str, value: Any) -> None:
+    if isinstance(value, list) or value == 0:
+        return
+    if head.architecture == "falcon":
+        _falcon_heads(config, head, key, value)
+    elif hasattr(config, "num_key_value_heads"):
+        config.num_key_value_heads = value
+    elif value != config.num_attention_heads:
+        raise head.refused(key)
+
+
+def _falcon_heads(config: Any, head: GgufHead, key: str, value: int) -> None:
+    """One head of keys and values is `multi_query`; groups of them stand in another order."""
+    if value not in {1, config.num_attention_heads} or any(
+        "attn_norm_2" in t for t in head.tensors
+    ):
+        raise head.refused(key, "Falcon with groups of heads is not read right by transformers")
+    if value > 1:
+        raise head.refused(key, "the order of its heads is not known here")
+    config.multi_query, config.new_decoder_architecture = True, False
+    config.num_kv_heads = value
+
+
+def _head_width(config: Any, head: GgufHead, key: str, value: int) -> None:
+    if value == 0 or head.architecture == "gemma4":
+        return
+    usual = config.hidden_size // config.num_attention_heads
+    if head.get("attention.key_length", usual) != head.get("attention.value_length", usual):
+        raise head.refused(key, "keys and values have different widths")
+    if _has_own_width(config):
+        config.head_dim = value
+    elif value != usual:
+        raise head.refused(key, f"{type(config).__name__} has no field for it")
+
+
+def _has_own_width(config: Any) -> bool:
+    """Whether heads may be of another width than the stream's share; some only compute that."""
+    return hasattr(config, "head_dim") and not isinstance(
+        getattr(type(config), "head_dim", None), property
+    )
+
+
+def _window(config: Any, head: GgufHead, key: str, value: int) -> None:
+    """Only families that always look through a window can be told how wide it is."""
+    limit = head.get("context_length", 0)
+    if not value or value >= limit > 0:
+        return
+    if not hasattr(config, "sliding_window") or hasattr(config, "use_sliding_window"):
+        raise head.refused(key, "which layers look through it is not said")
+    config.sliding_window = value
+
+
+def _window_pattern(config: Any, head: GgufHead, key: str, value: Any) -> None:
+    """Which layers look through the window: one truth a layer, or every how many-th does not."""
+    layers = config.num_hidden_layers
+    if isinstance(value, int):
+        value = [(layer + 1) % value != 0 for layer in range(layers)] if value else [False] * layers
+    if not hasattr(config, "layer_types") or len(value) != layers:
+        raise head.refused(key)
+    config.layer_types = ["sliding_attention" if near else "full_attention" for near in value]
+
+
+def _attention_scale(config: Any, head: GgufHead, key: str, value: float) -> None:
+    if hasattr(config, "attention_multiplier"):
+        config.attention_multiplier = value
+    elif hasattr(config, "query_pre_attn_scalar"):
+        config.query_pre_attn_scalar = value**-2
+    else:
+        width = (
+            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        )
+        if value and abs(value * width**0.5 - 1) > 1e-5:
+            raise head.refused(key)
+
+
+def _gating(config: Any, head: GgufHead, key: str, value: int) -> None:
+    """How routers turn scores into weights: 0 and 1 by softmax, 2 by the sigmoid."""
+    if hasattr(config, "scoring_func"):
+        if value not in {1, 2}:
+            raise head.refused(key)
+        config.scoring_func = ("softmax", "sigmoid")[value - 1]
+    elif value not in {0, 1}:
+        raise head.refused(key)
+
+
+def _logit_scale(config: Any, head: GgufHead, key: str, value: float) -> None:
+    if value in {0, 1}:
+        return
+    if not hasattr(config, "logit_scale"):
+        raise head.refused(key)
+    config.logit_scale = value
+
+
+def _alibi(config: Any, head: GgufHead, key: str, value: float) -> None:
+    biased = config.model_type == "bloom" or getattr(config, "alibi", False)
+    if value != (8.0 if biased else 0.0):
+        raise head.refused(key)
+
+
+_SPECIAL: dict[str, Callable[[Any, GgufHead, str, Any], None]] = {
+    "context_length": _context,
+    "block_count": _blocks,
+    "nextn_predict_layers": _next_tokens,
+    "feed_forward_length": _feed_forward,
+    "expert_feed_forward_length": _expert_feed_forward,
+    "attention.head_count_kv": _kv_heads,
+    "attention.key_length": _head_width,
+    "attention.value_length": _head_width,
+    "attention.sliding_window": _window,
+    "attention.sliding_window_pattern": _window_pattern,
+    "attention.scale": _attention_scale,
+    "attention.max_alibi_bias": _alibi,
+    "expert_gating_func": _gating,
+    "logit_scale": _logit_scale,
+}
+ROPE_KEYS = frozenset(
+    {
+        "rope.freq_base",
+        "rope.freq_base_swa",
+        "rope.dimension_count",
+        "rope.scale_linear",
+        "rope.scaling.type",
+        "rope.scaling.factor",
+        "rope.scaling.original_context_length",
+        "rope.scaling.attn_factor",
+        "rope.scaling.yarn_attn_factor",
+        "rope.scaling.yarn_beta_fast",
+        "rope.scaling.yarn_beta_slow",
+    }
+)
+"""Keys that `worldline.model.gguf_rope` takes up."""
+
+_SCALE_OF_WIDEST = {"gemma2": 46, "gemma3": 62}  # layers of the one size that divides otherwise
+
+
+def _settle_unsaid(config: Any, head: GgufHead) -> None:
+    """What files leave out because it follows from the family, the size or the tensors."""
+    names = frozenset(head.tensors)
+    config.tie_word_embeddings = "output.weight" not in names
+    if (getattr(config, "pad_token_id", None) or 0) >= config.vocab_size:
+        config.pad_token_id = None  # a default of the family's, outside this vocabulary
+    for name, sign in (("attention_bias", "attn_output.bias"), ("mlp_bias", "ffn_down.bias")):
+        if hasattr(config, name):
+            setattr(config, name, f"blk.0.{sign}" in names)
+    if hasattr(config, "qk_layernorm"):
+        config.qk_layernorm = "blk.0.attn_q_norm.weight" in names
+    if _has_own_width(config) and not head.get("attention.key_length"):
+        config.head_dim = config.hidden_size // config.num_attention_heads
+    if head.architecture in {"llama", "mistral"} and hasattr(config, "sliding_window"):
+        config.sliding_window = None  # Mistral's default; the key sets it where there is one
+    if head.architecture in _SCALE_OF_WIDEST and head.get("attention.key_length"):
+        widest = head.get("block_count") == _SCALE_OF_WIDEST[head.architecture]
+        config.query_pre_attn_scalar = (
+            head.get("embedding_length") // head.get("attention.head_count")
+            if widest
+            else head.get("attention.key_length")
+        )
