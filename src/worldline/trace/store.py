@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from worldline.atomic_file import path_for
 from worldline.errors import InputError
 from worldline.steps import step
 from worldline.text.tokens import Tokens
@@ -32,20 +32,16 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
     from safetensors.torch import save_file
 
     place = Path(path).expanduser()
-    part = place.with_name(place.name + ".part")
-    if place.exists() and not place.is_file():  # /dev/null is not to be replaced
-        raise InputError(f"{place}: cannot be written (it is there and is no file)")
     step()  # what follows is written in one go
-    try:
-        save_file(_tensors(trace), part, metadata={"worldline": json.dumps(_header(trace))})
-        part.replace(place)
-    except Exception as error:  # safetensors raises its own kind for a full disk
-        with suppress(OSError):
-            part.unlink()
-        size = trace.nbytes()
-        raise InputError(
-            f"{place}: cannot be written ({error}); {size:,} bytes are needed"
-        ) from None
+    tensors, header = _tensors(trace), json.dumps(_header(trace))
+    with path_for(place) as part:
+        try:
+            save_file(tensors, part, metadata={"worldline": header})
+        except Exception as error:  # safetensors raises its own kind for a full disk
+            size = trace.nbytes()
+            raise InputError(
+                f"{place}: cannot be written ({error}); {size:,} bytes are needed"
+            ) from None
     return place
 
 

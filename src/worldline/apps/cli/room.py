@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import refuse_unwritable, write_json, write_text
+from worldline.apps.cli.out import refuse_unwritable, write_bytes, write_json, write_text
 from worldline.apps.cli.room_opening import (
     OURS,
     events_of,
@@ -154,12 +154,13 @@ def import_(
     from worldline.apps.cli.out import read_text
     from worldline.room.importing import from_json, from_transcript
 
-    text = read_text(None, file)
-    refuse_unwritable(json)
     if log is None:
         raise InputError("--log: give the new log's name")
+    log = log.expanduser()
     if log.exists():
         raise InputError(f"--log {log}: it is there already; accepted is a new file")
+    refuse_unwritable(log, json)
+    text = read_text(None, file, keep_newline=True)
     if text.lstrip().startswith("{"):
         _filled(log, lambda new: from_json(text, new))
         typer.echo(f"{log}: as it was")
@@ -235,13 +236,22 @@ def _talked(
     running = made(shown)
     try:
         prepare(running)
+        before = running.log.last
         running.play(turns)
+        return 1 if _nobody_answered(running.log.events(before)) else 0
     except KeyboardInterrupt:
         shown.broken()
         return 130
     finally:
         running.close()
-    return 0
+
+
+def _nobody_answered(events: Sequence[Event]) -> bool:
+    """Whether replies were asked for, and not one came."""
+    from worldline.room.events import Message, Notice
+
+    asked = any(isinstance(e.body, Notice) and e.body.code == "no_reply" for e in events)
+    return asked and not any(isinstance(e.body, Message) for e in events)
 
 
 def _refuse_no_terminal(name: str) -> None:
@@ -299,15 +309,12 @@ def _content(found: Reading | Log, form: str, at: int | None) -> str:
 
 
 def _filled(path: Path, fill: Callable[[Log], object]) -> None:
-    """A new log that is filled, or is not there."""
+    """A new log that is filled, or is not there: it is filled in memory, and written whole."""
     from worldline.room.log import Log
 
-    log, whole = Log(path), False
+    log = Log()
     try:
         fill(log)
-        whole = True
+        write_bytes(path, log.content_of_file())
     finally:
         log.close()
-        if not whole:
-            for one in path.parent.glob(f"{path.name}*"):
-                one.unlink()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import worldline as wl
+from worldline.atomic_file import path_for, stream_to
 
 MANTISSA_BITS = 10  # of float32's 23 that are kept: 3 significant figures
 SCHEMA = "worldline.faithfulness.raw/1"
@@ -57,13 +58,8 @@ class Store:
             for key, value in arrays.items()
         }
         text = np.frombuffer(json.dumps(dict(said)).encode(), dtype=np.uint8)
-        part = self.path / f"{name}.part"
-        try:
-            with part.open("wb") as file:
-                np.savez_compressed(file, said=text, **packed)  # pyright: ignore[reportArgumentType]
-            part.replace(self.path / f"{name}.npz")
-        except OSError as error:
-            raise wl.InputError(f"--raw {self.path}: {error.strerror or error}") from None
+        with stream_to(self.path / f"{name}.npz") as file:
+            np.savez_compressed(file, said=text, **packed)  # pyright: ignore[reportArgumentType]
 
     def read(self, name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """(Words and numbers, arrays) of a part."""
@@ -82,10 +78,8 @@ class Store:
     def pack(self, place: Path) -> None:
         """Copy all parts into one zip file."""
         place.parent.mkdir(parents=True, exist_ok=True)
-        part = place.with_name(place.name + ".part")
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
+        with path_for(place) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
             for name in sorted(self.names()):
                 packed.writestr(
                     zipfile.ZipInfo(f"{name}.npz"), (self.path / f"{name}.npz").read_bytes()
                 )
-        part.replace(place)
