@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldline.errors import InputError
+from worldline.foreign_json import read_json_file
 from worldline.model.cache import MANIFEST, models_folder, sweep, workplace
 from worldline.model.files import publish, sync_tree
 from worldline.model.gguf import read_gguf
@@ -185,7 +186,7 @@ def _refuse_other(file: Path, expected: str) -> None:
 
 def _refuse_damaged(folder: Path) -> None:
     try:
-        sizes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        sizes = read_json_file(folder / MANIFEST)["files"]
         whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
     except (OSError, ValueError, KeyError, AttributeError):
         whole = False

@@ -15,6 +15,7 @@ from transformers import LlamaForCausalLM
 
 import worldline.apps.cli as cli
 from tiny_folder import tiny_folder
+from worldline.trace.store import load_trace
 
 TEXT = "the cat sat on the mat"
 
@@ -183,7 +184,9 @@ def test_what_is_no_file_is_never_replaced(run, folder, tmp_path):
     try:
         assert run("trace", "the", "--model", folder, "--json", pipe).code == 0
         assert json.loads(os.read(reader, 1 << 20))["schema"] == "worldline.observation/1"
-        assert run("trace", "the", "--model", folder, "--save", pipe).code == 2
+        assert run("trace", "the", "--model", folder, "--save", pipe).code == 0
+        (tmp_path / "saved").write_bytes(os.read(reader, 1 << 20))
+        assert load_trace(tmp_path / "saved").tokens.text == "the"
         assert stat.S_ISFIFO(pipe.stat().st_mode)
     finally:
         os.close(reader)
