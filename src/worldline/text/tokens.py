@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from worldline.errors import InputError
+from worldline.steps import stepped
 from worldline.text.align import (
     SPELLINGS,
     Alignment,
+    Decoded,
     Span,
     Spelling,
     from_decoding,
@@ -136,20 +138,18 @@ def continued(tokenizer: Tokenizer, tokens: Tokens, ids: Sequence[int]) -> Token
     together only the last reaches to its end.
     """
     special, size = special_ids(tokenizer), len(tokens.text.encode())
-    text, pieces = tokens.text, list(tokens.pieces)
+    said, start, pieces = decode(tokenizer, ids), 0, list(tokens.pieces)
+    at = len(tokens.text)
     chars, spans, groups = list(tokens.char_spans), list(tokens.byte_spans), list(tokens.groups)
-    for n, token in enumerate(ids):
-        whole = tokens.text + decode(tokenizer, ids[: n + 1])
-        start = end = len(text)
-        if n + 1 == len(ids) or not whole.endswith("\ufffd"):
-            end, text = len(whole), whole
-        piece = text[start:end] or str(tokenizer.convert_ids_to_tokens([token])[0])
-        pieces.append(piece)
-        chars.append((start, end))
-        spans.append((size, size := len(text.encode())))
+    for token, end in zip(ids, _ends(tokenizer, ids, len(said)), strict=True):
+        new = said[start:end]
+        pieces.append(new or str(tokenizer.convert_ids_to_tokens([token])[0]))
+        chars.append((at + start, at + end))
+        spans.append((size, size := size + len(new.encode())))
         groups.append(groups[-1] + 1 if groups else 0)
+        start = end
     return Tokens(
-        text=text,
+        text=tokens.text + said,
         ids=(*tokens.ids, *ids),
         pieces=tuple(pieces),
         char_spans=tuple(chars),
@@ -158,6 +158,17 @@ def continued(tokenizer: Tokenizer, tokens: Tokens, ids: Sequence[int]) -> Token
         specials=(*tokens.specials, *(token in special for token in ids)),
         exact_offsets=False,
     )
+
+
+def _ends(tokenizer: Tokenizer, ids: Sequence[int], length: int) -> list[int]:
+    """How far each of the ids reaches into their text: no further where it ends in a character."""
+    decoded = Decoded(lambda seen: decode(tokenizer, seen))
+    found: list[int] = []
+    for token in stepped(ids):
+        _, partial = decoded.add(token)
+        before = found[-1] if found else 0
+        found.append(before if partial else min(length, max(before, decoded.n_chars)))
+    return [*found[:-1], length] if found else []
 
 
 def single_token(tokenizer: Tokenizer, text: str) -> int:
@@ -179,10 +190,12 @@ def single_token(tokenizer: Tokenizer, text: str) -> int:
 
 
 def _by_number(tokenizer: Tokenizer, text: str) -> int:
-    number = int(text[3:])
+    digits = text[3:].strip()
+    number = int(digits) if len(digits) < 20 else -1  # int refuses thousands in words of its own
     if not 0 <= number < len(tokenizer):
         raise InputError(
-            f'target "{text}": there is no such token; the ids go from 0 to {len(tokenizer) - 1}'
+            f'target "{text[:40]}": there is no such token; the ids go from 0 to '
+            f"{len(tokenizer) - 1}"
         )
     return number
 
@@ -218,13 +231,16 @@ def _spelling(tokenizer: Tokenizer) -> Spelling | None:
 
 def _split_message(tokenizer: Tokenizer, text: str) -> str:
     tokens = tokenize(tokenizer, text, add_special_tokens=False)
+    shared = {group for group, after in pairwise(tokens.groups) if group == after}
     shown = [
-        f"{_quoted(piece)}" + ("" if tokens.groups.count(group) == 1 else f" (id:{token})")
-        for piece, group, token in zip(tokens.pieces, tokens.groups, tokens.ids, strict=True)
+        f"{_quoted(tokens.pieces[n])}"
+        + (f" (id:{tokens.ids[n]})" if tokens.groups[n] in shared else "")
+        for n in range(min(8, len(tokens)))
     ]
-    parts = " + ".join(shown[:8]) + (" + …" if len(shown) > 8 else "")
+    parts = " + ".join(shown) + (" + …" if len(tokens) > 8 else "")
     message = (
-        f"target {_quoted(text)} is {len(tokens)} token{'s' * (len(tokens) != 1)}: {parts}; "
+        f"target {_quoted(text if len(text) < 80 else text[:79] + '…')} is "
+        f"{len(tokens)} token{'s' * (len(tokens) != 1)}: {parts}; "
         "give one of these, or id:NUMBER"
     )
     other = text.removeprefix(" ") if text.startswith(" ") else f" {text}"
