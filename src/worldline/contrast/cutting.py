@@ -15,7 +15,7 @@ from worldline.model.guard import checked
 from worldline.run.executing import execute, execute_many
 from worldline.run.plan import Plan
 from worldline.text.spans import counterparts, said
-from worldline.text.tokens import Tokens, decode, single_token, tokenize
+from worldline.text.tokens import Tokens, decode, refuse_split, single_token, tokenize
 from worldline.trace.recording import predictions_of, refuse_length
 
 if TYPE_CHECKING:
@@ -142,6 +142,7 @@ def cut(
     plan = Plan(tokens.ids, frozenset(edits))
     if plan.plain:
         raise InputError("a cut: name at least one edge, span or node")
+    refuse_split(model.tokenizer, target, versus)
     before = execute(model, Plan(tokens.ids)).logits[0, -1]
     after = execute(model, plan).logits[0, -1]
     asked, other = _targets(model, before, target, versus)
@@ -187,6 +188,7 @@ def cut_sources(
         raise InputError(f"how={how!r}: accepted are mask, drop")
     tokens = text if isinstance(text, Tokens) else tokenize(model.tokenizer, text)
     refuse_length(model, tokens)
+    refuse_split(model.tokenizer, target)
     n = len(tokens) - 1
     say = progress or (lambda _line: None)
     plans = [Plan(tokens.ids, frozenset([EdgeCut(how, src=(pos,))])) for pos in range(n)]

@@ -189,6 +189,13 @@ def single_token(tokenizer: Tokenizer, text: str) -> int:
     return found
 
 
+def refuse_split(tokenizer: Tokenizer, *texts: str | int | None) -> None:
+    """Raise InputError for a text that is no single token, before it is asked about."""
+    for text in texts:
+        if isinstance(text, str):
+            single_token(tokenizer, text)
+
+
 def _by_number(tokenizer: Tokenizer, text: str) -> int:
     digits = text[3:].strip()
     number = int(digits) if len(digits) < 20 else -1  # int refuses thousands in words of its own

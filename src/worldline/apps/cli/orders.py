@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def orders(
     text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.")] = None,
     file: options.File = None,
+    keep_newline: options.KeepNewline = False,
     order: Annotated[
         list[str] | None,
         typer.Option(
@@ -38,8 +39,9 @@ def orders(
     json: options.Json = None,
 ) -> None:
     """Execute the blocks of a run in other legal orders: slices, time, and that nothing changes."""
-    given = read_text(text, file)
+    given = read_text(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out)
+    options.refuse_unknown(device=device, dtype=dtype)
     from worldline.grid.order import Order
 
     asked = [Order.parse(one) for one in order or ()]

@@ -64,9 +64,12 @@ def room(
     ] = False,
     name: Annotated[str, typer.Option(help="The name under which you speak.")] = "You",
     turns: Annotated[
-        int | None, typer.Option(min=0, help="How many turns at most; they begin at once.")
+        int | None,
+        typer.Option(min=0, max=options.MOST, help="How many turns at most; they begin at once."),
     ] = None,
-    start: Annotated[int | None, typer.Option("--branch", help="Go on from this event.")] = None,
+    start: Annotated[
+        int | None, typer.Option("--branch", min=0, max=options.MOST, help="Go on from this event.")
+    ] = None,
     images: Annotated[
         str | None,
         typer.Option(
@@ -102,7 +105,8 @@ def room(
     set_threads(threads)
     given = scenario_for(scenario, with_ or [], log)
     path, with_ = (log or new_log()).expanduser(), with_ or []
-    if start is not None and not 0 < start <= (n_events := len(events_of(path))):
+    n_events = len(events_of(path)) if start is not None else 0
+    if start is not None and not 0 < start <= n_events:
         found = f"accepted are 1 to {n_events}" if n_events else "accepted is a log with events"
         raise InputError(f"--branch {start}: {found}")
     made = making(given, with_, path, images, search, weigh_for(flow, cuts))
@@ -132,7 +136,13 @@ def export(
     log: LogFile,
     out: options.Out = None,
     at: Annotated[
-        int | None, typer.Option("--until", help="The branch that ends here (default: the newest).")
+        int | None,
+        typer.Option(
+            "--until",
+            min=0,
+            max=options.MOST,
+            help="The branch that ends here (default: the newest).",
+        ),
     ] = None,
 ) -> None:
     """Write a room's log as a page, as Markdown, or as JSON (every branch, to be read back)."""
