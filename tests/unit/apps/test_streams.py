@@ -64,11 +64,6 @@ def test_nobody_reads_on():
 @pytest.mark.parametrize("name", ["typer", "worldline.apps.cli.commands", "worldline.session"])
 def test_ctrl_c_during_imports(name):
     """A module that is imported there says so, and takes its time."""
-    name = (
-        after.split()[1].split(".")[0]
-        if after.startswith("import")
-        else "worldline.apps.cli.commands"
-    )
     code = (
         "import sys, time\n"
         "class Slow:\n"

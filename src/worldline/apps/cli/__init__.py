@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import pairwise
 from typing import Any
 
 MODELS = frozenset(("torch", "transformers", "safetensors", "accelerate", "gguf", "jaxtyping"))
@@ -74,8 +75,11 @@ def _misused(error: Any) -> int:
         error.show()
         return error.exit_code
     context = getattr(error, "ctx", None)
+    names = getattr(getattr(error, "param", None), "opts", ())
+    value = next((v for name, v in pairwise(sys.argv) if name in names), None)
+    shown = "" if value is None else f" (given: {value[:40]})"
     known = f" (see {context.command_path} --help)" if context is not None else ""
-    return _said(error.format_message().rstrip(".") + known)
+    return _said(error.format_message()[:300].rstrip(".") + shown + known)
 
 
 def _refuse_bytes() -> None:
