@@ -49,7 +49,7 @@ def cone(
     if directions < 1:
         raise InputError(f"--directions {directions}: accepted are whole numbers from 1")
     if not 0 < step < math.inf:
-        raise InputError(f"--step {step}: accepted are numbers above 0")
+        raise InputError(f"--step {step}: accepted are finite numbers above 0")
     _layer_and_position(at)
     with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
         from worldline.contrast.cone import light_cone
