@@ -56,7 +56,7 @@ def _read_trace(place: Path) -> Any:
 def _write_claims(place: Path) -> None:
     (place.parent / "made").mkdir(exist_ok=True)
     store = Claims(place.parent / "made")
-    key = RunKey("coin", *(letter * 64 for letter in "wfcr"), 0, 10)
+    key = RunKey("coin", "w" * 64, "f" * 64, "c" * 64, "r" * 64, 0, 10)
     run = Run(key, "coin", False, "flips", {"worldline": "1"}, "2026-01-01T00:00:00Z")
     store.start(run)
     store.keep_item(run.id, "k", {"x": [1.5, float("nan")]})
