@@ -21,6 +21,7 @@ from worldline.model.load import LoadedModel, load_model
 from worldline.observation import Observation
 from worldline.text.chat import tokens_of, turns_of
 from worldline.text.grouping import page_groups
+from worldline.text.tokens import refuse_split
 from worldline.trace.recording import record
 from worldline.views.again import trace_recipe
 from worldline.views.picture import picture
@@ -62,6 +63,7 @@ def observe(
     """
     if not isinstance(model, LoadedModel):
         model = load_model(model, device=device, dtype=dtype, progress=progress)
+    refuse_split(model.tokenizer, target, versus, n_rows=model.n_rows)
     (progress or _quiet)("recording")
     asked = {"by": by, "target": target, "versus": versus, "how": how, "top": top, "paths": paths}
     with model_call(model.module):

@@ -5,11 +5,16 @@ Whoever waits for it listens with `stepping`; everything that runs calls `step`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 _LISTENER: ContextVar[Callable[[], None] | None] = ContextVar("worldline_steps", default=None)
+
+
+Thing = TypeVar("Thing")
+_EACH = 1024  # of things that cost next to nothing one by one
 
 
 class StoppedError(Exception):
@@ -29,6 +34,14 @@ def stepping(listener: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _LISTENER.reset(token)
+
+
+def stepped(things: Iterable[Thing]) -> Iterator[Thing]:
+    """The same things, with a step at every 1,024th: for loops over the tokens of a text."""
+    for n, thing in enumerate(things, 1):
+        if n % _EACH == 0:
+            step()
+        yield thing
 
 
 def step() -> None:

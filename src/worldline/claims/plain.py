@@ -6,6 +6,9 @@ import json
 import math
 from typing import Any
 
+from worldline.errors import InputError
+from worldline.foreign_json import read_json
+
 _TAG = "$float"
 
 
@@ -21,10 +24,13 @@ def pack(value: Any) -> str:
 def unpack(written: str) -> Any:
     """Read what ``pack`` wrote; tuples come back as lists.
 
+    Raises:
+        InputError: it is not JSON, or not what ``pack`` can have written.
+
     >>> unpack(pack({"x": (1.5, float("inf"))}))
     {'x': [1.5, inf]}
     """
-    return json.loads(written, object_hook=_untagged)
+    return read_json(written, "numbers", most_bits=1 << 12, changed=_untagged)
 
 
 def _tagged(value: Any) -> Any:
@@ -43,7 +49,11 @@ def _tagged(value: Any) -> Any:
 
 
 def _untagged(found: dict[str, Any]) -> Any:
-    return float(found[_TAG]) if found.keys() == {_TAG} else found
+    if found.keys() != {_TAG}:
+        return found
+    if found[_TAG] not in ("nan", "inf", "-inf"):
+        raise InputError(f"{_TAG} {str(found[_TAG])[:24]!r}: accepted are nan, inf, -inf")
+    return float(found[_TAG])
 
 
 def finite(value: Any) -> Any:

@@ -76,7 +76,8 @@ class Store:
     def items(self, run: str) -> dict[str, Any]:
         """What was measured in a run, by the items' keys."""
         rows = self._rows("SELECT key, measured FROM items WHERE run = ?", run)
-        return {row["key"]: unpack(row["measured"]) for row in rows}
+        with self._words():
+            return {row["key"]: unpack(row["measured"]) for row in rows}
 
     def conclude(self, verdict: Verdict) -> None:
         """Keep a run's verdict and that it is finished; its last verdict takes the others' place.
@@ -97,12 +98,15 @@ class Store:
 
     def verdicts(self) -> list[Verdict]:
         """All of them, the oldest first."""
-        return [_verdict(row) for row in self._rows(f"{_JOINED} ORDER BY date, id")]
+        rows = self._rows(f"{_JOINED} ORDER BY date, id")
+        with self._words():
+            return [_verdict(row) for row in rows]
 
     def verdict(self, run: str) -> Verdict | None:
         """The verdict of one run, where it has one."""
         rows = self._rows(f"{_JOINED} WHERE id = ?", run)
-        return _verdict(rows[0]) if rows else None
+        with self._words():
+            return _verdict(rows[0]) if rows else None
 
     @contextmanager
     def alone(self, run: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
@@ -157,8 +161,11 @@ class Store:
     def _words(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, sqlite3.DatabaseError) as error:
-            raise InputError(f"{self.path}: cannot be used ({error})") from None
+        except (OSError, sqlite3.Error, TypeError, ValueError, LookupError) as error:
+            if isinstance(error, InputError) and str(error).startswith(str(self.path)):
+                raise
+            said = " ".join(str(error).split())
+            raise InputError(f"{self.path}: cannot be used ({said})") from None
 
     def _connection(self) -> sqlite3.Connection:
         if self._open is None:

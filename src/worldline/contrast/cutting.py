@@ -20,7 +20,7 @@ from worldline.run.precision import Precision, of_sum, plain_row
 from worldline.run.reach import plain_run
 from worldline.text.spans import counterparts, said
 from worldline.text.targets import likelier_twin, refuse_itself
-from worldline.text.tokens import Tokens, names_of, single_token
+from worldline.text.tokens import Tokens, names_of, refuse_split, single_token
 from worldline.trace.recording import predictions_of, tokens_to_run
 
 if TYPE_CHECKING:
@@ -167,6 +167,7 @@ def cut(
     plan = Plan(tokens.ids, frozenset(edits))
     if plan.plain:
         raise InputError("a cut: name at least one edge, span or node")
+    refuse_split(model.tokenizer, target, versus, n_rows=model.n_rows)
     logits, reach = plain_run(model, tokens.ids)
     before, after = logits[-1], execute(model, plan).logits[0, -1]
     asked, other = targets(model, before, target, versus)
@@ -225,6 +226,7 @@ def cut_sources(
     if how not in ("mask", "drop"):
         raise InputError(f"how={how!r}: accepted are mask, drop")
     tokens = tokens_to_run(model, text)
+    refuse_split(model.tokenizer, target, n_rows=model.n_rows)
     n = len(tokens) - 1
     say = progress or (lambda _line: None)
     plans = [Plan(tokens.ids, frozenset([EdgeCut(how, src=(pos,))])) for pos in range(n)]

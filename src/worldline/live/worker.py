@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
+import socket
+import tempfile
 import threading
 import time
 from collections import OrderedDict, deque
@@ -206,15 +209,19 @@ def _ending(job: Job, error: BaseException) -> tuple[State, dict[str, Any]]:
 
 
 def own_folder(root: Path) -> Path:
-    """An empty folder for this process below `root`; what dead processes left there is removed."""
+    """A new folder for this process below `root`; what dead ones left there is removed.
+
+    Only folders that bear the name of this machine and of a process that is gone: several machines
+    may share a cache, and what has another name is not ours.
+    """
     root.mkdir(parents=True, exist_ok=True)
+    host = re.sub(r"[^\w.]", "_", socket.gethostname())
+    ours = re.compile(rf"{re.escape(host)}-(\d+)-[a-z0-9_]{{8}}")
     for left in root.iterdir():
-        if left.is_dir() and not (left.name.isdecimal() and _alive(int(left.name))):
+        name = ours.fullmatch(left.name)
+        if name is not None and not _alive(int(name[1])):
             shutil.rmtree(left, ignore_errors=True)
-    mine = root / str(os.getpid())
-    shutil.rmtree(mine, ignore_errors=True)
-    mine.mkdir()
-    return mine
+    return Path(tempfile.mkdtemp(prefix=f"{host}-{os.getpid()}-", dir=root))
 
 
 def _alive(pid: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -17,6 +18,7 @@ import platformdirs
 MANIFEST = "manifest.json"
 _UNFINISHED = ".making-"
 _STALE_SECONDS = 24 * 3600
+_CONVERTED = re.compile(r".+-[0-9a-f]{8}-\d+")  # a model's name, its source's hash, the form
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,17 @@ def models_folder() -> Path:
 
 
 def list_cache() -> list[CachedModel]:
-    """What is in the cache, by name; empty if there is none."""
+    """What worldline put into the cache, by name; empty if there is none.
+
+    A folder of the user's own beside it, where WORLDLINE_CACHE names one with more in it, is not.
+    """
     folder = models_folder()
     if not folder.is_dir():
         return []
     return [
         CachedModel(entry.name, _size(entry), entry, (entry / MANIFEST).is_file())
         for entry in sorted(folder.iterdir())
-        if entry.is_dir()
+        if entry.is_dir() and not entry.is_symlink() and _is_ours(entry)
     ]
 
 
@@ -82,6 +87,11 @@ def sweep(parent: Path) -> None:
     for left in parent.glob(f"{_UNFINISHED}*"):
         if not _in_use(left):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_ours(folder: Path) -> bool:
+    named = folder.name.startswith(_UNFINISHED) or _CONVERTED.fullmatch(folder.name) is not None
+    return named or (folder / MANIFEST).is_file()
 
 
 def _in_use(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from worldline.errors import InputError
+from worldline.foreign_json import read_json_file
 from worldline.model.cache import MANIFEST, models_folder, sweep, workplace
 from worldline.model.files import publish, sync_tree
 from worldline.model.gguf import dense_bytes, read_gguf
@@ -42,7 +43,7 @@ def converted_gguf(name: str, file: Path, progress: Progress | None = None) -> P
     folder = models_folder() / _folder_name(file)
     if (folder / MANIFEST).is_file():
         refuse_damaged(folder)
-        for line in json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("said", ()):
+        for line in read_json_file(folder / MANIFEST).get("said", ()):
             say(progress, line)
         return folder
     if size > _LARGEST_BYTES or not _fits(folder.parent, size):
@@ -126,9 +127,9 @@ def sha256_of(file: Path) -> str:
 def refuse_damaged(folder: Path) -> None:
     """Raise InputError if a folder's files are not those that its manifest lists."""
     try:
-        sizes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        sizes = read_json_file(folder / MANIFEST)["files"]
         whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, KeyError, AttributeError):
+    except (OSError, InputError, ValueError, KeyError, AttributeError):
         whole = False
     if not whole:
         raise InputError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import os
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from worldline.errors import RefusedError
+from worldline.atomic_file import write_text
+from worldline.errors import InputError, RefusedError
 from worldline.model.anatomy import Anatomy, find_anatomy
 from worldline.model.cache import cache_root
 from worldline.model.check import (
@@ -141,8 +141,6 @@ def _write(place: Path, report: Report, module: torch.nn.Module | None) -> None:
         kept["end"] = None if anatomy.end is None else names[anatomy.end]
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        part = place.with_suffix(f".{os.getpid()}.part")
-        part.write_text(json.dumps({"report": report.as_dict(), "anatomy": kept}))
-        part.replace(place)
-    except OSError:
+        write_text(place, json.dumps({"report": report.as_dict(), "anatomy": kept}))
+    except (OSError, InputError):
         pass

@@ -7,11 +7,13 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 from uuid import uuid4
 
+from worldline.atomic_file import write_bytes
 from worldline.errors import InputError
 from worldline.room.checking import Checked, checked_events
 from worldline.room.events import Body, Event, encode
@@ -126,7 +128,7 @@ class Log:
     def keep(self, content: bytes, type: str) -> str:
         """Store a picture's bytes; the name it has from now on (the same bytes, the same name)."""
         name = hashlib.sha256(content).hexdigest()
-        with self._lock:
+        with self._lock, _refused(self.path):
             self._base.execute(
                 "INSERT OR IGNORE INTO contents VALUES (?, ?, ?)", (name, type, content)
             )
@@ -142,6 +144,11 @@ class Log:
         with self._lock:
             return _content(self._base, name)
 
+    def content_of_file(self) -> bytes:
+        """All of it as the bytes of a log's file."""
+        with self._lock:
+            return self._base.serialize()
+
     def close(self) -> None:
         """Let the file go, for the next writer."""
         self._base.close()
@@ -149,14 +156,15 @@ class Log:
 
     def _write(self, events: Sequence[Event]) -> None:
         rows = [_row(one) for one in events]
-        self._base.execute("BEGIN IMMEDIATE")
-        try:
-            self._base.executemany(_INSERT, rows)
-            self._base.execute("COMMIT")
-        except BaseException:
-            if self._base.in_transaction:
-                self._base.execute("ROLLBACK")
-            raise
+        with _refused(self.path):
+            self._base.execute("BEGIN IMMEDIATE")
+            try:
+                self._base.executemany(_INSERT, rows)
+                self._base.execute("COMMIT")
+            except BaseException:
+                if self._base.in_transaction:
+                    self._base.execute("ROLLBACK")
+                raise
 
     def _repair(self, found: Checked) -> str:
         """Put the sound events into a new file in this one's place; what was done, in a line."""
@@ -249,27 +257,56 @@ def _claimed(path: str) -> sqlite3.Connection | None:
     """A lock that dies with its process, on every system: an open transaction of a file beside."""
     if path == MEMORY:
         return None
-    claim = sqlite3.connect(
-        f"{path}.writer", timeout=0.0, isolation_level=None, check_same_thread=False
-    )
-    try:
-        claim.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError:
-        claim.close()
-        raise InputError(f"{path}: another program writes this room; close it first") from None
+    with _refused(path):
+        claim = sqlite3.connect(
+            f"{path}.writer", timeout=0.0, isolation_level=None, check_same_thread=False
+        )
+        try:
+            claim.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            claim.close()
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            raise InputError(f"{path}: another program writes this room; close it first") from None
     return claim
 
 
+@contextmanager
+def _refused(path: str) -> Iterator[None]:
+    """What the disk refuses (it is full, or only read) is said of the file."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise InputError(f"{path}: cannot be written ({error})") from None
+
+
 def _opened(path: str) -> sqlite3.Connection:
+    if path != MEMORY and not Path(path).exists():
+        _make(path)
+    with _refused(path):
+        return _opened_file(path)
+
+
+def _make(path: str) -> None:
+    """A log without events, whole from its first moment on: a process may die in between."""
+    base = sqlite3.connect(MEMORY, isolation_level=None)
+    try:
+        base.executescript(_MADE)
+        write_bytes(path, base.serialize())
+    finally:
+        base.close()
+
+
+def _opened_file(path: str) -> sqlite3.Connection:
     base = sqlite3.connect(path, isolation_level=None, timeout=10.0, check_same_thread=False)
     try:
         base.execute("PRAGMA journal_mode = WAL")
         base.execute("PRAGMA synchronous = FULL")
         if not base.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
             base.executescript(f"BEGIN IMMEDIATE;{_MADE}COMMIT;")
-    except sqlite3.OperationalError as error:  # a full disk, a folder that is not there
+    except sqlite3.OperationalError:
         base.close()
-        raise InputError(f"{path}: the log cannot be opened: {error}") from None
+        raise
     except sqlite3.DatabaseError:
         base.close()
         raise InputError(f"{path}: not a room's log; accepted is a new or an earlier log") from None

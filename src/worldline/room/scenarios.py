@@ -24,6 +24,8 @@ from worldline.room.state import MAX_PARTICIPANTS
 from worldline.room.turns import checked_mode
 
 BUNDLED = "bundled"
+MOST = 10**9  # of whatever is counted
+MOST_LETTERS = 1 << 20  # of a scenario's file
 
 
 class _Table(BaseModel):
@@ -64,20 +66,20 @@ class Opening(_Table):
 class Limits(_Table):
     """A budget; what is left out has no limit."""
 
-    messages: int | None = Field(default=None, ge=0)
-    tokens: int | None = Field(default=None, ge=0)
-    dollars: float | None = Field(default=None, ge=0)
+    messages: int | None = Field(default=None, ge=0, le=MOST)
+    tokens: int | None = Field(default=None, ge=0, le=MOST)
+    dollars: float | None = Field(default=None, ge=0, allow_inf_nan=False)
 
 
 class Rules(_Table):
     """The room's settings; what is left out is as it always is."""
 
     mode: str = "round_robin"
-    seed: int = Field(default=0, ge=0)
-    max_tokens: int = Field(default=400, ge=1)
-    max_participants: int = Field(default=MAX_PARTICIPANTS, ge=1)
-    quota_message: int = Field(default=4, ge=0)
-    quota_room: int = Field(default=200, ge=0)
+    seed: int = Field(default=0, ge=0, lt=1 << 63)
+    max_tokens: int = Field(default=400, ge=1, le=MOST)
+    max_participants: int = Field(default=MAX_PARTICIPANTS, ge=1, le=MOST)
+    quota_message: int = Field(default=4, ge=0, le=MOST)
+    quota_room: int = Field(default=200, ge=0, le=MOST)
 
 
 class Scenario(_Table):
@@ -100,7 +102,8 @@ def read_scenario(path: str | Path) -> Scenario:
     if not file.suffix and str(path) in our_scenarios():
         return scenario_of(_folder().joinpath(f"{path}.toml").read_text("utf-8"), str(path))
     try:
-        return scenario_of(file.read_text("utf-8"), str(path))
+        with file.open(encoding="utf-8") as opened:
+            return scenario_of(opened.read(MOST_LETTERS + 1), str(path))
     except (OSError, UnicodeDecodeError):
         ours = ", ".join(our_scenarios())
         raise InputError(f"scenario {path}: accepted are a TOML file, or {ours}") from None
@@ -117,15 +120,19 @@ def scenario_of(text: str, name: str) -> Scenario:
 
     Raises: InputError naming the entry that cannot be used.
     """
+    if len(text) > MOST_LETTERS:
+        raise InputError(f"scenario {name}: over {MOST_LETTERS:,} letters; accepted are as many")
     try:
         scenario = Scenario.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"scenario {name}: no TOML: {error}") from None
+    except RecursionError:
+        raise InputError(f"scenario {name}: no TOML: too many lists in one another") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"])
         given = "" if first["type"] == "missing" else f" {repr(first['input'])[:60]}"
         raise InputError(f"scenario {name}: {where}{given}: {first['msg']}") from None
+    except ValueError as error:  # of TOML, or a number of 5,000 digits
+        raise InputError(f"scenario {name}: no TOML: {error}") from None
     _refuse_unusable(scenario, name)
     return scenario
 

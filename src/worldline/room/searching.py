@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from worldline.errors import InputError
+from worldline.foreign_json import read_json_file
 from worldline.room.deeds import Asked, Hit
 from worldline.room.foreign import MAX_HITS
 from worldline.room.models.asking import fetched, json_of
@@ -88,7 +88,7 @@ class RecordedSearch:
         Raises InputError for any other file.
         """
         try:
-            found = json.loads(file.read_text("utf-8"))
+            found = read_json_file(file)
             return cls({q: [_row(row, "text", "url") for row in rows] for q, rows in found.items()})
         except (OSError, ValueError, AttributeError, TypeError, RecursionError):
             raise InputError(

@@ -14,9 +14,13 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import accumulate, pairwise
 
+from worldline.steps import stepped
+
 Span = tuple[int, int]
 Spelling = Callable[[str | bytes], bytes | None]
 
+_WINDOW, _CONTEXT = 24, 6  # tokens decoded at once, and how many of them go before the next
+_MOST_PARTS = 64  # tokens of one character
 _BYTE_PIECE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
@@ -99,7 +103,7 @@ def walk(
     """
     spans: list[Span] = []
     at, fresh = 0, True
-    for piece, gone, is_plain in zip(pieces, absent, plain, strict=True):
+    for piece, gone, is_plain in stepped(zip(pieces, absent, plain, strict=True)):
         size = 0 if gone else _match(piece, is_plain, raw, at, spelling, fresh)
         if size is None:
             return None
@@ -176,32 +180,67 @@ def from_decoding(
     """Byte and character spans without offsets: how far the decoded text grows with each token.
 
     Exact as long as every token ends with a character. Where the decoded text is not the text, and
-    from a replacement character in the text on, spans are empty.
+    from a replacement character in the text on, spans are empty. Tokens are decoded with a few of
+    those before them, not with all: that would take as many steps as the text has tokens, squared.
     """
     text, at, exact, known = alignment.text.partition("\ufffd")[0], 0, True, True
     chars: list[Span] = []
-    seen: list[int] = []
-    for token, gone in zip(ids, absent, strict=True):
+    decoded = Decoded(decode)
+    for token, gone in stepped(zip(ids, absent, strict=True)):
         reach = chars[-1][1] if chars else 0
         if gone or not known:
             chars.append((reach, reach))
             continue
-        seen.append(token)
-        grown, partial = _decoded(decode(seen), alignment.text)
-        known = text.startswith(grown) and at <= len(grown) <= len(text) - partial
+        new, partial = decoded.add(token)
+        if not decoded.n_before and new.startswith(" ") and not text.startswith(" "):
+            new = new[1:]
+        known = text.startswith(new, at) and at + len(new) <= len(text) - partial
         exact = exact and known and not partial
-        chars.append((at, len(grown) + partial) if known else (reach, reach))
-        at = len(grown) if known else at
+        chars.append((at, at + len(new) + partial) if known else (reach, reach))
+        at = at + len(new) if known else at
     exact = exact and at == len(alignment.text)
     return [alignment.to_bytes(span) for span in chars], chars, exact
 
 
-def _decoded(grown: str, text: str) -> tuple[str, bool]:
-    """Whole characters of a decoded beginning of a text, and whether a part of one follows."""
-    if grown.startswith(" ") and not text.startswith(" "):
-        grown = grown[1:]
-    whole = grown.rstrip("\ufffd")
-    return whole, whole != grown
+class Decoded:
+    """Text of ids as they come, each decoded together with the few before it.
+
+    Those few begin where a character does: some tokenizers give nothing but replacement characters
+    for a run of bytes that begins or ends within one.
+    """
+
+    def __init__(self, decode: Callable[..., str]) -> None:
+        self._decode = decode
+        self._ids: list[int] = []
+        self._ends = [0]  # how many of these ids end with a whole character
+        self._length = 0  # of their text
+        self.n_before = 0
+        """Characters that came before what was given last."""
+        self.n_chars = 0
+        """Characters up to the last token that ended with one."""
+
+    def add(self, token: int) -> tuple[str, bool]:
+        """What one more token adds that is whole, and whether a part of a character follows."""
+        self.n_before = self.n_chars
+        self._ids.append(token)
+        text = self._decode(self._ids)
+        whole = text.rstrip("\ufffd")
+        if len(self._ids) - self._ends[-1] > _MOST_PARTS:  # no character has as many
+            whole = text
+        new = whole[self._length :]
+        self._length += len(new)
+        self.n_chars += len(new)
+        if whole == text:
+            self._ends.append(len(self._ids))
+            if len(self._ids) >= _WINDOW:
+                self._forget()
+        return new, whole != text
+
+    def _forget(self) -> None:
+        start = max(end for end in self._ends if end <= len(self._ids) - _CONTEXT)
+        self._ids = self._ids[start:]
+        self._ends = [end - start for end in self._ends if end >= start]
+        self._length = len(self._decode(self._ids))
 
 
 def group_of(chars: Sequence[Span]) -> list[int]:
@@ -211,10 +250,10 @@ def group_of(chars: Sequence[Span]) -> list[int]:
     [0, 0, 0, 1]
     """
     groups: list[int] = []
-    reach = 0
-    for start, end in chars:
-        joins = bool(groups) and start < end and start < reach
-        groups.append(groups[-1] if joins else len(set(groups)))
+    reach, last = 0, -1
+    for start, end in stepped(chars):
+        last += last < 0 or start == end or start >= reach
+        groups.append(last)
         reach = max(reach, end)
     return groups
 
@@ -230,7 +269,7 @@ def _settled(
     """Offsets with added tokens placed where they stand; false if some run backwards."""
     chars: list[Span] = []
     at, low, sound = 0, 0, True
-    for (start, end), gone in zip(offsets, absent, strict=True):
+    for (start, end), gone in stepped(zip(offsets, absent, strict=True)):
         if gone or start == end:
             chars.append((at, at))
             continue

@@ -163,7 +163,17 @@ def _ends_of_sentences(text: str) -> list[int]:
         if end:
             found.append(end)
         at = max(at + 1, end)
+        if not end and text[at - 1] in STOPS and _goes_on(text, at):
+            at = _past(text, at, lambda c: c in STOPS)  # of a run that goes on no stop ends it
     return found
+
+
+def _goes_on(text: str, at: int) -> bool:
+    """Whether a sentence goes on after the stops of which `at` is one, or follows the last."""
+    end = _past(text, at, lambda c: c in STOPS)
+    end = _past(text, end, lambda c: c in CLOSING)
+    after = _past(text, end, str.isspace)
+    return after == end or (after < len(text) and text[after].islower())
 
 
 def _end_of_sentence(text: str, at: int) -> int:
@@ -172,12 +182,11 @@ def _end_of_sentence(text: str, at: int) -> int:
     if char in WIDE_STOPS:
         return _past(text, end, lambda c: c in STOPS + WIDE_STOPS + WIDE_CLOSING + CLOSING)
     if char in STOPS:
+        if _goes_on(text, end) or (char == "." and _abbreviated(text, at)):
+            return 0
         end = _past(text, end, lambda c: c in STOPS)
         end = _past(text, end, lambda c: c in CLOSING)
         after = _past(text, end, str.isspace)
-        goes_on = after == end or (after < len(text) and text[after].islower())
-        if goes_on or (char == "." and _abbreviated(text, at)):
-            return 0
         return max([end, *(place + 1 for place in _breaks(text, end, after))])
     if _kind(char) == "break":
         after = _past(text, end, str.isspace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from worldline.text.tokens import Tokens
 
 ALIGNMENTS = ("left", "right", "words")
-NUMBERS = re.compile(r"\s*(-?\d+)\s*(?:(?:-|\.\.)\s*(-?\d+)\s*)?")
+NUMBERS = re.compile(r"\s*(-?\d{1,18})\s*(?:(?:-|\.\.)\s*(-?\d{1,18})\s*)?")
 
 
 def number_span(given: str, n: int, what: str) -> tuple[int, ...]:
@@ -48,7 +49,8 @@ def positions_of(tokens: Tokens, given: str, what: str = "position") -> tuple[in
     """
     if given.strip() == "all":
         return tuple(range(len(tokens)))
-    if re.fullmatch(r"[\s\d,.-]*\d[\s\d,.-]*", given) and NUMBERS.match(given.split(",")[0]):
+    numeric = re.search(r"\d", given) and not re.search(r"[^\s\d,.-]", given)
+    if numeric and NUMBERS.match(given.split(",")[0]):
         return number_span(given, len(tokens), what)
     wanted = given if given in tokens.text else given.strip()
     places = [m.start() for m in re.finditer(re.escape(wanted), tokens.text)] if wanted else []
@@ -99,12 +101,12 @@ def counterparts(ours: Tokens, theirs: Tokens, align: str | None = None) -> tupl
 def _words(tokens: Tokens) -> list[list[int]]:
     """The positions of each word; a token belongs to the word in which its last letter lies."""
     bounds = [m.span() for m in re.finditer(r"\S+", tokens.text)]
+    stops = [stop for _, stop in bounds]
     words: list[list[int]] = [[] for _ in bounds]
     for pos, (low, high) in enumerate(tokens.char_spans):
-        for word, (start, stop) in zip(words, bounds, strict=True):
-            if low < high and low < stop and start < high and high <= stop:
-                word.append(pos)
-                break
+        at = bisect_left(stops, high)  # the first word that ends no earlier
+        if low < high and at < len(bounds) and bounds[at][0] < high:
+            words[at].append(pos)
     return words
 
 

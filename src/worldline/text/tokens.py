@@ -11,9 +11,11 @@ from itertools import pairwise
 from typing import Any
 
 from worldline.errors import InputError
+from worldline.steps import stepped
 from worldline.text.align import (
     SPELLINGS,
     Alignment,
+    Decoded,
     Span,
     Spelling,
     from_decoding,
@@ -174,20 +176,18 @@ def continued(tokenizer: Tokenizer, tokens: Tokens, ids: Sequence[int]) -> Token
     together only the last reaches to its end.
     """
     special, size = special_ids(tokenizer), len(tokens.text.encode())
-    text, pieces = tokens.text, list(tokens.pieces)
+    said, start, pieces = decode(tokenizer, ids), 0, list(tokens.pieces)
+    at = len(tokens.text)
     chars, spans, groups = list(tokens.char_spans), list(tokens.byte_spans), list(tokens.groups)
-    for n, token in enumerate(ids):
-        whole = tokens.text + decode(tokenizer, ids[: n + 1])
-        start = end = len(text)
-        if n + 1 == len(ids) or not whole.endswith("\ufffd"):
-            end, text = len(whole), whole
-        piece = text[start:end] or str(tokenizer.convert_ids_to_tokens([token])[0])
-        pieces.append(piece)
-        chars.append((start, end))
-        spans.append((size, size := len(text.encode())))
+    for token, end in zip(ids, _ends(tokenizer, ids, len(said)), strict=True):
+        new = said[start:end]
+        pieces.append(new or str(tokenizer.convert_ids_to_tokens([token])[0]))
+        chars.append((at + start, at + end))
+        spans.append((size, size := size + len(new.encode())))
         groups.append(groups[-1] + 1 if groups else 0)
+        start = end
     return Tokens(
-        text=text,
+        text=tokens.text + said,
         ids=(*tokens.ids, *ids),
         pieces=tuple(pieces),
         char_spans=tuple(chars),
@@ -196,6 +196,17 @@ def continued(tokenizer: Tokenizer, tokens: Tokens, ids: Sequence[int]) -> Token
         specials=(*tokens.specials, *(token in special for token in ids)),
         exact_offsets=False,
     )
+
+
+def _ends(tokenizer: Tokenizer, ids: Sequence[int], length: int) -> list[int]:
+    """How far each of the ids reaches into their text: no further where it ends in a character."""
+    decoded = Decoded(lambda seen: decode(tokenizer, seen))
+    found: list[int] = []
+    for token in stepped(ids):
+        _, partial = decoded.add(token)
+        before = found[-1] if found else 0
+        found.append(before if partial else min(length, max(before, decoded.n_chars)))
+    return [*found[:-1], length] if found else []
 
 
 def single_token(tokenizer: Tokenizer, text: str, n_rows: int | None = None) -> int:
@@ -209,7 +220,9 @@ def single_token(tokenizer: Tokenizer, text: str, n_rows: int | None = None) -> 
     Raises: InputError, which says how the text splits, if it is not exactly one token.
     """
     if number := re.fullmatch(r"id:\s*([+-]?[0-9]+)\s*|<id ([0-9]+)>", text):
-        return _by_number(tokenizer, int(number[1] or number[2]), n_rows)
+        digits = number[1] or number[2]
+        # int() refuses thousands of digits in words of its own
+        return _by_number(tokenizer, int(digits) if len(digits) < 20 else -1, n_rows)
     if not text:
         raise InputError('target "" is empty; give the text of one token, or id:NUMBER')
     _refuse_surrogates(text)
@@ -217,6 +230,13 @@ def single_token(tokenizer: Tokenizer, text: str, n_rows: int | None = None) -> 
     if found is None:
         raise InputError(_split_message(tokenizer, text))
     return found
+
+
+def refuse_split(tokenizer: Tokenizer, *texts: str | int | None, n_rows: int | None = None) -> None:
+    """Raise InputError for a text that is no single token, before it is asked about."""
+    for text in texts:
+        if isinstance(text, str):
+            single_token(tokenizer, text, n_rows)
 
 
 def _by_number(tokenizer: Tokenizer, number: int, n_rows: int | None) -> int:
@@ -300,13 +320,16 @@ def _spelling(tokenizer: Tokenizer) -> Spelling | None:
 
 def _split_message(tokenizer: Tokenizer, text: str) -> str:
     tokens = tokenize(tokenizer, text, add_special_tokens=False)
+    shared = {group for group, after in pairwise(tokens.groups) if group == after}
     shown = [
-        f"{quoted(piece)}" + ("" if tokens.groups.count(group) == 1 else f" (id:{token})")
-        for piece, group, token in zip(tokens.pieces, tokens.groups, tokens.ids, strict=True)
+        f"{quoted(tokens.pieces[n])}"
+        + (f" (id:{tokens.ids[n]})" if tokens.groups[n] in shared else "")
+        for n in range(min(8, len(tokens)))
     ]
-    parts = " + ".join(shown[:8]) + (" + …" if len(shown) > 8 else "")
+    parts = " + ".join(shown) + (" + …" if len(tokens) > 8 else "")
     message = (
-        f"target {quoted(text)} is {len(tokens)} token{'s' * (len(tokens) != 1)}: {parts}; "
+        f"target {quoted(text if len(text) < 80 else text[:79] + '…')} is "
+        f"{len(tokens)} token{'s' * (len(tokens) != 1)}: {parts}; "
         "give one of these, or id:NUMBER"
     )
     other = text.removeprefix(" ") if text.startswith(" ") else f" {text}"

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from contextlib import suppress
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from worldline.atomic_file import path_for
 from worldline.errors import InputError
+from worldline.foreign_json import read_json
 from worldline.steps import step
 from worldline.text.tokens import Tokens
+from worldline.trace.soundness import refuse_unsound
 from worldline.trace.trace import Closure, Identity, Inert, Prediction, Trace
 
 if TYPE_CHECKING:
@@ -32,20 +38,17 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
     from safetensors.torch import save_file
 
     place = Path(path).expanduser()
-    part = place.with_name(place.name + ".part")
-    if place.exists() and not place.is_file():  # /dev/null is not to be replaced
-        raise InputError(f"{place}: cannot be written (it is there and is no file)")
     step()  # what follows is written in one go
-    try:
-        save_file(_tensors(trace), part, metadata={"worldline": json.dumps(_header(trace))})
-        part.replace(place)
-    except Exception as error:  # safetensors raises its own kind for a full disk
-        with suppress(OSError):
-            part.unlink()
-        size = trace.nbytes()
-        raise InputError(
-            f"{place}: cannot be written ({error}); {size:,} bytes are needed"
-        ) from None
+    tensors, header = _tensors(trace), json.dumps(_header(trace))
+    kept = {"worldline": header, "sha256": _digest(header, tensors)}
+    with path_for(place) as part:
+        try:
+            save_file(tensors, part, metadata=kept)
+        except Exception as error:  # safetensors raises its own kind for a full disk
+            size = trace.nbytes()
+            raise InputError(
+                f"{place}: cannot be written ({error}); {size:,} bytes are needed"
+            ) from None
     return place
 
 
@@ -53,7 +56,7 @@ def load_trace(path: str | Path) -> Trace:
     """Read a trace that `save_trace` wrote. To weigh it, give weigh() the model.
 
     Raises:
-        InputError: no such file, or not a whole trace of a known schema.
+        InputError: no such file, not a whole trace of a known schema, or not as it was written.
     """
     from safetensors import safe_open
 
@@ -63,7 +66,8 @@ def load_trace(path: str | Path) -> Trace:
     try:
         with safe_open(place, framework="pt") as file:
             metadata = file.metadata() or {}
-            header = json.loads(metadata.get("worldline", "{}"))
+            written = metadata.get("worldline", "{}")
+            header = read_json(written, "its header", finite=False)  # a config may be infinite
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except Exception as error:
         raise InputError(f"{place}: not a whole safetensors file ({error})") from None
@@ -72,9 +76,14 @@ def load_trace(path: str | Path) -> Trace:
         found = named or "a file without a worldline header"
         raise InputError(f"{place}: {found}; this version reads {SCHEMA}")
     try:
-        return _from(header, tensors)
+        trace = _from(header, tensors)
+        refuse_unsound(trace)
+        if metadata.get("sha256", digest := _digest(written, tensors)) != digest:
+            raise ValueError("they are not what was written")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"{place}: its header or its arrays are damaged ({error})") from None
+        said = _line(error)
+        raise InputError(f"{place}: its header or its arrays are damaged ({said})") from None
+    return trace
 
 
 def refuse_other_model(trace: Trace, model: LoadedModel) -> None:
@@ -111,41 +120,63 @@ def _header(trace: Trace) -> dict[str, Any]:
     }
 
 
+def _digest(header: str, tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of all that a trace's file says."""
+    import torch
+
+    found = hashlib.sha256(header.encode())
+    for name, tensor in sorted(tensors.items()):
+        found.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        found.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return " ".join(str(error).split())
+
+
 def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
 def _from(header: dict[str, Any], tensors: dict[str, Tensor]) -> Trace:
-    n_layers = int(header["identity"]["n_layers"])
+    identity = _typed(Identity, header["identity"])
+    n_layers = identity.n_layers
+    if not 0 <= n_layers < len(tensors):  # before anything is counted up to it
+        raise ValueError(f"{n_layers} layers in {len(tensors)} arrays")
     resid = [tensors[f"resid.{row}"] for row in range(n_layers + 1)]
+    for name, n in header["arrays"].items():
+        if n != n_layers:
+            raise ValueError(f"array {name[:40]!r} of {n} layers, where there are {n_layers}")
     arrays = {
-        name: [tensors.get(f"{name}.{at}") for at in range(n)]
-        for name, n in header["arrays"].items()
+        name: [tensors.get(f"{name}.{at}") for at in range(n_layers)] for name in header["arrays"]
     }
+    placed = len(resid) + sum(t is not None for blocks in arrays.values() for t in blocks)
+    if placed != len(tensors):
+        raise ValueError(f"{len(tensors)} arrays, of which its header names {placed}")
     return Trace(
-        tokens=_tokens(header["tokens"]),
-        identity=Identity(**header["identity"]),
+        tokens=_typed(Tokens, header["tokens"]),
+        identity=identity,
         resid=resid,
         arrays=arrays,
-        predictions=[Prediction(**p) for p in header["predictions"]],
-        closure=_closure(header["closure"]),
-        inert=Inert(**header["inert"]),
-        versions=header["versions"],
-        seed=header["seed"],
-        opaque_layers=tuple(header["opaque_layers"]),
-        plan=header.get("plan"),
-        extra=header["extra"],
+        predictions=_typed(list[Prediction], header["predictions"]),
+        closure=_typed(Closure, header["closure"]),
+        inert=_typed(Inert, header["inert"]),
+        versions=_typed(dict[str, str], header["versions"]),
+        seed=_typed(int | None, header["seed"]),
+        opaque_layers=_typed(tuple[int, ...], header["opaque_layers"]),
+        plan=_typed(dict[str, Any] | None, header.get("plan")),
+        extra=_typed(dict[str, Any], header["extra"]),
     )
 
 
-def _tokens(fields: dict[str, Any]) -> Tokens:
-    def tuples(value: Any) -> Any:
-        return tuple(tuples(v) for v in value) if isinstance(value, list) else value
+def _typed(kind: Any, value: Any) -> Any:
+    """The value, read as what it is to be.
 
-    return Tokens(**{name: tuples(value) for name, value in fields.items()})
-
-
-def _closure(found: dict[str, Any]) -> Closure:
-    known = dict(found)
-    layers = known.pop("layers", None)
-    return Closure(**known, layers=None if layers is None else tuple(layers))
+    Raises:
+        ValueError: it is nothing of the kind; says where.
+    """
+    return TypeAdapter(kind).validate_python(value)

@@ -9,6 +9,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
+from worldline.atomic_file import write_text
+
 STATIC = Path(__file__).parent / "static"
 """Where the built front end and the JSON Schemas lie."""
 
@@ -30,5 +32,4 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
 def write_schema(model: type[BaseModel], path: Path) -> Path:
     """Write the JSON Schema of a model to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(schema_of(model), indent=2) + "\n", encoding="utf-8")
-    return path
+    return write_text(path, json.dumps(schema_of(model), indent=2) + "\n")

@@ -103,7 +103,10 @@ def test_no_path_at_all(run):
             ("--n-layers", 2, "--distance", 1, "--convention", "foo"),
             "convention 'foo': one of block, lattice, streams, blocks, heads",
         ),
-        (("--n-layers", 2, "--distance", 1, "--json", "/"), "/: is a folder; name a file"),
+        (
+            ("--n-layers", 2, "--distance", 1, "--json", "/"),
+            "/: cannot be written (is a folder; name a file)",
+        ),
     ],
 )
 def test_wrong_input_is_one_line(run, words, line):

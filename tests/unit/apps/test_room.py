@@ -177,6 +177,45 @@ def test_silly_input_is_one_line(run, tmp_path, words, said):
     assert not (tmp_path / "b.room").exists()
 
 
+@pytest.mark.parametrize("name", ["notes", "no[t]es", "n*", "?", "link"])
+@pytest.mark.parametrize("content", ['{"a": 1}', "no message in it"])
+def test_a_bad_import_touches_no_neighbour(run, tmp_path, name, content):
+    (tmp_path / "bad.json").write_text(content)
+    ends = ["-wal", "-shm", "-journal", ".writer", ".part", ".md", "es", " of mine"]
+    names = {f"{name}{end}" for end in ends} | {"notes.md", "notes1", "net", "n", "x"}
+    for one in names:
+        (tmp_path / one).write_text("the user's")
+    if name == "link":
+        (tmp_path / "link").symlink_to(tmp_path / "not there")
+    before = {one.name for one in tmp_path.iterdir()}
+    assert run("import", "bad.json", "--log", name).code == 2
+    assert {one.name for one in tmp_path.iterdir()} == before
+    assert {(tmp_path / one).read_text() for one in names} == {"the user's"}
+
+
+def test_an_import_is_one_file(run, tmp_path):
+    (tmp_path / "old.txt").write_text(OLD, "utf-8")
+    assert run("import", "old.txt", "--log", "a.room").code == 0
+    assert {one.name for one in tmp_path.iterdir()} == {"old.txt", "a.room"}
+    assert [one.body.who for one in messages("a.room")] == ["Ada", "Quill", "Rook"]
+
+
+def test_a_room_in_which_nobody_answers_ends_with_1(run, monkeypatch):
+    from worldline.room import room
+    from worldline.room.models.model import ReplyError
+
+    def silent(*_):
+        raise ReplyError("no words")
+
+    assert run(*REHEARSAL, "--turns", 0, "--log", "a.room").code == 0
+    monkeypatch.setattr(room, "heard", silent)
+    said = run(*REHEARSAL, "--turns", 2, "--log", "a.room")
+    assert said.code == 1
+    assert "did not answer: no words" in said.out
+    monkeypatch.undo()
+    assert run(*REHEARSAL, "--turns", 1, "--log", "a.room").code == 0
+
+
 def test_scripts_alone_load_no_torch(tmp_path):
     code = (
         "import sys; from worldline.apps.cli import main\n"

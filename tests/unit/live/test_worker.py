@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -310,15 +312,19 @@ def test_a_folder_of_its_own_and_dead_processes_folders_go(tmp_path):
         try:
             dies.send_signal(signal.SIGKILL)
             dies.wait()
-            kept, gone, junk = (root / str(name) for name in (lives.pid, dies.pid, "junk"))
-            far, mine = root / ("9" * 30), root / str(os.getpid())
-            for folder in (kept, gone, junk, far, mine):
+            host = re.sub(r"[^\w.]", "_", socket.gethostname())
+            kept, gone = (root / f"{host}-{one.pid}-abcd0123" for one in (lives, dies))
+            far = root / f"{host}-{'9' * 30}-abcd0123"
+            elsewhere = root / f"other{host}-{dies.pid}-abcd0123"
+            users = [root / "junk", root / str(dies.pid), root / f"{gone.name}.old", elsewhere]
+            for folder in (kept, gone, far, *users):
                 folder.mkdir(parents=True)
                 (folder / "trace1.safetensors").write_text("arrays")
             (root / "note").write_text("no folder")
-            assert own_folder(root) == mine
+            mine = own_folder(root)
+            assert mine.name.startswith(f"{host}-{os.getpid()}-")
             left = {place.name for place in root.iterdir()}
-            assert left == {kept.name, mine.name, "note"}
+            assert left == {kept.name, mine.name, "note", *(one.name for one in users)}
             assert not list(mine.iterdir())
             assert list(kept.iterdir())
         finally:

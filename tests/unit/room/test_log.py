@@ -57,6 +57,52 @@ def test_every_kind_of_event_survives_the_disk(tmp_path):
     log.close()
 
 
+def test_a_full_disk_is_called_one_and_what_was_written_stays(tmp_path):
+    log = Log(tmp_path / "a.room")
+    kept = log.append(BODIES)
+    log._base.execute("PRAGMA max_page_count = 1")  # as few pages as there are now
+    full = r"a\.room: cannot be written \(database or disk is full\)"
+    with pytest.raises(InputError, match=full):
+        log.append([Message("Ada", "x" * 100_000, "x", ())])
+    with pytest.raises(InputError, match=full):
+        log.keep(b"x" * 100_000, "image/png")
+    log._base.execute("PRAGMA max_page_count = 1000000")
+    kept += log.append([Left("Ada", "")])
+    log.close()
+    reading = Reading(tmp_path / "a.room")
+    assert reading.events() == kept
+    reading.close()
+
+
+def test_a_log_is_never_seen_half_made(tmp_path, monkeypatch):
+    def full(place, content):
+        raise InputError(f"{place}: cannot be written (No space left on device)")
+
+    with monkeypatch.context() as disk:
+        disk.setattr("worldline.room.log.write_bytes", full)
+        with pytest.raises(InputError, match="No space left"):
+            Log(tmp_path / "a.room")
+    assert not (tmp_path / "a.room").exists()
+    with pytest.raises(InputError, match=r"b\.room: cannot be written \(unable to open"):
+        Log(tmp_path / "none" / "b.room")
+    with pytest.raises(InputError, match=r"a\.room: no such file"):
+        Reading(tmp_path / "a.room")
+    Log(tmp_path / "a.room").close()
+    reading = Reading(tmp_path / "a.room")
+    assert reading.events() == []
+    reading.close()
+
+
+def test_a_log_in_memory_becomes_a_file(tmp_path):
+    log = Log(clock=lambda: 7.0)
+    written = log.append(BODIES)
+    (tmp_path / "a.room").write_bytes(log.content_of_file())
+    log.close()
+    again = Log(tmp_path / "a.room")
+    assert again.events() == written
+    again.close()
+
+
 @given(st.text(), st.text(), st.floats(0, 2), st.none() | st.floats(0, 9))
 def test_any_message_is_the_same_after_writing(who, text, temperature, price):
     try:

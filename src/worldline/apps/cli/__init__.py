@@ -1,91 +1,107 @@
-"""The command line: one file per command, loaded only when it is called."""
+"""The command line: this file catches what goes wrong, even while the commands are imported."""
 
 from __future__ import annotations
 
-import os
 import sys
-from contextlib import suppress
-from typing import Annotated
-
-import typer
-
-from worldline.apps.cli import (
-    cache,
-    capacity,
-    claims,
-    cone,
-    count,
-    cutting,
-    faithfulness,
-    hops,
-    models,
-    orders,
-    paths,
-    room,
-    serve,
-    trace,
-)
-from worldline.errors import InputError, RefusedError
-from worldline.extras import naming_extra
-
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Shows, counts, weighs and cuts the flow of information in transformers.",
-)
+from itertools import pairwise
+from typing import Any
 
 
-@app.callback(invoke_without_command=True)
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
-) -> None:
-    if version:
-        from importlib.metadata import version as installed
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        from worldline.apps.cli.commands import app
 
-        typer.echo(f"worldline {installed('worldline')}")
-        raise typer.Exit
-
-
-app.command("trace")(trace.trace)
-app.command("count")(count.count)
-app.command("paths")(paths.paths)
-app.command("cut")(cutting.cut)
-app.command("hops")(hops.hops)
-app.command("orders")(orders.orders)
-app.command("cone")(cone.cone)
-app.command("capacity")(capacity.capacity)
-app.command("faithfulness")(faithfulness.faithfulness)
-app.command("serve")(serve.serve)
-app.command("models")(models.models)
-app.add_typer(cache.app, name="cache")
-app.add_typer(claims.app, name="claims")
-app.add_typer(room.app, name="room")
+        return app
+    raise AttributeError(name)
 
 
 def main() -> None:
-    """Run the command line; what the user gave wrong is one line and exit code 2."""
+    """Run the command line; what the user gave wrong is one line and exit code 2.
+
+    Stopped by Ctrl-C it ends with 130, whatever it was doing; where nobody reads on (`| head`)
+    with 0 and without a word.
+    """
     try:
-        with naming_extra():
-            app()
-    except (InputError, RefusedError) as error:
-        line = " ".join(str(error).split())
-        typer.echo(f"worldline: {line}", err=True)
-        sys.exit(2)
+        code = _run()
     except KeyboardInterrupt:
-        typer.echo("worldline: stopped", err=True)
-        sys.exit(130)
+        _ignore_more()
+        _said("stopped")
+        code = 130
+    sys.exit(code)
+
+
+def _run() -> int:
+    from worldline.apps.cli.streams import drop_output, prepare_streams
+
+    prepare_streams()
+    import typer
+
+    from worldline.errors import InputError, RefusedError
+    from worldline.extras import naming_extra
+
+    misuse: Any = typer.BadParameter.__mro__[2]  # every refusal of the parser; typer brings its own
+    try:
+        _refuse_bytes()
+        from worldline.apps.cli.commands import app
+
+        with naming_extra():
+            return app(standalone_mode=False) or 0
+    except (InputError, RefusedError) as error:
+        return _said(str(error))
+    except misuse as error:
+        return _misused(error)
+    except typer.Abort:
+        return _said("nothing was done", 1)
     except BrokenPipeError:
-        _drop_output()
-        sys.exit(0)
+        drop_output()
+        return 0
+    except SystemExit as stop:  # typer's, where nobody reads on
+        if not isinstance(stop.__context__, BrokenPipeError):
+            raise
+        drop_output()
+        return 0
     except OSError as error:  # standard output took no more; files are refused where written
-        _drop_output()
-        typer.echo(f"worldline: cannot be written ({error.strerror or error})", err=True)
-        sys.exit(2)
+        drop_output()
+        return _said(f"cannot be written ({error.strerror or error})")
 
 
-def _drop_output() -> None:
-    """Send what is left in the buffer nowhere, or Python complains of it at its end."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _misused(error: Any) -> int:
+    """What the parser refused; the help where nothing was asked."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        return error.exit_code
+    context = getattr(error, "ctx", None)
+    names = getattr(getattr(error, "param", None), "opts", ())
+    value = next((v for name, v in pairwise(sys.argv) if name in names), None)
+    shown = "" if value is None else f" (given: {value[:40]})"
+    known = f" (see {context.command_path} --help)" if context is not None else ""
+    return _said(error.format_message()[:300].rstrip(".") + shown + known)
+
+
+def _refuse_bytes() -> None:
+    """Raise InputError for an argument with bytes that are no text."""
+    from worldline.errors import InputError
+
+    for n, word in enumerate(sys.argv[1:], 1):
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            before = word[: error.start][-40:]
+            raise InputError(
+                f"argument {n}: not UTF-8 after {before!r}; accepted is text in UTF-8"
+            ) from None
+
+
+def _said(line: str, code: int = 2) -> int:
+    sys.stderr.write(f"worldline: {' '.join(line.split())}\n")
+    sys.stderr.flush()
+    return code
+
+
+def _ignore_more() -> None:
+    """A second Ctrl-C is not to interrupt the end."""
+    import signal
+    import threading
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

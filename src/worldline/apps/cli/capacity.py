@@ -9,6 +9,7 @@ import typer
 from worldline.apps.cli import options
 from worldline.apps.cli.out import refuse_unwritable, write_json
 from worldline.apps.cli.progress import elapsed_line
+from worldline.apps.cli.streams import console
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ BAR_CELLS = 6
 
 
 def capacity(
-    n: Annotated[int, typer.Option("--n", help=options.N_HELP)] = PASSAGES,
+    n: Annotated[int, typer.Option("--n", max=options.MOST, help=options.N_HELP)] = PASSAGES,
     model: options.Model = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
@@ -34,23 +35,20 @@ def capacity(
     judged on texts that they were not fitted to.
     """
     refuse_unwritable(json)
+    options.refuse_unknown(device=device, dtype=dtype)
     if n < LEAST:
         raise InputError(f"--n {n}: accepted are whole numbers from {LEAST}")
     found = _measured(n, model, device, dtype, threads, seed or 0)
     if json != "-":
-        from rich.console import Console
-
-        console = Console(highlight=False)
-        console.print(table_of(found))
+        shown = console(highlight=False)
+        shown.print(table_of(found))
         for line in notes_of(found):
-            console.print(line, markup=False)
+            shown.print(line, markup=False)
     if json is not None:
         write_json(json, found)
 
 
 def _measured(n, model, device, dtype, threads, seed) -> dict[str, Any]:
-    from rich.console import Console
-
     from worldline.lab.capacity import capacity as measure
     from worldline.lab.collecting import read_passages
     from worldline.lab.stimuli.passages import draw_passages
@@ -61,7 +59,7 @@ def _measured(n, model, device, dtype, threads, seed) -> dict[str, Any]:
         import torch
 
         torch.set_num_threads(threads)
-    with elapsed_line(Console(stderr=True)) as say:
+    with elapsed_line(console(stderr=True)) as say:
         loaded = load_model(model, device=device, dtype=dtype, progress=say)
         return measure(loaded, read_passages(loaded, n, seed), seed, say)
 

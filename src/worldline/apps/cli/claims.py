@@ -10,12 +10,15 @@ import typer
 
 from worldline.apps.cli import options
 from worldline.apps.cli.out import refuse_unwritable, write_json, write_text
+from worldline.apps.cli.streams import console
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from worldline.claims.graph import Graph
     from worldline.claims.running import Heard, Outcome
+    from worldline.claims.store import Store
 
 FORMATS = ("json-ld", "graphml", "html", "json", "verdicts")
 MOST = 100  # cells of a line of text, on however wide a terminal
@@ -30,29 +33,28 @@ def claims(context: typer.Context, model: options.Model = None, json: options.Js
         if model is not None or json is not None:
             raise InputError("claims: options go behind the command, as in claims show ID --json -")
         return
-    from rich.console import Console
-
     from worldline.claims.exports.lines import claims_table
     from worldline.claims.loading import load_graph
     from worldline.claims.picture import claims_picture, known_models, weights_of
     from worldline.claims.store import Store
 
     refuse_unwritable(json)
-    graph, store, name = load_graph(), Store(), _name(model)
+    graph, store = load_graph(), Store()
+    name = _name(model, graph, store)
     picture = claims_picture(graph, store, name)
     if json is not None:
         write_json(json, picture.model_dump(mode="json", by_alias=True))
     if json == "-":
         return
-    console = Console(highlight=False)
-    console.print(f"{len(graph.claims)} claims on {name}", markup=False)
-    console.print(claims_table(picture, console.width))
+    shown = console(highlight=False)
+    shown.print(f"{len(graph.claims)} claims on {name}", markup=False)
+    shown.print(claims_table(picture, shown.width))
     several = len(weights_of(graph, store, name))
     if several > 1:
-        console.print(f"{several} weights were run under this name: these are those run last")
+        shown.print(f"{several} weights were run under this name: these are those run last")
     others = [one for one in known_models(graph, store) if one != name]
     if others:
-        console.print(f"also run: {', '.join(others)} (--model)", markup=False)
+        shown.print(f"also run: {', '.join(others)} (--model)", markup=False)
 
 
 @app.command()
@@ -62,8 +64,6 @@ def show(
     json: options.Json = None,
 ) -> None:
     """Show one record in full: text, source, what decides it, verdicts, what lies around it."""
-    from rich.console import Console
-
     from worldline.claims.exports.lines import node_lines
     from worldline.claims.graph import neighbourhood
     from worldline.claims.loading import load_graph
@@ -72,8 +72,9 @@ def show(
     from worldline.claims.store import Store
     from worldline.claims.verdict import pick
 
-    graph, name = load_graph(), _name(model)
-    verdicts = model_verdicts(graph, Store(), name)
+    graph, store = load_graph(), Store()
+    name = _name(model, graph, store)
+    verdicts = model_verdicts(graph, store, name)
     whole = with_runs(graph, [one for found in verdicts.values() for one in pick(found)])
     known = whole.find(node)
     refuse_unwritable(json)
@@ -86,7 +87,7 @@ def show(
         numbers = {one.verdict.run.id: finite(one.verdict.finding.numbers) for one in stood}
         write_json(json, _node_json(graph, known, parts, around) | {"numbers": numbers})
     if json != "-":
-        width = min(Console().width, MOST)
+        width = min(console().width, MOST)
         typer.echo("\n".join(node_lines(graph, known, parts, around, width)))
 
 
@@ -94,7 +95,7 @@ def show(
 def run(
     claims: Annotated[list[str] | None, typer.Argument(help="The claims' ids.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Run every claim.")] = False,
-    n: Annotated[int | None, typer.Option("--n", help=options.N_HELP)] = None,
+    n: Annotated[int | None, typer.Option("--n", max=options.MOST, help=options.N_HELP)] = None,
     seed: options.Seed = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Measure the few items of a quick run.")
@@ -109,8 +110,6 @@ def run(
 
     The exit code is 1 where an experiment failed; the other claims are run all the same.
     """
-    from rich.console import Console
-
     from worldline.claims.exports.lines import verdict_line
     from worldline.claims.loading import load_graph
     from worldline.claims.picture import in_order, verdict_part
@@ -124,12 +123,13 @@ def run(
         raise InputError("claims run: give the ids of claims, or --all")
     wanted = in_order(graph) if every else [graph.claim(name).id for name in claims or ()]
     asked = Asked(n, seed or 0, quick)
+    options.refuse_unknown(device=device, dtype=dtype)
     refuse_unwritable(json)
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-    errors, parts = Console(stderr=True), []
+    errors, parts = console(stderr=True), []
     failed = False
     try:
         with _bar(errors) as (say, heard):
@@ -172,20 +172,21 @@ def export(
     if format_ not in FORMATS:
         raise InputError(f"--format {format_}: accepted are {', '.join(FORMATS)}")
     refuse_unwritable(out)
-    content = _exported(format_, _name(model))
+    content = _exported(format_, model)
     if out is None:
         typer.echo(content, nl=False)
     else:
         typer.echo(str(write_text(out, content)))
 
 
-def _exported(format_: str, name: str) -> str:
+def _exported(format_: str, model: str | None) -> str:
     from worldline.claims.loading import load_graph
     from worldline.claims.picture import claims_picture, model_verdicts
     from worldline.claims.store import Store
     from worldline.claims.verdict import pick
 
     graph, store = load_graph(), Store()
+    name = _name(model, graph, store)
     if format_ == "verdicts":
         from worldline.claims.shipped import write_verdicts
 
@@ -209,14 +210,24 @@ def _exported(format_: str, name: str) -> str:
     return render_claims_html(picture)
 
 
-def _name(model: str | None) -> str:
-    """The name that a model's verdicts are kept under; nothing is loaded."""
-    from worldline.claims.picture import BUNDLED
+def _name(model: str | None, graph: Graph, store: Store) -> str:
+    """The name that a model's verdicts are kept under; nothing is loaded.
+
+    Raises:
+        InputError: no claim was run on a model of this name.
+    """
+    from worldline.claims.picture import BUNDLED, known_models
     from worldline.claims.running import bare_name
 
     if model is None or model.lower() in ("bundled", BUNDLED):
         return BUNDLED
-    return bare_name(model)
+    name, known = bare_name(model), known_models(graph, store)
+    if name not in known:
+        raise InputError(
+            f"--model {model}: there are none on {name}: no claim was run on it; known are "
+            f"{', '.join([BUNDLED, *(one for one in known if one != BUNDLED)])}"
+        )
+    return name
 
 
 def _node_json(graph, node, verdicts, around) -> dict[str, Any]:
@@ -250,11 +261,11 @@ def _without(outcome: Outcome) -> str:
 
 
 @contextmanager
-def _bar(console: Console) -> Iterator[tuple[Any, Heard]]:
+def _bar(shown: Console) -> Iterator[tuple[Any, Heard]]:
     """(What is said, items done): a bar on a terminal, elsewhere a line when a claim begins."""
-    if not console.is_terminal:
-        yield (lambda line: console.print(f"{line} …", markup=False, highlight=False),
-               _lines(console))  # fmt: skip
+    if not shown.is_terminal:
+        yield (lambda line: shown.print(f"{line} …", markup=False, highlight=False),
+               _lines(shown))  # fmt: skip
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -264,21 +275,21 @@ def _bar(console: Console) -> Iterator[tuple[Any, Heard]]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as shown:
-        task = shown.add_task("", total=None)
+    with Progress(*columns, console=shown, transient=True) as bar:
+        task = bar.add_task("", total=None)
         last = [""]
 
         def heard(claim: str, done: int, of: int) -> None:
             if claim != last[0]:
                 last[0] = claim
-                shown.reset(task)
+                bar.reset(task)
             words = claim if of else f"{claim}: another process runs it"
-            shown.update(task, description=words, completed=done, total=of or None)
+            bar.update(task, description=words, completed=done, total=of or None)
 
-        yield lambda line: shown.update(task, description=line), heard
+        yield lambda line: bar.update(task, description=line), heard
 
 
-def _lines(console: Console) -> Heard:
+def _lines(shown: Console) -> Heard:
     said: set[tuple[str, bool]] = set()
 
     def heard(claim: str, done: int, of: int) -> None:
@@ -286,6 +297,6 @@ def _lines(console: Console) -> Heard:
             return
         said.add((claim, of > 0))
         words = f"{done} of {of} items" if of else "waiting: another process runs it"
-        console.print(f"{claim}: {words} …", markup=False, highlight=False)
+        shown.print(f"{claim}: {words} …", markup=False, highlight=False)
 
     return heard

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,11 +21,14 @@ THROUGH = ("residual", "kv", "both")
 def cone(
     text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.")] = None,
     file: options.File = None,
+    keep_newline: options.KeepNewline = False,
     at: Annotated[str | None, typer.Option(help="The node that is pushed, LAYER,POS.")] = None,
     through: Annotated[
         str | None, typer.Option(help="residual, kv or both: how it leaves (default: all three).")
     ] = None,
-    directions: Annotated[int, typer.Option(help="Random directions to push in.")] = 4,
+    directions: Annotated[
+        int, typer.Option(max=options.MOST, help="Random directions to push in.")
+    ] = 4,
     step: Annotated[float, typer.Option(help="Size of the push over the node's norm.")] = 1e-2,
     model: options.Model = None,
     device: options.Device = "cpu",
@@ -35,12 +39,18 @@ def cone(
     json: options.Json = None,
 ) -> None:
     """Push one node a little and see its light cone: which nodes change, by which highway."""
-    given = read_text(text, file)
+    given = read_text(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out)
+    options.refuse_unknown(device=device, dtype=dtype)
     if at is None:
         raise InputError("--at: name the node, LAYER,POS, such as 12,1 (-1 is the last token)")
     if through not in (None, *THROUGH):
         raise InputError(f"--through {through}: accepted are {', '.join(THROUGH)}")
+    if directions < 1:
+        raise InputError(f"--directions {directions}: accepted are whole numbers from 1")
+    if not 0 < step < math.inf:
+        raise InputError(f"--step {step}: accepted are finite numbers above 0")
+    _layer_and_position(at)
     with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
         from worldline.contrast.cone import light_cone
         from worldline.views.again import cone_recipe
@@ -67,14 +77,19 @@ def cone(
         write_picture(out, loaded, recipe, given, say, json, cone=seen.scene())
 
 
+def _layer_and_position(given: str) -> tuple[int, str]:
+    layer, comma, pos = given.partition(",")
+    if not comma or not layer.strip().isdecimal() or len(layer) > 9:
+        raise InputError(f"--at {given[:40]}: accepted is LAYER,POS, such as 12,1")
+    return int(layer), pos
+
+
 def _node(given: str, n_pos: int) -> Node:
     from worldline.grid.node import Node
     from worldline.text.spans import number_span
 
-    layer, comma, pos = given.partition(",")
-    if not comma or not layer.strip().isdecimal():
-        raise InputError(f"--at {given}: accepted is LAYER,POS, such as 12,1")
+    layer, pos = _layer_and_position(given)
     found = number_span(pos, n_pos, "--at position")
     if len(found) != 1:
         raise InputError(f"--at {given}: names {len(found)} positions; accepted is one node")
-    return Node(layer=int(layer), pos=min(found))
+    return Node(layer=layer, pos=min(found))

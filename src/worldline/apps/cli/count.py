@@ -26,14 +26,21 @@ MEANINGS = {
 
 
 def count(
-    n_layers: Annotated[int, typer.Option(help="Blocks that the paths cross (N).")],
-    distance: Annotated[int, typer.Option(help="Positions from source to target (m).")],
-    n_heads: Annotated[int, typer.Option(help="Query heads of each block (H).")] = 1,
+    n_layers: Annotated[
+        int, typer.Option(max=options.MOST, help="Blocks that the paths cross (N).")
+    ],
+    distance: Annotated[
+        int, typer.Option(max=options.MOST, help="Positions from source to target (m).")
+    ],
+    n_heads: Annotated[
+        int, typer.Option(max=options.MOST, help="Query heads of each block (H).")
+    ] = 1,
     convention: Annotated[
         str, typer.Option(help=f"{', '.join(MEANINGS)}, or all: what counts as one path.")
     ] = "all",
     window: Annotated[
-        int | None, typer.Option(help="Positions that a token sees, itself included.")
+        int | None,
+        typer.Option(max=options.MOST, help="Positions that a token sees, itself included."),
     ] = None,
     parallel: Annotated[
         bool, typer.Option("--parallel", help="Blocks with the MLP beside the attention.")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 def cut(
     text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.")] = None,
     file: options.File = None,
+    keep_newline: options.KeepNewline = False,
     edge: Annotated[
         list[str] | None,
         typer.Option(
@@ -64,12 +65,12 @@ def cut(
     json: options.Json = None,
 ) -> None:
     """Sever K/V edges or residual nodes, and show the next token before and after."""
-    given = read_text(text, file)
+    given = read_text(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out)
-    if versus is not None and target is None:
-        raise InputError("--versus: needs --target, the token it is compared with")
+    options.refuse_unknown(device=device, dtype=dtype)
+    options.refuse_target(target, versus)
     if splice_file is not None:
-        splice_from = read_text(splice_from, splice_file)
+        splice_from = read_text(splice_from, splice_file, keep_newline=keep_newline)
     from worldline.contrast.naming import refuse_unsaid, refuse_unused, written_cuts
     from worldline.views.again import cut_recipe, sources_recipe
     from worldline.views.recipe import recipe_on

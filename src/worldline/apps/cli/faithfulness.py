@@ -11,6 +11,7 @@ import typer
 
 from worldline.apps.cli import options
 from worldline.apps.cli.out import refuse_unwritable, write_json
+from worldline.apps.cli.streams import console
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def faithfulness(
         str | None, typer.Option(help="Measures by name, with commas between (default: all).")
     ] = None,
     how: options.How = None,
-    n: Annotated[int, typer.Option("--n", help=options.N_HELP)] = PROMPTS,
+    n: Annotated[int, typer.Option("--n", max=options.MOST, help=options.N_HELP)] = PROMPTS,
     split: Annotated[
         str, typer.Option(help="report or choose: which half of the prompts the table is of.")
     ] = "report",
@@ -65,6 +66,7 @@ def faithfulness(
     if split not in SPLITS:
         raise InputError(f"--split {split}: accepted are {', '.join(SPLITS)}")
     refuse_unwritable(json)
+    options.refuse_unknown(device=device, dtype=dtype)
     if raw is not None and raw.suffix == ".zip":
         from worldline.lab.faithfulness.store import Store
 
@@ -88,8 +90,6 @@ def faithfulness(
 
 def _run(data, hows, wanted, n, split, raw, model, device, dtype):
     """(The store, family and number of every prompt that was run)."""
-    from rich.console import Console
-
     from worldline.lab.faithfulness.experiment import cases_of, names_of, run
     from worldline.lab.faithfulness.families import CIRCUITS, load_pairs
     from worldline.lab.faithfulness.store import Store
@@ -99,7 +99,7 @@ def _run(data, hows, wanted, n, split, raw, model, device, dtype):
     for name in names:
         if name != CIRCUITS:
             load_pairs(name)  # refused before anything is loaded
-    with bar(Console(stderr=True)) as heard:
+    with bar(console(stderr=True)) as heard:
         loaded = load_model(
             model, device=device, dtype=dtype, progress=lambda line: heard(0, 1, line)
         )

@@ -10,6 +10,7 @@ import typer
 from worldline.apps.cli import options
 from worldline.apps.cli.out import read_text, refuse_unwritable, write_json
 from worldline.apps.cli.pictures import WIDTH, opened, write_picture
+from worldline.apps.cli.streams import wants_color
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,8 +23,12 @@ MAX_HOPS = 8
 def hops(
     text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.")] = None,
     file: options.File = None,
+    keep_newline: options.KeepNewline = False,
     max_: Annotated[
-        int, typer.Option("--max", help="The largest budget; less where fewer hops can be made.")
+        int,
+        typer.Option(
+            "--max", max=options.MOST, help="The largest budget; less where fewer hops can be made."
+        ),
     ] = MAX_HOPS,
     sink: Annotated[
         str | None,
@@ -31,7 +36,8 @@ def hops(
     ] = None,
     layers: options.Layers = None,
     longest: Annotated[
-        int | None, typer.Option(help="Forbid hops over more positions than this.")
+        int | None,
+        typer.Option(max=options.MOST, help="Forbid hops over more positions than this."),
     ] = None,
     model: options.Model = None,
     device: options.Device = "cpu",
@@ -44,8 +50,9 @@ def hops(
 
     With --layers only reads in those layers count as hops.
     """
-    given = read_text(text, file)
+    given = read_text(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out)
+    options.refuse_unknown(device=device, dtype=dtype)
     if max_ < 0:
         raise InputError(f"--max {max_}: accepted are whole numbers from 0")
     if longest is not None and longest < 0:
@@ -92,5 +99,5 @@ def _lines(curves: list[HopCurve]) -> list[str]:
         SceneHops.model_validate(curves_scene(curves)),
         curves[0].tokens.pieces,
         WIDTH,
-        color=sys.stdout.isatty(),
+        color=wants_color(sys.stdout),
     )

@@ -7,6 +7,14 @@ from typing import Annotated
 
 import typer
 
+from worldline.errors import InputError
+from worldline.model.refuse import DTYPES
+
+MOST_SEED = (1 << 63) - 1
+MOST = 10**9  # of whatever is counted
+BY = ("share", "gradient", "frozen")
+HOW = ("drop", "mask", "splice")
+DEVICES = ("cpu", "cuda", "mps")
 N_HELP = (
     "How many to measure: prompts of a family (every other one only to choose by), passages (half "
     "of them fit the readers), or what a claim's experiment counts (default: its full number)."
@@ -39,10 +47,42 @@ Export = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16, float16 or float64.")]
-Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the processor to use.")]
+Seed = Annotated[int | None, typer.Option(min=0, max=MOST_SEED, help="Seed of everything random.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Threads of the processor to use.")
+]
 Json = Annotated[
     str | None,
     typer.Option("--json", help="Write the numbers as JSON to a file, or to - (standard output)."),
 ]
+KeepNewline = Annotated[
+    bool,
+    typer.Option(
+        "--keep-newline", help="Keep the newline at the end of a file or of standard input."
+    ),
+]
 File = Annotated[Path | None, typer.Option(help="Read the text from this file.")]
+
+
+def refuse_unknown(
+    *, device: str = "cpu", dtype: str | None = None, by: str | None = None, how: str | None = None
+) -> None:
+    """Raise InputError, before anything is loaded, for a word that no command knows."""
+    kind = device.partition(":")[0]
+    for name, value, accepted in (
+        ("--device", kind, DEVICES),
+        ("--dtype", dtype, DTYPES),
+        ("--by", by, BY),
+        ("--how", how, HOW),
+    ):
+        if value is not None and value not in accepted:
+            raise InputError(f"{name} {value[:40]}: accepted are {', '.join(accepted)}")
+
+
+def refuse_target(target: str | None, versus: str | None) -> None:
+    """Raise InputError for tokens that cannot be asked for, whatever the model."""
+    if versus is not None and target is None:
+        raise InputError("--versus: needs --target, the token it is compared with")
+    for name, value in (("target", target), ("versus", versus)):
+        if value == "":
+            raise InputError(f'{name} "" is empty; give the text of one token, or id:NUMBER')

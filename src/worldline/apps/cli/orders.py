@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ from worldline.apps.cli import options
 from worldline.apps.cli.out import read_text, refuse_unwritable, write_json
 from worldline.apps.cli.pictures import WIDTH, opened, write_picture
 from worldline.errors import InputError
+from worldline.foreign_json import read_json_file
 
 if TYPE_CHECKING:
     from worldline.grid.order import Order
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def orders(
     text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.")] = None,
     file: options.File = None,
+    keep_newline: options.KeepNewline = False,
     order: Annotated[
         list[str] | None,
         typer.Option(
@@ -38,8 +39,9 @@ def orders(
     json: options.Json = None,
 ) -> None:
     """Execute the blocks of a run in other legal orders: slices, time, and that nothing changes."""
-    given = read_text(text, file)
+    given = read_text(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out)
+    options.refuse_unknown(device=device, dtype=dtype)
     from worldline.grid.order import Order
 
     asked = [Order.parse(one) for one in order or ()]
@@ -69,9 +71,6 @@ def _read(place: Path) -> Order:
     from worldline.grid.order import Order
 
     try:
-        found = json_.loads(place.expanduser().read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"--slices {place}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise InputError(f"--slices {place}: not JSON ({error})") from None
-    return Order.given(found)
+        return Order.given(read_json_file(place))
+    except InputError as error:
+        raise InputError(f"--slices {error}") from None

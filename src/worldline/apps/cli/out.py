@@ -4,87 +4,106 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from codecs import BOM_UTF8
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from worldline import atomic_file
 from worldline.errors import InputError
 
+MOST_BYTES = 1 << 26  # of a text: far more than any model reads
 
-def read_text(text: str | None, file: Path | None) -> str:
+
+def read_text(text: str | None, file: Path | None, *, keep_newline: bool = False) -> str:
     """The text that was given: an argument, - for standard input, or a file.
 
+    Of a file and of standard input, a byte order mark in front and one newline at the end are no
+    part of the text, for editors and echo put them there; a line on standard error says so.
+
     Raises:
-        InputError: none or two were given, it is empty, or it is not UTF-8.
+        InputError: none or two were given, it is empty, too long, or not UTF-8.
     """
     if (text is None) == (file is None):
         raise InputError("text: give one: TEXT, - for standard input, or --file F")
+    if file is None and text != "-":
+        whole = str(text)
+        try:
+            whole.encode()
+        except UnicodeEncodeError as error:  # a byte that the shell passed on as it was
+            raise InputError(f"text: not UTF-8 at character {error.start}") from None
+    else:
+        whole = _decoded(_content(file))
+        if not keep_newline:
+            whole = _without_newline(whole)
+    if not whole:
+        raise InputError("text: it is empty; give at least one character")
+    return whole
+
+
+def _content(file: Path | None) -> bytes:
+    name = "standard input" if file is None else f"--file {file}"
     try:
         if file is not None:
-            found = file.expanduser().read_bytes().decode("utf-8")  # line ends as they are
-        elif text == "-":
-            found = sys.stdin.buffer.read().decode("utf-8")
+            with file.expanduser().open("rb") as source:
+                content = source.read(MOST_BYTES + 1)
+        elif sys.stdin is None:
+            raise InputError("standard input: it is closed")
         else:
-            found = str(text)
+            content = sys.stdin.buffer.read(MOST_BYTES + 1)
+    except (OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
+    if len(content) > MOST_BYTES:
+        raise InputError(f"{name}: over {MOST_BYTES:,} bytes; accepted are at most as many")
+    return content
+
+
+def _decoded(content: bytes) -> str:
+    try:
+        return content.removeprefix(BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"text: not UTF-8 at byte {error.start}") from None
-    except OSError as error:
-        raise InputError(f"--file {file}: {error.strerror or error}") from None
-    if not found:
-        raise InputError("text: it is empty; give at least one character")
-    return found
+        at = error.start + (len(BOM_UTF8) if content.startswith(BOM_UTF8) else 0)
+        raise InputError(f"text: not UTF-8 at byte {at}") from None
+
+
+def _without_newline(text: str) -> str:
+    shorter = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
+    if shorter != text:
+        typer.echo(
+            "the newline at the end is not part of the text (--keep-newline keeps it)", err=True
+        )
+    return shorter
 
 
 def refuse_unwritable(*places: str | Path | None) -> None:
     """Raise InputError before any work if a file that is asked for cannot be written."""
     for place in places:
-        if place is None or str(place) == "-":
-            continue
-        path = Path(place).expanduser()
-        if path.is_dir():
-            raise InputError(f"{place}: is a folder; name a file")
-        if _is_device(path):
-            continue
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(path.name + ".part")
-            part.touch()
-            part.unlink()
-        except OSError as error:
-            raise InputError(f"{place}: cannot be written ({error.strerror or error})") from None
+        if place is not None and str(place) != "-":
+            atomic_file.refuse_unwritable(place)
 
 
-def _is_device(path: Path) -> bool:
-    """Whether something is there that is no file, such as /dev/null: never to be replaced."""
-    return path.exists() and not path.is_file()
+def make_folder(place: str | Path) -> None:
+    """Make the folder that a file is to lie in, where there is none."""
+    folder = Path(place).expanduser().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{place}: cannot be written ({error.strerror or error})") from None
 
 
 def write_text(place: str | Path, content: str) -> Path:
-    """Write a file whole or not at all; what is no file (a pipe, /dev/null) is written to."""
-    return _written(place, lambda path: path.write_text(content, encoding="utf-8"))
+    """Write a file whole or not at all; its folder is made where there is none."""
+    make_folder(place)
+    return atomic_file.write_text(place, content)
 
 
 def write_bytes(place: str | Path, content: bytes) -> Path:
-    """As ``write_text``, for what is no text, or text whose line ends are to stay."""
-    return _written(place, lambda path: path.write_bytes(content))
-
-
-def _written(place: str | Path, write: Callable[[Path], Any]) -> Path:
-    path = Path(place).expanduser()
-    part = path if _is_device(path) else path.with_name(path.name + ".part")
-    try:
-        write(part)
-        if part != path:
-            part.replace(path)
-    except OSError as error:
-        if part != path:
-            with suppress(OSError):
-                part.unlink()
-        raise InputError(f"{place}: cannot be written ({error.strerror or error})") from None
-    return path
+    """As ``write_text``, for what is no text."""
+    make_folder(place)
+    return atomic_file.write_bytes(place, content)
 
 
 def write_json(place: str, value: Any) -> None:

@@ -9,6 +9,7 @@ import typer
 from worldline.apps.cli import options
 from worldline.apps.cli.out import read_text, refuse_unwritable, write_json
 from worldline.apps.cli.progress import elapsed_line
+from worldline.apps.cli.streams import console
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,13 +22,18 @@ WEIGHINGS = ("frozen", "share")
 def paths(
     text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.")] = None,
     file: options.File = None,
+    keep_newline: options.KeepNewline = False,
     model: options.Model = None,
     target: options.Target = None,
     versus: options.Versus = None,
     by: options.By = None,
-    top: Annotated[int, typer.Option(help="How many paths to show.")] = 10,
+    top: Annotated[int, typer.Option(max=options.MOST, help="How many paths to show.")] = 10,
     draws: Annotated[
-        int, typer.Option(help="Paths drawn at random for the agreement of single ones; 0: none.")
+        int,
+        typer.Option(
+            max=options.MOST,
+            help="Paths drawn at random for the agreement of single ones; 0: none.",
+        ),
     ] = 100,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
@@ -38,8 +44,9 @@ def paths(
 
     Weighed by frozen (to a target) unless --by share (no target) is asked for.
     """
-    given = read_text(text, file)
+    given = read_text(text, file, keep_newline=keep_newline)
     refuse_unwritable(json)
+    options.refuse_unknown(device=device, dtype=dtype)
     by = by or WEIGHINGS[0]
     if by not in WEIGHINGS:
         accepted = ", ".join(WEIGHINGS)
@@ -48,19 +55,16 @@ def paths(
         raise InputError(f"--top {top}: accepted are whole numbers from 1")
     if draws < 0:
         raise InputError(f"--draws {draws}: accepted are whole numbers from 0")
-    if versus is not None and target is None:
-        raise InputError("--versus: needs --target, the token it is compared with")
+    options.refuse_target(target, versus)
     if by == "share" and target is not None:
         raise InputError("--by share: asks about no target; leave --target out or use --by frozen")
-    from rich.console import Console
-
     from worldline.flow.summary import see_paths
 
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-    with elapsed_line(Console(stderr=True)) as say:
+    with elapsed_line(console(stderr=True)) as say:
         seen = see_paths(
             given, model, by=by, target=target, versus=versus, k=top, n_drawn=draws,
             device=device, dtype=dtype, progress=say,

@@ -11,6 +11,7 @@ import typer
 
 from worldline.apps.cli.out import write_text
 from worldline.apps.cli.progress import elapsed_line
+from worldline.apps.cli.streams import console
 
 if TYPE_CHECKING:
     from worldline.model.load import LoadedModel
@@ -26,8 +27,6 @@ def opened(
     text: str, model: str | None, device: str, dtype: str | None, threads: int | None
 ) -> Iterator[tuple[LoadedModel, Tokens, Say]]:
     """The model loaded, the text in tokens, and a progress line while inside."""
-    from rich.console import Console
-
     from worldline.model.load import load_model
     from worldline.text.tokens import tokenize
     from worldline.trace.recording import refuse_length
@@ -36,7 +35,7 @@ def opened(
         import torch
 
         torch.set_num_threads(threads)
-    with elapsed_line(Console(stderr=True)) as say:
+    with elapsed_line(console(stderr=True)) as say:
         loaded = load_model(model, device=device, dtype=dtype, progress=say)
         tokens = tokenize(loaded.tokenizer, text)
         refuse_length(loaded, tokens)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import refuse_unwritable, write_json, write_text
+from worldline.apps.cli.out import refuse_unwritable, write_bytes, write_json, write_text
 from worldline.apps.cli.room_opening import (
     OURS,
     events_of,
@@ -64,9 +64,12 @@ def room(
     ] = False,
     name: Annotated[str, typer.Option(help="The name under which you speak.")] = "You",
     turns: Annotated[
-        int | None, typer.Option(min=0, help="How many turns at most; they begin at once.")
+        int | None,
+        typer.Option(min=0, max=options.MOST, help="How many turns at most; they begin at once."),
     ] = None,
-    start: Annotated[int | None, typer.Option("--branch", help="Go on from this event.")] = None,
+    start: Annotated[
+        int | None, typer.Option("--branch", min=0, max=options.MOST, help="Go on from this event.")
+    ] = None,
     images: Annotated[
         str | None,
         typer.Option(
@@ -102,7 +105,8 @@ def room(
     set_threads(threads)
     given = scenario_for(scenario, with_ or [], log)
     path, with_ = (log or new_log()).expanduser(), with_ or []
-    if start is not None and not 0 < start <= (n_events := len(events_of(path))):
+    n_events = len(events_of(path)) if start is not None else 0
+    if start is not None and not 0 < start <= n_events:
         found = f"accepted are 1 to {n_events}" if n_events else "accepted is a log with events"
         raise InputError(f"--branch {start}: {found}")
     made = making(given, with_, path, images, search, weigh_for(flow, cuts))
@@ -132,7 +136,13 @@ def export(
     log: LogFile,
     out: options.Out = None,
     at: Annotated[
-        int | None, typer.Option("--until", help="The branch that ends here (default: the newest).")
+        int | None,
+        typer.Option(
+            "--until",
+            min=0,
+            max=options.MOST,
+            help="The branch that ends here (default: the newest).",
+        ),
     ] = None,
 ) -> None:
     """Write a room's log as a page, as Markdown, or as JSON (every branch, to be read back)."""
@@ -154,12 +164,13 @@ def import_(
     from worldline.apps.cli.out import read_text
     from worldline.room.importing import from_elsewhere, from_json, is_room
 
-    text = read_text(None, file)
-    refuse_unwritable(json)
     if log is None:
         raise InputError("--log: give the new log's name")
+    log = log.expanduser()
     if log.exists():
         raise InputError(f"--log {log}: it is there already; accepted is a new file")
+    refuse_unwritable(log, json)
+    text = read_text(None, file, keep_newline=True)
     if is_room(text):
         _filled(log, lambda new: from_json(text, new))
         typer.echo(f"{log}: as it was")
@@ -237,13 +248,22 @@ def _talked(
     running = made(shown)
     try:
         prepare(running)
+        before = running.log.last
         running.play(turns)
+        return 1 if _nobody_answered(running.log.events(before)) else 0
     except KeyboardInterrupt:
         shown.broken()
         return 130
     finally:
         running.close()
-    return 0
+
+
+def _nobody_answered(events: Sequence[Event]) -> bool:
+    """Whether replies were asked for, and not one came."""
+    from worldline.room.events import Message, Notice
+
+    asked = any(isinstance(e.body, Notice) and e.body.code == "no_reply" for e in events)
+    return asked and not any(isinstance(e.body, Message) for e in events)
 
 
 def _refuse_no_terminal(name: str) -> None:
@@ -301,15 +321,12 @@ def _content(found: Reading | Log, form: str, at: int | None) -> str:
 
 
 def _filled(path: Path, fill: Callable[[Log], object]) -> None:
-    """A new log that is filled, or is not there."""
+    """A new log that is filled, or is not there: it is filled in memory, and written whole."""
     from worldline.room.log import Log
 
-    log, whole = Log(path), False
+    log = Log()
     try:
         fill(log)
-        whole = True
+        write_bytes(path, log.content_of_file())
     finally:
         log.close()
-        if not whole:
-            for one in path.parent.glob(f"{path.name}*"):
-                one.unlink()

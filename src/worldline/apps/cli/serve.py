@@ -14,6 +14,7 @@ import typer
 
 from worldline.apps.cli import options
 from worldline.apps.cli.progress import elapsed_line
+from worldline.apps.cli.streams import console
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ def serve(
         str, typer.Option(help="Where to listen; beyond loopback a token is asked.")
     ] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(help=f"The port (default: the first free one from {PORT} on).")
+        int | None,
+        typer.Option(
+            min=0, max=65535, help=f"The port (default: the first free one from {PORT} on)."
+        ),
     ] = None,
     allow_host: Annotated[
         list[str] | None,
@@ -58,9 +62,8 @@ def serve(
     from worldline.apps.server.guard import host_named, loopback
 
     forwarded = frozenset(map(host_named, allow_host or ()))
+    options.refuse_unknown(device=device, dtype=dtype)
     listening = _listening(host, port)  # before anything that takes its time
-    from rich.console import Console
-
     from worldline.apps.server.app import make_app
     from worldline.live.alone import in_turn
     from worldline.live.answering import Answering
@@ -74,7 +77,7 @@ def serve(
         import torch
 
         torch.set_num_threads(threads)
-    with elapsed_line(Console(stderr=True)) as say:
+    with elapsed_line(console(stderr=True)) as say:
         loaded = load_model(model, device=device, dtype=dtype, progress=say)
     worker = Worker(in_turn(Answering(loaded, folder), loaded.module))
     worker.submit(FIRST, SeeQuestion(text=text, paths=False))  # recorded before it is asked for

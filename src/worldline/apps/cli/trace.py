@@ -11,16 +11,26 @@ from typing import Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_text, refuse_unwritable, write_bytes, write_json, write_text
+from worldline.apps.cli.out import (
+    make_folder,
+    read_text,
+    refuse_unwritable,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from worldline.apps.cli.progress import elapsed_line
+from worldline.apps.cli.streams import console, wants_color
 from worldline.errors import InputError
 
 NARROW, WIDE = 40, 160
+GRADIENT_HOW = ("drop", "mask")
 
 
 def trace(
     text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.")] = None,
     file: options.File = None,
+    keep_newline: options.KeepNewline = False,
     model: options.Model = None,
     target: options.Target = None,
     versus: options.Versus = None,
@@ -53,21 +63,25 @@ def trace(
     """Record one run, weigh every K/V edge, and show where the next token came from."""
     from worldline.views.exports import ending_of, export_bytes
 
-    given = read_text(text, file)
+    given = read_text(text, file, keep_newline=keep_newline)
     forms = {place: ending_of(place) for place in export or ()}
     refuse_unwritable(out, save, json, *forms)
-    if versus is not None and target is None:
-        raise InputError("--versus: needs --target, the token it is compared with")
-    from rich.console import Console
-
+    options.refuse_unknown(device=device, dtype=dtype, by=by)
+    options.refuse_target(target, versus)
+    how = how or "drop"
+    if how not in GRADIENT_HOW:
+        raise InputError(f"--how {how}: accepted are {', '.join(GRADIENT_HOW)}")
+    if by == "frozen" and how != "drop":
+        raise InputError(f"--how {how}: --by frozen holds the patterns; accepted is drop")
+    if by == "share" and target is not None:
+        raise InputError('by="share" asks about no target; leave it out or use --by gradient')
     from worldline.session import observe
     from worldline.trace.store import save_trace
     from worldline.views.meanings import read_from
     from worldline.views.recipe import RecipeText
 
     _set_up(threads, seed)
-    how = how or "drop"
-    with elapsed_line(Console(stderr=True)) as say:
+    with elapsed_line(console(stderr=True)) as say:
         seen = observe(
             given, model, by=by, target=target, versus=versus, how=how, chat=chat, verify=verify,
             device=device, dtype=dtype, seed=seed, top=top, paths=paths, progress=say,
@@ -76,11 +90,12 @@ def trace(
     seen = replace(seen, scene=read_from(seen.scene, text_from, threads))
     if json != "-":
         width = min(WIDE, max(NARROW, shutil.get_terminal_size((100, 24)).columns))
-        typer.echo(seen.show(width, color=sys.stdout.isatty()))
+        typer.echo(seen.show(width, color=wants_color(sys.stdout)))
     if json is not None:
         write_json(json, seen.json())
     if save is not None:
         typer.echo(f"saving {seen.trace.nbytes():,} bytes to {save}", err=True)
+        make_folder(save)
         save_trace(seen.trace, save)
     if out is not None:
         typer.echo(str(write_text(out, seen.html())), err=json == "-")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import worldline as wl
+from worldline.foreign_json import read_json
 
 HOME = Path(__file__).parent / "families"
 FAMILIES = ("indirect-object", "greater-than", "agreement", "facts", "function-vectors")
@@ -90,7 +90,7 @@ def load_pairs(name: str) -> list[Pair]:
 def _pair(line: str, where: str, number: int) -> Pair:
     asked = 'accepted is {"clean": ..., "corrupted": ..., "answer": ..., "wrong": ...}'
     try:
-        given = {"split": SPLITS[number % 2], "answered": False} | json.loads(line)
+        given = {"split": SPLITS[number % 2], "answered": False} | read_json(line, where)
     except (TypeError, ValueError):
         raise wl.InputError(f"{where}: not a pair; {asked}") from None
     if set(given) != {one.name for one in fields(Pair)}:

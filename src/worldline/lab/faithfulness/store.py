@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import worldline as wl
+from worldline.atomic_file import path_for, stream_to
+from worldline.foreign_json import read_json
 
 MANTISSA_BITS = 10  # of float32's 23 that are kept: 3 significant figures
+MOST_BYTES = 1 << 28  # of one part, unpacked: a hundred times the largest
 SCHEMA = "worldline.faithfulness.raw/1"
 
 
@@ -42,7 +47,7 @@ class Store:
     def names(self) -> set[str]:
         """The parts that are whole."""
         if self.packed:
-            with zipfile.ZipFile(self.path) as packed:
+            with self._words("it"), zipfile.ZipFile(self.path) as packed:
                 found = packed.namelist()
         else:
             found = [one.name for one in self.path.iterdir()]
@@ -57,35 +62,63 @@ class Store:
             for key, value in arrays.items()
         }
         text = np.frombuffer(json.dumps(dict(said)).encode(), dtype=np.uint8)
-        part = self.path / f"{name}.part"
-        try:
-            with part.open("wb") as file:
-                np.savez_compressed(file, said=text, **packed)  # pyright: ignore[reportArgumentType]
-            part.replace(self.path / f"{name}.npz")
-        except OSError as error:
-            raise wl.InputError(f"--raw {self.path}: {error.strerror or error}") from None
+        with stream_to(self.path / f"{name}.npz") as file:
+            np.savez_compressed(file, said=text, **packed)  # pyright: ignore[reportArgumentType]
 
     def read(self, name: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """(Words and numbers, arrays) of a part."""
-        try:
+        with self._words(f"part {name}"):
             if self.packed:
                 with zipfile.ZipFile(self.path) as packed:
-                    content = packed.read(f"{name}.npz")
+                    content = _member(packed, f"{name}.npz")
             else:
                 content = (self.path / f"{name}.npz").read_bytes()
-            with np.load(io.BytesIO(content), allow_pickle=False) as found:
-                arrays = {key: found[key] for key in found.files}
-            return json.loads(arrays.pop("said").tobytes()), arrays
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise wl.InputError(f"--raw {self.path}: part {name} is damaged ({error})") from None
+            with zipfile.ZipFile(io.BytesIO(content)) as part:
+                if sum(one.file_size for one in part.infolist()) > MOST_BYTES:
+                    raise ValueError(f"over {MOST_BYTES:,} bytes")
+                found = {one: _array(_member(part, one)) for one in part.namelist()}
+            arrays = {key.removesuffix(".npy"): array for key, array in found.items()}
+            said = read_json(arrays.pop("said").tobytes(), "its words", finite=False)
+            if not isinstance(said, dict):
+                raise ValueError("its words are no object")
+            return said, arrays
+
+    @contextmanager
+    def _words(self, part: str) -> Iterator[None]:
+        """Whatever a damaged zip or array raises (a dozen kinds) is one line."""
+        try:
+            yield
+        except Exception as error:
+            said = " ".join(str(error).split()) or type(error).__name__
+            raise wl.InputError(f"--raw {self.path}: {part} is damaged ({said})") from None
 
     def pack(self, place: Path) -> None:
         """Copy all parts into one zip file."""
         place.parent.mkdir(parents=True, exist_ok=True)
-        part = place.with_name(place.name + ".part")
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
+        with path_for(place) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as packed:
             for name in sorted(self.names()):
                 packed.writestr(
                     zipfile.ZipInfo(f"{name}.npz"), (self.path / f"{name}.npz").read_bytes()
                 )
-        part.replace(place)
+
+
+def _member(packed: zipfile.ZipFile, name: str) -> bytes:
+    """One file of a zip; no more of it is unpacked than a part may have."""
+    with packed.open(name) as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"over {MOST_BYTES:,} bytes")
+    return content
+
+
+def _array(content: bytes) -> np.ndarray:
+    """An array in NumPy's own form; room is made for what is there, not for what its head says."""
+    file = io.BytesIO(content)
+    major, _ = np.lib.format.read_magic(file)
+    forms = np.lib.format
+    head = forms.read_array_header_1_0 if major == 1 else forms.read_array_header_2_0
+    shape, by_columns, dtype = head(file)
+    rest = bytearray(content[file.tell() :])
+    if dtype.hasobject or len(rest) != math.prod(shape) * dtype.itemsize:
+        raise ValueError(f"an array of {shape} {dtype} in {len(rest)} bytes")
+    return np.ndarray(shape, dtype, buffer=rest, order="F" if by_columns else "C")

@@ -126,8 +126,25 @@ def make_table(
     `prompts`: (family, number) of those to take, of all that the store holds.
 
     Raises:
-        InputError: the store holds nothing that was asked for.
+        InputError: the store holds nothing that was asked for, or parts that do not fit together.
     """
+    try:
+        return _made(store, hows, measures, families, split, prompts)
+    except wl.InputError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise wl.InputError(f"--raw {store.path}: its parts do not fit together ({said})") from None
+
+
+def _made(
+    store: Store,
+    hows: Iterable[str],
+    measures: Sequence[str] | None,
+    families: Sequence[str] | None,
+    split: str,
+    prompts: Iterable[tuple[str, int]] | None,
+) -> dict[str, Any]:
     order = list(wl.edge_measures())
     wanted = None if prompts is None else set(prompts)
     rows: list[dict[str, Any]] = []

@@ -1,0 +1,115 @@
+"""JSON that somebody else wrote, or that was damaged since: bounded, and refused in one line."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from worldline.errors import InputError
+
+MOST_BYTES = 1 << 28  # of one document
+DEEPEST = 64  # lists and objects in one another: what comes after reads them by recursion
+MOST_BITS = 64  # of a whole number: as many as arrays and databases can hold
+
+
+def read_json_file(path: str | Path, *, most_bytes: int = MOST_BYTES) -> Any:
+    """What a JSON file says.
+
+    Raises:
+        InputError: as of `read_json`, or the file cannot be read; the line names it.
+    """
+    try:
+        with Path(path).expanduser().open("rb") as file:
+            content = file.read(most_bytes + 1)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    return read_json(content, str(path), most_bytes=most_bytes)
+
+
+def read_json(
+    content: str | bytes,
+    name: str,
+    *,
+    most_bytes: int = MOST_BYTES,
+    most_bits: int = MOST_BITS,
+    finite: bool = True,
+    changed: Callable[[dict[str, Any]], Any] = lambda found: found,
+) -> Any:
+    """What a JSON text says; `name` is what it is called in errors.
+
+    `changed` is given every object, and gives what stands in its place. With `finite=False` the
+    words NaN and Infinity are numbers.
+
+    Raises:
+        InputError: not JSON, longer than `most_bytes`, lists in one another over 64 deep, a
+            number that is not finite or has over `most_bits` bits, half of a pair of characters,
+            a key twice.
+    """
+    if len(content) > most_bytes:
+        raise InputError(f"{name}: over {most_bytes:,} bytes of JSON; accepted are at most as many")
+
+    def whole_object(pairs: list[tuple[str, Any]]) -> Any:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            seen: set[str] = set()
+            key = next(key for key, _ in pairs if key in seen or seen.add(key))
+            raise InputError(f"key {key[:40]!r} twice")
+        return changed(found)
+
+    try:
+        if isinstance(content, bytes):
+            content = content.removeprefix(codecs.BOM_UTF8).decode("utf-8")
+        found = json.loads(
+            content,
+            object_pairs_hook=whole_object,
+            parse_int=lambda written: _whole(written, most_bits),
+            parse_float=_finite,
+            parse_constant=_refused if finite else float,
+        )
+        _refuse_deep(found)
+        if "\\ud" in content.lower():
+            json.dumps(found, ensure_ascii=False, default=str).encode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: not UTF-8 at byte {error.start}") from None
+    except UnicodeEncodeError:
+        raise InputError(f"{name}: half of a pair of characters, such as \\ud83d") from None
+    except RecursionError:
+        raise InputError(f"{name}: over {DEEPEST} lists and objects in one another") from None
+    except json.JSONDecodeError as error:
+        said = f"{error.msg}, line {error.lineno}, column {error.colno}"
+        raise InputError(f"{name}: not JSON ({said})") from None
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    return found
+
+
+def _whole(written: str, most_bits: int) -> int:
+    if len(written) > most_bits or (number := int(written)).bit_length() > most_bits:
+        raise InputError(f"number {written[:24]}: accepted are whole numbers of {most_bits} bits")
+    return number
+
+
+def _finite(written: str) -> float:
+    number = float(written)
+    if not math.isfinite(number):
+        _refused(written)
+    return number
+
+
+def _refused(written: str) -> None:
+    raise InputError(f"number {written[:24]}: accepted are finite ones")
+
+
+def _refuse_deep(found: Any) -> None:
+    level, depth = [found], 0
+    while level := [one for one in level if isinstance(one, (list, dict))]:
+        depth += 1
+        if depth > DEEPEST:
+            raise InputError(f"over {DEEPEST} lists and objects in one another")
+        level = [
+            inner for one in level for inner in (one if isinstance(one, list) else one.values())
+        ]
