@@ -87,6 +87,7 @@ if TYPE_CHECKING:
     from worldline.run.executing import execute as execute
     from worldline.run.executing import execute_many as execute_many
     from worldline.run.plan import Plan as Plan
+    from worldline.run.precision import Precision as Precision
     from worldline.session import observe as observe
     from worldline.text.grouping import Grouping as Grouping
     from worldline.text.tokenizer import Tokenizer as Tokenizer
@@ -149,6 +150,7 @@ _HOMES = {
     "PathCount": "paths.counts",
     "PathSum": "paths.weighted",
     "Plan": "run.plan",
+    "Precision": "run.precision",
     "Prediction": "trace.trace",
     "Question": "flow.peers.vectors",
     "RefusedError": "errors",

@@ -165,7 +165,7 @@ def test_ids_that_the_embedding_lacks_are_refused_where_they_are_run():
     assert f"token id {size} at position 1: accepted are 0 to {size - 1}" in said
     trace = wl.record(model(), IDS)
     trace.tokens, trace.live = tokens_of([40, size, 42, 43]), None  # a file with wrong ids
-    assert f"token id {size} at position 1" in refusal(
+    assert f"has the id {size}, but the ids" in refusal(
         lambda: wl.weigh(trace, "gradient", model=model())
     )
 

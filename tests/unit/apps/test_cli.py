@@ -245,7 +245,7 @@ def test_seed_threads_and_dtype(run, folder):
 
 def test_chat_sets_the_text_as_a_turn(run, folder):
     found = json.loads(run("trace", "hi", "--chat", "--model", folder, "--json", "-").out)
-    assert "".join(t["text"] for t in found["tokens"]) == "<|end|>user:hi"
+    assert "".join(t["text"] for t in found["tokens"]) == "<|end|>user:hi<|end|>assistant:"
 
 
 def test_target_and_versus(run, folder):
