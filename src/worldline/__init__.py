@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from worldline.model.gradients import Rerun as Rerun
     from worldline.model.load import LoadedModel as LoadedModel
     from worldline.model.load import load_model as load_model
+    from worldline.model.source import Source as Source
     from worldline.model.terms import Term as Term
     from worldline.model.watch import BlockEvent as BlockEvent
     from worldline.model.watch import Watched as Watched
@@ -158,6 +159,7 @@ _HOMES = {
     "Rerun": "model.gradients",
     "Scene": "views.scene",
     "Slice": "grid.order",
+    "Source": "model.source",
     "Span": "paths.weighted",
     "Target": "flow.flow",
     "Term": "model.terms",
