@@ -37,7 +37,7 @@ def tiny(model_type="llama"):
 
 
 def adapted():
-    """A tiny model with a LoRA of PEFT that does something."""
+    """A tiny model with a LoRA of PEFT that does something, and PEFT's own model around it."""
     module = peft.get_peft_model(
         tiny_model("llama"), peft.LoraConfig(r=2, target_modules=["q_proj", "v_proj"])
     ).eval()
@@ -46,11 +46,11 @@ def adapted():
         for name, parameter in module.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(generator=draw)
-    return load_model((module, NamesIds()))
+    return load_model((module, NamesIds())), module
 
 
-def scale(model):
-    for part in model.module.modules():
+def scale(wrapper):
+    for part in wrapper.modules():
         if isinstance(getattr(part, "scaling", None), dict):
             part.scaling["default"] = 8.0
 
@@ -58,20 +58,23 @@ def scale(model):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (lambda m: m.module.base_model.disable_adapter_layers(), 'adapter "default" is switched o'),
+        (
+            lambda wrapper: wrapper.base_model.disable_adapter_layers(),
+            'adapter "default" is switched o',
+        ),
         (scale, r"v_proj\.scaling\.default|q_proj\.scaling\.default 4\.0 → 8\.0"),
-        (lambda m: m.module.merge_adapter(), r"weights of .*base_layer\.weight"),
-        (lambda m: m.module.train(), "train mode"),
+        (lambda wrapper: wrapper.merge_adapter(), r"weights of .*base_layer\.weight"),
+        (lambda wrapper: wrapper.train(), "train mode"),
     ],
 )
 def test_an_adapter_that_changed_is_named_for_a_trace_in_memory_and_from_a_file(
     tmp_path, change, named
 ):
-    model = adapted()
+    model, wrapper = adapted()
     trace = wl.record(model, some_tokens(6))
     stored = wl.load_trace(wl.save_trace(trace, tmp_path / "t"))
     assert wl.weigh(stored, "gradient", model=model).edges == wl.weigh(trace, "gradient").edges
-    change(model)
+    change(wrapper)
     with pytest.raises(RefusedError, match=named):
         wl.weigh(trace, "gradient")
     with pytest.raises(InputError, match=named):
@@ -79,11 +82,11 @@ def test_an_adapter_that_changed_is_named_for_a_trace_in_memory_and_from_a_file(
 
 
 def test_an_adapter_switched_off_for_a_while_leaves_the_trace_as_good_as_before():
-    model = adapted()
+    model, wrapper = adapted()
     trace = wl.record(model, some_tokens(6))
     before = wl.weigh(trace, "gradient").edges
     with (
-        model.module.disable_adapter(),
+        wrapper.disable_adapter(),
         pytest.raises(RefusedError, match='adapter "default" is switched off'),
     ):
         wl.weigh(trace, "gradient")
