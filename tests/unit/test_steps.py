@@ -211,9 +211,9 @@ def test_the_checks_of_a_model_can_be_stopped_and_are_not_kept(monkeypatch, tmp_
                 raise StoppedError
 
         with pytest.raises(StoppedError), stepping(stop):
-            guard.checked(model, model.weights_hash)
+            guard.checked(model)
     assert not list(tmp_path.rglob("*.json"))
-    assert guard.checked(model, model.weights_hash).status == "exact"
+    assert guard.checked(model).status == "exact"
 
 
 @pytest.mark.parametrize("name", ["decode", "random(0)", "wavefront(1)", "cone"])

@@ -177,7 +177,7 @@ def light_cone(
     if not isinstance(at, Node):
         raise InputError(f"at={at!r}: accepted is a wl.Node(layer=..., pos=...)")
     tokens = tokens_to_run(model, text)
-    report, n_pos = checked(model, model.weights_hash), len(tokens)
+    report, n_pos = checked(model), len(tokens)
     _refuse(at, report.n_layers, n_pos, directions, step, through)
     if above := [layer for layer in report.opaque_layers if layer >= at.layer]:
         raise RefusedError(

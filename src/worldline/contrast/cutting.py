@@ -197,7 +197,7 @@ def cut(
         },
         before=predictions_of(model, before),
         after=predictions_of(model, after),
-        n_layers=checked(model, model.weights_hash).n_layers,
+        n_layers=checked(model).n_layers,
         powerless=powerless,
         note=likelier_twin(model.tokenizer, chances(before), target, versus),
     )

@@ -139,7 +139,7 @@ def _span(given: str, n: int, what: str) -> tuple[int, ...] | None:
 def _layers(model: LoadedModel, given: str | None, what: str) -> tuple[int, ...] | None:
     if given is None:
         return None
-    return number_span(given, checked(model, model.weights_hash).n_layers, what)
+    return number_span(given, checked(model).n_layers, what)
 
 
 def _heads(model: LoadedModel, given: str | None, what: str) -> tuple[int, ...] | None:

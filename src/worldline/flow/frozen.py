@@ -16,6 +16,7 @@ from worldline.model.gradients import batched_backward
 from worldline.model.guard import anatomy_of
 from worldline.run.executing import inputs_of
 from worldline.run.plan import Plan
+from worldline.trace.match import refuse_changed
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -130,9 +131,11 @@ def frozen_of(trace: Trace, target: Target) -> FrozenRun:
     """The frozen model run on a trace's tokens; its rows must be the recorded ones.
 
     Raises:
-        RefusedError: a row of the frozen run is not the recorded one within the tolerance.
+        RefusedError: the model changed since, or a row of the frozen run is not the recorded one
+            within the tolerance.
     """
     assert trace.model is not None
+    refuse_changed(trace)
     module, plan = trace.model.module, Plan(tuple(trace.tokens.ids))
     run = frozen_run(module, anatomy_of(module), inputs_of(trace.model, plan), measure_of(target))
     for row, (piece, true) in enumerate(zip(run.pieces, trace.resid, strict=True)):

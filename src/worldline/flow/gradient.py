@@ -10,6 +10,7 @@ from worldline.model.gradients import Measure
 from worldline.run.columns import column_gradients
 from worldline.run.executing import differentiate
 from worldline.run.plan import Plan
+from worldline.trace.match import refuse_changed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,6 +79,7 @@ def target_gradients(
 
     Of a span, u is only that of the tokens about to say it, where these can run alone.
     """
+    refuse_changed(trace)
     plan, blocks = Plan(tuple(trace.tokens.ids)), trace.live or ()
     reruns = [block.rerun for block in blocks]
     if target.span is None:

@@ -9,6 +9,7 @@ import torch
 from worldline.model.tail import tail_of
 from worldline.steps import step
 from worldline.trace.calls import on_trace
+from worldline.trace.match import refuse_changed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,7 @@ def logit_lens(
         return found and [at.get(row, []) for row in range(trace.n_layers + 1)]
     if len(rows) * trace.n_pos > LARGEST:
         return None
+    refuse_changed(trace)
     tail = tail_of(trace.model.module)
     if tail is None:
         return None

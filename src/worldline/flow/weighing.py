@@ -29,8 +29,7 @@ from worldline.model.torch_modes import usual_modes
 from worldline.text.targets import likelier_twin, refuse_itself
 from worldline.text.tokens import decode, names_of, single_token
 from worldline.trace.calls import on_trace
-from worldline.trace.recording import record
-from worldline.trace.store import refuse_other_model
+from worldline.trace.match import recorded_anew, refuse_changed, refuse_other_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -156,16 +155,17 @@ def _live(trace: Trace, model: LoadedModel | None) -> Trace:
             "a trace of a run with cuts: its patterns are not those of q and k, so no edge is "
             "weighed; accepted are traces of runs as they happened"
         )
-    if model is not None:
-        refuse_other_model(trace, model)
     if trace.live is not None and trace.model is not None:
+        refuse_changed(trace)
+        if model is not None:
+            refuse_other_model(trace, model)
         return trace
     if model is None:
         raise InputError(
             f"a trace that was loaded needs the model that made it: weigh(trace, model=...), "
             f"{trace.identity.name}, weights {trace.identity.weights_hash[:12]}"
         )
-    return record(model, trace.tokens, seed=trace.seed)
+    return recorded_anew(trace, model)
 
 
 def target_of(trace: Trace, target: str | int | None, versus: str | int | None) -> Target:
@@ -226,12 +226,17 @@ def _share(trace: Trace, metric: str, top: int, groups: Sequence[Grouping]) -> F
     assert trace.live is not None
     live, nodes = trace.live, NodeShares(trace)
 
+    later = False
+
     def us_of(layer: int) -> list[Tensor]:
+        if later:  # a plane is asked for, and parts of the blocks run again
+            refuse_changed(trace)
         return pulled_back(live[layer], read_gradient(trace, layer, metric))
 
     for layer, block in enumerate(live):
         nodes.add(layer, block, read_gradient(trace, layer, metric))
     flow = _sum(trace, us_of, "linear", share_meaning(metric), top, groups)
+    later = True
     totals = flow.totals
     kv = totals.in_positive + totals.in_negative
     flow.shares = nodes.found | {"self_attention": totals.self_attention, "kv": kv}

@@ -10,6 +10,7 @@ import torch
 from worldline.model.terms import CARRY, attn_name
 from worldline.steps import step
 from worldline.trace.calls import on_trace
+from worldline.trace.match import refuse_changed
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -28,6 +29,7 @@ def write_coherence(trace: Trace) -> Float[np.ndarray, "layer pos"]:
     Exactness: closed to the tolerance of the dtype. Units: none.
     """
     assert trace.live is not None
+    refuse_changed(trace)
     found = np.full((trace.n_layers, trace.n_pos), np.nan)
     for layer, block in enumerate(trace.live):
         step()

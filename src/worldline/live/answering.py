@@ -25,6 +25,7 @@ from worldline.live.questions import (
 )
 from worldline.session import record_text, see
 from worldline.text.chat import tokens_of
+from worldline.trace.match import has_changed
 from worldline.views.again import (
     cone_recipe,
     cut_recipe,
@@ -131,7 +132,7 @@ class Answering:
     def trace_of(self, question: Asked, say: Say) -> Trace:
         """The recorded run of the question's text: kept, or recorded now."""
         key = question.text, question.chat
-        if key not in self.traces:
+        if key not in self.traces or has_changed(self.traces[key]):
             say("recording")
             self.traces[key] = record_text(self.model, question.text, chat=question.chat)
         self.traces.move_to_end(key)

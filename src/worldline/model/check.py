@@ -12,6 +12,7 @@ from worldline.model.anatomy import Anatomy, find_anatomy
 from worldline.model.attention import AttentionCall
 from worldline.model.calls import embedding_rows, model_call, module_of
 from worldline.model.gradients import block_gradients, rerun_of, whole_gradients
+from worldline.model.randomness import drawing, dropping, hooks_of, numpy_drawn
 from worldline.model.terms import CARRY, attn_name
 from worldline.model.watch import BlockEvent, watched_forward
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 # 4e-7. bfloat16: 2e-2 in nodes; 2e-2 in z, where scores are rounded before the softmax.
 TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-5, torch.bfloat16: 4e-2, torch.float16: 5e-3}
 PROBE_POSITIONS = 23  # longer than a tiny model's window, and no other size of it
+N_PLAIN = 3  # runs that must agree
 N_COMPANIES = 4  # batches in which the same text is run to see its rounding
 CHANGED = (0, 7)  # the tokens that are changed to see what follows
 
@@ -35,7 +37,8 @@ class Report:
 
     `status` is exact (every claim holds), partly (some layers move information by other means
     than softmax attention and are carried as one opaque term) or refused.
-    Errors are relative: to the norm of the recomputed row.
+    Errors are relative: to the norm of the recomputed row. `floor` is how far plain runs of one
+    text differ: 0 but for models whose sums come in another order each time, which is rounding.
     """
 
     status: str = "exact"
@@ -57,14 +60,15 @@ class Report:
 
     def __post_init__(self) -> None:
         self.anatomy: Anatomy | None = None  # which the checks found, and runs must use
+        self.is_finding = True  # about the model; not what happened to go wrong around it
 
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data."""
         return asdict(self)
 
-    def refuse(self, reason: str) -> Report:
+    def refuse(self, reason: str, *, is_finding: bool = True) -> Report:
         """The same report, refused."""
-        self.status, self.reason = "refused", reason
+        self.status, self.reason, self.is_finding = "refused", reason, is_finding
         return self
 
 
@@ -164,7 +168,9 @@ def check_model(
             return report.refuse(str(error))
         except ERRORS as error:
             said = _said(error)
-            return report.refuse(f"watching this model failed, so nothing is claimed ({said})")
+            return report.refuse(
+                f"watching this model failed, so nothing is claimed ({said})", is_finding=False
+            )
 
 
 ERRORS = (
@@ -181,18 +187,27 @@ def _said(error: Exception) -> str:
 def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Report:
     draw = torch.Generator().manual_seed(seed)
     inputs = probe_of(model, vocab, draw)
+    if problem := dropping(model):
+        return report.refuse(problem)
     try:
         with torch.no_grad():
-            model(**inputs)
+            plain, *again = (model(**inputs).logits for _ in range(N_PLAIN))
+        problem = drawing(model, inputs)
     except ERRORS as error:
         return report.refuse(
-            f"the model itself, unwatched, fails on {PROBE_POSITIONS} random tokens: {_said(error)}"
+            f"the model itself, unwatched, fails on {PROBE_POSITIONS} random tokens: "
+            f"{_said(error)}",
+            is_finding=False,
         )
+    if not problem and bool(torch.isfinite(plain).all()):
+        problem = _unsteady(model, plain, again, report)
+    if problem:
+        return report.refuse(problem)
+    if numpy_drawn(model, inputs):
+        said = "NumPy's generator moves as it runs: it, or another thread, draws random numbers"
+        return report.refuse(said, is_finding=False)
     report.anatomy = anatomy = find_anatomy(model, inputs, with_keys=with_keys)
     report.n_layers, report.expected_calls = anatomy.n_layers, anatomy.expected_calls
-    with torch.no_grad():
-        plain, again = model(**inputs).logits, model(**inputs).logits
-    report.floor = _largest_difference(plain, again)
     if not bool(torch.isfinite(plain).all()):
         return report.refuse("the model's own logits, unwatched, are not finite numbers")
     events: list[BlockEvent] = []
@@ -200,7 +215,7 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
     report.calls = seen.n_calls
     report.reached_by = "key" if seen.n_key_calls == seen.n_calls else "operations"
     report.equal = torch.equal(plain, seen.logits)
-    if not _same(plain, seen.logits, report.floor):
+    if not _same(plain, seen.logits, rounding_of(plain, report)):
         return report.refuse(_moved("logits change when watched", plain, seen.logits))
     if seen.n_calls != anatomy.expected_calls or not seen.n_calls:
         return report.refuse(
@@ -219,7 +234,33 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
     if report.opaque_layers:
         report.status = "partly"
         report.reason = _opaque_reason(report)
+    elif report.floor and not report.reason:
+        report.reason = (
+            f"plain runs of one text differ by {report.floor:.1e}: sums come in another order "
+            "each time, so nothing is bitwise"
+        )
     return report
+
+
+def _unsteady(model: torch.nn.Module, plain: Tensor, again: list[Tensor], report: Report) -> str:
+    """Why plain runs of one text differ by more than the order of sums; "" where they do not."""
+    report.floor = max(_largest_difference(plain, other) for other in again)
+    hooks = hooks_of(model)
+    if not report.floor or (not hooks and report.floor <= rounding_of(plain, report)):
+        return ""
+    who = f"; what remembers may be {hooks}" if hooks else ""
+    return (
+        f"{N_PLAIN} plain runs of one text differ by {report.floor:.1e}, so that a number would "
+        f"be of one run and not of the model{who} (.training is {model.training})"
+    )
+
+
+def rounding_of(values: Tensor, report: Report) -> float:
+    """How far equal runs of a model may differ: 0, but for one that was seen to differ."""
+    if not report.floor:
+        return 0.0
+    steps = 64 if values.element_size() >= 4 else 2
+    return steps * torch.finfo(values.dtype).eps * float(values.abs().max())
 
 
 def probe_of(
@@ -235,10 +276,8 @@ def probe_of(
     return {"input_ids": ids.to(next(model.parameters()).device), "use_cache": False}
 
 
-def _same(left: Tensor, right: Tensor, floor: float) -> bool:
-    return torch.equal(left, right) or (
-        floor > 0 and _largest_difference(left, right) <= 10 * floor
-    )
+def _same(left: Tensor, right: Tensor, allowed: float) -> bool:
+    return torch.equal(left, right) or (allowed > 0 and _largest_difference(left, right) <= allowed)
 
 
 def _largest_difference(left: Tensor, right: Tensor) -> float:
@@ -348,7 +387,7 @@ def _causality(model, anatomy: Anatomy, inputs, events, report: Report) -> str:
     if report.causality_error > 0:
         report.shape_floor = _shape_floor(model, anatomy, inputs, keep, first)
     for layer, size in enumerate(moved):
-        if size > 10 * max(report.floor, report.shape_floor):
+        if size > max(rounding_of(first[layer], report), 10 * report.shape_floor):
             return f"layer {layer} is not causal: a later token moves an earlier node by {size:.1e}"
     return ""
 
@@ -430,8 +469,10 @@ def _leaks(model, anatomy: Anatomy, inputs, report: Report) -> list[int]:
         model, inputs, anatomy, terms=False, on_block=first.append, rewrite=_alone
     )
     same = [j for j in range(PROBE_POSITIONS) if j not in CHANGED]
-    floor = max(report.floor, report.shape_floor)
     found: list[int] = []
+
+    def same_there(left: Tensor, right: Tensor) -> bool:
+        return _same(left, right, max(rounding_of(left, report), 10 * report.shape_floor))
 
     def compare(event: BlockEvent) -> None:
         known = first[event.layer]
@@ -443,7 +484,7 @@ def _leaks(model, anatomy: Anatomy, inputs, report: Report) -> list[int]:
             for name in ("q", "k", "v"):
                 a, b = getattr(call, name), getattr(other, name)
                 pairs.append((a[:, :, same], b[:, :, same]))
-        if not all(_same(a, b, floor) for a, b in pairs):
+        if not all(same_there(a, b) for a, b in pairs):
             found.append(event.layer)
         event.put_back(same, before)  # what the next block is given
 
@@ -452,7 +493,7 @@ def _leaks(model, anatomy: Anatomy, inputs, report: Report) -> list[int]:
         model, inputs | {"input_ids": other}, anatomy, terms=False,
         on_block=compare, rewrite=_alone,
     )  # fmt: skip
-    if not _same(plain.logits[:, same], changed.logits[:, same], floor):
+    if not same_there(plain.logits[:, same], changed.logits[:, same]):
         raise RefusedError("what comes after the last block moves information between columns")
     return found
 
@@ -464,7 +505,7 @@ def _padded(model, anatomy: Anatomy, ids: Tensor, report: Report) -> str:
     inputs = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
     try:
         with torch.no_grad():
-            plain, again = model(**inputs).logits, model(**inputs).logits
+            plain = model(**inputs).logits
     except ERRORS as error:
         report.reason = f"the model takes no padded batch ({_said(error)}): not checked on one"
         return ""
@@ -474,10 +515,9 @@ def _padded(model, anatomy: Anatomy, ids: Tensor, report: Report) -> str:
             "the model's own logits of a padded batch are not finite: not checked on one"
         )
         return ""
-    floor = _largest_difference(plain[real], again[real])
     events: list[BlockEvent] = []
     seen = watched_forward(model, inputs, anatomy, on_block=events.append)
-    if not _same(plain[real], seen.logits[real], floor):
+    if not _same(plain[real], seen.logits[real], rounding_of(plain[real], report)):
         return _moved(
             "logits of a padded batch change when watched", plain[real], seen.logits[real]
         )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from worldline.errors import RefusedError
 from worldline.model.attention import private_keys, tapped
 from worldline.model.exclusive_use import exclusive
 from worldline.model.tail import tail_of
@@ -73,11 +74,17 @@ def whole_gradients(
     measure: Measure,
     cut: Callable[[Tensor], Tensor] | None = None,
     last: int | None = None,
+    rows: Sequence[Tensor] = (),
+    tolerance: float = 0.0,
 ) -> Gradients:
     """(Value, gradients per block and read), by one forward and one backward pass of the model.
 
     `measure` takes the logits at the last position, [d_vocab], or at the `last` positions,
-    [last, d_vocab], to a scalar; `cut` may replace rows.
+    [last, d_vocab], to a scalar; `cut` may replace rows. `rows` are those of a recorded run, one
+    more than blocks, and must be this run's, relative to their norm within `tolerance`.
+
+    Raises:
+        RefusedError: a row is not the recorded one, so that this is the gradient of another run.
     """
     if "logits_to_keep" in inspect.signature(model.forward).parameters:
         inputs = inputs | {"logits_to_keep": last or 1}
@@ -85,6 +92,11 @@ def whole_gradients(
 
     def keep(event: BlockEvent) -> None:
         reads.append([call.leaf.value() for call in event.calls])
+        if rows:
+            _refuse_other_row(event.layer, event.resid_pre[0], rows[event.layer], tolerance)
+            _refuse_other_row(
+                event.layer + 1, event.resid_post[0], rows[event.layer + 1], tolerance
+            )
 
     with frozen_weights(model):
         seen = watched_forward(
@@ -131,6 +143,18 @@ def block_gradients(
             gradient, *at_reads = filled(raw, leaves)
             found.append(at_reads)
     return float(value.detach()), found[::-1]
+
+
+def _refuse_other_row(layer: int, now: Tensor, recorded: Tensor, tolerance: float) -> None:
+    now = now.detach()
+    if torch.equal(now, recorded):
+        return
+    error = float((now - recorded).norm() / recorded.norm().clamp_min(1e-30))
+    if not error <= tolerance:
+        raise RefusedError(
+            f"row {layer}: run again it is {error:.1e} away from the recorded one, allowed are "
+            f"{tolerance:.0e}: this would be the gradient of another run, so record it again"
+        )
 
 
 def filled(gradients: Sequence[Tensor | None], leaves: Sequence[Tensor]) -> list[Tensor]:

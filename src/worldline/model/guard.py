@@ -1,4 +1,7 @@
-"""Lets a model through once it has passed the checks, and remembers what it was like."""
+"""Lets a model through once it has passed the checks, and remembers what it was like.
+
+What is remembered belongs to one identity (`identity.py`) and to one set of versions.
+"""
 
 from __future__ import annotations
 
@@ -23,42 +26,86 @@ from worldline.model.check import (
     implementation_of,
     probe_of,
 )
+from worldline.model.identity import Identity, differences, identify
 
 if TYPE_CHECKING:
     from worldline.model.load import LoadedModel
 
-SCHEMA = 6  # raise when the checks change: older results no longer count
+SCHEMA = 7  # raise when the checks change: older results no longer count
 
 _passed: dict[Path, Report] = {}
-_anatomies: WeakKeyDictionary[torch.nn.Module, Anatomy] = WeakKeyDictionary()
+_anatomies: WeakKeyDictionary[torch.nn.Module, tuple[Path | None, Anatomy]] = WeakKeyDictionary()
+_moving: WeakKeyDictionary[torch.nn.Module, frozenset[str]] = WeakKeyDictionary()
 
 
-def checked(model: LoadedModel, weights: str, *, again: bool = False) -> Report:
-    """The report of the checks on `model`, from the cache where they ran before.
+def checked(model: LoadedModel, identity: Identity | None = None, *, again: bool = False) -> Report:
+    """The report of the checks on `model` as it is now, from the cache where they ran before.
 
-    `weights` is the model's `weights_hash`, asked for once by whoever needs it too. What is kept
-    belongs to one type, weights, dtype, device, attention implementation and set of versions.
+    `identity` is that of the model at this moment, for those who need it too. Only findings about
+    the model are kept: a refusal if a second look says the same, nothing if the model was changed
+    meanwhile, and no exception of whatever kind.
 
     Raises:
         RefusedError: the model failed a check: which one, where and by how much.
     """
-    place = _place(model, weights)
+    identity = identity or identify(model)
+    place = _place(model, identity)
     report = None if again else _passed.get(place)
-    if report is None or (report.status != "refused" and model.module not in _anatomies):
+    known = report is not None
+    at_hand = _anatomies.get(model.module, NONE)[0] == place
+    if report is None or (report.status != "refused" and not at_hand):
         report = None if again else _read(place, model.module)
+        known = report is not None
     if report is None:
-        twin = _twin(model)
-        keyed = twin is None or twin.anatomy is None or twin.anatomy.keys
-        report = check_model(model.module, with_keys=keyed)
-        if twin is not None and twin.status == "refused":
-            report.refuse(f"a tiny model of its type fails: {twin.reason}")
-        if report.anatomy is not None:
-            _anatomies[model.module] = report.anatomy
-        _write(place, report, None if report.status == "refused" else model.module)
-    _passed[place] = report
+        report, place = _checked_now(model, identity)
     if report.status == "refused":
-        raise RefusedError(f"{model.name}: {report.reason}")
+        kept = f" (found before, of this {_in_words(identity)})" if known else ""
+        raise RefusedError(f"{model.name}: {report.reason}{kept}")
     return report
+
+
+NONE: tuple[Path | None, Anatomy | None] = (None, None)
+
+
+def _checked_now(model: LoadedModel, identity: Identity) -> tuple[Report, Path]:
+    """The report of checks that run now, and the place at which it was kept, if it was."""
+    _anatomies.pop(model.module, None)
+    report = _look(model)
+    if report.status == "refused" and report.is_finding:
+        report.is_finding = _look(model).reason == report.reason
+    place, now = _place(model, identity), identify(model)
+    found = differences(identity, now)
+    if any(one.certain for one in found):
+        return report, place
+    if found:  # what moves where the model merely runs does not make another model of it
+        was, held = identity.state, now.state
+        names = {name for name in {*was, *held} if was.get(name) != held.get(name)}
+        _moving[model.module] = _moving.get(model.module, frozenset()) | names
+        place = _place(model, now)
+    if report.anatomy is not None and report.status != "refused":
+        _anatomies[model.module] = place, report.anatomy
+    if report.is_finding:
+        _write(place, report, None if report.status == "refused" else model.module)
+        _passed[place] = report
+    return report, place
+
+
+def _look(model: LoadedModel) -> Report:
+    twin = _twin(model)
+    keyed = twin is None or twin.anatomy is None or twin.anatomy.keys
+    report = check_model(model.module, with_keys=keyed)
+    if twin is not None and twin.status == "refused":
+        report.refuse(f"a tiny model of its type fails: {twin.reason}", is_finding=twin.is_finding)
+    return report
+
+
+def _in_words(identity: Identity) -> str:
+    """What a kept refusal depends on."""
+    mode = "train" if "|train mode" in identity.code else "eval"
+    return (
+        f"model with weights {identity.weights_hash[:12]}, {identity.dtype} on {identity.device}, "
+        f"{identity.implementation} attention, {mode} mode; any change is checked anew"
+    )
 
 
 def _twin(model: LoadedModel) -> Report | None:
@@ -82,22 +129,25 @@ def _twin(model: LoadedModel) -> Report | None:
 def anatomy_of(module: torch.nn.Module) -> Anatomy:
     """The model's blocks, as the checks found them or a text as long as theirs shows them."""
     known = _anatomies.get(module)
-    if known is None:
-        known = _anatomies[module] = find_anatomy(module, probe_of(module))
-    return known
+    if known is None or not _stands(known[1], module):
+        known = _anatomies[module] = None, find_anatomy(module, probe_of(module))
+    return known[1]
 
 
-def _place(model: LoadedModel, weights: str) -> Path:
-    parts = (
-        SCHEMA,
-        type(model.module).__name__,
-        model.config.get("model_type"),
-        weights,
-        model.dtype,
-        model.device,
-        implementation_of(model.module),
-        *_versions(),
-    )
+def _stands(anatomy: Anatomy, module: torch.nn.Module) -> bool:
+    """Whether the blocks that were found are still those of the model."""
+    try:
+        return all(
+            module.get_submodule(name) is block
+            for name, block in zip(anatomy.order, anatomy.blocks, strict=True)
+        )
+    except AttributeError:
+        return False
+
+
+def _place(model: LoadedModel, identity: Identity) -> Path:
+    moving = _moving.get(model.module, frozenset())
+    parts = SCHEMA, identity.key(moving), *_versions()
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
     return cache_root() / "checks" / f"{key}.json"
 
@@ -113,7 +163,7 @@ def _read(place: Path, module: torch.nn.Module) -> Report | None:
         kept = json.loads(place.read_text())
         report = Report(**kept["report"])
         if kept["anatomy"] is not None:
-            _anatomies[module] = _anatomy(kept["anatomy"], module)
+            _anatomies[module] = place, _anatomy(kept["anatomy"], module)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return report

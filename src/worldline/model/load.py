@@ -35,6 +35,7 @@ from worldline.text.tokenizer import tokenizer_in
 if TYPE_CHECKING:
     import torch
 
+    from worldline.model.identity import Identity
     from worldline.text.tokens import Tokenizer
 
 TINY = "tiny:"
@@ -65,6 +66,13 @@ class LoadedModel:
     def weights_hash(self) -> str:
         """Hash of the weights as they are now; see `worldline.model.weights.weights_hash`."""
         return weights_hash(self.module)
+
+    @property
+    def identity(self) -> Identity:
+        """What the model is at this moment; see `worldline.model.identity.identify`."""
+        from worldline.model.identity import identify
+
+        return identify(self)
 
     @property
     def context_tokens(self) -> int | None:

@@ -29,6 +29,11 @@ def tail_of(model: torch.nn.Module) -> Callable[[Tensor], Tensor] | None:
     return _known[model]
 
 
+def forget_tail(model: torch.nn.Module) -> None:
+    """The model changed: look for its end again."""
+    _known.pop(model, None)
+
+
 @dataclass(frozen=True, eq=False)
 class Ends:
     """A model's last norm and its unembedding."""

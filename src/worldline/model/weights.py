@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -17,23 +17,30 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 16 << 20
 _SAMPLES = 16  # a weighing asks for the hash: more samples would cost more than the recording
-_known: WeakKeyDictionary[Any, _State] = WeakKeyDictionary()
+_WHOLE = 1 << 19  # numbers of a model that is looked at whole each time
+_known: WeakKeyDictionary[Any, WeightsState] = WeakKeyDictionary()
 
 
 def weights_hash(module: torch.nn.Module) -> str:
     """Hash of a module's weights, computed again only when they changed.
 
     Whether they changed is told by each tensor's address, version, type, shape and 16 of its
-    values spread evenly. In-place operations, loading, moving and casting are always seen, and so
-    are edits behind autograd's back (through ``.data`` or NumPy) of any 1/16 of a tensor in one
-    piece. A smaller edit of that kind is not: `hash_weights` does not remember.
+    values spread evenly; of a model of up to half a million numbers, by all of them. In-place
+    operations, loading, moving and casting are always seen, and so are edits behind autograd's
+    back (through ``.data`` or NumPy) of any 1/16 of a tensor in one piece. A smaller edit of that
+    kind in a larger model is not: `hash_weights` does not remember.
     """
+    return weights_state(module).hash
+
+
+def weights_state(module: torch.nn.Module) -> WeightsState:
+    """Hash and digests of a module's weights, the same object while none changed."""
     known = _known.get(module)
     state = _state_of(module, known)
     if known is None or (known.places, known.samples) != (state.places, state.samples):
-        state.hash = hash_weights(module)
+        state.hash, state.digests = _hashed(module)
         _known[module] = known = state
-    return known.hash
+    return known
 
 
 class WeightsAsLoaded:
@@ -61,6 +68,11 @@ def hash_weights(module: torch.nn.Module) -> str:
     equal weights as surely as for these functions themselves; device, strides and sharing of
     memory do not matter, dtype does.
     """
+    return _hashed(module)[0]
+
+
+def _hashed(module: torch.nn.Module) -> tuple[str, dict[str, str]]:
+    """(The hash of the state dict, a digest of each of its tensors)."""
     total = hashlib.sha256(b"worldline weights 1\n")
     pieces: list[tuple[Any, int, int]] = []
     heads: list[tuple[str, slice]] = []
@@ -76,11 +88,15 @@ def hash_weights(module: torch.nn.Module) -> str:
         heads.append((head, seen[place]))
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         digests = list(pool.map(_digest, pieces))
+    single: dict[str, str] = {}
     for head, part in heads:
         total.update(head.encode())
+        whole = hashlib.sha256(head.encode())
         for digest in digests[part]:
             total.update(digest)
-    return total.hexdigest()
+            whole.update(digest)
+        single[head.partition("\t")[0]] = whole.hexdigest()[:12]
+    return total.hexdigest(), single
 
 
 def refuse_nonfinite(module: torch.nn.Module, name: str) -> None:
@@ -133,19 +149,21 @@ def _digest(piece: tuple[Any, int, int]) -> bytes:
 
 
 @dataclass(eq=False)
-class _State:
+class WeightsState:
     """A module's weights as they were: where each tensor lies, and samples of their values.
 
-    `views` look at the weights themselves, so `samples` can be taken again.
+    `views` look at the weights themselves, so `samples` can be taken again; `digests` are those
+    of the tensors of the state dict, by name.
     """
 
     places: list[object]
     views: list[list[torch.Tensor]]
     samples: list[bytes]
     hash: str = ""
+    digests: dict[str, str] = field(default_factory=dict)
 
 
-def _state_of(module: torch.nn.Module, before: _State | None) -> _State:
+def _state_of(module: torch.nn.Module, before: WeightsState | None) -> WeightsState:
     tensors = [
         tensor
         for part in module.modules()
@@ -157,15 +175,16 @@ def _state_of(module: torch.nn.Module, before: _State | None) -> _State:
         for t in tensors
     ]
     views = before.views if before is not None and before.places == places else _views(tensors)
-    return _State(places, views, [_bytes(part) for part in views])
+    return WeightsState(places, views, [_bytes(part) for part in views])
 
 
 def _views(tensors: list[torch.Tensor]) -> list[list[torch.Tensor]]:
     """A few values of each tensor, those of one type and device together."""
     found: dict[tuple[object, object], list[torch.Tensor]] = {}
+    small = sum(tensor.numel() for tensor in tensors) <= _WHOLE
     for tensor in tensors:
         flat = tensor.detach().reshape(-1)
-        every = max(1, flat.numel() // _SAMPLES)
+        every = 1 if small else max(1, flat.numel() // _SAMPLES)
         found.setdefault((tensor.dtype, tensor.device), []).append(flat[::every])
     return list(found.values())
 

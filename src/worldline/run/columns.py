@@ -87,7 +87,7 @@ def column_gradients(
     block's rows are compared with the recorded ones. None where they differ, or where the model's
     blocks cannot run on some columns: the whole pass must be asked.
     """
-    report, tail = checked(model, model.weights_hash), tail_of(model.module)
+    report, tail = checked(model), tail_of(model.module)
     blocks = [one for one in reruns if one is not None]
     if tail is None or not report.separable or report.opaque_layers or len(blocks) < len(reruns):
         return None

@@ -11,6 +11,7 @@ import torch
 from worldline.errors import InputError, RefusedError
 from worldline.grid.cuts import Donor, EdgeCut, NodeCut
 from worldline.model.calls import on_model, refuse_unknown_ids
+from worldline.model.check import tolerance_of
 from worldline.model.gradients import Rerun, block_gradients, whole_gradients
 from worldline.model.guard import anatomy_of, checked
 from worldline.model.positions import forget_lengths
@@ -61,9 +62,8 @@ def execute(
     if not isinstance(plan, Plan):
         raise InputError(f"execute: plan is of type {type(plan).__name__}; accepted is a wl.Plan")
     if plan.plain:
-        return watched_forward(
-            model.module, inputs_of(model, plan), anatomy_of(model.module), on_block=on_block
-        )
+        checked(model)
+        return run_plain(model, plan, on_block)
     if plan.order != PREFILL:
         if on_block is not None:
             raise InputError(f"events of a run in order {plan.order.name}: accepted is prefill")
@@ -83,6 +83,23 @@ def execute(
         assert logits is not None
         return Watched(logits[None], 0, 0)
     return _edited(model, [plan], on_block)
+
+
+def run_plain(
+    model: LoadedModel,
+    plan: Plan,
+    on_block: Callable[[BlockEvent], None] | None = None,
+    *,
+    terms: bool = True,
+) -> Watched:
+    """The run of a text as it happens, on a model that was checked just now."""
+    return watched_forward(
+        model.module,
+        inputs_of(model, plan),
+        anatomy_of(model.module),
+        terms=terms,
+        on_block=on_block,
+    )
 
 
 @on_model
@@ -129,7 +146,7 @@ def execute_many(
 
 
 def _refuse_last_row(model: LoadedModel, edits: frozenset[EdgeCut | NodeCut]) -> None:
-    last = checked(model, model.weights_hash).n_layers
+    last = checked(model).n_layers
     if any(isinstance(edit, NodeCut) and last in edit.rows for edit in edits):
         raise InputError(f"row {last} of a donor: accepted are rows 0 to {last - 1}")
 
@@ -145,7 +162,7 @@ def _edited(
 ) -> Watched:
     """Plans of one length side by side, each under its own edits."""
     donated = {} if donated is None else donated
-    report = checked(model, model.weights_hash)
+    report = checked(model)
     every = [edit for plan in plans for edit in plan.edits]
     refuse_layers(every, report)
     for donor in {edit.donor for edit in every if edit.donor is not None} - set(donated):
@@ -163,7 +180,7 @@ def _edited(
 
 def replay_of(model: LoadedModel, plan: Plan) -> Replay | None:
     """The plain run of a text, to start again from its rows; None where that is not the same."""
-    report = checked(model, model.weights_hash)
+    report = checked(model)
     if not report.separable:
         return None
     replay = Replay(model.module, anatomy_of(model.module), inputs_of(model, plan))
@@ -235,13 +252,7 @@ def donate(
 
     plan = Plan(tuple(ids), under)
     if plan.plain:
-        watched_forward(
-            model.module,
-            inputs_of(model, plan),
-            anatomy_of(model.module),
-            terms=False,
-            on_block=keep,
-        )
+        run_plain(model, plan, keep, terms=False)
     else:
         _refuse_last_row(model, under)
         _edited(model, [plan], on_row=keep)
@@ -333,12 +344,23 @@ def differentiate(
 
     With the blocks and rows of a recorded run, and a model whose blocks were found to stand for
     themselves (`separable` in the checks), each block runs again by itself and one block's graph
-    is held at a time; otherwise the whole model runs forward and backward once more.
+    is held at a time; otherwise the whole model runs forward and backward once more, and its rows
+    must be the recorded ones within the tolerance of the dtype.
+
+    Raises:
+        RefusedError: they are not, so that it would be the gradient of another run.
     """
     given = [rerun for rerun in reruns if rerun is not None]
-    if given and len(given) == len(reruns) and checked(model, model.weights_hash).separable:
+    if given and len(given) == len(reruns) and checked(model).separable:
         found = block_gradients(model.module, given, rows, measure, last)
         if found is not None:
             return found
-    anatomy, inputs = anatomy_of(model.module), inputs_of(model, plan)
-    return whole_gradients(model.module, anatomy, inputs, measure, last=last)
+    return whole_gradients(
+        model.module,
+        anatomy_of(model.module),
+        inputs_of(model, plan),
+        measure,
+        last=last,
+        rows=rows,
+        tolerance=tolerance_of(rows[0].dtype) if rows else 0.0,
+    )

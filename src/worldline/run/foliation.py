@@ -61,7 +61,7 @@ class Blocks:
 
     def __init__(self, model: LoadedModel, plan: Plan):
         self.model, self.n_pos = model, len(plan.ids)
-        report, anatomy = checked(model, model.weights_hash), anatomy_of(model.module)
+        report, anatomy = checked(model), anatomy_of(model.module)
         self.tolerance = report.tolerance
         if report.opaque_layers:
             raise RefusedError(

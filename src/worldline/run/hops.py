@@ -49,7 +49,7 @@ class Copy:
 
 def most_hops(model: LoadedModel, n_pos: int) -> int:
     """A budget at which nothing is limited any more: min(blocks, positions - 1)."""
-    return min(checked(model, model.weights_hash).n_layers, n_pos - 1)
+    return min(checked(model).n_layers, n_pos - 1)
 
 
 def copies_of(
@@ -72,7 +72,7 @@ def copies_of(
     assert budget is not None
     if at_once < 1:
         raise InputError(f"at_once = {at_once}: accepted are whole numbers from 1")
-    report = checked(model, model.weights_hash)
+    report = checked(model)
     if report.opaque_layers:
         raise RefusedError(
             f"at most {budget.hops} hops: layers {', '.join(map(str, report.opaque_layers))} move "

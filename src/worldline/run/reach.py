@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def plain_run(model: LoadedModel, ids: Sequence[int]) -> tuple[Float[Tensor, "pos d_vocab"], Reach]:
     """The logits of a text's own run, and its causal graph as the masks of this run have it."""
-    opaque = set(checked(model, model.weights_hash).opaque_layers)
+    opaque = set(checked(model).opaque_layers)
     reads: list[list[LayerReads]] = []
     masks: dict[int, tuple[Tensor, np.ndarray]] = {}  # by identity, which lasts while it is held
 

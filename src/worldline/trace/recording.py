@@ -7,6 +7,7 @@ import platform
 import random
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,13 +15,14 @@ import torch
 from worldline.errors import InputError, RefusedError
 from worldline.grid.cuts import EdgeCut, NodeCut
 from worldline.model.calls import on_model, text_of
-from worldline.model.check import Report, closure_of, implementation_of, model_dtype, tolerance_of
+from worldline.model.check import Report, closure_of, model_dtype, rounding_of, tolerance_of
 from worldline.model.gradients import rerun_of
 from worldline.model.guard import anatomy_of, checked
+from worldline.model.identity import identify
 from worldline.model.inside import Inside
 from worldline.model.positions import context_length
 from worldline.model.terms import CONSTANTS, MLP, OTHER
-from worldline.run.executing import execute, inputs_of
+from worldline.run.executing import execute, inputs_of, run_plain
 from worldline.run.plan import Plan
 from worldline.text.tokens import Tokens, names_of, tokenize
 from worldline.trace.trace import (
@@ -28,7 +30,6 @@ from worldline.trace.trace import (
     KEEP,
     KEEPABLE,
     Closure,
-    Identity,
     Inert,
     LiveBlock,
     Prediction,
@@ -182,7 +183,7 @@ def record(
     `keep` chooses among "terms" (what attention, MLP and constants added), "kv", "q", "rows"
     (statistics of every pattern row, which costs a second Q K product), "k_unplaced" (keys before
     positions) and "mlp_hidden"; the residual stream is always kept. The model is checked on a
-    probe text first (once per weights, kept in the cache); `verify` also compares the logits of
+    probe text first (once for the model as it is); `verify` also compares the logits of
     this very run with a plain one and closes every node over heads and sources, as
     `close_over="sources"` does alone; "sample" does so in a few layers, drawn with `seed` or 0.
     "terms" only adds up what the model added, which is no closure.
@@ -203,8 +204,8 @@ def record(
     if unknown:
         raise InputError(f"keep={unknown[0]!r}: accepted are {', '.join(KEEPABLE)}")
     tokens = tokens_to_run(model, text, add_special_tokens)
-    weights = model.weights_hash
-    report = checked(model, weights)
+    identity = identify(model)
+    report = checked(model, identity)
     over = "sources" if verify else close_over
     blocks = anatomy_of(model.module).distinct_blocks()
     inside = Inside(blocks) if set(INSIDE) & set(keep) else None
@@ -214,7 +215,8 @@ def record(
     if not plan.plain and over != "terms":
         raise InputError("edits: a run with cuts is closed over its terms, not verified")
     with inside or nullcontext():
-        seen = execute(model, plan, recorder.on_block)
+        run = run_plain if plan.plain else execute
+        seen = run(model, plan, recorder.on_block)
     recorder.finish()
     if not bool(torch.isfinite(seen.logits[0, -1]).all()):
         raise RefusedError(
@@ -222,7 +224,13 @@ def record(
         )
     return Trace(
         tokens=tokens,
-        identity=identity_of(model, weights, recorder),
+        identity=replace(
+            identity,
+            n_layers=len(recorder.live),
+            n_heads=recorder.n_heads,
+            n_kv_heads=recorder.n_kv_heads,
+            d_model=recorder.last.shape[-1],
+        ),
         resid=recorder.resid,
         arrays=recorder.arrays,
         predictions=predictions_of(model, seen.logits[0, -1]),
@@ -306,26 +314,9 @@ def _inert(model: LoadedModel, plan: Plan, report: Report, seen) -> Inert:
         plain = model.module(**inputs_of(model, plan)).logits
     equal = torch.equal(plain, seen.logits)
     difference = float((plain.double() - seen.logits.double()).abs().max())
-    if not equal and not difference <= 10 * report.floor:
+    if not equal and not difference <= rounding_of(plain, report):
         raise RefusedError(f"recording moved the logits of this run by {difference:.1e}")
     return Inert("run", equal, seen.n_calls, anatomy_of(model.module).expected_calls)
-
-
-def identity_of(model: LoadedModel, weights: str, recorder: Recorder) -> Identity:
-    """What identifies the model that ran."""
-    return Identity(
-        name=model.name,
-        model_type=str(model.config.get("model_type", "")),
-        config=model.config,
-        weights_hash=weights,
-        dtype=model.dtype,
-        device=model.device,
-        implementation=implementation_of(model.module),
-        n_layers=len(recorder.live),
-        n_heads=recorder.n_heads,
-        n_kv_heads=recorder.n_kv_heads,
-        d_model=recorder.last.shape[-1],
-    )
 
 
 def predictions_of(model: LoadedModel, logits: Tensor) -> list[Prediction]:

@@ -14,15 +14,14 @@ from pydantic import TypeAdapter, ValidationError
 from worldline.atomic_file import path_for
 from worldline.errors import InputError
 from worldline.foreign_json import read_json
+from worldline.model.identity import Identity
 from worldline.steps import step
 from worldline.text.tokens import Tokens
 from worldline.trace.soundness import refuse_unsound
-from worldline.trace.trace import Closure, Identity, Inert, Prediction, Trace
+from worldline.trace.trace import Closure, Inert, Prediction, Trace
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from worldline.model.load import LoadedModel
 
 SCHEMA = "worldline.trace/1"
 
@@ -84,16 +83,6 @@ def load_trace(path: str | Path) -> Trace:
         said = _line(error)
         raise InputError(f"{place}: its header or its arrays are damaged ({said})") from None
     return trace
-
-
-def refuse_other_model(trace: Trace, model: LoadedModel) -> None:
-    """Raise InputError unless `model` has the weights that made the trace."""
-    if model.weights_hash != trace.identity.weights_hash:
-        raise InputError(
-            f"the trace was made by {trace.identity.name} "
-            f"(weights {trace.identity.weights_hash[:12]}), not by {model.name} "
-            f"({model.weights_hash[:12]})"
-        )
 
 
 def _tensors(trace: Trace) -> dict[str, Tensor]:

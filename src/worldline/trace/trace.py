@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from worldline.errors import InputError
+from worldline.model.identity import Identity
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,23 +26,6 @@ if TYPE_CHECKING:
 KEEP = ("terms", "kv", "q")  # what is kept unless something else is asked for
 INSIDE = ("k_unplaced", "mlp_hidden")  # found in what the modules of a block return
 KEEPABLE = (*KEEP, "rows", *INSIDE)
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Which model ran: enough to refuse another one."""
-
-    name: str
-    model_type: str
-    config: dict[str, Any]
-    weights_hash: str
-    dtype: str
-    device: str
-    implementation: str
-    n_layers: int
-    n_heads: int
-    n_kv_heads: int
-    d_model: int
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def hops(
 
         counted = None
         if layers is not None:
-            n_layers = checked(loaded, loaded.weights_hash).n_layers
+            n_layers = checked(loaded).n_layers
             counted = number_span(layers, n_layers, "--layers")
         curves = hop_curves(
             loaded, tokens, sink=sink, max_hops=max_, layers=counted, longest=longest, progress=say

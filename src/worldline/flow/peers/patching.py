@@ -11,6 +11,7 @@ from worldline.errors import InputError
 from worldline.flow.gradient import measure_of, target_gradients
 from worldline.flow.peers.vectors import Measure, Question, n_heads, refuse_long
 from worldline.flow.weighing import target_of
+from worldline.model.identity import differences, in_one_line
 from worldline.run.executing import differentiate_between
 from worldline.run.plan import Plan
 
@@ -98,8 +99,9 @@ def refuse_pair(clean: Trace, corrupted: Trace) -> None:
             f"a counterfactual of {corrupted.n_pos} tokens for a prompt of {clean.n_pos}: accepted "
             "are prompts of one length"
         )
-    if clean.identity.weights_hash != corrupted.identity.weights_hash:
-        raise InputError("the two traces were made by different weights")
+    found = [d for d in differences(clean.identity, corrupted.identity) if d.certain]
+    if found:  # what is not certain was settled by either trace's own model
+        raise InputError(f"the two traces were not made by one model: {in_one_line(found)}")
 
 
 def _by_edge(

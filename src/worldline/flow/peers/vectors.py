@@ -13,6 +13,7 @@ from worldline.errors import InputError, RefusedError
 from worldline.model.calls import model_call
 from worldline.model.terms import CARRY, attn_name
 from worldline.trace.calls import refuse_no_trace
+from worldline.trace.match import refuse_changed
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -86,6 +87,7 @@ def refuse_long(trace: Trace) -> None:
     """Raise where a text is too long for dense measures, or the trace cannot be looked into."""
     if trace.live is None:
         raise InputError("a trace that was loaded or altered: record the run, and measure that")
+    refuse_changed(trace)
     if trace.n_pos > LONGEST:
         raise InputError(
             f"{trace.n_pos} tokens: the peers' measures hold all edges, accepted are {LONGEST}"

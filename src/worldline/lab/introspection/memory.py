@@ -13,9 +13,9 @@ _MADE: WeakKeyDictionary[wl.LoadedModel, dict[Hashable, Any]] = WeakKeyDictionar
 
 
 def once(model: wl.LoadedModel, key: tuple[Hashable, ...], make: Callable[[], Made]) -> Made:
-    """What `make` gives, made at the first call for this model, these weights and this key."""
+    """What `make` gives, made at the first call for the model as it is and this key."""
     known = _MADE.setdefault(model, {})
-    whole = (model.weights_hash, *key)
+    whole = (model.identity.key(), *key)
     if whole not in known:
         known[whole] = make()
     return known[whole]

@@ -1,0 +1,497 @@
+"""What a run was of: the one value by which a run and a model, or two runs, are told apart."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
+
+from worldline.model.description import SCALARS, Described, class_code, code_of, looks_on, sampled
+from worldline.model.tail import forget_tail
+from worldline.model.weights import weights_state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from worldline.model.load import LoadedModel
+
+PRIVATE = "worldline_"  # the attention keys of watched runs: no property of the model
+_OWN_FIELDS = frozenset(vars(torch.nn.Module()))
+_HOOKS = {
+    "_forward_pre_hooks": "forward pre-hook",
+    "_forward_hooks": "forward hook",
+    "_backward_pre_hooks": "backward pre-hook",
+    "_backward_hooks": "backward hook",
+}
+#: Attributes that say what the weights say too, or that no forward pass in eval mode reads.
+_UNREAD = frozenset((
+    "config", "generation_config", "name_or_path", "warnings_issued", "model_tags",
+    "in_features", "out_features", "num_embeddings", "embedding_dim", "gradient_checkpointing",
+    "_gradient_checkpointing_func", "_is_hf_initialized", "_hf_hook", "_worldline",
+    "_output_capturing_hooks_installed", "_require_grads_hook", "_require_grads_hooks",
+    "_tp_plan", "_pp_plan", "_ep_plan", "_fsdp_plan", "_skip_keys_device_placement",
+    "_keys_to_ignore_on_load_unexpected", "_keys_to_ignore_on_load_missing",
+    "_keys_to_ignore_on_save", "_weight_conversions", "all_tied_weights_keys", "loss_type",
+    "_no_split_modules", "_keep_in_fp32_modules", "_keep_in_fp32_modules_strict",
+)) | _OWN_FIELDS - {"training"}  # fmt: skip
+_UNREAD_SETTINGS = frozenset((
+    "transformers_version", "_name_or_path", "_commit_hash", "id2label", "label2id", "use_cache",
+    "architectures", "_attn_implementation_internal", "_experts_implementation_internal",
+    "_attn_implementation_autoset", "_post_init_done", "problem_type", "task_specific_params",
+))  # fmt: skip
+_FUNCTIONS = ("attention function", "mask function", "experts function")
+_GLOBAL_HOOKS = {f"_global{name}": kind for name, kind in _HOOKS.items()}
+
+Facts = dict[str, Any]
+_known: WeakKeyDictionary[torch.nn.Module, tuple[tuple[Any, ...], Identity]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which model ran, and as what: enough to refuse another one, and to name what differs.
+
+    `tensors` holds a digest of every weight and saved buffer. `code` is what the model consists of:
+    classes, hooks and forwards that were put in place of others, attention and expert functions,
+    the configuration, the mode; `state` the values that modules and hooks hold; `settings` what of
+    torch itself moves numbers. A run that is stored without them is compared by its weights and
+    its rows.
+    """
+
+    name: str
+    model_type: str
+    config: dict[str, Any]
+    weights_hash: str
+    dtype: str
+    device: str
+    implementation: str
+    n_layers: int = 0
+    n_heads: int = 0
+    n_kv_heads: int = 0
+    d_model: int = 0
+    tensors: dict[str, str] = field(default_factory=dict)
+    code: dict[str, str] = field(default_factory=dict)
+    state: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+
+    def key(self, moving: frozenset[str] = frozenset()) -> str:
+        """64 hex digits that are equal where the model is; `moving` names state to leave out."""
+        keys: dict[frozenset[str], str] = self.__dict__.setdefault("_keys", {})
+        if moving not in keys:
+            keys[moving] = self._key(moving)
+        return keys[moving]
+
+    def _key(self, moving: frozenset[str]) -> str:
+        parts = (
+            self.weights_hash, self.dtype, self.device, self.tensors, self.code,
+            {name: value for name, value in self.state.items() if name not in moving},
+            {name: value for name, value in self.settings.items() if name != THREADS},
+        )  # fmt: skip
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+THREADS = "torch's threads"
+
+
+def identify(model: LoadedModel) -> Identity:
+    """The identity of a model as it is at this moment: asked for once a run, and cheap.
+
+    Weights and buffers are looked at as `weights_hash` does: all of a small model; of a large one
+    versions, addresses and samples, so that a change behind autograd's back (``.data``, NumPy) of
+    less than 1/16 of a tensor is not seen here.
+    """
+    module = model.module
+    weights = weights_state(module)
+    code, state = _facts(module)
+    settings = _settings()
+    raw = weights.hash, weights.digests, code, state, settings
+    known = _known.get(module)
+    if known is None or known[0] != raw:
+        forget_tail(module)
+        found = Identity(
+            name=model.name,
+            model_type=str(getattr(getattr(module, "config", None), "model_type", "")),
+            config=module.config.to_dict(),  # type: ignore[union-attr, operator]
+            weights_hash=weights.hash,
+            dtype=_dtype(module),
+            device=str(next(module.parameters()).device),
+            implementation=_implementation(module),
+            tensors=dict(weights.digests),
+            code=_worded(code),
+            state=_worded(state),
+            settings=settings,
+        )
+        known = _known[module] = raw, found
+    return known[1] if known[1].name == model.name else replace(known[1], name=model.name)
+
+
+def _dtype(module: torch.nn.Module) -> str:
+    return str(next(module.parameters()).dtype).removeprefix("torch.")
+
+
+def _implementation(module: torch.nn.Module) -> str:
+    config = getattr(module, "config", None)
+    name = str(getattr(config, "_attn_implementation", None) or "eager")
+    return name.removeprefix(PRIVATE)
+
+
+def _facts(module: torch.nn.Module) -> tuple[Facts, Facts]:
+    """(What the model consists of, what its modules and hooks hold), by place and name."""
+    code: Facts = {}
+    state: Facts = {}
+    configs: dict[int, tuple[str, Any]] = {}
+    classes: dict[type, str] = {}
+    for name, part in module.named_modules():
+        kind, own = type(part), vars(part)
+        if kind not in classes:
+            classes[kind] = class_code(kind)
+        code[name] = classes[kind]
+        for slot, hook in _HOOKS.items():
+            if own.get(slot):
+                _note_hooks(code, state, f"{name}|{hook}", part, slot)
+        if part.training:
+            code[f"{name}|train mode"] = True
+        config = own.get("config")
+        if config is not None and id(config) not in configs:
+            configs[id(config)] = (f"{name}.config".lstrip("."), config)
+        held = []
+        for attribute, value in own.items():
+            if attribute in _UNREAD or attribute == "training":
+                continue
+            if type(value) in SCALARS:
+                held.append((attribute, value))
+            elif callable(value) and not isinstance(value, (type, torch.nn.Module)):
+                code[f"{name}|{attribute}"], values = code_of(value)
+                if values:
+                    held.append((attribute, values))
+            else:
+                held.append((attribute, Described().plain(value)))
+        for buffer in sorted(
+            part._non_persistent_buffers_set
+        ):  # not saved, so no part of the weights
+            if (tensor := part._buffers.get(buffer)) is not None:
+                held.append((f"buffer {buffer}", sampled(tensor)))
+        if held:
+            state[name] = tuple(held)
+    for slot, hook in _GLOBAL_HOOKS.items():
+        _note_hooks(code, state, f"|{hook} of all modules", torch.nn.modules.module, slot)
+    _note_configs(code, state, configs)
+    return code, state
+
+
+def _note_hooks(code: Facts, state: Facts, where: str, holder: Any, slot: str) -> None:
+    described = [code_of(one) for one in list(vars(holder)[slot].values()) if not looks_on(one)]
+    if described:
+        code[where] = tuple(name for name, _ in described)
+        if held := tuple((_names(name), values) for name, values in described if values):
+            state[where] = held
+
+
+def _note_configs(code: Facts, state: Facts, configs: Mapping[int, tuple[str, Any]]) -> None:
+    """Every configuration, whole, and the functions that it names; copies of one count once."""
+    noted: list[Facts] = []
+    for place, config in configs.values():
+        own: Facts = {}
+        own[""] = _flat(config, "", own, state, set())
+        if own not in noted:
+            noted.append(own)
+            code.update({f"{place}{n}" if n[:2] != "||" else n[1:]: v for n, v in own.items()})
+
+
+def _flat(config: Any, where: str, code: Facts, state: Facts, seen: set[int]) -> tuple[Any, ...]:
+    seen.add(id(config))
+    found = []
+    for name, value in vars(config).items():
+        if hasattr(value, "to_dict") and hasattr(value, "__dict__"):
+            if id(value) not in seen:
+                code[f"{where}.{name}"] = _flat(value, f"{where}.{name}", code, state, seen)
+        elif name not in _UNREAD_SETTINGS:
+            found.append((name, value if type(value) in SCALARS else Described().plain(value)))
+    for name, what in (
+        ("_attn_implementation", "attention"),
+        ("_experts_implementation", "experts"),
+    ):
+        chosen = vars(config).get(f"{name}_internal")
+        if isinstance(chosen, str):
+            chosen = chosen.removeprefix(PRIVATE)
+            code[f"{where}|{what} implementation"] = chosen
+            for table, functions in _tables(what):
+                if chosen in functions:
+                    place = f"|{table} {chosen}"
+                    code[f"|{place}"], values = code_of(functions[chosen])
+                    if values:
+                        state[place] = (("", values),)
+    return tuple(found)
+
+
+def _tables(what: str) -> Iterator[tuple[str, Any]]:
+    """Where transformers keeps the functions that an implementation is the name of."""
+    if what == "attention":
+        from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
+        from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+        yield "attention function", ALL_ATTENTION_FUNCTIONS
+        yield "mask function", ALL_MASK_ATTENTION_FUNCTIONS
+    else:
+        from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
+
+        yield "experts function", ALL_EXPERTS_FUNCTIONS
+
+
+def _settings() -> dict[str, str]:
+    """What of torch itself moves numbers."""
+    cuda = torch.backends.cuda
+    found = {
+        THREADS: torch.get_num_threads(),
+        "machine": _machine(),
+        "float32 matmul precision": torch.get_float32_matmul_precision(),
+        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "default dtype": torch.get_default_dtype(),
+        "attention kernels": (
+            cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled(), cuda.math_sdp_enabled(),
+        ),
+        "oneDNN": torch.backends.mkldnn.enabled,  # type: ignore[attr-defined]
+        "sdpa": code_of(torch.nn.functional.scaled_dot_product_attention)[0],
+    }  # fmt: skip
+    for device in ("cpu", "cuda"):
+        if torch.is_autocast_enabled(device):
+            found[f"autocast on {device}"] = torch.get_autocast_dtype(device)
+    return {name: str(value) for name, value in found.items()}
+
+
+@functools.cache
+def _machine() -> str:
+    """What computes: equal versions round in another way on another processor."""
+    if torch.cuda.is_available():
+        return f"{platform.machine()}, {torch.cuda.get_device_name()}"
+    words = Path("/proc/cpuinfo")
+    lines = words.read_text().splitlines() if words.is_file() else []
+    name = next((line.partition(":")[2].strip() for line in lines if "model name" in line), "")
+    return f"{name or platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _worded(facts: Facts) -> dict[str, str]:
+    """Facts one by one, in words that a file can hold."""
+    found: dict[str, str] = {}
+    for place, value in facts.items():
+        pairs = value if type(value) is tuple and value and type(value[0]) is tuple else None
+        if pairs is None or not all(len(one) == 2 and type(one[0]) is str for one in pairs):
+            found[place] = _short(value)
+            continue
+        for name, held in pairs:
+            _into(found, f"{place}.{name}" if name else place, held)
+    return found
+
+
+def _into(found: dict[str, str], place: str, value: Any) -> None:
+    """A value, or each of a table's under a name of its own."""
+    table = (
+        type(value) is tuple
+        and value
+        and all(type(one) is tuple and len(one) == 2 and type(one[0]) is str for one in value)
+    )
+    if not table:
+        found[place] = _short(value)
+        return
+    for name, held in value:
+        _into(found, f"{place}.{name}", held)
+
+
+def _short(value: Any) -> str:
+    shown = value if type(value) is str else repr(value)
+    if len(shown) <= 80:
+        return shown
+    return f"{shown[:60]}… {hashlib.sha256(shown.encode()).hexdigest()[:12]}"
+
+
+# --- what differs --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that differs between two identities, in words.
+
+    `certain`: it is another model whatever the numbers are. What modules and hooks hold, and what
+    torch is set to, may move without moving a number: there the rows must tell.
+    """
+
+    words: str
+    certain: bool
+
+
+def differences(before: Identity, now: Identity, *, same_code: bool = True) -> list[Difference]:
+    """What differs, the weightiest first; nothing where the runs are of one model.
+
+    Without `same_code`, as between two versions of a library, the code of classes and functions
+    is not compared.
+    """
+    found = [
+        Difference(f"{name} {getattr(before, name)} → {getattr(now, name)}", True)
+        for name in ("model_type", "dtype", "device")
+        if getattr(before, name) != getattr(now, name)
+    ]
+    if before.code:
+        found += _code_differences(before, now, same_code)
+    if before.tensors:
+        found += _tensor_differences(before.tensors, now.tensors)
+    elif before.weights_hash != now.weights_hash:
+        hashes = f"{before.weights_hash[:12]} → {now.weights_hash[:12]}"
+        found.append(Difference(f"weights {hashes}", True))
+    if before.code:
+        found += _state_differences(before, now)
+        found += [
+            Difference(f"{name} {was} → {held}", False)
+            for name, was, held in _changed(before.settings, now.settings)
+        ]
+    return found
+
+
+def in_one_line(found: list[Difference]) -> str:
+    """The first of some differences, and how many more there are."""
+    more = f" (and {len(found) - 1:,} more)" if len(found) > 1 else ""
+    return f"{found[0].words}{more}"
+
+
+def _changed(was: Mapping[str, str], now: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """(name, before, now) of what is not the same; "none" where it was not there or is not."""
+    if was == now:
+        return []
+    names = dict.fromkeys((*was, *now))
+    pairs = ((name, was.get(name, "none"), now.get(name, "none")) for name in names)
+    return [(name, a, b) for name, a, b in pairs if a != b]
+
+
+def _code_differences(before: Identity, now: Identity, same_code: bool) -> list[Difference]:
+    """Of classes, hooks, functions in place of others, configurations, the mode."""
+    ranked: list[tuple[int, str]] = []
+    same = {place for place in before.code if before.code[place] == now.code.get(place)}
+    modes = [
+        [p for p in one.code if p.endswith("|train mode") and p.rpartition("|")[0] in same]
+        for one in (before, now)
+    ]  # of a module that was put in place of another, that is what is said
+    if modes[0] != modes[1]:
+        ranked.append((0, _mode_words(*modes)))
+    for place, was, held in _changed(before.code, now.code):
+        module, bar, what = place.rpartition("|")
+        of = f" of {module}" if module else ""
+        gone = bool(bar and module) and module not in now.code and not _is_config(module)
+        chosen = what.startswith(_FUNCTIONS) and "none" in (was, held)  # another implementation's
+        if what == "train mode" or gone or chosen:
+            continue
+        names = (_names(was), _names(held))
+        if not same_code and names[0] == names[1] and "#" in was:
+            continue
+        if "hook" in what:
+            ranked.append((1, _hook_words(what, module, was, held)))
+        elif what.startswith(_FUNCTIONS):
+            ranked.append((2, f"the {what} is other code: {names[0]} → {names[1]}"))
+        elif bar and what.endswith("implementation"):
+            ranked.append((2, f"{what} {was} → {held}"))
+        elif bar and what == "forward":
+            ranked.append((1, _forward_words(module, was, held)))
+        elif bar:
+            ranked.append((4, f"{what}{of} is other code: {names[0]} → {names[1]}"))
+        elif _is_config(place):
+            ranked.append((3, f"{place} {was} → {held}"))
+        elif names[0] == names[1]:
+            ranked.append(
+                (5, f"the code of class {names[0].rpartition('.')[2]} ({place or 'the model'})")
+            )
+        else:
+            ranked.append((2, _module_words(place, *names)))
+    return [Difference(words, True) for _, words in sorted(ranked, key=lambda one: one[0])]
+
+
+def _is_config(place: str) -> bool:
+    return "config" in place.split(".")
+
+
+def _names(code: str) -> str:
+    """Names of functions without the digests of their code."""
+    words = code.strip("()").replace("'", "").split(", ")
+    return ", ".join(word.partition("#")[0] for word in words if word)
+
+
+def _mode_words(was: list[str], now: list[str]) -> str:
+    changed = sorted(set(was) ^ set(now), key=lambda place: (place.count("."), place))
+    where = changed[0].rpartition("|")[0]
+    mode = "train mode" if changed[0] in now else "eval mode"
+    more = f" and {len(changed) - 1:,} more modules" if len(changed) > 1 else ""
+    return f"{mode} in {where}{more}" if where else mode
+
+
+def _hook_words(what: str, module: str, was: str, now: str) -> str:
+    before, after = _names(was), _names(now)
+    if was == "none":
+        return f"a {what} was added{f' to {module}' if module else ''}: {after}"
+    if now == "none":
+        return f"a {what} was removed{f' from {module}' if module else ''}: {before}"
+    where = f" on {module}" if module else ""
+    if before == after:
+        return f"a {what} is other code{where}: {after}"
+    for verb, less, more in (("added to", was, now), ("removed from", now, was)):
+        new = _beside(more, less)
+        if new and not _beside(less, more):
+            return f"a {what} was {verb} {module or 'all modules'}: {_names(new)}"
+    return f"the {what}s are others{where}: {before} → {after}"
+
+
+def _beside(code: str, other: str) -> str:
+    """The functions of one list that are not in another."""
+    known = other.strip("(),").split(", ")
+    return ", ".join(word for word in code.strip("(),").split(", ") if word not in known)
+
+
+def _forward_words(module: str, was: str, now: str) -> str:
+    where = module or "the model"
+    if now == "none":
+        return f"the forward of {where} is its class's again, not {_names(was)}"
+    return f"the forward of {where} was replaced: {_names(now)}"
+
+
+def _module_words(place: str, was: str, now: str) -> str:
+    short = [name.rpartition(".")[2] for name in (was, now)]
+    was, now = (was, now) if short[0] == short[1] else short
+    where = place or "the model"
+    if was == "none":
+        return f"module {where} was added: {now}"
+    return f"module {where} was removed: {was}" if now == "none" else f"{where}: {was} → {now}"
+
+
+def _tensor_differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:
+    """Weights, and buffers, by name; buffers that are not saved may follow the text."""
+    if was == now:
+        return []
+    found = []
+    for name, before, after in _changed(was, now):
+        kind = "added" if before == "none" else "removed" if after == "none" else ""
+        words = f"weights of {name}" + (f" were {kind}" if kind else "")
+        found.append(Difference(words, True))
+    return found
+
+
+def _state_differences(before: Identity, now: Identity) -> list[Difference]:
+    ranked = []
+    for place, was, held in _changed(before.state, now.state):
+        module, _, name = place.rpartition(".")
+        if place[1:].startswith(_FUNCTIONS) and "none" in (was, held):
+            continue  # another implementation's, or code that is other
+        if name in ("_disable_adapters", "disable_adapters"):
+            active = now.state.get(f"{module}._active_adapter", "").strip("(),'") or "default"
+            off = "off" if held == "True" else "on"
+            ranked.append((0, f'adapter "{active}" is switched {off} ({module})'))
+        elif "_active_adapter" in name:
+            ranked.append((0, f"active adapter {was} → {held} ({module})"))
+        elif name.startswith("buffer "):
+            buffer = f"{module}.{name.removeprefix('buffer ')}".lstrip(".")
+            ranked.append((1, f"buffer {buffer} holds other values"))
+        else:
+            ranked.append((1, f"{place.replace('|', ', ')} {was} → {held}"))
+    return [Difference(words, False) for _, words in sorted(ranked, key=lambda one: one[0])]
