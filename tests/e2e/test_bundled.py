@@ -75,7 +75,9 @@ def test_the_json_holds_every_field_that_is_promised(traced, bundled):
     assert found["inert"] == {"checked": "probe", "equal": True, "calls": 30, "expected_calls": 30}
     assert {"token", "id", "logprob"} == found["predictions"][0].keys()
     assert {"by", "target", "how"} <= found["weighing"].keys()
-    assert {"layer", "head", "src", "dst", "weight"} == found["edges"][0].keys()
+    assert {"layer", "head", "src", "dst", "weight", "attention", "saturated"} == found["edges"][
+        0
+    ].keys()
     assert {"edges", "of", "share"} <= found["kept"].keys()
     assert found["model"]["weights_hash"] == bundled.weights_hash
     assert 0 <= found["closure_error"]["worst"] <= found["closure_error"]["tolerance"]

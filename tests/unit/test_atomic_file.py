@@ -7,7 +7,9 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -184,19 +186,32 @@ def test_where_nothing_can_be_written_is_said_before_any_work(tmp_path: Path) ->
     assert _names(tmp_path) == {"file"}
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="an administrator may")
-def test_a_folder_or_a_file_that_is_only_read_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "f").write_bytes(b"old")
-    (tmp_path / "f").chmod(0o444)
+@pytest.fixture
+def ordinary_folder() -> Iterator[Path]:
+    """A folder of somebody who is no administrator, which the test is too while it runs."""
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as folder:
+        administrator = os.geteuid() == 0
+        if administrator:
+            os.chown(folder, nobody, nobody)
+            os.seteuid(nobody)
+        try:
+            yield Path(folder)
+        finally:
+            if administrator:
+                os.seteuid(0)
+            Path(folder).chmod(0o700)
+
+
+def test_a_folder_or_a_file_that_is_only_read_is_refused(ordinary_folder: Path) -> None:
+    (ordinary_folder / "f").write_bytes(b"old")
+    (ordinary_folder / "f").chmod(0o444)
     with pytest.raises(InputError, match="Permission denied"):
-        write_bytes(tmp_path / "f", b"new")
-    tmp_path.chmod(0o500)
-    try:
-        for refused in (refuse_unwritable, lambda place: write_bytes(place, b"new")):
-            with pytest.raises(InputError, match="Permission denied"):
-                refused(tmp_path / "g")
-    finally:
-        tmp_path.chmod(0o700)
+        write_bytes(ordinary_folder / "f", b"new")
+    ordinary_folder.chmod(0o500)
+    for refused in (refuse_unwritable, lambda place: write_bytes(place, b"new")):
+        with pytest.raises(InputError, match="Permission denied"):
+            refused(ordinary_folder / "g")
 
 
 def test_two_writers_of_one_file_each_leave_a_whole_one(tmp_path: Path) -> None:

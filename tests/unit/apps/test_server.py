@@ -447,7 +447,9 @@ def test_an_exported_page_holds_the_scene_and_what_altered_runs_said(app, worker
     got = call(app, "GET", f"/api/questions/{see}/page.html?with={parts[0]}&with={parts[1]}")
     assert got.status == 200
     scene = inside(got)
-    assert scene["altered"]["sources"] == SOURCES | {"reproduce": None}
+    assert scene["altered"]["sources"] == SOURCES | {
+        "reproduce": None, "precision": {}, "powerless": [], "note": None,
+    }  # fmt: skip
     assert scene["paths"] == tiny_scene("gradient").paths.model_dump(mode="json")
     assert b"</script>" not in got.body.split(b'id="worldline-scene">')[1].split(b"</script>\n")[0]
     own = re.search(rb'content="(default-src[^"]+)"', got.body).group(1).decode()
