@@ -141,7 +141,7 @@ def _resolved(place: str | Path) -> tuple[Path, bool]:
         if not stat.S_ISLNK(mode):
             if stat.S_ISDIR(mode):
                 raise IsADirectoryError(errno.EISDIR, "is a folder; name a file")
-            if not os.access(path, os.W_OK):
+            if not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             return path, not stat.S_ISREG(mode)
         path = path.parent / path.readlink()
