@@ -5,10 +5,7 @@ from __future__ import annotations
 import traceback
 from pathlib import Path
 
-from worldline.room.models.wire import keyless
-from worldline.text.foreign import one_line
-
-LONGEST = 240  # characters
+from worldline.room.models.wire import plain
 
 
 def fault_line(error: Exception) -> str:
@@ -17,6 +14,6 @@ def fault_line(error: Exception) -> str:
     >>> fault_line(NameError("name 'x' is not defined"))
     "NameError: name 'x' is not defined"
     """
-    said = one_line(keyless(f"{type(error).__name__}: {error}"), LONGEST)
+    said = plain(f"{type(error).__name__}: {error}")
     frames = traceback.extract_tb(error.__traceback__)
     return f"{said} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else said
