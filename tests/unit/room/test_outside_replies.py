@@ -231,7 +231,13 @@ def replies(*raws):
     return [Plan(raw=answer(*map(words, raw), END)) for raw in raws]
 
 
-SECRET = ("I should ", "lie to Bob. " * 5, "</think>", "Hello ", "Bob, how is the weather today? " * 3)
+SECRET = (
+    "I should ",
+    "lie to Bob. " * 5,
+    "</think>",
+    "Hello ",
+    "Bob, how is the weather today? " * 3,
+)
 
 
 def test_the_first_reply_of_an_unknown_endpoint_shows_no_reasoning():

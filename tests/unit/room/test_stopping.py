@@ -112,7 +112,7 @@ def test_playing_again_while_what_was_stopped_still_ends_is_refused(monkeypatch)
     assert said(hosted.room) == [("Ada", "hm")]
 
 
-def test_reading_a_prompt_ends_between_two_blocks(model):
+def test_reading_a_prompt_ends_between_two_parts(model):
     looks = Looks(10**9)
     prompt = (Said("user", "the sea and the sky " * 8),)
     with stoppable(looks):
@@ -123,11 +123,12 @@ def test_reading_a_prompt_ends_between_two_blocks(model):
     handles = [
         layer.register_forward_hook(lambda *_, n=n: ran.append(n)) for n, layer in enumerate(layers)
     ]
-    with stoppable(Looks(looks.n)), pytest.raises(steps.StoppedError, match="it was stopped"):
+    assert looks.n > len(list(model.module.modules()))
+    with stoppable(Looks(looks.n // 2)), pytest.raises(steps.StoppedError, match="it was stopped"):
         next(iter(Local(model, "tiny").reply(prompt, Settings(0.0, 0, 1))))
     for handle in handles:
         handle.remove()
-    assert ran == list(range(len(layers)))[:-1]  # all but the last: the last look is before it
+    assert len(ran) < len(layers)
     assert not any(part._forward_pre_hooks for part in model.module.modules())
 
 
