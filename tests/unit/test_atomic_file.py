@@ -275,12 +275,11 @@ def test_an_exclusive_file_replaces_nothing_that_came_meanwhile(
         write_bytes(place, b"newer", exclusive=True)
     assert place.read_bytes() == b"new"
     other = tmp_path / "b.room"
-    with (
-        pytest.raises(InputError, match="it is there already"),
-        stream_to(other, exclusive=True) as out,
-    ):
-        out.write(b"ours")
-        other.write_bytes(b"another's")  # in the moment before ours has its name
+    ours = stream_to(other, exclusive=True)
+    ours.__enter__().write(b"ours")
+    other.write_bytes(b"another's")  # in the moment before ours has its name
+    with pytest.raises(InputError, match="it is there already"):
+        ours.__exit__(None, None, None)
     assert other.read_bytes() == b"another's"
     assert _names(tmp_path) == {"a.room", "b.room"}
 

@@ -25,7 +25,7 @@ from worldline.room.turns import next_speaker
 
 ENDING = ".room"
 MOST_LISTED = 20
-STOP_SECONDS = 1.0  # how long `play` waits for what was stopped
+ENDING_SECONDS = 0.5  # how long a turn that is over may take to be done
 _NAME = re.compile(r"[\w.-]{1,80}")
 Models = Mapping[str, Model | Callable[[], Model]]
 Hold = Callable[[], AbstractContextManager[Any]]
@@ -69,10 +69,8 @@ class Hosted:
         """Take turns in the background; nothing where turns are being taken already."""
         with self._lock:
             self._refuse_closed()
-            if self._thread is not None and self.room.state.playing == "stopped":
-                self._thread.join(STOP_SECONDS)
-                if self.talking:
-                    raise InputError("what was stopped has not ended yet: try again in a moment")
+            if self.room.state.playing == "stopped" and not self._quiet_soon():
+                raise InputError("what was stopped has not ended yet: try again in a moment")
             if not self.talking:
                 self.room.resume()  # here, so that a stop from now on is not undone by the thread
                 self._thread = threading.Thread(target=self._play, args=(turns,), daemon=True)
@@ -85,7 +83,7 @@ class Hosted:
         """
         with self._lock:
             self._refuse_closed()
-            if self.talking:
+            if not self._quiet_soon():
                 raise InputError("the room talks: pause it, then branch")
             self.room.branch(number)
 
@@ -127,6 +125,12 @@ class Hosted:
         if self._thread is not None and self._thread.is_alive():
             self.room.stop(reason)
             self._thread.join(seconds)
+
+    def _quiet_soon(self) -> bool:
+        """Whether no turn is being taken; one whose reply was just shown may need a moment."""
+        if self._thread is not None:
+            self._thread.join(ENDING_SECONDS)
+        return not self.talking
 
     def _play(self, turns: int | None) -> None:
         try:

@@ -79,7 +79,7 @@ def test_a_stop_in_the_middle_of_resuming_holds():
 
 
 def test_playing_again_while_what_was_stopped_still_ends_is_refused(monkeypatch):
-    monkeypatch.setattr("worldline.room.hosting.STOP_SECONDS", 0.01)
+    monkeypatch.setattr("worldline.room.hosting.ENDING_SECONDS", 0.01)
     go, began = threading.Event(), threading.Event()
 
     class Deaf:
@@ -112,6 +112,27 @@ def test_playing_again_while_what_was_stopped_still_ends_is_refused(monkeypatch)
     assert said(hosted.room) == [("Ada", "hm")]
 
 
+def test_a_branch_right_after_a_reply_was_shown_waits_for_the_end_of_its_turn():
+    shown, go = threading.Event(), threading.Event()
+
+    def slow(event):
+        if getattr(event, "kind", "") == "message":
+            shown.set()
+            assert go.wait(10)
+
+    def made(watch):
+        room = room_of({"Ada": ["one"]}, loops=True)
+        room._watch = lambda event: (watch(event), slow(event))
+        return room
+
+    hosted = Hosted("a", made)
+    hosted.play(1)
+    assert shown.wait(10)
+    threading.Timer(0.05, go.set).start()
+    hosted.branch(1)
+    assert notices(hosted.room, "branch") == ["the conversation goes on from event 1"]
+
+
 def test_reading_a_prompt_ends_between_two_parts(model):
     looks = Looks(10**9)
     prompt = (Said("user", "the sea and the sky " * 8),)
@@ -123,7 +144,7 @@ def test_reading_a_prompt_ends_between_two_parts(model):
     handles = [
         layer.register_forward_hook(lambda *_, n=n: ran.append(n)) for n, layer in enumerate(layers)
     ]
-    assert looks.n > len(list(model.module.modules()))
+    assert looks.n >= len(list(model.module.modules()))
     with stoppable(Looks(looks.n // 2)), pytest.raises(steps.StoppedError, match="it was stopped"):
         next(iter(Local(model, "tiny").reply(prompt, Settings(0.0, 0, 1))))
     for handle in handles:

@@ -72,7 +72,7 @@ def models_for(
 ) -> dict[str, Callable[[], Model]]:
     """Every model that may be called, by its name in the room."""
     from worldline.room.events import Joined
-    from worldline.room.models.naming import BUNDLED, model_named, models_named, with_name
+    from worldline.room.models.naming import BUNDLED, models_named, with_name
 
     names = [with_name(one)[0] for one in with_]
     if scenario is not None:
