@@ -187,14 +187,14 @@ def _part_of(target: Path, exclusive: bool = False) -> Iterator[tuple[int, Path]
             with suppress(OSError):  # only the administrator gives files away
                 os.chown(part, before.st_uid, before.st_gid)
         part.chmod(new_mode if before is None else stat.S_IMODE(before.st_mode))
-        _sync(part)
+        sync(part)
         _claim_name(part, target) if exclusive else part.replace(target)
     except BaseException:
         with suppress(OSError):
             part.unlink()
         raise
     with suppress(OSError):  # the file is whole by now; some file systems sync no folder
-        _sync(target.parent)
+        sync(target.parent)
 
 
 def _claim_name(part: Path, target: Path) -> None:
@@ -221,7 +221,7 @@ def _new_part(folder: Path) -> tuple[int, Path]:
     return os.open(part, _NEW | _BINARY, 0o666), part
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Have a file, or a folder's list of names, written to the disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows cannot open folders
