@@ -208,11 +208,11 @@ def test_a_room_in_which_nobody_answers_ends_with_1(run, monkeypatch):
         raise ReplyError("no words")
 
     assert run(*REHEARSAL, "--turns", 0, "--log", "a.room").code == 0
-    monkeypatch.setattr(room, "heard", silent)
-    said = run(*REHEARSAL, "--turns", 2, "--log", "a.room")
+    with monkeypatch.context() as quiet:
+        quiet.setattr(room, "heard", silent)
+        said = run(*REHEARSAL, "--turns", 2, "--log", "a.room")
     assert said.code == 1
     assert "did not answer: no words" in said.out
-    monkeypatch.undo()
     assert run(*REHEARSAL, "--turns", 1, "--log", "a.room").code == 0
 
 
