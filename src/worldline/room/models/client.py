@@ -25,7 +25,9 @@ def client_for(url: str, timeout: Any, direct: bool = False) -> Any:
     parts = urlsplit(url)
     direct = direct or this_machine(parts.hostname or "")
     # without TLS, to the host or to a proxy, there is nothing to verify, and much to load
-    tls = parts.scheme == "https" or (not direct and bool(getproxies()))
+    tls = parts.scheme == "https" or (
+        not direct and any(proxy.startswith("https://") for proxy in getproxies().values())
+    )
     verify = _certificates(library) if tls else False
     try:
         return library.Client(
