@@ -31,8 +31,11 @@ def public_address(host: str, port: int) -> str:
 
     Raises: GarbledError where any address of it is not public, OSError where it has none.
     """
-    rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-    found = [str(row[4][0]) for row in rows]
+    try:
+        found = [str(ipaddress.ip_address(host))]
+    except ValueError:
+        rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        found = [str(row[4][0]) for row in rows]
     if not found or not all(map(is_public, found)):
         raise GarbledError(f"{host[:80]} is on no public network; accepted is the endpoint's own")
     return found[0]
