@@ -145,7 +145,7 @@ def test_an_endpoint_cannot_have_the_inner_network_asked(host, proxy, monkeypatc
 
         monkeypatch.setattr(socket, "create_connection", connected)
         stub.plans[:] = [Plan(body=answer(url=f"https://{host}:{port}/x.png"))]
-        with pytest.raises(GarbledError, match="no public network|IDNA"):
+        with pytest.raises(GarbledError, match=r"no public network|IDNA"):
             EndpointImages(stub.url, "painter")(ASKED)
     assert len(asked) == 1  # the endpoint itself
 
