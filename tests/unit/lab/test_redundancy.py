@@ -117,7 +117,7 @@ def test_on_the_bundled_model():
     model = wl.load_model()
     items = EXPERIMENT.items(model, 2, 1)
     assert [item["seed"] for item in items] == [1000, 1001]
-    one = measure(model, items[0] | {"n_tokens": 8})
+    one = measure(model, items[0] | {"n_tokens": 12})
     assert one == json.loads(json.dumps(one, allow_nan=False))
     assert worth(one, RANDOM) > 1
     assert part(one, RANDOM, 0.1) < part(one, RANDOM, 0.9)
