@@ -13,7 +13,7 @@ import pytest
 import worldline
 
 HERE = Path(__file__).parent
-N_KILLS = 60  # bench/reliability.py kills thousands
+N_KILLS = 60
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
