@@ -19,9 +19,9 @@ from worldline.room.claims import claims
 from worldline.room.commands import parse
 from worldline.room.events import Event, Message
 from worldline.room.exporting import as_html, as_markdown
+from worldline.room.foreign_messages import loaded
 from worldline.room.mending import mend
 from worldline.room.naming import borrowed, without_own_label, without_room_lines
-from worldline.room.plain_json import loaded
 from worldline.room.reasoning import Hushed
 from worldline.room.regions import regions, without_reasoning
 from worldline.room.state import Participant

@@ -4,6 +4,8 @@ What is written goes into a hidden file of a random name in the same folder, to 
 then takes the name that was asked for. Of a process that is killed stays at most that hidden file
 (`.worldline-….part`), which nobody reads and nobody removes: it may be deleted by hand.
 
+With `exclusive` what is there already is never replaced, also where it came a moment ago.
+
 A link is followed: the file that it leads to is replaced, the link stays. What is no file (a pipe,
 /dev/null, /dev/stdout) is written to directly, for it cannot be replaced.
 """
@@ -23,6 +25,7 @@ from typing import BinaryIO
 
 from worldline.errors import InputError
 
+THERE = "it is there already; accepted is a new file"
 _MOST_LINKS = 40
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
@@ -42,31 +45,38 @@ def write_text(place: str | Path, content: str) -> Path:
         ) from None
 
 
-def write_bytes(place: str | Path, content: bytes) -> Path:
+def write_bytes(place: str | Path, content: bytes, *, exclusive: bool = False) -> Path:
     """Write bytes; the path.
 
     Raises:
-        InputError: they cannot be written; what was there before stays.
+        InputError: they cannot be written, or something is there and they are to be `exclusive`;
+            what was there before stays.
     """
-    with stream_to(place) as out:
+    with stream_to(place, exclusive=exclusive) as out:
         out.write(content)
     return _expanded(place)
 
 
 @contextmanager
-def stream_to(place: str | Path) -> Iterator[BinaryIO]:
+def stream_to(place: str | Path, *, exclusive: bool = False) -> Iterator[BinaryIO]:
     """A stream of bytes that becomes the file when the block ends, and nothing if it raises.
 
     Raises:
-        InputError: it cannot be written; what was there before stays.
+        InputError: it cannot be written, or something is there and it is to be `exclusive`; what
+            was there before stays.
     """
     with _words(place):
         target, direct = _resolved(place)
+        if exclusive and target.exists():
+            raise FileExistsError(errno.EEXIST, THERE)
         if direct:
             with _opened(target) as out:
                 yield out
             return
-        with _part_of(target) as (handle, _), os.fdopen(handle, "wb", closefd=False) as out:
+        with (
+            _part_of(target, exclusive) as (handle, _),
+            os.fdopen(handle, "wb", closefd=False) as out,
+        ):
             yield out
 
 
@@ -161,7 +171,7 @@ def _opened(path: Path) -> BinaryIO:
 
 
 @contextmanager
-def _part_of(target: Path) -> Iterator[tuple[int, Path]]:
+def _part_of(target: Path, exclusive: bool = False) -> Iterator[tuple[int, Path]]:
     """A new file beside `target`, open: in its place when the block ends, gone if it raises."""
     before = target.stat() if target.exists() else None
     handle, part = _new_part(target.parent)
@@ -177,14 +187,33 @@ def _part_of(target: Path) -> Iterator[tuple[int, Path]]:
             with suppress(OSError):  # only the administrator gives files away
                 os.chown(part, before.st_uid, before.st_gid)
         part.chmod(new_mode if before is None else stat.S_IMODE(before.st_mode))
-        _sync(part)
-        part.replace(target)
+        sync(part)
+        _claim_name(part, target) if exclusive else part.replace(target)
     except BaseException:
         with suppress(OSError):
             part.unlink()
         raise
     with suppress(OSError):  # the file is whole by now; some file systems sync no folder
-        _sync(target.parent)
+        sync(target.parent)
+
+
+def _claim_name(part: Path, target: Path) -> None:
+    """Give a finished file its name, unless something has it."""
+    try:
+        if os.name == "nt":
+            part.rename(target)  # which replaces nothing there
+            return
+        try:
+            os.link(part, target)
+        except FileExistsError:
+            raise
+        except OSError:  # no links here: the name alone first, which only one can make
+            os.close(os.open(target, _NEW))
+            part.replace(target)
+            return
+    except FileExistsError:
+        raise FileExistsError(errno.EEXIST, THERE) from None
+    part.unlink()
 
 
 def _new_part(folder: Path) -> tuple[int, Path]:
@@ -192,7 +221,7 @@ def _new_part(folder: Path) -> tuple[int, Path]:
     return os.open(part, _NEW | _BINARY, 0o666), part
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
     """Have a file, or a folder's list of names, written to the disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows cannot open folders

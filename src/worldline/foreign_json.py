@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from worldline.errors import InputError
 
 MOST_BYTES = 1 << 28  # of one document
 DEEPEST = 64  # lists and objects in one another: what comes after reads them by recursion
+_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 MOST_BITS = 64  # of a whole number: as many as arrays and databases can hold
 
 
@@ -38,11 +40,13 @@ def read_json(
     most_bits: int = MOST_BITS,
     finite: bool = True,
     changed: Callable[[dict[str, Any]], Any] = lambda found: found,
+    mended: Callable[[str], str] | None = None,
 ) -> Any:
     """What a JSON text says; `name` is what it is called in errors.
 
     `changed` is given every object, and gives what stands in its place. With `finite=False` the
-    words NaN and Infinity are numbers.
+    words NaN and Infinity are numbers. `mended` is given every text with half of a pair of
+    characters, and gives what stands in its place; without it they are refused.
 
     Raises:
         InputError: not JSON, longer than `most_bytes`, lists in one another over 64 deep, a
@@ -71,7 +75,9 @@ def read_json(
             parse_constant=_refused if finite else float,
         )
         _refuse_deep(found)
-        if "\\ud" in content.lower():
+        if _HALF.search(content):
+            if mended is not None:
+                found = _mended(found, mended)
             json.dumps(found, ensure_ascii=False, default=str).encode()
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 at byte {error.start}") from None
@@ -98,6 +104,16 @@ def _finite(written: str) -> float:
     if not math.isfinite(number):
         _refused(written)
     return number
+
+
+def _mended(found: Any, mended: Callable[[str], str]) -> Any:
+    if isinstance(found, str):
+        return mended(found) if _HALF.search(found) else found
+    if isinstance(found, list):
+        return [_mended(inner, mended) for inner in found]
+    if isinstance(found, dict):
+        return {_mended(key, mended): _mended(inner, mended) for key, inner in found.items()}
+    return found
 
 
 def _refused(written: str) -> None:

@@ -212,6 +212,10 @@ def test_strands_bars_and_the_table_are_those_of_the_log(visitor):
     assert dot.get_attribute("fill") == HUES[2]  # Bob spoke third
 
 
+def until_said(page, n):
+    page.wait_for_function(f"() => document.querySelectorAll('.wl-said').length === {n}")
+
+
 def test_a_branch_and_a_look_at_the_other_one(visitor):
     page = visitor.lake(3)
     before = words(page)
@@ -224,15 +228,17 @@ def test_a_branch_and_a_look_at_the_other_one(visitor):
     page.locator(".wl-fork button").click()
     banner = page.locator(".wl-room-banner")
     banner.wait_for()
+    until_said(page, 4)  # the list follows the banner in the next frame
     assert words(page) == before
     button(page, "Back to the newest").click()
     banner.wait_for(state="hidden")
-    assert len(words(page)) == 3
+    until_said(page, 3)
     page.locator(".wl-fork button").click()
+    until_said(page, 4)
     said(page).nth(3).hover()
     said(page).nth(3).get_by_role("button", name=re.compile("Branch from message")).click()
     banner.wait_for(state="hidden")
-    page.wait_for_function("() => document.querySelectorAll('.wl-said').length === 4")
+    until_said(page, 4)
     assert words(page) == before == [one.body.shown for one in visitor.messages()]
 
 

@@ -256,3 +256,34 @@ def test_a_killed_writer_leaves_a_hidden_part_that_nobody_takes_for_the_file(
     write_bytes(place, b"new")  # and a later run removes only what it made itself
     assert place.read_bytes() == b"new"
     assert _names(tmp_path) == {"f", left}
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_an_exclusive_file_replaces_nothing_that_came_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    place = tmp_path / "a.room"
+    if not links:  # as on FAT
+
+        def none(*_: object) -> None:
+            raise PermissionError(1, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", none)
+    assert write_bytes(place, b"new", exclusive=True) == place
+    assert place.read_bytes() == b"new"
+    with pytest.raises(InputError, match=r"a\.room: .*it is there already"):
+        write_bytes(place, b"newer", exclusive=True)
+    assert place.read_bytes() == b"new"
+    other = tmp_path / "b.room"
+    ours = stream_to(other, exclusive=True)
+    ours.__enter__().write(b"ours")
+    other.write_bytes(b"another's")  # in the moment before ours has its name
+    with pytest.raises(InputError, match="it is there already"):
+        ours.__exit__(None, None, None)
+    assert other.read_bytes() == b"another's"
+    assert _names(tmp_path) == {"a.room", "b.room"}
+
+
+def test_an_exclusive_file_is_no_device() -> None:
+    with pytest.raises(InputError, match="it is there already"):
+        write_bytes("/dev/null", b"x", exclusive=True)

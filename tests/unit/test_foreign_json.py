@@ -76,3 +76,19 @@ def test_no_more_is_read_than_accepted(tmp_path):
     for place, said in wrong.items():
         with pytest.raises(InputError, match=said):
             read_json_file(place)
+
+
+def test_halves_of_pairs_can_be_mended_instead():
+    heard: list[str] = []
+
+    def mended(text: str) -> str:
+        heard.append(text)
+        return text.replace("\ud83d", "?")
+
+    content = r'{"\ud83d": ["a\ud83d", "\ud83d\ude00", 1]}'
+    assert read_json(content, "x", mended=mended) == {"?": ["a?", "\U0001f600", 1]}
+    assert heard == ["\ud83d", "a\ud83d"]
+    with pytest.raises(InputError, match="half of a pair"):
+        read_json(content, "x", mended=lambda text: text)
+    with pytest.raises(InputError, match="half of a pair"):
+        read_json('["\ud83d"]', "x")  # the half itself, not its number

@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from worldline.atomic_file import write_text
 from worldline.errors import InputError
 from worldline.foreign_json import read_json_file
 from worldline.model.cache import MANIFEST, models_folder, sweep, workplace
@@ -115,7 +116,7 @@ def write_manifest(out: Path, name: str, form: int, **about: Any) -> None:
         "model_safetensors_sha256": sha256_of(out / "model.safetensors"),
         "files": files,
     }
-    (out / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    write_text(out / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
 
 def sha256_of(file: Path) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from worldline.atomic_file import sync
 
 
 def publish(made: Path, destination: Path) -> bool:
@@ -17,22 +18,12 @@ def publish(made: Path, destination: Path) -> bool:
         if destination.is_dir():
             return False
         raise
-    _sync(destination.parent)
+    sync(destination.parent)
     return True
 
 
 def sync_tree(folder: Path) -> None:
     """Have every file of a folder, and the folder, written to the disk."""
     for file in folder.rglob("*"):
-        _sync(file)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return  # Windows cannot open folders
-    handle = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync(file)
+    sync(folder)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from worldline.errors import InputError
-from worldline.model.exclusive_use import exclusive
+from worldline.model.exclusive_use import exclusive, own_hooks
 from worldline.steps import step
 
 if TYPE_CHECKING:
@@ -71,6 +71,9 @@ class _Asking:
         self.options: dict[str, Any] = {"use_cache": self.caching}
         if "logits_to_keep" in accepted:
             self.options["logits_to_keep"] = 1
+        self.parts = list(module.modules())
+        lists = (part for part in self.parts if isinstance(part, torch.nn.ModuleList))
+        self.blocks = list({id(block): block for blocks in lists for block in blocks}.values())
 
     def __call__(self, ids: list[int], fresh: list[int]) -> Float[Tensor, " d_vocab"]:
         """Logits of the next token after `ids`, of which all but `fresh` were read before."""
@@ -79,7 +82,10 @@ class _Asking:
         if self.cache is not None:
             inputs["cache"] = self.cache
         # around the pass alone: between two tokens the caller runs
-        with exclusive(self.module), torch.no_grad():
+        with exclusive(self.module), torch.no_grad(), own_hooks() as hooks:
+            # between any two parts where much is read, which takes its time, else between blocks
+            for part in self.parts if len(given) > 1 else self.blocks:
+                hooks.before(part, lambda *_: step())
             seen = self.module(**inputs, **self.options)
         if self.caching:
             self.cache = getattr(seen, "cache", None)

@@ -25,7 +25,7 @@ class Branch:
         self.state: State = state_of(self._line)
         if log.repaired:
             self.append(Notice("repaired", log.repaired))
-        self._expire("the program ended before it came back")
+        self.expire("the program ended before it came back")
 
     @property
     def line(self) -> list[Event]:
@@ -57,10 +57,11 @@ class Branch:
             seed = drawn_number(f"{self.state.settings['seed']}|{len(events)}")
             notice = Notice("branch", f"the conversation goes on from event {number}", number)
             event = self.append(notice, Setting("seed", seed), parent=at)[0]
-            self._expire("the conversation goes on from before it came back")
+            self.expire("the conversation goes on from before it came back")
         return event
 
-    def _expire(self, reason: str) -> None:
+    def expire(self, reason: str) -> None:
+        """End every command that has no outcome yet."""
         ended = [Outcome(number, "expired", reason) for number, _ in self.state.pending]
         if ended:
             self.append(*ended)

@@ -8,7 +8,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from worldline.errors import InputError
-from worldline.room.events import Command, Drawn, Event, Outcome, Setting, decode
+from worldline.room.events import (
+    Command,
+    Drawn,
+    Event,
+    Message,
+    Notice,
+    Outcome,
+    Setting,
+    decode,
+)
 from worldline.room.rules import checked_setting
 
 LARGEST_ROW_BYTES = 1 << 26
@@ -62,8 +71,12 @@ def refuse_impossible(event: Event) -> None:
     """Raise InputError for what no room writes: an unknown command, a setting of another kind."""
     match event.body:
         case Command(message=about) | Outcome(command=about) | Drawn(message=about):
-            if not 0 < about < event.number:
-                raise InputError("it speaks of an event that was not there before it")
+            _refuse_later(about or event.number, event.number)
+        case Notice(about=about):
+            _refuse_later(about, event.number)
+        case Message(read_from=start, read_to=end):
+            _refuse_later(start, event.number)
+            _refuse_later(end, event.number)
         case Setting(what="prompt", value=value):
             if not isinstance(value, str):
                 raise InputError(f"setting prompt {str(value)[:40]!r}: accepted is text")
@@ -71,6 +84,12 @@ def refuse_impossible(event: Event) -> None:
             checked_setting(what, value, who)
         case _:
             pass
+
+
+def _refuse_later(number: int, event: int) -> None:
+    """Raise InputError where an event names one that was not there before it; 0 is none."""
+    if not 0 <= number < event:
+        raise InputError(f"it speaks of event {number}, which was not there before it")
 
 
 def _is_time(when: float) -> bool:

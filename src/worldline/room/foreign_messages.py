@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worldline.errors import InputError
+from worldline.foreign_json import read_json
 from worldline.room.events import ROOM
 from worldline.room.look_alikes import look_alike
 from worldline.room.participants import LONGEST_NAME
-from worldline.room.plain_json import loaded
-from worldline.text.foreign import one_line
+from worldline.text.foreign import GONE, one_line, whole_characters
 
 ACCEPTED = "accepted are our JSON, OpenAI or AutoGen messages, ShareGPT, SillyTavern lines"
+MOST_BITS = 128  # of a whole number: others give long names to messages
 _PEOPLE = frozenset({"user", "human", "person", "user_proxy", "admin"})
 _TAKEN = frozenset(
     [
@@ -83,6 +84,18 @@ def conversation_of(text: str) -> Conversation:
     if not any(one.who for one in found.entries):
         raise InputError(f"{one_line(text, 40)!r}: not a room and no message; {ACCEPTED}")
     return found
+
+
+def loaded(text: str, left_out: Counter[str]) -> Any:
+    """What a JSON text holds; `left_out` counts the texts of which half a character was lost."""
+
+    def whole(given: str) -> str:
+        found = whole_characters(given)
+        if found.count(GONE) > given.count(GONE):
+            left_out[f"texts with half a character, now {GONE}"] += 1
+        return found
+
+    return read_json(text, repr(one_line(text, 40)), most_bits=MOST_BITS, mended=whole)
 
 
 def _items(text: str, left_out: Counter[str]) -> tuple[Sequence[Any], bool]:

@@ -14,6 +14,7 @@ from typing import Any
 from worldline.errors import InputError
 from worldline.room.deeds import Deeds
 from worldline.room.events import Event, Message, Notice, Paused
+from worldline.room.faults import fault_line
 from worldline.room.log import Log, Reading
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Model
@@ -24,6 +25,7 @@ from worldline.room.turns import next_speaker
 
 ENDING = ".room"
 MOST_LISTED = 20
+ENDING_SECONDS = 0.5  # how long a turn that is over may take to be done
 _NAME = re.compile(r"[\w.-]{1,80}")
 Models = Mapping[str, Model | Callable[[], Model]]
 Hold = Callable[[], AbstractContextManager[Any]]
@@ -67,7 +69,10 @@ class Hosted:
         """Take turns in the background; nothing where turns are being taken already."""
         with self._lock:
             self._refuse_closed()
+            if self.room.state.playing == "stopped" and not self._quiet_soon():
+                raise InputError("what was stopped has not ended yet: try again in a moment")
             if not self.talking:
+                self.room.resume()  # here, so that a stop from now on is not undone by the thread
                 self._thread = threading.Thread(target=self._play, args=(turns,), daemon=True)
                 self._thread.start()
 
@@ -78,7 +83,7 @@ class Hosted:
         """
         with self._lock:
             self._refuse_closed()
-            if self.talking:
+            if not self._quiet_soon():
                 raise InputError("the room talks: pause it, then branch")
             self.room.branch(number)
 
@@ -121,13 +126,18 @@ class Hosted:
             self.room.stop(reason)
             self._thread.join(seconds)
 
+    def _quiet_soon(self) -> bool:
+        """Whether no turn is being taken; one whose reply was just shown may need a moment."""
+        if self._thread is not None:
+            self._thread.join(ENDING_SECONDS)
+        return not self.talking
+
     def _play(self, turns: int | None) -> None:
         try:
-            self.room.play(turns)
+            self.room.take_turns(turns)
         except Exception as error:  # whatever it was, the room can be gone on with
             if not self.closed:
-                said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-                self.room.append(Notice("broken", said), Paused("paused", "an error"))
+                self.room.append(Notice("broken", fault_line(error)), Paused("paused", "an error"))
         finally:
             self.piece = Piece(self.piece.serial + 1)
 
@@ -136,8 +146,11 @@ class Hosted:
             self._events.append(what)
             if isinstance(what.body, (Message, Notice)):
                 self.piece = Piece(self.piece.serial + 1)
+        elif what.withheld:
+            self.piece = Piece(self.piece.serial + 1, what.who, WITHHELD)
         elif not what.reasoning:
-            before = self.piece.text if self.piece.who == what.who else ""
+            going_on = self.piece.who == what.who and self.piece.text != WITHHELD
+            before = self.piece.text if going_on else ""
             self.piece = Piece(self.piece.serial + 1, what.who, before + what.text)
 
     def _refuse_closed(self) -> None:
@@ -146,6 +159,7 @@ class Hosted:
 
 
 LIMITS = ("messages", "tokens", "dollars")
+WITHHELD = "… thinking or writing: its first reply is shown when it is whole"
 
 
 class Desk:

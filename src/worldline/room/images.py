@@ -6,6 +6,7 @@ import base64
 import binascii
 import importlib
 import importlib.util
+import inspect
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,8 +17,8 @@ from worldline.errors import InputError
 from worldline.room.deeds import Asked, Picture
 from worldline.room.models.asking import fetched, json_of
 from worldline.room.models.complaints import leave_out
-from worldline.room.models.failures import GarbledError, RejectedError
-from worldline.room.models.stopping import wait
+from worldline.room.models.failures import GarbledError, RejectedError, StoppedError
+from worldline.room.models.stopping import refuse_stopped, wait
 from worldline.room.models.wire import Patience, Sleep, base_url, keyless, plain
 from worldline.room.portrait import portrait
 from worldline.text.foreign import one_line
@@ -133,12 +134,27 @@ class DiffusersImages:
                 self._pipeline = library.AutoPipelineForText2Image.from_pretrained(
                     self.model, use_safetensors=True
                 )
-            self._pipeline(asked.text).images[0].save(out, format="PNG")
+            drawn = self._pipeline(asked.text, **stopping_options(self._pipeline))
+            drawn.images[0].save(out, format="PNG")
+        except StoppedError:
+            raise
         except Exception as error:  # a pipeline raises whatever its parts raise
             failure = plain(error) or type(error).__name__
         if failure:
             raise GarbledError(f"{self.model}: {failure}")
         return Picture(out.getvalue(), "image/png", f"made by {self.model} in this process")
+
+
+def stopping_options(pipeline: Any) -> dict[str, Any]:
+    """What makes a pipeline end between two of its steps when it is stopped, where it can."""
+
+    def look(_pipeline: Any, _step: int, _time: Any, values: dict[str, Any]) -> dict[str, Any]:
+        refuse_stopped()
+        return values
+
+    name = "callback_on_step_end"
+    takes = name in inspect.signature(type(pipeline).__call__).parameters
+    return {name: look} if takes else {}
 
 
 @dataclass(eq=False)

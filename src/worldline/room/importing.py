@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worldline.errors import InputError
+from worldline.foreign_json import read_json
 from worldline.room.checking import event_of
 from worldline.room.claims import claims
 from worldline.room.commands import Parsed, parse
@@ -19,8 +20,8 @@ from worldline.room.foreign_messages import conversation_of
 from worldline.room.log import Log
 from worldline.room.mending import Mended, mend
 from worldline.room.naming import borrowed, without_own_label
-from worldline.room.plain_json import loaded
 from worldline.room.regions import without_reasoning
+from worldline.text.foreign import one_line
 
 LONGEST_HEADER = 400  # characters
 _SIGN = r"(?:[^\w\s\[]\S*\s+)"
@@ -100,7 +101,7 @@ def from_json(text: str, log: Log) -> list[Event]:
     """
     if log.last:
         raise InputError(f"{log.path}: has {log.last} events; accepted is a new log")
-    whole = loaded(text)
+    whole = read_json(text, repr(one_line(text, 40)))
     try:
         plain, contents = whole["events"], whole.get("contents", {})
         if whole["format"] != FORMAT:

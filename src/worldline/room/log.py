@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
-from uuid import uuid4
 
-from worldline.atomic_file import write_bytes
+from worldline.atomic_file import stream_to, write_bytes
 from worldline.errors import InputError
 from worldline.room.checking import Checked, checked_events
 from worldline.room.events import Body, Event, encode
@@ -168,20 +167,13 @@ class Log:
 
     def _repair(self, found: Checked) -> str:
         """Put the sound events into a new file in this one's place; what was done, in a line."""
-        pictures = _pictures(self._base)
+        sound = _file_of(found.events, _pictures(self._base))
         self._base.close()
         kept = copied_aside(Path(self.path))
-        fresh = f"{self.path}.{uuid4().hex}"
-        base = _opened(fresh)
-        try:
-            base.executemany("INSERT OR IGNORE INTO contents VALUES (?, ?, ?)", pictures)
-            base.executemany(_INSERT, map(_row, found.events))
-        finally:
-            base.execute("PRAGMA journal_mode = DELETE")  # leaves nothing beside the file
-            base.close()
-        for ending in ("-wal", "-shm"):
-            Path(f"{self.path}{ending}").unlink(missing_ok=True)
-        Path(fresh).replace(self.path)
+        with stream_to(self.path) as out:
+            out.write(sound)
+            for ending in ("-wal", "-shm"):  # of the old file: the new one is not to read them
+                Path(f"{self.path}{ending}").unlink(missing_ok=True)
         self._base = _opened(self.path)
         n = len(found.events)
         return (
@@ -218,16 +210,19 @@ def copied_aside(path: Path) -> Path:
     """A copy beside a file under a name that is free, and what its database has beside it."""
     for n in range(1, 10_000):
         aside = path.with_name(f"{path.name}.damaged-{n}")
-        try:
-            with path.open("rb") as old, aside.open("xb") as new:
-                shutil.copyfileobj(old, new)
-        except FileExistsError:
+        if aside.exists() or Path(f"{aside}-wal").exists():
             continue
         waiting = Path(f"{path}-wal")
         if waiting.exists():
-            shutil.copyfile(waiting, f"{aside}-wal")
+            _copy(waiting, Path(f"{aside}-wal"))
+        _copy(path, aside)
         return aside
     raise InputError(f"{path}: no free name beside it; take some of {path.name}.damaged-* away")
+
+
+def _copy(old: Path, new: Path) -> None:
+    with old.open("rb") as content, stream_to(new, exclusive=True) as out:
+        shutil.copyfileobj(content, out)
 
 
 def _read_only(path: str) -> sqlite3.Connection | None:
@@ -289,10 +284,17 @@ def _opened(path: str) -> sqlite3.Connection:
 
 def _make(path: str) -> None:
     """A log without events, whole from its first moment on: a process may die in between."""
+    write_bytes(path, _file_of((), ()), exclusive=True)
+
+
+def _file_of(events: Sequence[Event], pictures: Sequence[tuple[str, str, bytes]]) -> bytes:
+    """All of a log's file."""
     base = sqlite3.connect(MEMORY, isolation_level=None)
     try:
         base.executescript(_MADE)
-        write_bytes(path, base.serialize())
+        base.executemany("INSERT OR IGNORE INTO contents VALUES (?, ?, ?)", pictures)
+        base.executemany(_INSERT, map(_row, events))
+        return base.serialize()
     finally:
         base.close()
 

@@ -117,17 +117,33 @@ class Hushed:
 
     **Exactness**: linear in the reply. What was given out is never taken back, so a mark that
     opens without need (in a fence of code) silences the rest; the whole reply tells better.
-    With `opened` the reply begins inside its reasoning.
+    With `opened` the reply begins inside its reasoning; where that is not known (None) nothing is
+    given out before a mark tells, or `begin_outside`.
     """
 
-    def __init__(self, opened: bool = False) -> None:
+    def __init__(self, opened: bool | None = False) -> None:
         self._text = ""
         self._at = 0  # what is before it was given out, or held back for good
-        self._depth = int(opened)
+        self._depth = int(bool(opened))
         self._just_closed = False  # reasoning ended right before what comes next
+        self.unsure = opened is None
+        self._waiting: list[str] = []  # words, or reasoning that a template opened
+
+    def begin_outside(self) -> str:
+        """The reply does not begin inside its reasoning; what waited to know that."""
+        self.unsure, waiting = False, "".join(self._waiting)
+        self._waiting.clear()
+        return waiting
 
     def more(self, piece: str) -> str:
         """What of the reply may be shown, now that `piece` came."""
+        shown = self._more(piece)
+        if not self.unsure:
+            return shown
+        self._waiting.append(shown)
+        return ""
+
+    def _more(self, piece: str) -> str:
         kept = max(0, self._at - _AHEAD)  # what tells whether a mark is only spoken of
         self._text, self._at = self._text[kept:] + piece, self._at - kept
         given: list[str] = []
@@ -161,10 +177,14 @@ class Hushed:
         if _spoken_of(text, mark):
             return mark.end
         if mark.opens:
+            if self.unsure:
+                given.insert(0, self.begin_outside())
             self._depth += 1
         elif self._depth or not mark.weak or self._just_closed:
             if not self._depth and not self._just_closed:
                 given.clear()  # all of it was reasoning
+                self._waiting.clear()
+                self.unsure = False
             self._at = mark.end  # the mark itself is no word
             self._depth = 0 if mark.weak else max(0, self._depth - 1)
             self._just_closed = not self._depth

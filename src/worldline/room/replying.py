@@ -15,6 +15,7 @@ from worldline.room.regions import without_reasoning
 from worldline.room.seeing import Seen
 from worldline.room.state import Participant
 from worldline.room.telling import written
+from worldline.steps import StoppedError
 from worldline.text.foreign import one_line, whole_characters
 
 MOST_REMARKS = 8  # of one kind, on one message
@@ -23,22 +24,31 @@ _REMARKED = ("code", "quote", "reasoning")  # there nobody thinks that a command
 
 @dataclass(frozen=True, slots=True)
 class Provisional:
-    """A piece of a reply while it streams: not in the log, and it may never come to be."""
+    """A piece of a reply while it streams: not in the log, and it may never come to be.
+
+    `withheld`, without a text: something came, and is not shown until it is known to be no
+    reasoning.
+    """
 
     who: str
     text: str
     reasoning: bool = False
+    withheld: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply, whole, or as much of it as came; `failure` says why there is no more of it."""
+    """A reply, whole, or as much of it as came; `failure` says why there is no more of it.
+
+    `inside`: it was cut off inside the reasoning with which it began; None where nobody can tell.
+    """
 
     text: str
     reasoning: str
     usage: Usage
     seconds: float
     failure: str = ""
+    inside: bool | None = False
 
 
 def heard(
@@ -48,18 +58,19 @@ def heard(
     who: str,
     watch: Callable[[Provisional], None],
     stopped: Callable[[], bool],
-    thinks: bool = False,
+    thinks: bool | None = False,
 ) -> Reply:
     """Listen to a reply until it is whole, or fails, is empty, or is stopped on the way.
 
-    `watch` is told of it as it comes, but not of the reasoning inside the text; with `thinks` the
-    text begins with it.
+    `watch` is told of it as it comes, but not of the reasoning inside the text. With `thinks` the
+    text begins with it; where that is not known (None) the words wait until it is, at the latest
+    until the reply is whole.
     """
     began = time.perf_counter()
     text: list[str] = []
     reasoning: list[str] = []
     hushed, told = Hushed(thinks), list[str]()
-    usage, failure = Usage(), ""
+    usage, failure, signed = Usage(), "", False
     stream = model.reply(seen.messages, settings)
     try:
         for piece in stream:
@@ -70,20 +81,30 @@ def heard(
                 continue
             (reasoning if piece.reasoning else text).append(piece.text)
             shown = piece.text if piece.reasoning else hushed.more(piece.text)
+            if piece.reasoning and hushed.unsure:  # it comes on a way of its own
+                told.append(hushed.begin_outside())
+                watch(Provisional(who, told[-1]))
             if not piece.reasoning:
                 told.append(shown)
+                if hushed.unsure and not signed:
+                    signed = True
+                    watch(Provisional(who, "", withheld=True))
             if shown:
                 watch(Provisional(who, shown, piece.reasoning))
     except ReplyError as error:
         failure, usage = str(error) or type(error).__name__, error.usage or usage
+    except StoppedError as error:
+        failure = str(error)
     finally:
         _close(stream)
     whole, thought = whole_characters("".join(text)), whole_characters("".join(reasoning))
     if not failure and not whole.strip():
         failure = f"the reply was empty{', but for its reasoning' if thought.strip() else ''}"
-    if not failure and (rest := _untold(whole, "".join(told))):
+    cut = bool(failure) or usage.ending != "stop"
+    inside = _ended_inside(whole, thinks) if cut and not thought else False
+    if not failure and not inside and (rest := _untold(whole, "".join(told))):
         watch(Provisional(who, rest))
-    return Reply(whole, thought, usage, time.perf_counter() - began, failure)
+    return Reply(whole, thought, usage, time.perf_counter() - began, failure, inside)
 
 
 def as_events(
@@ -98,7 +119,7 @@ def as_events(
 ) -> list[Body]:
     """The message, numbered `next_number` in the log, then its commands, then remarks on it."""
     stripped = without_own_label(reply.text.strip(), me.name)
-    own, thought = without_reasoning(stripped)
+    own, thought = ("", stripped) if reply.inside else without_reasoning(stripped)
     shown = without_own_label(own, me.name) or ("" if thought else stripped)
     spans = borrowed(shown, me.name, names)
     parsed = parse(shown, spans, models)
@@ -125,16 +146,34 @@ def as_events(
         Command(next_number, me.name, one.start, one.end, one.name, one.arguments)
         for one in parsed.commands
     ]
-    return [message, *commands, *_few(_remarks(parsed, message, next_number))]
+    remarks = [*_remarks(parsed, message, next_number)]
+    if reply.inside is None and shown:
+        text = f"{me.name} was cut off; whether it spoke or still thought, nothing tells"
+        remarks.append(Notice("unsure", text, next_number, me.name))
+    return [message, *commands, *_few(remarks)]
 
 
-def begins_thinking(earlier: Iterable[Message]) -> bool:
+def begins_thinking(model: Model, earlier: Iterable[Message]) -> bool | None:
     """Whether a speaker's replies begin inside reasoning that its template opened, as it seems.
 
-    Nothing in a reply that streams says so before its reasoning ends; an earlier one does.
+    Nothing in a reply that streams says so before its reasoning ends; an earlier one does, that
+    has marks or came to its end. Where there is none, and the model's template is at an endpoint,
+    it is not known: None.
     """
-    latest = next((one.text for one in earlier), "")
-    return bool(reasoning_in(latest, marks_in(latest))) and next(marks_in(latest)).opens is False
+    for one in earlier:
+        mark = next((mark for mark in marks_in(one.text) if not mark.weak), None)
+        if mark is not None:
+            return not mark.opens and bool(reasoning_in(one.text, marks_in(one.text)))
+        if one.reasoning and not one.shown:  # cut off inside it
+            return True
+        if one.ending == "stop":
+            return False
+    return None if getattr(model, "template_hidden", False) else False
+
+
+def _ended_inside(text: str, thinks: bool | None) -> bool | None:
+    """Whether a text that was cut off is reasoning to its end, though no mark in it says so."""
+    return thinks if not any(not mark.weak for mark in marks_in(text)) else False
 
 
 def _untold(whole: str, told: str) -> str:

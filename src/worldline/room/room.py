@@ -26,6 +26,7 @@ from worldline.room.events import (
     Paused,
     Setting,
 )
+from worldline.room.faults import fault_line
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Model, ReplyError, Settings, Usage
@@ -36,6 +37,7 @@ from worldline.room.rules import checked_setting
 from worldline.room.seeing import Seen, seen_by
 from worldline.room.state import BROKEN_OFF, Participant, State, state_of
 from worldline.room.turns import mentioned, next_speaker, over_budget, reply_seed
+from worldline.steps import StoppedError
 
 Watch: TypeAlias = Callable[[Event | Provisional], None]
 Weigh: TypeAlias = Callable[[Model, Usage], "dict[str, Any] | str"]
@@ -67,7 +69,8 @@ class Room:
         self._watch = watch
         self._weigh, self._hold = weigh, hold
         self._stop = threading.Event()
-        self._branch = Branch(log, watch)
+        self._unwatched: Exception | None = None  # what whoever watches raised
+        self._branch = Branch(log, self._tell)
         self._lock = self._branch.lock
 
     @property
@@ -149,6 +152,7 @@ class Room:
         """End this run: a reply that streams is cut off, and no further turn follows."""
         self._stop.set()
         with self._lock:
+            self._stop.set()  # once more: `resume` may have come in between
             if self.state.playing != "stopped":
                 self.append(Paused("stopped", reason))
 
@@ -157,7 +161,21 @@ class Room:
 
         With `step` as the way of taking turns it takes one.
         """
-        self._resume()
+        self.resume()
+        return self.take_turns(turns)
+
+    def resume(self) -> None:
+        """Allow turns again after a pause or a stop; a `stop` from here on holds."""
+        with self._lock:
+            self._stop.clear()
+            if self.state.playing != "playing":
+                self.append(Paused("playing"))
+
+    def take_turns(self, turns: int | None = None) -> int:
+        """As `play`, of a room that is playing; nothing where it was stopped since `resume`.
+
+        A turn in which worldline itself fails ends there, once, and the room pauses.
+        """
         if self.state.settings["mode"] == "step":
             turns = 1 if turns is None else min(turns, 1)
         taken = 0
@@ -199,23 +217,46 @@ class Room:
         """Let the log go."""
         self.log.close()
 
-    def _resume(self) -> None:
-        self._stop.clear()
-        with self._lock:
-            if self.state.playing != "playing":
-                self.append(Paused("playing"))
-
     def _turn(self, read_to: int | None = None) -> Event | None:
+        who = ""
+        try:
+            with self._lock:
+                line, state = self._branch.line, self.state
+                if read_to is not None and read_to < state.tip:
+                    line = [one for one in line if one.number <= read_to]
+                    state = state_of(line)
+                speaker = self._ready(state)
+            if speaker is None:
+                return None
+            who = speaker.name
+            with stoppable(self._stop.is_set), self._hold():
+                return self._spoken(speaker, state, line)
+        except InputError:  # the log cannot be written
+            raise
+        except StoppedError as error:
+            self._no_reply(who, str(error), Usage())
+        except Exception as error:
+            if error is self._unwatched:
+                raise
+            self._end_in_fault(who, error)
+        return None
+
+    def _end_in_fault(self, who: str, error: Exception) -> None:
+        """Worldline itself failed: say so once, and wait for a person."""
+        turn = f"{who}'s turn" if who else "a turn"
+        text = f"{turn} ended in a fault of worldline's own: {fault_line(error)}"
         with self._lock:
-            line, state = self._branch.line, self.state
-            if read_to is not None and read_to < state.tip:
-                line = [one for one in line if one.number <= read_to]
-                state = state_of(line)
-            speaker = self._ready(state)
-        if speaker is None:
-            return None
-        with stoppable(self._stop.is_set), self._hold():
-            return self._spoken(speaker, state, line)
+            playing = self.state.playing == "playing"
+            pause = [Paused("paused", "a fault of worldline's own")] if playing else []
+            self.append(Notice("broken", text, 0, who), *pause)
+            self._branch.expire("its turn ended in a fault")
+
+    def _tell(self, what: Event | Provisional) -> None:
+        try:
+            self._watch(what)
+        except Exception as error:
+            self._unwatched = error
+            raise
 
     def _ready(self, state: State) -> Participant | None:
         """Who speaks; where nobody may, the room says why and pauses."""
@@ -237,13 +278,13 @@ class Room:
             settings = _settings(me, state, model)
             seen = seen_by(me, state, line, model, settings.max_tokens)
             self._tell_cut(me, seen, line)
-            thinks = begins_thinking(_words_of(me, line))
-            reply = heard(model, seen, settings, me.name, self._watch, self._stop.is_set, thinks)
+            thinks = begins_thinking(model, _words_of(me, line))
+            reply = heard(model, seen, settings, me.name, self._tell, self._stop.is_set, thinks)
         except (ReplyError, InputError) as error:
-            return self._no_reply(me, str(error), Usage())
+            return self._no_reply(me.name, str(error), Usage())
         reply = replace(reply, usage=counted(reply, model, seen.messages))
         if reply.failure and (self._stop.is_set() or not reply.text.strip()):
-            return self._no_reply(me, reply.failure, reply.usage)
+            return self._no_reply(me.name, reply.failure, reply.usage)
         if reply.failure:
             reply = replace(reply, usage=replace(reply.usage, ending=BROKEN_OFF))
         with self._lock:
@@ -263,7 +304,7 @@ class Room:
     def _drawn(self, message: int, weigh: Weigh, model: Model, usage: Usage) -> None:
         try:
             found = weigh(model, usage)
-        except (InputError, RefusedError) as error:
+        except (InputError, RefusedError, StoppedError) as error:
             found = " ".join(str(error).split())
         drawn = Drawn(message, reason=found) if isinstance(found, str) else Drawn(message, found)
         self.append(drawn)
@@ -284,10 +325,10 @@ class Room:
             text = f"{me.name} cannot read all of this; it reads from event {seen.read_from} on"
             self.append(Notice("context", text, seen.read_from, me.name))
 
-    def _no_reply(self, me: Participant, reason: str, usage: Usage) -> None:
-        text = f"{me.name} did not answer: {_line(reason)}"
+    def _no_reply(self, who: str, reason: str, usage: Usage) -> None:
+        text = f"{who} did not answer: {_line(reason)}"
         took = usage.tokens_in, usage.tokens_out, usage.price
-        self.append(Notice("no_reply", text, 0, me.name, None, *took))
+        self.append(Notice("no_reply", text, 0, who, None, *took))
 
     def _unmute(self) -> None:
         """Whoever is silent and was just addressed may speak again."""

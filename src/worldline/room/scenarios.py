@@ -18,7 +18,7 @@ from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Model
 from worldline.room.models.naming import models_named, place_of
 from worldline.room.models.scripted import Scripted
-from worldline.room.participants import checked_name
+from worldline.room.participants import alike, checked_name
 from worldline.room.room import Room, Watch, Weigh
 from worldline.room.state import MAX_PARTICIPANTS
 from worldline.room.turns import checked_mode
@@ -202,8 +202,10 @@ def _refuse_unusable(scenario: Scenario, name: str) -> None:
         names.append(checked_name(scenario.opening.who))
     except InputError as error:
         raise InputError(f"scenario {name}: {error}") from None
-    if len({one.casefold() for one in names}) < len(names):
-        raise InputError(f"scenario {name}: a name twice; accepted are names that differ")
+    for place, one in enumerate(names):
+        if other := alike(one, names[:place]):
+            two = f"{other!r} twice" if one == other else f"{other!r} and {one!r}, which look alike"
+            raise InputError(f"scenario {name}: {two}; accepted are names that differ")
     n, most = len(scenario.participants), scenario.rules.max_participants
     if n > most:
         raise InputError(f"scenario {name}: {n} participants; accepted are {most} at most")

@@ -126,11 +126,14 @@ def after(state: State, event: Event) -> State:
         case Budget() as body:
             return replace(state, limits=body)
         case Paused(state=playing):
-            return replace(state, playing=playing)
+            failures = 0 if playing == "playing" else state.failures  # a person asks again
+            return replace(state, playing=playing, failures=failures)
         case Notice(code="no_reply", who=who) as body:
             spent = _taken(state.spent, body)
             passed = _passed(state, who, event.number)
             return replace(passed, failures=state.failures + 1, spent=spent)
+        case Notice(code="broken", who=who):
+            return _passed(state, who, event.number)
         case Notice(code="ended"):
             return replace(state, failures=0)
         case Notice() | Drawn():

@@ -12,6 +12,7 @@ from itertools import groupby
 
 from rich.cells import cell_len, set_cell_size
 
+from worldline.text.foreign import code_of
 from worldline.views.scene import Scene, SceneToken
 
 _NAMED = {" ": "·", "\n": "⏎", "\t": "⇥"}
@@ -39,7 +40,7 @@ def visible_text(text: str) -> str:
         elif char in _JOINERS and 0 < at < len(text) - 1:
             shown.append(char)
         elif category in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-            shown.append(f"‹{ord(char):02X}›")
+            shown.append(code_of(char))
         elif category == "Zs":
             shown.append("␣")
         elif category in ("Mn", "Mc", "Me") and at == 0:

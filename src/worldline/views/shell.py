@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import unicodedata
 from collections.abc import Iterable
 
+from worldline.text.foreign import visible
+
 _KEPT = "\n\t\u200c\u200d"  # line breaks and tabs stand in quotes; joiners belong to the letters
+_NAMED = {"\n": "\\n", "\t": "\\t"}
 
 
 def shell_join(words: Iterable[str]) -> str:
@@ -41,15 +43,10 @@ def as_output(text: str) -> str:
 
 def _escaped(line: str, kept: str) -> str:
     """Every character to hide stands in single quotes: `shlex.quote` puts it there."""
-    return "".join(
-        f"'$'{_codes(char)}''" if _obeyed(char) and char not in kept else char for char in line
-    )
-
-
-def _obeyed(char: str) -> bool:
-    return unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp")
+    return visible(line, kept, lambda char: f"'$'{_codes(char)}''")
 
 
 def _codes(char: str) -> str:
-    named = {"\n": "\\n", "\t": "\\t"}
-    return named.get(char) or "".join(f"\\{byte:03o}" for byte in char.encode("utf-8"))
+    """A character as the bytes that it is on a command line; one that is no character, its own."""
+    raw = "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass"
+    return _NAMED.get(char) or "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", raw))

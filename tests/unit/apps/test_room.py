@@ -13,8 +13,8 @@ import pytest
 
 from tiny_folder import tiny_folder
 from worldline.apps.cli.room_lines import Lines
-from worldline.room.events import Event, Message
-from worldline.room.log import Reading
+from worldline.room.events import Event, Joined, Message
+from worldline.room.log import Log, Reading
 from worldline.room.models.naming import _loaded
 from worldline.room.replying import Provisional
 
@@ -208,12 +208,53 @@ def test_a_room_in_which_nobody_answers_ends_with_1(run, monkeypatch):
         raise ReplyError("no words")
 
     assert run(*REHEARSAL, "--turns", 0, "--log", "a.room").code == 0
-    monkeypatch.setattr(room, "heard", silent)
-    said = run(*REHEARSAL, "--turns", 2, "--log", "a.room")
+    with monkeypatch.context() as quiet:
+        quiet.setattr(room, "heard", silent)
+        said = run(*REHEARSAL, "--turns", 2, "--log", "a.room")
     assert said.code == 1
     assert "did not answer: no words" in said.out
-    monkeypatch.undo()
     assert run(*REHEARSAL, "--turns", 1, "--log", "a.room").code == 0
+
+
+def test_a_fault_of_worldlines_own_is_one_line_and_ends_with_1(run, monkeypatch):
+    from worldline.room import room
+
+    def broken(*_):
+        raise NameError("name 'spam' is not defined")
+
+    monkeypatch.setattr(room, "as_events", broken)
+    said = run(*REHEARSAL, "--log", "a.room")
+    assert said.code == 1
+    assert said.out.count("ended in a fault of worldline's own: NameError: name 'spam'") == 1
+    assert "Traceback" not in said.out + said.err
+
+
+def test_a_log_made_while_another_is_imported_stays(run, tmp_path, monkeypatch):
+    (tmp_path / "old.txt").write_text(OLD, "utf-8")
+    whole = Log.content_of_file
+
+    def meanwhile(log):
+        (tmp_path / "a.room").write_text("another's")
+        return whole(log)
+
+    monkeypatch.setattr(Log, "content_of_file", meanwhile)
+    found = run("import", "old.txt", "--log", "a.room")
+    assert found.code == 2
+    assert "a.room: cannot be written (it is there already" in found.err
+    assert (tmp_path / "a.room").read_text() == "another's"
+    assert {one.name for one in tmp_path.iterdir()} == {"old.txt", "a.room"}
+
+
+def test_gone_on_with_without_the_address_it_says_what_is_missing(run, tmp_path):
+    log = Log(tmp_path / "a.room")
+    log.append([Joined("Ada", "no-such-model")])
+    log.close()
+    found = run("--headless", "--log", "a.room", "--turns", 1, "--images", "none")
+    assert found.code == 1
+    assert (
+        "Ada did not answer: a log keeps no addresses: if no-such-model answered at an endpoint, "
+        "name it again with --with no-such-model@https://HOST, or --scenario FILE; here: "
+    ) in found.out
 
 
 def test_scripts_alone_load_no_torch(tmp_path):

@@ -99,15 +99,15 @@ def test_halves_of_characters_are_joined_or_counted_and_names_are_seen():
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("[" * 200_000, "brackets"),
-        ('{"a":' * 200_000, "brackets"),
+        ("[" * 200_000, "over 64 lists"),
+        ('{"a":' * 200_000, "over 64 lists"),
         ("[]", "no message"),
         ("{}", "no message"),
         ('[{"role": "user"}]', "no message"),
         ('[{"role": "user", "content": "x", "time": NaN}]', "NaN"),
         ('[{"role": "user", "content": "x", "time": 1e999}]', "1e999"),
-        ('[{"role": "user", "content": "x", "time": ' + "9" * 5000 + "}]", "digits"),
-        ('[{"role": "user", "content"', "no JSON"),
+        ('[{"role": "user", "content": "x", "time": ' + "9" * 5000 + "}]", "128 bits"),
+        ('[{"role": "user", "content"', "not JSON"),
         ('{"messages": [1]}', "no message"),
         ('{"messages": []}\n{"messages": []}', "2 conversations"),
     ],
@@ -125,9 +125,9 @@ def test_what_is_no_conversation_is_refused_in_a_line(text, word):
         ('"time": NaN', "NaN"),
         ('"time": Infinity', "Infinity"),
         ('"time": 1e999', "1e999"),
-        ('"time": 1, "x": ' + "[" * 200_000, "brackets"),
+        ('"time": 1, "x": ' + "[" * 200_000, "over 64 lists"),
         ('"time": "soon"', "time"),
-        ('"time": 1, "body": {"kind": "left", "name": "\\ud83d"}', "half a character"),
+        ('"time": 1, "body": {"kind": "left", "name": "\\ud83d"}', "half of a pair"),
     ],
 )
 def test_our_own_json_that_is_damaged_is_refused_in_a_line(change, word):

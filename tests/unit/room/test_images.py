@@ -17,8 +17,9 @@ from worldline.model.load import LoadedModel, load_model
 from worldline.room import images
 from worldline.room.deeds import Asked
 from worldline.room.images import DiffusersImages, EndpointImages, Portraits, kind_of
-from worldline.room.models.failures import GarbledError, RejectedError
+from worldline.room.models.failures import GarbledError, RejectedError, StoppedError
 from worldline.room.models.model import ReplyError
+from worldline.room.models.stopping import stoppable
 from worldline.room.models.wire import KEY
 from worldline.room.portrait import LONGEST, portrait
 
@@ -144,6 +145,21 @@ def test_a_diffusion_model_that_fails(monkeypatch):
     fake_diffusers(monkeypatch, fails)
     with pytest.raises(ReplyError, match="out of memory"):
         DiffusersImages("owner/name")(ASKED)
+
+
+def test_a_diffusion_model_ends_between_two_of_its_steps(monkeypatch):
+    steps = []
+
+    class Pipeline:
+        def __call__(self, text, callback_on_step_end=None):
+            for n in range(50):
+                steps.append(n)
+                callback_on_step_end(self, n, 0, {})
+
+    fake_diffusers(monkeypatch, Pipeline())
+    with stoppable(lambda: len(steps) == 3), pytest.raises(StoppedError, match="it was stopped"):
+        DiffusersImages("owner/name")(ASKED)
+    assert steps == [0, 1, 2]
 
 
 # --- the portrait --------------------------------------------------------------------------------

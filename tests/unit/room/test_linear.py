@@ -15,9 +15,9 @@ import pytest
 
 from worldline.room.claims import claims
 from worldline.room.commands import LONGEST_READ, MOST_FOUND, parse
+from worldline.room.foreign_messages import loaded
 from worldline.room.mending import mend
 from worldline.room.naming import borrowed, without_own_label, without_room_lines
-from worldline.room.plain_json import loaded
 from worldline.room.reasoning import Hushed
 from worldline.room.regions import regions
 from worldline.room.state import Participant

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import nullcontext
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worldline import atomic_file
 from worldline.errors import InputError
 from worldline.room.events import (
     KINDS,
@@ -75,7 +77,7 @@ def test_a_full_disk_is_called_one_and_what_was_written_stays(tmp_path):
 
 
 def test_a_log_is_never_seen_half_made(tmp_path, monkeypatch):
-    def full(place, content):
+    def full(place, _content, **_more):
         raise InputError(f"{place}: cannot be written (No space left on device)")
 
     with monkeypatch.context() as disk:
@@ -91,6 +93,72 @@ def test_a_log_is_never_seen_half_made(tmp_path, monkeypatch):
     reading = Reading(tmp_path / "a.room")
     assert reading.events() == []
     reading.close()
+
+
+def hand_made(path, *bodies):
+    """A log of these bodies, whatever they say."""
+    Log(path).close()
+    base = sqlite3.connect(path)
+    for number, body in enumerate(bodies, 1):
+        row = (number, number - 1, float(number), body.kind, encode(body))
+        base.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)
+    base.commit()
+    base.close()
+
+
+BEYOND = [
+    Notice("context", "x", 9), Notice("context", "x", 3), Notice("x", "x", -1),
+    Message("Ada", "a", "a", read_from=9), Message("Ada", "a", "a", read_to=3),
+    Message("Ada", "a", "a", read_from=-1), Command(9, "Ada", 0, 1, "leave"),
+    Outcome(0, "done"), Drawn(3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", BEYOND)
+def test_an_event_that_speaks_of_a_later_one_is_damage(tmp_path, body):
+    path = tmp_path / "a.room"
+    hand_made(path, Joined("Ada", "m"), Left("Ada"), body, Left("Bob"))
+    reading = Reading(path)
+    assert [one.number for one in reading.events()] == [1, 2]
+    reading.close()
+    assert "damaged at event 3: it speaks of event" in reading.damage
+    log = Log(path)
+    assert (log.last, "a.room.damaged-1" in log.repaired) == (2, True)
+    log.close()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [Notice("x", "x"), Notice("x", "x", 2), Message("Ada", "a", "a", read_from=1, read_to=2)],
+)
+def test_an_event_that_speaks_of_an_earlier_one_is_sound(tmp_path, body):
+    hand_made(tmp_path / "a.room", Joined("Ada", "m"), Left("Ada"), body)
+    log = Log(tmp_path / "a.room")
+    assert (log.last, log.repaired) == (3, "")
+    log.close()
+
+
+def test_a_repair_that_the_disk_refuses_leaves_the_file_and_its_copy(tmp_path, monkeypatch):
+    path = tmp_path / "a.room"
+    hand_made(path, Joined("Ada", "m"), Left("Ada"), Drawn(9))
+    before = path.read_bytes()
+
+    class Full:
+        def write(self, _content):
+            raise InputError("No space left on device")
+
+    def stream_to(place, **more):
+        return atomic_file.stream_to(place, **more) if more else nullcontext(Full())
+
+    with monkeypatch.context() as disk:
+        disk.setattr("worldline.room.log.stream_to", stream_to)
+        with pytest.raises(InputError, match="No space left"):
+            Log(path)
+    assert path.read_bytes() == before
+    assert (tmp_path / "a.room.damaged-1").read_bytes() == before
+    log = Log(path)
+    assert (log.last, (tmp_path / "a.room.damaged-2").read_bytes()) == (2, before)
+    log.close()
 
 
 def test_a_log_in_memory_becomes_a_file(tmp_path):

@@ -13,6 +13,7 @@ from stub_endpoint import Plan, answer, stub_endpoint
 from worldline.errors import InputError
 from worldline.room.deeds import Deeds
 from worldline.room.events import Message
+from worldline.room.hosting import WITHHELD, Hosted
 from worldline.room.images import EndpointImages
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
@@ -21,6 +22,7 @@ from worldline.room.models.naming import models_named
 from worldline.room.models.scripted import Scripted
 from worldline.room.models.wire import KEY, Patience
 from worldline.room.replaying import replay
+from worldline.room.replying import Provisional
 from worldline.room.room import Room
 from worldline.room.scenarios import catalog_of, open_scenario, scenario_of
 from worldline.room.state import Spent
@@ -200,3 +202,117 @@ def test_one_name_at_two_places_is_refused():
         catalog_of(scenario_of(two, "s"), {})
     with pytest.raises(InputError, match="and this process"):
         models_named(["m@https://a.org", "m"])
+
+
+# --- a template that opens the reasoning, at an endpoint ------------------------------------------
+
+
+def streamed(stub, raws, names=("Ada",)):
+    """A room of replies as they come in pieces, and what whoever watches is shown of each."""
+    shown: list[str] = []
+
+    def watch(what):
+        if isinstance(what, Provisional) and not what.reasoning:
+            shown.append("(sign)" if what.withheld else what.text)
+
+    models = {"m": Endpoint(stub.url, "m", patience=PATIENCE)}
+    room = Room(Log(), Catalog(models), watch=watch)
+    for name in names:
+        room.join(name, "m")
+    found = []
+    for _ in raws:
+        room.step()
+        found.append("|".join(one for one in shown if one))
+        shown.clear()
+    return room, found
+
+
+def replies(*raws):
+    return [Plan(raw=answer(*map(words, raw), END)) for raw in raws]
+
+
+SECRET = (
+    "I should ",
+    "lie to Bob. " * 5,
+    "</think>",
+    "Hello ",
+    "Bob, how is the weather today? " * 3,
+)
+
+
+def test_the_first_reply_of_an_unknown_endpoint_shows_no_reasoning():
+    with stub_endpoint(*replies(SECRET, SECRET)) as stub:
+        room, (first, second) = streamed(stub, (0, 1))
+    for shown in (first, second):
+        assert "lie" not in shown
+        assert shown.replace("|", "").removeprefix("(sign)") == "".join(SECRET[3:])
+    assert (first.startswith("(sign)|Hello"), "(sign)" in second) == (True, False)
+    assert "lie" not in "".join(text for _, text in said(room))
+    assert "lie" in room.line[1].body.reasoning
+
+
+def test_where_a_reply_came_without_reasoning_the_next_one_streams():
+    plain = ("Hello ", "there, ", "all of you who came to this room today")
+    with stub_endpoint(*replies(plain, plain)) as stub:
+        _, (first, second) = streamed(stub, (0, 1))
+    assert first == "(sign)|" + "".join(plain)
+    assert second == "|".join(plain)
+
+
+def test_a_mark_that_opens_tells_that_it_began_outside():
+    marked = ("Well. ", "<think>", "lie " * 20, "</think>", "Hello " * 12, "Bob")
+    with stub_endpoint(*replies(marked)) as stub:
+        _, (first,) = streamed(stub, (0,))
+    assert first.startswith("(sign)|Well. |Hello")
+    assert "lie" not in first
+
+
+def test_thoughts_on_a_way_of_their_own_let_the_words_stream():
+    thought = b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n'
+    with stub_endpoint(Plan(raw=answer(thought, words("One "), words("two"), END))) as stub:
+        _, (first,) = streamed(stub, (0,))
+    assert first == "One |two"
+
+
+LENGTH = b'data: {"choices":[{"delta":{},"finish_reason":"length"}]}\n\n'
+
+
+def test_a_reply_cut_off_in_reasoning_that_a_template_opened_is_no_speech():
+    cut = Plan(raw=answer(words("I should lie "), words("to Bob"), LENGTH))
+    with stub_endpoint(*replies(SECRET), cut) as stub:
+        room, (_, second) = streamed(stub, (0, 1))
+    body = [one.body for one in room.line if isinstance(one.body, Message)][1]
+    assert (body.shown, body.reasoning, second) == ("", "I should lie to Bob", "")
+    assert notices(room, "only_reasoning")[0].startswith("Ada only thought, and was cut off")
+
+
+def test_a_first_reply_cut_off_says_that_nothing_tells_what_it_is():
+    with stub_endpoint(Plan(raw=answer(words("One two"), LENGTH))) as stub:
+        room, _ = streamed(stub, (0,))
+        assert notices(room, "unsure") == [
+            "Ada was cut off; whether it spoke or still thought, nothing tells"
+        ]
+        assert said(room) == [("Ada", "One two")]
+
+
+def test_the_page_shows_a_sign_until_the_words_are_known():
+    pieces: list[str] = []
+    with stub_endpoint(*replies(SECRET)) as stub:
+        catalog = Catalog({"m": Endpoint(stub.url, "m", patience=PATIENCE)})
+
+        def made(watch):
+            def seen(what):
+                watch(what)
+                pieces.append(hosted.piece.text if begun else "")
+
+            room = Room(Log(), catalog, watch=seen)
+            room.join("Ada", "m")
+            return room
+
+        begun: list[bool] = []
+        hosted = Hosted("a", made)
+        begun.append(True)
+        hosted.room.step()
+    assert pieces[1] == WITHHELD
+    assert pieces[2].startswith("Hello")
+    assert not any("lie" in one or (WITHHELD in one and one != WITHHELD) for one in pieces)

@@ -85,6 +85,8 @@ def test_a_file_is_read(tmp_path):
         ('script = ["one", "two"]', "", "a model or a script"),
         ('script = ["one", "two"]', 'model = "x"\nscript = ["y"]', "a model or a script"),
         ('"Ada"', '"Host"', "twice"),
+        ('"Ada"', '"H\u043est"', "look alike"),
+        ('"Ada"', '"HOST."', "look alike"),
         ('"Ada"', '"room"', "itself"),
         ('"Ada"', '"a:b"', "colons"),
         ('name = "Ada"', 'name = "Ada"\ntemperature = 3', "temperature"),

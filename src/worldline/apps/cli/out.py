@@ -100,10 +100,10 @@ def write_text(place: str | Path, content: str) -> Path:
     return atomic_file.write_text(place, content)
 
 
-def write_bytes(place: str | Path, content: bytes) -> Path:
-    """As ``write_text``, for what is no text."""
+def write_bytes(place: str | Path, content: bytes, *, exclusive: bool = False) -> Path:
+    """As ``write_text``, for what is no text; ``exclusive`` as there."""
     make_folder(place)
-    return atomic_file.write_bytes(place, content)
+    return atomic_file.write_bytes(place, content, exclusive=exclusive)
 
 
 def write_json(place: str, value: Any) -> None:

@@ -250,7 +250,7 @@ def _talked(
         prepare(running)
         before = running.log.last
         running.play(turns)
-        return 1 if _nobody_answered(running.log.events(before)) else 0
+        return 1 if _failed(running.log.events(before)) else 0
     except KeyboardInterrupt:
         shown.broken()
         return 130
@@ -258,12 +258,13 @@ def _talked(
         running.close()
 
 
-def _nobody_answered(events: Sequence[Event]) -> bool:
-    """Whether replies were asked for, and not one came."""
+def _failed(events: Sequence[Event]) -> bool:
+    """Whether a turn ended in a fault, or replies were asked for and not one came."""
     from worldline.room.events import Message, Notice
 
-    asked = any(isinstance(e.body, Notice) and e.body.code == "no_reply" for e in events)
-    return asked and not any(isinstance(e.body, Message) for e in events)
+    codes = {one.body.code for one in events if isinstance(one.body, Notice)}
+    answered = any(isinstance(one.body, Message) for one in events)
+    return "broken" in codes or ("no_reply" in codes and not answered)
 
 
 def _refuse_no_terminal(name: str) -> None:
@@ -327,6 +328,6 @@ def _filled(path: Path, fill: Callable[[Log], object]) -> None:
     log = Log()
     try:
         fill(log)
-        write_bytes(path, log.content_of_file())
+        write_bytes(path, log.content_of_file(), exclusive=True)
     finally:
         log.close()

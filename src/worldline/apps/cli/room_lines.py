@@ -30,7 +30,7 @@ class Lines:
         """Show one event, or a piece of a reply that is not yet one."""
         if isinstance(what, Event):
             self._event(what)
-        elif self._streams and not what.reasoning:
+        elif self._streams and what.text and not what.reasoning:
             if self._open != what.who:
                 self._end()
                 self._write(f"{what.who}: ")

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from worldline.errors import InputError, RefusedError
+
 if TYPE_CHECKING:
     from worldline.room.events import Event
     from worldline.room.log import Reading
@@ -70,7 +72,7 @@ def models_for(
 ) -> dict[str, Callable[[], Model]]:
     """Every model that may be called, by its name in the room."""
     from worldline.room.events import Joined
-    from worldline.room.models.naming import BUNDLED, model_named, models_named, with_name
+    from worldline.room.models.naming import BUNDLED, models_named, with_name
 
     names = [with_name(one)[0] for one in with_]
     if scenario is not None:
@@ -79,7 +81,23 @@ def models_for(
     joined = [one.body for one in events if isinstance(one.body, Joined)]
     for body in joined:
         if not body.scripted and body.model not in made:
-            made |= dict([model_named(body.model)])
+            made[body.model] = _of_the_log(body.model)
+    return made
+
+
+def _of_the_log(name: str) -> Callable[[], Model]:
+    """What makes a model of which only the log tells: it may have answered at an endpoint."""
+    from worldline.room.models.naming import model_named
+
+    def made() -> Model:
+        try:
+            return model_named(name)[1]()
+        except (InputError, RefusedError) as error:
+            raise InputError(
+                f"a log keeps no addresses: if {name} answered at an endpoint, name it again with "
+                f"--with {name}@https://HOST, or --scenario FILE; here: {error}"
+            ) from None
+
     return made
 
 

@@ -49,6 +49,7 @@ class Endpoint:
     prices: Prices = field(default_factory=dict)
     patience: Patience = field(default_factory=Patience)
     scripted: bool = field(default=False, init=False)
+    template_hidden: bool = field(default=True, init=False)  # it may open reasoning unseen
     sleep: Sleep = field(default=wait, repr=False)
     _refused: set[str] = field(default_factory=set, init=False, repr=False)
     _shape: int = field(default=0, init=False, repr=False)

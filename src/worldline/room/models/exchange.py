@@ -126,7 +126,11 @@ class Exchange:
                         return
             self._put(END)
         except Exception as error:
-            self._put(failure_of(error, self.url))
+            try:
+                failure = failure_of(error, self.url)
+            except Exception as fault:  # else nobody would hear of it before the deadline
+                failure = fault
+            self._put(failure)
 
     def _put(self, item: object) -> bool:
         while not self._over.is_set():

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
+from worldline import steps
 from worldline.room.models.failures import StoppedError, TooLateError
 
+STOPPED = "it was stopped"
 LOOK_SECONDS = 0.05  # how long a stop goes unnoticed at most
 _stopped: ContextVar[Callable[[], bool]] = ContextVar("_stopped", default=lambda: False)
 T = TypeVar("T")
@@ -19,10 +21,19 @@ T = TypeVar("T")
 
 @contextmanager
 def stoppable(stopped: Callable[[], bool]) -> Iterator[None]:
-    """Everything that waits inside, in this thread, ends soon after `stopped()` is true."""
+    """What waits or computes inside, in this thread, ends soon after `stopped()` is true.
+
+    What computes here ends at its next step (a block of a model) by `steps.StoppedError`.
+    """
+
+    def look() -> None:
+        if stopped():
+            raise steps.StoppedError(STOPPED)
+
     token = _stopped.set(stopped)
     try:
-        yield
+        with steps.stepping(look):
+            yield
     finally:
         _stopped.reset(token)
 
@@ -30,7 +41,7 @@ def stoppable(stopped: Callable[[], bool]) -> Iterator[None]:
 def refuse_stopped() -> None:
     """Raise StoppedError where whoever waits was stopped."""
     if _stopped.get()():
-        raise StoppedError("it was stopped")
+        raise StoppedError(STOPPED)
 
 
 def wait(seconds: float) -> None:

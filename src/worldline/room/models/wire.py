@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from worldline.errors import InputError
+from worldline.text.foreign import one_line
 
 KEY = "WORLDLINE_ROOM_KEY"
 KEYRING = "worldline"
@@ -237,11 +238,8 @@ def keyless(text: str, url: str = "") -> str:
 
 
 def plain(text: object, url: str = "") -> str:
-    """Foreign text for an error: one line, short, control characters visible, no key in it."""
-    shown = keyless(str(text), url)
-    shown = " ".join(shown.split())
-    shown = "".join(one if one.isprintable() else f"\\x{ord(one):02x}" for one in shown)
-    return shown[:LONGEST_REASON] + ("…" if len(shown) > LONGEST_REASON else "")
+    """Foreign text for an error: as `one_line`, without the keys that its author was sent."""
+    return one_line(keyless(str(text), url), LONGEST_REASON)
 
 
 def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
