@@ -63,7 +63,9 @@ def _tiny_model(place: Path) -> Path:
 def kills(given: argparse.Namespace, folder: Path, model: Path) -> None:
     """Kill commands that write, at random moments, and look at what the user had."""
     print(f"\nkills: each command {given.kills} times, SIGKILL at a random moment of its run")
-    print(f"{'command':38} {'killed':>6} {'old file':>9} {'new file':>9} {'damaged':>8} {'left':>6}")
+    print(
+        f"{'command':38} {'killed':>6} {'old file':>9} {'new file':>9} {'damaged':>8} {'left':>6}"
+    )
     for name, words, output in _writers(model):
         _kill_one(given, folder, name, words, output)
 
@@ -127,6 +129,7 @@ def _kill_one(
 def memory(given: argparse.Namespace, folder: Path, model: Path) -> None:
     """Resident size of a server as it answers."""
     import psutil
+
     from served import serving
 
     kinds = (
@@ -142,7 +145,9 @@ def memory(given: argparse.Namespace, folder: Path, model: Path) -> None:
         process = psutil.Process(server.process.pid)
         marks = {1, 50, 100, 200, 300, 400, given.requests}
         for done in range(1, given.requests + 1):
-            text = f"{TEXTS[done % len(TEXTS)]} {hashlib.sha256(bytes([done % 251])).hexdigest()[:8]}"
+            text = (
+                f"{TEXTS[done % len(TEXTS)]} {hashlib.sha256(bytes([done % 251])).hexdigest()[:8]}"
+            )
             server.answered("reliability", text=text, **kinds[done % len(kinds)])
             if done in marks:
                 print(f"{done:>8} {process.memory_info().rss / 2**20:>12.0f}")

@@ -37,8 +37,9 @@ def bounded() -> Iterator[None]:
     def late(*_: Any) -> None:
         raise AssertionError(f"still at work after {_SECONDS} s of CPU")
 
-    before, _ = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, signal.signal(
-        signal.SIGPROF, late
+    before, _ = (
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        signal.signal(signal.SIGPROF, late),
     )
     signal.setitimer(signal.ITIMER_PROF, _SECONDS)
     try:
@@ -57,11 +58,16 @@ def outcome(read: Callable[[], Any]) -> Any:
             return read()
         except (InputError, RefusedError) as error:
             said = str(error)
-            assert said.strip(), error
-            assert "\n" not in said, error
-            assert len(said) < 1500, said
-            said.encode()
-            return REFUSED
+    in_one_line(said)
+    return REFUSED
+
+
+def in_one_line(said: str) -> None:
+    """What is said to people fits a line of theirs and can be written."""
+    assert said.strip()
+    assert len(said.splitlines()) == 1, said
+    assert len(said) < 1500, said
+    said.encode()
 
 
 def damaged_bytes(content: bytes, draw: random.Random, first: int | None = None) -> bytes:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from worldline.atomic_file import stream_to, write_bytes
 from worldline.errors import InputError
+from worldline.places import is_file
 from worldline.room.checking import Checked, checked_events
 from worldline.room.events import Body, Event, encode
 
@@ -44,7 +45,7 @@ class Reading:
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        if not Path(self.path).is_file():
+        if not is_file(Path(self.path)):
             raise InputError(f"{self.path}: no such file; accepted are logs of a room")
         self.damage = ""
         self._base = _read_only(self.path)
