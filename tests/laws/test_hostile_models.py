@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -26,12 +28,72 @@ from damage import (
 )
 from gguf_files import write_gguf
 from tiny_folder import tiny_folder
+from worldline.errors import InputError
 from worldline.model.load import load_model
 from worldline.text.tokens import tokenize
 from worldline.trace.recording import record
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's and transformers', on what they read
-TEXT = "the cat"
+INDEX, ADAPTER = "model.safetensors.index.json", "adapter_config.json"
+FILES = (
+    "config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors",
+    "generation_config.json", INDEX, ADAPTER, "adapter_model.safetensors", "tiny.gguf",
+)  # fmt: skip
+
+
+class Models:
+    """Whole ones: in one file and in shards, an adapter, a GGUF file."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.folder = tiny_folder(place / "whole")
+        self.shards, self.adapter, self.gguf = place / "shards", place / "adapter", place / "gguf"
+        module = LlamaForCausalLM.from_pretrained(self.folder)
+        shutil.copytree(self.folder, self.shards)
+        (self.shards / "model.safetensors").unlink()
+        module.save_pretrained(self.shards, max_shard_size="4KB")
+        self.gguf.mkdir()
+        write_gguf(module, self.gguf / "tiny.gguf")
+        config = peft.LoraConfig(
+            r=2, target_modules="all-linear", base_model_name_or_path=str(self.folder)
+        )
+        torch.manual_seed(0)
+        peft.get_peft_model(module, config).save_pretrained(self.adapter)
+
+    def whole(self, name: str) -> Path:
+        """The folder in which a file of this name lies."""
+        wholes = {INDEX: self.shards, "tiny.gguf": self.gguf}
+        return self.adapter if name.startswith("adapter") else wholes.get(name, self.folder)
+
+    def damaged(self, name: str, seed: int) -> Path:
+        """A model of which this file is damaged, the others links to the whole ones."""
+        place = self.place / "damaged"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir()
+        for file in self.whole(name).iterdir():
+            if file.name != name:
+                (place / file.name).hardlink_to(file)
+        content, draw = (self.whole(name) / name).read_bytes(), random.Random(f"{name}{seed}")
+        damage: Callable[..., bytes] = lambda raw, draw: damaged_text(raw.decode(), draw)  # noqa: E731
+        if name.endswith(".safetensors"):
+            damage = damaged_safetensors
+        elif name.endswith(".gguf"):
+            damage = damaged_gguf
+        (place / name).write_bytes(damage(content, draw))
+        return place / name if name.endswith(".gguf") else place
+
+
+def what_runs(place: Path) -> Any:
+    """Load it and record a text: the last row, whose numbers are finite."""
+    model = load_model(str(place))
+    trace = record(model, tokenize(model.tokenizer, "the cat"))
+    assert all(torch.isfinite(row).all() for row in trace.resid)
+    return trace.resid[-1].tolist()
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Models:
+    return Models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(autouse=True)
@@ -40,85 +102,64 @@ def _alone(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tiny_folder(tmp_path_factory.mktemp("models") / "whole")
-
-
-@pytest.fixture(scope="module")
-def shards(folder) -> Path:
-    place = folder.parent / "shards"
-    shutil.copytree(folder, place)
-    (place / "model.safetensors").unlink()
-    LlamaForCausalLM.from_pretrained(folder).save_pretrained(place, max_shard_size="4KB")
-    return place
-
-
-@pytest.fixture(scope="module")
-def adapter(folder) -> Path:
-    place = folder.parent / "adapter"
-    torch.manual_seed(0)
-    base = LlamaForCausalLM.from_pretrained(folder)
-    config = peft.LoraConfig(r=2, target_modules="all-linear", base_model_name_or_path=str(folder))
-    peft.get_peft_model(base, config).save_pretrained(place)
-    return place
-
-
-def what_runs(place: Path) -> Any:
-    """Load it and record a text: the weights as they are read by others, logits that are finite."""
-    model = load_model(str(place))
-    trace = record(model, tokenize(model.tokenizer, TEXT))
-    assert all(torch.isfinite(row).all() for row in trace.resid)
-    return trace.resid[-1].tolist()
-
-
-def damaged_copy(whole: Path, place: Path, name: str, draw: random.Random) -> Path:
-    """A folder in which one file is damaged; the others are links to the whole ones."""
-    shutil.rmtree(place, ignore_errors=True)
-    place.mkdir()
-    for file in whole.iterdir():
-        (place / file.name).hardlink_to(file)
-    file = place / name
-    content = file.read_bytes()
-    file.unlink()
-    damage: Callable[..., bytes] = damaged_text
-    if name.endswith(".safetensors"):
-        damage = damaged_safetensors
-    file.write_bytes(damage(content.decode() if damage is damaged_text else content, draw))
-    return place
-
-
-FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors",
-         "generation_config.json")  # fmt: skip
-
-
 @pytest.mark.parametrize("name", FILES)
-def test_a_models_file_is_damaged(folder, tmp_path, name):
+def test_a_file_of_a_model_is_damaged_and_the_whole_one_stays_what_it_is(models, name):
+    before = what_runs(models.folder)
     for seed in range(examples(4)):
-        place = damaged_copy(folder, tmp_path / "m", name, random.Random(f"{name}{seed}"))
+        place = models.damaged(name, seed)
         outcome(lambda p=place: what_runs(p))
+    assert outcome(lambda: what_runs(models.folder)) == before
 
 
-@pytest.mark.parametrize("name", ["model.safetensors.index.json"])
-def test_an_index_is_damaged(shards, tmp_path, name):
-    for seed in range(examples(4)):
-        place = damaged_copy(shards, tmp_path / "m", name, random.Random(f"{name}{seed}"))
-        outcome(lambda p=place: what_runs(p))
+# --- what was let through -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
-def test_an_adapters_file_is_damaged(adapter, tmp_path, name):
-    for seed in range(examples(4)):
-        place = damaged_copy(adapter, tmp_path / "m", name, random.Random(f"{name}{seed}"))
-        outcome(lambda p=place: what_runs(p))
+@pytest.mark.parametrize(
+    "place", ["../whole/model.safetensors", "/dev/zero", "nowhere", "x" * 5000, "a\0b", 5, None]
+)
+def test_weights_that_are_said_to_lie_elsewhere_are_not_opened(models, tmp_path, place):
+    shutil.copytree(models.shards, tmp_path / "m")
+    file = tmp_path / "m" / INDEX
+    index = json.loads(file.read_text())
+    index["weight_map"][next(iter(index["weight_map"]))] = place
+    file.write_text(json.dumps(index))
+    with pytest.raises(InputError, match=r"index\.json names .*no file of the model's folder"):
+        load_model(str(tmp_path / "m"))
 
 
-def test_a_gguf_file_is_damaged(folder, tmp_path):
-    whole = write_gguf(LlamaForCausalLM.from_pretrained(folder), tmp_path / "whole.gguf")
-    content = whole.read_bytes()
-    assert outcome(lambda: what_runs(whole)) != REFUSED
-    for seed in range(examples(12)):
-        place = tmp_path / "bad.gguf"
-        place.write_bytes(damaged_gguf(content, random.Random(seed)))
-        outcome(lambda p=place: what_runs(p))
-        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+def test_widths_that_multiply_take_no_memory(models, tmp_path):
+    shutil.copytree(models.folder, tmp_path / "m")
+    file = tmp_path / "m" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"num_key_value_heads": 10**6}))
+    with pytest.raises(InputError, match=r"describes weights of [\d,]+ bytes, where its files"):
+        load_model(str(tmp_path / "m"))
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        ("block_count", r"llama\.block_count is 3,000,000,000; accepted here is at most 21 \(the"),
+        ("attention.head_count_kv", r"head_count_kv is 3,000,000,000; accepted here is at most"),
+        ("context_length", r"context_length is 3,000,000,000; accepted here is at most 33,554,432"),
+    ],
+)
+def test_absurd_numbers_of_a_gguf_file(models, tmp_path, key, said):
+    module = LlamaForCausalLM.from_pretrained(models.folder)
+    file = write_gguf(module, tmp_path / "a.gguf", {key: 3 * 10**9})
+    with pytest.raises(InputError, match=said):
+        load_model(str(file))
+
+
+def test_a_pipe_among_the_files_is_not_waited_at(models, tmp_path):
+    shutil.copytree(models.folder, tmp_path / "m")
+    (tmp_path / "m" / "tokenizer.json").unlink()
+    os.mkfifo(tmp_path / "m" / "tokenizer.json")
+    with pytest.raises(InputError, match=r"tokenizer\.json is no file but a pipe or a device"):
+        load_model(str(tmp_path / "m"))
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 5000, "/" + "x" * 300, "a\0b", "a\nb", "~nobody/x", "o/" + "x" * 500, "\ud83d"]
+)
+def test_names_that_no_file_has(name):
+    assert outcome(lambda: load_model(name)) == REFUSED
