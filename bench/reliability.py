@@ -23,6 +23,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def faults(given: argparse.Namespace, folder: Path) -> int:
     """Try every fault; how many were not survived."""
     _table("Faults tried and survived", "fault", "tried", "survived", "CPU s")
     lost = 0
-    for name, trials in [*_endpoint_faults(given), *_damages(given, folder)]:
+    for name, trials in chain(_endpoint_faults(given), _damages(given, folder)):
         _say(f"faults, {name}")
         tried, survived, began = 0, 0, time.process_time()
         for trial in trials:
@@ -120,7 +121,8 @@ def _endpoint_faults(given: argparse.Namespace) -> Iterator[tuple[str, Trials]]:
          known.test_the_deadline_holds_whatever_it_does),
         ("endpoint: the same, stopped by the reader", known.SILENT,
          known.test_a_stop_ends_it_whatever_it_does),
-        ("endpoint: more than fits", known.LARGE, known.test_what_is_too_large_is_not_read_to_its_end),
+        ("endpoint: more than fits", known.LARGE,
+         known.test_what_is_too_large_is_not_read_to_its_end),
     )  # fmt: skip
     for name, table, check in checks:
         yield name, (lambda n=one, c=check: c(n) for one in table)
@@ -142,7 +144,7 @@ def _damages(given: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Tri
         return (random.Random(f"{name}{given.seed + n}") for n in range(given.damages))
 
     def file(kind: Any, place: Path, content: bytes, value: Any) -> None:
-        read = outcome(lambda: files._outcome(kind, place, content))
+        read = files._outcome(kind, place, content)
         assert not kind.sealed or read in (files.REFUSED, value), "half of it was read"
 
     for name, kind in files.KINDS.items():
@@ -298,7 +300,8 @@ def _readers(folder: Path) -> dict[str, tuple[Callable[[str], object], tuple[str
         " ",
         "\ufeff",
     )
-    lines = ("Ada: hi\n", "[room] x\n", "**Ada:** x\n", "```\n", "\n", "Ada", '{"role":"user","content":"x"}\n')  # fmt: skip
+    entry = '{"role":"user","content":"x"}\n'
+    lines = ("Ada: hi\n", "[room] x\n", "**Ada:** x\n", "```\n", "\n", "Ada", entry)
     chat = AutoTokenizer.from_pretrained(_tiny(folder))
     trace = wl.save_trace(wl.record(loaded("llama"), some_tokens(4)), folder / "trace")
     content = trace.read_bytes()

@@ -124,8 +124,8 @@ def _digest(header: str, tensors: Mapping[str, Tensor]) -> str:
 def _line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return " ".join(str(error).split())
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:200]
+    return " ".join(str(error).split())[:200]
 
 
 def _plain(value: Any) -> Any:

@@ -90,7 +90,7 @@ class Store:
         try:
             yield
         except Exception as error:
-            said = " ".join(str(error).split()) or type(error).__name__
+            said = " ".join(str(error).split())[:200] or type(error).__name__
             raise wl.InputError(f"--raw {self.path}: {part} is damaged ({said})") from None
 
     def pack(self, place: Path) -> None:
