@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -268,7 +268,7 @@ def _seconds(read: Callable[[str], object], text: str) -> float:
     return max(time.process_time() - began, 1e-7)
 
 
-def _readers(folder: Path) -> dict[str, tuple[Callable[[str], object], tuple[str, ...]]]:
+def _readers(folder: Path) -> Mapping[str, tuple[Callable[[str], object], tuple[str, ...]]]:
     import json
 
     from transformers import AutoTokenizer
