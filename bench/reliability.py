@@ -318,6 +318,8 @@ def _readers(folder: Path) -> Mapping[str, tuple[Callable[[str], object], tuple[
     def kept(text: str) -> str:  # what is no text is refused, quickly
         return text.encode(errors="replace").decode()
 
+    byte_wise: Any
+    unigram: Any
     byte_wise, unigram = byte_level(), sentence_piece("unigram")
     return {f"room: {name}": (read, PIECES) for name, read in READERS.items()} | {
         "tokenize, byte-level": (lambda text: tokenize(byte_wise, text), scripts),
