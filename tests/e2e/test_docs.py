@@ -87,6 +87,14 @@ def test_the_rooms_commands_run_in_their_order(command, tmp_path):
     assert 'class="strands"' in (tmp_path / "readers.html").read_text(encoding="utf-8")
 
 
+def test_the_command_of_the_reliability_page_runs():
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"```sh\npython (.*)\n```", page)
+    done = run([sys.executable, *command.split()], ROOT)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^\| 25 \| \d+ \|$", done.stdout, flags=re.M), done.stdout
+
+
 def test_links_lead_somewhere():
     for page in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
