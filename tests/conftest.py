@@ -14,6 +14,8 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
+from command_line import CommandLine
+
 if TYPE_CHECKING:
     from worldline.model.load import LoadedModel
 
@@ -72,3 +74,9 @@ def bundled() -> LoadedModel:
 
     with FileLock(Path(tempfile.gettempdir()) / f"worldline-bundled-{os.getuid()}.lock"):
         return load_model("bundled")
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+    """Runs `worldline` with the given words, in this process."""
+    return CommandLine(capsys, monkeypatch)

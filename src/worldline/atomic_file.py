@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from worldline.errors import InputError
+from worldline.places import expanded
 
 THERE = "it is there already; accepted is a new file"
 _MOST_LINKS = 40
@@ -54,7 +55,7 @@ def write_bytes(place: str | Path, content: bytes, *, exclusive: bool = False) -
     """
     with stream_to(place, exclusive=exclusive) as out:
         out.write(content)
-    return _expanded(place)
+    return expanded(place)
 
 
 @contextmanager
@@ -119,10 +120,6 @@ def refuse_unwritable(place: str | Path) -> None:
         part.unlink()
 
 
-def _expanded(place: str | Path) -> Path:
-    return Path(os.path.expanduser(place))  # noqa: PTH111 - Path's own raises for unknown users
-
-
 @contextmanager
 def _words(place: str | Path) -> Iterator[None]:
     try:
@@ -133,7 +130,7 @@ def _words(place: str | Path) -> Iterator[None]:
 
 def _resolved(place: str | Path) -> tuple[Path, bool]:
     """(The real place, links followed; whether what is there is written to, not replaced)."""
-    path = _expanded(place)
+    path = expanded(place)
     try:
         impossible = b"\0" in os.fsencode(path)
     except UnicodeEncodeError:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from worldline.errors import InputError
+from worldline.places import expanded
 
 MOST_BYTES = 1 << 28  # of one document
 DEEPEST = 64  # lists and objects in one another: what comes after reads them by recursion
@@ -25,9 +26,9 @@ def read_json_file(path: str | Path, *, most_bytes: int = MOST_BYTES) -> Any:
         InputError: as of `read_json`, or the file cannot be read; the line names it.
     """
     try:
-        with Path(path).expanduser().open("rb") as file:
+        with expanded(path).open("rb") as file:
             content = file.read(most_bytes + 1)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
     return read_json(content, str(path), most_bytes=most_bytes)
 

@@ -1,4 +1,4 @@
-"""Where what the user keeps lies: verdicts of claims, logs of rooms."""
+"""Where what the user keeps lies, and where a path that somebody typed leads."""
 
 from __future__ import annotations
 
@@ -11,4 +11,27 @@ import platformdirs
 def data_folder() -> Path:
     """The environment variable WORLDLINE_DATA, or the user's data folder; it may not be there."""
     asked = os.environ.get("WORLDLINE_DATA")
-    return Path(asked).expanduser() if asked else Path(platformdirs.user_data_dir("worldline"))
+    return expanded(asked) if asked else Path(platformdirs.user_data_dir("worldline"))
+
+
+def expanded(place: str | Path) -> Path:
+    """A path with `~` as the user's folder; of an unknown user it stays, and there is no such file.
+
+    >>> expanded("~nobody-of-this-name/a").name
+    'a'
+    """
+    return Path(os.path.expanduser(place))  # noqa: PTH111 - Path's own raises for unknown users
+
+
+def is_file(place: Path) -> bool:
+    """Whether there is such a file; False for a name that no file can have.
+
+    >>> is_file(Path("x" * 5000))
+    False
+    """
+    return os.path.isfile(place)  # noqa: PTH113 - Path's own raises for names that are too long
+
+
+def is_folder(place: Path) -> bool:
+    """Whether there is such a folder; False for a name that no folder can have."""
+    return os.path.isdir(place)  # noqa: PTH112 - as above

@@ -107,18 +107,18 @@ def test_the_saved_trace_weighs_to_the_same_edges(traced, bundled):
         assert weight == pytest.approx(edge["weight"], rel=1e-3)
 
 
-def test_a_wrong_target_is_one_line(bundled):
-    done = worldline("trace", TEXT, "--target", " Parisian cat")
-    assert done.returncode == 2
-    assert done.stdout == ""
-    last = done.stderr.splitlines()[-1]
+def test_a_wrong_target_is_one_line(bundled, command):
+    done = command("trace", TEXT, "--target", " Parisian cat")
+    assert done.code == 2
+    assert done.out == ""
+    last = done.err.splitlines()[-1]
     assert last.startswith('worldline: target " Parisian cat" is ')
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.err
 
 
-def test_standard_output_without_space_is_one_line(bundled):
+def test_standard_output_without_space_is_one_line():
     with open("/dev/full", "w") as full:  # noqa: PTH123
-        done = worldline("trace", "a", "--json", "-", stdout=full)
+        done = worldline("trace", "t3", "--model", "tiny:llama", "--json", "-", stdout=full)
     assert done.returncode == 2
     last = [line for line in done.stderr.splitlines() if not line.endswith(" …")]
     assert last == ["worldline: cannot be written (No space left on device)"]

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import networkx as nx
@@ -31,19 +28,11 @@ READERS = {
 }
 
 
-def run(command, folder, **options):
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return subprocess.run(
-        command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True,
-        check=False, **options,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_command_runs_and_its_files_can_be_read(bundled, command, tmp_path):
-    done = run(command, tmp_path, shell=True)
-    assert done.returncode == 0, done.stderr
-    words = shlex.split(command)
+@pytest.mark.parametrize("line", COMMANDS)
+def test_command_runs_and_its_files_can_be_read(bundled, command, line, tmp_path):
+    done = command.line(line, tmp_path)
+    assert done.code == 0, done.err
+    words = shlex.split(line)
     places = [tmp_path / words[at + 1] for at, word in enumerate(words) if word == "--export"]
     assert places
     for place in places:
@@ -51,10 +40,10 @@ def test_command_runs_and_its_files_can_be_read(bundled, command, tmp_path):
         assert len(read(place)) > 100
 
 
-def test_the_snippet_runs(bundled, tmp_path):
-    done = run([sys.executable, "-c", SNIPPET], tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert " Paris" in done.stdout
+def test_the_snippet_runs(bundled, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    exec(SNIPPET, {"__name__": "__main__"})
+    assert " Paris" in capsys.readouterr().out
     graph = json.loads((tmp_path / "france.neuronpedia.json").read_bytes())
     assert graph["metadata"]["scan"] == "smollm2-135m"
     logits = [node for node in graph["nodes"] if node["feature_type"] == "logit"]

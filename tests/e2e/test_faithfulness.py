@@ -13,6 +13,11 @@ from typer.testing import CliRunner
 from worldline.apps.cli import app, main
 
 ROOT = Path(__file__).parents[2]
+(LINE,) = (
+    line
+    for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    if line.startswith("worldline faithfulness ")
+)
 RAW = ROOT / "docs" / "faithfulness" / "smollm2-135m-instruct.zip"
 
 
@@ -38,23 +43,23 @@ def test_the_table_from_raw_effects_needs_no_model(tmp_path, monkeypatch):
     assert "circuits set by hand" in done.output
 
 
-def test_a_small_table_on_the_bundled_model(bundled, tmp_path, monkeypatch, capsys):
-    """A tenth of one family: made, and gone on with; agrees with what is committed."""
+def test_a_small_table_on_the_bundled_model(bundled, tmp_path, command):
+    """The README's command, a tenth of one family: made, and gone on with; agrees with the page."""
     raw, out = tmp_path / "raw", tmp_path / "t.json"
-    asked = ["--data", "agreement", "--n", "2", "--how", "drop", "--raw", str(raw)]
-    asked += ["--measures", "gradient (drop),EAP,flow routes, local", "--json", str(out)]
-    monkeypatch.setattr(sys, "argv", ["worldline", "faithfulness", *asked])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code
+    done = command.line(LINE, tmp_path, "--raw", raw, "--json", out)
+    assert done.code == 0, done.err
     table = json.loads(out.read_text())
     rows = {row["measure"]: row for row in table["rows"]}
+    assert rows.keys() >= {"gradient (drop)", "EAP", "flow routes, local"}
     assert rows["gradient (drop)"]["rank_signed"][0] > 0.8
     assert rows["gradient (drop)"]["rank_signed"][0] > rows["EAP"]["rank_signed"][0]
-    assert "agreement: 1 prompts to report on" in capsys.readouterr().out
+    assert "agreement: 1 prompts to report on" in done.out
     files = {path.name: path.stat().st_mtime_ns for path in raw.iterdir()}
-    with pytest.raises(SystemExit):
-        main()
+    asked = ["--raw", raw, "--measures", "gradient (drop),EAP,flow routes, local"]
+    again = command.line(LINE, tmp_path, *asked)
+    assert again.code == 0, again.err
+    assert "EAP" in again.out
+    assert "IG" not in again.out
     assert {path.name: path.stat().st_mtime_ns for path in raw.iterdir()} == files
 
 

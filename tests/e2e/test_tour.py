@@ -192,9 +192,9 @@ def test_the_lattice_shows_what_is_spoken_of(tour):
     assert len(drawn) == 3
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [(1440, 900), (1024, 700)])
-def test_no_step_has_a_finding_or_makes_the_page_scroll(tour, scheme, size):
+# Every size, every scheme, not every pair: colours depend on no size, places on no colour.
+@pytest.mark.parametrize(("size", "scheme"), [((1440, 900), "light"), ((1024, 700), "dark")])
+def test_no_step_has_a_finding_or_makes_the_page_scroll(tour, size, scheme):
     page = tour(
         explained(tiny_scene("gradient")), "#step=1", size=size, scheme=scheme,
         claims=claims_picture(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import sqlite3
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from damage import REFUSED, damaged_bytes, examples, outcome
 from scripted_rooms import room_of
 from worldline.errors import InputError
 from worldline.room.events import Event, Left, Notice
@@ -22,7 +24,9 @@ from worldline.room.room import Room
 from worldline.room.scenarios import scenario_of
 from worldline.room.state import state_of
 
-BOUNDED = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+BOUNDED = settings(
+    max_examples=examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 ABSURD = st.sampled_from(
     ["NaN", "1e999", "-1", "1e9", "9" * 400, "null", '"x"', "[]", "{}", "[" * 300, '"\\ud83d"', ""]
 )
@@ -141,6 +145,31 @@ def test_a_log_with_a_byte_turned_or_cut_short(tmp_path_factory, at, byte, cut):
     assert [one.number for one in read] == list(range(1, len(read) + 1))
     kept = [one for one in folder.iterdir() if ".damaged-" in one.name]
     assert all(one.read_bytes()[:100] == before[:100] for one in kept)
+
+
+@pytest.mark.parametrize(
+    "old", [b"CREATE TABLE events", b"number INTEGER", b"CREATE TRIGGER events_stay", b"contents"]
+)
+def test_broken_letters_in_what_a_log_says_of_its_tables(tmp_path, old):
+    path = tmp_path / "a.room"
+    path.write_bytes(whole_log(tmp_path).replace(old, b"\xdf\xee" + old[2:]))
+    try:
+        read = opened(path)
+    except InputError as error:
+        in_one_line(error)
+        return
+    assert [one.number for one in read] == list(range(1, len(read) + 1))
+
+
+@BOUNDED
+@given(st.integers(0))
+def test_a_log_that_is_damaged_in_any_way(tmp_path_factory, seed):
+    path = tmp_path_factory.mktemp("logs") / "a.room"
+    whole = whole_log(tmp_path_factory.getbasetemp())
+    path.write_bytes(damaged_bytes(whole, random.Random(seed)))
+    read = outcome(lambda: opened(path))
+    if read != REFUSED:
+        assert [one.number for one in read] == list(range(1, len(read) + 1))
 
 
 CHANGES = {

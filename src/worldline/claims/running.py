@@ -22,6 +22,7 @@ from worldline.claims.store import Store
 from worldline.claims.verdict import Run, RunKey, Verdict
 from worldline.lab import registry
 from worldline.lab.experiment import Experiment, Finding
+from worldline.places import expanded
 from worldline.steps import StoppedError
 
 Heard = Callable[[str, int, int], None]
@@ -192,7 +193,7 @@ def bare_name(name: str) -> str:
     >>> bare_name("/models/mine/tiny"), bare_name("owner/name"), bare_name("tiny:llama")
     ('tiny', 'owner/name', 'tiny:llama')
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     is_place = name.startswith((".", "/", "~")) or "\\" in name or path.exists()
     return path.resolve().name if is_place else name
 

@@ -164,7 +164,7 @@ class Store:
         except (OSError, sqlite3.Error, TypeError, ValueError, LookupError) as error:
             if isinstance(error, InputError) and str(error).startswith(str(self.path)):
                 raise
-            said = " ".join(str(error).split())
+            said = " ".join(str(error).split())[:200]
             raise InputError(f"{self.path}: cannot be used ({said})") from None
 
     def _connection(self) -> sqlite3.Connection:

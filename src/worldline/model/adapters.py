@@ -10,6 +10,7 @@ from typing import Any
 from worldline.errors import InputError
 from worldline.model.quiet import one_line, quiet
 from worldline.model.refuse import read_json
+from worldline.places import is_folder
 
 ADAPTER_CONFIG = "adapter_config.json"
 _WEIGHTS = "adapter_model.safetensors"
@@ -40,8 +41,8 @@ def load_adapter(
     if not (folder / _WEIGHTS).is_file():
         raise InputError(f'model "{name}" is an adapter without {_WEIGHTS}; pickles are not opened')
     beside = folder / base
-    place = str(beside) if beside.is_dir() and not Path(base).is_dir() else base
-    if Path(place).is_dir() and Path(place).resolve() == folder.resolve():
+    place = str(beside) if is_folder(beside) and not is_folder(Path(base)) else base
+    if is_folder(Path(place)) and Path(place).resolve() == folder.resolve():
         raise InputError(f'model "{name}" is an adapter that names itself as its base')
     try:
         module, tokenizer = load_base(place)

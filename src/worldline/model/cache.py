@@ -15,6 +15,8 @@ from pathlib import Path
 
 import platformdirs
 
+from worldline.places import expanded
+
 MANIFEST = "manifest.json"
 _UNFINISHED = ".making-"
 _STALE_SECONDS = 24 * 3600
@@ -34,7 +36,7 @@ class CachedModel:
 def cache_root() -> Path:
     """Where the cache is: the environment variable WORLDLINE_CACHE, or the user's cache folder."""
     asked = os.environ.get("WORLDLINE_CACHE")
-    return Path(asked).expanduser() if asked else Path(platformdirs.user_cache_dir("worldline"))
+    return expanded(asked) if asked else Path(platformdirs.user_cache_dir("worldline"))
 
 
 def models_folder() -> Path:

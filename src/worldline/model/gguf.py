@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from worldline.model.gguf_keys import GgufHead, refuse_lists, settle
 from worldline.model.gguf_rope import FACTORS, refuse_other_rope, settle_rope
 from worldline.model.quiet import Progress, say
 from worldline.model.refuse import refuse_other_kinds
+from worldline.model.sizes import refuse_absurd_head, refuse_oversized
 
 if TYPE_CHECKING:
     import torch
@@ -42,11 +44,14 @@ def read_gguf(
     place: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
     with _tamed_loader() as taken:
         head = read_head(file)
+        shapes = _shapes(file)
+        refuse_absurd_head(str(file), head.own_keys, shapes)
         refuse_lists(head)
         config = transformers.AutoConfig.from_pretrained(file.parent, **place)
         refuse_other_kinds(str(file), config, remote_code=False)
         others = settle(config, head)
         settle_rope(config, head)
+        refuse_oversized(str(file), auto, config, sum(map(prod, shapes)))
         tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, **place)
         split_digits(tokenizer, file, progress)
         module, report = auto.from_pretrained(
@@ -76,11 +81,13 @@ def read_head(file: Path) -> GgufHead:
 
 def dense_bytes(file: Path) -> int:
     """Bytes of a GGUF file's tensors as float32, from its head alone."""
-    from math import prod
+    return 4 * sum(map(prod, _shapes(file)))
 
+
+def _shapes(file: Path) -> list[tuple[int, ...]]:
     from transformers.integrations.gguf.reader import GgufHeader
 
-    return 4 * sum(prod(tensor.shape) for tensor in GgufHeader.from_file(str(file)).tensors)
+    return [tensor.shape for tensor in GgufHeader.from_file(str(file)).tensors]
 
 
 def _refuse_left_tensors(head: GgufHead, taken: set[str], report: Mapping[str, Any]) -> None:

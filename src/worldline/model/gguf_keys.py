@@ -28,6 +28,12 @@ class GgufHead:
         """As the file calls it; the first part of its keys."""
         return str(self.metadata["general.architecture"])
 
+    @property
+    def own_keys(self) -> dict[str, Any]:
+        """The keys of the architecture, each with its value."""
+        before = f"{self.architecture}."
+        return {key: value for key, value in self.metadata.items() if key.startswith(before)}
+
     def get(self, key: str, default: Any = None) -> Any:
         """Value of a key of the architecture."""
         return self.metadata.get(f"{self.architecture}.{key}", default)

@@ -23,11 +23,18 @@ def settle_hub(name: str, progress: Progress | None = None) -> bool:
     Raises: InputError if the hub cannot be reached and the model is not in the hub's cache, or the
     hub has no such model or does not give it out.
     """
-    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub import constants, errors, try_to_load_from_cache
+    from huggingface_hub.utils import validate_repo_id
 
-    if not _HUB_ID.fullmatch(name):
+    try:
+        validate_repo_id(name)
+        possible = _HUB_ID.fullmatch(name) is not None
+    except errors.HFValidationError:
+        possible = False
+    if not possible:
         raise InputError(
-            f'model "{name}": neither a local folder, a .gguf file nor a hub id like "owner/name"'
+            f'model "{name[:80]}": neither a local folder, a .gguf file nor a hub id like '
+            '"owner/name"'
         )
     cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
     if constants.is_offline_mode():

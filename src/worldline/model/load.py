@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -22,14 +23,17 @@ from worldline.model.refuse import (
     refuse_empty_folder,
     refuse_incomplete,
     refuse_missing_device,
+    refuse_no_files,
     refuse_other_kinds,
     refuse_pointers,
     refuse_unknown_dtype,
     weights_message,
 )
+from worldline.model.sizes import n_stored, refuse_oversized
 from worldline.model.source import Source
 from worldline.model.torch_modes import usual_modes
 from worldline.model.weights import refuse_nonfinite, weights_hash
+from worldline.places import expanded, is_file, is_folder
 from worldline.text.tokenizer import tokenizer_in
 
 if TYPE_CHECKING:
@@ -39,6 +43,8 @@ if TYPE_CHECKING:
     from worldline.text.tokens import Tokenizer
 
 TINY = "tiny:"
+_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # errors are one line
+_LONGEST_NAME = 4096
 
 
 @dataclass(eq=False)
@@ -200,10 +206,15 @@ def _described(module: Any, tokenizer: Any, name: str) -> LoadedModel:
 def _by_name(
     name: str, dtype: str | None, remote_code: bool, pickle: bool, progress: Progress | None
 ) -> tuple[Any, Any]:
-    path = Path(name).expanduser()
-    if name and path.is_dir():
+    if len(name) > _LONGEST_NAME or _BREAKS.search(name):
+        raise InputError(
+            f"model {name[:80]!r}: accepted are names of files and hub ids, up to {_LONGEST_NAME} "
+            "letters without control characters"
+        )
+    path = expanded(name)
+    if name and is_folder(path):
         return _from_local(name, path, dtype, remote_code, pickle, progress)
-    if path.suffix.lower() == ".gguf" or path.is_file():
+    if path.suffix.lower() == ".gguf" or is_file(path):
         return _from_gguf(name, path, dtype, progress)
     if name.startswith(TINY):
         return _tiny(name.removeprefix(TINY), dtype)
@@ -222,7 +233,9 @@ def _from_local(
     progress: Progress | None,
 ) -> tuple[Any, Any]:  # fmt: skip
     """Model and tokenizer of a folder: a whole model, or an adapter and the base that it names."""
-    refuse_pointers(name, *path.iterdir())
+    files = list(path.iterdir())
+    refuse_no_files(name, *files)
+    refuse_pointers(name, *files)
     options: dict[str, Any] = {"progress": progress}
     if not is_adapter(path):
         refuse_empty_folder(name, path, pickle)
@@ -258,7 +271,7 @@ def _from_gguf(
 ) -> tuple[Any, Any]:
     import torch
 
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f'model "{name}": there is no such file')
     if path.suffix.lower() != ".gguf":
         raise InputError(f'model "{name}" is a file, but not a .gguf file; a folder is fine too')
@@ -308,9 +321,13 @@ def _from_folder(
         _settle_attention(name, config, progress)
         options |= {"config": config, "dtype": dtype or "auto", "output_loading_info": True}
         try:
+            if not (pickle or remote_code) and is_folder(Path(where)):
+                refuse_oversized(name, auto, config, n_stored(Path(where)))
             module, report = auto.from_pretrained(
                 where, use_safetensors=None if pickle else True, **options
             )
+        except InputError:
+            raise
         except Exception as error:
             raise InputError(weights_message(name, error, pickle)) from error
     refuse_incomplete(name, report)

@@ -59,6 +59,13 @@ def refuse_pointers(name: str, *files: Path) -> None:
                     )
 
 
+def refuse_no_files(name: str, *places: Path) -> None:
+    """Raise InputError for a pipe or a device among a model's files: reading it may never end."""
+    for place in places:
+        if place.exists() and not (place.is_file() or place.is_dir()):
+            raise InputError(f'model "{name}": {place.name} is no file but a pipe or a device')
+
+
 def read_json(name: str, file: Path) -> dict[str, Any]:
     """A JSON file of a model's folder, which holds an object.
 
@@ -88,7 +95,30 @@ def refuse_empty_folder(name: str, path: Path, pickle: bool) -> None:
         if ".bin" in weights:
             raise InputError(_pickle_message(name))
         raise InputError(f'model "{name}" is a folder without weights (model.safetensors)')
+    for index in path.glob("*.index.json"):
+        _refuse_elsewhere(name, index)
     refuse_absurd(name, content, path)
+
+
+def _refuse_elsewhere(name: str, index: Path) -> None:
+    """Raise InputError for weights that are said to lie anywhere but in the model's folder."""
+    places = read_json(name, index).get("weight_map")
+    if not isinstance(places, dict):
+        raise InputError(f'model "{name}": {index.name} has no weight_map of names to files')
+    for place in {repr(place): place for place in places.values()}.values():
+        if not (isinstance(place, str) and _is_inside(index.parent, place)):
+            raise InputError(
+                f'model "{name}": {index.name} names {str(place)[:80]!r}, '
+                "which is no file of the model's folder"
+            )
+
+
+def _is_inside(folder: Path, place: str) -> bool:
+    path = Path(place)
+    try:
+        return not path.is_absolute() and ".." not in path.parts and (folder / path).is_file()
+    except (OSError, ValueError):  # no name that a file can have
+        return False
 
 
 def refuse_other_kinds(name: str, config: Any, remote_code: bool) -> None:

@@ -21,6 +21,7 @@ from worldline.room.events import (
 from worldline.room.rules import checked_setting
 
 LARGEST_ROW_BYTES = 1 << 26
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)  # the second: its message quotes broken bytes
 _ALL = "SELECT number, parent, time, body FROM events WHERE number > ? ORDER BY number"
 
 
@@ -43,7 +44,7 @@ def checked_events(base: sqlite3.Connection, after: int = 0) -> Checked:
         for row in _rows(base, after):
             number = after + 1 + len(events)
             events.append(event_of(row, number))
-    except (InputError, sqlite3.Error) as error:
+    except (InputError, *SQLITE_ERRORS) as error:
         return Checked(events, f"event {after + 1 + len(events)}: {' '.join(str(error).split())}")
     return Checked(events)
 

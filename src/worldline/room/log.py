@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from worldline.atomic_file import stream_to, write_bytes
 from worldline.errors import InputError
-from worldline.room.checking import Checked, checked_events
+from worldline.places import is_file
+from worldline.room.checking import SQLITE_ERRORS, Checked, checked_events
 from worldline.room.events import Body, Event, encode
 
 MEMORY = ":memory:"
@@ -44,7 +45,7 @@ class Reading:
 
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
-        if not Path(self.path).is_file():
+        if not is_file(Path(self.path)):
             raise InputError(f"{self.path}: no such file; accepted are logs of a room")
         self.damage = ""
         self._base = _read_only(self.path)
@@ -243,7 +244,7 @@ def _pictures(base: sqlite3.Connection) -> list[tuple[str, str, bytes]]:
     try:
         for row in base.execute("SELECT name, type, bytes FROM contents"):
             found.append(row)
-    except sqlite3.Error:
+    except SQLITE_ERRORS:
         pass  # the file as it was stays beside
     return found
 
@@ -309,7 +310,7 @@ def _opened_file(path: str) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         base.close()
         raise
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
         base.close()
         raise InputError(f"{path}: not a room's log; accepted is a new or an earlier log") from None
     _refuse_others(base, path)
@@ -320,7 +321,7 @@ def _refuse_others(base: sqlite3.Connection, path: str) -> None:
     try:
         mark = base.execute("PRAGMA application_id").fetchone()[0]
         version = base.execute("PRAGMA user_version").fetchone()[0]
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
         mark, version = 0, 0
     if mark != _MARK or version != _FORMAT:
         base.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worldline.errors import InputError
+from worldline.places import expanded
 from worldline.room.deeds import Deeds
 from worldline.room.events import Budget
 from worldline.room.log import Log
@@ -98,13 +99,15 @@ def read_scenario(path: str | Path) -> Scenario:
 
     Raises: InputError naming the entry that cannot be used.
     """
-    file = Path(path)
+    file = expanded(path)
     if not file.suffix and str(path) in our_scenarios():
         return scenario_of(_folder().joinpath(f"{path}.toml").read_text("utf-8"), str(path))
     try:
         with file.open(encoding="utf-8") as opened:
             return scenario_of(opened.read(MOST_LETTERS + 1), str(path))
-    except (OSError, UnicodeDecodeError):
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         ours = ", ".join(our_scenarios())
         raise InputError(f"scenario {path}: accepted are a TOML file, or {ours}") from None
 

@@ -15,6 +15,7 @@ from worldline.atomic_file import path_for
 from worldline.errors import InputError
 from worldline.foreign_json import read_json
 from worldline.model.identity import Identity
+from worldline.places import expanded, is_file
 from worldline.steps import step
 from worldline.text.tokens import Tokens
 from worldline.trace.soundness import refuse_unsound
@@ -36,7 +37,7 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
     """
     from safetensors.torch import save_file
 
-    place = Path(path).expanduser()
+    place = expanded(path)
     step()  # what follows is written in one go
     tensors, header = _tensors(trace), json.dumps(_header(trace))
     kept = {"worldline": header, "sha256": _digest(header, tensors)}
@@ -59,8 +60,8 @@ def load_trace(path: str | Path) -> Trace:
     """
     from safetensors import safe_open
 
-    place = Path(path).expanduser()
-    if not place.is_file():
+    place = expanded(path)
+    if not is_file(place):
         raise InputError(f"{place}: no such file; a trace is what --save or save_trace wrote")
     try:
         with safe_open(place, framework="pt") as file:
@@ -123,8 +124,8 @@ def _digest(header: str, tensors: Mapping[str, Tensor]) -> str:
 def _line(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
-    return " ".join(str(error).split())
+        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"[:200]
+    return " ".join(str(error).split())[:200]
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,11 +21,19 @@ WORLDLINE = [sys.executable, "-m", "worldline.apps.cli"]
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "cp437", "utf-8"])
 def test_whatever_a_stream_cannot_write_is_written_as_something_else(encoding):
     env = os.environ | {"PYTHONIOENCODING": encoding}
-    for line in (COUNT, ["count", "--help"], ["trace", "\u4f60", "--by", "\u597d"]):
-        done = subprocess.run([*WORLDLINE, *line], env=env, capture_output=True)
-        assert b"Traceback" not in done.stderr
-        assert done.returncode == (2 if "--by" in line else 0), done.stderr
-        (done.stdout + done.stderr).decode(encoding)
+    lines = (COUNT, ["count", "--help"], ["trace", "\u4f60", "--by", "\u597d"])
+    code = (
+        "import sys\nfrom worldline.apps.cli import main\n"
+        f"for line in {lines!a}:\n"
+        "    sys.argv = ['worldline', *line]\n"
+        "    try: main()\n"
+        "    except SystemExit as stop: print('code', stop.code)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert b"Traceback" not in done.stderr
+    said = done.stdout.decode(encoding) + done.stderr.decode(encoding)
+    assert re.findall(r"^code (\d+)", said, re.MULTILINE) == ["0", "0", "2"]
     wrong = b"\\u597d" if encoding != "utf-8" else "\u597d".encode()
     assert b"--by " + wrong in done.stderr
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -58,9 +59,8 @@ def store(tmp_path):
     found.close()
 
 
-@pytest.fixture
-def graph(tmp_path, monkeypatch):
-    """Three claims: one supported in full and quickly, one unbounded, one that is not run."""
+def three_claims(folder, monkeypatch):
+    """One supported in full and quickly, one unbounded, one that is not run."""
     known = {
         "a": flips("a", 100, 0.8),
         "b": replace(flips("b", 20), conclude=lambda measured, seed: UNBOUNDED),
@@ -69,13 +69,29 @@ def graph(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "find_experiment", known.__getitem__)
     monkeypatch.setattr(registry, "experiment_ids", lambda: list(known))
     monkeypatch.setattr(registry, "code_hash", lambda claim: "0" * 64)
-    return coin_graph(tmp_path / "records", *known)
+    return coin_graph(folder / "records", *known)
 
 
 @pytest.fixture
-def picture(graph, store):
-    list(run_claims(graph, store, coin_model(), ["a", "b"], Asked()))
-    list(run_claims(graph, store, coin_model(), ["a"], Asked(quick=True)))
+def graph(tmp_path, monkeypatch):
+    return three_claims(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """The folder of a store with the runs; they are made once, and each test has a copy."""
+    folder = tmp_path_factory.mktemp("ran")
+    with pytest.MonkeyPatch.context() as patch:
+        graph, store = three_claims(folder, patch), Store(folder / "store")
+        list(run_claims(graph, store, coin_model(), ["a", "b"], Asked()))
+        list(run_claims(graph, store, coin_model(), ["a"], Asked(quick=True)))
+        store.close()
+    return folder / "store"
+
+
+@pytest.fixture
+def picture(graph, store, ran, tmp_path):
+    shutil.copytree(ran, tmp_path / "store", dirs_exist_ok=True)
     return claims_picture(graph, store, "coin", coin_model().weights_hash)
 
 

@@ -79,7 +79,7 @@ def test_on_the_bundled_model():
     model = wl.load_model()
     items = EXPERIMENT.items(model, 3, 0)
     assert len({item["key"] for item in items}) == 3
-    one = measure(model, items[0] | {"n_tokens": 24})
+    one = measure(model, items[0] | {"n_tokens": 16})
     assert one == json.loads(json.dumps(one, allow_nan=False))
     assert one["first_half_moved"] < 1e-3
     found = conclude([(items[0], one)] * 2, 0)

@@ -13,11 +13,11 @@ import pytest
 import worldline
 
 HERE = Path(__file__).parent
-N_KILLS = 200
+N_KILLS = 60
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="kills forked processes")
-def test_killed_200_times_nothing_is_lost_or_doubled():
+def test_killed_many_times_nothing_is_lost_or_doubled():
     """The checks are in the program itself (it fails on the first room that breaks a rule)."""
     source = Path(worldline.__path__[0]).parent
     ran = subprocess.run(
@@ -32,5 +32,5 @@ def test_killed_200_times_nothing_is_lost_or_doubled():
     assert told["kills"] >= N_KILLS
     assert told["torch"] is False
     # the kills fell where it matters: after some events were shown, and while commands ran
-    assert told["partial"] > 20
-    assert told["expired"] > 5
+    assert told["partial"] > N_KILLS / 10
+    assert told["expired"] > N_KILLS / 40

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from itertools import chain
+
 import pytest
 import torch
 
+from oracles import Float64
 from tiny_runs import FLOAT64, loaded, some_tokens
 from worldline.flow.weighing import weigh
 from worldline.model.gradients import whole_gradients
@@ -30,19 +34,23 @@ def said(logits):
     return chances[range(len(logits)), list(range(3, 3 + len(logits)))].sum()
 
 
+def through_the_whole_graph(model, ids, columns):
+    return whole_gradients(
+        model.module,
+        anatomy_of(model.module),
+        inputs_of(model, Plan(ids)),
+        lambda logits: said(logits[: len(columns)]),
+        last=len(ids) - columns.start,
+    )
+
+
 def both_ways(name, columns=COLUMNS):
     """(At these columns alone or None, through the whole graph)."""
     model, tokens = loaded(name, FLOAT64), some_tokens(N_POS)
     trace = record(model, tokens, keep=())
     reruns, calls = [one.rerun for one in trace.live], [one.calls for one in trace.live]
     alone = column_gradients(model, tokens.ids, said, reruns, calls, trace.resid, columns)
-    whole = whole_gradients(
-        model.module,
-        anatomy_of(model.module),
-        inputs_of(model, Plan(tokens.ids)),
-        lambda logits: said(logits[: len(columns)]),
-        last=N_POS - columns.start,
-    )
+    whole = through_the_whole_graph(model, tokens.ids, columns)
     heads = [
         [
             [call.to_heads(u)[0] for call, u in zip(block, us, strict=True)]
@@ -54,17 +62,38 @@ def both_ways(name, columns=COLUMNS):
     return alone, whole, heads
 
 
+def rounding_of_other_shapes(name):
+    """How far gradients of the whole graph move where the tokens that follow are left out.
+
+    Nothing before them depends on them, but the router of deepseek_v3 multiplies in float32
+    whatever the weights are, and products of other numbers of rows are summed in another order:
+    1e-7 at some numbers of rows, 0 at others, and which ones depends on where memory lies.
+    """
+    model, ids, worst = loaded(name, FLOAT64), some_tokens(N_POS).ids, 0.0
+    for n in (1, 5, 13, 21, 23):
+        long, short = (through_the_whole_graph(model, some, range(n))[1] for some in (ids, ids[:n]))
+        pairs = zip(chain.from_iterable(long), chain.from_iterable(short), strict=True)
+        worst = max(worst, *(float((a[:, :n] - b).abs().max()) for a, b in pairs))
+    return worst
+
+
+@pytest.mark.parametrize("arithmetic", [Float64, nullcontext], ids=["float64", "its own"])
 @pytest.mark.parametrize("name", ALONE)
-def test_they_are_those_of_the_whole_graph(name):
-    alone, whole, heads = both_ways(name)
+def test_they_are_those_of_the_whole_graph(name, arithmetic):
+    """To the last digits where all is float64; where the model casts, to its own rounding."""
+    with arithmetic():
+        alone, whole, heads = both_ways(name)
+        floor = rounding_of_other_shapes(name)
     assert alone is not None
+    assert floor < (1e-13 if arithmetic is Float64 else 1e-6)
     assert alone[0] == pytest.approx(whole[0], rel=1e-10)
     for mine, true in zip(*heads, strict=True):
         assert len(mine) == len(true)
         for a, b in zip(mine, true, strict=True):
             here = slice(COLUMNS.start, COLUMNS.stop)
             assert b[:, here].abs().max() > 0
-            torch.testing.assert_close(a[:, here], b[:, here], rtol=1e-7, atol=1e-12)
+            near = {"rtol": 1e-12, "atol": max(1e-13, 3 * floor)}
+            torch.testing.assert_close(a[:, here], b[:, here], **near)
             assert not a[:, : COLUMNS.start].any()
             assert not a[:, COLUMNS.stop :].any()
 

@@ -12,6 +12,7 @@ import typer
 
 from worldline import atomic_file
 from worldline.errors import InputError
+from worldline.places import expanded
 
 MOST_BYTES = 1 << 26  # of a text: far more than any model reads
 
@@ -46,13 +47,13 @@ def _content(file: Path | None) -> bytes:
     name = "standard input" if file is None else f"--file {file}"
     try:
         if file is not None:
-            with file.expanduser().open("rb") as source:
+            with expanded(file).open("rb") as source:
                 content = source.read(MOST_BYTES + 1)
         elif sys.stdin is None:
             raise InputError("standard input: it is closed")
         else:
             content = sys.stdin.buffer.read(MOST_BYTES + 1)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
@@ -87,7 +88,7 @@ def refuse_unwritable(*places: str | Path | None) -> None:
 
 def make_folder(place: str | Path) -> None:
     """Make the folder that a file is to lie in, where there is none."""
-    folder = Path(place).expanduser().parent
+    folder = expanded(place).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -24,6 +24,7 @@ from worldline.apps.cli.room_opening import (
     weigh_for,
 )
 from worldline.errors import InputError
+from worldline.places import expanded
 
 if TYPE_CHECKING:
     from worldline.room.events import Event
@@ -104,7 +105,7 @@ def room(
     refuse_unwritable(out, json)
     set_threads(threads)
     given = scenario_for(scenario, with_ or [], log)
-    path, with_ = (log or new_log()).expanduser(), with_ or []
+    path, with_ = expanded(log or new_log()), with_ or []
     n_events = len(events_of(path)) if start is not None else 0
     if start is not None and not 0 < start <= n_events:
         found = f"accepted are 1 to {n_events}" if n_events else "accepted is a log with events"
@@ -166,7 +167,7 @@ def import_(
 
     if log is None:
         raise InputError("--log: give the new log's name")
-    log = log.expanduser()
+    log = expanded(log)
     if log.exists():
         raise InputError(f"--log {log}: it is there already; accepted is a new file")
     refuse_unwritable(log, json)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from worldline.errors import InputError, RefusedError
+from worldline.places import expanded
 
 if TYPE_CHECKING:
     from worldline.room.events import Event
@@ -133,7 +134,7 @@ def reading(path: Path) -> Iterator[Reading]:
     """A log to look into, let go afterwards."""
     from worldline.room.log import Reading
 
-    found = Reading(path.expanduser())
+    found = Reading(expanded(path))
     try:
         yield found
         if found.damage:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from worldline.apps.terminal.orders import Order
 from worldline.errors import InputError
+from worldline.places import expanded
 from worldline.room.events import Paused
 from worldline.room.hosting import Hosted
 from worldline.room.room import Room
@@ -23,7 +24,7 @@ def carried_out(order: Order, hosted: Hosted, save: Save) -> str:
     if hosted.closed:
         raise InputError("the room is closed")
     if order.name == "save":
-        return f"written: {save(hosted.room, Path(order.words[0]).expanduser())}"
+        return f"written: {save(hosted.room, expanded(order.words[0]))}"
     said = _DEEDS[order.name](order, hosted)
     return said if isinstance(said, str) else ""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import worldline as wl
 from worldline.foreign_json import read_json
+from worldline.places import expanded
 
 HOME = Path(__file__).parent / "families"
 FAMILIES = ("indirect-object", "greater-than", "agreement", "facts", "function-vectors")
@@ -73,7 +74,7 @@ def load_pairs(name: str) -> list[Pair]:
     Raises:
         InputError: no such family or file, or a line that is not a pair.
     """
-    path = HOME / f"{name}.jsonl" if name in FAMILIES else Path(name).expanduser()
+    path = HOME / f"{name}.jsonl" if name in FAMILIES else expanded(name)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

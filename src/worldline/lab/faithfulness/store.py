@@ -16,6 +16,7 @@ import numpy as np
 import worldline as wl
 from worldline.atomic_file import path_for, stream_to
 from worldline.foreign_json import read_json
+from worldline.places import expanded, is_file
 
 MANTISSA_BITS = 10  # of float32's 23 that are kept: 3 significant figures
 MOST_BYTES = 1 << 28  # of one part, unpacked: a hundred times the largest
@@ -34,9 +35,9 @@ class Store:
     """Parts by name, in a folder, or in a zip file that is only read."""
 
     def __init__(self, path: Path):
-        self.path = path.expanduser()
+        self.path = expanded(path)
         self.packed = self.path.suffix == ".zip"
-        if self.packed and not self.path.is_file():
+        if self.packed and not is_file(self.path):
             raise wl.InputError(f"--raw {path}: there is no such file")
         if not self.packed:
             try:
@@ -89,7 +90,7 @@ class Store:
         try:
             yield
         except Exception as error:
-            said = " ".join(str(error).split()) or type(error).__name__
+            said = " ".join(str(error).split())[:200] or type(error).__name__
             raise wl.InputError(f"--raw {self.path}: {part} is damaged ({said})") from None
 
     def pack(self, place: Path) -> None:
