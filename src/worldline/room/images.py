@@ -84,15 +84,28 @@ class EndpointImages:
                 raise GarbledError(f"{self.url}: its picture is not base64") from None
         if not isinstance(link, str):
             raise GarbledError(f"{self.url}: its answer has no picture")
-        place = urlsplit(link)
-        own = place.hostname == urlsplit(self.url).hostname
-        if not (place.scheme == "https" or (own and place.scheme == "http")) or "@" in place.netloc:
+        place = _origin(link)
+        own = place == _origin(self.url)
+        if place is None or not (own or place[0] == "https"):
             raise GarbledError(f"{self.url}: its picture lies at {plain(link, self.url)}")
-        path = f"{place.path}?{place.query}" if place.query else place.path
+        parts = urlsplit(link)
+        path = f"{parts.path}?{parts.query}" if parts.query else parts.path
         return fetched(
-            f"{place.scheme}://{place.netloc}", "GET", path, None, self.patience,
-            sleep=self.sleep, keyed=False, largest=LARGEST_PICTURE_BYTES,
+            f"{parts.scheme}://{parts.netloc}", "GET", path, None, self.patience,
+            sleep=self.sleep, keyed=False, public=not own, largest=LARGEST_PICTURE_BYTES,
         )  # fmt: skip
+
+
+def _origin(link: str) -> tuple[str, str, int] | None:
+    """The scheme, host and port of an address; None where it has none, or names a user."""
+    try:
+        parts = urlsplit(link)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.hostname or "@" in parts.netloc:
+        return None
+    return parts.scheme, parts.hostname, port or {"http": 80}.get(parts.scheme, 443)
 
 
 def kind_of(content: bytes, url: str) -> str:

@@ -6,7 +6,7 @@ import base64
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worldline.errors import InputError
@@ -16,14 +16,16 @@ from worldline.room.claims import claims
 from worldline.room.commands import Parsed, parse
 from worldline.room.events import Body, Event, Joined, Message, Notice
 from worldline.room.exporting import FORMAT
-from worldline.room.foreign_messages import conversation_of
+from worldline.room.foreign_messages import Entry, conversation_of
 from worldline.room.log import Log
 from worldline.room.mending import Mended, mend
-from worldline.room.naming import borrowed, without_own_label
-from worldline.room.regions import without_reasoning
+from worldline.room.naming import Names, borrowed
+from worldline.room.regions import begins_inside
+from worldline.room.speech import speech_of
 from worldline.text.foreign import one_line
 
 LONGEST_HEADER = 400  # characters
+MOST_SPEAKERS = 5000
 _SIGN = r"(?:[^\w\s\[]\S*\s+)"
 _NAME = r"(?P<name>(?:[^()\n]|\([^()\n]*\))+)"  # Name, or Name (High)
 _WHO = rf"AI-(?P<seat>\d+)(?: \({_NAME}\))?"
@@ -142,17 +144,10 @@ def from_messages(text: str) -> Imported:
     Raises: InputError, in a line, if no message is found.
     """
     found = conversation_of(text)
-    names = list(dict.fromkeys(one.who for one in found.entries if one.who))
-    bodies: list[Body] = []
-    tallies = _tallies()
-    for one in found.entries:
-        if not one.who:
-            bodies.append(Notice("logged", one.text))
-            continue
-        _say(one.who, one.text, one.ai, names, bodies, tallies, one.reasoning)
-    columns = Columns({}, **{name: dict(counted) for name, counted in tallies.items()})
+    telling = _Telling(found.entries)
+    columns = Columns({}, **{name: dict(one) for name, one in telling.tallies.items()})
     left_out = {name: n for name, n in found.left_out.items() if n}
-    return Imported(tuple(bodies), columns, Mended(text), left_out)
+    return Imported(tuple(telling.bodies), columns, Mended(text), left_out)
 
 
 def from_transcript(text: str) -> Imported:
@@ -166,17 +161,11 @@ def from_transcript(text: str) -> Imported:
     reading = _read(mended.text.splitlines())
     if not reading.ais:
         raise InputError(f"{text[:40]!r}: no message; accepted are lines 'AI-1 (Name)' above them")
-    names = list(dict.fromkeys(who for who, _ in reading.entries if who))
-    bodies: list[Body] = []
-    tallies = _tallies()
-    for who, said in reading.entries:
-        if not who:
-            bodies.append(Notice("logged", said))
-            continue
-        _say(who, said, who in reading.ais, names, bodies, tallies)
+    said = [Entry(who, words, who in reading.ais) for who, words in reading.entries]
+    telling = _Telling(said)
     logged = {name: reading.logged[name] for name in _ROWS}
-    columns = Columns(logged, **{name: dict(one) for name, one in tallies.items()})
-    return Imported(tuple(bodies), columns, mended)
+    columns = Columns(logged, **{name: dict(one) for name, one in telling.tallies.items()})
+    return Imported(tuple(telling.bodies), columns, mended)
 
 
 def _read(lines: Sequence[str]) -> _Reading:
@@ -215,39 +204,69 @@ def _repeats_a_picture(reading: _Reading, line: str) -> bool:
     return under and "created an image" in reading.lines[0] and bool(_REPEATED.fullmatch(line))
 
 
-def _tallies() -> dict[str, Counter[str]]:
-    return {name: Counter[str]() for name in Columns.__slots__ if name != "logged"}
+class _Telling:
+    """The events of what was said, and what is counted of them.
+
+    Raises: InputError for more speakers than a room can tell apart.
+    """
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        speakers = list(dict.fromkeys(entry.who for entry in entries if entry.who))
+        if len(speakers) > MOST_SPEAKERS:
+            raise InputError(f"{len(speakers):,} speakers; accepted are up to {MOST_SPEAKERS:,}")
+        self.bodies: list[Body] = []
+        self.tallies = {name: Counter[str]() for name in Columns.__slots__ if name != "logged"}
+        self._names = Names(speakers)
+        self._joined: set[str] = set()
+        for entry, begins in zip(entries, _beginnings(entries), strict=True):
+            if not entry.who:
+                self.bodies.append(Notice("logged", entry.text))
+            elif entry.ai:
+                self._say(entry, begins)
+            else:
+                self.bodies.append(Message(entry.who, entry.text, entry.text))
+
+    def _say(self, entry: Entry, begins: bool) -> None:
+        """One more message, of a participant who joins with its first."""
+        who = entry.who
+        if who not in self._joined:
+            self._joined.add(who)
+            self.bodies.append(Joined(who, who))
+        speech = speech_of(entry.text, begins, own=who)
+        spans = borrowed(speech.shown, who, self._names)
+        thoughts = "\n".join(part for part in (entry.reasoning, speech.reasoning) if part)
+        marks = claims(speech.shown)
+        message = Message(who, entry.text, speech.shown, spans, marks, thoughts, model=who)
+        self.bodies.append(message)
+        self._count(message, parse(speech.shown, spans))
+        if entry.text.strip() and not speech.shown:
+            text = f"{who} only thought; nobody reads what it thought"
+            self.bodies.append(Notice("only_reasoning", text, 0, who))
+
+    def _count(self, message: Message, parsed: Parsed) -> None:
+        tallies = self.tallies
+        tallies["commands"].update(one.name for one in parsed.commands)
+        tallies["repeats"].update(one.name for one in parsed.repeats)
+        tallies["imitations"].update(one.name for one in parsed.imitations)
+        tallies["near"].update(one.code for one in parsed.near)
+        tallies["claims"].update(one.name for one in parsed.claims)
+        if message.borrowed:
+            tallies["borrowed"][message.who] += len(message.borrowed)
 
 
-def _say(
-    who: str,
-    text: str,
-    ai: bool,
-    names: Iterable[str],
-    bodies: list[Body],
-    tallies: dict[str, Counter[str]],
-    reasoning: str = "",
-) -> None:
-    """One more message, of a participant who joins with its first."""
-    if not ai:
-        bodies.append(Message(who, text, text))
-        return
-    if not any(isinstance(one, Joined) and one.name == who for one in bodies):
-        bodies.append(Joined(who, who))
-    own, thought = without_reasoning(without_own_label(text, who))
-    shown = without_own_label(own, who)
-    spans = borrowed(shown, who, names)
-    thoughts = "\n".join(one for one in (reasoning, thought) if one)
-    message = Message(who, text, shown, spans, claims(shown), thoughts, model=who)
-    bodies.append(message)
-    _count(tallies, message, parse(shown, spans))
+def _beginnings(entries: Sequence[Entry]) -> list[bool]:
+    """Whether each entry begins inside reasoning: by its marks, else as its speaker's before it.
 
-
-def _count(tallies: dict[str, Counter[str]], message: Message, parsed: Parsed) -> None:
-    tallies["commands"].update(one.name for one in parsed.commands)
-    tallies["repeats"].update(one.name for one in parsed.repeats)
-    tallies["imitations"].update(one.name for one in parsed.imitations)
-    tallies["near"].update(one.code for one in parsed.near)
-    tallies["claims"].update(one.name for one in parsed.claims)
-    if message.borrowed:
-        tallies["borrowed"][message.who] += len(message.borrowed)
+    Where there is none before it the first one behind it tells.
+    """
+    told = [begins_inside(entry.text) if entry.ai else None for entry in entries]
+    known: dict[str, bool] = {}
+    for entry, begins in zip(reversed(entries), reversed(told), strict=True):
+        if begins is not None:
+            known[entry.who] = begins
+    found: list[bool] = []
+    for entry, begins in zip(entries, told, strict=True):
+        if begins is not None:
+            known[entry.who] = begins
+        found.append(known.get(entry.who, False) and not entry.reasoning)
+    return found

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 
 _SMALL_CAPITAL = "LATIN LETTER SMALL CAPITAL "
+_KEPT = 1 << 14  # names; a room of many is compared with each of them again and again
 
 
+@lru_cache(_KEPT)
 def plain_name(name: str) -> str:
     """A name as it is compared: letters and digits only, case aside.
 
@@ -17,6 +19,7 @@ def plain_name(name: str) -> str:
     return "".join(one for one in name.casefold() if one.isalnum())
 
 
+@lru_cache(_KEPT)
 def looks_of(name: str) -> frozenset[str]:
     r"""How a name looks: as it is written, and in small letters; what shares one looks alike.
 

@@ -50,20 +50,32 @@ def without_own_label(text: str, own: str) -> str:
     return text[at:].lstrip() if at else text
 
 
-def borrowed(text: str, own: str, names: Iterable[str]) -> tuple[Span, ...]:
+class Names:
+    """Names by how each may be written or drawn; made once for many texts."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._by: dict[str, tuple[str, str]] = {}  # the last name drawn so, the last of other words
+        for name in names:
+            for key in {plain_name(name), *looks_of(name)}:
+                last, other = self._by.get(key, ("", ""))
+                same = plain_name(last) == plain_name(name)
+                self._by[key] = (name, other if same else last)
+
+    def find(self, key: str, own: str) -> str | None:
+        """The name that is written or drawn as `key`, apart from `own`; None for none."""
+        found = (name for name in self._by.get(key, ()) if name)
+        return next((name for name in found if plain_name(name) != plain_name(own)), None)
+
+
+def borrowed(text: str, own: str, names: Iterable[str] | Names) -> tuple[Span, ...]:
     """Passages of `text` in the name of another, or of the room, in order.
 
     A passage opens with a label at the beginning of a line and goes to the next blank line or
     label. A line in the room's own manner (its name, or a participant's number) is that line
     only, from where it begins to do so. Labels inside code, quoted lines and reasoning count for
-    nothing.
+    nothing. For many texts `names` are best made a `Names` once.
     """
-    others = {
-        key: one
-        for one in names
-        if plain_name(one) != plain_name(own)
-        for key in (plain_name(one), *looks_of(one))
-    }
+    others = names if isinstance(names, Names) else Names(names)
     quiet = Cover(regions(text))
     found: list[Span] = []
     open_at, open_name = 0, ""
@@ -122,7 +134,7 @@ def _is_room(name: str) -> bool:
     return look_alike(name, ROOM) or look_alike(name, f"the {ROOM}")
 
 
-def _label_of(line: str, own: str, others: dict[str, str]) -> str | None:
+def _label_of(line: str, own: str, others: Names) -> str | None:
     """Whose label a line opens with: another's, the room's, "" for its own; None for none."""
     sign = _SIGN.match(line)
     at = sign.end() if sign else 0
@@ -135,14 +147,15 @@ def _label_of(line: str, own: str, others: dict[str, str]) -> str | None:
     return found
 
 
-def _whose(label: re.Match[str], own: str, others: dict[str, str]) -> str | None:
+def _whose(label: re.Match[str], own: str, others: Names) -> str | None:
     said = (label["square"] or label["angle"] or label["plain"]).strip()
     numbered = _NUMBERED.match(said)
     if numbered or (not label["plain"] and _is_room(_BEFORE_COLON.split(said)[0])):
         return ROOM
     if _names(label, own):
         return ""
-    return next((others[one] for one in _spellings(said) if one in others), None)
+    found = (others.find(spelling, own) for spelling in _spellings(said))
+    return next((name for name in found if name is not None), None)
 
 
 def _names(label: re.Match[str], name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from worldline.room.events import Span
@@ -30,6 +30,7 @@ _ANY_OPENER = re.compile(r"[<＜〈◁\[]")
 _ANY_CLOSER = re.compile(r"[>＞〉▷\]]")
 _AHEAD = 32  # characters behind a mark that tell whether it is only spoken of
 _LONGEST = 160  # characters of a mark
+_MOST_ASKED = 16  # marks of a reply that streams
 _OPENING_QUOTE = re.compile(r"(?:^|[\s(\[{—–:/])[\"'`“„‘«»‹›「『]\Z")
 _CLOSING_QUOTE = re.compile(r"[\"'`”“’«»‹›」』](?=[\s).,;:!?\]}—–/-]|\Z)")
 _DETERMINED = re.compile(
@@ -80,36 +81,55 @@ def marks_in(text: str, code: Sequence[Span] = (), start: int = 0) -> Iterator[M
             yield mark
 
 
-def reasoning_in(text: str, marks: Iterable[Mark]) -> list[Span]:
+def reasoning_in(text: str, marks: Iterable[Mark], opened: bool = False) -> list[Span]:
     """The stretches of reasoning, in order: from each opening mark to the one that closes it.
 
     Where none closes it, it goes to the end: a limit cut it off. A closing mark that nothing
-    opened (a chat template did, before the text) closes everything before it.
+    opened (a chat template did, before the text) closes everything before it. With `opened` the
+    text is known to begin inside, and is reasoning to its end where none closes that; a text that
+    begins with a mark of its own begins there.
 
     >>> reasoning_in("hm</think>yes", marks_in("hm</think>yes"))
     [Span(start=0, end=10, name='reasoning')]
+    >>> reasoning_in("hm", (), opened=True)
+    [Span(start=0, end=2, name='reasoning')]
     """
     listed = list(marks)
     last_close = max((one.start for one in listed if not one.opens and not one.weak), default=-1)
     found: list[Span] = []
-    depth = begun = 0
-    for one in listed:
-        if one.opens:
-            if one.needs_close and last_close < one.start:
+    opened = opened and not _begins_with_a_mark(text, listed)
+    least = depth = int(opened)  # a weak mark closes no reasoning that no mark opened
+    begun = 0
+    for mark in listed:
+        if mark.opens:
+            if mark.needs_close and last_close < mark.start:
                 continue
-            begun = begun if depth else one.start
+            begun = begun if depth else mark.start
             depth += 1
         elif depth:
-            depth = 0 if one.weak else depth - 1
+            depth = least if mark.weak else depth - 1
             if not depth:
-                found.append(Span(begun, one.end, "reasoning"))
-        elif found and found[-1].end == one.start:
-            found[-1] = Span(found[-1].start, one.end, "reasoning")
-        elif not one.weak:
-            found = [Span(0, one.end, "reasoning")]
+                least = 0
+                found.append(Span(begun, mark.end, "reasoning"))
+        elif found and found[-1].end == mark.start:
+            found[-1] = Span(found[-1].start, mark.end, "reasoning")
+        elif not mark.weak:
+            found = [Span(0, mark.end, "reasoning")]
     if depth:
         found.append(Span(begun, len(text), "reasoning"))
     return found
+
+
+def _begins_with_a_mark(text: str, marks: Sequence[Mark]) -> bool:
+    """Whether nothing but blanks stands before the first mark, and it opens reasoning."""
+    first = marks[0] if marks else None
+    if first is None or not first.opens or first.needs_close:
+        return False
+    return not text[: first.start].strip()
+
+
+def _never(_text: str, _start: int) -> bool:
+    return False
 
 
 class Hushed:
@@ -118,14 +138,21 @@ class Hushed:
     **Exactness**: linear in the reply. What was given out is never taken back, so a mark that
     opens without need (in a fence of code) silences the rest; the whole reply tells better.
     With `opened` the reply begins inside its reasoning; where that is not known (None) nothing is
-    given out before a mark tells, or `begin_outside`.
+    given out before a mark tells, or `begin_outside`. `uncertain` is asked, of the reply up to the
+    end of a mark that would end reasoning, and of where the mark begins, whether it may turn out
+    to stand in code, where it ends nothing: nothing more is given out then.
     """
 
-    def __init__(self, opened: bool | None = False) -> None:
+    def __init__(
+        self, opened: bool | None = False, uncertain: Callable[[str, int], bool] = _never
+    ) -> None:
         self._text = ""
         self._at = 0  # what is before it was given out, or held back for good
-        self._depth = int(bool(opened))
+        self._least = self._depth = int(bool(opened))
         self._just_closed = False  # reasoning ended right before what comes next
+        self._blank = True  # nothing but blanks came so far
+        self._parts: list[str] = []  # all that came
+        self._uncertain, self._asked, self._silent = uncertain, 0, False
         self.unsure = opened is None
         self._waiting: list[str] = []  # words, or reasoning that a template opened
 
@@ -137,6 +164,9 @@ class Hushed:
 
     def more(self, piece: str) -> str:
         """What of the reply may be shown, now that `piece` came."""
+        self._parts.append(piece)
+        if self._silent:
+            return ""
         shown = self._more(piece)
         if not self.unsure:
             return shown
@@ -147,7 +177,7 @@ class Hushed:
         kept = max(0, self._at - _AHEAD)  # what tells whether a mark is only spoken of
         self._text, self._at = self._text[kept:] + piece, self._at - kept
         given: list[str] = []
-        while sign := _ANY_OPENER.search(self._text, self._at):
+        while not self._silent and (sign := _ANY_OPENER.search(self._text, self._at)):
             self._go_to(sign.start(), given)
             end = self._past_sign(given)
             if not end:
@@ -158,9 +188,11 @@ class Hushed:
 
     def _go_to(self, end: int, given: list[str]) -> None:
         if end > self._at:
-            if not self._depth:
-                given.append(self._text[self._at : end])
+            passed = self._text[self._at : end]
+            if not self._depth and not self._silent:
+                given.append(passed)
             self._just_closed = False
+            self._blank = self._blank and not passed.strip()
         self._at = end
 
     def _past_sign(self, given: list[str]) -> int:
@@ -177,18 +209,44 @@ class Hushed:
         if _spoken_of(text, mark):
             return mark.end
         if mark.opens:
-            if self.unsure:
-                given.insert(0, self.begin_outside())
-            self._depth += 1
+            self._open(mark, given)
         elif self._depth or not mark.weak or self._just_closed:
-            if not self._depth and not self._just_closed:
-                given.clear()  # all of it was reasoning
-                self._waiting.clear()
-                self.unsure = False
-            self._at = mark.end  # the mark itself is no word
-            self._depth = 0 if mark.weak else max(0, self._depth - 1)
-            self._just_closed = not self._depth
+            self._close(mark, given)
         return mark.end
+
+    def _open(self, mark: Mark, given: list[str]) -> None:
+        begins = self._blank and not mark.needs_close  # the reply, with a mark of its own
+        if begins:
+            self._depth = self._least = 0
+        if self.unsure and begins:
+            given.insert(0, self.begin_outside())
+        elif self.unsure:  # what stands before it is speech, or what a template opened
+            self._silent = True
+        self._depth += 1
+
+    def _close(self, mark: Mark, given: list[str]) -> None:
+        depth = self._least if mark.weak else max(0, self._depth - 1)
+        if not depth and self._in_code(mark):
+            self._silent = True
+            return
+        if not self._depth and not self._just_closed:
+            given.clear()  # all of it was reasoning
+            self._waiting.clear()
+            self.unsure = False
+        self._at = mark.end  # the mark itself is no word
+        self._depth, self._blank = depth, False
+        self._just_closed = not depth
+        self._least = self._least if depth else 0
+
+    def _in_code(self, mark: Mark) -> bool:
+        """Whether a mark may stand in code; asked for a few marks only."""
+        self._asked += 1
+        if self._asked > _MOST_ASKED:
+            return True
+        reply = "".join(self._parts)
+        self._parts = [reply]
+        by = len(reply) - len(self._text)
+        return self._uncertain(reply[: by + mark.end], by + mark.start)
 
     def _past_other(self, at: int) -> int:
         """Past a sign that begins no mark; 0 while it may become one."""

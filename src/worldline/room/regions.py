@@ -20,6 +20,7 @@ _TOKEN = re.compile(
 )
 _QUOTED = re.compile(r"[ \t]*>")
 _TICKS = re.compile("`+")
+_CODE_SIGN = re.compile("[`~]")
 _BREAK = re.compile(f"[{BREAKS}]")
 _BLANK = re.compile(rf"[{BREAKS}][ \t]*(?=[{BREAKS}])")
 
@@ -36,9 +37,9 @@ def regions(text: str) -> tuple[Span, ...]:
     return tuple(_Scan(text).regions())
 
 
-def without_reasoning(text: str) -> tuple[str, str]:
-    """The text without its reasoning, and the reasoning."""
-    spans = _Scan(text).reasoning
+def without_reasoning(text: str, opened: bool = False) -> tuple[str, str]:
+    """The text without its reasoning, and the reasoning; with `opened` it begins inside it."""
+    spans = _Scan(text, opened).reasoning
     if not spans:
         return text, ""
     kept: list[str] = []
@@ -48,6 +49,37 @@ def without_reasoning(text: str) -> tuple[str, str]:
         at = span.end
     thought = "\n".join(text[one.start : one.end] for one in spans)
     return "".join([*kept, text[at:]]).strip(), thought
+
+
+def begins_inside(text: str) -> bool | None:
+    """Whether a text begins inside reasoning, as its own marks tell; None where none does.
+
+    >>> begins_inside("hm</think>yes"), begins_inside("<think>hm</think>yes"), begins_inside("yes")
+    (True, False, None)
+    """
+    scan = _Scan(text)
+    first = next((mark for mark in scan.marks if not mark.weak and not mark.needs_close), None)
+    if first is None:
+        return None
+    before = not first.opens or text[: first.start].strip()
+    return bool(before and scan.reasoning and scan.reasoning[0].start < max(1, first.start))
+
+
+def may_be_code(text: str, start: int) -> bool:
+    """Whether the mark at `start`, the end of a text so far, may turn out to stand in code.
+
+    A fence is open there, or something in front of it on its line may open code.
+    """
+    scan = _Scan(text)
+    rest = scan.line_of(start)
+    for code in scan.codes():
+        if not code.closed:
+            return True
+        if code.span.end > rest and code.span.name == "code":
+            if _CODE_SIGN.search(text, rest, max(rest, code.span.start)):
+                return True
+            rest = code.span.end
+    return bool(_CODE_SIGN.search(text, rest))
 
 
 class Cover:
@@ -82,20 +114,21 @@ class _Code:
 class _Scan:
     """One text looked through: its code first, then the reasoning that no code holds."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, opened: bool = False) -> None:
         self._text = text
         self._lines = [0, *(one.end() for one in _BREAK.finditer(text))]
         self._blanks = [one.start() for one in _BLANK.finditer(text)]
         self._ticks: dict[int, list[int]] = {}
         for one in _TICKS.finditer(text):
             self._ticks.setdefault(len(one[0]), []).append(one.start())
-        self.reasoning = reasoning_in(text, marks_in(text, self._holding()))
+        self.marks = list(marks_in(text, self._holding()))
+        self.reasoning = reasoning_in(text, self.marks, opened)
 
     def regions(self) -> Iterator[Span]:
         """Code, quoted lines and reasoning."""
         reasoning = iter(self.reasoning)
         following = next(reasoning, None)
-        for one in self._codes(Cover(self.reasoning)):
+        for one in self.codes(Cover(self.reasoning)):
             at = one.span.start
             while following is not None and following.start < one.span.end:
                 if at < following.start:
@@ -111,11 +144,11 @@ class _Scan:
     def _holding(self) -> list[Span]:
         """Code in which a mark is only spoken of: fences that are closed, and ticks on a line."""
         found: list[Span] = []
-        for one in self._codes(Cover(())):
+        for one in self.codes():
             name, start, end = one.span.name, one.span.start, one.span.end
             if name == "code" and not one.closed:
                 break
-            fenced = self._text[start] in "`~" and self._line(start) != self._line(end - 1)
+            fenced = self._text[start] in "`~" and self.line_of(start) != self.line_of(end - 1)
             if name == "code" and (self._fence_at(start) or not fenced):
                 found.append(one.span)
         return found
@@ -124,8 +157,9 @@ class _Scan:
         token = _TOKEN.match(self._text, start)
         return token is not None and bool(token["fence"])
 
-    def _codes(self, reasoning: Cover) -> Iterator[_Code]:
+    def codes(self, reasoning: Cover | None = None) -> Iterator[_Code]:
         """Code and quoted lines in order; code that begins inside reasoning is none."""
+        reasoning = reasoning or Cover(())
         text, at = self._text, 0
         while token := _TOKEN.search(text, at):
             thought = reasoning.at(token.start())
@@ -164,13 +198,13 @@ class _Scan:
             return None
         return _Code(Span(start, same[place] + size, "code"), True)
 
-    def _line(self, place: int) -> int:
+    def line_of(self, place: int) -> int:
         """Where the line of a place begins."""
         return self._lines[bisect_right(self._lines, place) - 1]
 
     def _rest_of_quote(self, at: int) -> Span | None:
         """The rest of a quoted line in whose middle code ended; a line is quoted whole."""
-        begin = self._line(at)
+        begin = self.line_of(at)
         sign = _QUOTED.match(self._text, begin)
         end = line_end(self._text, at) if sign and sign.end() <= at else at
         return Span(at, end, "quote") if begin < at < end else None

@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 from worldline.room.commands import Parsed, parse
 from worldline.room.events import ROOM, Body, Command, Message, Notice
 from worldline.room.models.model import Delta, Model, ReplyError, Settings, Usage
-from worldline.room.naming import borrowed, without_own_label
-from worldline.room.reasoning import Hushed, marks_in, reasoning_in
-from worldline.room.regions import without_reasoning
+from worldline.room.naming import borrowed
 from worldline.room.seeing import Seen
+from worldline.room.speech import speech_of, streaming
 from worldline.room.state import Participant
 from worldline.room.telling import written
 from worldline.steps import StoppedError
@@ -40,7 +39,7 @@ class Provisional:
 class Reply:
     """A reply, whole, or as much of it as came; `failure` says why there is no more of it.
 
-    `inside`: it was cut off inside the reasoning with which it began; None where nobody can tell.
+    `begins`: whether it begins inside its reasoning; None where nobody can tell.
     """
 
     text: str
@@ -48,7 +47,7 @@ class Reply:
     usage: Usage
     seconds: float
     failure: str = ""
-    inside: bool | None = False
+    begins: bool | None = False
 
 
 def heard(
@@ -69,7 +68,7 @@ def heard(
     began = time.perf_counter()
     text: list[str] = []
     reasoning: list[str] = []
-    hushed, told = Hushed(thinks), list[str]()
+    hushed, told = streaming(thinks), list[str]()
     usage, failure, signed = Usage(), "", False
     stream = model.reply(seen.messages, settings)
     try:
@@ -100,11 +99,10 @@ def heard(
     whole, thought = whole_characters("".join(text)), whole_characters("".join(reasoning))
     if not failure and not whole.strip():
         failure = f"the reply was empty{', but for its reasoning' if thought.strip() else ''}"
-    cut = bool(failure) or usage.ending != "stop"
-    inside = _ended_inside(whole, thinks) if cut and not thought else False
-    if not failure and not inside and (rest := _untold(whole, "".join(told))):
+    begins = False if thought else thinks
+    if not failure and (rest := _untold(whole, begins, "".join(told))):
         watch(Provisional(who, rest))
-    return Reply(whole, thought, usage, time.perf_counter() - began, failure, inside)
+    return Reply(whole, thought, usage, time.perf_counter() - began, failure, begins)
 
 
 def as_events(
@@ -118,9 +116,9 @@ def as_events(
     read: tuple[int, int],
 ) -> list[Body]:
     """The message, numbered `next_number` in the log, then its commands, then remarks on it."""
-    stripped = without_own_label(reply.text.strip(), me.name)
-    own, thought = ("", stripped) if reply.inside else without_reasoning(stripped)
-    shown = without_own_label(own, me.name) or ("" if thought else stripped)
+    whole = not reply.failure and reply.usage.ending == "stop"
+    speech = speech_of(reply.text, reply.begins, whole, me.name)
+    shown = speech.shown
     spans = borrowed(shown, me.name, names)
     parsed = parse(shown, spans, models)
     message = Message(
@@ -129,7 +127,7 @@ def as_events(
         shown,
         spans,
         parsed.claims,
-        "\n".join(one for one in (reply.reasoning, thought) if one),
+        "\n".join(one for one in (reply.reasoning, speech.reasoning) if one),
         model.name,
         settings.temperature,
         settings.seed,
@@ -147,38 +145,15 @@ def as_events(
         for one in parsed.commands
     ]
     remarks = [*_remarks(parsed, message, next_number)]
-    if reply.inside is None and shown:
+    if speech.unsure:
         text = f"{me.name} was cut off; whether it spoke or still thought, nothing tells"
         remarks.append(Notice("unsure", text, next_number, me.name))
     return [message, *commands, *_few(remarks)]
 
 
-def begins_thinking(model: Model, earlier: Iterable[Message]) -> bool | None:
-    """Whether a speaker's replies begin inside reasoning that its template opened, as it seems.
-
-    Nothing in a reply that streams says so before its reasoning ends; an earlier one does, that
-    has marks or came to its end. Where there is none, and the model's template is at an endpoint,
-    it is not known: None.
-    """
-    for one in earlier:
-        mark = next((mark for mark in marks_in(one.text) if not mark.weak), None)
-        if mark is not None:
-            return not mark.opens and bool(reasoning_in(one.text, marks_in(one.text)))
-        if one.reasoning and not one.shown:  # cut off inside it
-            return True
-        if one.ending == "stop":
-            return False
-    return None if getattr(model, "template_hidden", False) else False
-
-
-def _ended_inside(text: str, thinks: bool | None) -> bool | None:
-    """Whether a text that was cut off is reasoning to its end, though no mark in it says so."""
-    return thinks if not any(not mark.weak for mark in marks_in(text)) else False
-
-
-def _untold(whole: str, told: str) -> str:
+def _untold(whole: str, begins: bool | None, told: str) -> str:
     """What of a reply that is whole was held back as it streamed, and is no reasoning."""
-    shown = without_reasoning(whole)[0]
+    shown = speech_of(whole, begins).shown
     told = told.strip()
     return shown[len(told) :] if shown.startswith(told) and len(shown) > len(told) else ""
 

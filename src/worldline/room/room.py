@@ -32,9 +32,10 @@ from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Model, ReplyError, Settings, Usage
 from worldline.room.models.stopping import stoppable
 from worldline.room.participants import admitted, alike, checked_name, checked_temperature
-from worldline.room.replying import Provisional, Reply, as_events, begins_thinking, heard
+from worldline.room.replying import Provisional, Reply, as_events, heard
 from worldline.room.rules import checked_setting
 from worldline.room.seeing import Seen, seen_by
+from worldline.room.speech import begins_thinking
 from worldline.room.state import BROKEN_OFF, Participant, State, state_of
 from worldline.room.turns import mentioned, next_speaker, over_budget, reply_seed
 from worldline.steps import StoppedError
@@ -278,7 +279,8 @@ class Room:
             settings = _settings(me, state, model)
             seen = seen_by(me, state, line, model, settings.max_tokens)
             self._tell_cut(me, seen, line)
-            thinks = begins_thinking(model, _words_of(me, line))
+            unknown = None if getattr(model, "template_hidden", False) else False
+            thinks = begins_thinking(_words_of(me, model, line), unknown)
             reply = heard(model, seen, settings, me.name, self._tell, self._stop.is_set, thinks)
         except (ReplyError, InputError) as error:
             return self._no_reply(me.name, str(error), Usage())
@@ -382,10 +384,12 @@ def _line(reason: str) -> str:
     return " ".join(reason.split())[:300]
 
 
-def _words_of(me: Participant, line: Sequence[Event]) -> Iterator[Message]:
-    """What somebody said, the latest first."""
-    said = (one.body for one in reversed(line) if isinstance(one.body, Message))
-    return (one for one in said if one.who == me.name and one.model == me.model)
+def _words_of(me: Participant, model: Model, line: Sequence[Event]) -> Iterator[Message]:
+    """What somebody said with its model, the latest first; then what others said with it."""
+    said = [one.body for one in reversed(line) if isinstance(one.body, Message)]
+    same = [one for one in said if one.model == model.name]
+    yield from (one for one in same if one.who == me.name)
+    yield from (one for one in same if one.who != me.name)
 
 
 def _settings(me: Participant, state: State, model: Model) -> Settings:

@@ -68,7 +68,8 @@ def strands(line: Sequence[Event]) -> str:
 def table(line: Sequence[Event]) -> str:
     """Who reads whom, as a table: mean attention and mean loss of a reader's replies."""
     flows = readings_of(line)
-    whom = who_reads_whom((_who(line, reply), flow) for reply, flow in flows.items())
+    who = {event.number: event.body.who for event in line if isinstance(event.body, Message)}
+    whom = who_reads_whom((who[reply], flow) for reply, flow in flows.items())
     if not whom["pairs"]:
         return ""
     readers = list(whom["replies"])
@@ -196,12 +197,6 @@ def _cell(one: Mapping[str, Any] | None) -> str:
     if one is None:
         return "<td>–</td>"
     return f"<td>{_percent(one['attention'])}, {one['lost_nats']:+.2f}</td>"
-
-
-def _who(line: Sequence[Event], number: int) -> str:
-    return next(
-        one.body.who for one in line if one.number == number and isinstance(one.body, Message)
-    )
 
 
 def _percent(share: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import sys
 import types
 from xml.etree import ElementTree
@@ -17,10 +18,17 @@ from worldline.model.load import LoadedModel, load_model
 from worldline.room import images
 from worldline.room.deeds import Asked
 from worldline.room.images import DiffusersImages, EndpointImages, Portraits, kind_of
-from worldline.room.models.failures import GarbledError, RejectedError, StoppedError
+from worldline.room.models.asking import fetched
+from worldline.room.models.failures import (
+    GarbledError,
+    RejectedError,
+    StoppedError,
+    UnreachableError,
+)
 from worldline.room.models.model import ReplyError
+from worldline.room.models.public import is_public
 from worldline.room.models.stopping import stoppable
-from worldline.room.models.wire import KEY
+from worldline.room.models.wire import KEY, Patience
 from worldline.room.portrait import LONGEST, portrait
 
 ASKED = Asked("the sea at night", "Ada", "tiny", 3)
@@ -85,6 +93,107 @@ def test_what_is_no_picture_is_refused(row):
     with stub_endpoint(Plan(body=answer(**row))) as stub, pytest.raises(GarbledError):
         EndpointImages(stub.url, "painter")(ASKED)
     assert len(stub.paths) == 1
+
+
+PRIVATE = [
+    "127.0.0.1", "169.254.169.254", "10.0.0.1", "100.64.0.1", "192.168.0.1", "0.0.0.0", "224.0.0.1",
+    "255.255.255.255", "::1", "::", "fe80::1%lo", "fc00::1", "fec0::1", "ff02::1", "::127.0.0.1",
+    "::ffff:127.0.0.1", "::ffff:169.254.169.254", "2002:7f00:1::", "64:ff9b::10.0.0.1",
+    "2001:0:1:2:3:4:80ff:fffe",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_what_is_no_public_address(address):
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "2606:4700::1111", "64:ff9b::1.1.1.1"])
+def test_what_is_a_public_address(address):
+    assert is_public(address)
+
+
+@pytest.fixture
+def no_proxy(monkeypatch):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "2130706433", "0x7f.1", "127.1", "[::1]", "[::ffff:127.0.0.1]", "a.test",
+             "１２７.0.0.1", "localhost"],
+)  # fmt: skip
+@pytest.mark.parametrize("proxy", ["", "http://127.0.0.1:9"])
+def test_an_endpoint_cannot_have_the_inner_network_asked(host, proxy, monkeypatch, no_proxy):
+    if proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda at, *a, **k: real("10.0.0.1" if at == "a.test" else at, *a, **k),
+    )
+    asked: list[object] = []
+    connect = socket.create_connection
+    with socket.create_server(("127.0.0.1", 0)) as inner, stub_endpoint() as stub:
+        port = inner.getsockname()[1]
+
+        def connected(place, *a, **k):
+            asked.append(place)
+            return connect(place, *a, **k)
+
+        monkeypatch.setattr(socket, "create_connection", connected)
+        stub.plans[:] = [Plan(body=answer(url=f"https://{host}:{port}/x.png"))]
+        with pytest.raises(GarbledError, match=r"no public network|IDNA"):
+            EndpointImages(stub.url, "painter")(ASKED)
+    assert len(asked) == 1  # the endpoint itself
+
+
+def test_another_port_of_the_endpoints_own_host_is_not_asked():
+    with stub_endpoint() as other, stub_endpoint() as stub:
+        stub.plans[:] = [Plan(body=answer(url=f"{other.url}/files/one.png"))]
+        with pytest.raises(GarbledError, match="its picture lies at"):
+            EndpointImages(stub.url, "painter")(ASKED)
+    assert other.paths == []
+
+
+def test_a_link_that_is_redirected_is_not_followed():
+    with stub_endpoint() as other, stub_endpoint() as stub:
+        link = stub.url.removesuffix("/v1") + "/moved"
+        moved = Plan(status=302, headers={"Location": f"{other.url}/files/one.png"})
+        stub.plans[:] = [Plan(body=answer(url=link)), moved]
+        with pytest.raises(RejectedError, match="not followed"):
+            EndpointImages(stub.url, "painter")(ASKED)
+    assert other.paths == []
+
+
+def test_the_address_that_was_checked_is_connected_to(monkeypatch, no_proxy):
+    looked: list[str] = []
+
+    def look_up(host, port, *more, **named):
+        """A name that changes: public once, this machine ever after."""
+        looked.append(host)
+        address = "1.1.1.1" if len(looked) == 1 else "127.0.0.1"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    places: list[object] = []
+
+    def connect(place, *more, **named):
+        places.append(place)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(UnreachableError):
+        fetched("https://changes.test", "GET", "/x", None, Patience(tries=1), public=True)
+    assert (looked, places) == (["changes.test"], [("1.1.1.1", 443)])
+
+
+@pytest.mark.parametrize("link", ["https://[::1", "https://a:port/x", "https://", "//a/x"])
+def test_a_link_that_is_no_address_is_refused(link):
+    with stub_endpoint(Plan(body=answer(url=link))) as stub, pytest.raises(GarbledError):
+        EndpointImages(stub.url, "painter")(ASKED)
 
 
 def test_a_field_that_is_refused_is_left_out():

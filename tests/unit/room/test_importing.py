@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worldline.errors import InputError
+from worldline.room import naming
 from worldline.room.events import Joined, Message, Notice
-from worldline.room.importing import from_transcript
+from worldline.room.importing import from_elsewhere, from_transcript
 from worldline.room.log import Log
 from worldline.room.mending import GONE, mend
 
@@ -154,3 +157,39 @@ def test_signs_that_programs_print_come_back(sign):
     text = f"é {sign} é"
     assert damaged(text) != text
     assert mend(damaged(text)).text == text
+
+
+# --- many speakers --------------------------------------------------------------------------------
+
+
+def crowd(n: int) -> str:
+    said = [{"role": "assistant", "name": f"N{one}", "content": "hi"} for one in range(n)]
+    return json.dumps(said)
+
+
+def test_an_import_looks_at_each_name_a_few_times_however_many_there_are(monkeypatch):
+    counts: list[int] = []
+    for n in (50, 200):
+        looked: list[str] = []
+        real = naming.looks_of
+
+        def looks_of(name, looked=looked, real=real):
+            looked.append(name)
+            return real(name)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(naming, "looks_of", looks_of)
+            from_elsewhere(crowd(n))
+        counts.append(len(looked) // n)
+    assert counts[0] == counts[1] <= 3
+
+
+def test_names_that_look_alike_are_told_apart_from_ones_own():
+    names = naming.Names(["Ada", "\u0410d\u0430", "ADA", "Bob"])
+    assert [names.find("ada", "Bob"), names.find("bob", "Bob")] == ["ADA", None]
+    assert names.find("ada", "Ada") == "\u0410d\u0430"
+
+
+def test_more_speakers_than_a_room_can_tell_apart_are_refused():
+    with pytest.raises(InputError, match=r"5,001 speakers; accepted are up to 5,000"):
+        from_elsewhere(crowd(5001))

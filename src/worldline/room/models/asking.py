@@ -30,14 +30,22 @@ ERROR_SECONDS = 5.0  # how long the reason of an error is waited for
 
 @contextmanager
 def asked(
-    url: str, method: str, path: str, body: Any, clock: Clock, keyed: bool = True
+    url: str,
+    method: str,
+    path: str,
+    body: Any,
+    clock: Clock,
+    keyed: bool = True,
+    public: bool = False,
 ) -> Iterator[Exchange]:
     """An exchange whose answer begins with status 200; with `keyed` false no key is sent.
+
+    With `public` nobody is asked but at a public address.
 
     Raises: AgainError where asking again may help, else a ReplyError; InputError for a key, a
     proxy or certificates that cannot be used.
     """
-    exchange = Exchange(url, method, path, body, clock, keyed)
+    exchange = Exchange(url, method, path, body, clock, keyed, public)
     try:
         head = exchange.head()
         if head.status != 200:
@@ -56,6 +64,7 @@ def fetched(
     *,
     sleep: Sleep = wait,
     keyed: bool = True,
+    public: bool = False,
     largest: int = LARGEST_BODY_BYTES,
 ) -> bytes:
     """The whole answer to one question, asked again where that may help.
@@ -65,7 +74,7 @@ def fetched(
     chance, failed, clock = random.Random(0), 0, Clock(patience)
     while True:
         try:
-            with asked(url, method, path, body, clock, keyed) as exchange:
+            with asked(url, method, path, body, clock, keyed, public) as exchange:
                 return b"".join(within(exchange.pieces(), largest, url))
         except AgainError as error:
             failure, asked_to_wait = error.failure, error.wait

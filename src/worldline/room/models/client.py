@@ -13,18 +13,22 @@ from worldline.errors import InputError
 from worldline.room.models.wire import http, this_machine
 
 
-def client_for(url: str, timeout: Any) -> Any:
+def client_for(url: str, timeout: Any, direct: bool = False) -> Any:
     """A client that follows no redirect, and asks this machine without any proxy.
 
-    For other hosts HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY hold, and SSL_CERT_FILE.
+    For other hosts HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY hold, unless it is to be
+    `direct`, and SSL_CERT_FILE.
 
     Raises: InputError for a proxy or certificates that cannot be used.
     """
     library = http()
     parts = urlsplit(url)
-    direct = this_machine(parts.hostname or "")
-    # without TLS there is nothing to verify, and much to load
-    verify = _certificates(library) if parts.scheme == "https" else False
+    direct = direct or this_machine(parts.hostname or "")
+    # without TLS, to the host or to a proxy, there is nothing to verify, and much to load
+    tls = parts.scheme == "https" or (
+        not direct and any(proxy.startswith("https://") for proxy in getproxies().values())
+    )
+    verify = _certificates(library) if tls else False
     try:
         return library.Client(
             timeout=timeout, follow_redirects=False, verify=verify, trust_env=not direct

@@ -23,9 +23,8 @@ from worldline.room.models.model import Delta, ReplyError, Said, Settings, Usage
 from worldline.room.models.patience import Clock
 from worldline.room.models.shapes import SHAPES
 from worldline.room.models.stopping import wait
-from worldline.room.models.wire import Patience, Sleep, base_url, key_of
+from worldline.room.models.wire import Patience, Sleep, base_url, secrets_of
 
-SHORTEST_SECRET = 16  # characters
 END_SECONDS = 2.0  # how long what comes after a reply's end is waited for: what it took
 UNSUITED = frozenset((0, 400, 422, 500, 501))  # how servers refuse who says what
 Prices = Mapping[str, tuple[float, float]]
@@ -104,13 +103,9 @@ class Endpoint:
             raise self._final(failure, heard)
 
     def _unheard(self) -> tuple[Whole, Whole]:
-        """Words and thoughts, in which the key will not stand, though the endpoint knows it.
-
-        What cannot be told from a word ("none", "ollama") is no secret, and stays as it is.
-        """
-        key = key_of(self.url) or ""
-        key = key if len(key) >= SHORTEST_SECRET and any(map(str.isdigit, key)) else ""
-        return Whole(key), Whole(key)
+        """Words and thoughts, in which no key will stand, though the endpoint knows its own."""
+        secrets = secrets_of(self.url)
+        return Whole(secrets), Whole(secrets)
 
     def _final(self, failure: ReplyError, heard: Heard) -> ReplyError:
         """The failure, with the words that were shown and what they took."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from worldline.room.models.client import client_for
 from worldline.room.models.failures import (
@@ -19,6 +20,7 @@ from worldline.room.models.failures import (
     UnreachableError,
 )
 from worldline.room.models.patience import Clock
+from worldline.room.models.public import proxied, public_address
 from worldline.room.models.stopping import LOOK_SECONDS, refuse_stopped
 from worldline.room.models.wire import headers_for, http, plain
 
@@ -39,15 +41,25 @@ class Exchange:
     """A request under way; `head`, then `pieces`. Closing it hangs up, whatever the server does.
 
     A thread looks up the name, connects, sends and reads, so that a server that never answers, or
-    drips, or a name that is never found, holds nobody.
+    drips, or a name that is never found, holds nobody. With `public` the host is asked at a public
+    address only, the one that was checked; where a proxy looks it up, what it is here has to be.
 
     Raises: InputError for a key, a proxy or certificates that cannot be used.
     """
 
     def __init__(
-        self, url: str, method: str, path: str, body: Any, clock: Clock, keyed: bool = True
+        self,
+        url: str,
+        method: str,
+        path: str,
+        body: Any,
+        clock: Clock,
+        keyed: bool = True,
+        public: bool = False,
     ) -> None:
         self.url, self.clock = url, clock
+        self._public = public
+        self._pinned = public and not proxied(urlsplit(url).hostname or "")
         clock.start("connection")
         self._held: queue.Queue[Any] = queue.Queue(HELD)
         self._over = threading.Event()
@@ -60,7 +72,7 @@ class Exchange:
             pool=10.0,
         )
         more = {"headers": headers_for(url) if keyed else {}, "json": body}
-        client = client_for(url, limits)
+        client = client_for(url, limits, self._pinned)
         self._thread = threading.Thread(
             target=self._work, args=(client, method, url + path, more), daemon=True
         )
@@ -113,12 +125,10 @@ class Exchange:
 
     def _work(self, client: Any, method: str, address: str, more: dict[str, Any]) -> None:
         try:
-            with (
-                client,
-                client.stream(
-                    method, address, **more, extensions={"trace": self._traced}
-                ) as response,
-            ):
+            extensions: dict[str, Any] = {"trace": self._traced}
+            if self._public:
+                address = self._public_place(address, more["headers"], extensions)
+            with client, client.stream(method, address, **more, extensions=extensions) as response:
                 more.clear()
                 self._put(Head(response.status_code, response.headers))
                 with contextlib.closing(response.iter_bytes()) as pieces:
@@ -131,6 +141,22 @@ class Exchange:
             except Exception as fault:  # else nobody would hear of it before the deadline
                 failure = fault
             self._put(failure)
+
+    def _public_place(
+        self, address: str, headers: dict[str, str], extensions: dict[str, Any]
+    ) -> str:
+        """The address, with its host looked up where no proxy does that.
+
+        The name is still what the certificate has to be for. Raises: GarbledError.
+        """
+        place = http().URL(address)
+        name = place.raw_host.decode("ascii")
+        checked = public_address(name, place.port or 443)
+        if not self._pinned:
+            return address
+        headers["Host"] = place.netloc.decode("ascii")
+        extensions["sni_hostname"] = name
+        return str(place.copy_with(host=checked))
 
     def _put(self, item: object) -> bool:
         while not self._over.is_set():
@@ -156,6 +182,8 @@ class Exchange:
 
 def failure_of(error: Exception, url: str) -> Exception:
     """What the library's own exception means."""
+    if isinstance(error, GarbledError):
+        return error
     library, reason = http(), plain(error, url) or type(error).__name__
     if isinstance(error, library.ConnectTimeout):
         return AgainError(UnreachableError(f"{url}: no connection in time"))

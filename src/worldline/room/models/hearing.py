@@ -20,10 +20,10 @@ Price: TypeAlias = Callable[[int | None, int | None, float | None], float | None
 class Whole:
     """Text put together from pieces that may end in half a character (a surrogate).
 
-    Where `secret` stands in it, whoever it was told has said it: it is hidden.
+    Where one of `secrets` stands in it, whoever it was told has said it: it is hidden.
     """
 
-    secret: str = field(default="", repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
     parts: list[str] = field(default_factory=list)
     size: int = 0
     _held: str = field(default="", repr=False)
@@ -41,8 +41,8 @@ class Whole:
         ('ok ', '😀!')
         """
         piece, self._held = self._held + piece, ""
-        if self.secret:
-            piece = piece.replace(self.secret, HIDDEN)
+        for secret in self.secrets:
+            piece = piece.replace(secret, HIDDEN)
         if not last and (n_held := self._unfinished(piece)):
             piece, self._held = piece[:-n_held], piece[-n_held:]
         if not piece.isascii():
@@ -54,9 +54,13 @@ class Whole:
         return piece
 
     def _unfinished(self, piece: str) -> int:
-        """How many characters at its end may be the beginning of a character, or of the secret."""
-        longest = min(len(self.secret) - 1, len(piece))
-        begun = (n for n in range(longest, 0, -1) if self.secret.startswith(piece[-n:]))
+        """How many characters at its end may be the beginning of a character, or of a secret."""
+        longest = min(max(map(len, self.secrets), default=1) - 1, len(piece))
+        begun = (
+            n
+            for n in range(longest, 0, -1)
+            if any(n < len(one) and one.startswith(piece[-n:]) for one in self.secrets)
+        )
         half = int("\ud800" <= piece[-1:] <= "\udbff")
         return next(begun, half)
 

@@ -24,6 +24,7 @@ from worldline.text.foreign import one_line
 KEY = "WORLDLINE_ROOM_KEY"
 KEYRING = "worldline"
 HIDDEN = "(key)"  # what is shown of a key
+SHORTEST_SECRET = 8  # characters
 LONGEST_REASON = 200
 SIGNS = {".": "_", "-": "__", "_": "___"}  # a host's signs in the name of its variable
 HOST = re.compile(r"[a-z0-9]+(?:(?:\.|--?|_)[a-z0-9]+)*")
@@ -145,7 +146,7 @@ def key_of(url: str) -> str | None:
     """The key for an address: the host's variable, the general one, or keyring's; None for none.
 
     Asked for at each request and kept nowhere. The general one is for one host: whichever it was
-    sent to first.
+    sent to first in this process.
 
     Raises: InputError where it would go over the network unencrypted, to a second host, or could
     not be sent.
@@ -227,12 +228,25 @@ def headers_for(url: str) -> dict[str, str]:
     return {} if key is None else {"Authorization": f"Bearer {key}"}
 
 
+def secrets_of(url: str = "") -> tuple[str, ...]:
+    """Every key that is set, the longest first: what no foreign text may bring into the room.
+
+    What cannot be told from a word is no secret: under 8 characters ("ollama"), or, for this
+    machine, without a digit ("sk-no-key-required").
+    """
+    here = bool(url) and this_machine(urlsplit(url).hostname or "")
+    names = {KEY, *key_names(url)} | {one for one in os.environ if one.startswith(f"{KEY}_")}
+    found = {os.environ.get(name, "").strip() for name in names}
+    found.add((_from_keyring(url) or "").strip() if url else "")
+    long = (key for key in found if len(key) >= SHORTEST_SECRET)
+    return tuple(
+        sorted((key for key in long if not here or any(map(str.isdigit, key))), key=len)[::-1]
+    )
+
+
 def keyless(text: str, url: str = "") -> str:
-    """Foreign text without the keys that its author was sent."""
-    for name in (KEY, *key_names(url)):
-        if key := os.environ.get(name, "").strip():
-            text = text.replace(key, HIDDEN)
-    if url and (key := _from_keyring(url)):
+    """Foreign text without the keys that are set."""
+    for key in secrets_of(url):
         text = text.replace(key, HIDDEN)
     return text
 

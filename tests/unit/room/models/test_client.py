@@ -18,7 +18,16 @@ from worldline.room.deeds import Asked
 from worldline.room.models.endpoint import Endpoint
 from worldline.room.models.failures import CutOffError, RejectedError, UnreachableError
 from worldline.room.models.model import Delta, Said, Settings
-from worldline.room.models.wire import KEY, Patience, key_name, key_names, key_of, this_machine
+from worldline.room.models.wire import (
+    KEY,
+    Patience,
+    key_name,
+    key_names,
+    key_of,
+    keyless,
+    secrets_of,
+    this_machine,
+)
 from worldline.room.searching import SearxngSearch
 
 SECRET = "sk-made-up-0123456789"
@@ -291,3 +300,66 @@ def test_an_endpoint_that_says_the_key_does_not_bring_it_into_the_room(size, mon
     told = "".join(one.text for one in said if isinstance(one, Delta) and not one.reasoning)
     assert told == f"sk-made sk-(key)(key), {SECRET[:-1]}! sk-made-up"
     assert said[0] == Delta("(key)", reasoning=True)
+
+
+@pytest.mark.parametrize(
+    ("key", "url", "hidden"),
+    [
+        ("hunter-two", "https://a.org", True), ("pass1234", "http://localhost:1", True),
+        ("pass123", "https://a.org", False), ("ollama-key", "http://localhost:1", False),
+    ],
+)  # fmt: skip
+def test_which_keys_are_hidden_and_from_whom(key, url, hidden, monkeypatch):
+    for name in (KEY, f"{KEY}_B_ORG"):  # its own, and another host's
+        with monkeypatch.context() as set_:
+            set_.setenv(name, key)
+            assert secrets_of(url) == ((key,) if hidden else ())
+            assert keyless(f"it is {key}.", url) == f"it is {'(key)' if hidden else key}."
+
+
+def test_a_short_key_without_a_digit_does_not_come_into_the_room(monkeypatch, elsewhere):
+    monkeypatch.setenv(f"{KEY}_B_ORG", "hunter-two")
+    with stub_endpoint(Plan("Your key is hunter-two. No: hunter.")) as stub:
+        url = stub.url.replace("127.0.0.1", "a.example.test")
+        assert words(url) == "Your key is (key). No: hunter."
+
+
+@pytest.mark.skipif(which("openssl") is None, reason="openssl makes the certificate")
+def test_the_certificate_of_a_proxy_is_looked_at_for_http_too(monkeypatch, tmp_path, elsewhere):
+    key, own = tmp_path / "key.pem", tmp_path / "own.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-keyout", key, "-out", own, "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own, key)
+    met: list[bool] = []
+
+    def serve() -> None:
+        for _ in range(2):
+            link, _ = listening.accept()
+            with link:
+                try:
+                    with context.wrap_socket(link, server_side=True) as safe:
+                        while not safe.recv(65536).endswith(b"}"):
+                            continue
+                        safe.sendall(b"".join(answer(HELLO)))
+                        met.append(True)
+                except (ssl.SSLError, OSError):
+                    met.append(False)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = threading.Thread(target=serve, daemon=True)
+        serving.start()
+        monkeypatch.setenv("HTTP_PROXY", f"https://localhost:{listening.getsockname()[1]}")
+        with pytest.raises(UnreachableError, match="SSL_CERT_FILE names whom to trust"):
+            words("http://a.example.test/v1")
+        monkeypatch.setenv("SSL_CERT_FILE", str(own))
+        assert words("http://a.example.test/v1") == "hello"
+        serving.join(5)
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+        with pytest.raises(InputError, match=r"missing\.pem: no such file"):
+            words("http://a.example.test/v1")
+    assert met == [False, True]

@@ -1,0 +1,60 @@
+"""What of a reply is speech, decided here alone: for what streams, the log, commands, imports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from worldline.room.events import Message
+from worldline.room.naming import without_own_label
+from worldline.room.reasoning import Hushed
+from worldline.room.regions import begins_inside, may_be_code, without_reasoning
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """A reply in two: what is `shown` to others, and the reasoning, which is not.
+
+    `unsure`: it was cut off, and whether it is speech or reasoning nothing tells.
+    """
+
+    shown: str
+    reasoning: str
+    unsure: bool = False
+
+
+def speech_of(text: str, begins: bool | None, whole: bool = True, own: str = "") -> Speech:
+    """Which part of a reply is speech, given whether it begins inside reasoning (None: unknown).
+
+    Where it does and no mark ends that, all of it is reasoning. `own` is the speaker, whose label
+    in front is taken off; a reply that is not `whole` was cut off.
+    """
+    if own:
+        text = without_own_label(text.strip(), own)
+    shown, thought = without_reasoning(text, opened=bool(begins))
+    if own:
+        shown = without_own_label(shown, own) or ("" if thought else text)
+    unsure = begins is None and not whole and begins_inside(text) is None and bool(shown)
+    return Speech(shown, thought, unsure)
+
+
+def streaming(begins: bool | None) -> Hushed:
+    """What takes a reply in pieces and gives of it no more than `speech_of` the whole will."""
+    return Hushed(begins, may_be_code)
+
+
+def begins_thinking(earlier: Iterable[Message], unknown: bool | None) -> bool | None:
+    """Whether a model's replies begin inside reasoning, as those before tell, the latest first.
+
+    Nothing in a reply that streams says so before its reasoning ends; an earlier one does, that
+    has marks or came to its end. `unknown` is the answer where there is none.
+    """
+    for message in earlier:
+        told = begins_inside(message.text)
+        if told is not None:
+            return told
+        if message.text.strip() and not message.shown:  # reasoning without a mark
+            return True
+        if message.reasoning or message.ending == "stop":  # thoughts on a way of their own
+            return False
+    return unknown
