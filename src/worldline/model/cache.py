@@ -9,18 +9,22 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
+from worldline.errors import InputError
+from worldline.foreign_json import read_json_file
 from worldline.places import expanded
 
 MANIFEST = "manifest.json"
 _UNFINISHED = ".making-"
 _STALE_SECONDS = 24 * 3600
-_CONVERTED = re.compile(r".+-[0-9a-f]{8}-\d+")  # a model's name, its source's hash, the form
+_MADE_HERE = re.compile(re.escape(_UNFINISHED) + r".+-\d+-\w{8}")  # as `workplace` names them
+_TOLD = {"schema": int, "name": str, "made": str, "versions": dict, "files": dict,
+         "model_safetensors_sha256": str}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ def clear_cache() -> list[CachedModel]:
     """
     removed = [entry for entry in list_cache() if not _in_use(entry.path)]
     for entry in removed:
-        shutil.rmtree(entry.path, ignore_errors=True)
+        _remove(entry.path)
     return [entry for entry in removed if not entry.path.exists()]
 
 
@@ -87,13 +91,38 @@ def workplace(parent: Path) -> Iterator[Path]:
 def sweep(parent: Path) -> None:
     """Remove hidden folders that were left behind: their process is gone, or they are a day old."""
     for left in parent.glob(f"{_UNFINISHED}*"):
-        if not _in_use(left):
+        if _is_ours(left) and not _in_use(left):
             shutil.rmtree(left, ignore_errors=True)
 
 
 def _is_ours(folder: Path) -> bool:
-    named = folder.name.startswith(_UNFINISHED) or _CONVERTED.fullmatch(folder.name) is not None
-    return named or (folder / MANIFEST).is_file()
+    """Whether worldline made a folder: no name tells, but the manifest that is written last."""
+    return _MADE_HERE.fullmatch(folder.name) is not None or bool(_files_of(folder))
+
+
+def _files_of(folder: Path) -> list[str]:
+    """The files that a manifest of worldline's lists, and itself; none if it is another's."""
+    try:
+        manifest = read_json_file(folder / MANIFEST)
+    except (InputError, OSError):
+        return []
+    if not isinstance(manifest, dict):
+        return []
+    ours = all(isinstance(manifest.get(key), kind) for key, kind in _TOLD.items())
+    if not ours or not {"torch", "transformers"} <= manifest["versions"].keys():
+        return []
+    return [MANIFEST, *(name for name in manifest["files"] if Path(name).name == name)]
+
+
+def _remove(folder: Path) -> None:
+    """Take away what was made here; what somebody put beside it stays, and its folder with it."""
+    if _MADE_HERE.fullmatch(folder.name):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    with suppress(OSError):
+        for name in reversed(_files_of(folder)):  # the manifest last, by which the rest is found
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _in_use(folder: Path) -> bool:
