@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import tempfile
@@ -21,8 +20,8 @@ from worldline.places import expanded
 
 MANIFEST = "manifest.json"
 _UNFINISHED = ".making-"
+_MARK = ".worldline"  # in a folder that is worldline's to remove
 _STALE_SECONDS = 24 * 3600
-_MADE_HERE = re.compile(re.escape(_UNFINISHED) + r".+-\d+-\w{8}")  # as `workplace` names them
 _TOLD = {"schema": int, "name": str, "made": str, "versions": dict, "files": dict,
          "model_safetensors_sha256": str}  # fmt: skip
 
@@ -59,7 +58,7 @@ def list_cache() -> list[CachedModel]:
     return [
         CachedModel(entry.name, _size(entry), entry, (entry / MANIFEST).is_file())
         for entry in sorted(folder.iterdir())
-        if entry.is_dir() and not entry.is_symlink() and _is_ours(entry)
+        if entry.is_dir() and not entry.is_symlink() and is_ours(entry)
     ]
 
 
@@ -71,7 +70,7 @@ def clear_cache() -> list[CachedModel]:
     removed = [entry for entry in list_cache() if not _in_use(entry.path)]
     for entry in removed:
         _remove(entry.path)
-    return [entry for entry in removed if not entry.path.exists()]
+    return [entry for entry in removed if not is_ours(entry.path)]
 
 
 @contextmanager
@@ -82,22 +81,37 @@ def workplace(parent: Path) -> Iterator[Path]:
     """
     prefix = f"{_UNFINISHED}{_host()}-{os.getpid()}-"
     place = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    mark(place)
     try:
         yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
+def mark(folder: Path) -> None:
+    """Say in a folder that worldline made it, so that a later process may remove it."""
+    (folder / _MARK).touch()
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether worldline made a folder to work in; one without anything is nobody's loss."""
+    return folder.is_dir() and ((folder / _MARK).is_file() or not any(folder.iterdir()))
+
+
 def sweep(parent: Path) -> None:
     """Remove hidden folders that were left behind: their process is gone, or they are a day old."""
     for left in parent.glob(f"{_UNFINISHED}*"):
-        if _is_ours(left) and not _in_use(left):
+        if _is_workplace(left) and not _in_use(left):
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _is_ours(folder: Path) -> bool:
-    """Whether worldline made a folder: no name tells, but the manifest that is written last."""
-    return _MADE_HERE.fullmatch(folder.name) is not None or bool(_files_of(folder))
+def is_ours(folder: Path) -> bool:
+    """Whether worldline made a folder: no name tells, but a mark or the manifest in it."""
+    return _is_workplace(folder) or bool(_files_of(folder))
+
+
+def _is_workplace(folder: Path) -> bool:
+    return folder.name.startswith(_UNFINISHED) and is_marked(folder)
 
 
 def _files_of(folder: Path) -> list[str]:
@@ -116,7 +130,7 @@ def _files_of(folder: Path) -> list[str]:
 
 def _remove(folder: Path) -> None:
     """Take away what was made here; what somebody put beside it stays, and its folder with it."""
-    if _MADE_HERE.fullmatch(folder.name):
+    if _is_workplace(folder):
         shutil.rmtree(folder, ignore_errors=True)
         return
     with suppress(OSError):
