@@ -67,7 +67,7 @@ def load_adapter(
 
 
 def _base_of(name: str, folder: Path) -> tuple[str, str]:
-    """(What an adapter calls its base, where that is: a folder of that name beside it may be it)."""
+    """(What an adapter calls its base, where that is: maybe a folder of that name beside it)."""
     base = read_json(name, folder / ADAPTER_CONFIG).get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
         raise InputError(f'model "{name}" is an adapter whose {ADAPTER_CONFIG} names no base model')

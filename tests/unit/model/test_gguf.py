@@ -12,6 +12,8 @@ import transformers as tf
 from gguf_files import write_gguf
 from worldline.errors import InputError
 from worldline.model.cache import list_cache
+from worldline.model.gguf_keys import GgufHead
+from worldline.model.gguf_rope import refuse_other_rope
 from worldline.model.load import load_model
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -219,6 +221,17 @@ def frequencies_of(module):
         for name, buffer in module.named_buffers()
         if name.endswith((".inv_freq", ".full_attention_inv_freq"))
     )
+
+
+def test_factors_are_checked_where_a_file_names_no_base():
+    """The base is 10,000 then, as readers of these files take it."""
+    module = made("llama")  # which passes over the factors
+    factors = {"rope_freqs.weight": [2.0] * len(frequencies_of(module))}
+    head = GgufHead("m", {"general.architecture": "llama"}, tuple(factors), factors)
+    with pytest.raises(InputError, match=r"the tensor rope_freqs\.weight"):
+        refuse_other_rope(module, head)
+    ones = {"rope_freqs.weight": [1.0] * len(frequencies_of(module))}
+    refuse_other_rope(module, GgufHead("m", head.metadata, tuple(ones), ones))
 
 
 class TestUnknown:
