@@ -283,20 +283,20 @@ def _from_gguf(
     if path.suffix.lower() != ".gguf":
         raise InputError(f'model "{name}" is a file, but not a .gguf file; a folder is fine too')
     refuse_pointers(name, path)
-    with quiet():
-        try:
-            folder = converted_gguf(name, path, progress)
-            if folder is not None:
-                say(progress, f"loading {name}")
-                return _from_folder(str(folder), name, dtype, local=True)
-            say(progress, f"reading {name} (GGUF, too large for the cache: some minutes)")
+    try:
+        folder = converted_gguf(name, path, progress)  # takes others' turns for its reading alone
+        if folder is not None:
+            say(progress, f"loading {name}")
+            return _from_folder(str(folder), name, dtype, local=True)
+        say(progress, f"reading {name} (GGUF, too large for the cache: some minutes)")
+        with quiet():
             module, tokenizer, report = read_gguf(
                 path, getattr(torch, dtype or "float32"), progress=progress
             )
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(f'model "{name}" cannot be read: {one_line(error)}') from error
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f'model "{name}" cannot be read: {one_line(error)}') from error
     refuse_incomplete(name, report)
     return module, tokenizer
 

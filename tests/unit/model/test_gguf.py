@@ -11,6 +11,7 @@ import transformers as tf
 
 from gguf_files import write_gguf
 from worldline.errors import InputError
+from worldline.model import converted, exclusive_use
 from worldline.model.cache import list_cache
 from worldline.model.gguf_keys import GgufHead
 from worldline.model.gguf_rope import refuse_other_rope
@@ -329,6 +330,15 @@ class TestCache:
         model = load_model(str(write_gguf(module, tmp_path / "model.gguf")), dtype=dtype)
         expected = module.to(getattr(torch, dtype)).state_dict()
         assert all(torch.equal(w, expected[k]) for k, w in model.module.state_dict().items())
+
+    def test_hashing_and_writing_hold_up_no_other_model(self, tmp_path, monkeypatch):
+        had = []
+        for name in ("sha256_of", "sync_tree", "publish"):
+            does = getattr(converted, name)
+            noted = lambda *given, does=does: (had.extend(exclusive_use._turns), does(*given))[1]  # noqa: E731
+            monkeypatch.setattr(converted, name, noted)
+        load_model(str(write_gguf(made("llama"), tmp_path / "model.gguf")))
+        assert had == []
 
     def test_too_large_for_the_cache(self, tmp_path, monkeypatch):
         monkeypatch.setattr("worldline.model.converted._LARGEST_BYTES", 1000)
