@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -260,3 +261,58 @@ def test_weights_split_over_processes_are_refused(tmp_path):
         assert "its weight lm_head.weight is split over several processes" in said
     finally:
         distributed.destroy_process_group()
+
+
+@pytest.fixture
+def as_people_call():
+    """Without the checks of types that tests add: nobody else's calls have them."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+WITH_TARGET = {
+    "weigh": lambda **asked: wl.weigh(wl.record(model(), IDS), "gradient", **asked),
+    "frozen": lambda **asked: wl.weigh(wl.record(model(), IDS), "frozen", **asked),
+    "hop_spectrum": lambda **asked: wl.hop_spectrum(wl.record(model(), IDS), **asked),
+    "find_paths": lambda **asked: wl.find_paths(wl.record(model(), IDS), **asked),
+    "sample_flow": lambda **asked: wl.sample_flow(wl.record(model(), IDS), n=5, **asked),
+    "cut": lambda **asked: wl.cut(model(), IDS, EDIT, **asked),
+    "interaction": lambda **asked: wl.interaction(
+        model(), IDS, EDIT, [wl.EdgeCut("drop", src=(2,))], **asked
+    ),
+    "observe": lambda **asked: wl.observe("t40 t41 t42", model(), paths=False, **asked),
+}
+
+
+@pytest.mark.usefixtures("as_people_call")
+@pytest.mark.parametrize("token", [True, 3.0, b"t41", ["t41"], np.int64(3)])
+@pytest.mark.parametrize("name", WITH_TARGET)
+def test_what_is_no_token_is_refused_in_a_line(name, token):
+    for asked in ("target", "versus"):
+        said = refusal(lambda asked=asked: WITH_TARGET[name](**{"target": 40} | {asked: token}))
+        assert f"of type {type(token).__name__}: accepted are the text of one token" in said
+
+
+@pytest.mark.usefixtures("as_people_call")
+def test_a_single_cut_stands_for_a_list_of_it():
+    (edit,) = EDIT
+    assert wl.cut(model(), IDS, edit).json() == wl.cut(model(), IDS, EDIT).json()
+    assert wl.Plan(tuple(IDS), edit) == wl.Plan(tuple(IDS), frozenset(EDIT))
+    other = wl.EdgeCut("drop", src=(2,))
+    assert wl.interaction(model(), IDS, edit, other) == wl.interaction(model(), IDS, EDIT, [other])
+
+
+@pytest.mark.usefixtures("as_people_call")
+@pytest.mark.parametrize("edits", [None, 3, "0.0:1>2", ["0.0:1>2"], [EDIT], {"src": 1}, [None]])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda edits: wl.cut(model(), IDS, edits),
+        lambda edits: wl.interaction(model(), IDS, EDIT, edits),
+        lambda edits: wl.Plan(tuple(IDS), edits),
+        lambda edits: wl.Donor(tuple(IDS), tuple(range(4)), edits),
+    ],
+)
+def test_what_is_no_cut_is_refused_in_a_line(call, edits):
+    assert "accepted are EdgeCut and NodeCut values" in refusal(call, edits)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from worldline.errors import InputError, RefusedError
-from worldline.grid.cuts import Donor, EdgeCut, NodeCut
+from worldline.grid.cuts import Donor, EdgeCut, NodeCut, edits_of
 from worldline.model.calls import on_model
 from worldline.model.guard import checked
 from worldline.model.positions import fixed_length
@@ -20,7 +20,7 @@ from worldline.run.precision import Precision, of_sum, plain_row
 from worldline.run.reach import plain_run
 from worldline.text.spans import counterparts, said
 from worldline.text.targets import likelier_twin, refuse_itself
-from worldline.text.tokens import Tokens, names_of, refuse_split, single_token
+from worldline.text.tokens import Tokens, names_of, refuse_split, token_id
 from worldline.trace.recording import predictions_of, tokens_to_run
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class Interaction:
 def cut(
     model: LoadedModel,
     text: str | Tokens | Sequence[int],
-    edits: Iterable[Edit],
+    edits: Edit | Iterable[Edit],
     *,
     target: str | int | None = None,
     versus: str | int | None = None,
@@ -164,7 +164,7 @@ def cut(
         RefusedError: the model failed a check, or a layer cannot be cut.
     """
     tokens = tokens_to_run(model, text)
-    plan = Plan(tokens.ids, frozenset(edits))
+    plan = Plan(tokens.ids, edits_of(edits))
     if plan.plain:
         raise InputError("a cut: name at least one edge, span or node")
     refuse_split(model.tokenizer, target, versus, n_rows=model.n_rows)
@@ -262,8 +262,8 @@ def cut_sources(
 def interaction(
     model: LoadedModel,
     text: str | Tokens | Sequence[int],
-    one: Iterable[Edit],
-    two: Iterable[Edit],
+    one: Edit | Iterable[Edit],
+    two: Edit | Iterable[Edit],
     *,
     target: str | int | None = None,
     versus: str | int | None = None,
@@ -277,7 +277,7 @@ def interaction(
         RefusedError: as `cut`.
     """
     tokens = tokens_to_run(model, text)
-    first, second = frozenset(one), frozenset(two)
+    first, second = edits_of(one), edits_of(two)
     if not first or not second:
         raise InputError("an interaction: name at least one cut on either side")
     plans = [Plan(tokens.ids, edits) for edits in (frozenset(), first, second, first | second)]
@@ -347,12 +347,7 @@ def targets(
     """
 
     def one(name: str, given: str | int) -> int:
-        found = (
-            given if isinstance(given, int) else single_token(model.tokenizer, given, len(logits))
-        )
-        if not 0 <= found < len(logits):
-            raise InputError(f"{name} id {found}: accepted are 0 to {len(logits) - 1}")
-        return found
+        return token_id(model.tokenizer, given, len(logits), name)
 
     asked = int(logits.argmax()) if target is None else one("target", target)
     other = None if versus is None else one("versus", versus)

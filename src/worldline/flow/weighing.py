@@ -27,7 +27,7 @@ from worldline.flow.share import NodeShares, pulled_back, read_gradient, share_m
 from worldline.model.tail import tail_of
 from worldline.model.torch_modes import usual_modes
 from worldline.text.targets import likelier_twin, refuse_itself
-from worldline.text.tokens import decode, names_of, single_token
+from worldline.text.tokens import decode, names_of, token_id
 from worldline.trace.calls import on_trace
 from worldline.trace.match import recorded_anew, refuse_changed, refuse_other_model
 
@@ -179,10 +179,7 @@ def target_of(trace: Trace, target: str | int | None, versus: str | int | None) 
     n_vocab = trace.extra.get("n_vocab")
 
     def one(name: str, given: str | int) -> int:
-        found = given if isinstance(given, int) else single_token(tokenizer, given, n_vocab)
-        if n_vocab is not None and not 0 <= found < n_vocab:
-            raise InputError(f"{name} id {found}: accepted are 0 to {n_vocab - 1}")
-        return found
+        return token_id(tokenizer, given, n_vocab, name)
 
     chosen = trace.predictions[0].id if target is None else one("target", target)
     other = None if versus is None else one("versus", versus)

@@ -33,7 +33,7 @@ class Donor:
     def __post_init__(self) -> None:
         for name in ("ids", "at"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        object.__setattr__(self, "edits", frozenset(self.edits))
+        object.__setattr__(self, "edits", edits_of(self.edits))
         refuse_conflicts(self.edits, len(self.ids))
 
 
@@ -147,6 +147,27 @@ def longer_than(length: int, n_pos: int, first: int = 0) -> frozenset[EdgeCut]:
         EdgeCut("mask", src=tuple(range(first, dst - length)), dst=(dst,))
         for dst in range(length + first + 1, n_pos)
     )
+
+
+def edits_of(edits: object) -> frozenset[EdgeCut | NodeCut]:
+    """Cuts as a set; a single one stands for a set of one.
+
+    Raises InputError for what is no cut, and no listing of cuts.
+
+    >>> len(edits_of(EdgeCut("mask"))), len(edits_of([]))
+    (1, 0)
+    """
+    listed = (edits,) if isinstance(edits, (EdgeCut, NodeCut)) else edits
+    if isinstance(listed, (str, bytes)) or not isinstance(listed, Iterable):
+        raise InputError(f"edits of type {type(edits).__name__}: accepted are {_EDITS}")
+    cuts = tuple(listed)
+    for edit in cuts:
+        if not isinstance(edit, (EdgeCut, NodeCut)):
+            raise InputError(f"an edit of type {type(edit).__name__}: accepted are {_EDITS}")
+    return frozenset(cuts)
+
+
+_EDITS = "EdgeCut and NodeCut values, one or several"
 
 
 def refuse_conflicts(edits: Iterable[EdgeCut | NodeCut], n_pos: int) -> None:

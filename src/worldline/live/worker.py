@@ -19,6 +19,7 @@ from typing import Any, Literal
 from worldline.errors import InputError, RefusedError
 from worldline.live.answering import Answer
 from worldline.live.questions import Asked
+from worldline.model.cache import is_marked, mark
 from worldline.model.quiet import one_line
 from worldline.steps import StoppedError, stepping
 
@@ -211,17 +212,19 @@ def _ending(job: Job, error: BaseException) -> tuple[State, dict[str, Any]]:
 def own_folder(root: Path) -> Path:
     """A new folder for this process below `root`; what dead ones left there is removed.
 
-    Only folders that bear the name of this machine and of a process that is gone: several machines
-    may share a cache, and what has another name is not ours.
+    Only folders that worldline marked, with the name of this machine and of a process that is gone:
+    several machines may share a cache, and what has another name, or no mark, is not ours.
     """
     root.mkdir(parents=True, exist_ok=True)
     host = re.sub(r"[^\w.]", "_", socket.gethostname())
     ours = re.compile(rf"{re.escape(host)}-(\d+)-[a-z0-9_]{{8}}")
     for left in root.iterdir():
         name = ours.fullmatch(left.name)
-        if name is not None and not _alive(int(name[1])):
+        if name is not None and not _alive(int(name[1])) and is_marked(left):
             shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{host}-{os.getpid()}-", dir=root))
+    folder = Path(tempfile.mkdtemp(prefix=f"{host}-{os.getpid()}-", dir=root))
+    mark(folder)
+    return folder
 
 
 def _alive(pid: int) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from worldline.errors import InputError
 from worldline.model.quiet import one_line, quiet
 from worldline.model.refuse import read_json
-from worldline.places import is_folder
+from worldline.places import expanded, is_folder
 
 ADAPTER_CONFIG = "adapter_config.json"
 _WEIGHTS = "adapter_model.safetensors"
@@ -33,17 +33,11 @@ def load_adapter(
     Raises: InputError if peft is not there, the base cannot be had, the weights are not those of
     the adapter, or the adapter is of a kind that puts tokens in front of the text.
     """
-    described = read_json(name, folder / ADAPTER_CONFIG)
-    base = described.get("base_model_name_or_path")
-    if not isinstance(base, str) or not base:
-        raise InputError(f'model "{name}" is an adapter whose {ADAPTER_CONFIG} names no base model')
+    base, place = _base_of(name, folder)
+    _refuse_circle(name, folder)
     peft = _peft(name, base)
     if not (folder / _WEIGHTS).is_file():
         raise InputError(f'model "{name}" is an adapter without {_WEIGHTS}; pickles are not opened')
-    beside = folder / base
-    place = str(beside) if is_folder(beside) and not is_folder(Path(base)) else base
-    if is_folder(Path(place)) and Path(place).resolve() == folder.resolve():
-        raise InputError(f'model "{name}" is an adapter that names itself as its base')
     try:
         module, tokenizer = load_base(place)
     except InputError as error:
@@ -70,6 +64,26 @@ def load_adapter(
     inner = whole.get_base_model()
     inner.peft_config = whole.peft_config  # what is in the module is told by the module
     return inner, tokenizer, base
+
+
+def _base_of(name: str, folder: Path) -> tuple[str, str]:
+    """(What an adapter calls its base, where that is: maybe a folder of that name beside it)."""
+    base = read_json(name, folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    if not isinstance(base, str) or not base:
+        raise InputError(f'model "{name}" is an adapter whose {ADAPTER_CONFIG} names no base model')
+    beside = folder / base
+    return base, str(beside) if is_folder(beside) and not is_folder(Path(base)) else base
+
+
+def _refuse_circle(name: str, folder: Path) -> None:
+    """Raise InputError where the bases of adapters on adapters lead back to one of them."""
+    passed: list[Path] = []
+    while is_folder(folder) and is_adapter(folder):
+        if folder.resolve() in passed:
+            names = " on ".join(f'"{one.name}"' for one in (*passed, folder.resolve()))
+            raise InputError(f'model "{name}": adapters that lead back to themselves: {names}')
+        passed.append(folder.resolve())
+        folder = expanded(_base_of(str(folder), folder)[1])
 
 
 def full_name(name: str, module: Any) -> str:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
 
+from worldline.errors import InputError
+from worldline.foreign_json import read_json_file
 from worldline.places import expanded
 
 MANIFEST = "manifest.json"
 _UNFINISHED = ".making-"
+_MARK = ".worldline"  # in a folder that is worldline's to remove
 _STALE_SECONDS = 24 * 3600
-_CONVERTED = re.compile(r".+-[0-9a-f]{8}-\d+")  # a model's name, its source's hash, the form
+_TOLD = {"schema": int, "name": str, "made": str, "versions": dict, "files": dict,
+         "model_safetensors_sha256": str}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def list_cache() -> list[CachedModel]:
     return [
         CachedModel(entry.name, _size(entry), entry, (entry / MANIFEST).is_file())
         for entry in sorted(folder.iterdir())
-        if entry.is_dir() and not entry.is_symlink() and _is_ours(entry)
+        if entry.is_dir() and not entry.is_symlink() and is_ours(entry)
     ]
 
 
@@ -66,8 +69,8 @@ def clear_cache() -> list[CachedModel]:
     """
     removed = [entry for entry in list_cache() if not _in_use(entry.path)]
     for entry in removed:
-        shutil.rmtree(entry.path, ignore_errors=True)
-    return [entry for entry in removed if not entry.path.exists()]
+        _remove(entry.path)
+    return [entry for entry in removed if not is_ours(entry.path)]
 
 
 @contextmanager
@@ -78,22 +81,62 @@ def workplace(parent: Path) -> Iterator[Path]:
     """
     prefix = f"{_UNFINISHED}{_host()}-{os.getpid()}-"
     place = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    mark(place)
     try:
         yield place
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
 
+def mark(folder: Path) -> None:
+    """Say in a folder that worldline made it, so that a later process may remove it."""
+    (folder / _MARK).touch()
+
+
+def is_marked(folder: Path) -> bool:
+    """Whether worldline made a folder to work in; one without anything is nobody's loss."""
+    return folder.is_dir() and ((folder / _MARK).is_file() or not any(folder.iterdir()))
+
+
 def sweep(parent: Path) -> None:
     """Remove hidden folders that were left behind: their process is gone, or they are a day old."""
     for left in parent.glob(f"{_UNFINISHED}*"):
-        if not _in_use(left):
+        if _is_workplace(left) and not _in_use(left):
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _is_ours(folder: Path) -> bool:
-    named = folder.name.startswith(_UNFINISHED) or _CONVERTED.fullmatch(folder.name) is not None
-    return named or (folder / MANIFEST).is_file()
+def is_ours(folder: Path) -> bool:
+    """Whether worldline made a folder: no name tells, but a mark or the manifest in it."""
+    return _is_workplace(folder) or bool(_files_of(folder))
+
+
+def _is_workplace(folder: Path) -> bool:
+    return folder.name.startswith(_UNFINISHED) and is_marked(folder)
+
+
+def _files_of(folder: Path) -> list[str]:
+    """The files that a manifest of worldline's lists, and itself; none if it is another's."""
+    try:
+        manifest = read_json_file(folder / MANIFEST)
+    except (InputError, OSError):
+        return []
+    if not isinstance(manifest, dict):
+        return []
+    ours = all(isinstance(manifest.get(key), kind) for key, kind in _TOLD.items())
+    if not ours or not {"torch", "transformers"} <= manifest["versions"].keys():
+        return []
+    return [MANIFEST, *(name for name in manifest["files"] if Path(name).name == name)]
+
+
+def _remove(folder: Path) -> None:
+    """Take away what was made here; what somebody put beside it stays, and its folder with it."""
+    if _is_workplace(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    with suppress(OSError):
+        for name in reversed(_files_of(folder)):  # the manifest last, by which the rest is found
+            (folder / name).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _in_use(folder: Path) -> bool:

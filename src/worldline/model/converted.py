@@ -22,7 +22,7 @@ from typing import Any
 from worldline.atomic_file import write_text
 from worldline.errors import InputError
 from worldline.foreign_json import read_json_file
-from worldline.model.cache import MANIFEST, models_folder, sweep, workplace
+from worldline.model.cache import MANIFEST, is_ours, models_folder, sweep, workplace
 from worldline.model.files import publish, sync_tree
 from worldline.model.gguf import dense_bytes, read_gguf
 from worldline.model.quiet import Progress, one_line, quiet, say
@@ -133,9 +133,9 @@ def refuse_damaged(folder: Path) -> None:
     except (OSError, InputError, ValueError, KeyError, AttributeError):
         whole = False
     if not whole:
+        cure = '"worldline cache clear" removes it' if is_ours(folder) else "remove that folder"
         raise InputError(
-            f'the cached model in {folder} is damaged; "worldline cache clear" removes it, '
-            "the next use makes it anew"
+            f"the cached model in {folder} is damaged; {cure}, the next use makes it anew"
         )
 
 

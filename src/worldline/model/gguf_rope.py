@@ -19,6 +19,7 @@ FREQUENCIES, LONG, SHORT = (
 FACTORS = (FREQUENCIES, LONG, SHORT)
 """Tensors that are no weights: what the frequencies are divided by."""
 
+_BASE = 10000.0  # where a file names none, as readers of these files take it
 _SCALED = "full_attention"  # where kinds of layers have positions of their own, scaling is of these
 
 
@@ -41,7 +42,7 @@ def settle_rope(config: Any, head: GgufHead) -> None:
     if head.architecture == "gemma4":
         _as_the_family_has_it(head)
         return
-    own["rope_theta"] = head.get("rope.freq_base", 10000.0)
+    own["rope_theta"] = head.get("rope.freq_base", _BASE)
     if (base := head.get("rope.freq_base_swa")) is not None:
         if not nested:
             raise head.refused("rope.freq_base_swa")
@@ -180,7 +181,7 @@ def refuse_other_rope(module: torch.nn.Module, head: GgufHead) -> None:
     """
     import torch
 
-    turned, base = head.get("rope.dimension_count"), head.get("rope.freq_base")
+    turned, base = head.get("rope.dimension_count"), head.get("rope.freq_base", _BASE)
     frequencies = [
         (name, buffer)
         for name, buffer in module.named_buffers()
@@ -196,7 +197,7 @@ def refuse_other_rope(module: torch.nn.Module, head: GgufHead) -> None:
     for _, buffer in frequencies:
         if turned is not None and 2 * buffer.numel() != turned:
             raise head.refused("rope.dimension_count")
-        if base is not None and FREQUENCIES in head.tensors:
+        if FREQUENCIES in head.tensors:
             steps = torch.arange(0, 2 * buffer.numel(), 2).double() / (2 * buffer.numel())
             expected = 1 / (base**steps * torch.tensor(head.factors[FREQUENCIES]).double())
             if not torch.allclose(buffer.double(), expected, rtol=1e-5, atol=0):

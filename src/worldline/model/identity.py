@@ -109,8 +109,8 @@ def identify(model: LoadedModel) -> Identity:
     """
     module = model.module
     weights = weights_state(module)
-    code, state = _facts(module)
-    settings = _settings()
+    code, state = facts_of(module)
+    settings = settings_now()
     raw = weights.hash, weights.digests, code, state, settings
     known = _known.get(module)
     if known is None or known[0] != raw:
@@ -142,7 +142,7 @@ def _implementation(module: torch.nn.Module) -> str:
     return name.removeprefix(PRIVATE)
 
 
-def _facts(module: torch.nn.Module) -> tuple[Facts, Facts]:
+def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
     """(What the model consists of, what its modules and hooks hold), by place and name."""
     code: Facts = {}
     state: Facts = {}
@@ -222,7 +222,7 @@ def _flat(config: Any, where: str, code: Facts, state: Facts, seen: set[int]) ->
         if isinstance(chosen, str):
             chosen = chosen.removeprefix(PRIVATE)
             code[f"{where}|{what} implementation"] = chosen
-            for table, functions in _tables(what):
+            for table, functions in function_tables(what):
                 if chosen in functions:
                     place = f"|{table} {chosen}"
                     code[f"|{place}"], values = code_of(functions[chosen])
@@ -231,7 +231,7 @@ def _flat(config: Any, where: str, code: Facts, state: Facts, seen: set[int]) ->
     return tuple(found)
 
 
-def _tables(what: str) -> Iterator[tuple[str, Any]]:
+def function_tables(what: str) -> Iterator[tuple[str, Any]]:
     """Where transformers keeps the functions that an implementation is the name of."""
     if what == "attention":
         from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
@@ -245,7 +245,7 @@ def _tables(what: str) -> Iterator[tuple[str, Any]]:
         yield "experts function", ALL_EXPERTS_FUNCTIONS
 
 
-def _settings() -> dict[str, str]:
+def settings_now() -> dict[str, str]:
     """What of torch itself moves numbers."""
     cuda = torch.backends.cuda
     found = {

@@ -63,10 +63,15 @@ class LoadedModel:
     def source(self) -> str | None:
         """What `load_model` takes to load this model again (`dtype` and `device` apart).
 
-        None for a pair made in memory, of which nobody knows where it came from, and for a model
-        whose weights, configuration, parts or adapters were changed after it was loaded.
+        None for a pair made in memory, of which nobody knows where it came from; for what only
+        `trust_remote_code` or `allow_pickle` loads; and for a model that was changed since: its
+        weights, configuration, parts, adapters, hooks, functions, tokenizer, dtype or device.
         """
-        return None if self.loaded_as is None else self.loaded_as.still(self.module)
+        if self.loaded_as is None:
+            return None
+        first = next(self.module.parameters())
+        moved = (str(first.device), str(first.dtype)) != (self.device, f"torch.{self.dtype}")
+        return None if moved else self.loaded_as.still(self.module, self.tokenizer)
 
     @property
     def weights_hash(self) -> str:
@@ -162,7 +167,8 @@ def load_model(
     refuse_nonfinite(module, name)
     module.to(device).eval()
     model = _described(module, tokenizer, full_name(name, module))
-    model.loaded_as = Source(name, module)
+    if not trust_remote_code and not allow_pickle:  # no command line asks for these
+        model.loaded_as = Source(name, module, model.tokenizer)
     return model
 
 
@@ -263,7 +269,8 @@ def _tiny(model_type: str, dtype: str | None) -> tuple[Any, Any]:
     if model_type not in known:
         near = get_close_matches(model_type, known, 3) or known[:3]
         raise InputError(f'model "{TINY}{model_type}": no such type; near it: {", ".join(near)}')
-    return tiny_model(model_type, dtype=getattr(torch, dtype or "float32")), NamesIds()
+    with quiet():  # making it sets torch's default dtype, which is that of all threads
+        return tiny_model(model_type, dtype=getattr(torch, dtype or "float32")), NamesIds()
 
 
 def _from_gguf(
@@ -276,20 +283,20 @@ def _from_gguf(
     if path.suffix.lower() != ".gguf":
         raise InputError(f'model "{name}" is a file, but not a .gguf file; a folder is fine too')
     refuse_pointers(name, path)
-    with quiet():
-        try:
-            folder = converted_gguf(name, path, progress)
-            if folder is not None:
-                say(progress, f"loading {name}")
-                return _from_folder(str(folder), name, dtype, local=True)
-            say(progress, f"reading {name} (GGUF, too large for the cache: some minutes)")
+    try:
+        folder = converted_gguf(name, path, progress)  # takes others' turns for its reading alone
+        if folder is not None:
+            say(progress, f"loading {name}")
+            return _from_folder(str(folder), name, dtype, local=True)
+        say(progress, f"reading {name} (GGUF, too large for the cache: some minutes)")
+        with quiet():
             module, tokenizer, report = read_gguf(
                 path, getattr(torch, dtype or "float32"), progress=progress
             )
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(f'model "{name}" cannot be read: {one_line(error)}') from error
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f'model "{name}" cannot be read: {one_line(error)}') from error
     refuse_incomplete(name, report)
     return module, tokenizer
 

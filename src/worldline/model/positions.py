@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-_LIMITS = (
+LIMITS = (
     "max_position_embeddings",
     "n_positions",
     "max_seq_len",
@@ -34,7 +34,7 @@ def context_length(config: Mapping[str, Any]) -> int | None:
     """
     for part in (config, config.get("text_config")):
         if isinstance(part, Mapping):
-            for key in _LIMITS:
+            for key in LIMITS:
                 limit = part.get(key)
                 if isinstance(limit, int) and limit > 0:
                     return _stretched(part, limit)

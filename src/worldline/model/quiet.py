@@ -24,7 +24,9 @@ def quiet() -> Iterator[None]:
 
     Also keeps transformers from asking a converter on the hub to rewrite pickled weights. All of
     this, and the default dtype that it sets while it makes a model, belongs to the whole process:
-    so no other thread runs a model meanwhile.
+    so no other thread runs a model meanwhile. The model is made in the midst of transformers' own
+    loading, so that no part of that can be done while others run; what needs no library is done
+    outside.
     """
     with exclusive_everywhere():
         yield from _quiet()

@@ -2,45 +2,69 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from worldline.model.weights import WeightsAsLoaded
+from worldline.text.tokenizer import settings_of
 
 if TYPE_CHECKING:
     import torch
 
-_SWITCHES = ("_active_adapter", "_disable_adapters", "scaling", "merged_adapters")  # of peft
+_LIBRARIES = ("torch.", "transformers.", "peft.", "accelerate.")
 
 
 class Source:
     """A name that was loaded, and what it became.
 
-    **Exactness**: weights are compared by the marks of `WeightsAsLoaded`; parts of the module by
-    name and class, the configuration by its values. Hooks and patched functions are not looked at:
-    they are part of a run's identity, not of the loading.
+    **Exactness**: weights are compared by the marks of `WeightsAsLoaded`, everything else by what
+    `identify` looks at: classes, hooks, functions in place of others, configurations, attributes,
+    adapters, what torch is set to (its threads apart); of the tokenizer its settings and added
+    tokens. What was in place before the loading, as a patched class is, has no source either.
     """
 
-    def __init__(self, name: str, module: torch.nn.Module) -> None:
-        self._name = name
+    def __init__(self, name: str, module: torch.nn.Module, tokenizer: Any) -> None:
+        self._name = None if _patched(module) else name
         self._weights = WeightsAsLoaded(module)
-        self._form = _form(module)
+        self._make_up = _make_up(module, tokenizer)
 
-    def still(self, module: torch.nn.Module) -> str | None:
-        """The name, if the module is what it loads; None where that was changed since."""
-        same = _form(module) == self._form and self._weights.are_those_of(module)
+    def still(self, module: torch.nn.Module, tokenizer: Any) -> str | None:
+        """The name, if module and tokenizer are what it loads; None where they were changed."""
+        same = self._weights.are_those_of(module) and _make_up(module, tokenizer) == self._make_up
         return self._name if same else None
 
 
-def _form(module: torch.nn.Module) -> tuple[Any, ...]:
-    config: Any = module.config
-    parts = [
-        (name, type(part), part.extra_repr(), _switches(part))
-        for name, part in module.named_modules()
-    ]
-    return config.to_dict(), parts
+def _make_up(module: torch.nn.Module, tokenizer: Any) -> tuple[Any, ...]:
+    from worldline.model.identity import THREADS, facts_of, settings_now
+
+    around = {name: value for name, value in settings_now().items() if name != THREADS}
+    return facts_of(module), around, settings_of(tokenizer)
 
 
-def _switches(part: torch.nn.Module) -> str:
-    """How an adapter's part is set: which adapters act, how strongly, or none."""
-    values = vars(part)
-    return repr([values[name] for name in _SWITCHES if name in values])
+def _patched(module: torch.nn.Module) -> bool:
+    """Whether what a plain process has not was there before: hooks on all, code of others."""
+    from worldline.model.identity import facts_of, settings_now
+
+    code, _ = facts_of(module)
+    if any(place.endswith("of all modules") for place in code):
+        return True
+    if settings_now()["float32 matmul precision"] != "highest":
+        return True
+    kinds = {base for part in module.modules() for base in type(part).__mro__[:-1]}
+    forwards = [vars(kind).get("forward") for kind in kinds if _of_library(kind.__module__)]
+    functions = [table[name] for name, table in _functions_of(module) if name in table]
+    homes = [getattr(one, "__module__", None) for one in (*forwards, *functions) if one is not None]
+    return any(not _of_library(home) for home in homes)
+
+
+def _functions_of(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
+    """The implementation of attention by name, and the tables that the name is looked up in."""
+    from worldline.model.check import implementation_of
+    from worldline.model.identity import function_tables
+
+    for _, table in function_tables("attention"):
+        yield implementation_of(module), table
+
+
+def _of_library(name: str | None) -> bool:
+    return str(name).startswith(_LIBRARIES)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from worldline.errors import InputError
-from worldline.grid.cuts import Donor, EdgeCut, HopBudget, NodeCut, refuse_conflicts
+from worldline.grid.cuts import Donor, EdgeCut, HopBudget, NodeCut, edits_of, refuse_conflicts
 from worldline.grid.order import Order, Slice
 
 SCHEMA = "worldline.plan/1"
@@ -35,7 +35,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", tuple(int(one) for one in self.ids))
-        object.__setattr__(self, "edits", frozenset(self.edits))
+        object.__setattr__(self, "edits", edits_of(self.edits))
         refuse_conflicts(self.edits, len(self.ids))
         spliced = any(isinstance(e, EdgeCut) and e.how == "splice" for e in self.edits)
         if self.budget is not None and spliced:

@@ -96,3 +96,22 @@ def special_ids(tokenizer: Tokenizer) -> set[int]:
     return set(tokenizer.all_special_ids) | {
         token for token, entry in added.items() if entry.special
     }
+
+
+def settings_of(tokenizer: Any) -> tuple[Any, ...]:
+    """Which tokenizer this is and how it is set: added tokens, template, steps before and after.
+
+    The vocabulary counts by its size: it is not changed in place.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    steps = [
+        step.__getstate__()
+        for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder")
+        if (step := getattr(backend, name, None)) is not None
+    ]
+    added = sorted(tokenizer.get_added_vocab().items())
+    # a name such as "slow" is a setting; counts and tables are filled by use
+    plain = [(k, v) for k, v in sorted(vars(tokenizer).items()) if isinstance(v, (bool, str))]
+    template = str(getattr(tokenizer, "chat_template", None))
+    specials = str(getattr(tokenizer, "special_tokens_map", None))
+    return id(tokenizer), len(tokenizer), added, steps, plain, template, specials

@@ -232,11 +232,33 @@ def single_token(tokenizer: Tokenizer, text: str, n_rows: int | None = None) -> 
     return found
 
 
+def token_id(
+    tokenizer: Tokenizer, token: str | int, n_rows: int | None = None, name: str = "target"
+) -> int:
+    """Id of a token that is given as text, as "id:NUMBER" or as its id; `n_rows` as single_token.
+
+    Raises: InputError, naming what was given, if it is not one token that the model knows.
+    """
+    if isinstance(token, str):
+        number = single_token(tokenizer, token, n_rows)
+    elif isinstance(token, int) and not isinstance(token, bool):
+        number = token
+    else:  # True is 1 to Python, and no id to anybody
+        raise InputError(
+            f"{name} of type {type(token).__name__}: accepted are the text of one token, "
+            '"id:NUMBER", or its id as an int'
+        )
+    if number < 0 or (n_rows is not None and number >= n_rows):
+        rest = "0 and more" if n_rows is None else f"0 to {n_rows - 1}"
+        raise InputError(f"{name} id {number}: accepted are {rest}")
+    return number
+
+
 def refuse_split(tokenizer: Tokenizer, *texts: str | int | None, n_rows: int | None = None) -> None:
     """Raise InputError for a text that is no single token, before it is asked about."""
     for text in texts:
-        if isinstance(text, str):
-            single_token(tokenizer, text, n_rows)
+        if text is not None:
+            token_id(tokenizer, text, n_rows)
 
 
 def _by_number(tokenizer: Tokenizer, number: int, n_rows: int | None) -> int:

@@ -23,7 +23,8 @@ BUNDLED_DTYPE = "float32"
 LOADED_DTYPES = ("float32", "bfloat16", "float16", "float64")
 FROM_PYTHON = (
     "From Python only: `model` is the model in memory that ran, which no file is known to hold "
-    "(it was made in memory, or changed after it was loaded)."
+    "(it was made in memory, loaded with trust_remote_code or allow_pickle, or its weights, parts, "
+    "hooks, functions, adapters, tokenizer or torch's settings are not those of a plain loading)."
 )
 
 

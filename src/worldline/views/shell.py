@@ -1,4 +1,4 @@
-"""Words as a shell takes them (sh, bash), whatever is in them."""
+"""Words as every POSIX shell takes them (sh, dash, bash), whatever is in them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from collections.abc import Iterable
 from worldline.text.foreign import visible
 
 _KEPT = "\n\t\u200c\u200d"  # line breaks and tabs stand in quotes; joiners belong to the letters
-_NAMED = {"\n": "\\n", "\t": "\\t"}
+
+# A line break cannot end what a command prints: `pasteable` sets the variable.
+_NAMED = {"\n": "${wl_nl%.}", "\t": r"$(printf '\t')"}
 
 
 def shell_join(words: Iterable[str]) -> str:
-    r"""Words as one command line. Characters that a terminal obeys are written as `$'\ooo'`.
+    r"""Words as one command line. Characters that a terminal obeys are printed by their codes.
 
     >>> print(shell_join(["a b", "it's", "\x1b[31m"]))
-    'a b' 'it'"'"'s' ''$'\033''[31m'
+    'a b' 'it'"'"'s' ''"$(printf '\033')"'[31m'
     """
     return " ".join(_escaped(shlex.quote(word), _KEPT) for word in words)
 
@@ -24,9 +26,12 @@ def pasteable(line: str) -> str:
     r"""A line of `shell_join` without line breaks and tabs, which a screen does not give back.
 
     >>> print(pasteable("'a\tb'"))
-    'a'$'\t''b'
+    'a'"$(printf '\t')"'b'
+    >>> print(pasteable("'a\nb'"))
+    wl_nl="$(printf '\n.')"; 'a'"${wl_nl%.}"'b'
     """
-    return _escaped(line, "\u200c\u200d")
+    shown = _escaped(line, "\u200c\u200d")
+    return f"""wl_nl="$(printf '\\n.')"; {shown}""" if "\n" in line else shown
 
 
 def as_output(text: str) -> str:
@@ -43,10 +48,12 @@ def as_output(text: str) -> str:
 
 def _escaped(line: str, kept: str) -> str:
     """Every character to hide stands in single quotes: `shlex.quote` puts it there."""
-    return visible(line, kept, lambda char: f"'$'{_codes(char)}''")
+    return visible(line, kept, lambda char: f"'\"{_printed(char)}\"'")
 
 
-def _codes(char: str) -> str:
-    """A character as the bytes that it is on a command line; one that is no character, its own."""
+def _printed(char: str) -> str:
+    """What a shell expands to a character; one that is no character, to its own bytes."""
+    if char in _NAMED:
+        return _NAMED[char]
     raw = "surrogateescape" if "\udc80" <= char <= "\udcff" else "surrogatepass"
-    return _NAMED.get(char) or "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", raw))
+    return "$(printf '" + "".join(f"\\{byte:03o}" for byte in char.encode("utf-8", raw)) + "')"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,7 +14,8 @@ from typer.testing import CliRunner
 
 from worldline.apps.cli.cache import app
 from worldline.errors import InputError
-from worldline.model.cache import cache_root, list_cache, models_folder
+from worldline.model.cache import cache_root, list_cache, models_folder, sweep, workplace
+from worldline.model.converted import write_manifest
 
 
 @pytest.fixture
@@ -25,8 +28,8 @@ def place(tmp_path, monkeypatch):
 def filled(place):
     folder = models_folder() / "tiny-1"
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text("{}")
     (folder / "model.safetensors").write_bytes(b"0" * 1998)
+    write_manifest(folder, "tiny", 1)
     (models_folder() / ".making-nowhere-1-ab").mkdir()
     os.utime(models_folder() / ".making-nowhere-1-ab", (0, 0))
     (place / "cache" / "notes.txt").write_text("the user's own")
@@ -54,12 +57,12 @@ def test_empty(place):
 
 def test_lists_name_bytes_path(filled):
     lines = run().output.replace("\n/", "/").splitlines()
-    assert lines[1] == f"tiny-1  2,000 bytes  {filled}"
+    assert lines[1] == f"tiny-1  {size_of(filled):,} bytes  {filled}"
     assert lines[0].endswith("(unfinished)")
 
 
 def test_clear_asks(filled):
-    with pytest.raises(InputError, match="2,000 bytes are in the cache; add --yes"):
+    with pytest.raises(InputError, match=f"{size_of(filled):,} bytes are in the cache; add --yes"):
         run("clear")
     assert filled.is_dir()
 
@@ -72,6 +75,67 @@ def test_clear(filled, place):
     assert "removed  tiny-1" in result.output
     assert [entry.path for entry in list_cache()] == [busy]
     assert (place / "cache" / "notes.txt").is_file()
+
+
+def size_of(folder):
+    return sum(file.stat().st_size for file in folder.iterdir())
+
+
+USERS = {
+    "my-web-app": '{"name": "app", "files": ["a"], "schema": 2}',
+    "no-object": "[]",
+    "broken": "{",
+    "app-b179c952-1": None,
+    "backup-20251130-1": None,
+    "model-08ad672bad1c3814-1-5.24.0": None,
+    ".making-my-web-app-2024-february": None,
+}
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_folders_of_the_users_own_stay(name, filled):
+    """WORLDLINE_CACHE may name a folder in which people keep things too."""
+    mine = models_folder() / name
+    mine.mkdir()
+    (mine / "precious.txt").write_text("mine")
+    if USERS[name] is not None:
+        (mine / "manifest.json").write_text(USERS[name])
+    os.utime(mine, (0, 0))
+    sweep(models_folder())
+    assert name not in run().output
+    run("clear", "--yes")
+    assert not filled.exists()
+    assert (mine / "precious.txt").read_text() == "mine"
+
+
+def test_what_was_put_into_a_model_s_folder_stays(filled):
+    (filled / "notes.txt").write_text("mine")
+    result = run("clear", "--yes")
+    assert [file.name for file in filled.iterdir()] == ["notes.txt"]
+    assert "removed  tiny-1" in result.output
+    assert "the folder stays: other files are in it" in result.output
+
+
+def test_a_manifest_that_names_files_elsewhere_removes_none_there(filled, place):
+    manifest = json.loads((filled / "manifest.json").read_text())
+    outside = place / "outside.txt"
+    outside.write_text("mine")
+    manifest["files"] |= {"../../../outside.txt": 4, str(outside): 4}
+    (filled / "manifest.json").write_text(json.dumps(manifest))
+    run("clear", "--yes")
+    assert outside.read_text() == "mine"
+    assert not filled.exists()
+
+
+def test_what_a_killed_conversion_left_is_removed(place):
+    models_folder().mkdir(parents=True)
+    dead = models_folder() / f".making-{socket.gethostname()}-999999999-abcd0123"
+    with workplace(models_folder()) as alive:
+        shutil.copytree(alive, dead)
+        (dead / "half.safetensors").write_bytes(b"0")
+        sweep(models_folder())
+        assert not dead.exists()
+        assert alive.is_dir()
 
 
 def test_needs_neither_torch_nor_transformers():

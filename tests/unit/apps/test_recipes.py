@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 import torch
 from pydantic import TypeAdapter
+from tokenizers import normalizers
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.llama.modeling_llama import LlamaMLP
 
 import worldline as wl
 from tiny_folder import tiny_folder
@@ -50,9 +53,9 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def words_of(line: str) -> tuple[list[str], bytes | None]:
-    """What bash makes of a line: the words, and what comes on standard input."""
-    subprocess.run(["bash", "-c", SHELL + line], check=True, env=os.environ | {"LC_ALL": "C.UTF-8"})
+def words_of(line: str, shell: str = "bash") -> tuple[list[str], bytes | None]:
+    """What a shell makes of a line: the words, and what comes on standard input."""
+    subprocess.run([shell, "-c", SHELL + line], check=True, env=os.environ | {"LC_ALL": "C.UTF-8"})
     words = Path("words").read_bytes().decode("utf-8").split("\0")[:-1]
     given = Path("input")
     return words, given.read_bytes() if given.exists() else None
@@ -348,6 +351,7 @@ TEXTS = [
     "\U0001f469\u200d\U0001f467 \U0001f408", "a\nb\tc ", "\n", "\t", "a\0b", "\0", "-\0\\0",
     "a\r\nb", "\x1b[31m", "\u202eevil", "\u00e9 e\u0301", " ", "%s %d", "a\n", "\ufeffa", "#x", "~",
     "*", "&& ls", "{a,b}", "a\u3164\u2800b",
+    "a\x1bb", "a\n\n", "\n\n\x1b\n7", "a\x1b1\u20289", "\x9b\x7f\t\t",
 ]  # fmt: skip
 
 
@@ -357,11 +361,12 @@ def recipe_of(text: str, **more) -> Recipe:
 
 
 @LINES
+@pytest.mark.parametrize("shell", ["bash", "sh"])
 @pytest.mark.parametrize("text", TEXTS)
-def test_any_text_comes_through_bash(text, as_shown, monkeypatch):
+def test_any_text_comes_through_a_shell(text, shell, as_shown, monkeypatch):
     recipe = recipe_of(text, splice=RecipeText.of(text.replace("\0", "")), words=("--by", "share"))
     line = recipe.line("--json", "-")
-    words, given = words_of(as_shown(line))
+    words, given = words_of(as_shown(line), shell)
     if given is None:
         options = words[1:-2] if words[-2] == "--" else [*words[2:]]
         assert (words[-1] if words[-2] == "--" else words[1]) == text
@@ -432,7 +437,72 @@ def edited(folder):
     return model
 
 
-@pytest.mark.parametrize("make", [in_memory, adapted, edited])
+def hooked(folder):
+    model = wl.load_model(str(folder))
+    model.module.model.layers[0].mlp.register_forward_hook(lambda _m, _args, out: 3 * out)
+    return model
+
+
+def with_another_forward(folder):
+    model = wl.load_model(str(folder))
+    norm = model.module.model.norm
+    plain = norm.forward
+    norm.forward = lambda x: 2 * plain(x)
+    return model
+
+
+def with_another_attribute(folder):
+    model = wl.load_model(str(folder))
+    model.module.model.rotary_emb.attention_scaling = 1.5
+    return model
+
+
+def with_another_setting(folder):
+    model = wl.load_model(str(folder))
+    model.module.model.layers[0].self_attn.config.rms_norm_eps = 1e-2
+    return model
+
+
+def with_another_buffer(folder):
+    model = wl.load_model(str(folder))
+    model.module.model.rotary_emb.inv_freq.mul_(0.5)
+    return model
+
+
+def of_another_dtype(folder):
+    model = wl.load_model(str(folder))
+    model.module.to(torch.float64)
+    return model
+
+
+def with_small_letters(folder):
+    model = wl.load_model(str(folder))
+    model.tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
+    return model
+
+
+def with_another_tokenizer(folder):
+    model = wl.load_model(str(folder))
+    model.tokenizer = AutoTokenizer.from_pretrained(folder)
+    return model
+
+
+def with_code_of_its_own(folder):
+    return wl.load_model(str(folder), trust_remote_code=True)
+
+
+def from_a_pickle(folder):
+    return wl.load_model(str(folder), allow_pickle=True)
+
+
+CHANGED = [
+    in_memory, adapted, edited, hooked, with_another_forward, with_another_attribute,
+    with_another_setting, with_another_buffer, of_another_dtype, with_small_letters,
+    with_another_tokenizer, with_code_of_its_own, from_a_pickle,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", CHANGED)
 def test_a_model_that_no_line_loads_is_the_callers_own(make, folder, tmp_path):
     model = make(folder)
     seen = wl.observe(TEXT, model)
@@ -453,3 +523,53 @@ def test_a_model_that_no_line_loads_is_the_callers_own(make, folder, tmp_path):
     cut = found["cut"]
     assert cut["reproduce"]["cli"] == ""
     assert called(cut["reproduce"]["python"], model=held).change_nats == cut["change_nats"]
+
+
+def hook_on_all(monkeypatch):
+    hooks = torch.nn.modules.module._global_forward_hooks
+    monkeypatch.setitem(hooks, -1, lambda module, _args, out: 2 * out if _is_mlp(module) else out)
+
+
+def _is_mlp(module):
+    return isinstance(module, LlamaMLP)
+
+
+def class_of_ones_own(monkeypatch):
+    plain = LlamaMLP.forward
+    monkeypatch.setattr(LlamaMLP, "forward", lambda self, x: 2 * plain(self, x))
+
+
+def attention_of_ones_own(monkeypatch):
+    plain = ALL_ATTENTION_FUNCTIONS["sdpa"]
+
+    def other(*args, scaling=None, **more):
+        return plain(*args, scaling=0.1, **more)
+
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "sdpa", other)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("patch", [hook_on_all, class_of_ones_own, attention_of_ones_own])
+def test_what_is_patched_for_all_models_has_no_line(patch, when, folder, monkeypatch):
+    model = wl.load_model(str(folder))
+    assert model.source == str(folder)
+    patch(monkeypatch)
+    if when == "before":
+        model = wl.load_model(str(folder))
+    assert model.source is None
+
+
+def test_a_source_is_none_only_while_the_change_lasts(folder):
+    model = wl.load_model(str(folder))
+    wl.observe(TEXT, model)
+    mlp = model.module.model.layers[0].mlp
+    hook = mlp.register_forward_hook(lambda _m, _args, out: 3 * out)
+    assert model.source is None
+    hook.remove()
+    assert model.source == str(folder)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    try:
+        assert model.source == str(folder)
+    finally:
+        torch.set_num_threads(threads)

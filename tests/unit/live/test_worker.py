@@ -19,6 +19,7 @@ from worldline.live import worker as worker_
 from worldline.live.answering import Answer
 from worldline.live.questions import TraceQuestion
 from worldline.live.worker import BusyError, Job, Worker, own_folder
+from worldline.model.cache import is_marked, mark
 from worldline.steps import step
 
 SOON = 20.0  # seconds; a busy machine is no fault of the worker
@@ -316,16 +317,21 @@ def test_a_folder_of_its_own_and_dead_processes_folders_go(tmp_path):
             kept, gone = (root / f"{host}-{one.pid}-abcd0123" for one in (lives, dies))
             far = root / f"{host}-{'9' * 30}-abcd0123"
             elsewhere = root / f"other{host}-{dies.pid}-abcd0123"
+            unmarked = root / f"{host}-{dies.pid}-february"  # as a user may name a folder
             users = [root / "junk", root / str(dies.pid), root / f"{gone.name}.old", elsewhere]
+            users.append(unmarked)
             for folder in (kept, gone, far, *users):
                 folder.mkdir(parents=True)
                 (folder / "trace1.safetensors").write_text("arrays")
+                if folder != users[-1]:
+                    mark(folder)
             (root / "note").write_text("no folder")
             mine = own_folder(root)
             assert mine.name.startswith(f"{host}-{os.getpid()}-")
             left = {place.name for place in root.iterdir()}
             assert left == {kept.name, mine.name, "note", *(one.name for one in users)}
-            assert not list(mine.iterdir())
+            assert is_marked(mine)
+            assert list(unmarked.iterdir())
             assert list(kept.iterdir())
         finally:
             lives.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 
 import peft
@@ -95,8 +96,40 @@ class TestFolder:
     def test_no_base(self, adapted, base):
         _, place = adapted
         rewrite(place, base_model_name_or_path=str(place) if base else None)
-        with pytest.raises(InputError, match=r"names no base model|names itself"):
+        with pytest.raises(InputError, match=r"names no base model|back to themselves"):
             load_model(str(place))
+
+    @pytest.mark.parametrize("n_adapters", [2, 3])
+    @pytest.mark.parametrize("relative", [False, True])
+    def test_adapters_that_name_each_other(self, adapted, n_adapters, relative):
+        _, first = adapted
+        places = [first, *(first.with_name(f"adapter{k}") for k in range(1, n_adapters))]
+        for place in places[1:]:
+            shutil.copytree(first, place)
+        for place, base in zip(places, [*places[1:], first], strict=True):
+            name = f"../{base.name}" if relative else str(base)
+            rewrite(place, base_model_name_or_path=name)
+        with pytest.raises(InputError, match='lead back to themselves: "adapter" on "adapter1"'):
+            load_model(str(first))
+
+    def test_a_circle_that_does_not_hold_the_first(self, adapted):
+        _, place = adapted
+        other = place.with_name("other")
+        shutil.copytree(place, other)
+        rewrite(place, base_model_name_or_path=str(other))
+        rewrite(other, base_model_name_or_path=str(other))
+        with pytest.raises(InputError, match='themselves: "adapter" on "other" on "other"'):
+            load_model(str(place))
+
+    def test_an_adapter_that_was_switched_or_scaled_has_no_source(self, adapted):
+        _, place = adapted
+        model = load_model(str(place))
+        part = next(p for p in model.module.modules() if isinstance(p, BaseTunerLayer))
+        scaling = dict(part.scaling)
+        part.scaling.update(dict.fromkeys(scaling, 7.0))
+        assert model.source is None
+        part.scaling.update(scaling)
+        assert model.source == str(place)
 
     def test_without_peft(self, adapted, monkeypatch):
         _, place = adapted

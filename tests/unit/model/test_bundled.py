@@ -19,7 +19,7 @@ import torch
 from worldline.errors import InputError
 from worldline.model import bundled as making
 from worldline.model.bundled import SOURCE, bundled_folder, ensure_bundled, sha256_of
-from worldline.model.cache import models_folder
+from worldline.model.cache import mark, models_folder
 from worldline.model.gguf import read_gguf
 from worldline.model.load import load_model
 from worldline.text.chat import Turn, render_chat
@@ -116,6 +116,7 @@ def test_what_a_killed_process_left_is_swept(fake):
     old = models_folder() / ".making-other-host-2-abcd"
     for folder in (dead, alive, elsewhere, old):
         (folder / "model").mkdir(parents=True)
+        mark(folder)
     os.utime(old, (0, 0))
     ensure_bundled()
     assert [folder.exists() for folder in (dead, alive, elsewhere, old)] == [

@@ -13,6 +13,7 @@ from tiny_runs import loaded
 from worldline.errors import RefusedError
 from worldline.model import exclusive_use
 from worldline.model.exclusive_use import exclusive, exclusive_everywhere, own_hooks
+from worldline.model.load import load_model
 from worldline.model.tiny import tiny_model
 from worldline.steps import StoppedError, stepping
 
@@ -195,3 +196,15 @@ def test_buffers_that_a_run_registers_anew_are_put_back():
         rotary.max_seq_len_cached = 7
     assert rotary.inv_freq is before
     assert rotary.max_seq_len_cached == length
+
+
+def test_a_tiny_model_is_made_while_no_other_thread_has_a_model():
+    """Making it sets torch's default dtype, in which another thread's run would be counted."""
+    seen = []
+    with exclusive(torch.nn.Linear(2, 2)):
+        thread = started(lambda: seen.append(load_model("tiny:llama", dtype="bfloat16")))
+        wait_for(lambda: seen or len(exclusive_use._turns) == 2)
+        assert not seen
+        assert torch.get_default_dtype() == torch.float32
+    thread.join(SOON)
+    assert [model.dtype for model in seen] == ["bfloat16"]

@@ -11,7 +11,10 @@ import transformers as tf
 
 from gguf_files import write_gguf
 from worldline.errors import InputError
+from worldline.model import converted, exclusive_use
 from worldline.model.cache import list_cache
+from worldline.model.gguf_keys import GgufHead
+from worldline.model.gguf_rope import refuse_other_rope
 from worldline.model.load import load_model
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -221,6 +224,17 @@ def frequencies_of(module):
     )
 
 
+def test_factors_are_checked_where_a_file_names_no_base():
+    """The base is 10,000 then, as readers of these files take it."""
+    module = made("llama")  # which passes over the factors
+    factors = {"rope_freqs.weight": [2.0] * len(frequencies_of(module))}
+    head = GgufHead("m", {"general.architecture": "llama"}, tuple(factors), factors)
+    with pytest.raises(InputError, match=r"the tensor rope_freqs\.weight"):
+        refuse_other_rope(module, head)
+    ones = {"rope_freqs.weight": [1.0] * len(frequencies_of(module))}
+    refuse_other_rope(module, GgufHead("m", head.metadata, tuple(ones), ones))
+
+
 class TestUnknown:
     """What is in a file and not known is refused by its name, whatever it is."""
 
@@ -316,6 +330,15 @@ class TestCache:
         model = load_model(str(write_gguf(module, tmp_path / "model.gguf")), dtype=dtype)
         expected = module.to(getattr(torch, dtype)).state_dict()
         assert all(torch.equal(w, expected[k]) for k, w in model.module.state_dict().items())
+
+    def test_hashing_and_writing_hold_up_no_other_model(self, tmp_path, monkeypatch):
+        had = []
+        for name in ("sha256_of", "sync_tree", "publish"):
+            does = getattr(converted, name)
+            noted = lambda *given, does=does: (had.extend(exclusive_use._turns), does(*given))[1]  # noqa: E731
+            monkeypatch.setattr(converted, name, noted)
+        load_model(str(write_gguf(made("llama"), tmp_path / "model.gguf")))
+        assert had == []
 
     def test_too_large_for_the_cache(self, tmp_path, monkeypatch):
         monkeypatch.setattr("worldline.model.converted._LARGEST_BYTES", 1000)

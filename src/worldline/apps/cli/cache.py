@@ -39,7 +39,8 @@ def clear(
             raise InputError(f"nothing removed: {total:,} bytes are in the cache; add --yes")
         typer.confirm(f"Remove {total:,} bytes in {models_folder()}?", abort=True)
     for entry in clear_cache():
-        typer.echo(f"removed  {_line(entry)}")
+        stays = "  (the folder stays: other files are in it)" if entry.path.exists() else ""
+        typer.echo(f"removed  {_line(entry)}{stays}")
 
 
 def _line(entry: CachedModel) -> str:

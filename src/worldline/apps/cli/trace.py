@@ -74,7 +74,7 @@ def trace(
     if by == "frozen" and how != "drop":
         raise InputError(f"--how {how}: --by frozen holds the patterns; accepted is drop")
     if by == "share" and target is not None:
-        raise InputError('by="share" asks about no target; leave it out or use --by gradient')
+        raise InputError("--by share asks about no target; leave --target out or use --by gradient")
     from worldline.session import observe
     from worldline.trace.store import save_trace
     from worldline.views.meanings import read_from
