@@ -28,7 +28,8 @@ def looks_of(name: str) -> frozenset[str]:
     """
     whole = unicodedata.normalize("NFKC", name)
     drawn = _drawn(whole)
-    return frozenset({drawn, drawn.casefold(), _drawn(whole.casefold())})
+    small = drawn.casefold()
+    return frozenset({drawn, small, _drawn(small), _drawn(whole.casefold())})
 
 
 def look_alike(name: str, other: str) -> bool:
