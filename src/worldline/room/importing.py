@@ -14,10 +14,11 @@ from worldline.foreign_json import read_json
 from worldline.room.checking import event_of
 from worldline.room.claims import claims
 from worldline.room.commands import Parsed, parse
-from worldline.room.events import Body, Event, Joined, Message, Notice
+from worldline.room.events import ROOM, Body, Event, Joined, Message, Notice
 from worldline.room.exporting import FORMAT
 from worldline.room.foreign_messages import conversation_of
 from worldline.room.log import Log
+from worldline.room.look_alikes import told_apart
 from worldline.room.mending import Mended, mend
 from worldline.room.naming import borrowed, without_own_label
 from worldline.room.regions import without_reasoning
@@ -142,14 +143,15 @@ def from_messages(text: str) -> Imported:
     Raises: InputError, in a line, if no message is found.
     """
     found = conversation_of(text)
-    names = list(dict.fromkeys(one.who for one in found.entries if one.who))
+    called = told_apart((one.who for one in found.entries if one.who), ROOM)
+    names = list(called.values())
     bodies: list[Body] = []
     tallies = _tallies()
     for one in found.entries:
         if not one.who:
             bodies.append(Notice("logged", one.text))
             continue
-        _say(one.who, one.text, one.ai, names, bodies, tallies, one.reasoning)
+        _say(called[one.who], one.text, one.ai, names, bodies, tallies, one.reasoning)
     columns = Columns({}, **{name: dict(counted) for name, counted in tallies.items()})
     left_out = {name: n for name, n in found.left_out.items() if n}
     return Imported(tuple(bodies), columns, Mended(text), left_out)
@@ -166,14 +168,15 @@ def from_transcript(text: str) -> Imported:
     reading = _read(mended.text.splitlines())
     if not reading.ais:
         raise InputError(f"{text[:40]!r}: no message; accepted are lines 'AI-1 (Name)' above them")
-    names = list(dict.fromkeys(who for who, _ in reading.entries if who))
+    called = told_apart((who for who, _ in reading.entries if who), ROOM)
+    names = list(called.values())
     bodies: list[Body] = []
     tallies = _tallies()
     for who, said in reading.entries:
         if not who:
             bodies.append(Notice("logged", said))
             continue
-        _say(who, said, who in reading.ais, names, bodies, tallies)
+        _say(called[who], said, who in reading.ais, names, bodies, tallies)
     logged = {name: reading.logged[name] for name in _ROWS}
     columns = Columns(logged, **{name: dict(one) for name, one in tallies.items()})
     return Imported(tuple(bodies), columns, mended)

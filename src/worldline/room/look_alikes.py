@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Iterable
 from functools import cache
 
 _SMALL_CAPITAL = "LATIN LETTER SMALL CAPITAL "
+# Letters of phonetics and of some languages, each a plain one with a hook, a tail or a long leg.
+_PHONETIC = re.compile("[\u0180-\u02af\u1d00-\u1dbf\u2c60-\u2c7f\ua720-\ua7ff\uab30-\uab6f]")
+_NAMED = re.compile(r"LATIN (SMALL|CAPITAL) LETTER (?:[A-Z-]+ )?([A-Z])(?: WITH .*)?")
 
 
 def plain_name(name: str) -> str:
@@ -37,6 +42,31 @@ def look_alike(name: str, other: str) -> bool:
     return plain_name(name) == plain_name(other) or bool(looks_of(name) & looks_of(other))
 
 
+def told_apart(names: Iterable[str], taken: str) -> dict[str, str]:
+    r"""Each name, and what it is called where everybody is to be told apart.
+
+    Who looks like somebody before, but is written in other letters, or like the one who has
+    `taken` that name, gets a word behind it.
+
+    >>> told_apart(["Bob", "\u0412ob", "room"], "room")
+    {'Bob': 'Bob', '\u0412ob': '\u0412ob, another', 'room': 'room, another'}
+    """
+    called: dict[str, str] = {}
+    seen = dict.fromkeys(looks_of(taken), taken)
+    for name in dict.fromkeys(names):
+        looks = looks_of(name)
+        alike = {seen[look] for look in looks if look in seen}
+        other = any(one == taken or plain_name(one) != plain_name(name) for one in alike)
+        n = 1
+        new = name
+        while other and (n == 1 or new in called.values()):
+            new, n = f"{name}, another{f' {n}' if n > 1 else ''}", n + 1
+        called[name] = new
+        for look in looks if not other else ():
+            seen.setdefault(look, name)
+    return called
+
+
 def _drawn(text: str) -> str:
     drawn = _drawings()
     letters = map(_large, unicodedata.normalize("NFC", text))
@@ -45,11 +75,17 @@ def _drawn(text: str) -> str:
 
 
 def _large(char: str) -> str:
-    """The letter itself of a small capital; anything else as it is."""
+    """The letter itself of a small capital, or of one with a hook; anything else as it is."""
     if char.isascii():
         return char
-    name = unicodedata.name(char, "").removeprefix(_SMALL_CAPITAL)
-    return name.casefold() if len(name) == 1 else char
+    name = unicodedata.name(char, "")
+    small = name.removeprefix(_SMALL_CAPITAL)
+    if len(small) == 1:
+        return small.casefold()
+    plain = _NAMED.fullmatch(name) if _PHONETIC.match(char) else None
+    if plain is None or unicodedata.decomposition(char):
+        return char
+    return plain[2] if plain[1] == "CAPITAL" else plain[2].casefold()
 
 
 @cache
