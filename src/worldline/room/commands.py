@@ -217,8 +217,10 @@ class _Line:
 def _meant(text: str, found: Sequence[Given | NearMiss]) -> Iterator[Given | NearMiss]:
     """The same, but commands that are only said in passing as near misses."""
     for one in found:
-        said = isinstance(one, Given) and one.name not in ANYWHERE and not _is_alone(text, one)
-        yield _in_passing(one) if said else one
+        if isinstance(one, NearMiss) or one.name in ANYWHERE or _is_alone(text, one):
+            yield one
+        else:
+            yield _in_passing(one)
 
 
 def _is_alone(text: str, one: Given) -> bool:
