@@ -324,7 +324,7 @@ ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELEC
         ("DROP TABLE contents", f"CREATE VIEW contents AS {ENDLESS} x AS name, x AS type, x AS "
          "bytes FROM c"),
         (f"CREATE TRIGGER more AFTER INSERT ON events BEGIN {ENDLESS} max(x) FROM c; END",),
-        ("DROP TRIGGER events_stay",),
+        ("DROP TABLE contents",),
         ("CREATE TABLE other (x)",),
     ],
 )  # fmt: skip
