@@ -345,7 +345,7 @@ def _refuse_other_tables(base: sqlite3.Connection, path: str) -> None:
         held, said = set[tuple[str, str]](), str(error)
     else:
         missing = {one for one in _held() - held if one[0] != "trigger"}  # a guard may be gone
-        odd = sorted((held - _held()) | missing)
+        odd = sorted((held - _held()) | missing, key=str)
         said = ", ".join(one_line(f"{kind} {name}", 40) for kind, name, _ in odd)
     if not held or said:
         base.close()
