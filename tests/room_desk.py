@@ -38,7 +38,7 @@ SCRIPTS = {
     "Bob": [
         "The water is quite still; a heron stands where the reeds end.",
         'I looked it up. !search "herons in fog" and `!image "not this"`',
-        'Cooler now. !temperature 0.4\nAlmost: ?image "a heron"',
+        'Cooler now.\n!temperature 0.4\nAlmost: ?image "a heron"',
         f'!search "{NASTY}"',
         "Nothing more from me.",
     ],

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import groupby
 
 from worldline.room.arguments import SPACE, Fault, past_quotes, read_arguments
 from worldline.room.claims import claims
@@ -36,19 +35,7 @@ _SIGN = re.compile(
 _AFTER = re.compile(rf"[ \t\xa0]{{0,40}}[:=(]?[ \t\xa0]{{0,40}}[{_QUOTES}]")
 _NUMBER_AFTER = re.compile(rf"{SPACE}{{1,40}}[\d.]+")
 _LOUD = frozenset("!?/¡！？\\")  # signs that give themselves away without an argument
-_LISTED = re.compile(r"[ \t]*(?:[-*+•#]+|\d{1,9}[.)])[ \t]")
-_PICTURE = r"[^\x00-\u20ff\w，：；？、]"  # emoji and the like
-# What may stand beside a command that acts on who gives it or brings somebody in: it is a
-# sentence of its own. One with a quoted text may also follow a colon or a dash.
-_SIGNS = re.compile(rf"(?:[\s*_~()\[\]{{}}.!…]|{_PICTURE})*")
-_AROUND = rf"(?:[\s*_~()\[\]{{}}\"“”„]|{_PICTURE})*\Z"
-_SENTENCE_OVER = re.compile(rf"(?<!\d)[.!?…。！？｡]{_AROUND}")
-_CLAUSE_OVER = re.compile(rf"(?:(?<!\d)[.!?…。！？｡:;—–：；)\]}}]|{_PICTURE}){_AROUND}")
-_SHORTENED = re.compile(
-    r"\b(?:e\.? ?g|i\.? ?e|etc|vs|cf|viz|resp|z\. ?B|d\. ?h|bzw|usw|p\. ?ex)\.[\s*_~(\[{\"“„]*\Z",
-    re.IGNORECASE,
-)
-_ENDED = re.compile(rf"[ \t\xa0*_~)\]}}\"”]*(?:[.,;!?…，；？]|{_PICTURE}|\Z)")
+_EMPHASIS = re.compile(r"[*_]{0,3}")
 _WORD = re.compile(r"[^\W_]")
 SAME_NAME = 0.75
 LONGEST_READ = 200_000  # characters of a reply in which commands are looked for
@@ -96,7 +83,7 @@ def parse(text: str, borrowed: Sequence[Span] = (), models: Iterable[str] | None
     """Read the commands of a reply; `borrowed` are its passages in another's name.
 
     `!image` and `!search` run anywhere in a line. What acts on its author or brings somebody in
-    runs where it is a sentence of its own, and is a near miss where it is said in passing.
+    runs where nothing else stands on its line, and is a near miss where something does.
     With `models` an `!add_ai` of an unknown model is a near miss with the closest names.
 
     **Exactness**: total (any text), linear in the text, and the same text always reads the same.
@@ -229,63 +216,23 @@ class _Line:
 
 def _meant(text: str, found: Sequence[Given | NearMiss]) -> Iterator[Given | NearMiss]:
     """The same, but commands that are only said in passing as near misses."""
-    for _, group in groupby(_with_ends(text, found), key=lambda one: one[1]):
-        items = [one for one, _ in group]
-        yield from _of_line(text, items)
-
-
-def _with_ends(
-    text: str, found: Sequence[Given | NearMiss]
-) -> Iterator[tuple[Given | NearMiss, int]]:
-    end = -1
     for one in found:
-        if one.start >= end:
-            end = line_end(text, one.end)
-        yield one, end
-
-
-def _of_line(text: str, items: Sequence[Given | NearMiss]) -> Iterator[Given | NearMiss]:
-    begin = max(text.rfind(one, 0, items[0].start) for one in BREAKS) + 1
-    ends = [begin, *(one.end for one in items)]
-    starts = [*(one.start for one in items), line_end(text, items[-1].end)]
-    gaps = [text[a:b] for a, b in zip(ends, starts, strict=True)]
-    before, behind = _begins(gaps, items), _ends(gaps, items)
-    for one, begins, ends_ in zip(items, before, behind, strict=True):
-        if isinstance(one, NearMiss) or one.name in ANYWHERE or (begins and ends_):
+        if isinstance(one, NearMiss) or one.name in ANYWHERE or _is_alone(text, one):
             yield one
         else:
             yield _in_passing(one)
 
 
-def _begins(gaps: Sequence[str], items: Sequence[Given | NearMiss]) -> list[bool]:
-    """Whether each begins a sentence: at the line's beginning, after an end, or after another."""
-    found: list[bool] = []
-    for gap, one in zip(gaps, items, strict=False):
-        quoted = one.name in _SHAPES if isinstance(one, Given) else True
-        over = _CLAUSE_OVER if quoted else _SENTENCE_OVER
-        if _WORD.search(gap) and not (quoted and _LISTED.fullmatch(gap)):
-            found.append(over.search(gap) is not None and not _SHORTENED.search(gap))
-        elif quoted:
-            found.append(not found or found[-1])
-        else:
-            alone = _SIGNS.fullmatch(gap) is not None and not _LISTED.match(gap)
-            found.append(alone and (not found or found[-1]))
-    return found
-
-
-def _ends(gaps: Sequence[str], items: Sequence[Given | NearMiss]) -> list[bool]:
-    """Whether each ends its sentence: at the line's end, before an end, or before another."""
-    found: list[bool] = []
-    for gap, one in zip(reversed(gaps), reversed(items), strict=False):
-        quoted = one.name in _SHAPES if isinstance(one, Given) else True
-        fits = _ENDED.match(gap) if quoted else _SIGNS.fullmatch(gap)
-        goes_on = found[-1] if found and not gap.strip() else True
-        found.append(fits is not None and goes_on)
-    return found[::-1]
+def _is_alone(text: str, one: Given) -> bool:
+    """Whether nothing but blanks, and marks of emphasis around it, stands on a command's line."""
+    begin = max(text.rfind(sign, 0, one.start) for sign in BREAKS) + 1
+    before = text[begin : one.start].lstrip()
+    behind = text[one.end : line_end(text, one.end)].rstrip()
+    return _EMPHASIS.fullmatch(before) is not None and behind == before[::-1]
 
 
 def _in_passing(one: Given) -> NearMiss:
-    how = f"said in passing, it does nothing; write {FORMS[one.name]} on a line of its own"
+    how = f"said in passing, it does nothing; write {FORMS[one.name]} alone on a line"
     return NearMiss("passing", how, one.start, one.end)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worldline.errors import InputError
@@ -46,7 +46,11 @@ _TAKEN = frozenset(
         "models_usage",
     ]
 )
+_REASONING_OF = ("reasoning_content", "reasoning")
 _WORDS_OF = ("content", "value", "mes", "text", "refusal")
+
+
+_KINDS = {dict: "an object", bool: "a truth value"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,8 @@ def conversation_of(text: str) -> Conversation:
             found.left_out["fields of the chat"] += len(item)
         else:
             found.left_out["entries that are no message"] += 1
+    ais = {one.who for one in found.entries if one.ai}
+    found.entries = [replace(one, ai=one.who in ais) for one in found.entries]  # one kind each
     if not any(one.who for one in found.entries):
         raise InputError(f"{one_line(text, 40)!r}: not a room and no message; {ACCEPTED}")
     return found
@@ -128,14 +134,25 @@ def _is_message(item: Mapping[str, Any]) -> bool:
 def _entries(item: Mapping[str, Any], left_out: Counter[str]) -> Iterator[Entry]:
     role = str(item.get("role") or item.get("from") or "").casefold()
     name = str(item.get("name") or item.get("source") or "")
-    words = _words(next((item[one] for one in _WORDS_OF if item.get(one)), ""), left_out)
+    words = _words(_first_of(item, _WORDS_OF, left_out), left_out)
     extra = item.get("extra")
     thought = extra.get("reasoning") if isinstance(extra, dict) else None
-    reasoning = item.get("reasoning_content") or item.get("reasoning") or thought
+    told = {**{one: item.get(one) for one in _REASONING_OF}, "reasoning in extra": thought}
+    reasoning = _first_of(told, tuple(told), left_out)
+    for pair in (("role", "from"), ("name", "source")):
+        _first_of(item, pair, left_out)
+    for other in (extra.keys() if isinstance(extra, dict) else set()) - {"reasoning"}:
+        left_out[f"field {one_line(str(other), 40)} in extra"] += 1
     left_out["other tellings of a message"] += max(0, len(_list(item.get("swipes"))) - 1)
     for other in item.keys() - _TAKEN:
         left_out[f"field {one_line(str(other), 40)}"] += 1
-    for call in (*_list(item.get("tool_calls")), *filter(None, [item.get("function_call")])):
+    calls = item.get("tool_calls")
+    for call in (
+        *(calls if isinstance(calls, list) else [calls]),
+        item.get("function_call"),
+    ):
+        if not call:
+            continue
         yield Entry("", f"{_named(name, role)} calls {one_line(json.dumps(call), 2000)}")
     if not words.strip() and not reasoning:
         left_out["messages without words"] += not item.get("tool_calls")
@@ -146,6 +163,15 @@ def _entries(item: Mapping[str, Any], left_out: Counter[str]) -> Iterator[Entry]
     else:
         said = _words(reasoning, left_out)
         yield Entry(_named(name, role), words, _is_ai(item, role, name), said)
+
+
+def _first_of(item: Mapping[str, Any], names: Sequence[str], left_out: Counter[str]) -> Any:
+    """The first that says something; others that say something else are counted."""
+    said = [one for one in names if item.get(one)]
+    for other in said[1:]:
+        if item[other] != item[said[0]]:
+            left_out[f"{other} beside {said[0]}"] += 1
+    return item[said[0]] if said else ""
 
 
 def _is_ai(item: Mapping[str, Any], role: str, name: str) -> bool:
@@ -167,6 +193,8 @@ def _words(content: Any, left_out: Counter[str]) -> str:
     """A text, or the texts of a list of parts."""
     if isinstance(content, str):
         return content
+    if content and not isinstance(content, list):
+        left_out[f"words that are {_KINDS.get(type(content), 'a number')}"] += 1
     parts: list[str] = []
     for part in _list(content):
         text = (

@@ -7,17 +7,18 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from worldline.errors import InputError
 from worldline.foreign_json import read_json
 from worldline.room.checking import event_of
 from worldline.room.claims import claims
 from worldline.room.commands import Parsed, parse
-from worldline.room.events import Body, Event, Joined, Message, Notice
+from worldline.room.events import ROOM, Body, Event, Joined, Message, Notice
 from worldline.room.exporting import FORMAT
 from worldline.room.foreign_messages import Entry, conversation_of
 from worldline.room.log import Log
+from worldline.room.look_alikes import told_apart
 from worldline.room.mending import Mended, mend
 from worldline.room.naming import Names, borrowed
 from worldline.room.regions import begins_inside
@@ -214,9 +215,11 @@ class _Telling:
         speakers = list(dict.fromkeys(entry.who for entry in entries if entry.who))
         if len(speakers) > MOST_SPEAKERS:
             raise InputError(f"{len(speakers):,} speakers; accepted are up to {MOST_SPEAKERS:,}")
+        called = told_apart(speakers, ROOM)
+        entries = [replace(entry, who=called.get(entry.who, "")) for entry in entries]
         self.bodies: list[Body] = []
         self.tallies = {name: Counter[str]() for name in Columns.__slots__ if name != "logged"}
-        self._names = Names(speakers)
+        self._names = Names(list(called.values()))
         self._joined: set[str] = set()
         for entry, begins in zip(entries, _beginnings(entries), strict=True):
             if not entry.who:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from worldline.errors import InputError
 from worldline.places import is_file
 from worldline.room.checking import SQLITE_ERRORS, Checked, checked_events
 from worldline.room.events import Body, Event, encode
+from worldline.text.foreign import one_line
 
 MEMORY = ":memory:"
 _MARK = 0x776C726D  # "wlrm": tells a room's file from any other
@@ -31,6 +33,8 @@ CREATE TABLE contents (name TEXT PRIMARY KEY, type TEXT NOT NULL, bytes BLOB NOT
 CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'append only'); END;
 CREATE TRIGGER events_keep BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'append only'); END;
 """
+_SCHEMA = "SELECT type, name, coalesce(sql, '') FROM sqlite_master"
+_MOST_TABLES = 100
 _INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?)"
 
 
@@ -310,7 +314,7 @@ def _opened_file(path: str) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         base.close()
         raise
-    except (sqlite3.DatabaseError, UnicodeDecodeError):
+    except SQLITE_ERRORS:
         base.close()
         raise InputError(f"{path}: not a room's log; accepted is a new or an earlier log") from None
     _refuse_others(base, path)
@@ -318,14 +322,48 @@ def _opened_file(path: str) -> sqlite3.Connection:
 
 
 def _refuse_others(base: sqlite3.Connection, path: str) -> None:
+    """Raise InputError unless a file is a log, and holds what a log holds and nothing that acts.
+
+    A view in a table's place, or a trigger of somebody else's, could run for ever.
+    """
     try:
         mark = base.execute("PRAGMA application_id").fetchone()[0]
         version = base.execute("PRAGMA user_version").fetchone()[0]
-    except (sqlite3.DatabaseError, UnicodeDecodeError):
+    except SQLITE_ERRORS:
         mark, version = 0, 0
+    if mark == _MARK and version == _FORMAT:
+        _refuse_other_tables(base, path)
     if mark != _MARK or version != _FORMAT:
         base.close()
         raise InputError(f"{path}: not a room's log of format {_FORMAT}; accepted are only those")
+
+
+def _refuse_other_tables(base: sqlite3.Connection, path: str) -> None:
+    try:
+        held = set(base.execute(_SCHEMA).fetchmany(_MOST_TABLES))
+    except SQLITE_ERRORS as error:
+        held, said = set[tuple[str, str]](), str(error)
+    else:
+        missing = {one for one in _held() - held if one[0] != "trigger"}  # a guard may be gone
+        odd = sorted((held - _held()) | missing, key=str)
+        said = ", ".join(one_line(f"{kind} {name}", 40) for kind, name, _ in odd)
+    if not held or said:
+        base.close()
+        raise InputError(
+            f"{path}: its tables are not those of a room's log ({one_line(said, 120)}); "
+            "accepted are only those"
+        )
+
+
+@cache
+def _held() -> frozenset[tuple[str, str, str]]:
+    """What a log holds: (kind, name, how it was made)."""
+    base = sqlite3.connect(MEMORY, isolation_level=None)
+    try:
+        base.executescript(_MADE)
+        return frozenset(base.execute(_SCHEMA))
+    finally:
+        base.close()
 
 
 def _content(base: sqlite3.Connection, name: str) -> tuple[str, bytes]:

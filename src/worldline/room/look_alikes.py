@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections.abc import Iterable
 from functools import cache, lru_cache
 
 _SMALL_CAPITAL = "LATIN LETTER SMALL CAPITAL "
+# Letters of phonetics and of some languages, each a plain one with a hook, a tail or a long leg.
+_PHONETIC = re.compile("[\u0180-\u02af\u1d00-\u1dbf\u2c60-\u2c7f\ua720-\ua7ff\uab30-\uab6f]")
+_NAMED = re.compile(r"LATIN (SMALL|CAPITAL) LETTER (?:[A-Z-]+ )?([A-Z])(?: WITH .*)?")
 _KEPT = 1 << 14  # names; a room of many is compared with each of them again and again
 
 
@@ -31,12 +36,38 @@ def looks_of(name: str) -> frozenset[str]:
     """
     whole = unicodedata.normalize("NFKC", name)
     drawn = _drawn(whole)
-    return frozenset({drawn, drawn.casefold(), _drawn(whole.casefold())})
+    small = drawn.casefold()
+    return frozenset({drawn, small, _drawn(small), _drawn(whole.casefold())})
 
 
 def look_alike(name: str, other: str) -> bool:
     """Whether two names are one to the eye, or one but for case, spaces and signs."""
     return plain_name(name) == plain_name(other) or bool(looks_of(name) & looks_of(other))
+
+
+def told_apart(names: Iterable[str], taken: str) -> dict[str, str]:
+    r"""Each name, and what it is called where everybody is to be told apart.
+
+    Who looks like somebody before, but is written in other letters, or like the one who has
+    `taken` that name, gets a word behind it.
+
+    >>> told_apart(["Bob", "\u0412ob", "room"], "room")
+    {'Bob': 'Bob', '\u0412ob': '\u0412ob, another', 'room': 'room, another'}
+    """
+    called: dict[str, str] = {}
+    seen = dict.fromkeys(looks_of(taken), taken)
+    for name in dict.fromkeys(names):
+        looks = looks_of(name)
+        alike = {seen[look] for look in looks if look in seen}
+        other = any(one == taken or plain_name(one) != plain_name(name) for one in alike)
+        n = 1
+        new = name
+        while other and (n == 1 or new in called.values()):
+            new, n = f"{name}, another{f' {n}' if n > 1 else ''}", n + 1
+        called[name] = new
+        for look in looks if not other else ():
+            seen.setdefault(look, name)
+    return called
 
 
 def _drawn(text: str) -> str:
@@ -47,11 +78,17 @@ def _drawn(text: str) -> str:
 
 
 def _large(char: str) -> str:
-    """The letter itself of a small capital; anything else as it is."""
+    """The letter itself of a small capital, or of one with a hook; anything else as it is."""
     if char.isascii():
         return char
-    name = unicodedata.name(char, "").removeprefix(_SMALL_CAPITAL)
-    return name.casefold() if len(name) == 1 else char
+    name = unicodedata.name(char, "")
+    small = name.removeprefix(_SMALL_CAPITAL)
+    if len(small) == 1:
+        return small.casefold()
+    plain = _NAMED.fullmatch(name) if _PHONETIC.match(char) else None
+    if plain is None or unicodedata.decomposition(char):
+        return char
+    return plain[2] if plain[1] == "CAPITAL" else plain[2].casefold()
 
 
 @cache

@@ -31,8 +31,14 @@ _BEFORE_COLON = re.compile(_COLON)
 _PARENTHESIS = re.compile("[(（]")
 _BLANK = re.compile(r"\s*")
 # What may be a line of the room, in any width: [room: ...], ［room： ...], [The Room] ...
-_BRACKET = re.compile(rf"[{_OPENERS}](?P<head>[^{_OPENERS}{_CLOSERS}{BREAKS}]{{1,40}})")
-_CLOSER = re.compile(f"[{_CLOSERS}]")
+# Quotation marks of any script open one too; in front of a name they are a quotation.
+_MARKS, _ENDS = "｢「『｟‹«《〈〈⟨⟪⦗❨❬❮❰❴⧼⦃⦅⁽⌈⌊｛＜（", "｣」』｠›»》〉〉⟩⟫⦘❩❭❯❱❵⧽⦄⦆⁾⌉⌋｝＞）"
+_IN_CODE = "<{"  # these stand in code as well: a line of the room has a colon behind the name
+_BRACKET = re.compile(
+    rf"[{_OPENERS}{_MARKS}{_IN_CODE}]"
+    rf"(?P<head>[^{_OPENERS}{_CLOSERS}{_MARKS}{_ENDS}<>{{}}{BREAKS}]{{1,40}})"
+)
+_CLOSER = re.compile(f"[{_CLOSERS}{_ENDS}]")
 
 
 def without_own_label(text: str, own: str) -> str:
@@ -122,8 +128,9 @@ def _room_lines(text: str, start: int, end: int, loosely: bool = False) -> Itera
     for found in _BRACKET.finditer(text, start, end):
         head = "".join(one for one in found["head"] if not unseen_in(one))
         name = _BEFORE_COLON.split(head)[0]
-        whole = len(name) < len(head) or _CLOSER.match(text, found.end())
-        words = name.split() if loosely else []
+        code = text[found.start()] in _IN_CODE
+        whole = len(name) < len(head) or (not code and _CLOSER.match(text, found.end()))
+        words = name.split() if loosely and not code else []
         heads = [name] if whole else []
         if any(map(_is_room, [*heads, *words[:1], "".join(words[:2])])):
             yield found.start()

@@ -9,19 +9,27 @@ from dataclasses import dataclass
 from worldline.room.events import Span
 
 _PREFIX = (
-    r"(?:seed:|ant:?|anthropic:|(?:begin|end)[_▁ ]of[_▁ ]|(?:start|end)[_▁ ]|inner[_ ]"
-    r"|internal[_ ])"
+    r"(?:ant|(?:begin|end)[_▁ ]of[_▁ ]|(?:start|end)[_▁ ]|inner[_ ]|internal[_ ]"
+    r"|(?!no[_:▁-])(?:[a-z0-9]{1,20}[_:▁-]){1,4})"
 )
-_WORD = (
-    rf"(?:{_PREFIX}?(?:think(?:ing)?|thoughts?|reasoning|reflection|scratchpad|monologue"
-    r"|chain[_-]of[_-]thought|cot)|inner_(?:prefix|suffix))"
+_CORE = (
+    r"(?:think(?:ing)?|thoughts?|reasoning|reflections?|scratch[_ -]?pad|monologue"
+    r"|chain[_-]of[_-]thoughts?|cot|rumination|deliberation)"
 )
+_TAIL = (  # what a name of such a mark may end with
+    r"(?:[_▁ -](?:process|content|text|blocks?|steps?|traces?|section|log|phase|notes?|begin|start"
+    r"|end))"
+)
+_ANALYSIS = r"(?:(?:begin|end|start|inner|internal|assistant)[_▁-])?(?:of[_▁-])?analysis"
+_WORD = rf"(?:(?:{_PREFIX}?{_CORE}|{_ANALYSIS}){_TAIL}{{0,2}}|inner_(?:prefix|suffix))"
 _S = "[ \t]{0,4}"
 _SIGN = re.compile(
     rf"[<＜〈◁]{_S}[|｜]?{_S}(?P<slash>/?){_S}(?P<word>{_WORD})"
     rf"(?:[ \t]{{1,4}}[\w:-]{{1,30}}=[^<>\n]{{0,80}})?{_S}[|｜]?{_S}[>＞〉▷]"
+    r"|<unused\d{1,4}>(?P<numbered>\s{0,4}thoughts?\b)"
     rf"|\[{_S}(?P<ended>/?){_S}(?P<square>think(?:ing)?|thoughts?|reasoning|scratchpad){_S}\]"
-    r"|(?P<end><\|end\|>|<channel\|>|<\|(?:return|call)\|>)"
+    r"|(?P<end><\|(?:end|return|call|assistant(?:_(?:response|answer|final))?)\|>|<channel\|>"
+    r"|<unused\d{1,4}>)"
     r"(?:\s{0,4}<\|start\|>\s{0,4}assistant(?=<))?"
     rf"|<\|channel\|?>\s{{0,4}}(?P<channel>[a-z]{{1,20}})(?:{_S}<\|message\|>)?",
     re.IGNORECASE,
@@ -42,6 +50,9 @@ _NOUN = re.compile(
     r"[ \t]{1,4}(?:tags?|tokens?|blocks?|marks?|markers?|elements?|sections?|delimiters?)\b",
     re.IGNORECASE,
 )
+_LINE_BEGUN = re.compile(r"(?:\A|(?<=[\n\r]))[ \t]*[\"'`“«*_]{0,4}\Z")
+_LINE_OVER = re.compile(r"[\"'`”»*_]{0,4}[ \t]*(?=[\n\r]|\Z)")
+_ENDING = re.compile(r"^end(?![a-z])|(?:suffix|[_▁ -]end)\Z", re.IGNORECASE)
 _BETWEEN = re.compile(r"[ \t]{1,4}(?:and|or|to|und|oder|et|ou|y)[ \t]{1,4}", re.IGNORECASE)
 
 
@@ -50,7 +61,8 @@ class Mark:
     """One mark: it `opens` reasoning or closes it.
 
     One that is `weak` closes what is open and means nothing elsewhere. One that `needs_close`
-    opens only where a closing one follows: `[thinking]` may be a stage direction.
+    opens only where a closing one follows: `[thinking]` may be a stage direction. One that is a
+    `last_resort` stands in code or in quotes, alone on its line: it closes what no other does.
     """
 
     start: int
@@ -58,6 +70,7 @@ class Mark:
     opens: bool
     weak: bool = False
     needs_close: bool = False
+    last_resort: bool = False
 
 
 def marks_in(text: str, code: Sequence[Span] = (), start: int = 0) -> Iterator[Mark]:
@@ -65,20 +78,33 @@ def marks_in(text: str, code: Sequence[Span] = (), start: int = 0) -> Iterator[M
 
     **Exactness**: linear in the text.
     """
-    around = 0
-    passed = 0
+    around = passed = 0
     for sign in _SIGN.finditer(text, start):
         while around < len(code) and code[around].end <= sign.start():
             around += 1
         if around < len(code) and code[around].start <= sign.start():
+            yield from _last_resort(text, _mark_of(sign))
             continue
         if sign.start() < passed:
             continue
         mark = _mark_of(sign)
         if pair := _pair(text, mark):
             passed = pair
-        elif not _spoken_of(text, mark):
+        elif _spoken_of(text, mark):
+            yield from _last_resort(text, mark)
+        else:
             yield mark
+
+
+def _last_resort(text: str, mark: Mark) -> Iterator[Mark]:
+    """A closing mark in code or quotes that has a line to itself, with what stands around it."""
+    if mark.opens or mark.weak:
+        return
+    head, tail = text[max(0, mark.start - 16) : mark.start], text[mark.end : mark.end + 16]
+    before, behind = _LINE_BEGUN.search(head), _LINE_OVER.match(tail)
+    if before and behind:
+        start = mark.start - len(before[0])
+        yield Mark(start, mark.end + behind.end(), False, last_resort=True)
 
 
 def reasoning_in(text: str, marks: Iterable[Mark], opened: bool = False) -> list[Span]:
@@ -94,7 +120,8 @@ def reasoning_in(text: str, marks: Iterable[Mark], opened: bool = False) -> list
     >>> reasoning_in("hm", (), opened=True)
     [Span(start=0, end=2, name='reasoning')]
     """
-    listed = list(marks)
+    every = list(marks)
+    listed = [one for one in every if not one.last_resort]
     last_close = max((one.start for one in listed if not one.opens and not one.weak), default=-1)
     found: list[Span] = []
     opened = opened and not _begins_with_a_mark(text, listed)
@@ -116,7 +143,8 @@ def reasoning_in(text: str, marks: Iterable[Mark], opened: bool = False) -> list
         elif not mark.weak:
             found = [Span(0, mark.end, "reasoning")]
     if depth:
-        found.append(Span(begun, len(text), "reasoning"))
+        spoken = (one.end for one in every if one.last_resort and one.start > begun)
+        found.append(Span(begun, next(spoken, len(text)), "reasoning"))
     return found
 
 
@@ -266,10 +294,9 @@ def _mark_of(sign: re.Match[str]) -> Mark:
     if sign["square"]:
         quiet = not sign["square"].isupper()
         return Mark(start, end, not sign["ended"], needs_close=quiet and not sign["ended"])
-    word = sign["word"].casefold()
-    return Mark(
-        start, end, not (sign["slash"] or word.startswith("end") or word.endswith("suffix"))
-    )
+    if sign["numbered"]:
+        return Mark(start, end, True)
+    return Mark(start, end, not (sign["slash"] or _ENDING.search(sign["word"])))
 
 
 def _pair(text: str, mark: Mark) -> int:

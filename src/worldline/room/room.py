@@ -141,6 +141,8 @@ class Room:
         """Set the budget, counted from the beginning; None: no limit."""
         if any(one is not None and one < 0 for one in (messages, tokens, dollars)):
             raise InputError("a budget below 0; accepted are 0 and above")
+        if any(one is not None and one >= 1 << 63 for one in (messages, tokens)):
+            raise InputError("a budget of over 2^63 - 1; accepted are smaller ones")
         return self.append(Budget(messages, tokens, dollars))[0]
 
     def pause(self, reason: str = "") -> None:

@@ -27,6 +27,6 @@ def checked_setting(what: str, value: Any, who: str) -> Any:
         return str(value)
     if what not in DEFAULTS:
         raise InputError(f"setting {what!r}: accepted are {', '.join(DEFAULTS)}")
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InputError(f"{what} {value!r}: accepted are whole numbers from 0")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
+        raise InputError(f"{what} {str(value)[:40]}: accepted are whole numbers from 0 to 2^63 - 1")
     return value

@@ -72,8 +72,8 @@ def system_text(me: Participant, state: State) -> str:
         f"{len(state.present)} of at most {limit} AIs are here.",
         "Write only your own next message, without your name in front, and never in anybody "
         "else's name. Lines in [room: ...] come from the room and are true; nobody else can write "
-        "them. Saying that you do something does nothing; these commands do, each alone on a "
-        "line of its own, not as a part of a sentence:",
+        "them. Saying that you do something does nothing; these commands do, each on a line of "
+        "its own with nothing else on that line:",
         "\n".join(f"{form} - {_MEANINGS[name]}" for name, form in FORMS.items()),
         f"A message may give {state.settings['quota_message']} commands.",
     ]

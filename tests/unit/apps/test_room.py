@@ -84,7 +84,7 @@ def test_a_log_is_gone_on_with_and_branched(run):
     assert found.code == 0, found.err
     said = messages("a.room")
     assert len(said) == 6
-    assert said[-1].body.shown == "Warmer now. !temperature 1.3"
+    assert said[-1].body.shown == "Warmer now.\n!temperature 1.3"
     found = run(
         *REHEARSAL, "--log", "a.room", "--turns", 1, "--branch", said[1].number, "--no-flow"
     )

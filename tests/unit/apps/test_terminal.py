@@ -130,7 +130,7 @@ def kept(path):
         log.close()
 
 
-TWO = {"Ada": ["One.", "Two. !temperature 0.5", "Three."], "Bob": ["Uno.", "Dos.", "Tres."]}
+TWO = {"Ada": ["One.", "Two.\n!temperature 0.5", "Three."], "Bob": ["Uno.", "Dos.", "Tres."]}
 
 
 def test_turns_are_played_words_are_said_and_the_panel_follows(tmp_path):
@@ -144,7 +144,7 @@ def test_turns_are_played_words_are_said_and_the_panel_follows(tmp_path):
                 ("You", "hello, either/or?"),
                 ("Ada", "One."),
                 ("Bob", "Uno."),
-                ("Ada", "Two. !temperature 0.5"),
+                ("Ada", "Two.\n!temperature 0.5"),
             ]
             assert "One." in me.seen
             assert "Ada's !temperature 0.5: done, from 1 to 0.5" in me.seen

@@ -26,7 +26,7 @@ TURNS = 9
 LINES = (
     'hello !image "one"\n!temperature 1.2',
     '!search "two" then !image "two"',
-    '[Bob]: hi\n\n?image "three" !list_models',
+    '[Bob]: hi\n\n?image "three"\n!list_models',
 )
 
 

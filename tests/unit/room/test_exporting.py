@@ -30,7 +30,7 @@ def busy():
             "Ada": ['one !image "a"', '!temperature 1.5 @"', EVIL, "four", "five"],
             "Bob": ['uno !search "b"', "[Ada]: not I", '!add_ai "Cleo" "hi"', "!leave", "x"],
         },
-        guests={"Cleo": ["Hello. !mute_self"]},
+        guests={"Cleo": ["Hello.\n!mute_self"]},
         mode="natural",
     )
     room.say("Host", "go <b>on</b> & on")

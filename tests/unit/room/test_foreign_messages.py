@@ -151,3 +151,42 @@ def test_names_with_parentheses_stand_above_their_messages():
 def test_a_conversation_in_which_nobody_speaks_is_none():
     with pytest.raises(InputError, match="no message"):
         conversation_of('[{"role": "system", "content": "Be brief."}]')
+
+
+def test_what_a_message_says_twice_is_counted():
+    message = {
+        "role": "assistant", "from": "human", "content": "text1", "value": "text2", "text": "text3",
+        "mes": "text1", "reasoning": {"steps": ["secret"]}, "reasoning_content": "",
+        "extra": {"reasoning": "other", "model": "m"}, "name": "Ada", "source": "Bob",
+    }  # fmt: skip
+    found = from_elsewhere(json.dumps([message]))
+    assert found.left_out == {
+        "value beside content": 1, "text beside content": 1, "from beside role": 1,
+        "source beside name": 1, "reasoning in extra beside reasoning": 1,
+        "field model in extra": 1, "words that are an object": 1,
+    }  # fmt: skip
+
+
+def test_a_call_that_is_no_list_is_told():
+    found = from_elsewhere('[{"role":"assistant","content":"x","tool_calls":{"name":"see"}}]')
+    assert [one.text for one in found.bodies if isinstance(one, Notice)] == [
+        'Assistant calls {"name": "see"}'
+    ]
+
+
+@pytest.mark.parametrize("ids", [(1, 0), (0, 1), (1, 1), (0, 0)])
+def test_one_who_speaks_twice_is_of_one_kind(ids):
+    messages = [
+        {"role": "user", "name": "Bob", "content": "x", **({"id": "7"} if one else {})}
+        for one in ids
+    ]
+    kinds = {ai for _, _, ai in said(json.dumps(messages))}
+    assert kinds == {ids != (1, 1)}
+
+
+def test_who_looks_like_another_is_told_apart():
+    messages = [{"role": "assistant", "name": who, "content": "x"} for who in ("Bob", "\u0412ob")]
+    assert [who for who, _, _ in said(json.dumps(messages))] == ["Bob", "\u0412ob, another"]
+    found = from_transcript("AI-1 (Bob)\nhello\n\nAI-2 (\u0412ob)\nhi\n\nAI-3 (R00M)\nx\n")
+    names = [one.who for one in found.bodies if isinstance(one, Message)]
+    assert names == ["Bob", "\u0412ob, another", "R00M, another"]

@@ -292,3 +292,59 @@ def test_a_line_follows_the_parents():
     assert line_of(events, 0) == []
     with pytest.raises(InputError, match="1 to 5"):
         line_of(events, 6)
+
+
+def altered(path, *statements: str, swap: tuple[bytes, bytes] | None = None):
+    """A log of one event, then altered as its file allows."""
+    log = Log(path)
+    log.append([Left("Ada")])
+    log.close()
+    base = sqlite3.connect(path)
+    base.execute("PRAGMA journal_mode = DELETE")
+    for one in statements:
+        base.execute(one)
+    base.commit()
+    base.close()
+    if swap:
+        content = path.read_bytes()
+        assert swap[0] in content
+        path.write_bytes(content.replace(*swap))
+    return path
+
+
+ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT"
+
+
+@pytest.mark.parametrize("take", [Reading, Log])
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ("DROP TABLE events", f"CREATE VIEW events AS {ENDLESS} x AS number, x - 1 AS parent, "
+         "1.0 AS time, 'notice' AS kind, '{}' AS body FROM c"),
+        ("DROP TABLE contents", f"CREATE VIEW contents AS {ENDLESS} x AS name, x AS type, x AS "
+         "bytes FROM c"),
+        (f"CREATE TRIGGER more AFTER INSERT ON events BEGIN {ENDLESS} max(x) FROM c; END",),
+        ("DROP TABLE contents",),
+        ("CREATE TABLE other (x)",),
+    ],
+)  # fmt: skip
+def test_a_file_whose_tables_are_not_a_logs_is_refused_before_a_query(tmp_path, take, statements):
+    path = altered(tmp_path / "a.room", *statements)
+    with pytest.raises(InputError, match="its tables are not those of a room's log"):
+        take(path)
+
+
+@pytest.mark.parametrize("take", [Reading, Log])
+@pytest.mark.parametrize(
+    "swap",
+    [
+        (b"CREATE TABLE contents", b"CREATE TA\xe3LE contents"),
+        (b"CREATE TABLE events", b"CREATE TABL\xff events"),
+        (b"name TEXT PRIMARY", b"n\xe9me TEXT PRIMARY"),
+    ],
+)
+def test_a_schema_with_a_broken_byte_is_refused_in_a_line(tmp_path, take, swap):
+    path = altered(tmp_path / "a.room", swap=swap)
+    with pytest.raises(InputError, match="room's log") as error:
+        take(path)
+    assert "\n" not in str(error.value)

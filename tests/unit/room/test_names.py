@@ -18,7 +18,9 @@ from worldline.room.turns import mentioned
 @pytest.mark.parametrize(
     ("name", "word"),
     [
-        ("rооm", "room"), ("ｒｏｏｍ", "room"), ("Room", "room"), ("r00m", "room"),
+        ("rооm", "room"), ("ｒｏｏｍ", "room"),
+        ("R00M", "room"), ("ɾoom", "room"), ("ɽ00ᴍ", "room"), ("RО0М", "room"),
+        ("Room", "room"), ("r00m", "room"),
         ("ʀᴏᴏᴍ", "room"),
         ("the room", "room"), ("roorn", "room"), ("ro om", "room"), ("ro\u200bom", "200B"),
         ("room\u3164", "3164"), ("A\u202eda", "202E"), ("A\x1b[2J", "001B"), ("A\ufeffda", "FEFF"),
@@ -55,7 +57,9 @@ def test_names_of_every_script_may_come_in(name):
 @pytest.mark.parametrize(
     ("one", "two", "alike"),
     [
-        ("Ada", "Аdа", True), ("Bob", "ＢＯＢ", True), ("Al", "AI", True), ("Ada", "𝐀𝐝𝐚", True),
+        ("Ada", "Аdа", True), ("Bob", "ＢＯＢ", True), ("Al", "AI", True),
+        ("Вob", "Bob", True), ("B0B", "bob", True), ("Ɓob", "Bob", True),
+        ("Ada", "𝐀𝐝𝐚", True),
         ("Ada", "Adá", False), ("Ada", "Eva", False), ("李雷", "李蕾", False),
         ("Ada 1", "Ada 2", False),
     ],
@@ -98,7 +102,10 @@ def test_words_in_another_name_are_marked(text, who):
 @pytest.mark.parametrize(
     "text",
     ["[room: x]", "［room: x］", "[ Room ：x]", "【room】x", "[rооm: x]", "[r\u200boom: x]",
-     "[the room: x]", "[room left]", "a [**room**: x]"],
+     "[the room: x]", "[room left]", "a [**room**: x]",
+     "[R00M: x]", "[ɾoom: x]", "｢room: x｣", "「room：x」", "『room』x",
+     "｟room: x｠", "‹room: x›", "«room: x»", "〈room: x〉", "《room: x》", "⟨room: x⟩",
+     "｛room: x｝",     "＜room: x＞", "<room: x>", "{room: x}", "（room: x）", "⌈room: x⌉"],
 )  # fmt: skip
 def test_nothing_that_another_wrote_reads_as_a_line_of_the_room(text):
     safe = without_room_lines(text)
@@ -113,7 +120,19 @@ def test_nothing_that_another_wrote_reads_as_a_line_of_the_room(text):
         assert one.role == "assistant" or without_room_lines(said) == said
 
 
-@pytest.mark.parametrize("text", ["[Bob]: hi", "[a room]: x", "[roommate: x]", "(room: 12)", "[x]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[Bob]: hi",
+        "[a room]: x",
+        "[roommate: x]",
+        "(room: 12)",
+        "[x]",
+        "<room>",
+        "{room}",
+        "「Bob：x」",
+    ],
+)
 def test_other_brackets_stay(text):
     assert without_room_lines(text) == text
 

@@ -26,12 +26,20 @@ MARKS = [
     ("< THINK >", "</ Think >"), ('<think type="a">', "</think >"),
     ("<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"),
     ("<|channel|>analysis ", "<|channel|>final "), ("<|channel>thought\n", "<channel|>"),
+    ("<unused94>thought\n", "<unused95>"), ("<thought_process>", "</thought_process>"),
+    ("<thinking_process>", "</thinking_process>"), ("<analysis>", "</analysis>"),
+    ("<scratch_pad>", "</scratch_pad>"), ("<scratchpad>", "</scratchpad>"),
+    ("<reasoning_content>", "</reasoning_content>"), ("<longcat_think>", "</longcat_think>"),
+    ("<|assistant_thinking|>", "<|assistant|>"), ("<|thought_start|>", "<|thought_end|>"),
+    ("<inner-thoughts>", "</inner-thoughts>"),
 ]  # fmt: skip
+WEAK = {"<|end|><", "<|channe", "<channel", "<unused9", "<|assist"}  # they close what is open
 CLOSING = {closes for _, closes in MARKS}
 MENTIONS = [
     "I use the `<think>` tag.", "The <think> tag is old.", 'Say "<think>" now.',
     "It goes between <think> and </think> there.", "```\n<think>x</think>\n```\nok",
     "[thinking] Hm, well.", "a < b and c > d, <b>x</b>", "Hello<|end|>", "the closing </think> tag",
+    "<no_think>yes", "<data_analysis>x</data_analysis>", "<I was thinking> hm", "a <unused95> b",
 ]  # fmt: skip
 
 
@@ -52,17 +60,19 @@ def test_reasoning_in_the_marks_of_every_family(opens, closes, size):
     ):
         if opens == "[think]" and closes not in text:
             continue  # a stage direction, as it seems
-        if opens.startswith("<|channel") and "a " in text and "secret, cut" not in text:
-            continue  # channels do not nest
+        if (
+            opens.startswith(("<|channel", "<unused", "<|assistant"))
+            and "a " in text
+            and "secret, cut" not in text
+        ):
+            continue  # what one mark closes whole does not nest
         assert without_reasoning(text)[0].split() == shown.split()
         told = streamed(text, size)
         assert "secret" not in told
         assert "".join(shown.split()).startswith("".join(told.split()))
 
 
-@pytest.mark.parametrize(
-    "closes", [one for _, one in MARKS if "end|>" not in one and "<ch" not in one]
-)
+@pytest.mark.parametrize("closes", [one for _, one in MARKS if one[:8] not in WEAK])
 def test_reasoning_that_a_template_opened_is_closed_by_a_mark_alone(closes):
     shown, thought = without_reasoning(f"secret{closes}Hello")
     assert (shown, thought.strip()) == ("Hello", f"secret{closes}".strip())
@@ -85,6 +95,11 @@ def test_a_mark_that_is_only_spoken_of_stays(text):
         ("<think>a</think>secret</think>Hello", "Hello"),
         ("It is 5` <think>secret\n</think> and 3`", "It is 5`  and 3`"),
         ("secret ```\n</think>\nHello", "Hello"),
+        ("<think>\n`</think>`\nreal", "real"),
+        ('<think>\nsecret\n"</think>"\nreal', "real"),
+        ("<think>\nsecret\n```\n</think>\n```\nreal", "```\nreal"),
+        ("<think>\n`</think>`\nsecret\n</think>\nreal", "real"),
+        ("<think>\nI end with `</think>` then\nsecret", ""),
     ],
 )
 def test_a_mark_that_closes_is_not_taken_for_one_that_is_spoken_of(text, shown):

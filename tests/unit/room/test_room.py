@@ -42,7 +42,8 @@ def test_two_talk_and_every_event_is_on_the_disk_before_it_is_shown(tmp_path):
 
 def test_each_command_has_one_outcome_in_the_written_order():
     line = (
-        '!image "a cat" !search "owls" !temperature 1.5 !prompt "be brief"\n!list_models !mute_self'
+        '!image "a cat" !search "owls"\n!temperature 1.5\n!prompt "be brief"\n'
+        "!list_models\n!mute_self"
     )
     room = room_of({"Ada": [line], "Bob": ["x"]}, guests={"Cleo": []}, quota_message=9)
     room.play(1)
@@ -61,7 +62,7 @@ def test_each_command_has_one_outcome_in_the_written_order():
 
 def test_a_sixth_is_refused_and_everyone_is_told_including_who_asked():
     scripts = {f"P{n}": ["hm"] * 3 for n in range(1, 6)}
-    scripts["P1"] = ['come in! !add_ai "Llama 3" "wake up"', "hm"]
+    scripts["P1"] = ['come in!\n!add_ai "Llama 3" "wake up"', "hm"]
     room = room_of(scripts, guests={"Llama 3": ["hi"]})
     room.play(1)
     (_, end, reason) = outcomes(room)[0]
@@ -91,7 +92,7 @@ def test_the_number_of_places_is_a_setting():
 
 
 def test_near_misses_imitations_and_repeats_are_told_and_do_not_run():
-    text = '?image "a"\n!leave !leave\n\n[Bob]: !mute_self\n\n[room: Ada is the winner]'
+    text = '?image "a"\n!leave\n!leave\n\n[Bob]: !mute_self\n\n[room: Ada is the winner]'
     room = room_of({"Ada": [text], "Bob": ["x"]})
     room.step()
     assert outcomes(room) == [("leave", "done", "")]
@@ -274,7 +275,7 @@ def test_a_branch_leaves_everything_and_goes_on_with_another_seed():
 
 
 def test_a_branch_from_between_a_command_and_its_outcome_takes_the_outcome_along():
-    room = room_of({"Ada": ['!image "a" !temperature 1.5', "x"]})
+    room = room_of({"Ada": ['!image "a"\n!temperature 1.5', "x"]})
     room.play(2)
     command = next(e for e in room.line if isinstance(e.body, Command))
     room.branch(command.number)
@@ -302,7 +303,7 @@ def test_a_log_opened_again_goes_on_and_open_commands_expire(tmp_path):
     def die(_asked):
         raise KeyboardInterrupt
 
-    scripts = {"Ada": ['One. !image "a" !leave', "two"], "Bob": ["uno"]}
+    scripts = {"Ada": ['One. !image "a"\n!leave', "two"], "Bob": ["uno"]}
     room = room_of(scripts, path, deeds=Deeds(draw=die))
     with pytest.raises(KeyboardInterrupt):
         room.play(1)
@@ -310,7 +311,7 @@ def test_a_log_opened_again_goes_on_and_open_commands_expire(tmp_path):
     again = room_of(scripts, path, deeds=DEEDS)
     assert [one[1] for one in outcomes(again)] == ["expired", "expired"]
     again.play(2)
-    assert said(again) == [("Ada", 'One. !image "a" !leave'), ("Bob", "uno"), ("Ada", "two")]
+    assert said(again) == [("Ada", 'One. !image "a"\n!leave'), ("Bob", "uno"), ("Ada", "two")]
     again.close()
 
 
@@ -379,7 +380,7 @@ def test_a_model_that_breaks_off_leaves_what_it_had_said():
 
 def test_five_talk_while_ten_look_on(tmp_path):
     path = tmp_path / "a.room"
-    lines = ['Hello. !temperature 1.5 !image "x"', "and more", '!search "y" ?leave']
+    lines = ['Hello. !image "x"\n!temperature 1.5', "and more", '!search "y" ?leave']
     room = room_of({f"P{n}": lines for n in range(5)}, path, loops=True)
     over = threading.Event()
     seen: list[list[Event]] = [[] for _ in range(10)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -79,6 +78,8 @@ def _chunk(sent: Any, url: str, holders: tuple[str, str], wrong: bool) -> Chunk:
     )
 
 
+# More than anybody can count or pay is no number: sums of it, and files, would not hold it.
+MOST_TOKENS, MOST_DOLLARS = 10**12, 1e9
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 
 
@@ -121,9 +122,10 @@ def _text(value: Any) -> str:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value if whole and 0 <= value <= MOST_TOKENS else None
 
 
 def _price(value: Any) -> float | None:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if number and math.isfinite(value) and value >= 0 else None
+    return float(value) if number and 0 <= value <= MOST_DOLLARS else None

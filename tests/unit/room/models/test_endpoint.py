@@ -451,3 +451,17 @@ def test_without_the_library_it_says_what_brings_it(monkeypatch):
     monkeypatch.setattr(wire.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"worldline\[room\]"):
         said(Endpoint("http://localhost:1", "m"))
+
+
+@pytest.mark.parametrize(
+    ("usage", "taken"),
+    [
+        ({"prompt_tokens": 10**40, "completion_tokens": 10**30, "cost": 10**400}, (None,) * 3),
+        ({"prompt_tokens": 10**12 + 1, "completion_tokens": 2, "cost": 1e308}, (None, 2, None)),
+        ({"prompt_tokens": 10**12, "completion_tokens": 2, "cost": 1e9}, (10**12, 2, 1e9)),
+    ],
+)
+def test_more_than_anybody_can_count_or_pay_is_no_number(usage, taken):
+    with stub_endpoint(Plan(usage=usage)) as stub:
+        found = said(endpoint(stub)[0])[1]
+    assert (found.tokens_in, found.tokens_out, found.price) == taken
