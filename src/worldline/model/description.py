@@ -76,7 +76,7 @@ def sampled(tensor: torch.Tensor) -> str:
 
 
 def _digest_of(flat: torch.Tensor) -> str:
-    raw = flat.cpu().contiguous().view(torch.uint8).numpy()
+    raw: Any = flat.cpu().contiguous().view(torch.uint8).numpy()
     return hashlib.blake2b(memoryview(raw), digest_size=6).hexdigest()
 
 

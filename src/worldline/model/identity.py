@@ -140,6 +140,11 @@ def identify(model: LoadedModel) -> Identity:
     return known[1] if known[1].name == model.name else replace(known[1], name=model.name)
 
 
+def state_of(module: torch.nn.Module) -> dict[str, str]:
+    """What modules and hooks hold at this moment: the `state` of the identity."""
+    return _worded(_facts(module)[1])
+
+
 def _dtype(module: torch.nn.Module) -> str:
     return str(next(module.parameters()).dtype).removeprefix("torch.")
 
