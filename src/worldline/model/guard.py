@@ -75,8 +75,8 @@ NONE: tuple[Path | None, Anatomy | None] = (None, None)
 class _Mover(TurnWatcher):
     """A model of which some values move as it merely runs: the last report, and what it is of.
 
-    `left` are those values as worldline's last call left them; `trusted`: the present call found
-    them so, and moves them itself.
+    `left` are those values as worldline's last call left them; where the next call finds others,
+    the report is forgotten.
     """
 
     module: weakref.ref[torch.nn.Module]
@@ -84,23 +84,25 @@ class _Mover(TurnWatcher):
     place: Path | None
     report: Report | None
     left: dict[str, str] = field(default_factory=dict)
-    trusted: bool = True
 
     def report_on(self, identity: Identity) -> Report | None:
         """The last report, if it is of the model as it is now."""
         module = self.module()
-        trusted = self.trusted
         if module is None or not has(module):
-            trusted = self.left == self._some_of(identity.state)
-        return self.report if trusted and self.place == _place(identity, self.names) else None
+            self._forget_moved(self._some_of(identity.state))
+        return self.report if self.place == _place(identity, self.names) else None
 
     def begins(self) -> None:
-        """Whether somebody else moved the values."""
-        self.trusted = self.left == self._now()
+        """Somebody else may have moved the values."""
+        self._forget_moved(self._now())
 
     def ends(self) -> None:
         """As they are now they are left."""
         self.left = self._now()
+
+    def _forget_moved(self, now: dict[str, str]) -> None:
+        if self.left != now:
+            self.report = None
 
     def _now(self) -> dict[str, str]:
         module = self.module()

@@ -16,6 +16,7 @@ import torch
 
 import worldline as wl
 from tiny_runs import NamesIds, some_tokens
+from worldline.claims import running
 from worldline.errors import InputError, RefusedError
 from worldline.live.answering import Answering
 from worldline.live.questions import SeeQuestion
@@ -494,3 +495,18 @@ def test_precision_is_not_that_of_a_changed_model():
     model.module.model.layers[1].mlp.register_forward_hook(lambda _m, _a, out: 2 * out)
     with pytest.raises(RefusedError, match="a forward hook was added"):
         trace.precision(3)
+
+
+def test_verdicts_on_a_hooked_model_are_not_kept_as_those_of_its_base():
+    model = tiny()
+    base = running._config_hash(model)
+    handle = model.module.model.layers[1].mlp.register_forward_hook(lambda _m, _a, out: 2 * out)
+    assert running._config_hash(model) != base
+    handle.remove()
+    assert running._config_hash(model) == base
+
+
+@pytest.mark.parametrize("seed", [2**70, -(2**70)])
+def test_a_seed_that_no_file_could_give_back_is_refused(seed):
+    with pytest.raises(InputError, match="accepted are whole numbers of 64 bits"):
+        wl.record(tiny(), some_tokens(5), seed=seed)
