@@ -361,17 +361,6 @@ class Low(nn.Module):
         return out + self.scale * (x @ self.a.T @ self.b.T) if self.active else out
 
 
-class Counting:
-    """A hook that counts its runs beside what it holds."""
-
-    def __init__(self):
-        self.n_runs, self.share = 0, 0.3
-
-    def __call__(self, _module, _args, out):
-        self.n_runs += 1
-        return bend(out, self.share)
-
-
 TABLE = {"by": 0.2}
 LEVELS = [0.1, 0.2]
 SHIFT = torch.full((1,), 0.1)
@@ -388,7 +377,6 @@ class Held:
     """What `prepare` put in, kept beside the model: nothing of it is the model's own."""
 
     steering: Steering
-    counting: Counting
     vector: torch.Tensor
     strength: dict[str, float]
     key: int
@@ -402,8 +390,6 @@ def prepare(module) -> None:
     layer(module, 0).self_attn.v_proj = Low(layer(module, 0).self_attn.v_proj).eval()
     object_hook = Steering()
     layer(module, 0).mlp.register_forward_hook(object_hook)
-    counting = Counting()
-    layer(module, 0).mlp.register_forward_hook(counting)
     layer(module, 1).mlp.register_forward_hook(of_module_level)
     vector = torch.full((module.config.hidden_size,), 0.2)
     strength = {"by": 1.0}
@@ -412,7 +398,7 @@ def prepare(module) -> None:
         return out + strength["by"] * vector
 
     handle = layer(module, 1).mlp.register_forward_hook(steered)
-    HELD[module] = Held(object_hook, counting, vector, strength, handle.id)
+    HELD[module] = Held(object_hook, vector, strength, handle.id)
 
 
 @change(r"layers\.0\.self_attn\.v_proj\.active True → False")
@@ -428,11 +414,6 @@ def scale_of_an_adapter(module):
 @change(r"strength 0\.3 → 0\.9")
 def what_a_hook_object_holds(module):
     return attribute(HELD[module].steering, "strength", 0.9)
-
-
-@change(r"share 0\.3 → 0\.9")
-def what_a_hook_holds_beside_a_counter(module):
-    return attribute(HELD[module].counting, "share", 0.9)
 
 
 @change(r"TABLE\.by 0\.2 → 0\.9")
