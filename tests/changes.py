@@ -361,6 +361,17 @@ class Low(nn.Module):
         return out + self.scale * (x @ self.a.T @ self.b.T) if self.active else out
 
 
+TABLE = {"by": 0.2}
+LEVELS = [0.1, 0.2]
+SHIFT = torch.full((1,), 0.1)
+SETTINGS = types.SimpleNamespace(by=0.1)
+
+
+def of_module_level(_module, _args, out):
+    """A hook that reads what lies beside it."""
+    return bend(out, TABLE["by"] + LEVELS[1] + SHIFT + SETTINGS.by)
+
+
 @dataclass(frozen=True)
 class Held:
     """What `prepare` put in, kept beside the model: nothing of it is the model's own."""
@@ -379,6 +390,7 @@ def prepare(module) -> None:
     layer(module, 0).self_attn.v_proj = Low(layer(module, 0).self_attn.v_proj).eval()
     object_hook = Steering()
     layer(module, 0).mlp.register_forward_hook(object_hook)
+    layer(module, 1).mlp.register_forward_hook(of_module_level)
     vector = torch.full((module.config.hidden_size,), 0.2)
     strength = {"by": 1.0}
 
@@ -402,6 +414,29 @@ def scale_of_an_adapter(module):
 @change(r"strength 0\.3 → 0\.9")
 def what_a_hook_object_holds(module):
     return attribute(HELD[module].steering, "strength", 0.9)
+
+
+@change(r"TABLE\.by 0\.2 → 0\.9")
+def a_dict_that_a_hook_reads(module):
+    TABLE["by"] = 0.9
+    return lambda: TABLE.__setitem__("by", 0.2)
+
+
+@change(r"LEVELS \(0\.1, 0\.2\) → \(0\.1, 0\.9\)")
+def a_list_that_a_hook_reads(module):
+    LEVELS[1] = 0.9
+    return lambda: LEVELS.__setitem__(1, 0.2)
+
+
+@change("SHIFT ")
+def a_tensor_that_a_hook_reads(module):
+    SHIFT.fill_(0.9)
+    return lambda: SHIFT.fill_(0.1)
+
+
+@change(r"SETTINGS\.by 0\.1 → 0\.9")
+def an_object_that_a_hook_reads(module):
+    return attribute(SETTINGS, "by", 0.9)
 
 
 @change(r"by 1\.0 → 2\.0")

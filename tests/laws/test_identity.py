@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from weakref import WeakKeyDictionary
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from tiny_runs import NamesIds, some_tokens
 from worldline.errors import InputError, RefusedError
 from worldline.model.load import load_model
 from worldline.model.tiny import tiny_model
+from worldline.run import precision
 
 TRIALS = int(os.environ.get("WORLDLINE_TRIALS", "40"))
 N_POS = 7
@@ -72,6 +74,13 @@ def true_to(found, wanted) -> bool:
     return found == pytest.approx(wanted, rel=1e-4, abs=1e-5)
 
 
+def precision_of_a_fresh_cache(model, tokens, src):
+    """What a cut's numbers have to exceed, where nothing was kept of any earlier run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "_KEPT", WeakKeyDictionary())
+        return wl.cut(model, tokens, [wl.EdgeCut("mask", src=(src,))]).precision
+
+
 def of_torch(module, ids, src) -> torch.Tensor:
     """Log-probabilities of the last token without reads of `src`, by the model alone."""
     n_pos = len(ids)
@@ -119,6 +128,7 @@ def test_after_any_change_a_refusal_that_names_it_or_the_right_number(
                 assert way.named is not None, f"{name}: {found}"
                 return
             wanted = of_torch(model.module, list(tokens.ids), seed)
+            assert found.precision == precision_of_a_fresh_cache(model, tokens, seed)
             shown = [one.logprob for one in found.after]
             assert shown == pytest.approx(wanted.topk(len(shown)).values.tolist(), abs=2e-4)
             return

@@ -199,8 +199,14 @@ def bare_name(name: str) -> str:
 
 
 def _config_hash(model: wl.LoadedModel) -> str:
+    """Of the configuration; and of what else makes it another model than its weights tell."""
     said = {key: value for key, value in model.config.items() if key not in _OF_PLACE}
-    written = json.dumps([model.dtype, said], sort_keys=True, default=str)
+    parts: list[Any] = [model.dtype, said]
+    identity = model.identity
+    altered = any("hook" in place or place.endswith("|forward") for place in identity.code)
+    if altered or (model.loaded_as is not None and model.source is None):
+        parts.append(identity.key())
+    written = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(written.encode()).hexdigest()
 
 

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 Edit = EdgeCut | NodeCut
 LARGEST_DRAWN = 2000
-FELT = 20  # times what rounding can do: runs of other shapes differ by a few times as much
 TOKENS_AT_ONCE = 1024  # of runs side by side, where each token is cut: more gain nothing
 
 
@@ -357,7 +356,7 @@ def targets(
 
 def _refuse_felt(precision: Precision, change: float) -> None:
     """Raise where a cut of what reaches nothing was felt: the graph is not the whole model."""
-    if abs(change) > FELT * precision.least:
+    if precision.tells(change):
         raise RefusedError(
             f"a cut from which no K/V edge leads to the last token moved it by {change:+.1e} nats: "
             "this model moves information by other ways"

@@ -15,6 +15,7 @@ from worldline.model.gradients import block_gradients, rerun_of, whole_gradients
 from worldline.model.randomness import drawing, dropping, hooks_of, numpy_drawn
 from worldline.model.terms import CARRY, attn_name
 from worldline.model.watch import BlockEvent, watched_forward
+from worldline.steps import StoppedError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -166,17 +167,13 @@ def check_model(
             return _check(module, report, vocab or embedding_rows(module), seed, with_keys)
         except RefusedError as error:
             return report.refuse(str(error))
-        except ERRORS as error:
+        except StoppedError:
+            raise
+        except Exception as error:  # a model's own code raises what it likes
             said = _said(error)
             return report.refuse(
                 f"watching this model failed, so nothing is claimed ({said})", is_finding=False
             )
-
-
-ERRORS = (
-    ValueError, TypeError, RuntimeError, KeyError, IndexError, AttributeError,
-    AssertionError, NotImplementedError,
-)  # fmt: skip
 
 
 def _said(error: Exception) -> str:
@@ -193,7 +190,9 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
         with torch.no_grad():
             plain, *again = (model(**inputs).logits for _ in range(N_PLAIN))
         problem = drawing(model, inputs)
-    except ERRORS as error:
+    except StoppedError:
+        raise
+    except Exception as error:
         return report.refuse(
             f"the model itself, unwatched, fails on {PROBE_POSITIONS} random tokens: "
             f"{_said(error)}",
@@ -357,7 +356,9 @@ def _separable(model, anatomy: Anatomy, inputs, events: list[BlockEvent], report
         if found is None:
             return False
         value, whole = whole_gradients(model, anatomy, inputs, measure)
-    except ERRORS:
+    except StoppedError:
+        raise
+    except Exception:
         return False
     pairs = [
         (a, b) for x, y in zip(found[1], whole, strict=True) for a, b in zip(x, y, strict=True)
@@ -506,7 +507,7 @@ def _padded(model, anatomy: Anatomy, ids: Tensor, report: Report) -> str:
     try:
         with torch.no_grad():
             plain = model(**inputs).logits
-    except ERRORS as error:
+    except Exception as error:
         report.reason = f"the model takes no padded batch ({_said(error)}): not checked on one"
         return ""
     real = mask.bool()

@@ -6,30 +6,43 @@ cells and defaults is read.
 
 from __future__ import annotations
 
+import contextvars
 import enum
 import functools
 import hashlib
+import logging
 import types
-from collections.abc import Callable, Mapping
+from array import array
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
+from torch.utils.weak import WeakTensorKeyDictionary
 
 SCALARS = frozenset((int, float, bool, str, type(None), complex, bytes))
 DEEPEST = 4  # objects within objects
 DEEPEST_CALL = 2  # functions that functions call by name
-MOST_ITEMS = 64  # of a container; a list that a hook fills is not followed for ever
-SAMPLES = 16  # of a tensor that belongs to a hook or an attribute
+MOST_ITEMS = 64  # objects of a container; a list that a hook fills is not followed for ever
+MOST_NUMBERS = 65_536  # numbers and words of a container that holds nothing else
+MOST_VALUES = 20_000  # met on the way through one function
+SAMPLES = 16  # of a large tensor that tell whether its digest still holds
 #: Whose hooks look on: this package's, and those that transformers adds to give hidden states.
 _ONLOOKERS = ("worldline.", "transformers.utils.output_capturing")
 #: Of the classes of these, which are many methods long, only what a forward pass runs is code;
 #: of a model's own file all methods.
 _LIBRARIES, _MODELS = ("torch.", "transformers."), "transformers.models."
 _RUN = ("forward", "__call__", "_call_impl", "_wrapped_call_impl")
+#: What modules of these hold beside functions, and what their objects hold, is no user's value.
+_FOREIGN = frozenset(("torch", "transformers", "numpy", "worldline", "builtins", "logging"))
+_LISTS = (list, tuple, deque, array, bytearray)
 _NOT_RUN = frozenset(("__init__", "_init_weights", "__repr__", "extra_repr", "__module__"))
 _CODE, _CELL = (vars(types.FunctionType)["__code__"], vars(types.CellType)["cell_contents"])
 _digests: dict[int, tuple[types.CodeType, str]] = {}
-_classes: dict[type, tuple[tuple[Any, ...], list[tuple[Any, ...]], str]] = {}
+_names_of: dict[int, tuple[types.CodeType, frozenset[str]]] = {}
+_classes: dict[type, _Class] = {}
+_tensors: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+_Class = tuple[tuple[Any, ...], list[tuple[Any, ...]], str, list[tuple[str, Any]]]
 
 
 def looks_on(function: object) -> bool:
@@ -41,15 +54,30 @@ def looks_on(function: object) -> bool:
 
 
 def sampled(tensor: torch.Tensor) -> str:
-    """Type, shape and a digest of a few values of a tensor, all where they are few."""
+    """Type, shape and a digest of the values of a tensor.
+
+    Of a large one the digest is taken again once its address, its version or one of a few values
+    differ: so an edit behind autograd's back of less than 1/16 of it is not seen.
+    """
     head = f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
     try:
         flat = tensor.detach().reshape(-1)
-        some = flat[:: max(1, flat.numel() // SAMPLES)] if flat.numel() > 4096 else flat
-        raw = some.cpu().contiguous().view(torch.uint8).numpy().tobytes()
+        if flat.numel() <= 4096:
+            return f"{head} {_digest_of(flat)}"
+        version = -1 if tensor.is_inference() else tensor._version
+        some = _digest_of(flat[:: flat.numel() // SAMPLES])
+        marks = tensor.data_ptr(), version, some
+        known = _tensors.get(tensor)
+        if known is None or known[0] != marks:
+            known = _tensors[tensor] = marks, _digest_of(flat)
     except (RuntimeError, TypeError, NotImplementedError):
         return head  # a kind that cannot be looked into
-    return f"{head} {hashlib.blake2b(raw, digest_size=6).hexdigest()}"
+    return f"{head} {known[1]}"
+
+
+def _digest_of(flat: torch.Tensor) -> str:
+    raw: Any = flat.cpu().contiguous().view(torch.uint8).numpy()
+    return hashlib.blake2b(memoryview(raw), digest_size=6).hexdigest()
 
 
 def named(thing: Any) -> str:
@@ -59,59 +87,103 @@ def named(thing: Any) -> str:
 
 
 class Described:
-    """What has been met on the way through one function or one value: code, and values."""
+    """What has been met on the way through one function or one value: code, and values.
 
-    def __init__(self, deps: list[tuple[Any, ...]] | None = None):
+    `deps`: where the way led through, for those who want to see whether it still does; what can
+    change in place is then noted in `held`. `within`: ids of modules that are described elsewhere.
+    """
+
+    def __init__(
+        self, deps: list[tuple[Any, ...]] | None = None, within: Collection[int] = frozenset()
+    ):
         self.code: list[str] = []
         self.values: list[tuple[str, Any]] = []
+        self.held: list[tuple[str, Any]] = []
         self.seen: set[int] = set()
-        self.deps = (
-            deps  # where the way led through, for those who want to see whether it still does
-        )
+        self.deps, self.within = deps, within
+        self.left = MOST_VALUES
 
     def plain(self, value: Any, depth: int = 0) -> Any:
         """A value as numbers, words and tuples, which do not change when it does."""
         kind = type(value)
         if kind in SCALARS:
             return value
+        self.left -= 1
         if isinstance(value, torch.Tensor):
             return sampled(value)
         if isinstance(value, (torch.dtype, torch.device, torch.Size, enum.Enum)):
             return str(value)
-        if depth > DEEPEST or id(value) in self.seen:
+        if depth > DEEPEST or id(value) in self.seen or self.left < 0:
             return kind.__qualname__
-        if isinstance(value, (list, tuple, set, frozenset, Mapping)):
+        if isinstance(value, torch.nn.Module):
+            return kind.__qualname__ if id(value) in self.within else self._module(value, depth)
+        if isinstance(value, (*_LISTS, set, frozenset, Mapping)):
             return self._container(value, depth)
         if isinstance(value, type):
             return f"{value.__module__}.{value.__qualname__}"
-        if callable(value) and not isinstance(value, torch.nn.Module):
+        if callable(value):
             return self.function(value, depth)
         return self._object(value, depth)
 
     def _container(self, value: Any, depth: int) -> Any:
         self.seen.add(id(value))
+        described: Any
         if isinstance(value, Mapping):
-            some = list(value.items())[:MOST_ITEMS]
-            found: Any = tuple((str(k), self.plain(v, depth + 1)) for k, v in some)
+            some = list(value.items())[: self._most(value.values())]
+            described = tuple((_key(k), self.plain(v, depth + 1)) for k, v in some)
         elif isinstance(value, (set, frozenset)):
-            found = tuple(sorted(str(self.plain(one, depth + 1)) for one in value))
+            described = tuple(sorted(str(self.plain(item, depth + 1)) for item in value))
         else:
-            found = tuple(self.plain(one, depth + 1) for one in value[:MOST_ITEMS])
+            some = list(value)[: self._most(value)]
+            described = tuple(self.plain(item, depth + 1) for item in some)
         self.seen.discard(id(value))
-        return found
+        return described
+
+    def _most(self, items: Collection[Any]) -> int:
+        if len(items) <= MOST_ITEMS or not all(type(item) in SCALARS for item in items):
+            return MOST_ITEMS
+        return MOST_NUMBERS
 
     def _object(self, value: Any, depth: int) -> Any:
-        """Class and simple values of an object that is no container."""
+        """Class and values of an object that is no container."""
+        kind = type(value)
         numpy = getattr(value, "tobytes", None)
-        if numpy is not None and type(value).__module__ == "numpy":
+        if numpy is not None and kind.__module__ == "numpy":
             raw = value.tobytes()
             return f"{value.dtype}{list(value.shape)} {hashlib.blake2b(raw).hexdigest()[:12]}"
+        if isinstance(value, (logging.Logger, types.ModuleType)):
+            return kind.__qualname__
+        if isinstance(value, contextvars.ContextVar):
+            return self.plain(value.get(None), depth + 1)
         self.seen.add(id(value))
-        own = getattr(value, "__dict__", None) or {}
+        own = dict(getattr(value, "__dict__", None) or {})
+        for base in kind.__mro__:
+            for name in _slots(base):
+                if name not in own and hasattr(value, name):
+                    own[name] = getattr(value, name)
+        simple = () if own else _in_words(value)
         return (
-            ("class", type(value).__qualname__),
-            *((name, self.plain(v, depth + 1)) for name, v in list(own.items())[:MOST_ITEMS]),
+            ("class", kind.__qualname__),
+            *simple,
+            *((name, self.plain(held, depth + 1)) for name, held in list(own.items())[:MOST_ITEMS]),
         )
+
+    def _module(self, module: torch.nn.Module, depth: int) -> Any:
+        """A module that stands nowhere in the model, yet is used: classes, values and weights."""
+        described = []
+        for name, part in module.named_modules():
+            self.seen.add(id(part))
+            own = {k: v for k, v in vars(part).items() if k not in _OF_MODULES}
+            tensors = part._parameters | part._buffers
+            described.append((
+                name,
+                (
+                    ("class", class_code(type(part))),
+                    *((k, self.plain(v, depth + 1)) for k, v in own.items()),
+                    *((k, sampled(v)) for k, v in tensors.items() if v is not None),
+                ),
+            ))  # fmt: skip
+        return tuple(described)
 
     def function(self, function: Any, depth: int = 0) -> str:
         """The name of a function; its code and its values are noted."""
@@ -146,6 +218,10 @@ class Described:
             self.deps.append((_CODE.__get__, function, code))
         elif any(defaults):
             self.values.append((f"{named(function)}()", self.plain(defaults, depth + 1)))
+        names = _names_read(code)
+        for name, value in function.__dict__.items():
+            if name in names:
+                self._used(name, value, depth, names)
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             try:
                 held = cell.cell_contents
@@ -153,35 +229,110 @@ class Described:
                 continue  # nothing is there yet
             if self.deps is not None:
                 self.deps.append((_CELL.__get__, cell, held))
-            self._used(name, held, depth)
-        for name in code.co_names:
+            self._used(name, held, depth, names)
+        foreign = _is_foreign(function.__module__)
+        for name in sorted(names):
             used = function.__globals__.get(name)
             if used is None or name.startswith("__"):
                 continue
             if self.deps is not None:
                 self.deps.append((function.__globals__.get, name, used))
-            if type(used) in SCALARS or (type(used) is types.FunctionType and depth < DEEPEST_CALL):
-                self._used(name, used, depth + 1)
+            if type(used) is types.FunctionType:
+                if depth < DEEPEST_CALL:
+                    self._used(name, used, depth + 1, names)
+            elif type(used) in SCALARS or not foreign:
+                self._used(name, used, depth + 1, names)
 
-    def _used(self, name: str, value: Any, depth: int) -> None:
-        if isinstance(value, torch.nn.Module):
-            return  # described where it stands; one that stands nowhere is no part of the model
+    def _used(self, name: str, value: Any, depth: int, names: Collection[str]) -> None:
+        """A value that a function knows by `name`; it reads `names`, some of them of the value."""
         if isinstance(value, types.FunctionType):
             self._walk(value, depth)
-        elif self.deps is None:
-            self.values.append((name, self.plain(value, depth + 1)))
-        elif type(value) in SCALARS:
+        elif isinstance(value, (types.ModuleType, type)):
+            self._members(name, value, depth, names)
+        elif type(value) in SCALARS and self.deps is not None:
             self.code.append(f"{name}={value!r}")
+        elif isinstance(value, torch.nn.Module) and id(value) in self.within:
+            return  # described where it stands
+        else:
+            if self.deps is None:
+                self.values.append((name, self.plain(value, depth + 1)))
+            else:
+                self.held.append((name, value))
+            self._members(name, type(value), depth, names)
+
+    def _members(self, name: str, holder: Any, depth: int, names: Collection[str]) -> None:
+        """What a function reads of a module of Python or of a class that is the user's."""
+        home = holder.__name__ if isinstance(holder, types.ModuleType) else holder.__module__
+        if _is_foreign(home) or depth > DEEPEST_CALL or id(holder) in self.seen:
+            return
+        spaces = [vars(base) for base in getattr(holder, "__mro__", ())] or [vars(holder)]
+        for member in sorted(names):
+            space = next((each for each in spaces if member in each), None)
+            if space is None or member.startswith("__"):
+                continue
+            value = space[member]
+            if self.deps is not None:
+                self.deps.append((space.get, member, value))
+            value = value.fget if isinstance(value, property) else value
+            if isinstance(value, (staticmethod, classmethod)):
+                value = value.__func__
+            if isinstance(value, _DESCRIPTORS):
+                continue  # where an object's own value lies
+            self._used(f"{name}.{member}", value, depth + 1, names)
+
+
+def _key(key: Any) -> str:
+    return str(key) if type(key) in SCALARS or isinstance(key, (tuple, enum.Enum)) else named(key)
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    slots = vars(kind).get("__slots__", ())
+    return (slots,) if isinstance(slots, str) else tuple(slots)
+
+
+def _in_words(value: Any) -> tuple[tuple[str, str], ...]:
+    """What an object of Python's own kinds shows: a number, a date, a count."""
+    bare = isinstance(value, (int, float, complex, str, bytes, range))
+    shown = repr(value) if bare or type(value).__module__ in _SIMPLE else ""
+    return () if not shown or " at 0x" in shown else (("value", shown),)
+
+
+_SIMPLE = ("decimal", "fractions", "datetime", "itertools")
+_DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.WrapperDescriptorType)
+_OF_MODULES = frozenset(vars(torch.nn.Module())) - {"training"}
+
+
+def _is_foreign(home: str | None) -> bool:
+    return str(home).partition(".")[0] in _FOREIGN
+
+
+def _names_read(code: types.CodeType) -> frozenset[str]:
+    """Names of globals and attributes in a function and in the functions inside it."""
+    known = _names_of.get(id(code))
+    if known is None or known[0] is not code:
+        inside = [_names_read(each) for each in code.co_consts if isinstance(each, types.CodeType)]
+        known = _names_of[id(code)] = code, frozenset(code.co_names).union(*inside)
+    return known[1]
 
 
 def class_code(kind: type) -> str:
     """Name and digest of the code that a class, its bases and what they call consist of."""
+    return _class_of(kind)[2]
+
+
+def class_values(kind: type, within: Collection[int]) -> tuple[tuple[str, Any], ...]:
+    """What lies in the modules of a class's code and is read there: tables, tensors, objects."""
+    held = _class_of(kind)[3]
+    return tuple((name, Described(within=within).plain(value)) for name, value in held)
+
+
+def _class_of(kind: type) -> _Class:
     known = _classes.get(kind)
-    members = tuple(one for base in kind.__mro__[:-1] for one in vars(base).values())
+    members = tuple(member for base in kind.__mro__[:-1] for member in vars(base).values())
     if known is not None and len(known[0]) == len(members):
         same = all(a is b for a, b in zip(known[0], members, strict=True))
         if same and all(look(key) is there for look, key, there in known[1]):
-            return known[2]
+            return known
     deps: list[tuple[Any, ...]] = []
     seen = Described(deps)
     for base in kind.__mro__[:-1]:
@@ -196,9 +347,9 @@ def class_code(kind: type) -> str:
             elif type(member) in SCALARS and not long and not name.startswith("_"):
                 seen.code.append(f"{name}={member!r}")
     digest = hashlib.sha256("\n".join(seen.code).encode()).hexdigest()[:12]
-    found = f"{kind.__module__}.{kind.__qualname__}#{digest}"
-    _classes[kind] = members, deps, found
-    return found
+    described = f"{kind.__module__}.{kind.__qualname__}#{digest}"
+    _classes[kind] = known = members, deps, described, seen.held
+    return known
 
 
 def _digest(code: types.CodeType) -> str:
@@ -223,9 +374,11 @@ def _add(total: Any, code: types.CodeType) -> None:
             total.update(f"{kind.__name__} {shown}\n".encode())
 
 
-def code_of(function: Callable[..., Any]) -> tuple[str, tuple[Any, ...]]:
+def code_of(
+    function: Callable[..., Any], within: Collection[int] = frozenset()
+) -> tuple[str, tuple[Any, ...]]:
     """(Name and digest of a function's code, the values that it holds)."""
-    seen = Described()
+    seen = Described(within=within)
     name = seen.function(function)
     digest = hashlib.sha256("\n".join(seen.code).encode()).hexdigest()[:12]
     return f"{name}#{digest}", tuple(seen.values)

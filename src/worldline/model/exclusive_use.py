@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from worldline.errors import RefusedError
 from worldline.steps import step
@@ -46,6 +47,17 @@ class _Turn:
 
 _changed = threading.Condition()
 _turns: list[_Turn] = []  # in the order of asking; under `_changed`
+_watchers: WeakKeyDictionary[torch.nn.Module, TurnWatcher] = WeakKeyDictionary()
+
+
+class TurnWatcher:
+    """Who wants to know what happens to a model between two turns."""
+
+    def begins(self) -> None:
+        """A turn has begun; nothing has run yet."""
+
+    def ends(self) -> None:
+        """A turn ends; nothing more will run."""
 
 
 @contextmanager
@@ -63,11 +75,15 @@ def exclusive(
     Raises:
         RefusedError: each of two threads has the model that the other asks for.
     """
-    if _has(id(module)):
+    if has(module):
         yield
         return
     parts = list(module.modules())
-    with _taken(frozenset(map(id, _shared(parts))), looks, waits), _buffers_kept(parts):
+    with (
+        _taken(frozenset(map(id, _shared(parts))), looks, waits),
+        _told(module),
+        _buffers_kept(parts),
+    ):
         yield
 
 
@@ -76,6 +92,11 @@ def exclusive_everywhere(looks: Callable[[], object] = step) -> Iterator[None]:
     """Use torch alone, for what changes the whole process: no other thread has any model."""
     with _taken(None, looks, lambda: None):
         yield
+
+
+def watch_turns(module: torch.nn.Module, watcher: TurnWatcher) -> None:
+    """Tell `watcher` of the turns over `module`: from the end of the present one on."""
+    _watchers[module] = watcher
 
 
 def configs_of(module: torch.nn.Module) -> list[Any]:
@@ -117,9 +138,21 @@ def _buffers_kept(parts: Sequence[torch.nn.Module]) -> Iterator[None]:
                 part._buffers.update(buffers)
 
 
-def _has(key: int) -> bool:
-    """Whether this thread has an object, or everything."""
-    me = threading.get_ident()
+@contextmanager
+def _told(module: torch.nn.Module) -> Iterator[None]:
+    """Tell who watches a module's turns, while the module is still had."""
+    if module in _watchers:
+        _watchers[module].begins()
+    try:
+        yield
+    finally:
+        if module in _watchers:
+            _watchers[module].ends()
+
+
+def has(module: torch.nn.Module) -> bool:
+    """Whether this thread has a module, or everything."""
+    me, key = threading.get_ident(), id(module)
     with _changed:
         return any(
             turn.held and turn.thread == me and (turn.keys is None or key in turn.keys)

@@ -1,6 +1,8 @@
 """Lets a model through once it has passed the checks, and remembers what it was like.
 
-What is remembered belongs to one identity (`identity.py`) and to one set of versions.
+What is remembered belongs to one identity (`identity.py`) and to one set of versions. Where
+values move as the model merely runs, as a hook's counter does, they tell nothing of who moved them:
+there a report holds for as long as they are what a call of worldline's left them.
 """
 
 from __future__ import annotations
@@ -8,6 +10,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import weakref
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +30,8 @@ from worldline.model.check import (
     implementation_of,
     probe_of,
 )
-from worldline.model.identity import Identity, differences, identify
+from worldline.model.exclusive_use import TurnWatcher, has, watch_turns
+from worldline.model.identity import Identity, differences, identify, state_of
 
 if TYPE_CHECKING:
     from worldline.model.load import LoadedModel
@@ -35,7 +40,7 @@ SCHEMA = 7  # raise when the checks change: older results no longer count
 
 _passed: dict[Path, Report] = {}
 _anatomies: WeakKeyDictionary[torch.nn.Module, tuple[Path | None, Anatomy]] = WeakKeyDictionary()
-_moving: WeakKeyDictionary[torch.nn.Module, frozenset[str]] = WeakKeyDictionary()
+_movers: WeakKeyDictionary[torch.nn.Module, _Mover] = WeakKeyDictionary()
 
 
 def checked(model: LoadedModel, identity: Identity | None = None, *, again: bool = False) -> Report:
@@ -49,15 +54,14 @@ def checked(model: LoadedModel, identity: Identity | None = None, *, again: bool
         RefusedError: the model failed a check: which one, where and by how much.
     """
     identity = identity or identify(model)
-    place = _place(model, identity)
-    report = None if again else _passed.get(place)
+    mover = _movers.get(model.module)
+    if mover is not None:
+        report = None if again else mover.report_on(identity)
+    else:
+        report = None if again else _kept(_place(identity), model.module)
     known = report is not None
-    at_hand = _anatomies.get(model.module, NONE)[0] == place
-    if report is None or (report.status != "refused" and not at_hand):
-        report = None if again else _read(place, model.module)
-        known = report is not None
     if report is None:
-        report, place = _checked_now(model, identity)
+        report = _checked_now(model, identity)
     if report.status == "refused":
         kept = f" (found before, of this {_in_words(identity)})" if known else ""
         raise RefusedError(f"{model.name}: {report.reason}{kept}")
@@ -67,27 +71,87 @@ def checked(model: LoadedModel, identity: Identity | None = None, *, again: bool
 NONE: tuple[Path | None, Anatomy | None] = (None, None)
 
 
-def _checked_now(model: LoadedModel, identity: Identity) -> tuple[Report, Path]:
-    """The report of checks that run now, and the place at which it was kept, if it was."""
+@dataclass(eq=False)
+class _Mover(TurnWatcher):
+    """A model of which some values move as it merely runs: the last report, and what it is of.
+
+    `left` are those values as worldline's last call left them; where the next call finds others,
+    the report is forgotten.
+    """
+
+    module: weakref.ref[torch.nn.Module]
+    names: frozenset[str]
+    place: Path | None
+    report: Report | None
+    left: dict[str, str] = field(default_factory=dict)
+
+    def report_on(self, identity: Identity) -> Report | None:
+        """The last report, if it is of the model as it is now."""
+        module = self.module()
+        if module is None or not has(module):
+            self._forget_moved(self._some_of(identity.state))
+        return self.report if self.place == _place(identity, self.names) else None
+
+    def begins(self) -> None:
+        """Somebody else may have moved the values."""
+        self._forget_moved(self._now())
+
+    def ends(self) -> None:
+        """As they are now they are left."""
+        self.left = self._now()
+
+    def _forget_moved(self, now: dict[str, str]) -> None:
+        if self.left != now:
+            self.report = None
+
+    def _now(self) -> dict[str, str]:
+        module = self.module()
+        return {} if module is None else self._some_of(state_of(module))
+
+    def _some_of(self, state: dict[str, str]) -> dict[str, str]:
+        return {name: value for name, value in state.items() if name in self.names}
+
+
+def _kept(place: Path, module: torch.nn.Module) -> Report | None:
+    """The report that was kept, and with it the anatomy of the module."""
+    report = _passed.get(place)
+    at_hand = _anatomies.get(module, NONE)[0] == place
+    if report is None or (report.status != "refused" and not at_hand):
+        return _read(place, module)
+    return report
+
+
+def _checked_now(model: LoadedModel, identity: Identity) -> Report:
+    """The report of checks that run now; kept if it is a finding about the model."""
     _anatomies.pop(model.module, None)
     report = _look(model)
     if report.status == "refused" and report.is_finding:
         report.is_finding = _look(model).reason == report.reason
-    place, now = _place(model, identity), identify(model)
+    now = identify(model)
     found = differences(identity, now)
-    if any(one.certain for one in found):
-        return report, place
-    if found:  # what moves where the model merely runs does not make another model of it
+    if any(difference.certain for difference in found):
+        return report
+    mover = _movers.get(model.module)
+    if found or mover is not None:  # what moves as the model runs does not make another model
+        names = frozenset() if mover is None else mover.names
         was, held = identity.state, now.state
-        names = {name for name in {*was, *held} if was.get(name) != held.get(name)}
-        _moving[model.module] = _moving.get(model.module, frozenset()) | names
-        place = _place(model, now)
+        names |= {name for name in {*was, *held} if was.get(name) != held.get(name)}
+        place = _place(now, names)
+        mover = _Mover(
+            weakref.ref(model.module), names, place, report if report.is_finding else None
+        )
+        mover.ends()
+        _movers[model.module] = mover
+        watch_turns(model.module, mover)
+    else:
+        place = _place(identity)
+        if report.is_finding:
+            _passed[place] = report
     if report.anatomy is not None and report.status != "refused":
         _anatomies[model.module] = place, report.anatomy
-    if report.is_finding:
+    if report.is_finding and mover is None:
         _write(place, report, None if report.status == "refused" else model.module)
-        _passed[place] = report
-    return report, place
+    return report
 
 
 def _look(model: LoadedModel) -> Report:
@@ -145,8 +209,7 @@ def _stands(anatomy: Anatomy, module: torch.nn.Module) -> bool:
         return False
 
 
-def _place(model: LoadedModel, identity: Identity) -> Path:
-    moving = _moving.get(model.module, frozenset())
+def _place(identity: Identity, moving: frozenset[str] = frozenset()) -> Path:
     parts = SCHEMA, identity.key(moving), *_versions()
     key = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
     return cache_root() / "checks" / f"{key}.json"

@@ -14,7 +14,15 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-from worldline.model.description import SCALARS, Described, class_code, code_of, looks_on, sampled
+from worldline.model.description import (
+    SCALARS,
+    Described,
+    class_code,
+    class_values,
+    code_of,
+    looks_on,
+    sampled,
+)
 from worldline.model.tail import forget_tail
 from worldline.model.weights import weights_state
 
@@ -132,6 +140,11 @@ def identify(model: LoadedModel) -> Identity:
     return known[1] if known[1].name == model.name else replace(known[1], name=model.name)
 
 
+def state_of(module: torch.nn.Module) -> dict[str, str]:
+    """What modules and hooks hold at this moment: the `state` of the identity."""
+    return _worded(_facts(module)[1])
+
+
 def _dtype(module: torch.nn.Module) -> str:
     return str(next(module.parameters()).dtype).removeprefix("torch.")
 
@@ -148,14 +161,17 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
     state: Facts = {}
     configs: dict[int, tuple[str, Any]] = {}
     classes: dict[type, str] = {}
+    within = {id(part) for part in module.modules()}
     for name, part in module.named_modules():
         kind, own = type(part), vars(part)
         if kind not in classes:
             classes[kind] = class_code(kind)
+            if values := class_values(kind, within):
+                state[f"|class {kind.__qualname__}"] = values
         code[name] = classes[kind]
         for slot, hook in _HOOKS.items():
             if own.get(slot):
-                _note_hooks(code, state, f"{name}|{hook}", part, slot)
+                _note_hooks(code, state, f"{name}|{hook}", part, slot, within)
         if part.training:
             code[f"{name}|train mode"] = True
         config = own.get("config")
@@ -168,11 +184,11 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
             if type(value) in SCALARS:
                 held.append((attribute, value))
             elif callable(value) and not isinstance(value, (type, torch.nn.Module)):
-                code[f"{name}|{attribute}"], values = code_of(value)
+                code[f"{name}|{attribute}"], values = code_of(value, within)
                 if values:
                     held.append((attribute, values))
             else:
-                held.append((attribute, Described().plain(value)))
+                held.append((attribute, Described(within=within).plain(value)))
         for buffer in sorted(
             part._non_persistent_buffers_set
         ):  # not saved, so no part of the weights
@@ -180,14 +196,18 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
                 held.append((f"buffer {buffer}", sampled(tensor)))
         if held:
             state[name] = tuple(held)
+    everywhere = torch.nn.modules.module
     for slot, hook in _GLOBAL_HOOKS.items():
-        _note_hooks(code, state, f"|{hook} of all modules", torch.nn.modules.module, slot)
+        _note_hooks(code, state, f"|{hook} of all modules", everywhere, slot, within)
     _note_configs(code, state, configs)
     return code, state
 
 
-def _note_hooks(code: Facts, state: Facts, where: str, holder: Any, slot: str) -> None:
-    described = [code_of(one) for one in list(vars(holder)[slot].values()) if not looks_on(one)]
+def _note_hooks(
+    code: Facts, state: Facts, where: str, holder: Any, slot: str, within: set[int]
+) -> None:
+    hooks = list(vars(holder)[slot].values())
+    described = [code_of(hook, within) for hook in hooks if not looks_on(hook)]
     if described:
         code[where] = tuple(name for name, _ in described)
         if held := tuple((_names(name), values) for name, values in described if values):
@@ -278,30 +298,36 @@ def _machine() -> str:
 
 
 def _worded(facts: Facts) -> dict[str, str]:
-    """Facts one by one, in words that a file can hold."""
-    found: dict[str, str] = {}
+    """Facts one by one, in words that a file can hold: each value under a name of its own."""
+    worded: dict[str, str] = {}
     for place, value in facts.items():
-        pairs = value if type(value) is tuple and value and type(value[0]) is tuple else None
-        if pairs is None or not all(len(one) == 2 and type(one[0]) is str for one in pairs):
-            found[place] = _short(value)
-            continue
-        for name, held in pairs:
-            _into(found, f"{place}.{name}" if name else place, held)
-    return found
+        if _is_table(value):
+            _into(worded, place, value)
+        else:
+            worded[place] = _short(value)
+    return worded
 
 
-def _into(found: dict[str, str], place: str, value: Any) -> None:
-    """A value, or each of a table's under a name of its own."""
-    table = (
+def _into(worded: dict[str, str], place: str, value: Any) -> None:
+    """A value, or each of a table's or a list's: so that what moves can be told from the rest."""
+    if _is_table(value):
+        for name, held in value:
+            _into(worded, f"{place}.{name}" if name else place, held)
+    elif type(value) is tuple and any(type(item) is tuple for item in value):
+        for at, item in enumerate(value):
+            _into(worded, f"{place}[{at}]", item)
+    else:
+        while place in worded:  # two hooks of one name
+            place += "'"
+        worded[place] = _short(value)
+
+
+def _is_table(value: Any) -> bool:
+    return (
         type(value) is tuple
-        and value
-        and all(type(one) is tuple and len(one) == 2 and type(one[0]) is str for one in value)
+        and bool(value)
+        and all(type(row) is tuple and len(row) == 2 and type(row[0]) is str for row in value)
     )
-    if not table:
-        found[place] = _short(value)
-        return
-    for name, held in value:
-        _into(found, f"{place}.{name}", held)
 
 
 def _short(value: Any) -> str:
@@ -493,5 +519,6 @@ def _state_differences(before: Identity, now: Identity) -> list[Difference]:
             buffer = f"{module}.{name.removeprefix('buffer ')}".lstrip(".")
             ranked.append((1, f"buffer {buffer} holds other values"))
         else:
-            ranked.append((1, f"{place.replace('|', ', ')} {was} → {held}"))
+            where = place.removeprefix("|").replace("|", ", ")
+            ranked.append((1, f"{where} {was} → {held}"))
     return [Difference(words, False) for _, words in sorted(ranked, key=lambda one: one[0])]

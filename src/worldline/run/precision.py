@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from worldline.model.identity import identify
 from worldline.run.editing import Edits, RowEdit
 from worldline.run.executing import execute, run_edited
 from worldline.run.plan import Plan
@@ -126,10 +127,10 @@ def logprob_floors(
 def plain_row(model: LoadedModel, ids: Sequence[int], logits: Tensor) -> PlainRow:
     """The last position of a plain run, `logits`, beside that of equivalent runs.
 
-    Kept for the last few texts of a model, so that a text is run anew once.
+    Kept for the last few texts of a model as it is, so that a text is run anew once.
     """
     kept = _KEPT.setdefault(model.module, OrderedDict())
-    key = (tuple(ids), model.weights_hash, str(logits.dtype), str(logits.device), _mode(model))
+    key = (tuple(ids), identify(model).key(), torch.get_num_threads(), logits.dtype, logits.device)
     if key not in kept:
         kept[key] = equivalent_logits(model, ids)[:, -1].clone()
         while len(kept) > TEXTS_KEPT:
@@ -139,11 +140,6 @@ def plain_row(model: LoadedModel, ids: Sequence[int], logits: Tensor) -> PlainRo
 
 _KEPT: weakref.WeakKeyDictionary[torch.nn.Module, OrderedDict[Any, Tensor]]
 _KEPT = weakref.WeakKeyDictionary()
-
-
-def _mode(model: LoadedModel) -> tuple[Any, ...]:
-    config: Any = model.module.config
-    return getattr(config, "_attn_implementation", None), torch.get_num_threads()
 
 
 def equivalent_logits(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from worldline.errors import InputError, RefusedError
+from worldline.foreign_json import MOST_BITS
 from worldline.grid.cuts import EdgeCut, NodeCut
 from worldline.model.calls import on_model, text_of
 from worldline.model.check import Report, closure_of, model_dtype, rounding_of, tolerance_of
@@ -200,6 +201,8 @@ def record(
     """
     if close_over not in CLOSE_OVER:
         raise InputError(f"close_over={close_over!r}: accepted are {', '.join(CLOSE_OVER)}")
+    if seed is not None and (not isinstance(seed, int) or seed.bit_length() > MOST_BITS):
+        raise InputError(f"seed={seed!r:.40}: accepted are whole numbers of {MOST_BITS} bits")
     unknown = [name for name in keep if name not in KEEPABLE]
     if unknown:
         raise InputError(f"keep={unknown[0]!r}: accepted are {', '.join(KEEPABLE)}")

@@ -191,11 +191,14 @@ class Trace:
 
         Raises:
             InputError: a trace that was loaded without its model, or of a run with cuts.
+            RefusedError: the model changed since.
         """
         from worldline.run.precision import precision_at
+        from worldline.trace.match import refuse_changed
 
         if self.model is None or self.plan is not None:
             raise InputError("a precision: accepted are traces of this session, uncut")
+        refuse_changed(self)
         return precision_at(self.model, self.tokens.ids, target, versus)
 
     @property

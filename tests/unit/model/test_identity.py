@@ -7,6 +7,8 @@ import dataclasses
 import json
 import subprocess
 import sys
+import types
+from collections import deque
 
 import peft
 import pytest
@@ -14,10 +16,12 @@ import torch
 
 import worldline as wl
 from tiny_runs import NamesIds, some_tokens
+from worldline.claims import running
 from worldline.errors import InputError, RefusedError
 from worldline.live.answering import Answering
 from worldline.live.questions import SeeQuestion
 from worldline.model import guard
+from worldline.model.check import check_model
 from worldline.model.guard import checked
 from worldline.model.identity import differences, identify
 from worldline.model.load import load_model
@@ -285,8 +289,20 @@ def test_a_refusal_that_a_second_look_does_not_confirm_is_not_kept(tmp_path, mon
     assert checked(model).status == "exact"
 
 
-def test_a_hook_that_counts_and_changes_nothing_does_not_make_a_new_model_of_each_run(tmp_path):
-    model, calls = tiny(), [0]
+def counted_looks(monkeypatch) -> list[int]:
+    looks: list[int] = []
+    honest = guard.check_model
+
+    def look(module, **options):
+        looks.append(1)
+        return honest(module, **options)
+
+    monkeypatch.setattr(guard, "check_model", look)
+    return looks
+
+
+def test_a_hook_that_counts_and_changes_nothing_does_not_make_a_new_model_of_each_run(monkeypatch):
+    model, calls, looks = tiny(), [0], counted_looks(monkeypatch)
 
     def count(_module, _args, _out):
         calls[0] += 1
@@ -296,4 +312,201 @@ def test_a_hook_that_counts_and_changes_nothing_does_not_make_a_new_model_of_eac
     for _ in range(3):
         assert wl.weigh(trace, "gradient").target_value is not None
         wl.record(model, some_tokens(6))
-    assert len(list(tmp_path.rglob("*.json"))) == 1
+    assert len(looks) == 1
+    calls[0] = 7  # by nobody's run: whoever else wrote there may have meant more
+    wl.record(model, some_tokens(5))
+    assert len(looks) == 2
+
+
+STATE = {"by": 0.0}
+LIST = [0.0, 1.0]
+LONG = [0.0] * 300
+VECTOR = torch.zeros(1)
+SPACE = types.SimpleNamespace(by=0.0)
+QUEUE = deque([0.0])
+ASIDE = types.ModuleType("settings_of_mine")
+ASIDE.by = 0.0
+
+
+class Slotted:
+    """Keeps its number in a slot."""
+
+    __slots__ = ("by",)
+
+
+class Named:
+    """Keeps its number on the class."""
+
+    by = 0.0
+
+
+class Counting:
+    """Counts the runs beside what it holds."""
+
+    def __init__(self):
+        self.n, self.by = 0, 0.0
+
+    def strength(self):
+        return self.by
+
+
+SLOT, COUNTING, LINEAR = Slotted(), Counting(), torch.nn.Linear(1, 1, bias=False)
+SLOT.by = 0.0
+LINEAR.weight.data.zero_()
+BOTH = torch.zeros(2)  # a count and a strength in one tensor
+TABLE = [[0, 0.0]]
+
+
+def ahead(out, by):
+    """Reads what stands one token later."""
+    return out + by * out.roll(-1, 1)
+
+
+def counting():
+    COUNTING.n += 1
+    return COUNTING.by
+
+
+def counting_in_a_tensor():
+    BOTH[0] += 1
+    return BOTH[1]
+
+
+def counting_in_a_list():
+    TABLE[0][0] += 1
+    return TABLE[0][1]
+
+
+def of_itself():
+    return of_itself.by
+
+
+of_itself.by = 0.0
+
+
+def in_a_default(box=[Counting()]):  # noqa: B006, B008 (where it lies is the point)
+    box[0].n += 1
+    return box[0].by
+
+
+READS = {
+    "a dict": (lambda: STATE["by"], lambda by: STATE.update(by=by)),
+    "a list": (lambda: LIST[0], lambda by: LIST.__setitem__(0, by)),
+    "a long list": (lambda: LONG[250], lambda by: LONG.__setitem__(250, by)),
+    "a tensor": (lambda: VECTOR, VECTOR.fill_),
+    "an object": (lambda: SPACE.by, lambda by: setattr(SPACE, "by", by)),
+    "a slot": (lambda: SLOT.by, lambda by: setattr(SLOT, "by", by)),
+    "a class": (lambda: Named.by, lambda by: setattr(Named, "by", by)),
+    "a queue": (lambda: QUEUE[0], lambda by: QUEUE.__setitem__(0, by)),
+    "a module of Python": (lambda: ASIDE.by, lambda by: setattr(ASIDE, "by", by)),
+    "a module aside": (lambda: LINEAR.weight[0, 0], LINEAR.weight.data.fill_),
+    "a function inside": (lambda: next(STATE["by"] for _ in "a"), lambda by: STATE.update(by=by)),
+    "an attribute of a function": (of_itself, lambda by: setattr(of_itself, "by", by)),
+    "a method": (lambda: COUNTING.strength(), lambda by: setattr(COUNTING, "by", by)),
+    "beside a counter": (counting, lambda by: setattr(COUNTING, "by", by)),
+    "in one tensor with a counter": (counting_in_a_tensor, lambda by: BOTH[1].fill_(by)),
+    "in one list with a counter": (counting_in_a_list, lambda by: TABLE[0].__setitem__(1, by)),
+    "in a default, with a counter": (
+        in_a_default,
+        lambda by: setattr(in_a_default.__defaults__[0][0], "by", by),
+    ),
+}
+
+
+@pytest.mark.parametrize("where", READS)
+def test_a_look_ahead_that_a_hook_is_switched_to_is_refused_wherever_the_switch_lies(where):
+    model = tiny()
+    read, switch = READS[where]
+    model.module.model.layers[1].mlp.register_forward_hook(lambda _m, _a, out: ahead(out, read()))
+    try:
+        wl.record(model, some_tokens(5))
+        before = wl.cut(model, some_tokens(5), [wl.EdgeCut("mask", src=(1,))])
+        switch(0.7)
+        assert check_model(model.module).status == "refused"
+        for ask in (wl.record, lambda m, t: wl.cut(m, t, [wl.EdgeCut("mask", src=(1,))])):
+            with pytest.raises(RefusedError, match="not causal"):
+                ask(model, some_tokens(5))
+        switch(0.0)
+        again = wl.cut(model, some_tokens(5), [wl.EdgeCut("mask", src=(1,))])
+        assert again.change_nats == before.change_nats
+        assert again.precision == before.precision
+    finally:
+        switch(0.0)
+
+
+def test_a_switch_in_the_code_beside_a_class_is_seen():
+    model = tiny()
+    mlp = model.module.model.layers[1].mlp
+
+    class Ahead(type(mlp)):
+        def forward(self, x):
+            return ahead(super().forward(x), SPACE.by)
+
+    mlp.__class__ = Ahead
+    wl.record(model, some_tokens(5))
+    SPACE.by = 0.7
+    try:
+        with pytest.raises(RefusedError, match="not causal"):
+            wl.record(model, some_tokens(5))
+    finally:
+        SPACE.by = 0.0
+
+
+def test_two_hooks_of_one_name_are_told_apart():
+    model = tiny()
+    held = [types.SimpleNamespace(by=0.0), types.SimpleNamespace(by=0.0)]
+
+    def put(space):
+        def bend(_module, _args, out):
+            return out * (1 + space.by)
+
+        model.module.model.layers[1].mlp.register_forward_hook(bend)
+
+    for space in held:
+        put(space)
+    keys = {identify(model).key()}
+    for space in held:
+        space.by = 0.5
+        keys.add(identify(model).key())
+    assert len(keys) == 3
+
+
+def test_a_model_that_raises_what_it_likes_is_refused_in_words():
+    model = tiny()
+    for error in (
+        ZeroDivisionError("by nothing"),
+        StopIteration(),
+        OSError("no file"),
+        LookupError(),
+    ):
+
+        def fail(_module, _args, _out, error=error):
+            raise error
+
+        handle = model.module.model.layers[0].register_forward_hook(fail)
+        with pytest.raises(RefusedError, match="itself, unwatched, fails"):
+            wl.record(model, some_tokens(5))
+        handle.remove()
+
+
+def test_precision_is_not_that_of_a_changed_model():
+    model = tiny()
+    trace = wl.record(model, some_tokens(5))
+    model.module.model.layers[1].mlp.register_forward_hook(lambda _m, _a, out: 2 * out)
+    with pytest.raises(RefusedError, match="a forward hook was added"):
+        trace.precision(3)
+
+
+def test_verdicts_on_a_hooked_model_are_not_kept_as_those_of_its_base():
+    model = tiny()
+    base = running._config_hash(model)
+    handle = model.module.model.layers[1].mlp.register_forward_hook(lambda _m, _a, out: 2 * out)
+    assert running._config_hash(model) != base
+    handle.remove()
+    assert running._config_hash(model) == base
+
+
+@pytest.mark.parametrize("seed", [2**70, -(2**70)])
+def test_a_seed_that_no_file_could_give_back_is_refused(seed):
+    with pytest.raises(InputError, match="accepted are whole numbers of 64 bits"):
+        wl.record(tiny(), some_tokens(5), seed=seed)

@@ -123,7 +123,7 @@ def _refuse_empty_half(data: str, split: str, prompts: list[Any]) -> None:
 def _cached(model: LoadedModel) -> Path:
     from worldline.model.cache import cache_root
 
-    return cache_root() / "faithfulness" / model.weights_hash[:12]
+    return cache_root() / "faithfulness" / model.identity.key()[:12]
 
 
 def _families(store) -> list[str]:
