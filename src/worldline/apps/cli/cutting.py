@@ -66,7 +66,7 @@ def cut(
 ) -> None:
     """Sever K/V edges or residual nodes, and show the next token before and after."""
     given = read_text(text, file, keep_newline=keep_newline)
-    refuse_unwritable(json, out)
+    refuse_unwritable(json, out, reads=[file, splice_file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     options.refuse_target(target, versus)
     if splice_file is not None:
