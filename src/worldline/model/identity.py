@@ -377,7 +377,9 @@ def _code_differences(before: Identity, now: Identity, same_code: bool) -> list[
         for one in (before, now)
     ]  # of a module that was put in place of another, that is what is said
     if modes[0] != modes[1]:
-        ranked.append((0, _mode_words(*modes)))
+        at_once = {place.rpartition("|")[0] for place in set(modes[0]) ^ set(modes[1])}
+        weightless = all(_holds_others(place, before.code) for place in at_once)
+        ranked.append((_LAST if weightless else 0, _mode_words(*modes)))
     for place, was, held in _changed(before.code, now.code):
         module, bar, what = place.rpartition("|")
         of = f" of {module}" if module else ""
@@ -407,6 +409,14 @@ def _code_differences(before: Identity, now: Identity, same_code: bool) -> list[
         else:
             ranked.append((2, _module_words(place, *names)))
     return [Difference(words, True) for _, words in sorted(ranked, key=lambda one: one[0])]
+
+
+_LAST = 9  # of what is told of code
+
+
+def _holds_others(place: str, code: Mapping[str, str]) -> bool:
+    """Whether a module has others in it: a new list of old modules is in train mode, they not."""
+    return any(one.startswith(f"{place}." if place else "") and one != place for one in code)
 
 
 def _is_config(place: str) -> bool:

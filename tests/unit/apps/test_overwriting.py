@@ -22,12 +22,13 @@ TEXTS = {
 def place(monkeypatch, tmp_path):
     """A folder with a text, a model, an adapter on it, a log; nothing is ever loaded."""
     import worldline.model.load
+    import worldline.session  # before the loader is replaced, which it takes by name
 
     def never(*_, **__):
         raise AssertionError("a model was loaded")
 
     monkeypatch.setattr(worldline.model.load, "load_model", never)
-    monkeypatch.setattr("worldline.session.observe", never)
+    monkeypatch.setattr(worldline.session, "observe", never)
     monkeypatch.setenv("WORLDLINE_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     for folder in ("model", "adapter"):
