@@ -345,6 +345,7 @@ def differences(before: Identity, now: Identity, *, same_code: bool = True) -> l
         hashes = f"{before.weights_hash[:12]} → {now.weights_hash[:12]}"
         found.append(Difference(f"weights {hashes}", True))
     if before.code:
+        found += _mode_differences(before, now)  # new modules are in train mode: first what is new
         found += _state_differences(before, now)
         found += [
             Difference(f"{name} {was} → {held}", False)
@@ -371,15 +372,6 @@ def _changed(was: Mapping[str, str], now: Mapping[str, str]) -> list[tuple[str, 
 def _code_differences(before: Identity, now: Identity, same_code: bool) -> list[Difference]:
     """Of classes, hooks, functions in place of others, configurations, the mode."""
     ranked: list[tuple[int, str]] = []
-    same = {place for place in before.code if before.code[place] == now.code.get(place)}
-    modes = [
-        [p for p in one.code if p.endswith("|train mode") and p.rpartition("|")[0] in same]
-        for one in (before, now)
-    ]  # of a module that was put in place of another, that is what is said
-    if modes[0] != modes[1]:
-        at_once = {place.rpartition("|")[0] for place in set(modes[0]) ^ set(modes[1])}
-        weightless = all(_holds_others(place, before.code) for place in at_once)
-        ranked.append((_LAST if weightless else 0, _mode_words(*modes)))
     for place, was, held in _changed(before.code, now.code):
         module, bar, what = place.rpartition("|")
         of = f" of {module}" if module else ""
@@ -411,14 +403,6 @@ def _code_differences(before: Identity, now: Identity, same_code: bool) -> list[
     return [Difference(words, True) for _, words in sorted(ranked, key=lambda one: one[0])]
 
 
-_LAST = 9  # of what is told of code
-
-
-def _holds_others(place: str, code: Mapping[str, str]) -> bool:
-    """Whether a module has others in it: a new list of old modules is in train mode, they not."""
-    return any(one.startswith(f"{place}." if place else "") and one != place for one in code)
-
-
 def _is_config(place: str) -> bool:
     return "config" in place.split(".")
 
@@ -427,6 +411,16 @@ def _names(code: str) -> str:
     """Names of functions without the digests of their code."""
     words = code.strip("()").replace("'", "").split(", ")
     return ", ".join(word.partition("#")[0] for word in words if word)
+
+
+def _mode_differences(before: Identity, now: Identity) -> list[Difference]:
+    """Of modules in train mode here and not there, unless another class stands there now."""
+    same = {place for place in before.code if before.code[place] == now.code.get(place)}
+    modes = [
+        [p for p in one.code if p.endswith("|train mode") and p.rpartition("|")[0] in same]
+        for one in (before, now)
+    ]
+    return [Difference(_mode_words(*modes), True)] if modes[0] != modes[1] else []
 
 
 def _mode_words(was: list[str], now: list[str]) -> str:

@@ -183,7 +183,7 @@ class TestUnsteady:
         assert unsteady(chatting(more + PLAIN)) == what
 
     def test_turns_stand_in_the_text_that_was_read(self, chatting):
-        tokenizer = chatting("{{ range(1000000) | random }}" + PLAIN)
+        tokenizer = chatting("{{ range(99999) | random }}" + PLAIN)
         shown = "yesterday<|user|>\nhi you<|end|>\n<|assistant|>\n"
         (turn,) = turns_of(tokenizer, "hi you", chat=True, shown=shown)
         assert shown[turn.start : turn.end] == "hi you"
