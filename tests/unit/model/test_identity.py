@@ -297,3 +297,13 @@ def test_a_hook_that_counts_and_changes_nothing_does_not_make_a_new_model_of_eac
         assert wl.weigh(trace, "gradient").target_value is not None
         wl.record(model, some_tokens(6))
     assert len(list(tmp_path.rglob("*.json"))) == 1
+
+
+def test_layers_in_another_order_are_told_before_the_mode_of_their_list():
+    model = tiny()
+    before = identify(model)
+    first, second, *rest = model.module.model.layers
+    model.module.model.layers = torch.nn.ModuleList([second, first, *rest])
+    found = [one.words for one in differences(before, identify(model))]
+    assert found[0].startswith("weights of model.layers."), found
+    assert found[-1] == "train mode in model.layers", found
