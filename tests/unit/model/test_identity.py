@@ -306,4 +306,4 @@ def test_layers_in_another_order_are_told_before_the_mode_of_their_list():
     model.module.model.layers = torch.nn.ModuleList([second, first, *rest])
     found = [one.words for one in differences(before, identify(model))]
     assert found[0].startswith("weights of model.layers."), found
-    assert found[-1] == "train mode in model.layers", found
+    assert "train mode in model.layers" in found[1:], found
