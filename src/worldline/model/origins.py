@@ -5,7 +5,6 @@ Nothing is loaded, and no transformers.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from worldline.errors import InputError
@@ -13,6 +12,7 @@ from worldline.foreign_json import read_json_file
 from worldline.model.adapters import ADAPTER_CONFIG, is_adapter
 from worldline.model.cache import models_folder
 from worldline.model.hub import cached_folder
+from worldline.places import expanded, is_file, is_folder
 
 _MOST_BASES = 8  # an adapter on an adapter on ...; the loader refuses long before
 
@@ -21,8 +21,8 @@ def origins(name: str | None) -> list[Path]:
     """Folders and files that loading a model by its name may read; none that is not there."""
     places = [models_folder()]
     while name and len(places) <= _MOST_BASES:
-        place = Path(os.path.expanduser(name))  # noqa: PTH111 - Path's raises for unknown users
-        found = place if os.path.exists(place) else cached_folder(name)  # noqa: PTH110 - of any name
+        place = expanded(name)
+        found = place if is_folder(place) or is_file(place) else cached_folder(name)
         if found is None:
             break
         places.append(found)
@@ -41,4 +41,4 @@ def _base(folder: Path) -> str | None:
     if not isinstance(base, str) or not base:
         return None
     beside = folder / base
-    return str(beside) if beside.is_dir() and not Path(base).is_dir() else base
+    return str(beside) if is_folder(beside) and not is_folder(Path(base)) else base

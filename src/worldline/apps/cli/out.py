@@ -12,9 +12,9 @@ from typing import Any
 import typer
 
 from worldline import atomic_file
-from worldline.apps.cli.overwriting import expanded, refuse_overwriting
+from worldline.apps.cli.overwriting import refuse_overwriting
 from worldline.errors import InputError
-from worldline.places import expanded
+from worldline.places import expanded, is_folder
 
 MOST_BYTES = 1 << 26  # of a text: far more than any model reads
 
@@ -103,7 +103,7 @@ def refuse_unwritable(
 def _read_by(
     reads: Iterable[str | Path | None], models: Iterable[str | None]
 ) -> Iterator[str | Path]:
-    yield from (one for one in reads if one is not None and not expanded(one).is_dir())
+    yield from (one for one in reads if one is not None and not is_folder(expanded(one)))
     for name in models:
         from worldline.model.origins import origins
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from worldline.atomic_file import written_directly
 from worldline.errors import InputError
+from worldline.places import expanded, is_folder
 
 NO_PART_OF_A_MODEL = frozenset({".html", ".csv", ".parquet", ".graphml"})
 """Endings of what may lie in a model's own folder, for no model is read from such files."""
@@ -37,7 +38,7 @@ def refuse_overwriting(outputs: Sequence[Path], reads: Iterable[str | Path]) -> 
             )
     for read in map(expanded, reads):
         held = _marks_of_all(read)
-        folder = os.path.realpath(read) if read.is_dir() else None
+        folder = os.path.realpath(read) if is_folder(read) else None
         for place, marks in marked:
             if marks & held:
                 raise _refused(place, f"this command reads it{f' in {read}' if folder else ''}")
@@ -49,11 +50,6 @@ def refuse_overwriting(outputs: Sequence[Path], reads: Iterable[str | Path]) -> 
             for place, marks in marked:
                 if stream & marks:
                     raise _refused(place, f"{name} is that file")
-
-
-def expanded(place: str | Path) -> Path:
-    """A path with the user's folder in the place of ~; of users unknown it stays as it is."""
-    return Path(os.path.expanduser(place))  # noqa: PTH111 - Path's own raises for unknown users
 
 
 def _refused(place: Path, why: str) -> InputError:
@@ -74,7 +70,7 @@ def _of_disk(known: os.stat_result) -> Marks:
 
 def _marks_of_all(read: Path) -> Marks:
     """The marks of a file, or of every file in a folder, but those that no model is read from."""
-    if not read.is_dir():
+    if not is_folder(read):
         return _marks(read)
     return frozenset().union(*map(_marks, _files_of(read)))
 
