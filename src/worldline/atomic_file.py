@@ -120,6 +120,16 @@ def refuse_unwritable(place: str | Path) -> None:
         part.unlink()
 
 
+def written_directly(place: str | Path) -> bool:
+    """Whether a place is a pipe, a device or an open stream: written into, not replaced.
+
+    Raises:
+        InputError: it is no place for a file.
+    """
+    with _words(place):
+        return _resolved(place)[1]
+
+
 @contextmanager
 def _words(place: str | Path) -> Iterator[None]:
     try:

@@ -19,17 +19,18 @@ from worldline.flow.writes import write_coherence
 from worldline.model.calls import model_call, text_first, words_of
 from worldline.model.load import LoadedModel, load_model
 from worldline.observation import Observation
-from worldline.text.chat import tokens_of, turns_of
+from worldline.text.chat import tokens_of, turns_of, unsteady
 from worldline.text.grouping import page_groups
 from worldline.text.tokens import refuse_split
 from worldline.trace.recording import record
 from worldline.views.again import trace_recipe
 from worldline.views.picture import picture
-from worldline.views.recipe import recipe_on
+from worldline.views.recipe import RecipeText, recipe_on
 
 if TYPE_CHECKING:
     from worldline.text.tokens import Tokens
     from worldline.trace.trace import Trace
+    from worldline.views.recipe import Recipe
 
 CLOSED_OVER_SOURCES = 128  # positions up to which every head and source is added up anew
 
@@ -107,15 +108,18 @@ def see(
     (say := progress or _quiet)("weighing")
     by = by or "gradient"
     assert trace.model is not None
-    groups = page_groups(trace.tokens, turns_of(trace.model.tokenizer, text, chat))
+    groups = page_groups(
+        trace.tokens, turns_of(trace.model.tokenizer, text, chat, trace.tokens.text)
+    )
     target_free = by == "share" and target is None and versus is None
     own_top, own_groups = (top, groups) if target_free else (0, ())
     flow = shares = weigh(trace, "share", top=own_top, groups=own_groups)
     if not target_free:
         flow = weigh(trace, by, target=target, versus=versus, how=how, top=top, groups=groups)
     say("drawing")
+    run, chat = _made_again(trace, text, chat)
     recipe = trace_recipe(
-        recipe_on(trace.model, text), by=by, how=flow.meaning.how, target=target, versus=versus,
+        run, by=by, how=flow.meaning.how, target=target, versus=versus,
         chat=chat, verify=verify, seed=trace.seed, top=top, paths=paths,
     )  # fmt: skip
     scene = picture(
@@ -129,6 +133,26 @@ def see(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return Observation(trace, flow, scene)
+
+
+def _made_again(trace: Trace, text: str, chat: bool) -> tuple[Recipe, bool]:
+    """What the run is made again from, and whether as a chat: not where its template has a clock.
+
+    The text that was read stands for itself then, if a tokenizer makes the same tokens of it.
+    """
+    assert trace.model is not None
+    tokenizer, tokens = trace.model.tokenizer, trace.tokens
+    why = unsteady(tokenizer) if chat else ""
+    if not why:
+        return recipe_on(trace.model, text), chat
+    if tokens_of(tokenizer, tokens.text).ids == tokens.ids:
+        return recipe_on(trace.model, tokens.text), False
+    read = RecipeText.of(tokens.text)
+    unsaid = (
+        f"The model's chat template {why}: another time the same line makes another text. The one "
+        f"that was read has {read.n_chars:,} characters and, in UTF-8, SHA-256 {read.sha256}."
+    )
+    return recipe_on(trace.model, text).model_copy(update={"unsaid": unsaid}), chat
 
 
 def _whole(trace: Trace) -> bool:

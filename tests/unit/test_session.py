@@ -137,3 +137,28 @@ def test_one_token_has_no_edges():
 def test_no_token_is_refused():
     with pytest.raises(InputError, match="it is empty"):
         observe("", loaded("llama"))
+
+
+def test_a_chat_whose_template_has_a_clock_is_said_or_stands_as_it_was_read(tmp_path):
+    from tiny_folder import tiny_folder
+    from worldline.model.load import load_model
+    from worldline.session import observe
+    from worldline.views.recipe import printed
+
+    model = load_model(str(tiny_folder(tmp_path / "m")))
+    model.tokenizer.chat_template = "{{ strftime_now('%f') }}:{{ messages[0].content }}"
+    seen = observe("hi", model, chat=True, paths=False)
+    recipe = seen.scene.reproduce.recipe
+    assert (recipe.text.words, "--chat" in recipe.words) == (seen.trace.tokens.text, False)
+    # Where a tokenizer adds to a text what the template wrote already, no line is the same again.
+    model.tokenizer.chat_template = "{{ strftime_now('%f') }}<|end|>{{ messages[0].content }}"
+    model.tokenizer.add_bos_token = True
+    from tokenizers.processors import TemplateProcessing
+
+    model.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="<|end|> $A", special_tokens=[("<|end|>", 0)]
+    )
+    lines = observe("hi", model, chat=True, paths=False).scene.reproduce
+    assert lines.cli == ""
+    assert "writes the date or the time" in lines.note
+    assert "writes the date or the time" in printed(lines)

@@ -28,7 +28,7 @@ from worldline.model.gguf import dense_bytes, read_gguf
 from worldline.model.quiet import Progress, one_line, quiet, say
 from worldline.model.refuse import refuse_incomplete
 
-_FORM = 1  # raised when something else is made of the same file
+_FORM = 2  # raised when something else is made of the same file
 _LARGEST_BYTES = 16_000_000_000  # of the dense form: nobody's disk is filled unasked
 _SPARE_BYTES = 500_000_000
 

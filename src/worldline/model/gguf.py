@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worldline.model.gguf_keys import GgufHead, refuse_lists, settle
+from worldline.model.gguf_keys import GgufHead, refuse_lists, refuse_unfit_numbers, settle
 from worldline.model.gguf_rope import FACTORS, refuse_other_rope, settle_rope
 from worldline.model.quiet import Progress, say
 from worldline.model.refuse import refuse_other_kinds
@@ -47,6 +47,7 @@ def read_gguf(
         shapes = _shapes(file)
         refuse_absurd_head(str(file), head.own_keys, shapes)
         refuse_lists(head)
+        refuse_unfit_numbers(head)
         config = transformers.AutoConfig.from_pretrained(file.parent, **place)
         refuse_other_kinds(str(file), config, remote_code=False)
         others = settle(config, head)

@@ -7,6 +7,7 @@ is either set, known to change no number, or refused.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -128,6 +129,28 @@ def refuse_lists(head: GgufHead) -> None:
             raise head.refused(key, "it differs from layer to layer")
 
 
+def refuse_unfit_numbers(head: GgufHead) -> None:
+    """Raise InputError for numbers that are none, and for positions turned by none or backwards."""
+    prefix = f"{head.architecture}."
+    for full, value in head.metadata.items():
+        if not full.startswith(prefix):
+            continue
+        key = full.removeprefix(prefix)
+        numbers = value if isinstance(value, list) else [value]
+        if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
+            raise head.refused(key, "accepted are finite numbers")
+        if key in ROPE_KEYS - _WORDS:
+            least = "0 or more" if key in _NONE_IS_0 else "more than 0"
+            for number in numbers:
+                if number < 0 or (number == 0 and key not in _NONE_IS_0):
+                    raise head.refused(key, f"accepted is {least}")
+    for name, factors in head.factors.items():
+        if not all(math.isfinite(factor) and factor > 0 for factor in factors):
+            raise head.refused(name, "accepted are finite numbers above 0")
+
+
+_WORDS = {"rope.scaling.type"}
+_NONE_IS_0 = {"rope.scale_linear", "rope.scaling.factor", "rope.scaling.original_context_length"}
 _LAYER_KINDS = ("lfm2", "attention.head_count_kv")  # 0 for a layer without attention
 
 

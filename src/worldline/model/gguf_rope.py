@@ -33,8 +33,11 @@ def settle_rope(config: Any, head: GgufHead) -> None:
     """
     parts = _parts(config)
     if not parts:
-        for key in ("rope.freq_base", "rope.scaling.type", "rope.scale_linear"):
-            if head.get(key) not in {None, "none", 1.0}:
+        _refuse_attention_factor(head)
+        for key in (
+            "rope.freq_base", "rope.scaling.type", "rope.scale_linear", "rope.scaling.factor",
+        ):  # fmt: skip
+            if head.get(key) not in {None, "none", 0.0, 1.0}:
                 raise head.refused(key, f"{type(config).__name__} has no rotary positions")
         return
     nested = len(parts) > 1 or parts[0] is not config.rope_parameters
@@ -90,8 +93,10 @@ def _parts(config: Any) -> list[dict[str, Any]]:
 
 def _as_the_family_has_it(head: GgufHead) -> None:
     """Gemma 4's positions are its configuration's own; scaling on top of them is not known."""
-    if head.get("rope.scaling.type") not in {None, "none"}:
-        raise head.refused("rope.scaling.type")
+    _refuse_attention_factor(head)
+    for key in ("rope.scaling.type", "rope.scaling.factor", "rope.scale_linear"):
+        if head.get(key) not in {None, "none", 0.0, 1.0}:
+            raise head.refused(key)
 
 
 def _settle_width(config: Any, own: dict[str, Any], head: GgufHead) -> None:
@@ -115,11 +120,13 @@ def _scaling(config: Any, head: GgufHead) -> dict[str, Any]:
     if FREQUENCIES in head.tensors:
         if kind not in {None, "none"} and not (kind == "linear" and factor in {None, 0.0, 1.0}):
             raise head.refused("rope.scaling.type", f"together with {FREQUENCIES}")
+        _refuse_attention_factor(head)
         factors = head.factors[FREQUENCIES]
         return _by_factors(config.max_position_embeddings, factors, factors, 1.0)
     if kind == "longrope" or LONG in head.tensors:
         return _long(config, head)
     if kind in {None, "none"}:
+        _refuse_attention_factor(head)  # readers differ on whether it counts without a scaling
         return {}
     if not factor or factor <= 0:
         raise head.refused("rope.scaling.type", "without a factor")
@@ -148,6 +155,7 @@ def _long(config: Any, head: GgufHead) -> dict[str, Any]:
     if LONG not in head.tensors or SHORT not in head.tensors:
         raise head.refused("rope.scaling.type", f"without {LONG} and {SHORT}")
     original = head.get("rope.scaling.original_context_length") or config.max_position_embeddings
+    _refuse_attention_factor(head, _OF_YARN)
     attention = head.get("rope.scaling.attn_factor")
     if attention is None:
         longer = config.max_position_embeddings / original
@@ -168,8 +176,11 @@ def _by_factors(
     }
 
 
-def _refuse_attention_factor(head: GgufHead) -> None:
-    for key in ("rope.scaling.attn_factor", "rope.scaling.yarn_attn_factor"):
+_OF_YARN = "rope.scaling.yarn_attn_factor"
+
+
+def _refuse_attention_factor(head: GgufHead, *keys: str) -> None:
+    for key in keys or ("rope.scaling.attn_factor", _OF_YARN):
         if head.get(key) not in {None, 1.0}:
             raise head.refused(key)
 

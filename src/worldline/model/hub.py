@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from pathlib import Path
 from typing import Any
 
 from worldline.errors import InputError
@@ -48,6 +49,19 @@ def settle_hub(name: str, progress: Progress | None = None) -> bool:
         say(progress, f"the hub cannot be reached; using {name} as it was last downloaded")
         return True
     raise InputError(f'model "{name}": {_why(error)}')
+
+
+def cached_folder(name: str) -> Path | None:
+    """Where this machine's hub cache has the files of a model; nobody is asked."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if not _HUB_ID.fullmatch(name):
+        return None
+    try:
+        file = try_to_load_from_cache(name, "config.json")
+    except ValueError:  # of names that no repository can have
+        return None
+    return Path(file).parent if isinstance(file, str) else None
 
 
 def _ask(name: str) -> Exception | None:

@@ -371,6 +371,7 @@ def differences(before: Identity, now: Identity, *, same_code: bool = True) -> l
         hashes = f"{before.weights_hash[:12]} → {now.weights_hash[:12]}"
         found.append(Difference(f"weights {hashes}", True))
     if before.code:
+        found += _mode_differences(before, now)  # new modules are in train mode: first what is new
         found += _state_differences(before, now)
         found += [
             Difference(f"{name} {was} → {held}", False)
@@ -397,13 +398,6 @@ def _changed(was: Mapping[str, str], now: Mapping[str, str]) -> list[tuple[str, 
 def _code_differences(before: Identity, now: Identity, same_code: bool) -> list[Difference]:
     """Of classes, hooks, functions in place of others, configurations, the mode."""
     ranked: list[tuple[int, str]] = []
-    same = {place for place in before.code if before.code[place] == now.code.get(place)}
-    modes = [
-        [p for p in one.code if p.endswith("|train mode") and p.rpartition("|")[0] in same]
-        for one in (before, now)
-    ]  # of a module that was put in place of another, that is what is said
-    if modes[0] != modes[1]:
-        ranked.append((0, _mode_words(*modes)))
     for place, was, held in _changed(before.code, now.code):
         module, bar, what = place.rpartition("|")
         of = f" of {module}" if module else ""
@@ -443,6 +437,16 @@ def _names(code: str) -> str:
     """Names of functions without the digests of their code."""
     words = code.strip("()").replace("'", "").split(", ")
     return ", ".join(word.partition("#")[0] for word in words if word)
+
+
+def _mode_differences(before: Identity, now: Identity) -> list[Difference]:
+    """Of modules in train mode here and not there, unless another class stands there now."""
+    same = {place for place in before.code if before.code[place] == now.code.get(place)}
+    modes = [
+        [p for p in one.code if p.endswith("|train mode") and p.rpartition("|")[0] in same]
+        for one in (before, now)
+    ]
+    return [Difference(_mode_words(*modes), True)] if modes[0] != modes[1] else []
 
 
 def _mode_words(was: list[str], now: list[str]) -> str:

@@ -72,9 +72,32 @@ def tokens_of(tokenizer: Tokenizer, text: str, chat: bool = False) -> Tokens:
     return tokenize(tokenizer, shown, add_special_tokens=False)
 
 
-def turns_of(tokenizer: Tokenizer, text: str, chat: bool = False) -> tuple[NamedSpan, ...]:
-    """Where the turns of such a chat stand in its text; none where it is no chat."""
-    return render_chat(tokenizer, [Turn("user", text)])[1] if chat else ()
+def turns_of(
+    tokenizer: Tokenizer, text: str, chat: bool = False, shown: str | None = None
+) -> tuple[NamedSpan, ...]:
+    """Where the turns of such a chat stand in its text; none where it is no chat.
+
+    `shown` is the text that was read, where it was made earlier: a template with a clock makes
+    another one now.
+    """
+    if not chat:
+        return ()
+    made, spans = render_chat(tokenizer, [Turn("user", text)])
+    if shown is None or made == shown:
+        return spans
+    place = _only_place(shown, text)
+    return () if place is None else (NamedSpan("user 0", *place),)
+
+
+def unsteady(tokenizer: Tokenizer) -> str:
+    """What in a tokenizer's chat template makes another text another time; empty if nothing does.
+
+    **Exactness**: by the words of the template, whether or not it comes to them.
+    """
+    words = str(getattr(tokenizer, "chat_template", None) or "")
+    if "strftime_now" in words:
+        return "writes the date or the time"
+    return "draws at random" if re.search(r"\|\s*random\b|\blipsum\b", words) else ""
 
 
 def _as_words(turn: Turn) -> Any:
@@ -123,12 +146,31 @@ class _Template:
         conversation = [{"role": turn.role, "content": self.form(turn)} for turn in turns]
         try:
             text = self.tokenizer.apply_chat_template(
-                conversation, tokenize=False, add_generation_prompt=prompt
+                conversation,
+                tokenize=False,
+                add_generation_prompt=prompt,
+                chat_template=_listed_template(self.tokenizer),
             )
+        except InputError:
+            raise
         except Exception as error:  # a template may raise whatever its author chose
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(f"the model's chat template refused these turns: {reason}") from error
         return str(text)
+
+
+def _listed_template(tokenizer: Tokenizer) -> str | None:
+    """The template called default of a list of named ones, as older files hold them."""
+    held: Any = getattr(tokenizer, "chat_template", None)
+    if not isinstance(held, list):
+        return None  # what the tokenizer itself knows to choose from
+    named = {one.get("name"): one.get("template") for one in held if isinstance(one, dict)}
+    if not isinstance(named.get("default"), str):
+        raise InputError(
+            "the model has a list of chat templates, and accepted is the one called default; "
+            f"there are {', '.join(map(str, named)) or 'none with a name'}"
+        )
+    return named["default"]
 
 
 def _checked(template: _Template, turns: Sequence[Turn]) -> tuple[str, tuple[NamedSpan, ...]]:
@@ -162,24 +204,37 @@ def _refuse_lost_words(
 ) -> None:
     """Raise InputError if a turn's words do not come out as they went in, and in their order.
 
-    Blanks may change. What an assistant thought, up to a ``</think>``, may be left out: so
-    templates of reasoning models treat answers that were given.
+    Blanks at the ends may go, those inside may not change. What an assistant thought, up to a
+    ``</think>``, may be left out: so templates of reasoning models treat answers that were given.
     """
-    said, at = " ".join(text.split()), 0
+    at = 0
     for index, (turn, mark) in enumerate(zip(turns, marks, strict=True)):
-        words = " ".join(turn.content.split())
+        words = turn.content.strip()
         answer = words.rpartition("</think>")[2].strip() if turn.role == "assistant" else words
-        where = said.find(words, at)
-        where, words = (where, words) if where >= 0 else (said.find(answer, at), answer)
+        where = text.find(words, at)
+        where, words = (where, words) if where >= 0 else (text.find(answer, at), answer)
+        times = 0 if marked is None else marked.count(mark)
         if where < 0 or (words and marked is not None and mark not in marked):
-            whole = said if marked is None else marked
-            sought = words if marked is None else mark
-            how = "changes" if sought.lower() in whole.lower() else "leaves out"
+            there = _alike(words, text) if marked is None else _alike(mark, marked)
+            how = "changes" if there else "leaves out"
+            if " ".join(words.split()) in " ".join(text.split()) and times:
+                how = "changes the blanks in"
             raise InputError(
                 f"the model's chat template {how} the words of the {turn.role} (turn {index}); "
                 "the model would not read them"
             )
+        if times > 1:
+            raise InputError(
+                f"the model's chat template writes the words of the {turn.role} (turn {index}) "
+                f"{times} times; the model would not read them as they are"
+            )
         at = where + len(words)
+
+
+def _alike(words: str, text: str) -> bool:
+    """Whether words stand in a text, be it in other letters and with other blanks."""
+    said, shown = (" ".join(one.lower().split()) for one in (words, text))
+    return said in shown
 
 
 def _unused_marks(text: str, n_marks: int) -> list[str]:

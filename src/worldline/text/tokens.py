@@ -221,8 +221,7 @@ def single_token(tokenizer: Tokenizer, text: str, n_rows: int | None = None) -> 
     """
     if number := re.fullmatch(r"id:\s*([+-]?[0-9]+)\s*|<id ([0-9]+)>", text):
         digits = number[1] or number[2]
-        # int() refuses thousands of digits in words of its own
-        return _by_number(tokenizer, int(digits) if len(digits) < 20 else -1, n_rows)
+        return _by_number(tokenizer, digits, n_rows)
     if not text:
         raise InputError('target "" is empty; give the text of one token, or id:NUMBER')
     _refuse_surrogates(text)
@@ -261,11 +260,14 @@ def refuse_split(tokenizer: Tokenizer, *texts: str | int | None, n_rows: int | N
             token_id(tokenizer, text, n_rows)
 
 
-def _by_number(tokenizer: Tokenizer, number: int, n_rows: int | None) -> int:
+def _by_number(tokenizer: Tokenizer, digits: str, n_rows: int | None) -> int:
     rows = max(len(tokenizer), n_rows or 0)
+    size = len(digits.lstrip("+-0"))  # int() refuses thousands of digits in words of its own
+    number = int(digits) if size < 20 else -1
     if not 0 <= number < rows:
+        shown = digits if len(digits) <= 40 else f"{digits[:40]}…"
         raise InputError(
-            f'target "id:{number}": there is no such token; the ids go from 0 to {rows - 1}'
+            f'target "id:{shown}": there is no such token; the ids go from 0 to {rows - 1}'
         )
     return number
 

@@ -216,4 +216,5 @@ def printed(lines: SceneReproduce) -> str:
     """What a terminal shows, so that it comes back whole when it is copied from there."""
     if lines.cli:
         return f"again: {pasteable(lines.cli)}"
-    return f"again, from Python: {lines.python}"
+    why = lines.recipe.unsaid if lines.recipe is not None else ""
+    return f"again, from Python: {lines.python}{why and f'  # {why}'}"

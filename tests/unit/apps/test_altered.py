@@ -117,6 +117,10 @@ def test_orders(run, tmp_path):
             ("cut", TEXT, "--edge", "0.0:1>2", "--from", "1", "--how", "mask", "--versus", "id:30"),
             "--versus: needs --target",
         ),
+        (
+            ("cut", TEXT, "--each", "--how", "mask", "--versus", "id:30"),
+            "accepted beside it are --how and --target",
+        ),
         (("hops", TEXT, "--max", "-1"), "--max -1: accepted are whole numbers from 0"),
         (("hops", TEXT, "--longest", "-2"), "--longest -2: accepted are whole numbers from 0"),
         (("hops", TEXT, "--sink", "no"), "--sink no: accepted are counted, free, both"),

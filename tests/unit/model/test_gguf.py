@@ -260,11 +260,31 @@ class TestUnknown:
             ("rope.scaling.alpha", 1000.0),
             ("rope.scaling.yarn_log_multiplier", 0.1),
             ("attention.head_count_kv", [1, 2]),
+            ("rope.scaling.attn_factor", 2.0),
+            ("rope.scaling.yarn_attn_factor", 2.0),
+            ("rope.scaling.factor", float("inf")),
+            ("rope.scaling.factor", -2.0),
+            ("rope.freq_base", 0.0),
+            ("attention.layer_norm_rms_epsilon", float("nan")),
         ],
     )
     def test_key(self, key, value, tmp_path):
         file = write_gguf(made("llama"), tmp_path / "model.gguf", {key: value})
         with pytest.raises(InputError, match=rf"llama\.{key.replace('.', chr(92) + '.')} = .*"):
+            load_model(str(file))
+
+    @pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0, -1.0])
+    def test_a_yarn_without_a_number(self, value, tmp_path):
+        keys = {"rope.scaling.type": "yarn", "rope.scaling.factor": value}
+        file = write_gguf(made("llama"), tmp_path / "model.gguf", keys)
+        with pytest.raises(InputError, match=r"llama\.rope\.scaling\.(factor|type) = .*"):
+            load_model(str(file))
+
+    @pytest.mark.parametrize("value", [0.0, -1.0, float("inf")])
+    def test_frequencies_over_no_number(self, value, tmp_path):
+        file = tmp_path / "model.gguf"
+        write_gguf(made("llama"), file, tensors={"rope_freqs.weight": np.full(8, value)})
+        with pytest.raises(InputError, match=r"rope_freqs\.weight .*finite numbers above 0"):
             load_model(str(file))
 
     @pytest.mark.parametrize(

@@ -510,3 +510,13 @@ def test_verdicts_on_a_hooked_model_are_not_kept_as_those_of_its_base():
 def test_a_seed_that_no_file_could_give_back_is_refused(seed):
     with pytest.raises(InputError, match="accepted are whole numbers of 64 bits"):
         wl.record(tiny(), some_tokens(5), seed=seed)
+
+
+def test_layers_in_another_order_are_told_before_the_mode_of_their_list():
+    model = tiny()
+    before = identify(model)
+    first, second, *rest = model.module.model.layers
+    model.module.model.layers = torch.nn.ModuleList([second, first, *rest])
+    found = [one.words for one in differences(before, identify(model))]
+    assert found[0].startswith("weights of model.layers."), found
+    assert "train mode in model.layers" in found[1:], found

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worldline.errors import InputError
-from worldline.text.chat import NamedSpan, Turn, render_chat
+from worldline.text.chat import NamedSpan, Turn, render_chat, turns_of, unsteady
 
 PLAIN = (
     "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
@@ -125,3 +125,65 @@ def test_no_turns(chatting):
 def test_a_template_that_refuses(chatting):
     with pytest.raises(InputError, match="refused these turns: roles must alternate"):
         render_chat(chatting(STRICT), [Turn("user", "hi")])
+
+
+FOLDING = PLAIN.replace("m.content", "m.content.split() | join(' ')")
+CODE = "code:\n\tx = 1\n\n  y"
+
+
+class TestBlanks:
+    """Blanks at the ends may go; those inside are words as any."""
+
+    def test_folded(self, chatting):
+        with pytest.raises(InputError, match=r"changes the blanks in the words of the user"):
+            render_chat(chatting(FOLDING), [Turn("user", CODE)])
+
+    @pytest.mark.parametrize("template", [PLAIN, STRIPPING, PARTS])
+    def test_kept(self, chatting, template):
+        text, _ = render_chat(chatting(template), [Turn("user", f" {CODE}\n")])
+        assert CODE in text
+
+
+def test_words_that_come_twice(chatting):
+    template = PLAIN.replace("{{ m.content }}", "{{ m.content }}{{ m.content }}")
+    with pytest.raises(InputError, match=r"writes the words of the user \(turn 0\) 2 times"):
+        render_chat(chatting(template), [Turn("user", "hi")])
+
+
+class TestLists:
+    """Templates in a list, each with a name, as older files hold them."""
+
+    def test_the_default(self, chatting):
+        listed = [{"name": "tool_use", "template": STRICT}, {"name": "default", "template": PLAIN}]
+        assert render_chat(chatting(listed), [Turn("user", "hi")]) == render_chat(
+            chatting(PLAIN), [Turn("user", "hi")]
+        )
+
+    @pytest.mark.parametrize("listed", [[{"name": "tool_use", "template": PLAIN}], [PLAIN], [{}]])
+    def test_none_of_them(self, chatting, listed):
+        with pytest.raises(InputError, match="accepted is the one called default"):
+            render_chat(chatting(listed), [Turn("user", "hi")])
+
+
+class TestUnsteady:
+    """Templates that make another text another time."""
+
+    @pytest.mark.parametrize(
+        ("more", "what"),
+        [
+            ("{{ strftime_now('%d %b %Y') }}", "writes the date or the time"),
+            ("{{ ['a', 'b'] | random }}", "draws at random"),
+            ("{{ ['a', 'b']|random }}", "draws at random"),
+            ("{{ lipsum(1) }}", "draws at random"),
+            ("{{ 'random' }}", ""),
+            ("", ""),
+        ],
+    )
+    def test_is_told(self, chatting, more, what):
+        assert unsteady(chatting(more + PLAIN)) == what
+
+    def test_turns_stand_in_the_text_that_was_read(self, chatting):
+        tokenizer = chatting("{{ range(99999) | random }}" + PLAIN)
+        shown = "yesterday<|user|>\nhi you<|end|>\n<|assistant|>\n"
+        (turn,) = turns_of(tokenizer, "hi you", chat=True, shown=shown)
+        assert shown[turn.start : turn.end] == "hi you"

@@ -223,3 +223,9 @@ class TestTokenizerIn:
     def test_something_else(self):
         with pytest.raises(InputError, match=r"tokenizer str: it has no \.convert_ids_to_tokens"):
             tokenizer_in("gpt2")
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999", "-5", "-" + "9" * 30])
+def test_an_id_is_named_as_it_was_given(small, number):
+    with pytest.raises(InputError, match=rf'target "id:{number}": there is no such token'):
+        single_token(small["byte-level"], f"id:{number}")

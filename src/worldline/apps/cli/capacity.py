@@ -34,7 +34,7 @@ def capacity(
     States are divided by their norm and standardised, column 0 is left out; readers are linear and
     judged on texts that they were not fitted to.
     """
-    refuse_unwritable(json)
+    refuse_unwritable(json, models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     if n < LEAST:
         raise InputError(f"--n {n}: accepted are whole numbers from {LEAST}")

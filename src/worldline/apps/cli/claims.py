@@ -38,8 +38,8 @@ def claims(context: typer.Context, model: options.Model = None, json: options.Js
     from worldline.claims.picture import claims_picture, known_models, weights_of
     from worldline.claims.store import Store
 
-    refuse_unwritable(json)
     graph, store = load_graph(), Store()
+    refuse_unwritable(json, reads=[store.path])
     name = _name(model, graph, store)
     picture = claims_picture(graph, store, name)
     if json is not None:
@@ -77,7 +77,7 @@ def show(
     verdicts = model_verdicts(graph, store, name)
     whole = with_runs(graph, [one for found in verdicts.values() for one in pick(found)])
     known = whole.find(node)
-    refuse_unwritable(json)
+    refuse_unwritable(json, reads=[store.path])
     around = neighbourhood(whole, node, shown_words(verdicts))
     stood = verdicts.get(node, [])
     first = pick(stood)
@@ -124,7 +124,7 @@ def run(
     wanted = in_order(graph) if every else [graph.claim(name).id for name in claims or ()]
     asked = Asked(n, seed or 0, quick)
     options.refuse_unknown(device=device, dtype=dtype)
-    refuse_unwritable(json)
+    refuse_unwritable(json, reads=[Store().path], models=[model])
     if threads is not None:
         import torch
 
@@ -171,7 +171,9 @@ def export(
     """Write the graph with the verdicts on one model for other tools."""
     if format_ not in FORMATS:
         raise InputError(f"--format {format_}: accepted are {', '.join(FORMATS)}")
-    refuse_unwritable(out)
+    from worldline.claims.store import Store
+
+    refuse_unwritable(out, reads=[Store().path])
     content = _exported(format_, model)
     if out is None:
         typer.echo(content, nl=False)

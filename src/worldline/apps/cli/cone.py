@@ -40,7 +40,7 @@ def cone(
 ) -> None:
     """Push one node a little and see its light cone: which nodes change, by which highway."""
     given = read_text(text, file, keep_newline=keep_newline)
-    refuse_unwritable(json, out)
+    refuse_unwritable(json, out, reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     if at is None:
         raise InputError("--at: name the node, LAYER,POS, such as 12,1 (-1 is the last token)")

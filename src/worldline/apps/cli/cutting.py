@@ -66,9 +66,9 @@ def cut(
 ) -> None:
     """Sever K/V edges or residual nodes, and show the next token before and after."""
     given = read_text(text, file, keep_newline=keep_newline)
-    refuse_unwritable(json, out)
+    refuse_unwritable(json, out, reads=[file, splice_file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
-    options.refuse_target(target, versus)
+    options.refuse_target(target, None if each else versus)  # --each takes no --versus at all
     if splice_file is not None:
         splice_from = read_text(splice_from, splice_file, keep_newline=keep_newline)
     from worldline.contrast.naming import refuse_unsaid, refuse_unused, written_cuts

@@ -65,7 +65,7 @@ def faithfulness(
     refuse_unknown(wanted, hows, n)
     if split not in SPLITS:
         raise InputError(f"--split {split}: accepted are {', '.join(SPLITS)}")
-    refuse_unwritable(json)
+    refuse_unwritable(json, reads=[data, *_raw_files(raw)], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     if raw is not None and raw.suffix == ".zip":
         from worldline.lab.faithfulness.store import Store
@@ -86,6 +86,14 @@ def faithfulness(
         typer.echo("\n".join(table_lines(table)))
     if json is not None:
         write_json(json, table)
+
+
+def _raw_files(raw: Path | None) -> list[Path]:
+    """What `--raw` names: a .zip, or the parts in a folder, in which a table may lie as well."""
+    if raw is None:
+        return []
+    place = raw.expanduser()
+    return [place] if not place.is_dir() else sorted(place.glob("*.npz"))
 
 
 def _run(data, hows, wanted, n, split, raw, model, device, dtype):

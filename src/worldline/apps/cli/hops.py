@@ -51,7 +51,7 @@ def hops(
     With --layers only reads in those layers count as hops.
     """
     given = read_text(text, file, keep_newline=keep_newline)
-    refuse_unwritable(json, out)
+    refuse_unwritable(json, out, reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     if max_ < 0:
         raise InputError(f"--max {max_}: accepted are whole numbers from 0")

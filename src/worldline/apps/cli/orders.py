@@ -40,7 +40,7 @@ def orders(
 ) -> None:
     """Execute the blocks of a run in other legal orders: slices, time, and that nothing changes."""
     given = read_text(text, file, keep_newline=keep_newline)
-    refuse_unwritable(json, out)
+    refuse_unwritable(json, out, reads=[file, slices], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     from worldline.grid.order import Order
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from codecs import BOM_UTF8
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from worldline import atomic_file
+from worldline.apps.cli.overwriting import refuse_overwriting
 from worldline.errors import InputError
-from worldline.places import expanded
+from worldline.places import expanded, is_folder
 
 MOST_BYTES = 1 << 26  # of a text: far more than any model reads
 
@@ -79,11 +81,33 @@ def _without_newline(text: str) -> str:
     return shorter
 
 
-def refuse_unwritable(*places: str | Path | None) -> None:
-    """Raise InputError before any work if a file that is asked for cannot be written."""
-    for place in places:
-        if place is not None and str(place) != "-":
-            atomic_file.refuse_unwritable(place)
+def refuse_unwritable(
+    *places: str | Path | None,
+    reads: Iterable[str | Path | None] = (),
+    models: Iterable[str | None] = (),
+) -> None:
+    """Raise InputError before any work if a file that is asked for cannot or must not be written.
+
+    Args:
+        places: Where the command writes; None for what is not asked for, - for standard output.
+        reads: Files and folders that it reads: none of them may be written, nor two into one.
+        models: The names of models that it reads; None for the bundled one.
+    """
+    outputs = [Path(place) for place in places if place is not None and str(place) != "-"]
+    for place in outputs:
+        atomic_file.refuse_unwritable(place)
+    if outputs:
+        refuse_overwriting(outputs, _read_by(reads, models))
+
+
+def _read_by(
+    reads: Iterable[str | Path | None], models: Iterable[str | None]
+) -> Iterator[str | Path]:
+    yield from (one for one in reads if one is not None and not is_folder(expanded(one)))
+    for name in models:
+        from worldline.model.origins import origins
+
+        yield from origins(name)
 
 
 def make_folder(place: str | Path) -> None:

@@ -45,7 +45,7 @@ def paths(
     Weighed by frozen (to a target) unless --by share (no target) is asked for.
     """
     given = read_text(text, file, keep_newline=keep_newline)
-    refuse_unwritable(json)
+    refuse_unwritable(json, reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     by = by or WEIGHINGS[0]
     if by not in WEIGHINGS:

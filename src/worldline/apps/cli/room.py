@@ -14,7 +14,9 @@ from worldline.apps.cli import options
 from worldline.apps.cli.out import refuse_unwritable, write_bytes, write_json, write_text
 from worldline.apps.cli.room_opening import (
     OURS,
+    beside,
     events_of,
+    local_models,
     making,
     models_for,
     new_log,
@@ -102,11 +104,14 @@ def room(
         _refuse_no_terminal(name)
     elif turns is None and log is None and scenario is None and with_ is None:
         turns = 12
-    refuse_unwritable(out, json)
-    set_threads(threads)
-    given = scenario_for(scenario, with_ or [], log)
     path, with_ = expanded(log or new_log()), with_ or []
-    n_events = len(events_of(path)) if start is not None else 0
+    refuse_unwritable(out, json, path, reads=[*beside(path), scenario, search])
+    given = scenario_for(scenario, with_, log)
+    events = events_of(path) if out or json or start is not None else ()
+    if out or json:
+        refuse_unwritable(out, json, models=local_models(events, given, with_, images))
+    set_threads(threads)
+    n_events = len(events)
     if start is not None and not 0 < start <= n_events:
         found = f"accepted are 1 to {n_events}" if n_events else "accepted is a log with events"
         raise InputError(f"--branch {start}: {found}")
@@ -149,7 +154,7 @@ def export(
     """Write a room's log as a page, as Markdown, or as JSON (every branch, to be read back)."""
     if out is None or out.suffix.lower() not in FORMS:
         raise InputError(f"--out {out}: accepted are names that end in {', '.join(FORMS)}")
-    refuse_unwritable(out)
+    refuse_unwritable(out, reads=[log, *beside(log)])
     with reading(log) as found:
         content = _content(found, FORMS[out.suffix.lower()], at)
     typer.echo(str(write_text(out, content)))
@@ -170,7 +175,7 @@ def import_(
     log = expanded(log)
     if log.exists():
         raise InputError(f"--log {log}: it is there already; accepted is a new file")
-    refuse_unwritable(log, json)
+    refuse_unwritable(log, json, reads=[file, *beside(log)])
     text = read_text(None, file, keep_newline=True)
     if is_room(text):
         _filled(log, lambda new: from_json(text, new))
@@ -300,7 +305,9 @@ def _save(room: Room, place: Path) -> Path:
     """Write an open room; the form is the name's ending."""
     if place.suffix.lower() not in FORMS:
         raise InputError(f"{place}: accepted are names that end in {', '.join(FORMS)}")
-    refuse_unwritable(place)
+    log = Path(room.log.path)
+    models = local_models(room.log.events())
+    refuse_unwritable(place, reads=[log, *beside(log)], models=models)
     return _write(room.log, place)
 
 

@@ -112,6 +112,28 @@ def endpoints(scenario: Scenario | None, with_: Sequence[str], images: str | Non
     yield from (url for one in given if (url := place_of(one)[1]))
 
 
+def local_models(
+    events: Sequence[Event],
+    scenario: Scenario | None = None,
+    with_: Sequence[str] = (),
+    images: str | None = None,
+) -> list[str]:
+    """The models of this machine that a room may load, those that its log tells of among them."""
+    from worldline.room.events import Joined
+    from worldline.room.models.naming import AT, with_name
+
+    names = [with_name(one)[0] for one in with_]
+    names += [seat.model for seat in scenario.participants if seat.model] if scenario else []
+    names += [(images or "").removeprefix("diffusers:")]
+    names += [one.body.model for one in events if isinstance(one.body, Joined)]
+    return [name for name in dict.fromkeys(names) if name and AT not in name]
+
+
+def beside(log: Path) -> list[Path]:
+    """What its database, and whoever writes it, keep beside a log."""
+    return [Path(f"{log}{ending}") for ending in ("-wal", "-shm", "-journal", ".writer")]
+
+
 def scenario_for(name: str | None, with_: Sequence[str], log: Path | None) -> Scenario | None:
     """The scenario that is asked for; ours where nothing is; None for a log, or guests alone."""
     from worldline.room.scenarios import read_scenario

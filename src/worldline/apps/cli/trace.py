@@ -64,8 +64,8 @@ def trace(
     from worldline.views.exports import ending_of, export_bytes
 
     given = read_text(text, file, keep_newline=keep_newline)
-    forms = {place: ending_of(place) for place in export or ()}
-    refuse_unwritable(out, save, json, *forms)
+    forms = [(place, ending_of(place)) for place in export or ()]
+    refuse_unwritable(out, save, json, *(export or ()), reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype, by=by)
     options.refuse_target(target, versus)
     how = how or "drop"
@@ -99,7 +99,7 @@ def trace(
         save_trace(seen.trace, save)
     if out is not None:
         typer.echo(str(write_text(out, seen.html())), err=json == "-")
-    for place, ending in forms.items():
+    for place, ending in forms:
         written = write_bytes(place, export_bytes(seen.scene, ending))
         typer.echo(str(written), err=json == "-")
 
