@@ -10,9 +10,11 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 
+from worldline.errors import RefusedError
 from worldline.model.attention import private_keys, tapped
 from worldline.model.held_weights import held_weights
 from worldline.model.rows import other_at
@@ -80,8 +82,11 @@ def whole_gradients(
     `measure` takes the logits at the last position, [d_vocab], or at the `last` positions,
     [last, d_vocab], to a scalar; `cut` may replace rows. `on_row` hears every row of this
     run, [pos, d_model], one more than blocks; what it raises ends the run.
+
+    Raises:
+        RefusedError: the model's own code lets no gradient through.
     """
-    if "logits_to_keep" in inspect.signature(model.forward).parameters:
+    if _spares_logits_alone(model, anatomy, inputs):
         inputs = inputs | {"logits_to_keep": last or 1}
     reads: list[list[Tensor]] = []
 
@@ -89,17 +94,43 @@ def whole_gradients(
         reads.append([call.leaf.value() for call in event.calls])
         if on_row is not None:
             for row in (event.resid_pre, event.resid_post)[event.layer > 0 :]:
-                on_row(row[0].detach())
+                on_row(row[0])
 
     with held_weights(model):
         seen = watched_forward(
             model, inputs, anatomy, terms=False, grad=True, on_block=keep, cut=cut
         )
         value = measure(seen.logits[0, -1] if last is None else seen.logits[0, -last:])
+        if not value.requires_grad:
+            raise RefusedError("no gradient reaches what this model says: its own code stops it")
         flat = [z for block in reads for z in block]
         found = torch.autograd.grad(value, flat, allow_unused=True)
     ordered = iter(filled(found, flat))
     return float(value.detach()), [[next(ordered) for _ in block] for block in reads]
+
+
+_spares: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
+
+
+def _spares_logits_alone(model: torch.nn.Module, anatomy: Anatomy, inputs: dict[str, Any]) -> bool:
+    """Whether `logits_to_keep` leaves out logits and no more: gemma4 leaves out rows of its blocks.
+
+    Looked at once a model, in a run of its own.
+    """
+    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
+        return False
+    if model not in _spares:
+        n_pos, whole = inputs["input_ids"].shape[1], []
+
+        def look(event: BlockEvent) -> None:
+            whole.append(event.resid_post.shape[1] == n_pos)
+
+        if n_pos == 1:
+            return False
+        some = inputs | {"logits_to_keep": 1}
+        watched_forward(model, some, anatomy, terms=False, on_block=look)
+        _spares[model] = all(whole)
+    return _spares[model]
 
 
 def block_gradients(

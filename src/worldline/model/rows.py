@@ -39,8 +39,7 @@ def worst_position(
 
     0 where all is equal to the last bit; infinite where shapes differ or a number is none.
     """
-    now = now.detach()
-    recorded = recorded.to(now.device)
+    now, recorded = now.detach(), recorded.detach().to(now.device)
     if torch.equal(now, recorded):
         return 0.0, 0
     if now.shape != recorded.shape or now.dtype != recorded.dtype:

@@ -15,7 +15,7 @@ from worldline.model.gradients import Rerun, block_gradients, whole_gradients
 from worldline.model.guard import anatomy_of, checked
 from worldline.model.positions import forget_lengths
 from worldline.model.replay import Replay
-from worldline.model.rows import other_row
+from worldline.model.rows import other_at, other_row
 from worldline.model.watch import BlockEvent, Watched, watched_forward
 from worldline.run.editing import Donated, Edits
 from worldline.run.plan import PREFILL, Plan
@@ -357,14 +357,20 @@ def differentiate(
         found = block_gradients(model.module, given, rows, measure, last, rounded=rounded)
         if found is not None:
             return found
-    seen: list[Tensor] = []
+    others: list[tuple[str | None, str | None]] = []
+
+    def on_row(row: Tensor) -> None:  # at once: a block may go on in the same memory
+        n = len(others)
+        exact, near = (other_at(n, row, rows[n], rounded=way) for way in (rounded, True))
+        others.append((exact, near))
+
     inputs, anatomy = inputs_of(model, plan), anatomy_of(model.module)
     found = whole_gradients(
-        model.module, anatomy, inputs, measure, last=last, on_row=seen.append if rows else None
+        model.module, anatomy, inputs, measure, last=last, on_row=on_row if rows else None
     )
-    if other_row(seen, rows, rounded=rounded):
+    if any(exact for exact, _ in others):
         words = other_row(rows_of(model, plan)[0], rows, rounded=rounded)
-        if words := words or other_row(seen, rows, rounded=True):
+        if words := words or next((near for _, near in others if near), None):
             raise RefusedError(
                 f"run again, {words}: this would be the gradient of another run, so record it again"
             )
