@@ -54,7 +54,7 @@ def refuse_other_end(trace: Trace, logits: Tensor) -> None:
 
     To the rounding of equivalent runs: the end of a model by itself rounds in another way.
     """
-    if other := _other_end(trace, logits, rounded=True):
+    if other := _other_end(trace, logits.detach(), rounded=True):
         raise RefusedError(
             f"the model changed since the trace was recorded: run again, {other}; record it again"
         )
