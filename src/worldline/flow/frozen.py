@@ -14,6 +14,7 @@ from worldline.flow.gradient import measure_of
 from worldline.model.frozen import frozen_run
 from worldline.model.gradients import batched_backward
 from worldline.model.guard import anatomy_of
+from worldline.model.rows import other_at
 from worldline.run.executing import inputs_of
 from worldline.run.plan import Plan
 from worldline.trace.match import refuse_changed
@@ -130,24 +131,22 @@ def books_of(found: Conserved) -> str:
 def frozen_of(trace: Trace, target: Target) -> FrozenRun:
     """The frozen model run on a trace's tokens; its rows must be the recorded ones.
 
+    Norms, biases and halved products are computed in other words there, which round in another
+    way: so a plain run is compared to the last bit, and this one to within that rounding.
+
     Raises:
         RefusedError: the model changed since, or a row of the frozen run is not the recorded one
-            within the tolerance.
+            to within the rounding of equivalent runs at every position.
     """
     assert trace.model is not None
-    refuse_changed(trace)
+    refuse_changed(trace, run_again=True)
     module, plan = trace.model.module, Plan(tuple(trace.tokens.ids))
     run = frozen_run(module, anatomy_of(module), inputs_of(trace.model, plan), measure_of(target))
     for row, (piece, true) in enumerate(zip(run.pieces, trace.resid, strict=True)):
         if piece.row.ndim != 3:
             continue  # streams side by side come in another order
-        found = piece.row.detach().reshape(true.shape)
-        error = float((found - true).norm() / true.norm().clamp_min(1e-30))
-        if not error <= 10 * trace.closure.tolerance:
-            raise RefusedError(
-                f"row {row}: the frozen model is {error:.1e} away from the recorded run, allowed "
-                f"are {10 * trace.closure.tolerance:.0e}"
-            )
+        if other := other_at(row, piece.row.detach().reshape(true.shape), true, rounded=True):
+            raise RefusedError(f"the frozen model is not the recorded run: {other}")
     return run
 
 

@@ -10,7 +10,7 @@ from worldline.model.gradients import Measure
 from worldline.run.columns import column_gradients
 from worldline.run.executing import differentiate
 from worldline.run.plan import Plan
-from worldline.trace.match import refuse_changed
+from worldline.trace.match import refuse_changed, refuse_other_end
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,12 +78,22 @@ def target_gradients(
     """(value of the target, u per block and read, in the layout that the block sees).
 
     Of a span, u is only that of the tokens about to say it, where these can run alone.
+
+    Raises:
+        RefusedError: the model changed since, or its rows or last logits are not the recorded ones.
     """
-    refuse_changed(trace)
+    # some columns alone round otherwise, and so coarsely in half precision that a change could hide
+    refuse_changed(trace, run_again=target.span is not None and trace.resid[0].element_size() < 4)
     plan, blocks = Plan(tuple(trace.tokens.ids)), trace.live or ()
     reruns = [block.rerun for block in blocks]
     if target.span is None:
-        return differentiate(model, plan, measure_of(target), reruns, trace.resid)
+        measure = measure_of(target)
+
+        def of_recorded(logits: Tensor) -> Tensor:
+            refuse_other_end(trace, logits)
+            return measure(logits)
+
+        return differentiate(model, plan, of_recorded, reruns, trace.resid)
     last, measure = span_measure(plan.ids, target.span)
     calls, said = [block.calls for block in blocks], range(target.span[0] - 1, target.span[1] - 1)
     found = column_gradients(model, plan.ids, measure, reruns, calls, trace.resid, said)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
 
-from worldline.errors import InputError
+from worldline.errors import InputError, RefusedError
 from worldline.flow.flow import Meaning
+from worldline.model.rows import rounding_allowed
 from worldline.model.terms import CARRY, CONSTANTS, MLP, OTHER, attn_name
 
 if TYPE_CHECKING:
@@ -82,3 +85,33 @@ class NodeShares:
                 value = block.terms[term].value()[0].detach()
                 inner = torch.linalg.vecdot(value.to(gradient.dtype), gradient)
                 self.found[name][layer] = inner.cpu().numpy()
+
+
+def refuse_open(
+    trace: Trace, layer: int, gradient: Tensor, us: Sequence[Tensor], nodes: NodeShares
+) -> None:
+    """Raise where the shares of a node do not add up to 1: all its terms, reads through `us`.
+
+    The pull-back runs the model's weights again, so they may be others than the recorded ones in a
+    way that no mark of theirs shows.
+
+    Raises:
+        RefusedError: by more than the closure of the run and the rounding of the pull-back.
+    """
+    assert trace.live is not None
+    y = trace.resid[layer + 1]
+    total = torch.from_numpy(np.sum([found[layer] for found in nodes.found.values()], 0))
+    allowed = (y.double().norm(dim=-1) * gradient.double().norm(dim=-1)).cpu()
+    allowed = trace.closure.tolerance * allowed
+    for call, u in zip(trace.live[layer].calls, us, strict=True):
+        z = call.to_heads(call.leaf.value())[0].detach()
+        total = total + (z.double() * u.double()).sum((0, 2)).cpu()
+        sizes = (t.double().square().sum((0, 2)).sqrt().cpu() for t in (z, u))
+        allowed = allowed + rounding_allowed(z.dtype) * math.prod(sizes)
+    error = ((total - 1).abs() / allowed).nan_to_num(math.inf)
+    pos = int(error.argmax())
+    if not float(error[pos]) <= 1:
+        raise RefusedError(
+            f"layer {layer}, position {pos}: shares of the node add up to {float(total[pos]):.6g}, "
+            "not to 1: weights of the model changed since the trace was recorded; record it again"
+        )

@@ -23,7 +23,7 @@ from worldline.flow.frozen import (
 )
 from worldline.flow.gradient import FORMULAS, gradient_meaning, target_gradients
 from worldline.flow.joint import joint_reads
-from worldline.flow.share import NodeShares, pulled_back, read_gradient, share_meaning
+from worldline.flow.share import NodeShares, pulled_back, read_gradient, refuse_open, share_meaning
 from worldline.model.tail import tail_of
 from worldline.model.torch_modes import usual_modes
 from worldline.text.targets import likelier_twin, refuse_itself
@@ -228,10 +228,15 @@ def _share(trace: Trace, metric: str, top: int, groups: Sequence[Grouping]) -> F
     def us_of(layer: int) -> list[Tensor]:
         if later:  # a plane is asked for, and parts of the blocks run again
             refuse_changed(trace)
-        return pulled_back(live[layer], read_gradient(trace, layer, metric))
+        gradient = read_gradient(trace, layer, metric)
+        us = pulled_back(live[layer], gradient)
+        nodes.add(layer, live[layer], gradient)
+        refuse_open(trace, layer, gradient, us, nodes)
+        return us
 
     for layer, block in enumerate(live):
-        nodes.add(layer, block, read_gradient(trace, layer, metric))
+        if not block.calls:
+            us_of(layer)
     flow = _sum(trace, us_of, "linear", share_meaning(metric), top, groups)
     later = True
     totals = flow.totals

@@ -17,7 +17,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from worldline.model.exclusive_use import own_hooks
-from worldline.model.gradients import frozen_weights
+from worldline.model.held_weights import held_weights
 from worldline.model.watch import BlockEvent, watched_forward
 
 if TYPE_CHECKING:
@@ -177,7 +177,9 @@ def _is_parameter(value: Any) -> bool:
     if not isinstance(value, torch.Tensor):
         return False
     source = value if value._base is None else value._base
-    return isinstance(source, torch.nn.Parameter) or hasattr(value, "_worldline_parameter")
+    return isinstance(source, torch.nn.Parameter) or any(
+        hasattr(tensor, "_worldline_parameter") for tensor in (value, source)
+    )
 
 
 def _held(args: Any) -> Any:
@@ -255,7 +257,7 @@ def frozen_run(
         pieces[event.layer].out = event.raw_post
 
     with ExitStack() as stack:
-        stack.enter_context(frozen_weights(model))
+        stack.enter_context(held_weights(model))
         stack.enter_context(_activations(model, mode))
         stack.enter_context(mode)
         seen = watched_forward(

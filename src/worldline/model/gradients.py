@@ -1,4 +1,4 @@
-"""Gradients at what attention returned, through the model's own code with its weights frozen.
+"""Gradients at what attention returned, through the model's own code with its weights held.
 
 Block by block from the last, each run again from its recorded input, where that is the same: one
 block's graph is held at a time. Through the whole graph otherwise.
@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import torch
 
 from worldline.errors import RefusedError
 from worldline.model.attention import private_keys, tapped
-from worldline.model.exclusive_use import exclusive
+from worldline.model.held_weights import held_weights
+from worldline.model.rows import other_at
 from worldline.model.tail import tail_of
 from worldline.model.watch import BlockEvent, stream_output, watched_forward
 from worldline.steps import step
@@ -74,39 +75,62 @@ def whole_gradients(
     measure: Measure,
     cut: Callable[[Tensor], Tensor] | None = None,
     last: int | None = None,
-    rows: Sequence[Tensor] = (),
-    tolerance: float = 0.0,
+    on_row: Callable[[Tensor], None] | None = None,
 ) -> Gradients:
     """(Value, gradients per block and read), by one forward and one backward pass of the model.
 
     `measure` takes the logits at the last position, [d_vocab], or at the `last` positions,
-    [last, d_vocab], to a scalar; `cut` may replace rows. `rows` are those of a recorded run, one
-    more than blocks, and must be this run's, relative to their norm within `tolerance`.
+    [last, d_vocab], to a scalar; `cut` may replace rows. `on_row` hears every row of this
+    run, [pos, d_model], one more than blocks; what it raises ends the run.
 
     Raises:
-        RefusedError: a row is not the recorded one, so that this is the gradient of another run.
+        RefusedError: the model's own code lets no gradient through.
     """
-    if "logits_to_keep" in inspect.signature(model.forward).parameters:
+    if _spares_logits_alone(model, anatomy, inputs):
         inputs = inputs | {"logits_to_keep": last or 1}
     reads: list[list[Tensor]] = []
 
     def keep(event: BlockEvent) -> None:
         reads.append([call.leaf.value() for call in event.calls])
-        if rows:
-            _refuse_other_row(event.layer, event.resid_pre[0], rows[event.layer], tolerance)
-            _refuse_other_row(
-                event.layer + 1, event.resid_post[0], rows[event.layer + 1], tolerance
-            )
+        if on_row is not None:
+            for row in (event.resid_pre, event.resid_post)[event.layer > 0 :]:
+                on_row(row[0])
 
-    with frozen_weights(model):
+    with held_weights(model):
         seen = watched_forward(
             model, inputs, anatomy, terms=False, grad=True, on_block=keep, cut=cut
         )
         value = measure(seen.logits[0, -1] if last is None else seen.logits[0, -last:])
+        if not value.requires_grad:
+            raise RefusedError("no gradient reaches what this model says: its own code stops it")
         flat = [z for block in reads for z in block]
         found = torch.autograd.grad(value, flat, allow_unused=True)
     ordered = iter(filled(found, flat))
     return float(value.detach()), [[next(ordered) for _ in block] for block in reads]
+
+
+_spares: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
+
+
+def _spares_logits_alone(model: torch.nn.Module, anatomy: Anatomy, inputs: dict[str, Any]) -> bool:
+    """Whether `logits_to_keep` leaves out logits and no more: gemma4 leaves out rows of its blocks.
+
+    Looked at once a model, in a run of its own.
+    """
+    if "logits_to_keep" not in inspect.signature(model.forward).parameters:
+        return False
+    if model not in _spares:
+        n_pos, whole = inputs["input_ids"].shape[1], []
+
+        def look(event: BlockEvent) -> None:
+            whole.append(event.resid_post.shape[1] == n_pos)
+
+        if n_pos == 1:
+            return False
+        some = inputs | {"logits_to_keep": 1}
+        watched_forward(model, some, anatomy, terms=False, on_block=look)
+        _spares[model] = all(whole)
+    return _spares[model]
 
 
 def block_gradients(
@@ -115,17 +139,20 @@ def block_gradients(
     rows: Sequence[Tensor],
     measure: Measure,
     last: int | None = None,
+    *,
+    rounded: bool = False,
 ) -> Gradients | None:
     """The same, block by block: `rows` are the recorded rows [pos, d_model], one more than blocks.
 
     None where the model's end is more than a norm and an unembedding, or where a block that runs
-    again does not give the recorded row bitwise.
+    again does not give the recorded row bitwise; with `rounded`, to within the rounding of two
+    equivalent runs at every position.
     """
     tail = tail_of(model)
     if tail is None:
         return None
     found: list[list[Tensor]] = []
-    with frozen_weights(model), private_keys(model), torch.enable_grad():
+    with held_weights(model), private_keys(model), torch.enable_grad():
         end = rows[-1][None, -(last or 1) :].detach().requires_grad_()
         logits = tail(end)[0]
         value = measure(logits[-1] if last is None else logits)
@@ -136,7 +163,7 @@ def block_gradients(
             step()
             row = x[None].detach().requires_grad_()
             out, reads = rerun(row)
-            if out is None or not torch.equal(out.detach(), y[None]):
+            if out is None or other_at(0, out[0], y, rounded=rounded):
                 return None
             leaves = [row, *reads]
             raw = torch.autograd.grad(out, leaves, gradient, allow_unused=True)
@@ -145,36 +172,10 @@ def block_gradients(
     return float(value.detach()), found[::-1]
 
 
-def _refuse_other_row(layer: int, now: Tensor, recorded: Tensor, tolerance: float) -> None:
-    now = now.detach()
-    if torch.equal(now, recorded):
-        return
-    error = float((now - recorded).norm() / recorded.norm().clamp_min(1e-30))
-    if not error <= tolerance:
-        raise RefusedError(
-            f"row {layer}: run again it is {error:.1e} away from the recorded one, allowed are "
-            f"{tolerance:.0e}: this would be the gradient of another run, so record it again"
-        )
-
-
 def filled(gradients: Sequence[Tensor | None], leaves: Sequence[Tensor]) -> list[Tensor]:
     """Gradients with zeros where a leaf was not used."""
     pairs = zip(gradients, leaves, strict=True)
     return [torch.zeros_like(z) if g is None else g for g, z in pairs]
-
-
-@contextmanager
-def frozen_weights(module: torch.nn.Module):
-    """No weight asks for a gradient while inside."""
-    with exclusive(module):
-        asking = [p for p in module.parameters() if p.requires_grad]
-        try:
-            for parameter in asking:
-                parameter.requires_grad_(False)
-            yield
-        finally:
-            for parameter in asking:
-                parameter.requires_grad_(True)
 
 
 def batched_backward(

@@ -380,6 +380,18 @@ def differences(before: Identity, now: Identity, *, same_code: bool = True) -> l
     return found
 
 
+def state_differs(before: Identity, now: Identity, *, same_code: bool = True) -> bool:
+    """Whether what modules and hooks hold differs; of a run stored without that, no one knows: no.
+
+    Without `same_code`, as between two versions of a library, what only one of the two holds does
+    not count.
+    """
+    if not before.code:
+        return False
+    names = set(before.state) | set(now.state) if same_code else set(before.state) & set(now.state)
+    return any(before.state.get(name) != now.state.get(name) for name in names)
+
+
 def in_one_line(found: list[Difference]) -> str:
     """The first of some differences, and how many more there are."""
     more = f" (and {len(found) - 1:,} more)" if len(found) > 1 else ""

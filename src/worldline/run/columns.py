@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from worldline.model.attention import private_keys, tapped
-from worldline.model.gradients import ROW, Rerun, filled, frozen_weights, rerun_of
+from worldline.model.gradients import ROW, Rerun, filled, rerun_of
 from worldline.model.guard import anatomy_of, checked
+from worldline.model.held_weights import held_weights
+from worldline.model.rows import other_at
 from worldline.model.tail import tail_of
 from worldline.model.watch import stream_output, watched_forward
 from worldline.run.editing import weighted
@@ -84,8 +86,9 @@ def column_gradients(
     recorded run of `ids`.
 
     Exactness: as that of the whole pass, to within the rounding of two equivalent runs; every
-    block's rows are compared with the recorded ones. None where they differ, or where the model's
-    blocks cannot run on some columns: the whole pass must be asked.
+    block's rows are compared with the recorded ones, position by position, to within that rounding
+    (that the model is still the one of that run must be known). None where they differ, or where
+    the model's blocks cannot run on some columns: the whole pass must be asked.
     """
     report, tail = checked(model), tail_of(model.module)
     blocks = [one for one in reruns if one is not None]
@@ -96,7 +99,7 @@ def column_gradients(
     places = axes_of(model, ids, blocks)
     where = torch.arange(columns.start, columns.stop, device=rows[0].device)
     found: list[list[Tensor]] = []
-    with frozen_weights(model.module), private_keys(model.module), torch.enable_grad():
+    with held_weights(model.module), private_keys(model.module), torch.enable_grad():
         end = rows[-1][None, where].detach().requires_grad_()
         value = measure(tail(end)[0])
         (gradient,) = torch.autograd.grad(value, end)
@@ -109,19 +112,15 @@ def column_gradients(
                     out = on_columns(blocks[layer], places[layer], where, x)
             except UNFIT:
                 return None
-            if out is None or not reads.done or not _same(out, rows[layer + 1], where, report):
+            if out is None or not reads.done:
+                return None
+            if other_at(layer + 1, out[0], rows[layer + 1][where], rounded=True):
                 return None
             leaves = [x, *reads.zs]
             raw = torch.autograd.grad(out, leaves, gradient, allow_unused=True)
             gradient, *at_reads = filled(raw, leaves)
             found.append(reads.placed(at_reads))
     return float(value.detach()), found[::-1]
-
-
-def _same(out: Tensor, row: Tensor, where: Tensor, report) -> bool:
-    true = row[where]
-    missed = (out.detach()[0] - true).float().norm(dim=-1) / true.float().norm(dim=-1)
-    return bool((missed <= report.tolerance).all())
 
 
 class _Reads:

@@ -11,11 +11,11 @@ import torch
 from worldline.errors import InputError, RefusedError
 from worldline.grid.cuts import Donor, EdgeCut, NodeCut
 from worldline.model.calls import on_model, refuse_unknown_ids
-from worldline.model.check import tolerance_of
 from worldline.model.gradients import Rerun, block_gradients, whole_gradients
 from worldline.model.guard import anatomy_of, checked
 from worldline.model.positions import forget_lengths
 from worldline.model.replay import Replay
+from worldline.model.rows import other_at, other_row
 from worldline.model.watch import BlockEvent, Watched, watched_forward
 from worldline.run.editing import Donated, Edits
 from worldline.run.plan import PREFILL, Plan
@@ -344,23 +344,46 @@ def differentiate(
 
     With the blocks and rows of a recorded run, and a model whose blocks were found to stand for
     themselves (`separable` in the checks), each block runs again by itself and one block's graph
-    is held at a time; otherwise the whole model runs forward and backward once more, and its rows
-    must be the recorded ones within the tolerance of the dtype.
+    is held at a time; otherwise the whole model runs forward and backward once more. Either way the
+    rows must be the recorded ones to the last bit, but for the rounding of a model whose plain runs
+    differ, or of a pass with gradients where a plain run gives the recorded rows.
 
     Raises:
         RefusedError: they are not, so that it would be the gradient of another run.
     """
+    rounded = bool(checked(model).floor)
     given = [rerun for rerun in reruns if rerun is not None]
     if given and len(given) == len(reruns) and checked(model).separable:
-        found = block_gradients(model.module, given, rows, measure, last)
+        found = block_gradients(model.module, given, rows, measure, last, rounded=rounded)
         if found is not None:
             return found
-    return whole_gradients(
-        model.module,
-        anatomy_of(model.module),
-        inputs_of(model, plan),
-        measure,
-        last=last,
-        rows=rows,
-        tolerance=tolerance_of(rows[0].dtype) if rows else 0.0,
+    others: list[tuple[str | None, str | None]] = []
+
+    def on_row(row: Tensor) -> None:  # at once: a block may go on in the same memory
+        n = len(others)
+        exact, near = (other_at(n, row, rows[n], rounded=way) for way in (rounded, True))
+        others.append((exact, near))
+
+    inputs, anatomy = inputs_of(model, plan), anatomy_of(model.module)
+    found = whole_gradients(
+        model.module, anatomy, inputs, measure, last=last, on_row=on_row if rows else None
     )
+    if any(exact for exact, _ in others):
+        words = other_row(rows_of(model, plan)[0], rows, rounded=rounded)
+        if words := words or next((near for _, near in others if near), None):
+            raise RefusedError(
+                f"run again, {words}: this would be the gradient of another run, so record it again"
+            )
+    return found
+
+
+def rows_of(model: LoadedModel, plan: Plan) -> tuple[list[Tensor], Tensor]:
+    """(Every row of the run of a text as it happens, [pos, d_model]; its last logits)."""
+    rows: list[Tensor] = []
+    seen = run_plain(
+        model,
+        plan,
+        lambda event: rows.extend([event.resid_pre[0], event.resid_post[0]][event.layer > 0 :]),
+        terms=False,
+    )
+    return rows, seen.logits[0, -1]

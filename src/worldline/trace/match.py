@@ -2,41 +2,61 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
-
 from worldline.errors import InputError, RefusedError
-from worldline.model.check import rounding_of, tolerance_of
 from worldline.model.guard import checked
-from worldline.model.identity import differences, identify, in_one_line
-from worldline.run.executing import run_plain
+from worldline.model.identity import differences, identify, in_one_line, state_differs
+from worldline.model.rows import other_row, rounding_allowed
+from worldline.run.executing import rows_of
 from worldline.run.plan import Plan
 from worldline.trace.calls import on_trace
-from worldline.trace.recording import predictions_of, record, versions
+from worldline.trace.recording import record, versions
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from worldline.model.identity import Difference
     from worldline.model.load import LoadedModel
-    from worldline.trace.trace import Trace
+    from worldline.trace.trace import Prediction, Trace
 
 CODE = ("torch", "transformers", "python")  # whose versions change code, and may change rounding
 
 
-def refuse_changed(trace: Trace) -> None:
+def refuse_changed(trace: Trace, *, run_again: bool = False) -> None:
     """Raise RefusedError where the model of a trace in memory is no longer what it was then.
 
     What modules and hooks hold, and what torch is set to, may move and move no number: then the
-    text runs once more, and its rows and predictions must be the recorded ones to the last bit.
+    text runs once more, and its rows and predictions must be the recorded ones to the last bit; or,
+    of a model whose plain runs differ, whose modules and hooks hold what they held, to within
+    rounding at every position. `run_again`: it does so
+    in any case, for what cannot tell by its own rows; a hook may read what no identity shows.
     """
     if trace.model is None:
         return
     found = differences(trace.identity, identify(trace.model))
-    if found and (any(one.certain for one in found) or not _runs_the_same(trace, trace.model)):
+    if not found and not run_again:
+        return
+    words = in_one_line(found) if found else ""
+    if not any(one.certain for one in found):
+        again = rows_of(trace.model, Plan(tuple(trace.tokens.ids)))
+        other = _other_run(trace, *again, _differ_in_rounding(trace, trace.model))
+        if other is None:
+            return
+        words = words or f"run again, {other}"
+    raise RefusedError(f"the model changed since the trace was recorded: {words}; record it again")
+
+
+def refuse_other_end(trace: Trace, logits: Tensor) -> None:
+    """Raise RefusedError where a run's last logits are not those that the trace was recorded with.
+
+    To the rounding of equivalent runs: the end of a model by itself rounds in another way.
+    """
+    if other := _other_end(trace, logits.detach(), rounded=True):
         raise RefusedError(
-            f"the model changed since the trace was recorded: {in_one_line(found)}; record it again"
+            f"the model changed since the trace was recorded: run again, {other}; record it again"
         )
 
 
@@ -68,7 +88,8 @@ def recorded_anew(trace: Trace, model: LoadedModel) -> Trace:
     """The run of a trace that was loaded, recorded again on the model that made it.
 
     Exactness: its rows and predictions are the stored ones, bitwise at equal versions, device,
-    threads and processor, else within ten times the tolerance of the dtype.
+    threads and processor, else at every position within the rounding of two equivalent runs. What
+    modules and hooks hold must be equal, unless all is bitwise.
 
     Raises:
         InputError: another model, or the same one changed: what differs.
@@ -76,19 +97,41 @@ def recorded_anew(trace: Trace, model: LoadedModel) -> Trace:
     """
     refuse_other_model(trace, model)
     again = record(model, trace.tokens, seed=trace.seed)
-    row, error = _largest_difference(trace, again)
-    before, now = trace.identity, again.identity
-    alike = _same_versions(trace) and (before.device, before.settings) == (now.device, now.settings)
-    bitwise = alike and not checked(model).floor
-    allowed = 0.0 if bitwise else 10 * tolerance_of(again.resid[0].dtype)
-    if error <= allowed:
+    other = _other_recording(trace, again, _differ_in_rounding(trace, model))
+    if other is None:
         return again
-    if found := differences(before, now, same_code=_same_versions(trace)):
+    before, now, same_code = trace.identity, again.identity, _same_versions(trace)
+    found = differences(before, now, same_code=same_code)
+    alike = same_code and (before.device, before.settings) == (now.device, now.settings)
+    if not alike and not state_differs(before, now, same_code=same_code):
+        other = _other_recording(trace, again, rounded=True)
+        if other is None:
+            return again
+    if found:
         raise _other(trace, model, found)
     raise RefusedError(
-        f"{row} of the trace, recorded anew, is {error:.1e} away, allowed are {allowed:.0e}: what "
-        f"made the trace was not {model.name} as it is now"
+        f"recorded anew, {other}: what made the trace was not {model.name} as it is now"
     )
+
+
+def _other_recording(trace: Trace, again: Trace, rounded: bool) -> str | None:
+    """How a trace, recorded again, differs from the stored one, in words; None where not at all."""
+    if other := other_row(again.resid, trace.resid, rounded=rounded):
+        return other
+    if _told(again) == _told(trace):
+        return None
+    assert again.model is not None
+    _, logits = rows_of(again.model, Plan(tuple(trace.tokens.ids)))
+    return _other_end(trace, logits, rounded)
+
+
+def _differ_in_rounding(trace: Trace, model: LoadedModel) -> bool:
+    """Whether runs of the model as it was when the trace was recorded differ by themselves."""
+    return bool(checked(model).floor) and not state_differs(trace.identity, identify(model))
+
+
+def _told(trace: Trace) -> list[tuple[int, float]]:
+    return [(one.id, one.logprob) for one in trace.predictions]
 
 
 def _certain(trace: Trace, model: LoadedModel) -> list[Difference]:
@@ -110,45 +153,23 @@ def _same_versions(trace: Trace) -> bool:
     return all(trace.versions.get(name) == now[name] for name in CODE)
 
 
-def _runs_the_same(trace: Trace, model: LoadedModel) -> bool:
-    """Whether the text, run once more, gives the recorded rows and predictions."""
-    rows: list[Tensor] = []
-    seen = run_plain(
-        model,
-        Plan(tuple(trace.tokens.ids)),
-        lambda event: rows.extend([event.resid_pre[0], event.resid_post[0]][event.layer > 0 :]),
-        terms=False,
-    )
-    allowed = [rounding_of(row, checked(model)) for row in trace.resid]
-    same = all(
-        torch.equal(a, b) or (most and float((a - b).abs().max()) <= most)
-        for a, b, most in zip(rows, trace.resid, allowed, strict=True)
-    )
-    last = seen.logits[0, -1]
-    told = [(one.id, one.logprob) for one in predictions_of(model, last)]
-    if not any(allowed):
-        return same and told == [(one.id, one.logprob) for one in trace.predictions]
-    return same and _apart(trace, [chance for _, chance in told]) <= tolerance_of(last.dtype)
+def _other_run(trace: Trace, rows: Sequence[Tensor], logits: Tensor, rounded: bool) -> str | None:
+    """How a run of the text differs from the recorded one, in words; None where it does not."""
+    return other_row(rows, trace.resid, rounded=rounded) or _other_end(trace, logits, rounded)
 
 
-def _largest_difference(trace: Trace, again: Trace) -> tuple[str, float]:
-    """(Which row or the predictions, by how much of its size they differ) at the worst place."""
-    found = []
-    for row, (stored, now) in enumerate(zip(trace.resid, again.resid, strict=True)):
-        stored = stored.to(now.device)
-        size = float("inf")
-        if stored.shape == now.shape:
-            apart = (stored.double() - now.double()).norm()
-            size = float((apart / now.double().norm().clamp_min(1e-30)).nan_to_num(float("inf")))
-        found.append((size, f"row {row}"))
-    told = _apart(trace, [one.logprob for one in again.predictions])
-    size, where = max([*found, (told, "the list of predictions")])
-    return where, size
+def _other_end(trace: Trace, logits: Tensor, rounded: bool) -> str | None:
+    """The same of what the run says of the next token, from its last logits."""
+    allowed = rounding_allowed(logits.dtype) * float(logits.abs().max()) if rounded else 0.0
+    error = _apart(trace.predictions, logits)
+    if error <= allowed:
+        return None
+    return f"the list of predictions is {error:.1e} nats away, allowed are {allowed:.0e}"
 
 
-def _apart(trace: Trace, chances: list[float]) -> float:
-    """The largest difference between log-probabilities at equal rank, of their size."""
-    stored = [one.logprob for one in trace.predictions]
-    if len(stored) != len(chances):
-        return float("inf")
-    return max(abs(a - b) / max(1.0, abs(b)) for a, b in zip(stored, chances, strict=True))
+def _apart(stored: Sequence[Prediction], logits: Tensor) -> float:
+    """The largest difference between stored log-probabilities and those of the same tokens now."""
+    now = logits.detach().double().log_softmax(-1)
+    if not stored or any(not 0 <= one.id < len(now) for one in stored):
+        return math.inf
+    return max(abs(one.logprob - float(now[one.id])) for one in stored)
