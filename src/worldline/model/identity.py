@@ -142,7 +142,7 @@ def identify(model: LoadedModel) -> Identity:
 
 def state_of(module: torch.nn.Module) -> dict[str, str]:
     """What modules and hooks hold at this moment: the `state` of the identity."""
-    return _worded(_facts(module)[1])
+    return _worded(facts_of(module)[1])
 
 
 def _dtype(module: torch.nn.Module) -> str:
