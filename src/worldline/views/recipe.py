@@ -94,7 +94,7 @@ class Recipe(Part):
     def note(self) -> str:
         """What has to be there before the lines run, and why there is no command line."""
         texts = dict.fromkeys(one.note for one in (self.text, self.splice) if one and one.note)
-        why = FROM_PYTHON if self.source is None else self.unsaid
+        why = " ".join(filter(None, [FROM_PYTHON if self.source is None else "", self.unsaid]))
         set_so = f"torch.set_num_threads({self.threads}) was set." if self.threads and why else ""
         return " ".join(filter(None, [why, *texts, set_so]))
 
