@@ -86,7 +86,7 @@ def refuse_other_kinds(function: Callable[..., Any], arguments: dict[str, Any]) 
         if name not in arguments:
             continue
         value = arguments[name]
-        if kinds == {int} or kinds == {int, type(None)}:
+        if int in kinds and set(kinds) <= {int, type(None)}:
             if value is not None or type(None) not in kinds:
                 caller = f"{function.__name__}: {name}"
                 arguments[name] = whole_number(caller, value, least=None)
@@ -98,12 +98,12 @@ def refuse_other_kinds(function: Callable[..., Any], arguments: dict[str, Any]) 
 
 
 @functools.cache
-def _kinds_of(function: Callable[..., Any]) -> dict[str, set[type]]:
+def _kinds_of(function: Callable[..., Any]) -> dict[str, tuple[Any, ...]]:
     found = {}
     for name, annotation in inspect.get_annotations(function).items():
         kinds = [_kind(part, function.__globals__) for part in str(annotation).split(" | ")]
         if name != "return" and None not in kinds and not {int, str} <= set(kinds):
-            found[name] = set(kinds)
+            found[name] = tuple(kinds)
     return found
 
 
