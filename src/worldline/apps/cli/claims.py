@@ -166,7 +166,9 @@ def export(
         ),
     ],
     model: options.Model = None,
-    out: options.Out = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write, in the form of --format.")
+    ] = None,
 ) -> None:
     """Write the graph with the verdicts on one model for other tools."""
     if format_ not in FORMATS:
