@@ -230,7 +230,7 @@ def replay(
 
 
 def _refuse_scripts_unsaid(scenario: Scenario | None, events: Sequence[Event]) -> None:
-    """Raise InputError where a script spoke in the log, and the scenario that holds it is not given.
+    """Raise InputError where a script spoke in the log and its scenario is not given.
 
     A log says who spoke from a script, not what stands in it further on.
     """
