@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from worldline.flow.routes import path_grid as path_grid
     from worldline.flow.sampling import FlowSample as FlowSample
     from worldline.flow.sampling import sample_flow as sample_flow
+    from worldline.flow.summary import PathsSeen as PathsSeen
+    from worldline.flow.summary import see_paths as see_paths
     from worldline.flow.ways import FrozenPath as FrozenPath
     from worldline.flow.ways import Hop as Hop
     from worldline.flow.weighing import hop_spectrum as hop_spectrum
@@ -150,6 +152,7 @@ _HOMES = {
     "Path": "paths.search",
     "PathCount": "paths.counts",
     "PathSum": "paths.weighted",
+    "PathsSeen": "flow.summary",
     "Plan": "run.plan",
     "Precision": "run.precision",
     "Prediction": "trace.trace",
@@ -194,6 +197,7 @@ _HOMES = {
     "run_orders": "contrast.ordering",
     "sample_flow": "flow.sampling",
     "save_trace": "trace.store",
+    "see_paths": "flow.summary",
     "sum_paths": "paths.weighted",
     "tokenize": "text.tokens",
     "top_paths": "paths.best",

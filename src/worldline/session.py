@@ -17,7 +17,7 @@ from worldline.flow.summary import paths_of
 from worldline.flow.weighing import weigh
 from worldline.flow.writes import write_coherence
 from worldline.model.calls import model_call, text_first, words_of
-from worldline.model.load import LoadedModel, load_model
+from worldline.model.load import LoadedModel, load_model, refuse_another
 from worldline.observation import Observation
 from worldline.text.chat import tokens_of, turns_of, unsteady
 from worldline.text.grouping import page_groups
@@ -28,6 +28,8 @@ from worldline.views.picture import picture
 from worldline.views.recipe import RecipeText, recipe_on
 
 if TYPE_CHECKING:
+    import torch
+
     from worldline.text.tokens import Tokens
     from worldline.trace.trace import Trace
     from worldline.views.recipe import Recipe
@@ -46,8 +48,8 @@ def observe(
     how: str = "drop",
     chat: bool = False,
     verify: bool = False,
-    device: str = "cpu",
-    dtype: str | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
     seed: int | None = None,
     top: int = 2000,
     paths: bool | None = None,
@@ -58,11 +60,14 @@ def observe(
     A text may also be given as the ids of one, where these are what the tokenizer makes of it.
     `by` is "gradient" (default: what the target, by default the likeliest next token, owes to
     each edge), "frozen" (all paths through it) or "share". `chat` sets the text as a user's turn.
-    `paths` sums and follows whole paths (None: for up to 32 tokens).
+    `paths` sums and follows whole paths (None: for up to 32 tokens). `device` and `dtype` are for
+    a model that is named; of one in memory no other than its own is accepted.
 
     Raises: InputError for what cannot be used, RefusedError where the model failed a check.
     """
-    if not isinstance(model, LoadedModel):
+    if isinstance(model, LoadedModel):
+        refuse_another(model, device=device, dtype=dtype)
+    else:
         model = load_model(model, device=device, dtype=dtype, progress=progress)
     refuse_split(model.tokenizer, target, versus, n_rows=model.n_rows)
     (progress or _quiet)("recording")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import jaxtyping
@@ -10,6 +14,7 @@ import pytest
 import torch
 from transformers import BatchEncoding
 
+import tiny_runs
 import worldline as wl
 from every_call import model
 from tiny_runs import NamesIds, tokens_of
@@ -316,3 +321,149 @@ def test_a_single_cut_stands_for_a_list_of_it():
 )
 def test_what_is_no_cut_is_refused_in_a_line(call, edits):
     assert "accepted are EdgeCut and NodeCut values" in refusal(call, edits)
+
+
+# --- numbers, words and keywords ----------------------------------------------------------------
+
+
+REFUSED = {
+    'wl.EdgeCut("mask", src=(0.7,), dst=(3.9,))': "src=0.7: accepted are whole",
+    'wl.EdgeCut("mask", layers=("2",))': "layers='2': accepted are whole",
+    'wl.EdgeCut("mask", heads=(True,))': "heads=True: accepted are whole",
+    'wl.EdgeCut("mask", src="12")': "src='12': accepted are whole",
+    'wl.EdgeCut("drop", src={1: 2})': "src of type dict",
+    'wl.NodeCut("zero", rows=(1.5,))': "rows=1.5: accepted are whole",
+    'wl.NodeCut("push", rows=1, vector="12")': "vector of type str",
+    'wl.NodeCut("push", rows=1, vector=3)': "vector of type int",
+    "wl.Node(layer=0.5, pos=1)": "Node: layer=0.5: accepted are whole",
+    'wl.Node(layer=1, pos="3")': "Node: pos='3': accepted are whole",
+    "wl.Plan((1.9, 2))": "ids=1.9: accepted are whole",
+    'wl.Plan("12")': "ids='12': accepted are whole",
+    "wl.Donor((1.5,), (0,))": "ids=1.5: accepted are whole",
+    "wl.Donor((1,), (0.5,))": "at=0.5: accepted are whole",
+    "wl.HopBudget(1.0)": "hops=1.0: accepted are whole",
+    "wl.HopBudget(1, layers=(0.5,))": "layers=0.5: accepted are whole",
+    "wl.Order.given([[[0.5, 1]]])": "slices: accepted is a list of lists",
+    'wl.hop_curve(model(), IDS, max_hops="3")': "hop_curve: max_hops='3'",
+    'wl.hop_curve(model(), IDS, stop_within_nats="1")': "stop_within_nats='1'",
+    'wl.hop_curve(model(), IDS, layers="0")': "layers='0'",
+    "wl.hop_curve(model(), IDS, progress=3)": "progress=3: accepted is a function",
+    'wl.weigh(recorded(), top="5")': "weigh: top='5'",
+    "wl.weigh(recorded(), by=3)": "weigh: by=3: accepted is a text",
+    "wl.hop_spectrum(recorded(), max_hops=1.5)": "hop_spectrum: max_hops=1.5",
+    'wl.find_paths(recorded(), k="3")': "find_paths: k='3'",
+    "wl.sample_flow(recorded(), n=True)": "sample_flow: n=True",
+    'wl.record(model(), IDS, seed="1")': "record: seed='1'",
+    'wl.record(model(), IDS, verify="no")': "verify='no': accepted is True or False",
+    "wl.execute(model(), IDS)": "execute: plan of type list: accepted is a Plan",
+    'wl.light_cone(model(), IDS, at=wl.Node(layer=0, pos=0), step="1")': "light_cone: step='1'",
+    'wl.observe("t40 ", model(), top=1.5)': "observe: top=1.5",
+    'wl.count_paths(n_layers="3")': "count_paths: n_layers='3'",
+    "wl.count_orders(3, 2.0)": "count_orders: n_pos=2.0",
+    "wl.top_paths([[1]], target=wl.Node(layer=1, pos=0))": "a WeightedGrid",
+    "wl.load_model(3)": "load_model: model of type int",
+    "wl.load_model(model().module)": "accepted are a name",
+    "wl.load_trace(3)": "load_trace: path=3: accepted is a text or a Path",
+    # and what is clear is taken for what it is
+    'wl.EdgeCut("drop", src=3, dst=np.int64(4), layers=torch.tensor([0, 1]), heads=range(2))'
+    ' == wl.EdgeCut("drop", src=(3,), dst=(4,), layers=(0, 1), heads=(0, 1))': "True",
+    'wl.NodeCut("zero", rows=2).rows': "(2,)",
+    "wl.Plan(torch.tensor(IDS)).ids": "(40, 41, 42, 43)",
+    "wl.Node(layer=np.int64(1), pos=torch.tensor(2))": "Node(layer=1, pos=2)",
+}
+PLAIN = """
+import json
+import numpy as np
+import torch
+import worldline as wl
+from worldline.errors import InputError
+from tiny_runs import NamesIds
+from worldline.model.tiny import tiny_model
+
+IDS, loaded = [40, 41, 42, 43], wl.load_model((tiny_model("llama"), NamesIds()))
+model, recorded = lambda: loaded, lambda: wl.record(loaded, IDS)
+said = {}
+for made in json.loads(input()):
+    try:
+        said[made] = str(eval(made))
+    except InputError as error:
+        said[made] = str(error)
+print(json.dumps(said))
+"""
+
+
+def test_numbers_are_never_rounded_and_kinds_never_guessed():
+    """In a process of its own: under pytest a type checker would be there first."""
+    path = os.pathsep.join([str(Path(tiny_runs.__file__).parent), os.environ.get("PYTHONPATH", "")])
+    run = subprocess.run(
+        [sys.executable, "-c", PLAIN], input=json.dumps(list(REFUSED)), capture_output=True,
+        text=True, check=True, env={**os.environ, "PYTHONPATH": path},
+    )  # fmt: skip
+    told = json.loads(run.stdout)
+    assert {made for made, words in REFUSED.items() if words not in told.get(made, "")} == set()
+    assert not any("\n" in line for line in told.values())
+
+
+def recorded() -> wl.Trace:
+    return wl.record(model(), IDS)
+
+
+def test_a_mistyped_keyword_names_the_function():
+    for call, words in (
+        (lambda: wl.cut(model(), IDS, EDIT, targt=3), r"cut\(\) got an unexpected"),
+        (lambda: wl.weigh(recorded(), tpo=3), r"weigh\(\) got an unexpected"),
+        (lambda: wl.observe("t40 ", model(), tpo=3), r"observe\(\) got an unexpected"),
+        (lambda: wl.cut(model(), IDS), r"cut\(\) missing a required"),
+    ):
+        with pytest.raises(TypeError, match=words):
+            call()
+
+
+def loaded_pair(_text, model, **more):
+    return wl.load_model((model.module, model.tokenizer), **more)
+
+
+@pytest.mark.parametrize("call", [wl.observe, loaded_pair])
+def test_a_model_in_memory_has_one_dtype_and_one_device(call):
+    """Naming another is refused; naming its own, in words or as torch has it, is not."""
+    for given, said in (
+        ({"dtype": "bfloat16"}, "dtype bfloat16: a model in memory is used as it is, and this one"),
+        ({"dtype": torch.float16}, "dtype float16: a model in memory"),
+        ({"device": "cuda"}, "device cuda: a model in memory is used where it is"),
+        ({"device": torch.device("meta")}, "device meta: a model in memory"),
+        ({"dtype": "tpu"}, 'dtype "tpu" is not one of'),
+    ):
+        assert said in refusal(lambda given=given: call("t40 t41 ", model(), **given))
+    call("t40 t41 ", model(), dtype=torch.float32, device=torch.device("cpu"))
+    call("t40 t41 ", model(), dtype="float32", device="cpu")
+
+
+def test_dtypes_of_torch_are_taken_where_a_model_is_loaded(tmp_path):
+    loaded = wl.load_model("tiny:llama", dtype=torch.bfloat16, device=torch.device("cpu"))
+    assert loaded.dtype == "bfloat16"
+    assert next(loaded.module.parameters()).dtype == torch.bfloat16
+    said = refusal(lambda: wl.load_model("tiny:llama", dtype=torch.int8))
+    assert 'dtype "int8" is not one of' in said
+    assert "no such folder" in refusal(wl.load_model, tmp_path / "none")
+
+
+def test_weigh_takes_the_gradient_where_a_target_is_named():
+    trace = recorded()
+    assert wl.weigh(trace).meaning.by == "share"
+    named = wl.weigh(trace, target=5)
+    assert named.meaning.by == "gradient"
+    assert named.edges == wl.weigh(trace, "gradient", target=5).edges
+    assert wl.weigh(trace, versus=5).meaning.by == "gradient"
+    assert "asks about no target" in refusal(lambda: wl.weigh(trace, "share", target=5))
+    assert "share" in refusal(lambda: wl.weigh(trace, how="mask"))
+    assert "metric" in refusal(lambda: wl.weigh(trace, target=5, metric="variance"))
+
+
+@pytest.mark.parametrize(
+    "name", ["weigh", "hop_spectrum", "find_paths", "sample_flow", "path_grid"]
+)
+def test_a_loaded_trace_asks_for_its_model_in_the_name_of_the_function(name, tmp_path):
+    call, trace = getattr(wl, name), recorded()
+    again = wl.load_trace(wl.save_trace(trace, tmp_path / "run.safetensors"))
+    assert f"{name}(trace, model=...)" in refusal(call, again)
+    call(again, model=model())

@@ -12,12 +12,13 @@ from worldline.flow.flow import Flow, Target
 from worldline.flow.following import follow
 from worldline.flow.frozen import frozen_of
 from worldline.flow.ways import FrozenPath
-from worldline.flow.weighing import target_of, weigh
+from worldline.flow.weighing import live_trace, target_of, weigh
 from worldline.paths.weighted import WeightedGrid
 from worldline.trace.calls import on_trace, refuse_no_trace
 
 if TYPE_CHECKING:
     from worldline.model.frozen import FrozenRun
+    from worldline.model.load import LoadedModel
     from worldline.trace.trace import Trace
 
 WIDTH = 6  # ways followed in a row for each path that is asked for
@@ -57,7 +58,7 @@ class FoundPaths:
         return total / self.target_value if self.target_value else None
 
 
-def path_grid(seen: Trace | Flow) -> WeightedGrid:
+def path_grid(seen: Trace | Flow, *, model: LoadedModel | None = None) -> WeightedGrid:
     """What paths are made of, as a weighted grid, all heads together.
 
     Of a trace: its shares, what a node is made of, step by step; the carry holds residual, MLP and
@@ -68,12 +69,12 @@ def path_grid(seen: Trace | Flow) -> WeightedGrid:
     Exactness: closed to the tolerance of the dtype. Units: shares; odds.
 
     Raises:
-        InputError: a flow that is not frozen.
+        InputError: a flow that is not frozen; a trace that was loaded, without its `model`.
     """
     if isinstance(seen, Flow):
         return _odds(seen)
     refuse_no_trace(seen, "path_grid")
-    flow = weigh(seen, "share", top=0)
+    flow = weigh(live_trace(seen, model, "path_grid"), "share", top=0)
     assert flow.shares is not None
     carry = flow.shares["carry"] + flow.shares["mlp"] + flow.shares["self_attention"]
     return WeightedGrid(carry=carry, kv=_dense(flow), pruned=False, name="share")
@@ -107,13 +108,15 @@ def find_paths(
     k: int = 10,
     heads: bool = True,
     width: int | None = None,
+    model: LoadedModel | None = None,
 ) -> FoundPaths:
     """Strong paths of the frozen-linear model from row 0 to the target, with their exact weights.
 
     From the target down, all ways on from a row are weighed by the signed sum of all paths that
     end in them, and the `width` fullest (default: 6 for each path that is asked for) are followed.
     With `heads` every head is a road of its own, else a hop takes all heads of an attention
-    together; residual, MLP and self-attention are one road.
+    together; residual, MLP and self-attention are one road. A trace that was loaded needs the
+    `model` that made it.
 
     Exactness: each weight is exact up to rounding. That none stronger was missed is proven only
     where no way was left aside: see `FoundPaths.bound`. Units: logits.
@@ -122,6 +125,7 @@ def find_paths(
         InputError: k or width below 1, a target that is not one token.
         RefusedError: a layer moves information between columns without K/V.
     """
+    trace = live_trace(trace, model, "find_paths")
     asked = target_of(trace, target, versus)
     return found_in(frozen_of(trace, asked), asked, k, heads=heads, width=width)
 

@@ -11,7 +11,7 @@ import numpy as np
 from worldline.errors import InputError
 from worldline.flow.frozen import frozen_of, sweep
 from worldline.flow.ways import FrozenPath, Suffix, hopped, top_row, ways_on
-from worldline.flow.weighing import target_of
+from worldline.flow.weighing import live_trace, target_of
 from worldline.steps import step
 from worldline.trace.calls import on_trace
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from worldline.flow.flow import Target
     from worldline.model.frozen import FrozenRun
+    from worldline.model.load import LoadedModel
     from worldline.trace.trace import Trace
 
 N_DRAWN = 200
@@ -83,6 +84,7 @@ def sample_flow(
     n: int = N_DRAWN,
     seed: int = 0,
     heads: bool = False,
+    model: LoadedModel | None = None,
 ) -> FlowSample:
     """Draw `n` paths of the frozen-linear model, and estimate what all single paths sum up to.
 
@@ -91,7 +93,7 @@ def sample_flow(
     what two random directions of the same lengths would give, so that ways on which paths cancel
     are drawn too. A path of weight w drawn at odds q stands for |w| / q, whose mean is the sum of
     |w| over all paths. With `heads` every head is a road of its own, else a hop takes all heads of
-    an attention together.
+    an attention together. A trace that was loaded needs the `model` that made it.
 
     Exactness: each weight and its odds are exact up to rounding; `absolute` is an estimate without
     bias, but paths that are rarely drawn can weigh much, so that its interval is wide and rather
@@ -101,6 +103,7 @@ def sample_flow(
         InputError: n below 1, a target that is not one token.
         RefusedError: a layer moves information between columns without K/V.
     """
+    trace = live_trace(trace, model, "sample_flow")
     asked = target_of(trace, target, versus)
     return sample_in(frozen_of(trace, asked), asked, n, seed=seed, heads=heads)
 

@@ -15,7 +15,7 @@ from worldline.flow.sampling import sample_in
 from worldline.flow.ways import Hop
 from worldline.flow.weighing import flow_in, hops_in, target_of
 from worldline.grid.node import Node
-from worldline.model.load import LoadedModel, load_model
+from worldline.model.load import LoadedModel, load_model, refuse_another
 from worldline.paths import weighted
 from worldline.paths.agreement import interference, target_interference
 from worldline.paths.best import effective_paths, top_paths
@@ -24,6 +24,8 @@ from worldline.trace.recording import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import torch
 
     from worldline.flow.sampling import FlowSample
     from worldline.paths.agreement import Interference
@@ -71,8 +73,8 @@ def see_paths(
     versus: str | int | None = None,
     k: int = 10,
     n_drawn: int = N_DRAWN,
-    device: str = "cpu",
-    dtype: str | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> PathsSeen:
     """Record `text` and say what `summary_of` says about its last token.
@@ -81,7 +83,9 @@ def see_paths(
         InputError: what was given cannot be used.
         RefusedError: the model failed a check; no number is given.
     """
-    if not isinstance(model, LoadedModel):
+    if isinstance(model, LoadedModel):
+        refuse_another(model, device=device, dtype=dtype)
+    else:
         model = load_model(model, device=device, dtype=dtype, progress=progress)
     refuse_split(model.tokenizer, target, versus, n_rows=model.n_rows)
     if progress is not None:
@@ -152,7 +156,7 @@ def _frozen_to(trace: Trace, wanted: Target, k: int, n_drawn: int = 0) -> PathsS
         by_hops=spectrum.by_hops.tolist(),
         beyond=spectrum.beyond,
         by_source=by_source.tolist(),
-        closing=f"of {spectrum.target_value:+.3f}; no path carries {rest:+.1e}",
+        closing=f"of {spectrum.target_value:+.3f}; remainder, carried by no path: {rest:+.1e}",
         agreement=agreement,
         effective=_effective(path_grid(flow_in(run, trace, wanted, 0)), ["rows"]),
         paths=[_path(p.nodes, p.weight, [*p.reads], words) for p in found.paths],

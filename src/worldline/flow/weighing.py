@@ -48,7 +48,7 @@ TOP = 2000
 @on_trace
 def weigh(
     trace: Trace,
-    by: str = "share",
+    by: str | None = None,
     *,
     target: str | int | range | None = None,
     versus: str | int | None = None,
@@ -60,6 +60,7 @@ def weigh(
 ) -> Flow:
     """Weigh every K/V edge of a trace; keep exact totals and the `top` strongest edges.
 
+    `by` is "gradient" where a target is named, else "share".
     `by="share"`: what each node is made of, <term, y> / <y, y>; no target; `metric` is "identity"
     or "variance" (every dimension divided by its variance over the text).
     `by="gradient"`: what the target loses to first order if an edge is cut, matched to the cut:
@@ -79,12 +80,18 @@ def weigh(
         InputError: an unknown weighing, a target that is not one token, another model, groups of
             another text.
     """
+    if by is None:
+        by = "share" if target is None and versus is None else "gradient"
     if by not in WEIGHINGS:
         raise InputError(f"by={by!r}: accepted are {', '.join(WEIGHINGS)}")
     if how not in FORMULAS:
         raise InputError(f"how={how!r}: accepted are {', '.join(FORMULAS)}")
     if by == "share" and (target is not None or versus is not None):
         raise InputError('by="share" asks about no target; leave it out or use by="gradient"')
+    if by == "share" and how != "drop":
+        raise InputError(f'how={how!r}: by="share" cuts nothing; leave it out')
+    if by != "share" and metric != "identity":
+        raise InputError(f'metric={metric!r}: only by="share" has one; accepted is identity')
     if by == "frozen" and how != "drop":
         raise InputError(f'how={how!r}: by="frozen" holds the patterns; accepted is drop')
     for grouping in groups:
@@ -93,7 +100,7 @@ def weigh(
             raise InputError(f"{grouping.name} of {given} tokens; accepted are those of {n_pos}")
     if isinstance(target, range) and (by != "gradient" or versus is not None):
         raise InputError('a span as target: accepted is by="gradient", without versus')
-    trace = _live(trace, model)
+    trace = live_trace(trace, model, "weigh")
     if by == "share":
         return _share(trace, metric, top, groups)
     if isinstance(target, range):
@@ -126,7 +133,7 @@ def hop_spectrum(
         InputError: max_hops below 0, a target that is not one token, another model.
         RefusedError: a layer moves information between columns without K/V.
     """
-    trace = _live(trace, model)
+    trace = live_trace(trace, model, "hop_spectrum")
     asked = target_of(trace, target, versus)
     return hops_in(frozen_of(trace, asked), trace, asked, max_hops)
 
@@ -148,8 +155,13 @@ def hops_in(
     return spectrum_of(sweep(run, kept + (kept < most)), target, kept)
 
 
-def _live(trace: Trace, model: LoadedModel | None) -> Trace:
-    """The trace with what weighing needs: recorded again if it came from a file."""
+def live_trace(trace: Trace, model: LoadedModel | None, caller: str) -> Trace:
+    """The trace with what weighing needs: recorded again on `model` if it came from a file.
+
+    Raises:
+        InputError: a run with cuts; a loaded trace without its model, or with another.
+        RefusedError: the model is no longer what it was.
+    """
     if trace.plan is not None:
         raise InputError(
             "a trace of a run with cuts: its patterns are not those of q and k, so no edge is "
@@ -162,7 +174,7 @@ def _live(trace: Trace, model: LoadedModel | None) -> Trace:
         return trace
     if model is None:
         raise InputError(
-            f"a trace that was loaded needs the model that made it: weigh(trace, model=...), "
+            f"a trace that was loaded needs the model that made it: {caller}(trace, model=...), "
             f"{trace.identity.name}, weights {trace.identity.weights_hash[:12]}"
         )
     return recorded_anew(trace, model)

@@ -8,6 +8,7 @@ from itertools import combinations
 from math import isfinite
 from typing import Any
 
+from worldline.arguments import whole_number, whole_numbers
 from worldline.errors import InputError
 
 EDGE_HOWS, NODE_HOWS = ("mask", "drop", "splice"), ("zero", "mean", "splice", "push")
@@ -31,8 +32,9 @@ class Donor:
     edits: frozenset[EdgeCut | NodeCut] = frozenset()
 
     def __post_init__(self) -> None:
-        for name in ("ids", "at"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        object.__setattr__(self, "ids", whole_numbers("ids", self.ids, least=None))
+        at = tuple(one if one is None else whole_number("at", one) for one in self.at)
+        object.__setattr__(self, "at", at)
         object.__setattr__(self, "edits", edits_of(self.edits))
         refuse_conflicts(self.edits, len(self.ids))
 
@@ -44,7 +46,8 @@ class EdgeCut:
     `how="mask"`: the score is -inf, the rest of the row renormalises; "drop": the weighted value is
     removed after the softmax; "splice": K and V (`parts` says which) are another run's, `donor`;
     with parts "q" it is the query of the destination by which these edges are scored.
-    `layers`, `heads` and the two spans: None is all. `own` cuts self-attention (src = dst) too.
+    `layers`, `heads` and the two spans: whole numbers, a single one for itself; None is all.
+    `own` cuts self-attention (src = dst) too.
 
     Raises InputError for an unknown `how` or `parts`, and edges into the past.
 
@@ -108,7 +111,7 @@ class NodeCut:
             needs = "needs the vector" if self.vector is None else "adds no vector"
             raise InputError(f"how={self.how!r}: it {needs}")
         if self.vector is not None:
-            object.__setattr__(self, "vector", tuple(float(one) for one in self.vector))
+            object.__setattr__(self, "vector", _numbers("vector", self.vector))
             if not all(map(isfinite, self.vector)):
                 raise InputError("vector: accepted are finite numbers")
 
@@ -126,8 +129,7 @@ class HopBudget:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", _places("layers", self.layers))
-        if isinstance(self.hops, bool) or not isinstance(self.hops, int) or self.hops < 0:
-            raise InputError(f"hops = {self.hops}: accepted are whole numbers from 0")
+        object.__setattr__(self, "hops", whole_number("hops", self.hops))
         _one_of("sink", self.sink, SINKS)
 
 
@@ -141,8 +143,7 @@ def longer_than(length: int, n_pos: int, first: int = 0) -> frozenset[EdgeCut]:
     >>> len(longer_than(2, 5))
     2
     """
-    if length < 0:
-        raise InputError(f"longest hop {length}: accepted are whole numbers from 0")
+    length = whole_number("longest hop", length)
     return frozenset(
         EdgeCut("mask", src=tuple(range(first, dst - length)), dst=(dst,))
         for dst in range(length + first + 1, n_pos)
@@ -262,12 +263,19 @@ def _common(one: Places | None, two: Places | None) -> Places | None:
 def _places(name: str, given: Any) -> Places | None:
     if given is None:
         return None
-    found = tuple(sorted({int(place) for place in given}))
+    found = tuple(sorted(set(whole_numbers(name, given))))
     if not found:
         raise InputError(f"{name}: it is empty; give at least one number, or None for all")
-    if found[0] < 0:
-        raise InputError(f"{name} {found[0]}: accepted are whole numbers from 0")
     return found
+
+
+def _numbers(name: str, given: Any) -> tuple[float, ...]:
+    try:
+        if isinstance(given, (str, bytes)) or any(isinstance(one, str) for one in given):
+            raise TypeError
+        return tuple(float(one) for one in given)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} of type {type(given).__name__}: accepted are numbers") from None
 
 
 def _one_of(name: str, given: str, accepted: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from worldline.arguments import whole_number
 from worldline.errors import InputError
 
 
@@ -19,6 +20,9 @@ class Node:
     pos: int
 
     def __post_init__(self) -> None:
+        for name in ("layer", "pos"):
+            number = whole_number(f"Node: {name}", getattr(self, name), least=None)
+            object.__setattr__(self, name, number)
         if self.layer < 0 or self.pos < 0:
             raise InputError(f"{self}: layer and pos start at 0")
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from worldline.arguments import whole_number
 from worldline.errors import InputError
 from worldline.grid.node import Node
 from worldline.steps import step
@@ -66,9 +67,9 @@ class Order:
         """An order made of these slices, each a list of (layer, column)."""
         try:
             found = tuple(
-                Slice(tuple((int(layer), int(pos)) for layer, pos in cells)) for cells in slices
+                Slice(tuple((_cell(layer), _cell(pos)) for layer, pos in cells)) for cells in slices
             )
-        except (TypeError, ValueError):
+        except (TypeError, ValueError):  # InputError is one
             raise InputError("slices: accepted is a list of lists of [layer, column]") from None
         return cls("given", found)
 
@@ -101,6 +102,10 @@ class Order:
                 f"cone({layer},{pos}): accepted are rows 0 to {n_layers}, columns 0 to {n_pos - 1}"
             )
         return cone_slices(Node(layer=layer, pos=pos), reads)
+
+
+def _cell(number: Any) -> int:
+    return whole_number("slices", number, least=None)
 
 
 def refuse_illegal(slices: Sequence[Slice], n_layers: int, n_pos: int, reads: Reads) -> None:

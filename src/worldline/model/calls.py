@@ -14,6 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import torch
 
+from worldline.arguments import bound_to, refuse_other_kinds
 from worldline.errors import InputError
 from worldline.model.exclusive_use import exclusive
 from worldline.model.load import LoadedModel, load_model
@@ -30,13 +31,14 @@ def on_model(function: Callable[P, R]) -> Callable[P, R]:
     """A function of `model`, and mostly `text`: both as it wants them, alone with the model.
 
     A model may be a LoadedModel or a (module, tokenizer) pair, a text also the ids of one. Raises
-    InputError for anything else, and where the two are given the other way round.
+    InputError for anything else, where the two are given the other way round, and for other
+    arguments that are not of the kind their annotations name.
     """
     signature = inspect.signature(function)
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
-        bound = signature.bind(*args, **kwargs)
+        bound = bound_to(function, signature, args, kwargs)
         values = bound.arguments
         if "text" in values and is_text(values["model"]) and is_model(values["text"]):
             raise InputError(
@@ -46,6 +48,7 @@ def on_model(function: Callable[P, R]) -> Callable[P, R]:
         model = values["model"] = model_of(values["model"], function.__name__)
         if "text" in values:
             values["text"] = text_of(values["text"], model)
+        refuse_other_kinds(function, values)
         with model_call(model.module):
             return function(*bound.args, **bound.kwargs)
 
@@ -61,7 +64,7 @@ def text_first(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
-        bound = signature.bind(*args, **kwargs)
+        bound = bound_to(function, signature, args, kwargs)
         text, model = bound.arguments["text"], bound.arguments.get("model")
         if is_model(text) and not is_model(model):
             raise InputError(
@@ -72,6 +75,7 @@ def text_first(function: Callable[P, R]) -> Callable[P, R]:
             refuse_no_name(model, function.__name__)
         if not is_text(text):
             bound.arguments["text"] = ids_of(text)
+        refuse_other_kinds(function, bound.arguments)
         return function(*bound.args, **bound.kwargs)
 
     return called

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from worldline.arguments import with_checked_arguments
 from worldline.errors import RefusedError
 from worldline.model.anatomy import Anatomy, find_anatomy
 from worldline.model.attention import AttentionCall
@@ -144,6 +145,7 @@ def closure_of(event: BlockEvent, batch: int = 0) -> tuple[float, float, int]:
     return float(errors.max()), z_error, int(errors.argmax())
 
 
+@with_checked_arguments
 def check_model(
     model: LoadedModel | torch.nn.Module,
     *,

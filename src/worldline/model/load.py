@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from worldline.arguments import with_checked_arguments
 from worldline.errors import InputError
 from worldline.model.adapters import full_name, is_adapter, load_adapter, unwrapped
 from worldline.model.bundled import BUNDLED_NAME, ensure_bundled
@@ -127,11 +129,12 @@ class LoadedModel:
 
 
 @usual_modes()
+@with_checked_arguments
 def load_model(
-    name: str | tuple[Any, Any] | None = None,
+    name: str | os.PathLike[str] | tuple[Any, Any] | None = None,
     *,
-    device: str = "cpu",
-    dtype: str | None = None,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
     trust_remote_code: bool = False,
     allow_pickle: bool = False,
     progress: Progress | None = None,
@@ -141,21 +144,33 @@ def load_model(
     ``name`` is taken as the first of these that fits:
 
     1. None, "bundled" or "smollm2-135m-instruct": the bundled model;
-    2. a ``(model, tokenizer)`` pair: handed on exactly as it was found, ``device`` unused;
+    2. a ``(model, tokenizer)`` pair: handed on exactly as it was found;
     3. a path of a folder, or of a ``.gguf`` file;
     4. "tiny:TYPE", a tiny random model of one of transformers' types, made in memory; its words
        are t3 to t111;
     5. a hub id such as "owner/name".
 
-    ``dtype=None`` keeps that of the stored weights (float32 for GGUF). No code that came with a
+    ``dtype=None`` keeps that of the stored weights (float32 for GGUF), ``device=None`` is the cpu;
+    of a pair both are those that it has, and no other may be named. No code that came with a
     model is run and no pickle is opened unless asked for.
 
     Raises: InputError if there is no such model, it is not a causal language model, its weights
     are missing, damaged or not finite, or the device is not there.
     """
-    if isinstance(name, tuple):
-        return _take_pair(name, dtype)
+    device, dtype = _word_of(device), _word_of(dtype)
     refuse_unknown_dtype(dtype)
+    if isinstance(name, tuple):
+        model = _take_pair(name)
+        refuse_another(model, device=device, dtype=dtype)
+        return model
+    if isinstance(name, os.PathLike):
+        name = os.fspath(name)
+    if name is not None and not isinstance(name, str):
+        raise InputError(
+            f"load_model: model of type {type(name).__name__}; accepted are a name, the path of a "
+            "folder or a .gguf file, or a (model, tokenizer) pair"
+        )
+    device = device or "cpu"
     refuse_missing_device(device)
     if name is None or name.lower() in {"bundled", BUNDLED_NAME}:
         name = BUNDLED_NAME
@@ -172,7 +187,32 @@ def load_model(
     return model
 
 
-def _take_pair(pair: tuple[Any, Any], dtype: str | None) -> LoadedModel:
+def refuse_another(
+    model: LoadedModel,
+    *,
+    device: str | torch.device | None = None,
+    dtype: str | torch.dtype | None = None,
+) -> None:
+    """Raise InputError where a device or a dtype is named that a model in memory does not have."""
+    device, dtype = _word_of(device), _word_of(dtype)
+    refuse_unknown_dtype(dtype)
+    if dtype not in {None, model.dtype}:
+        raise InputError(
+            f"dtype {dtype}: a model in memory is used as it is, and this one is {model.dtype}"
+        )
+    if device not in {None, model.device, model.device.partition(":")[0]}:
+        raise InputError(
+            f"device {device}: a model in memory is used where it is, and this one is on "
+            f"{model.device}"
+        )
+
+
+def _word_of(value: Any) -> str | None:
+    """A dtype or a device of torch as its word."""
+    return None if value is None else str(value).removeprefix("torch.")
+
+
+def _take_pair(pair: tuple[Any, Any]) -> LoadedModel:
     import torch
 
     if len(pair) != 2 or not isinstance(pair[0], torch.nn.Module) or not callable(pair[1]):
@@ -187,12 +227,7 @@ def _take_pair(pair: tuple[Any, Any], dtype: str | None) -> LoadedModel:
     # Its _name_or_path would be that of its base.
     name = f"{full_name(type(module).__name__, pair[0])} in memory"
     refuse_nonfinite(module, name)
-    model = _described(module, tokenizer, name)
-    if dtype not in {None, model.dtype}:
-        raise InputError(
-            f"dtype {dtype}: a pair in memory is used as it is, and this one is {model.dtype}"
-        )
-    return model
+    return _described(module, tokenizer, name)
 
 
 def _described(module: Any, tokenizer: Any, name: str) -> LoadedModel:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from worldline.arguments import with_checked_arguments
 from worldline.errors import InputError
 from worldline.grid.node import Node
 from worldline.paths.best import top_paths
@@ -46,6 +47,7 @@ class Interference:
     interval: str
 
 
+@with_checked_arguments
 def interference(
     values: Sequence[float] | Float[np.ndarray, " value"], *, grouping: str, seed: int = 0
 ) -> Interference:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from worldline.arguments import with_checked_arguments
 from worldline.errors import InputError
 from worldline.grid.node import Node
 from worldline.paths.search import Path, Product, Search
@@ -59,6 +60,7 @@ class EffectivePaths:
     weighing: str
 
 
+@with_checked_arguments
 def top_paths(
     grid: WeightedGrid,
     *,
@@ -83,7 +85,7 @@ def top_paths(
     >>> [(p.weight, p.hops) for p in top_paths(grid, target=Node(layer=1, pos=1)).paths]
     [(-2.0, 1), (1.0, 0)]
     """
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+    if k < 1:
         raise InputError(f"k = {k}: accepted are whole numbers from 1")
     if sign not in (None, "positive", "negative"):
         raise InputError(f"sign {sign!r}: accepted are 'positive', 'negative', or None for both")
@@ -103,7 +105,7 @@ def top_paths(
     lowest = min((product.exponent for product in found), default=0)
     found.sort(key=lambda one: (-(one.size << (one.exponent - lowest)), one.positions))
     paths = [one.path(span) for one in found[:k]]
-    return TopPaths(paths, int(k), sign, grid.pruned, grid.name, exactness)
+    return TopPaths(paths, k, sign, grid.pruned, grid.name, exactness)
 
 
 def sample_paths(
@@ -143,6 +145,7 @@ def sample_paths(
     return PathSample(positions + span.low, signs, span.first, grid.pruned, grid.name)
 
 
+@with_checked_arguments
 def effective_paths(
     grid: WeightedGrid,
     source: Node | int | None,

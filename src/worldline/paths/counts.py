@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from worldline.arguments import with_checked_arguments
 from worldline.errors import InputError, RefusedError
 from worldline.grid.node import Node
 from worldline.paths.conventions import Roads, closed_form, roads
@@ -70,6 +71,7 @@ class PathCount:
         }
 
 
+@with_checked_arguments
 def count_paths(
     *,
     n_layers: int,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from worldline.arguments import with_checked_arguments
 from worldline.errors import InputError, RefusedError
 
 MAX_IDEALS = 10**7
@@ -16,6 +17,7 @@ MAX_CELLS = 150_000
 ORDERS = ("coarse", "true")
 
 
+@with_checked_arguments
 def count_orders(n_layers: int, n_pos: int, *, order: str = "coarse", mask: Any = None) -> int:
     """The number of orders in which the blocks B(l, j) of n_layers x n_pos cells can be computed.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from worldline.arguments import with_checked_arguments
 from worldline.errors import InputError
 from worldline.grid.node import Node
 
@@ -184,6 +185,7 @@ class HopSums:
     caution: str = CAUTION
 
 
+@with_checked_arguments
 def sum_paths(grid: WeightedGrid, source: Node | int | None, target: Node) -> PathSum:
     """Sum the weights of all paths from `source` (a node, a row, None: row 0) to `target`.
 

@@ -161,7 +161,10 @@ def from_transcript(text: str) -> Imported:
     mended = mend(text)
     reading = _read(mended.text.splitlines())
     if not reading.ais:
-        raise InputError(f"{text[:40]!r}: no message; accepted are lines 'AI-1 (Name)' above them")
+        raise InputError(
+            f"{text[:40]!r}: no message; accepted are a room's own JSON (its Markdown and its page "
+            "are not read back), messages as JSON, or lines 'AI-1 (Name)' above messages"
+        )
     said = [Entry(who, words, who in reading.ais) for who, words in reading.entries]
     telling = _Telling(said)
     logged = {name: reading.logged[name] for name in _ROWS}

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from worldline.arguments import whole_numbers
 from worldline.errors import InputError
 from worldline.grid.cuts import Donor, EdgeCut, HopBudget, NodeCut, edits_of, refuse_conflicts
 from worldline.grid.order import Order, Slice
@@ -34,7 +35,7 @@ class Plan:
     order: Order = PREFILL
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "ids", tuple(int(one) for one in self.ids))
+        object.__setattr__(self, "ids", whole_numbers("ids", self.ids, least=None))
         object.__setattr__(self, "edits", edits_of(self.edits))
         refuse_conflicts(self.edits, len(self.ids))
         spliced = any(isinstance(e, EdgeCut) and e.how == "splice" for e in self.edits)

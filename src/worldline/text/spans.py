@@ -55,9 +55,11 @@ def positions_of(tokens: Tokens, given: str, what: str = "position") -> tuple[in
     wanted = given if given in tokens.text else given.strip()
     places = [m.start() for m in re.finditer(re.escape(wanted), tokens.text)] if wanted else []
     if len(places) != 1:
-        count = f"{len(places)} times" if places else "not"
+        stands = (
+            f"stands in the text {len(places)} times" if places else "does not stand in the text"
+        )
         raise InputError(
-            f"{what} {given!r}: it stands in the text {count}; accepted are words that stand in it "
+            f"{what} {given!r}: it {stands}; accepted are words that stand in it "
             'once, numbers such as 3 or 2-5, or "all"'
         )
     start, stop = places[0], places[0] + len(wanted)

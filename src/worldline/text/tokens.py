@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
+from worldline.arguments import with_checked_arguments
 from worldline.errors import InputError
 from worldline.steps import stepped
 from worldline.text.align import (
@@ -83,6 +84,7 @@ class Tokens:
         return replace(self, text=self.text[:end], **kept)
 
 
+@with_checked_arguments
 def tokenize(
     tokenizer: Tokenizer,
     text: str | Sequence[int] | Mapping[str, Any],

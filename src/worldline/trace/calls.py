@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
+from worldline.arguments import bound_to, refuse_other_kinds
 from worldline.errors import InputError
 from worldline.model.calls import model_call, model_of
 from worldline.trace.trace import Trace
@@ -19,18 +20,19 @@ def on_trace(function: Callable[P, R]) -> Callable[P, R]:
     """A function whose first argument is a Trace, alone with the model that it runs.
 
     That is the trace's, or the one that is given as `model` for a trace that was loaded. Raises
-    InputError for what is no trace, or no model.
+    InputError for what is no trace, no model, and no argument of its kind.
     """
     signature = inspect.signature(function)
     first = next(iter(signature.parameters))
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
-        bound = signature.bind(*args, **kwargs)
+        bound = bound_to(function, signature, args, kwargs)
         trace, model = bound.arguments[first], bound.arguments.get("model")
         refuse_no_trace(trace, function.__name__)
         if model is not None:
             model = bound.arguments["model"] = model_of(model, function.__name__)
+        refuse_other_kinds(function, bound.arguments)
         runs = model if trace.model is None else trace.model
         with model_call(None if runs is None else runs.module):
             return function(*bound.args, **bound.kwargs)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from worldline.arguments import with_checked_arguments
 from worldline.atomic_file import path_for
 from worldline.errors import InputError
 from worldline.foreign_json import read_json
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SCHEMA = "worldline.trace/1"
 
 
+@with_checked_arguments
 def save_trace(trace: Trace, path: str | Path) -> Path:
     """Write a trace to `path`, whole or not at all; the path.
 
@@ -52,6 +54,7 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
     return place
 
 
+@with_checked_arguments
 def load_trace(path: str | Path) -> Trace:
     """Read a trace that `save_trace` wrote. To weigh it, give weigh() the model.
 

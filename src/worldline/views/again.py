@@ -86,6 +86,18 @@ def cut_recipe(
     return _made(run, "cut", "cut", words, python, splice=splice)
 
 
+def paths_recipe(
+    run: Recipe, *, by: str, target: Target, versus: Target, k: int, n_drawn: int
+) -> Recipe:
+    """The recipe of all paths summed, of `worldline paths`."""
+    words = options(
+        [("by", by), ("target", _token(target)), ("versus", _token(versus)), ("top", k)]
+    )
+    words += option("draws", n_drawn)
+    named = {"by": by, "target": target, "versus": versus, "k": k, "n_drawn": n_drawn}
+    return _made(run, "paths", "see_paths", words, _named(named))
+
+
 def sources_recipe(run: Recipe, how: str, target: Target, n_tokens: int) -> Recipe:
     """The recipe of all reads of each token cut in turn; in Python a cut for every token."""
     words = ["--each", *options([("how", how), ("target", _token(target))])]

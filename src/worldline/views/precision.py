@@ -15,17 +15,19 @@ def change_words(value: float, precision: ScenePrecision | None, unit: str = "")
     """A difference with its sign and unit, or what it is smaller than.
 
     >>> change_words(-0.006, ScenePrecision(floor=0.01, resolution=0.06, dtype="bfloat16"), "nats")
-    'no change above 0.06 nats (resolution of bfloat16)'
+    '< 0.06 nats (resolution of bfloat16)'
     >>> change_words(9e-7, ScenePrecision(floor=2e-6, resolution=1e-6, dtype="float32"), "nats")
     '< 2e-06 nats (floor)'
     """
     unit = f" {unit}" if unit else ""
-    if precision is None or told(value, precision):
+    if precision is None:
         return f"{signed(value)}{unit}"
-    if precision.resolution >= precision.floor:
-        least = f"{precision.resolution:.2g}"
-        return f"no change above {least}{unit} (resolution of {precision.dtype})"
-    return f"< {precision.floor:.2g}{unit} (floor)"
+    coarse = precision.resolution >= precision.floor
+    least = f"{max(precision.floor, precision.resolution):.2g}"
+    which = f"resolution of {precision.dtype}" if coarse else "floor"
+    if told(value, precision):
+        return f"{signed(value)}{unit} ({which} {least})"
+    return f"< {least}{unit} ({which})"
 
 
 def size_words(value: float, precision: ScenePrecision | None, unit: str = "") -> str:

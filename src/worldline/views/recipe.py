@@ -124,7 +124,7 @@ class Recipe(Part):
         text = self.text.python
         if not self.special_tokens:
             text = f"wl.tokenize(model.tokenizer, {text}, add_special_tokens=False)"
-        if self.call == "observe":
+        if self.call in ("observe", "see_paths"):
             first = [text, *(["model"] if self.source is None else self._load_words("model="))]
         else:
             first = [self._model(any("model." in one for one in (text, *arguments))), text]

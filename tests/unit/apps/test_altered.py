@@ -106,7 +106,7 @@ def test_orders(run, tmp_path):
         ),
         (("cut", TEXT, "--edge", "0.0:2>1", "--how", "mask"), "an edge goes to a later position"),
         (("cut", TEXT, "--from", "9", "--how", "mask"), "--from 9: accepted are 0 to 5"),
-        (("cut", TEXT, "--from", "abc", "--how", "mask"), "stands in the text not"),
+        (("cut", TEXT, "--from", "abc", "--how", "mask"), "does not stand in the text"),
         (("cut", TEXT, "--from", "1", "--how", "snip"), "how='snip': accepted are mask, drop"),
         (("cut", TEXT, "--from", "1", "--how", "splice"), "needs --splice-from"),
         (("cut", TEXT, "--from", "1", "--how", "mask", "--parts", "k"), "only a splice tells"),

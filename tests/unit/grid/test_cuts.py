@@ -61,7 +61,7 @@ def test_a_plan_is_a_value():
         (lambda: EdgeCut("splice"), "how='splice': it needs the text that is spliced in"),
         (lambda: EdgeCut("drop", donor=DONOR), "how='drop': it takes no other text"),
         (lambda: NodeCut("hide", (0,)), "how='hide': accepted are zero, mean, splice"),
-        (lambda: HopBudget(-1), "hops = -1: accepted are whole numbers from 0"),
+        (lambda: HopBudget(-1), "hops -1: accepted are whole numbers from 0"),
         (lambda: HopBudget(1, "open"), "sink='open': accepted are counted, free"),
         (lambda: longer_than(-1, 4), "longest hop -1"),
         (lambda: Plan.from_json({"schema": "other"}), "accepted is schema worldline.plan/1"),

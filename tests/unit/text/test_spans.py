@@ -41,8 +41,8 @@ def test_spans(given, found):
         ("-10", "position -10: accepted are 0 to 8"),
         ("4-2", "position 4-2: it runs backwards"),
         (" John", "position ' John': it stands in the text 2 times"),
-        ("Lisa", "position 'Lisa': it stands in the text not"),
-        ("", "position '': it stands in the text not"),
+        ("Lisa", "position 'Lisa': it does not stand in the text"),
+        ("", "position '': it does not stand in the text"),
         ("1,,2", "position '1,,2': accepted are numbers"),
     ],
 )

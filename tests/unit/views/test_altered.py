@@ -27,6 +27,8 @@ from worldline.views.altered import (
 )
 from worldline.views.altered_parts import SceneCone, SceneCut, SceneHops, SceneOrders
 from worldline.views.html import scene_json
+from worldline.views.parts import ScenePrecision
+from worldline.views.precision import change_words
 from worldline.views.recipe import Recipe, RecipeText
 from worldline.views.scene import Scene, scene_schema
 from worldline.views.terminal import render_text
@@ -301,3 +303,11 @@ def test_the_page_holds_the_cone_in_few_digits(scene):
     wire = json.loads(scene_json(with_altered(scene, cone=cone)))["altered"]
     assert wire["cone"]["responses"][0]["relative"][1][1] == 0.123457
     assert wire["cone"]["responses"][0]["relative"][0][0] == 0.0
+
+
+def test_a_change_carries_its_floor_and_one_below_it_is_smaller_than_that():
+    coarse = ScenePrecision(floor=0.01, resolution=0.06, dtype="bfloat16")
+    fine = ScenePrecision(floor=2e-6, resolution=1e-6, dtype="float32")
+    assert change_words(-0.5, coarse, "nats") == "-0.500 nats (resolution of bfloat16 0.06)"
+    assert change_words(-0.05, coarse, "nats") == "< 0.06 nats (resolution of bfloat16)"
+    assert change_words(-0.5, fine, "nats") == "-0.500 nats (floor 2e-06)"

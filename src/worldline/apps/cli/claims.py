@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -166,7 +167,9 @@ def export(
         ),
     ],
     model: options.Model = None,
-    out: options.Out = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write, in the form of --format.")
+    ] = None,
 ) -> None:
     """Write the graph with the verdicts on one model for other tools."""
     if format_ not in FORMATS:

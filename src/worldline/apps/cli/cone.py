@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_text, refuse_unwritable, write_json
-from worldline.apps.cli.pictures import WIDTH, opened, write_picture
+from worldline.apps.cli.out import read_text, refuse_unwritable
+from worldline.apps.cli.pictures import WIDTH, opened, write_numbers, write_picture
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
@@ -63,17 +63,14 @@ def cone(
             loaded, tokens, at=node, directions=directions, step=step,
             seed=seed or 0, through=(through,) if through else THROUGH, progress=say,
         )  # fmt: skip
-        if json != "-":
-            lines = cone_lines(SceneCone.model_validate(seen.scene()), tokens.pieces, WIDTH)
-            if seen.derivative_error is None:
-                lines.append(seen.derivative)
-            typer.echo("\n".join(lines))
-        if json is not None:
-            write_json(json, seen.json())
+        lines = cone_lines(SceneCone.model_validate(seen.scene()), tokens.pieces, WIDTH)
+        if seen.derivative_error is None:
+            lines.append(seen.derivative)
         recipe = cone_recipe(
             recipe_on(loaded, given, file=file and str(file), threads=threads), node.layer,
             node.pos, directions=directions, seed=seed or 0, step=step, through=through,
         )  # fmt: skip
+        write_numbers(lines, seen.json(), loaded, recipe, json)
         write_picture(out, loaded, recipe, given, say, json, cone=seen.scene())
 
 

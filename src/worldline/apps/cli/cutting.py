@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_text, refuse_unwritable, write_json
-from worldline.apps.cli.pictures import WIDTH, opened, write_picture
+from worldline.apps.cli.out import read_text, refuse_unwritable
+from worldline.apps.cli.pictures import WIDTH, opened, write_numbers, write_picture
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,11 +91,8 @@ def cut(
             from worldline.contrast.cutting import cut_sources
 
             found = cut_sources(loaded, tokens, how=how or "", target=target, progress=say)
-            if json != "-":
-                typer.echo("\n".join(_source_lines(found)))
-            if json is not None:
-                write_json(json, found.json())
             recipe = sources_recipe(run, found.how, target, len(tokens))
+            write_numbers(_source_lines(found), found.json(), loaded, recipe, json)
             write_picture(out, loaded, recipe, given, say, json, sources=found.scene())
             return
         from worldline.contrast.cutting import cut as cut_text
@@ -109,14 +106,11 @@ def cut(
         edits = written_cuts(loaded, tokens, **written)
         say("running with and without the cut")
         seen = cut_text(loaded, tokens, edits, target=target, versus=versus)
-        if json != "-":
-            typer.echo("\n".join(_lines(seen)))
-        if json is not None:
-            write_json(json, seen.json())
         recipe = cut_recipe(
             run, edits, written=written, target=target, versus=versus,
             splice_file=splice_file and str(splice_file),
         )  # fmt: skip
+        write_numbers(_lines(seen), seen.json(), loaded, recipe, json)
         write_picture(out, loaded, recipe, given, say, json, cut=cut_scene(seen))
 
 

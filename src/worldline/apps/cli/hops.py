@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_text, refuse_unwritable, write_json
-from worldline.apps.cli.pictures import WIDTH, opened, write_picture
+from worldline.apps.cli.out import read_text, refuse_unwritable
+from worldline.apps.cli.pictures import WIDTH, opened, write_numbers, write_picture
 from worldline.apps.cli.streams import wants_color
 from worldline.errors import InputError
 
@@ -73,14 +73,11 @@ def hops(
         curves = hop_curves(
             loaded, tokens, sink=sink, max_hops=max_, layers=counted, longest=longest, progress=say
         )
-        if json != "-":
-            typer.echo("\n".join(_lines(curves)))
-        if json is not None:
-            write_json(json, as_json(curves))
         recipe = hops_recipe(
             recipe_on(loaded, given, file=file and str(file), threads=threads),
             [curve.sink for curve in curves], max_hops=max_, layers=counted, longest=longest,
         )  # fmt: skip
+        write_numbers(_lines(curves), as_json(curves), loaded, recipe, json)
         write_picture(out, loaded, recipe, given, say, json, hops=curves_scene(curves))
 
 

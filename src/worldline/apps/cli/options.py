@@ -26,16 +26,11 @@ Model = Annotated[
 Target = Annotated[str | None, typer.Option(help='A token, such as " Paris", or id:NUMBER.')]
 Versus = Annotated[str | None, typer.Option(help="A second token: weigh the difference to it.")]
 By = Annotated[str | None, typer.Option(help="share, gradient or frozen: what an edge weighs.")]
-How = Annotated[
-    str | None,
-    typer.Option(help="drop, mask or splice: how edges are cut; gradients match drop or mask."),
-]
+How = Annotated[str | None, typer.Option(help="drop, mask or splice: how edges are cut.")]
 Layers = Annotated[str | None, typer.Option(help="Layers, A-B or 0,3 (default: all).")]
 Out = Annotated[
     Path | None,
-    typer.Option(
-        help="Write the picture as one HTML file; of claims export and of a room, what they make."
-    ),
+    typer.Option(help="Write the picture as one HTML file; folders that lack are made."),
 ]
 Export = Annotated[
     list[Path] | None,

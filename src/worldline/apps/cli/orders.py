@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_text, refuse_unwritable, write_json
-from worldline.apps.cli.pictures import WIDTH, opened, write_picture
+from worldline.apps.cli.out import read_text, refuse_unwritable
+from worldline.apps.cli.pictures import WIDTH, opened, write_numbers, write_picture
 from worldline.errors import InputError
 from worldline.foreign_json import read_json_file
 
@@ -55,15 +55,12 @@ def orders(
         from worldline.views.recipe import recipe_on
 
         seen = run_orders(loaded, tokens, asked or ORDERS, progress=say)
-        if json != "-":
-            lines = orders_lines(SceneOrders.model_validate(seen.scene()), WIDTH)
-            typer.echo("\n".join(lines))
-        if json is not None:
-            write_json(json, seen.json())
         recipe = orders_recipe(
             recipe_on(loaded, given, file=file and str(file), threads=threads), order or (),
             slices and str(slices),
         )  # fmt: skip
+        lines = orders_lines(SceneOrders.model_validate(seen.scene()), WIDTH)
+        write_numbers(lines, seen.json(), loaded, recipe, json)
         write_picture(out, loaded, recipe, given, say, json, orders=seen.scene())
 
 

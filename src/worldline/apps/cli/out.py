@@ -37,7 +37,7 @@ def read_text(text: str | None, file: Path | None, *, keep_newline: bool = False
         except UnicodeEncodeError as error:  # a byte that the shell passed on as it was
             raise InputError(f"text: not UTF-8 at character {error.start}") from None
     else:
-        whole = _decoded(_content(file))
+        whole = _decoded(_content(file), "standard input" if file is None else str(file))
         if not keep_newline:
             whole = _without_newline(whole)
     if not whole:
@@ -64,12 +64,12 @@ def _content(file: Path | None) -> bytes:
     return content
 
 
-def _decoded(content: bytes) -> str:
+def _decoded(content: bytes, name: str) -> str:
     try:
         return content.removeprefix(BOM_UTF8).decode("utf-8")
     except UnicodeDecodeError as error:
         at = error.start + (len(BOM_UTF8) if content.startswith(BOM_UTF8) else 0)
-        raise InputError(f"text: not UTF-8 at byte {at}") from None
+        raise InputError(f"{name}: not UTF-8 at byte {at}; accepted is text in UTF-8") from None
 
 
 def _without_newline(text: str) -> str:

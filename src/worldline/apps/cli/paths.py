@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_text, refuse_unwritable, write_json
-from worldline.apps.cli.progress import elapsed_line
-from worldline.apps.cli.streams import console
+from worldline.apps.cli.out import read_text, refuse_unwritable
+from worldline.apps.cli.pictures import WIDTH, opened, write_numbers
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
     from worldline.flow.summary import PathsSeen
 
-WIDTH = 100
 WEIGHINGS = ("frozen", "share")
 
 
@@ -59,27 +57,25 @@ def paths(
     if by == "share" and target is not None:
         raise InputError("--by share: asks about no target; leave --target out or use --by frozen")
     from worldline.flow.summary import see_paths
+    from worldline.views.again import paths_recipe
+    from worldline.views.recipe import recipe_on
 
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
-    with elapsed_line(console(stderr=True)) as say:
+    with opened(given, model, device, dtype, threads) as (loaded, _, say):
         seen = see_paths(
-            given, model, by=by, target=target, versus=versus, k=top, n_drawn=draws,
-            device=device, dtype=dtype, progress=say,
+            given, loaded, by=by, target=target, versus=versus, k=top, n_drawn=draws, progress=say
+        )
+        recipe = paths_recipe(
+            recipe_on(loaded, given, file=file and str(file), threads=threads), by=by,
+            target=target, versus=versus, k=top, n_drawn=draws,
         )  # fmt: skip
-    if json != "-":
-        typer.echo(shown(seen))
-    if json is not None:
-        write_json(json, seen.json())
+        write_numbers(lines(seen), seen.json(), loaded, recipe, json)
 
 
-def shown(seen: PathsSeen) -> str:
+def lines(seen: PathsSeen) -> list[str]:
     """The numbers as text."""
     from worldline.views.labels import visible_text
     from worldline.views.picture import paths_shown
     from worldline.views.spectrum import spectrum_lines
 
     labels = [visible_text(piece) for piece in seen.tokens]
-    return "\n".join(spectrum_lines(paths_shown(seen), labels, WIDTH, len(seen.paths)))
+    return spectrum_lines(paths_shown(seen), labels, WIDTH, len(seen.paths))

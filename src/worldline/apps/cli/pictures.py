@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from worldline.apps.cli.out import write_text
+from worldline.apps.cli.out import write_json, write_text
 from worldline.apps.cli.progress import elapsed_line
 from worldline.apps.cli.streams import console
 
@@ -40,6 +40,25 @@ def opened(
         tokens = tokenize(loaded.tokenizer, text)
         refuse_length(loaded, tokens)
         yield loaded, tokens, say
+
+
+def write_numbers(
+    lines: Sequence[str], numbers: dict[str, Any], model: LoadedModel, recipe: Recipe,
+    json: str | None,
+) -> None:  # fmt: skip
+    """What was measured, with how it is made again: the `lines`, the `numbers` as JSON, or both.
+
+    `json` is as the option has it: a file, - for standard output in place of the lines, or None.
+    """
+    from worldline.views.recipe import printed
+
+    again = recipe.shown()
+    if json != "-":
+        typer.echo("\n".join([*lines, "", printed(again), *filter(None, [again.note])]))
+    if json is not None:
+        names = ("name", "dtype", "device", "weights_hash")
+        of = {"model": {name: getattr(model, name) for name in names}}
+        write_json(json, numbers | of | {"reproduce": again.model_dump(mode="json")})
 
 
 def write_picture(

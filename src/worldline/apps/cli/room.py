@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from worldline.room.models.catalog import Catalog
     from worldline.room.replaying import Replay
     from worldline.room.room import Room, Watch
+    from worldline.room.scenarios import Scenario
 
 FORMS = {".md": "md", ".json": "json", ".html": "html"}
 
@@ -92,7 +93,7 @@ def room(
     ] = False,
     seed: options.Seed = None,
     threads: options.Threads = None,
-    out: options.Out = None,
+    out: Annotated[Path | None, typer.Option(help="Write the room as one HTML file.")] = None,
     json: options.Json = None,
 ) -> None:
     """Let a room talk: streamed, every event kept in a log that can be gone on with."""
@@ -140,7 +141,9 @@ def room(
 @app.command()
 def export(
     log: LogFile,
-    out: options.Out = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write, by its ending: .md, .html or .json.")
+    ] = None,
     at: Annotated[
         int | None,
         typer.Option(
@@ -215,6 +218,7 @@ def replay(
     given = None if scenario is None else read_scenario(scenario)
     with reading(log) as found:
         events = found.events()
+    _refuse_scripts_unsaid(given, events)
     catalog = catalog_of(given, models_for(given, with_ or [], events))
     result = replay_line(line_of(events), catalog)
     if not result.differs:
@@ -223,6 +227,25 @@ def replay(
     where = _where(result, line_of(events), catalog)
     typer.echo(f"event {result.differs} comes out different: {result.reason}{where}")
     raise typer.Exit(1)
+
+
+def _refuse_scripts_unsaid(scenario: Scenario | None, events: Sequence[Event]) -> None:
+    """Raise InputError where a script spoke in the log and its scenario is not given.
+
+    A log says who spoke from a script, not what stands in it further on.
+    """
+    from worldline.room.events import Joined
+
+    spoke = [
+        event.body.name
+        for event in events
+        if isinstance(event.body, Joined) and event.body.scripted
+    ]
+    if spoke and scenario is None:
+        raise InputError(
+            f"this room has a script, that of {spoke[0]}, which stands in its scenario: give it "
+            "with --scenario"
+        )
 
 
 def _where(result: Replay, line: Sequence[Event], catalog: Catalog) -> str:

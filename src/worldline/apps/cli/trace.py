@@ -35,7 +35,9 @@ def trace(
     target: options.Target = None,
     versus: options.Versus = None,
     by: options.By = None,
-    how: options.How = "drop",
+    how: Annotated[
+        str | None, typer.Option(help="drop or mask: the cut that a gradient stands for.")
+    ] = "drop",
     chat: Annotated[
         bool, typer.Option("--chat", help="Set the text as a user's turn of a chat.")
     ] = False,

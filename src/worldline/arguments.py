@@ -1,0 +1,142 @@
+"""Arguments of public functions: of the kind that their annotations name, or refused in a line."""
+
+from __future__ import annotations
+
+import builtins
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral, Real
+from operator import index
+from typing import Any, ParamSpec, TypeVar
+
+from worldline.errors import InputError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+
+
+def whole_number(name: str, value: Any, least: int | None = 0) -> int:
+    """A whole number, of Python or of an array, from `least` on; nothing is rounded to one.
+
+    >>> whole_number("pos", 3)
+    3
+
+    Raises InputError for anything else: 0.7, "3" and True are none.
+    """
+    try:
+        if isinstance(value, bool) or str(getattr(value, "dtype", "")).endswith("bool"):
+            raise TypeError
+        number = index(value)
+    except TypeError:
+        low = "" if least is None else f" from {least}"
+        raise InputError(f"{_shown(name, value)}: accepted are whole numbers{low}") from None
+    if least is not None and number < least:
+        raise InputError(f"{name} {number}: accepted are whole numbers from {least}")
+    return number
+
+
+def whole_numbers(name: str, values: Any, least: int | None = 0) -> tuple[int, ...]:
+    """Several whole numbers in their order; a single one stands for itself.
+
+    >>> whole_numbers("layers", range(2)), whole_numbers("layers", 3)
+    ((0, 1), (3,))
+
+    Raises InputError for what is not that.
+    """
+    if isinstance(values, (str, bytes, Mapping)) or not _is_listing(values):
+        return (whole_number(name, values, least),)
+    return tuple(whole_number(name, value, least) for value in values)
+
+
+def with_checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that refuses arguments of another kind than its annotations name."""
+    signature = inspect.signature(function)
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        bound = bound_to(function, signature, args, kwargs)
+        refuse_other_kinds(function, bound.arguments)
+        return function(*bound.args, **bound.kwargs)
+
+    return called
+
+
+def bound_to(
+    function: Callable[..., Any], signature: inspect.Signature, args: Any, kwargs: Any
+) -> inspect.BoundArguments:
+    """The arguments of a call by name.
+
+    Raises TypeError, as Python does and with the function's name, for one too many or too few.
+    """
+    try:
+        return signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{getattr(function, '__name__', '?')}() {error}") from None
+
+
+def refuse_other_kinds(function: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    """Raise InputError for an argument of another kind than its annotation names.
+
+    Whole numbers of arrays become Python's. Annotations that name more than plain classes are not
+    looked at, nor are those of a token, which may be a text or an id.
+    """
+    for name, kinds in _kinds_of(function).items():
+        if name not in arguments:
+            continue
+        value = arguments[name]
+        if int in kinds and set(kinds) <= {int, type(None)}:
+            if value is not None or type(None) not in kinds:
+                caller = f"{function.__name__}: {name}"
+                arguments[name] = whole_number(caller, value, least=None)
+        elif not any(_is(kind, value) for kind in kinds):
+            accepted = " or ".join(_said(kind) for kind in kinds if kind is not type(None))
+            raise InputError(
+                f"{_shown(f'{function.__name__}: {name}', value)}: accepted is {accepted}"
+            )
+
+
+@functools.cache
+def _kinds_of(function: Callable[..., Any]) -> dict[str, tuple[Any, ...]]:
+    found = {}
+    for name, annotation in inspect.get_annotations(function).items():
+        kinds = [_kind(part, function.__globals__) for part in str(annotation).split(" | ")]
+        if name != "return" and None not in kinds and not {int, str} <= set(kinds):
+            found[name] = tuple(kinds)
+    return found
+
+
+def _kind(word: str, names: dict[str, Any]) -> Any:
+    """The class that a part of an annotation names; None where it is no plain one."""
+    if word == "None":
+        return type(None)
+    if word.startswith("Callable["):
+        return Callable
+    kind = names.get(word, getattr(builtins, word, None))
+    plain = isinstance(kind, type) and kind is not Any and not getattr(kind, "_is_protocol", False)
+    return kind if plain else None
+
+
+def _is(kind: Any, value: Any) -> bool:
+    if kind is Callable:
+        return callable(value)
+    if kind in (int, float):
+        number = Integral if kind is int else Real
+        return isinstance(value, number) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _said(kind: Any) -> str:
+    return _WORDS.get(kind) or ("a function" if kind is Callable else f"a {kind.__name__}")
+
+
+def _is_listing(values: Any) -> bool:
+    return isinstance(values, Iterable) and getattr(values, "ndim", 1) != 0
+
+
+def _shown(name: str, value: Any) -> str:
+    """A value in few words, in one line."""
+    if isinstance(value, (str, bytes, int, float, bool)):
+        return f"{name}={repr(value)[:40]}"
+    return f"{name} of type {type(value).__name__}"
