@@ -33,12 +33,12 @@ def settle_rope(config: Any, head: GgufHead) -> None:
     """
     parts = _parts(config)
     if not parts:
-        _refuse_attention_factor(head)
         for key in (
             "rope.freq_base", "rope.scaling.type", "rope.scale_linear", "rope.scaling.factor",
         ):  # fmt: skip
             if head.get(key) not in {None, "none", 0.0, 1.0}:
                 raise head.refused(key, f"{type(config).__name__} has no rotary positions")
+        _refuse_attention_factor(head)
         return
     nested = len(parts) > 1 or parts[0] is not config.rope_parameters
     own = config.rope_parameters[_SCALED] if nested else parts[0]
