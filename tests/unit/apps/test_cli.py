@@ -306,6 +306,9 @@ def commands(command, path=()):
         yield from commands(inner, (*path, name))
 
 
+NARROWER = ("--how", "--out")  # each command says what it takes of these
+
+
 def test_an_option_means_the_same_in_every_command():
     known = {}
     for path, command in commands(typer.main.get_command(cli.app)):
@@ -316,7 +319,7 @@ def test_an_option_means_the_same_in_every_command():
                 meaning = (
                     str(parameter.type_descriptor.annotation),
                     parameter.is_flag,
-                    parameter.help,
+                    None if name in NARROWER else parameter.help,
                 )
                 first = known.setdefault(name, (path, meaning))
                 assert first[1] == meaning, (name, first[0], path)

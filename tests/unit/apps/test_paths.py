@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tiny_runs import loaded
-from worldline.flow import summary
+from worldline.model import load
 
 TEXT = "t20 t21 t22 t30"
 
@@ -15,7 +15,7 @@ TEXT = "t20 t21 t22 t30"
 @pytest.fixture
 def run(command, monkeypatch, tmp_path):
     monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(summary, "load_model", lambda *_a, **_k: loaded("llama"))
+    monkeypatch.setattr(load, "load_model", lambda *_a, **_k: loaded("llama"))
 
     return lambda *words: command("paths", *words)
 
