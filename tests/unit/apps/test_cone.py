@@ -44,7 +44,7 @@ def test_what_is_printed_is_what_is_written(run, tmp_path):
         "both": [0, 1, 4, 4],
     }
     drawn, _, again = out.rpartition("\n\n")
-    assert again.startswith("again: worldline cone ")  # to be copied, so never folded
+    assert again.startswith("again, from Python: wl.light_cone(")  # never folded
     assert all(len(line) <= 100 for line in drawn.splitlines())
 
 

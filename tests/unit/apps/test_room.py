@@ -94,6 +94,9 @@ def test_a_log_is_gone_on_with_and_branched(run):
 
 def test_a_replay_is_the_same_and_another_script_is_named(run, tmp_path):
     run(*REHEARSAL, "--log", "a.room")
+    found = run("replay", "a.room")  # a log does not say what a script holds further on
+    assert (found.code, found.err.count("\n")) == (2, 1)
+    assert "give it with --scenario" in found.err
     found = run("replay", "a.room", "--scenario", "rehearsal")
     assert (found.code, found.out.endswith("all as they were\n")) == (0, True), found.out
     text = resources.files("worldline.room").joinpath("scenarios/rehearsal.toml").read_text("utf-8")
@@ -161,7 +164,7 @@ def test_a_transcript_is_read_in_two_columns(run, tmp_path):
         (["export", "words.txt"], "--out None: accepted are names that end in"),
         (["import", "words.txt"], "--log: give the new log's name"),
         (["--scenario", "rehearsal"], "standard input is no terminal; accepted is --headless"),
-        (["import", "words.txt", "--log", "b.room"], "no message; accepted are lines"),
+        (["import", "words.txt", "--log", "b.room"], "accepted are a room's own JSON ("),
         (["import", "words.txt", "--log", "words.txt"], "it is there already"),
         (["import", "wrong.json", "--log", "b.room"], "not a room"),
     ],
