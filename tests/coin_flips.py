@@ -18,6 +18,7 @@ from worldline.claims.store import Store
 from worldline.lab import registry
 from worldline.lab.experiment import Experiment, Finding
 from worldline.lab.statistics import wilson
+from worldline.model.identity import Identity
 from worldline.model.load import LoadedModel
 
 COIN = """
@@ -50,6 +51,14 @@ class Coin(LoadedModel):
     def weights_hash(self) -> str:
         """Made up."""
         return "c0" * 32
+
+    @property
+    def identity(self) -> Identity:
+        """Of nothing but what is made up."""
+        return Identity(
+            name=self.name, model_type="", config=self.config, weights_hash=self.weights_hash,
+            dtype=self.dtype, device=self.device, implementation="eager",
+        )  # fmt: skip
 
 
 def coin_model(name: str = "coin") -> LoadedModel:
