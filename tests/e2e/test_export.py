@@ -228,7 +228,7 @@ def test_the_menu_by_keyboard(shown, scenes):
         page.keyboard.press("Enter")
     assert download.value.suggested_filename.endswith(".svg")
     page.wait_for_function("() => !document.querySelector('.wl-save').open")
-    assert "Saved worldline-" in page.locator("[role=status]").inner_text()
+    assert "Saved worldline-" in page.locator(".wl-unseen[role=status]").inner_text()
     page.keyboard.press("Enter")
     page.keyboard.press("Shift+Tab")
     assert menu.get_attribute("open") is None

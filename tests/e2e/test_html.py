@@ -118,7 +118,7 @@ def test_the_keyboard_reaches_everything(opened, scenes):
     page = file.go()
     page.keyboard.press("ArrowUp")
     page.locator(".wl-tooltip").wait_for(state="visible")
-    assert "position 5, output of layer 29" in page.locator("[role=status]").inner_text()
+    assert "position 5, output of layer 29" in page.locator(".wl-unseen[role=status]").inner_text()
     top = file.ring()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowDown")
@@ -134,7 +134,7 @@ def test_the_keyboard_reaches_everything(opened, scenes):
     page.locator(".wl-band").wait_for()
     page.keyboard.press("[")
     page.wait_for_url("**layer=0")
-    assert "Layer 0:" in page.locator("[role=status]").inner_text()
+    assert "Layer 0:" in page.locator(".wl-unseen[role=status]").inner_text()
     for _ in range(3):
         page.keyboard.press("Escape")
     assert "#" not in page.url

@@ -88,6 +88,8 @@ def test_every_number_on_the_page_has_a_meaning(shown, whole):
     # Shown elsewhere: the tooltip of an edge, and parts that this Scene lacks.
     assert set(whole.meanings) - names <= {"edge_rank", "edge_share", "other", "path"} | {
         "additivity_error",
+        "change_logits",
+        "versus_logits",
         "order_nats",
         "order_ulp",
         *(name for name, one in MEANINGS.items() if one.needs == "groups"),

@@ -100,7 +100,7 @@ def test_ends(curve):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"max_hops": -1}, "hops = -1: accepted are whole numbers from 0"),
+        ({"max_hops": -1}, "hops -1: accepted are whole numbers from 0"),
         ({"sink": "open"}, "sink='open'"),
         ({"layers": [9]}, "layer 9: accepted are layers 0 to"),
         ({"longest": -1}, "longest hop -1"),
