@@ -103,10 +103,10 @@ class Blocks:
 def test_edges_and_paths_are_products_of_jacobian_blocks(name):
     """Adding up would hold for any split of the logit: here single edges and paths are checked."""
     dtype = FLOAT32 if name in SINGLE else FLOAT64
-    trace = record(loaded(name, dtype), some_tokens(N_POS))
     asked, draw = Target(27, ""), np.random.default_rng(0)
     precision = contextlib.nullcontext if name in SINGLE else Float64
-    with precision():
+    with precision():  # recorded in it too: a run under another mode is another run, and refused
+        trace = record(loaded(name, dtype), some_tokens(N_POS))
         run = frozen_of(trace, asked)
         blocks = Blocks(run)
         flow = flow_in(run, trace, asked)

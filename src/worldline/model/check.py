@@ -509,6 +509,8 @@ def _padded(model, anatomy: Anatomy, ids: Tensor, report: Report) -> str:
     try:
         with torch.no_grad():
             plain = model(**inputs).logits
+    except StoppedError:
+        raise
     except Exception as error:
         report.reason = f"the model takes no padded batch ({_said(error)}): not checked on one"
         return ""
