@@ -6,7 +6,7 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,15 @@ def bundled() -> LoadedModel:
 
     with FileLock(Path(tempfile.gettempdir()) / f"worldline-bundled-{os.getuid()}.lock"):
         return load_model("bundled")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of this module's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WORLDLINE_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from worldline.flow.writes import write_coherence
 from worldline.model.calls import model_call, text_first, words_of
 from worldline.model.load import LoadedModel, load_model, refuse_another
 from worldline.observation import Observation
-from worldline.text.chat import tokens_of, turns_of, unsteady
+from worldline.text.chat import ends_left_out, tokens_of, turns_of, unsteady
 from worldline.text.grouping import page_groups
 from worldline.text.tokens import refuse_split
 from worldline.trace.recording import record
@@ -113,15 +113,15 @@ def see(
     (say := progress or _quiet)("weighing")
     by = by or "gradient"
     assert trace.model is not None
-    groups = page_groups(
-        trace.tokens, turns_of(trace.model.tokenizer, text, chat, trace.tokens.text)
-    )
+    turns = turns_of(trace.model.tokenizer, text, chat, trace.tokens.text)
+    groups = page_groups(trace.tokens, turns)
     target_free = by == "share" and target is None and versus is None
     own_top, own_groups = (top, groups) if target_free else (0, ())
     flow = shares = weigh(trace, "share", top=own_top, groups=own_groups)
     if not target_free:
         flow = weigh(trace, by, target=target, versus=versus, how=how, top=top, groups=groups)
     say("drawing")
+    left_out = ends_left_out(text, trace.tokens.text, turns) if chat else ""
     run, chat = _made_again(trace, text, chat)
     recipe = trace_recipe(
         run, by=by, how=flow.meaning.how, target=target, versus=versus,
@@ -136,6 +136,7 @@ def see(
         paths=paths_of(trace, flow.meaning.target, paths, say),
         recipe=recipe,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        left_out=left_out,
     )
     return Observation(trace, flow, scene)
 

@@ -1,4 +1,4 @@
-"""Every command and every snippet of the README runs."""
+"""Every command of the README runs, and every snippet of it and of docs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,16 @@ COMMANDS = [
     for line in body.splitlines()
     if line.startswith("worldline ")
 ]
-SNIPPETS = [body for kind, body in BLOCKS if kind == "python"]
+#: Whose snippets are run by the tests of what they make.
+SHOWN_ELSEWHERE = ("exports.md", "notebook.md")
+SNIPPETS = {
+    f"{page.name} {number}": body
+    for page in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+    if page.name not in SHOWN_ELSEWHERE
+    for number, body in enumerate(
+        re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
+    )
+}
 #: In processes of their own, through the script that is installed: one that loads the model, and
 #: those that load no torch. The others run in this process, which has torch already.
 SHELLED = [
@@ -51,7 +60,7 @@ def test_the_readme_has_both_kinds():
     assert len(COMMANDS) >= 4
     assert len(SHELLED) == 4
     assert len(ELSEWHERE) == 2
-    assert SNIPPETS
+    assert {"README.md 0", "files.md 0"} <= {*SNIPPETS}
 
 
 @pytest.mark.parametrize("line", SHELLED)
@@ -68,9 +77,9 @@ def test_command_runs(line, command, tmp_path):
     assert done.out.strip()
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS)
-def test_snippet_runs(snippet, tmp_path):
-    done = run([sys.executable, "-c", snippet], tmp_path)
+@pytest.mark.parametrize("name", SNIPPETS)
+def test_snippet_runs(name, tmp_path):
+    done = run([sys.executable, "-c", SNIPPETS[name]], tmp_path)
     assert done.returncode == 0, done.stderr
     assert " Paris" in done.stdout
 

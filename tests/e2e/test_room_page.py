@@ -212,6 +212,21 @@ def test_strands_bars_and_the_table_are_those_of_the_log(visitor):
     assert dot.get_attribute("fill") == HUES[2]  # Bob spoke third
 
 
+#: Keeps whether the banner is seen, and how many messages, whenever either has changed.
+WATCHED = """() => {
+  window.together = [];
+  const look = () => {
+    const banner = !document.querySelector(".wl-room-banner").hidden;
+    const now = [banner, document.querySelectorAll(".wl-said").length];
+    const last = window.together.at(-1);
+    if (JSON.stringify(last) !== JSON.stringify(now)) window.together.push(now);
+  };
+  look();
+  const options = { subtree: true, childList: true, attributes: true };
+  new MutationObserver(look).observe(document.querySelector(".wl-room"), options);
+}"""
+
+
 def until_said(page, n):
     page.wait_for_function(f"() => document.querySelectorAll('.wl-said').length === {n}")
 
@@ -225,14 +240,14 @@ def test_a_branch_and_a_look_at_the_other_one(visitor):
     assert words(page) == before[:2]
     button(page, "Step").click()
     said(page).nth(2).wait_for()
+    page.evaluate(WATCHED)
     page.locator(".wl-fork button").click()
     banner = page.locator(".wl-room-banner")
     banner.wait_for()
-    until_said(page, 4)  # the list follows the banner in the next frame
     assert words(page) == before
     button(page, "Back to the newest").click()
     banner.wait_for(state="hidden")
-    until_said(page, 3)
+    assert page.evaluate("window.together") == [[False, 3], [True, 4], [False, 3]]
     page.locator(".wl-fork button").click()
     until_said(page, 4)
     said(page).nth(3).hover()

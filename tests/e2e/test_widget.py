@@ -320,7 +320,7 @@ def test_a_cell_has_a_height_and_fits_its_width(cell, scenes, width, scheme):
     page = drawn(cell(scenes.make_scene(), width=width, scheme=scheme))
     box = page.locator(".wl").bounding_box()
     assert box["width"] == width
-    assert 640 <= box["height"] <= 1040
+    assert 640 <= box["height"] <= 1000
     stage = page.locator(".wl-stage").bounding_box()
     assert stage["width"] > 460
     assert stage["height"] > 380

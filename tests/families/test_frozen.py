@@ -28,13 +28,7 @@ PARTLY = {
     "hrm_text": "the state of earlier loops comes from outside the rows",
     "xlm": "its residual stream goes past its blocks, which are lists of parts side by side",
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.mark.parametrize("name", EXACT)

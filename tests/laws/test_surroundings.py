@@ -21,12 +21,7 @@ from worldline.model import attention, exclusive_use
 from worldline.model.tiny import tiny_model
 from worldline.steps import StoppedError, stepping
 
-
-@pytest.fixture(autouse=True, scope="module")
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @cache

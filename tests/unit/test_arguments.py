@@ -41,13 +41,7 @@ OF_A_TRACE = {
     "path_grid": wl.path_grid, "sample_flow": wl.sample_flow, "logit_lens": wl.logit_lens,
     "measure": wl.edge_measures()["ALTI"],
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True, scope="module")
-def own_cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def refusal(call, *given) -> str:

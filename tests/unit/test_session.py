@@ -18,13 +18,7 @@ from worldline.views.scene import Scene
 GOLDEN = Path(__file__).parents[1] / "golden" / "scene_tiny_llama.json"
 CHANGES = ("versions", "created", "reproduce")  # with the version, the day, or the caller
 TEXT = some_tokens(6, seed=5).text
-
-
-@pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(scope="module")

@@ -29,5 +29,6 @@ export function caption(scene: Scene): HTMLElement {
 
 function mark(kind: string, words: string): HTMLElement {
   const sample = h("i", { class: `wl-mark wl-mark-${kind}`, "aria-hidden": "true" });
-  return h("span", { class: `wl-key wl-key-${kind}` }, sample, words);
+  const [first = "", ...rest] = words.split(" ");
+  return h("span", { class: `wl-key wl-key-${kind}` }, h("span", { class: "wl-nowrap" }, sample, first), ...rest.map((word) => ` ${word}`));
 }

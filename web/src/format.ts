@@ -65,6 +65,13 @@ export function plain(value: number): string {
   return `${sign}${digits}e${power?.replace("+", "").replace("-", "−")}`;
 }
 
+/** Two significant digits, as what a number has to exceed is given; no zeros behind. */
+export function rough(value: number): string {
+  const [digits, power] = value.toExponential(1).split("e");
+  if (value === 0 || Number(power) >= -4) return String(Number(value.toPrecision(2)));
+  return `${Number(digits)}e${power?.replace("-", "−")}`;
+}
+
 /** A share of one as a percentage that never rounds up to all or down to nothing. */
 export function percent(part: number): string {
   const size = Math.abs(part);

@@ -1,5 +1,5 @@
 // A difference of two runs in words: as a number only where it is more than rounding. Twin of views/precision.py.
-import { plain, signed } from "./format.ts";
+import { rough, signed } from "./format.ts";
 import type { ScenePrecision } from "./scene.gen.ts";
 
 type Known = ScenePrecision | undefined;
@@ -15,10 +15,23 @@ export function told(value: number, precision: Known): boolean {
 
 /** A difference with its sign, or what it is smaller than. */
 export function changeWords(value: number, precision: Known, unit = ""): string {
-  const after = unit && ` ${unit}`;
-  if (!precision || told(value, precision)) return signed(value) + after;
-  if (precision.resolution >= precision.floor) return `no change above ${plain(precision.resolution)}${after} (resolution of ${precision.dtype})`;
-  return `< ${plain(precision.floor)}${after} (floor)`;
+  if (!precision) return signed(value) + after(unit);
+  if (told(value, precision)) return `${signed(value)}${after(unit)} (${which(precision)} ${rough(least(precision))})`;
+  return underWords(precision, unit);
+}
+
+/** What stands in place of a difference that is no more than rounding. */
+export function underWords(precision: ScenePrecision, unit = ""): string {
+  return `< ${rough(least(precision))}${after(unit)} (${which(precision)})`;
+}
+
+/** The larger of both. */
+function which(precision: ScenePrecision): string {
+  return precision.resolution >= precision.floor ? `resolution of ${precision.dtype}` : "floor";
+}
+
+function after(unit: string): string {
+  return unit && ` ${unit}`;
 }
 
 /** As changeWords, of what has no sign. */
@@ -28,5 +41,5 @@ export function sizeWords(value: number, precision: Known, unit = ""): string {
 
 /** What a difference has to exceed, where numbers stand alone. */
 export function floorWords(precision: ScenePrecision, unit: string): string {
-  return `more than rounding where above ${plain(least(precision))} ${unit} (floor ${plain(precision.floor)}, resolution of ${precision.dtype} ${plain(precision.resolution)})`;
+  return `more than rounding where above ${rough(least(precision))} ${unit} (floor ${rough(precision.floor)}, resolution of ${precision.dtype} ${rough(precision.resolution)})`;
 }

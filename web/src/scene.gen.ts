@@ -7,7 +7,8 @@
  * cannot show and says so. ``paths_left_out`` says why there are no paths. ``altered`` is what
  * runs that never happened said of the same text. ``meanings`` says of every name of a number on
  * the page what it means, for the parts that are there. ``groupings`` show the same flow between
- * groups of tokens. ``left_out`` says what a long text has fewer numbers of, one sentence each.
+ * groups of tokens. ``left_out`` says what a long text has fewer numbers of, and what of the text
+ * was not read, one sentence each.
  */
 export interface Scene {
   schema: "worldline.scene/1";

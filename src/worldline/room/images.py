@@ -17,6 +17,7 @@ from worldline.errors import InputError
 from worldline.room.deeds import Asked, Picture
 from worldline.room.models.asking import fetched, json_of
 from worldline.room.models.complaints import leave_out
+from worldline.room.models.exchange import Request
 from worldline.room.models.failures import GarbledError, RejectedError, StoppedError
 from worldline.room.models.stopping import refuse_stopped, wait
 from worldline.room.models.wire import Patience, Sleep, base_url, keyless, plain
@@ -68,9 +69,11 @@ class EndpointImages:
             sent = {name: one for name, one in body.items() if name not in self._refused}
             try:
                 return fetched(
-                    self.url, "POST", "/images/generations", sent, self.patience,
-                    sleep=self.sleep, largest=2 * LARGEST_PICTURE_BYTES,
-                )  # fmt: skip
+                    Request(self.url, "POST", "/images/generations", sent),
+                    self.patience,
+                    sleep=self.sleep,
+                    largest=2 * LARGEST_PICTURE_BYTES,
+                )
             except RejectedError as error:
                 if not leave_out(error, sent, self._refused):
                     raise
@@ -90,10 +93,9 @@ class EndpointImages:
             raise GarbledError(f"{self.url}: its picture lies at {plain(link, self.url)}")
         parts = urlsplit(link)
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        return fetched(
-            f"{parts.scheme}://{parts.netloc}", "GET", path, None, self.patience,
-            sleep=self.sleep, keyed=False, public=not own, largest=LARGEST_PICTURE_BYTES,
-        )  # fmt: skip
+        host = f"{parts.scheme}://{parts.netloc}"
+        request = Request(host, "GET", path, keyed=False, public=not own)
+        return fetched(request, self.patience, sleep=self.sleep, largest=LARGEST_PICTURE_BYTES)
 
 
 def _origin(link: str) -> tuple[str, str, int] | None:

@@ -18,6 +18,7 @@ from worldline.foreign_json import read_json_file
 from worldline.room.deeds import Asked, Hit
 from worldline.room.foreign import MAX_HITS
 from worldline.room.models.asking import fetched, json_of
+from worldline.room.models.exchange import Request
 from worldline.room.models.failures import GarbledError
 from worldline.room.models.model import ReplyError
 from worldline.room.models.stopping import wait, waited
@@ -42,7 +43,8 @@ class SearxngSearch:
     def __call__(self, asked: Asked) -> list[Hit]:
         """The hits; raises ReplyError where none could be had."""
         path = "/search?" + urlencode({"q": query_of(asked), "format": "json"})
-        raw = fetched(self.url, "GET", path, None, self.patience, sleep=self.sleep, keyed=False)
+        request = Request(self.url, "GET", path, keyed=False)
+        raw = fetched(request, self.patience, sleep=self.sleep)
         found = json_of(raw, self.url)
         rows = found.get("results") if isinstance(found, dict) else None
         if not isinstance(rows, list):

@@ -11,6 +11,8 @@ from typing import Any
 from worldline.room.drawn import readings_of, who_reads_whom
 from worldline.room.events import Drawn, Event, Message
 from worldline.room.html_text import escape
+from worldline.views.parts import ScenePrecision
+from worldline.views.precision import told, under_words
 
 ROW, LEFT, TOP, WIDTH, FIRST_WORDS = 22, 130, 10, 720, 84
 BEND, MOST_BEND = 12.0, 105.0  # how far a strand swings out for each message that it passes
@@ -183,14 +185,16 @@ def _cuts(one: Mapping[str, Any], flow: Mapping[str, Any]) -> str:
     if one.get("cut_nats") is None:
         return ""
     passed = one["whole_nats"] - one["cut_nats"]
-    precision = flow.get("cut_precision")
-    least = max(precision["floor"], precision["resolution"]) if precision else 0.0
-    return "".join(f"<td>{_told(value, least)}</td>" for value in (one["cut_nats"], passed))
+    known = flow.get("cut_precision")
+    precision = ScenePrecision.model_validate(known) if known else None
+    return "".join(f"<td>{_lost(value, precision)}</td>" for value in (one["cut_nats"], passed))
 
 
-def _told(nats: float, least: float) -> str:
+def _lost(nats: float, precision: ScenePrecision | None) -> str:
     """What a cut took away, or that it is no more than rounding."""
-    return f"{nats:+.3f}" if abs(nats) > least else f"none above {least:.2g}"
+    if precision is None or told(nats, precision):
+        return f"{nats:+.3f}"
+    return escape(under_words(precision))
 
 
 def _cell(one: Mapping[str, Any] | None) -> str:

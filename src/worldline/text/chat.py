@@ -11,6 +11,8 @@ from typing import Any
 from worldline.errors import InputError
 from worldline.text.tokens import Tokenizer, Tokens, tokenize
 
+STRIPPED = "Blanks at the ends of the text: the model's chat template strips them."
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -87,6 +89,18 @@ def turns_of(
         return spans
     place = _only_place(shown, text)
     return () if place is None else (NamedSpan("user 0", *place),)
+
+
+def ends_left_out(text: str, shown: str, turns: Sequence[NamedSpan]) -> str:
+    """What is said where a chat's template took blanks off the ends of a user's text, else "".
+
+    >>> ends_left_out("hi ", "User: hi.", [NamedSpan("user 0", 6, 8)])
+    "Blanks at the ends of the text: the model's chat template strips them."
+    """
+    if not turns:
+        return "" if text in shown else STRIPPED
+    words = shown[turns[0].start : turns[0].end]
+    return "" if shown.startswith(text, turns[0].start - text.find(words)) else STRIPPED
 
 
 def unsteady(tokenizer: Tokenizer) -> str:

@@ -31,7 +31,7 @@ from worldline.views.labels import (
 )
 from worldline.views.meanings import explained
 from worldline.views.parts import ScenePrecision, ScenePrediction
-from worldline.views.precision import change_words, floor_words, size_words, told
+from worldline.views.precision import change_words, floor_words, size_words, told, under_words
 from worldline.views.scene import Scene
 
 BAR = 30
@@ -164,20 +164,21 @@ def sources_lines(part: SceneSources, pieces: Sequence[str], width: int) -> list
     """What is lost without all reads of each token, the largest loss first."""
     order = sorted(range(len(pieces)), key=lambda pos: part.change_nats[pos])
     shown, precision = token_name(part.target), part.precision.get("change_nats")
-    lines = [clipped(f"Without all reads of one token ({part.how}): {shown} gains, in nats", width)]
+    lines = [
+        *folded(f"What {shown} loses without all reads of one token ({part.how}), in nats", width),
+        *folded("+ is a loss: without the token the answer is less likely; - a gain", width),
+    ]
     for pos in order:
         after = part.after[pos]
         if after is None:
             continue
-        change = signed(part.change_nats[pos]) if told(part.change_nats[pos], precision) else "–"
-        change = "0" if pos in part.powerless else change
+        lost = signed(-part.change_nats[pos]) if told(part.change_nats[pos], precision) else "–"
+        lost = "0" if pos in part.powerless else lost
         name = padded(clipped(visible_text(pieces[pos]), 18), 18)
         then = f"then {clipped(token_name(after.token), 18)} {percent(math.exp(after.logprob))}"
-        lines.append(clipped(f"  {pos:>4}  {name}{change:>9}   {then}", width))
+        lines.append(clipped(f"  {pos:>4}  {name}{lost:>9}   {then}", width))
     if precision is not None:
-        lines += folded(
-            f"– is no change above rounding; a change is {floor_words(precision, 'nats')}", width
-        )
+        lines += folded(f"– stands for {under_words(precision, 'nats')}", width)
     if any(part.after[pos] is not None for pos in part.powerless):
         lines += folded("0 is exact: no read of the token can reach the answer", width)
     return lines + (folded(readable_text(part.note), width) if part.note else [])
@@ -240,10 +241,7 @@ def cone_lines(part: SceneCone, labels: Sequence[str], width: int) -> list[str]:
         lines += _map(response.relative, most, least, width)
     lines += ["", f"each step of '{SHADES[1:]}' is a factor of ten; blank is exactly zero"]
     if precision is not None:
-        lines.append(
-            f"'{ROUNDING}' is no change above rounding; a change is "
-            + floor_words(precision, "of the node")
-        )
+        lines.append(f"'{ROUNDING}' stands for {under_words(precision, 'of the node')}")
     zero = "bitwise zero" if part.outside_zero else "NOT zero"
     lines.append(f"outside the cone: {zero}")
     if part.derivative_error is not None:
@@ -295,7 +293,7 @@ def orders_lines(part: SceneOrders, width: int) -> list[str]:
         lines = [_order_words(one, precision) for one in part.orders]
         return _folded([*lines, floor], width)
     lines = [
-        "order            slices  widest   chain  blocks of all       seconds     nats       ulp"
+        "order            slices  widest   chain  blocks of all       seconds       nats       ulp"
     ]
     for one in part.orders:
         nats = "–" if one.nats is None else _apart(one.nats, precision)
@@ -303,7 +301,7 @@ def orders_lines(part: SceneOrders, width: int) -> list[str]:
         lines.append(
             f"{padded(readable_text(one.name), 15)}{one.n_slices:8}{one.widest:8}"
             f"{one.longest_chain:8}{one.blocks:8} of {one.of_blocks:<8}{one.seconds:9.3f}"
-            f"{nats:>9}{ulp:>10}"
+            f"{nats:>11}{ulp:>10}"
         )
     return [*(clipped(line, width) for line in lines), *folded(floor, width)]
 
@@ -312,7 +310,7 @@ def _apart(nats: float, precision: ScenePrecision | None) -> str:
     """How far an order is from the plain run, or that this is no more than rounding."""
     if precision is None or told(nats, precision):
         return f"{nats:.1e}"
-    return f"<{max(precision.floor, precision.resolution):.1e}"
+    return f"< {max(precision.floor, precision.resolution):.2g}"
 
 
 def _order_words(one: SceneOrder, precision: ScenePrecision | None) -> str:

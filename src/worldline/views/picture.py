@@ -36,12 +36,14 @@ def picture(
     paths: PathsSeen | str | None = None,
     recipe: Recipe | None = None,
     created: str | None = None,
+    left_out: str = "",
 ) -> Scene:
     """The Scene of one weighed run. `paths` may say instead why there are none.
 
     `writes` [layer, pos] says how far what is written into a node agrees.
 
     `recipe` is what the run was made of; without one the Scene says no line that makes it again.
+    `left_out` is what of the text that was given is not in the one that was read.
     """
     text, cells = trace.tokens.text, trace.n_layers * trace.n_pos
     rows = partial(_rows, digits=DIGITS if cells <= LARGEST_MATRIX else FEW_DIGITS)
@@ -66,7 +68,7 @@ def picture(
         "paths": None if paths is None or isinstance(paths, str) else paths_shown(paths),
         "paths_left_out": paths if isinstance(paths, str) else None,
         "groupings": [_grouping(each, rows) for each in flow.groups],
-        "left_out": _left_out(cells, lens, flow.groups),
+        "left_out": [*filter(None, [left_out]), *_left_out(cells, lens, flow.groups)],
         "inert": vars(trace.inert),
         "closure_error": vars(trace.closure),
         "reproduce": {"cli": "", "python": ""} if recipe is None else recipe.shown().model_dump(),

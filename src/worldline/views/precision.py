@@ -19,15 +19,28 @@ def change_words(value: float, precision: ScenePrecision | None, unit: str = "")
     >>> change_words(9e-7, ScenePrecision(floor=2e-6, resolution=1e-6, dtype="float32"), "nats")
     '< 2e-06 nats (floor)'
     """
-    unit = f" {unit}" if unit else ""
     if precision is None:
-        return f"{signed(value)}{unit}"
-    coarse = precision.resolution >= precision.floor
-    least = f"{max(precision.floor, precision.resolution):.2g}"
-    which = f"resolution of {precision.dtype}" if coarse else "floor"
+        return f"{signed(value)}{_after(unit)}"
     if told(value, precision):
-        return f"{signed(value)}{unit} ({which} {least})"
-    return f"< {least}{unit} ({which})"
+        least = f"{max(precision.floor, precision.resolution):.2g}"
+        return f"{signed(value)}{_after(unit)} ({_which(precision)} {least})"
+    return under_words(precision, unit)
+
+
+def under_words(precision: ScenePrecision, unit: str = "") -> str:
+    """What stands in place of a difference that is no more than rounding."""
+    least = max(precision.floor, precision.resolution)
+    return f"< {least:.2g}{_after(unit)} ({_which(precision)})"
+
+
+def _which(precision: ScenePrecision) -> str:
+    """The larger of both."""
+    coarse = precision.resolution >= precision.floor
+    return f"resolution of {precision.dtype}" if coarse else "floor"
+
+
+def _after(unit: str) -> str:
+    return unit and f" {unit}"
 
 
 def size_words(value: float, precision: ScenePrecision | None, unit: str = "") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from transformers import LlamaForCausalLM
 
 import worldline.apps.cli as cli
 from tiny_folder import tiny_folder
+from worldline.text.chat import STRIPPED
 from worldline.trace.store import load_trace
 
 TEXT = "the cat sat on the mat"
@@ -241,6 +243,18 @@ def test_seed_threads_and_dtype(run, folder):
     assert found["seed"] == 5
     assert torch.get_num_threads() == 2
     assert found["model"]["dtype"] == "float64"
+
+
+def test_blanks_that_a_chat_template_strips_are_told(run, folder, tmp_path):
+    stripping = tmp_path / "stripping"
+    shutil.copytree(folder, stripping)
+    template = "{% for m in messages %}<{{ m.content | trim }}>{% endfor %}"
+    (stripping / "chat_template.jinja").write_text(template, "utf-8")
+    plain, ends = (
+        run("trace", text, "--chat", "--model", stripping, "--json", "-") for text in ("hi", "hi ")
+    )
+    assert STRIPPED in ends.err
+    assert STRIPPED not in plain.err
 
 
 def test_chat_sets_the_text_as_a_turn(run, folder):

@@ -34,13 +34,7 @@ OTHER = "a 'dog' \"ran\" to $HOME!"  # 23 tokens
 QUESTIONS = TypeAdapter(Question)
 SHELL = 'worldline() { printf "%s\\0" "$@" > words; [ "$2" != - ] || cat > input; }; rm -f input; '
 LINES = pytest.mark.parametrize("as_shown", [lambda line: line, pasteable], ids=["raw", "pasted"])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def cache_folder(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(scope="module")

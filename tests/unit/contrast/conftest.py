@@ -1,4 +1,4 @@
-"""One cache for all tests of this folder."""
+"""One cache for all tests of a module of this folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,5 @@ import pytest
 
 
 @pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+def own_cache(cache):
+    return cache

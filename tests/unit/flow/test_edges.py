@@ -16,12 +16,7 @@ from worldline.flow.weighing import weigh
 from worldline.model.attention import AttentionCall
 from worldline.trace.recording import record
 
-
-@pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @given(st.integers(1, 9), st.integers(0, 9))

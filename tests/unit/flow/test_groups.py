@@ -15,13 +15,7 @@ from worldline.trace.recording import record
 
 WEIGHINGS = [("share", "drop"), ("gradient", "drop"), ("gradient", "mask"), ("frozen", "drop")]
 GROUP_OF = (0, 1, 1, 2, 2, 2, 3, 4, 4, 5, 6)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def grouped(group_of) -> Grouping:

@@ -13,13 +13,7 @@ from worldline.model.circuits import cancelling
 from worldline.trace.recording import record
 
 N_POS, TARGET = 4, 20
-
-
-@pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(scope="module", params=["llama", "gemma4_text", "gemma2"])

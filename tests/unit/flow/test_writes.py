@@ -11,12 +11,7 @@ from worldline.flow.writes import write_coherence
 from worldline.paths.agreement import vector_coherence
 from worldline.trace.recording import record
 
-
-@pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def test_heads_by_their_own_columns_of_w_o():

@@ -26,13 +26,7 @@ IDS = "t20 t21 t22 t30 t31 "
 TEXT = "the cat sat on the mat"
 QUESTIONS = TypeAdapter(Question)
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}  # runs side by side and alone round in their own ways
-
-
-@pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from worldline.room.importing import from_json
 from worldline.room.log import Log, line_of
 from worldline.room.replaying import replay
 from worldline.room.seeing import seen_by
-from worldline.room.strands import MOST_STRANDS, strands, table
+from worldline.room.strands import MOST_STRANDS, beside, strands, table
 from worldline.room.strip import CELLS, strip
 
 
@@ -147,6 +147,16 @@ def test_strands_bars_and_table_are_drawn_from_the_log():
     assert "nothing is known" in page
     assert "<b>one</b>" not in page
     assert 'href="#e' in page
+
+
+def test_a_cut_of_no_more_than_rounding_is_no_number():
+    room = weighed_room()
+    cut = row(1, "Bob", 0.5, 0.5) | {"cut_nats": 0.01, "whole_nats": 0.51}
+    known = {"floor": 0.02, "resolution": 0.06, "dtype": "bfloat16"}
+    room._weigh = lambda _model, _usage: flow(cut) | {"cut_precision": known}
+    room.play(1)
+    page = "".join(map(beside(room.line), room.line))
+    assert "<td>&lt; 0.06 (resolution of bfloat16)</td><td>+0.500</td>" in page
 
 
 def test_of_very_many_strands_the_strongest_are_drawn():

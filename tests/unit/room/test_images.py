@@ -19,6 +19,7 @@ from worldline.room import images
 from worldline.room.deeds import Asked
 from worldline.room.images import DiffusersImages, EndpointImages, Portraits, kind_of
 from worldline.room.models.asking import fetched
+from worldline.room.models.exchange import Request
 from worldline.room.models.failures import (
     GarbledError,
     RejectedError,
@@ -186,7 +187,7 @@ def test_the_address_that_was_checked_is_connected_to(monkeypatch, no_proxy):
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     monkeypatch.setattr(socket, "create_connection", connect)
     with pytest.raises(UnreachableError):
-        fetched("https://changes.test", "GET", "/x", None, Patience(tries=1), public=True)
+        fetched(Request("https://changes.test", "GET", "/x", public=True), Patience(tries=1))
     assert (looked, places) == (["changes.test"], [("1.1.1.1", 443)])
 
 

@@ -122,18 +122,23 @@ def test_a_replay_takes_over_what_broke_off():
     assert again.differs == 0
 
 
+def seconds_to_stop(room, stub) -> float:
+    """How long a room plays on that is stopped while `stub` owes it an answer."""
+    playing = threading.Thread(target=room.play)
+    playing.start()
+    while not stub.asked:
+        time.sleep(0.01)
+    began = time.monotonic()
+    room.stop("enough")
+    playing.join(5)
+    return time.monotonic() - began
+
+
 @pytest.mark.parametrize("head", [[], answer()])
 def test_a_stop_is_heard_while_nothing_comes(head):
     with stub_endpoint(Plan(raw=head, hold=20)) as stub:
         room = room_of(stub)
-        playing = threading.Thread(target=room.play)
-        playing.start()
-        while not stub.asked:
-            time.sleep(0.01)
-        began = time.monotonic()
-        room.stop("enough")
-        playing.join(5)
-        assert time.monotonic() - began < 0.5
+        assert seconds_to_stop(room, stub) < 0.5
     assert notices(room, "no_reply") == ["Ada did not answer: it was stopped"]
     assert room.state.playing == "stopped"
 
@@ -143,14 +148,7 @@ def test_a_stop_is_heard_while_a_picture_is_made():
         draw = EndpointImages(pictures.url, "painter")
         room = Room(Log(), Catalog({"m": Scripted("m", ('!image "cat"',))}), Deeds(draw))
         room.join("Ada", "m")
-        playing = threading.Thread(target=room.play)
-        playing.start()
-        while not pictures.asked:
-            time.sleep(0.01)
-        began = time.monotonic()
-        room.stop("enough")
-        playing.join(5)
-        assert time.monotonic() - began < 0.5
+        assert seconds_to_stop(room, pictures) < 0.5
     assert outcomes(room) == [("image", "failed", "it was stopped")]
 
 

@@ -14,13 +14,7 @@ from worldline.trace.recording import record
 from worldline.trace.store import load_trace, save_trace
 
 EDITS = frozenset([EdgeCut("mask", (1,), (4,), (0,)), NodeCut("zero", (1,), (2,))])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def test_it_is_the_run_of_the_plan(tmp_path):

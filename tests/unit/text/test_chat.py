@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worldline.errors import InputError
-from worldline.text.chat import NamedSpan, Turn, render_chat, turns_of, unsteady
+from worldline.text.chat import (
+    STRIPPED,
+    NamedSpan,
+    Turn,
+    ends_left_out,
+    render_chat,
+    turns_of,
+    unsteady,
+)
 
 PLAIN = (
     "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
@@ -56,6 +64,15 @@ def test_spans_hold_the_contents(small, template, contents):
     assert [span.name.split()[0] for span in spans] == [turn.role for turn in turns]
     for turn, span in zip(turns, spans, strict=True):
         assert text[span.start : span.end].strip() == turn.content.strip()
+
+
+@pytest.mark.parametrize("text", ["user", " user", "user\n", " a b "])
+@pytest.mark.parametrize("template", [PLAIN, STRIPPING])
+def test_ends_that_a_template_strips_are_told(chatting, template, text):
+    tokenizer = chatting(template)
+    shown, turns = render_chat(tokenizer, [Turn("user", text)])
+    stripped = template == STRIPPING and text != text.strip()
+    assert ends_left_out(text, shown, turns) == (STRIPPED if stripped else "")
 
 
 class TestWords:

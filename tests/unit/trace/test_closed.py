@@ -13,12 +13,7 @@ from worldline.trace.recording import closed_layers, record
 from worldline.views.scene import SceneClosure
 from worldline.views.terminal import closure_words, render_text
 
-
-@pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def test_a_sample_is_drawn_with_its_seed_and_shrinks_with_the_text():

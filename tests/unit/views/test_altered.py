@@ -23,12 +23,13 @@ from worldline.views.altered import (
     cut_lines,
     hops_lines,
     orders_lines,
+    sources_lines,
     with_altered,
 )
-from worldline.views.altered_parts import SceneCone, SceneCut, SceneHops, SceneOrders
+from worldline.views.altered_parts import SceneCone, SceneCut, SceneHops, SceneOrders, SceneSources
 from worldline.views.html import scene_json
 from worldline.views.parts import ScenePrecision
-from worldline.views.precision import change_words
+from worldline.views.precision import change_words, under_words
 from worldline.views.recipe import Recipe, RecipeText
 from worldline.views.scene import Scene, scene_schema
 from worldline.views.terminal import render_text
@@ -305,9 +306,25 @@ def test_the_page_holds_the_cone_in_few_digits(scene):
     assert wire["cone"]["responses"][0]["relative"][0][0] == 0.0
 
 
+def test_what_a_token_is_worth_is_told_as_a_loss_as_on_the_page():
+    known = {"change_nats": {"floor": 0.2, "resolution": 0.1, "dtype": "float32"}}
+    part = parts()["sources"] | {"precision": known, "powerless": [3]}
+    lines = sources_lines(SceneSources.model_validate(part), PIECES, 100)
+    rows = [line.split() for line in lines if re.match(r" +\d+ ", line)]
+    assert [(row[0], row[2]) for row in rows] == [
+        ("1", "+2.00"),
+        ("0", "+0.500"),
+        ("4", "–"),
+        ("3", "0"),
+        ("2", "-0.250"),
+    ]
+    assert f"– stands for {under_words(ScenePrecision(**known['change_nats']), 'nats')}" in lines
+
+
 def test_a_change_carries_its_floor_and_one_below_it_is_smaller_than_that():
     coarse = ScenePrecision(floor=0.01, resolution=0.06, dtype="bfloat16")
     fine = ScenePrecision(floor=2e-6, resolution=1e-6, dtype="float32")
     assert change_words(-0.5, coarse, "nats") == "-0.500 nats (resolution of bfloat16 0.06)"
     assert change_words(-0.05, coarse, "nats") == "< 0.06 nats (resolution of bfloat16)"
+    assert under_words(coarse, "nats") == "< 0.06 nats (resolution of bfloat16)"
     assert change_words(-0.5, fine, "nats") == "-0.500 nats (floor 2e-06)"

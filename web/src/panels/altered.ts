@@ -87,11 +87,10 @@ function changes(part: SceneCut): (string | HTMLElement)[] {
   return [
     " to ",
     number(part.target_after, nats(part.target_after), "target_nats"),
-    " nats, ",
-    number(change, changeWords(change, known), "change_nats", told(change, known) ? signClass(change) : ""),
+    " nats, change ",
+    number(change, changeWords(change, known, "nats"), "change_nats", told(change, known) ? signClass(change) : ""),
     "; KL ",
-    number(kl, sizeWords(kl, precision["kl_nats"]), "kl_nats"),
-    " nats",
+    number(kl, sizeWords(kl, precision["kl_nats"], "nats"), "kl_nats"),
   ];
 }
 
@@ -112,8 +111,8 @@ function versus(part: SceneCut): HTMLElement[] {
       number(before, nats(before), "versus_logits"),
       " to ",
       number(before + change, nats(before + change), "versus_logits"),
-      ", ",
-      number(change, changeWords(change, known), "change_logits", told(change, known) ? signClass(change) : ""),
+      ", change ",
+      number(change, changeWords(change, known, "logits"), "change_logits", told(change, known) ? signClass(change) : ""),
     ),
   ];
 }

@@ -1,6 +1,6 @@
 // What is painted as heat on the lattice: the response to a push, or when each block ran.
 import { h, number } from "../dom.ts";
-import { count, percent, plain, readableText } from "../format.ts";
+import { count, percent, plain, readableText, rough } from "../format.ts";
 import { coneHeat, DECADES, DONE, type Heat, largest, opacity, orderHeat } from "../overlay.ts";
 import { Player } from "./player.ts";
 import { floorWords, least, told } from "../precision.ts";
@@ -147,7 +147,7 @@ function orderRows(one: SceneOrder, precision: ScenePrecision | undefined): HTML
     number(one.longest_chain, String(one.longest_chain), "longest_chain"),
     h("span", { title: `${count(one.blocks)} of ${count(one.of_blocks)} blocks` }, share),
     number(one.seconds, one.seconds.toFixed(2), "order_seconds"),
-    one.nats === null ? "–" : number(one.nats, told(one.nats, precision) ? one.nats.toExponential(0) : `<${least(precision).toExponential(0)}`, "order_nats"),
+    one.nats === null ? "–" : number(one.nats, told(one.nats, precision) ? one.nats.toExponential(0) : `< ${rough(least(precision))}`, "order_nats"),
     one.ulp === null ? "–" : number(one.ulp, one.ulp.toFixed(1), "order_ulp"),
   ];
   const name = h("th", { scope: "rowgroup", colspan: 7, text: readableText(one.name) });

@@ -1,7 +1,7 @@
 // Which tokens the answer depends on: what is lost when all reads of one token are cut, each in turn.
 import { chip, h, number, signClass } from "../dom.ts";
 import { chance, clipped, readableText, signed, tokenName } from "../format.ts";
-import { floorWords, told } from "../precision.ts";
+import { told, underWords } from "../precision.ts";
 import type { ScenePrecision, SceneSources } from "../scene.gen.ts";
 
 const LISTED = 6;
@@ -19,14 +19,13 @@ export function sourcesPart(part: SceneSources, labels: string[], events: Source
   const rows = strongest.map((one) => row(one, most, labels, precision, events));
   const rest = rows.slice(LISTED);
   const target = chip(clipped(tokenName(part.target), 14));
-  const rounding = strongest.some(({ change }) => change !== 0 && !told(change, precision));
   const powerless = strongest.some(({ pos }) => part.powerless.includes(pos));
   return [
     h("h2", {}, "What ", target, " depends on"),
     h("ol", { class: "wl-edges" }, ...rows.slice(0, LISTED)),
     ...(rest.length > 0 ? [h("details", { class: "wl-more" }, h("summary", { text: `${rest.length} more, down to the least` }), h("ol", { class: "wl-edges" }, ...rest))] : []),
-    h("p", { class: "wl-hint", text: `nats that it loses without all reads of the token at once, in every layer and head (${part.how}); each cut was run${powerless ? "; 0 is exact: no read of the token can reach the answer" : ""}. A strand is one of these reads, and can have the other sign` }),
-    ...(rounding && precision ? [h("p", { class: "wl-hint", text: `– is no change above rounding; a change is ${floorWords(precision, "nats")}` })] : []),
+    h("p", { class: "wl-hint", text: `nats that it loses without all reads of the token at once, in every layer and head (${part.how}); + is a loss: without the token the answer is less likely; − a gain. Each cut was run${powerless ? "; 0 is exact: no read of the token can reach the answer" : ""}. A strand is one of these reads, and can have the other sign` }),
+    ...(precision ? [h("p", { class: "wl-hint", text: `– stands for ${underWords(precision, "nats")}` })] : []),
     ...(part.note === null ? [] : [h("p", { class: "wl-hint", text: readableText(part.note) })]),
   ];
 }

@@ -27,7 +27,12 @@ export class RoomPanel {
   private readonly talk: Talk;
   private readonly pictures: Pictures;
   private readonly matrix = h("div", {});
-  private readonly banner = h("p", { class: "wl-room-banner", hidden: true });
+  private readonly banner = h(
+    "p",
+    { class: "wl-room-banner", hidden: true },
+    h("span", { text: "You look at another branch. The conversation goes on elsewhere; branch from a message to go on here." }),
+    h("button", { type: "button", text: "Back to the newest", on: { click: () => this.look(null) } }),
+  );
   private readonly trouble = h("p", { class: "wl-room-trouble", role: "status", hidden: true });
   private readonly heard = h("div", { class: "wl-unseen", role: "log", "aria-live": "polite", "aria-label": "New lines" });
   private readonly room: HTMLElement;
@@ -191,6 +196,7 @@ export class RoomPanel {
     const hues = huesOf(line);
     if (this.drawn.last !== last || this.drawn.looked !== this.looked) {
       this.drawn = { last, looked: this.looked };
+      this.banner.hidden = this.looked === null; // with the list, which is of the same branch
       this.talk.show(line, rowsOf(line, forks(this.events, line)));
       const matrix = matrixOf(line, hues);
       this.matrix.replaceChildren(...(matrix ? [matrix] : []));
@@ -217,10 +223,6 @@ export class RoomPanel {
   /** Look at another branch; null goes back to the newest. */
   private look(number: number | null): void {
     this.looked = number;
-    this.banner.hidden = number === null;
-    this.banner.replaceChildren(
-      ...(number === null ? [] : [h("span", { text: "You look at another branch. The conversation goes on elsewhere; branch from a message to go on here." }), h("button", { type: "button", text: "Back to the newest", on: { click: () => this.look(null) } })]),
-    );
     this.talk.toEnd();
     this.plan();
   }

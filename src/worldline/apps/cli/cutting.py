@@ -53,7 +53,10 @@ def cut(
         str | None, typer.Option(help="zero, mean or splice: what a node is overwritten with.")
     ] = None,
     each: Annotated[
-        bool, typer.Option("--each", help="Cut all reads of each token in turn: mask or drop.")
+        bool,
+        typer.Option(
+            "--each", help="What the answer loses without all reads of each token: mask or drop."
+        ),
     ] = False,
     target: options.Target = None,
     versus: options.Versus = None,
@@ -121,7 +124,8 @@ def _refuse_beside_each(more: bool, how: str | None) -> None:
             "--how and --target"
         )
     if how not in ("mask", "drop"):
-        raise InputError(f"--how {how}: with --each accepted are mask, drop")
+        given = "no --how" if how is None else f"--how {how}"
+        raise InputError(f"--each with {given}: accepted are mask, drop")
 
 
 def _source_lines(seen: SourcesSeen) -> list[str]:

@@ -78,6 +78,7 @@ def trace(
     if by == "share" and target is not None:
         raise InputError("--by share asks about no target; leave --target out or use --by gradient")
     from worldline.session import observe
+    from worldline.text.chat import STRIPPED
     from worldline.trace.store import save_trace
     from worldline.views.meanings import read_from
     from worldline.views.recipe import RecipeText
@@ -88,6 +89,8 @@ def trace(
             given, model, by=by, target=target, versus=versus, how=how, chat=chat, verify=verify,
             device=device, dtype=dtype, seed=seed, top=top, paths=paths, progress=say,
         )  # fmt: skip
+    if STRIPPED in seen.scene.left_out:
+        typer.echo(f"left out: {STRIPPED}", err=True)
     text_from = RecipeText.of(given, None if file is None else str(file))
     seen = replace(seen, scene=read_from(seen.scene, text_from, threads))
     if json != "-":

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from worldline.room.models.complaints import complaint_of
-from worldline.room.models.exchange import Exchange, Head
+from worldline.room.models.exchange import Exchange, Head, Request
 from worldline.room.models.failures import (
     AgainError,
     GarbledError,
@@ -29,23 +29,13 @@ ERROR_SECONDS = 5.0  # how long the reason of an error is waited for
 
 
 @contextmanager
-def asked(
-    url: str,
-    method: str,
-    path: str,
-    body: Any,
-    clock: Clock,
-    keyed: bool = True,
-    public: bool = False,
-) -> Iterator[Exchange]:
-    """An exchange whose answer begins with status 200; with `keyed` false no key is sent.
-
-    With `public` nobody is asked but at a public address.
+def asked(request: Request, clock: Clock) -> Iterator[Exchange]:
+    """An exchange whose answer begins with status 200.
 
     Raises: AgainError where asking again may help, else a ReplyError; InputError for a key, a
     proxy or certificates that cannot be used.
     """
-    exchange = Exchange(url, method, path, body, clock, keyed, public)
+    exchange = Exchange(request, clock)
     try:
         head = exchange.head()
         if head.status != 200:
@@ -56,15 +46,10 @@ def asked(
 
 
 def fetched(
-    url: str,
-    method: str,
-    path: str,
-    body: Any,
+    request: Request,
     patience: Patience,
     *,
     sleep: Sleep = wait,
-    keyed: bool = True,
-    public: bool = False,
     largest: int = LARGEST_BODY_BYTES,
 ) -> bytes:
     """The whole answer to one question, asked again where that may help.
@@ -74,8 +59,8 @@ def fetched(
     chance, failed, clock = random.Random(0), 0, Clock(patience)
     while True:
         try:
-            with asked(url, method, path, body, clock, keyed, public) as exchange:
-                return b"".join(within(exchange.pieces(), largest, url))
+            with asked(request, clock) as exchange:
+                return b"".join(within(exchange.pieces(), largest, request.url))
         except AgainError as error:
             failure, asked_to_wait = error.failure, error.wait
         failed += 1

@@ -10,6 +10,7 @@ from typing import Any
 from worldline.room.models.asking import asked, fetched, json_of
 from worldline.room.models.complaints import leave_out
 from worldline.room.models.events import chunks_of
+from worldline.room.models.exchange import Request
 from worldline.room.models.failures import (
     AgainError,
     CutOffError,
@@ -66,7 +67,7 @@ class Endpoint:
 
         Raises: ReplyError.
         """
-        raw = fetched(self.url, "GET", "/models", None, self.patience, sleep=self.sleep)
+        raw = fetched(Request(self.url, "GET", "/models"), self.patience, sleep=self.sleep)
         found = json_of(raw, self.url)
         rows = found.get("data") if isinstance(found, dict) else None
         if not isinstance(rows, list):
@@ -125,7 +126,8 @@ class Endpoint:
         """One attempt; raises AgainError where another may help."""
         sent = self._body(messages, settings)
         heard.left_out = _left_out(sent)
-        with asked(self.url, "POST", "/chat/completions", sent, clock) as exchange:
+        request = Request(self.url, "POST", "/chat/completions", sent)
+        with asked(request, clock) as exchange:
             try:
                 for chunk in chunks_of(exchange, exchange.head()):
                     yield from heard.deltas(chunk)

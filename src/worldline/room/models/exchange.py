@@ -37,6 +37,21 @@ class Head:
     headers: Mapping[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of whom: `path` behind the address `url`, with a JSON `body` or none.
+
+    With `keyed` false no key is sent. With `public` nobody is asked but at a public address.
+    """
+
+    url: str
+    method: str
+    path: str
+    body: Any = None
+    keyed: bool = True
+    public: bool = False
+
+
 class Exchange:
     """A request under way; `head`, then `pieces`. Closing it hangs up, whatever the server does.
 
@@ -47,19 +62,11 @@ class Exchange:
     Raises: InputError for a key, a proxy or certificates that cannot be used.
     """
 
-    def __init__(
-        self,
-        url: str,
-        method: str,
-        path: str,
-        body: Any,
-        clock: Clock,
-        keyed: bool = True,
-        public: bool = False,
-    ) -> None:
-        self.url, self.clock = url, clock
-        self._public = public
-        self._pinned = public and not proxied(urlsplit(url).hostname or "")
+    def __init__(self, request: Request, clock: Clock) -> None:
+        url, self.clock = request.url, clock
+        self.url = url
+        self._public = request.public
+        self._pinned = request.public and not proxied(urlsplit(url).hostname or "")
         clock.start("connection")
         self._held: queue.Queue[Any] = queue.Queue(HELD)
         self._over = threading.Event()
@@ -71,10 +78,12 @@ class Exchange:
             write=max(0.01, min(30.0, clock.left())),
             pool=10.0,
         )
-        more = {"headers": headers_for(url) if keyed else {}, "json": body}
+        more = {"headers": headers_for(url) if request.keyed else {}, "json": request.body}
         client = client_for(url, limits, self._pinned)
         self._thread = threading.Thread(
-            target=self._work, args=(client, method, url + path, more), daemon=True
+            target=self._work,
+            args=(client, request.method, url + request.path, more),
+            daemon=True,
         )
         self._thread.start()
 

@@ -8,6 +8,8 @@ import ssl
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
+from pathlib import Path
 from shutil import which
 
 import pytest
@@ -147,9 +149,10 @@ def test_certificates_that_are_not_there(monkeypatch, tmp_path):
                 assert words(stub.url) == "hello"
 
 
-@pytest.mark.skipif(which("openssl") is None, reason="openssl makes the certificate")
-def test_a_certificate_by_nobody_is_said_once_and_can_be_trusted(monkeypatch, tmp_path):
-    key, own = tmp_path / "key.pem", tmp_path / "own.pem"
+@contextmanager
+def distrusted(folder: Path):
+    """Takes two links with a certificate that nobody knows: its port, its file, who went on."""
+    key, own = folder / "key.pem", folder / "own.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
          "-nodes", "-keyout", key, "-out", own, "-days", "2", "-subj", "/CN=localhost",
@@ -176,7 +179,17 @@ def test_a_certificate_by_nobody_is_said_once_and_can_be_trusted(monkeypatch, tm
     with socket.create_server(("127.0.0.1", 0)) as listening:
         serving = threading.Thread(target=serve, daemon=True)
         serving.start()
-        url = f"https://localhost:{listening.getsockname()[1]}/v1"
+        yield listening.getsockname()[1], own, met
+        serving.join(5)
+
+
+needs_openssl = pytest.mark.skipif(which("openssl") is None, reason="openssl makes the certificate")
+
+
+@needs_openssl
+def test_a_certificate_by_nobody_is_said_once_and_can_be_trusted(monkeypatch, tmp_path):
+    with distrusted(tmp_path) as (port, own, met):
+        url = f"https://localhost:{port}/v1"
         model = Endpoint(
             url, "m", patience=Patience(tries=3), sleep=lambda _s: pytest.fail("again")
         )
@@ -184,7 +197,6 @@ def test_a_certificate_by_nobody_is_said_once_and_can_be_trusted(monkeypatch, tm
             list(model.reply([Said("user", "hi")], Settings()))
         monkeypatch.setenv("SSL_CERT_FILE", str(own))
         assert words(url) == "hello"
-        serving.join(5)
     assert met == [False, True]
 
 
@@ -324,42 +336,15 @@ def test_a_short_key_without_a_digit_does_not_come_into_the_room(monkeypatch, el
         assert words(url) == "Your key is (key). No: hunter."
 
 
-@pytest.mark.skipif(which("openssl") is None, reason="openssl makes the certificate")
+@needs_openssl
 def test_the_certificate_of_a_proxy_is_looked_at_for_http_too(monkeypatch, tmp_path, elsewhere):
-    key, own = tmp_path / "key.pem", tmp_path / "own.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-         "-nodes", "-keyout", key, "-out", own, "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost"],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(own, key)
-    met: list[bool] = []
-
-    def serve() -> None:
-        for _ in range(2):
-            link, _ = listening.accept()
-            with link:
-                try:
-                    with context.wrap_socket(link, server_side=True) as safe:
-                        while not safe.recv(65536).endswith(b"}"):
-                            continue
-                        safe.sendall(b"".join(answer(HELLO)))
-                        met.append(True)
-                except (ssl.SSLError, OSError):
-                    met.append(False)
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        serving = threading.Thread(target=serve, daemon=True)
-        serving.start()
-        monkeypatch.setenv("HTTP_PROXY", f"https://localhost:{listening.getsockname()[1]}")
+    with distrusted(tmp_path) as (port, own, met):
+        monkeypatch.setenv("HTTP_PROXY", f"https://localhost:{port}")
         with pytest.raises(UnreachableError, match="SSL_CERT_FILE names whom to trust"):
             words("http://a.example.test/v1")
         monkeypatch.setenv("SSL_CERT_FILE", str(own))
         assert words("http://a.example.test/v1") == "hello"
-        serving.join(5)
-        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
-        with pytest.raises(InputError, match=r"missing\.pem: no such file"):
-            words("http://a.example.test/v1")
     assert met == [False, True]
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing.pem"))
+    with pytest.raises(InputError, match=r"missing\.pem: no such file"):
+        words("http://a.example.test/v1")
