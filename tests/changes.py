@@ -12,6 +12,8 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 Undo = Callable[[], None]
 
@@ -317,6 +319,86 @@ def masks_registered_anew(module):
     return lambda: ALL_MASK_ATTENTION_FUNCTIONS.register("sdpa", honest)
 
 
+# --- torch itself --------------------------------------------------------------------------------
+
+
+def function_of_torch(space, name, other) -> Undo:
+    """Put a function in place of torch's, made of it by `other`."""
+    honest = getattr(space, name)
+    setattr(space, name, functools.wraps(honest)(other(honest)))
+    return lambda: setattr(space, name, honest)
+
+
+@change(r"the function torch\.nn\.functional\.silu was replaced: silu")
+def a_function_of_torch(_module):
+    def scaled(honest):
+        return lambda *args, **kwargs: 1.01 * honest(*args, **kwargs)
+
+    return function_of_torch(nn.functional, "silu", scaled)
+
+
+@change(r"the function torch\.rsqrt was replaced: .*tanh")
+def a_function_of_torch_for_another(_module):
+    honest = torch.rsqrt
+    torch.rsqrt = torch.tanh
+    return lambda: setattr(torch, "rsqrt", honest)
+
+
+@change(r"the function torch\.Tensor\.pow was replaced: .*pow")
+def a_method_of_tensors(_module):
+    honest = torch.Tensor.pow
+
+    @functools.wraps(honest)
+    def scaled(self, *args, **kwargs):
+        return 1.01 * honest(self, *args, **kwargs)
+
+    torch.Tensor.pow = scaled
+    return lambda: delattr(torch.Tensor, "pow")
+
+
+class Scaling(TorchFunctionMode):
+    """Another silu, as those see it who call torch."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        return 1.01 * out if func is nn.functional.silu else out
+
+
+class ScalingBelow(TorchDispatchMode):
+    """Another silu, as torch's own operations see it."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        return 1.01 * out if func is torch.ops.aten.silu.default else out
+
+
+class CountingBelow(TorchDispatchMode):
+    """Looks on, and counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.n_seen = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.n_seen += 1
+        return func(*args, **(kwargs or {}))
+
+
+def entered(mode) -> Undo:
+    mode.__enter__()
+    return lambda: mode.__exit__(None, None, None)
+
+
+@change("modes around the call none → changes.Scaling#")
+def a_mode_of_functions(_module):
+    return entered(Scaling())
+
+
+@change("modes around the call none → changes.ScalingBelow#")
+def a_mode_of_operations(_module):
+    return entered(ScalingBelow())
+
+
 @change("dtype float32 → float64")
 def dtype(module):
     buffers = {name: held.clone() for name, held in module.named_buffers()}
@@ -344,6 +426,17 @@ class Steering:
 
     def __call__(self, _module, _args, out):
         return bend(out, self.strength)
+
+
+class Counting:
+    """A hook that counts its runs beside what it holds."""
+
+    def __init__(self):
+        self.n_runs, self.share = 0, 0.3
+
+    def __call__(self, _module, _args, out):
+        self.n_runs += 1
+        return bend(out, self.share)
 
 
 class Low(nn.Module):
@@ -377,6 +470,7 @@ class Held:
     """What `prepare` put in, kept beside the model: nothing of it is the model's own."""
 
     steering: Steering
+    counting: Counting
     vector: torch.Tensor
     strength: dict[str, float]
     key: int
@@ -388,8 +482,9 @@ HELD: WeakKeyDictionary[nn.Module, Held] = WeakKeyDictionary()
 def prepare(module) -> None:
     """Put an adapter, and hooks that hold values, into a model."""
     layer(module, 0).self_attn.v_proj = Low(layer(module, 0).self_attn.v_proj).eval()
-    object_hook = Steering()
+    object_hook, counting = Steering(), Counting()
     layer(module, 0).mlp.register_forward_hook(object_hook)
+    layer(module, 0).mlp.register_forward_hook(counting)
     layer(module, 1).mlp.register_forward_hook(of_module_level)
     vector = torch.full((module.config.hidden_size,), 0.2)
     strength = {"by": 1.0}
@@ -398,7 +493,7 @@ def prepare(module) -> None:
         return out + strength["by"] * vector
 
     handle = layer(module, 1).mlp.register_forward_hook(steered)
-    HELD[module] = Held(object_hook, vector, strength, handle.id)
+    HELD[module] = Held(object_hook, counting, vector, strength, handle.id)
 
 
 @change(r"layers\.0\.self_attn\.v_proj\.active True → False")
@@ -414,6 +509,11 @@ def scale_of_an_adapter(module):
 @change(r"strength 0\.3 → 0\.9")
 def what_a_hook_object_holds(module):
     return attribute(HELD[module].steering, "strength", 0.9)
+
+
+@change(r"share 0\.3 → 0\.9")
+def what_a_hook_holds_beside_a_counter(module):
+    return attribute(HELD[module].counting, "share", 0.9)
 
 
 @change(r"TABLE\.by 0\.2 → 0\.9")
@@ -536,6 +636,19 @@ def dropout_that_eval_mode_leaves_out(module):
 def settings_of_generation(module):
     module.generation_config.temperature = 0.5
     return attribute(module.config, "use_cache", not module.config.use_cache)
+
+
+@change()
+def a_function_of_torch_wrapped(_module):
+    def wrapped(honest):
+        return lambda *args, **kwargs: honest(*args, **kwargs)
+
+    return function_of_torch(nn.functional, "silu", wrapped)
+
+
+@change()
+def a_mode_that_looks_on(_module):
+    return entered(CountingBelow())
 
 
 @change()

@@ -103,6 +103,27 @@ def of_torch(module, ids, src) -> torch.Tensor:
 def test_after_any_change_a_refusal_that_names_it_or_the_right_number(
     tmp_path_factory, name, question, seed
 ):
+    refused_or_right(tmp_path_factory, name, question, seed)
+
+
+@pytest.mark.parametrize(
+    ("name", "question"),
+    [
+        ("a_function_of_torch", "gradient"),
+        ("a_function_of_torch", "share of a file"),
+        ("a_function_of_torch_wrapped", "gradient"),
+        ("a_mode_of_functions", "gradient"),
+        ("a_mode_that_looks_on", "gradient"),
+        ("what_a_hook_holds_beside_a_counter", "gradient"),
+    ],
+)
+def test_functions_of_torch_modes_and_what_stands_beside_a_counter(
+    tmp_path_factory, name, question
+):
+    refused_or_right(tmp_path_factory, name, question, 1)
+
+
+def refused_or_right(tmp_path_factory, name, question, seed) -> None:
     model, tokens, way = fresh(), some_tokens(N_POS, seed), CHANGES[name]
     trace = wl.record(model, tokens)
     if question == "cut":

@@ -20,7 +20,7 @@ from worldline.model.watch import batch_first
 from worldline.run.editing import Edits, Read, RowEdit, row_back
 from worldline.run.executing import run_edited
 from worldline.run.plan import Plan
-from worldline.run.precision import Precision, equivalent_logits
+from worldline.run.precision import Precision, equivalent_runs
 from worldline.text.tokens import Tokens
 from worldline.trace.recording import tokens_to_run
 
@@ -267,7 +267,7 @@ def _precision(model: LoadedModel, plan: Plan, rows: list[Tensor], at: Node) -> 
     def keep(event: BlockEvent) -> None:
         others.extend([event.resid_pre, event.resid_post][event.layer > 0 :])
 
-    equivalent_logits(model, plan.ids, on_row=keep)
+    equivalent_runs(model, plan.ids, last=1, on_row=keep)
     floor = 0.0
     for mine, theirs in zip(rows[at.layer :], others[at.layer :], strict=True):
         true = mine[0, at.pos :].double()

@@ -14,11 +14,10 @@ from worldline.grid.cuts import SINKS, HopBudget, longer_than
 from worldline.model.calls import on_model
 from worldline.model.load import LoadedModel
 from worldline.run.editing import Edits
-from worldline.run.executing import run_edited
 from worldline.run.hops import AT_ONCE, Copy, copies_of, most_hops
 from worldline.run.plan import Plan
-from worldline.run.precision import Precision, equivalent_logits, of_sum, token_precisions
-from worldline.steps import step
+from worldline.run.precision import Precision, equivalent_runs, of_sum, token_precisions
+from worldline.run.said import Said, said_by
 from worldline.text.spans import said
 from worldline.text.tokens import Tokens
 from worldline.trace.recording import tokens_to_run
@@ -133,10 +132,10 @@ def hop_curve(
     given = None if layers is None else tuple(layers)
     ids = torch.tensor(tokens.ids)
     full, norms = _full(model, Plan(tokens.ids, edits))
-    full_loss, full_top = _losses(full, ids), full[:-1].argmax(-1).tolist()
-    others = equivalent_logits(model, tokens.ids, edits)
-    precisions = token_precisions(full[:-1], others[:, :-1], tokens.ids[1:])
-    del others
+    full_loss, full_top = _losses(full, ids)
+    others = equivalent_runs(model, tokens.ids, edits)
+    precisions = token_precisions(full, others, tokens.ids[1:])
+    del full, others
     plan = Plan(tokens.ids, edits, HopBudget(min(asked, most), sink, given))
     n = plan.budget.hops + 1 if plan.budget else 1
     losses: list[np.ndarray] = []
@@ -147,8 +146,9 @@ def hop_curve(
     if asked >= most:
         tail = f"{most} hops are all there can be: every larger budget is the full run"
     for copy in copies_of(model, plan, at_once=at_once):
-        losses.append(_losses(copy.logits, ids))
-        tops.append(copy.logits[:-1].argmax(-1).tolist())
+        loss, top = _losses(copy.said, ids)
+        losses.append(loss)
+        tops.append(top)
         _note(copy, norms, cosines, ratios)
         if progress is not None:
             progress(f"hop budget {copy.hops} of {n - 1}")
@@ -207,8 +207,8 @@ def hop_curves(
     return [hop_curve(model, tokens, sink=one, **options) for one in wanted]
 
 
-def _full(model: LoadedModel, plan: Plan) -> tuple[Tensor, Tensor]:
-    """The logits of the run that nothing but `longest` limits, and its nodes' norms."""
+def _full(model: LoadedModel, plan: Plan) -> tuple[Said, Tensor]:
+    """What the run says that nothing but `longest` limits, and its nodes' norms."""
     norms: list[Tensor] = []
 
     def keep(event: BlockEvent) -> None:
@@ -217,19 +217,18 @@ def _full(model: LoadedModel, plan: Plan) -> tuple[Tensor, Tensor]:
         norms.append(event.resid_post[0].float().norm(dim=-1).cpu())
 
     edits = Edits(len(plan.ids), [tuple(plan.edits)])
-    seen = run_edited(model, [plan], edits, on_row=keep)
-    return seen.logits[0], torch.stack(norms)
+    return said_by(model, [plan], edits, on_row=keep), torch.stack(norms)
 
 
-def _losses(logits: Tensor, ids: Tensor) -> np.ndarray:
-    """Loss of every token in nats, nan for the first."""
-    found = np.full(len(ids), np.nan)
-    for start in range(0, len(ids) - 1, 256):
-        step()
-        stop = min(len(ids) - 1, start + 256)
-        part = torch.log_softmax(logits[start:stop].double(), -1).cpu()
-        found[start + 1 : stop + 1] = -part.gather(1, ids[start + 1 : stop + 1, None])[:, 0].numpy()
-    return found
+def _losses(said: Said, ids: Tensor) -> tuple[np.ndarray, list[int]]:
+    """(Loss of every token in nats, nan for the first; the likeliest in place of each other)."""
+    losses, likeliest = np.full(len(ids), np.nan), []
+    for part, (logits,) in said.parts(len(ids) - 1):
+        chances = torch.log_softmax(logits.double(), -1).cpu()
+        after = slice(part.start + 1, part.stop + 1)
+        losses[after] = -chances.gather(1, ids[after, None])[:, 0].numpy()
+        likeliest += logits.argmax(-1).tolist()
+    return losses, likeliest
 
 
 def _note(copy: Copy, norms: Tensor, cosines: list[np.ndarray], ratios: list[np.ndarray]) -> None:

@@ -15,7 +15,8 @@ from worldline.grid.order import Order, longest_chain, refuse_illegal
 from worldline.model.calls import on_model
 from worldline.run.foliation import Blocks, Foliated
 from worldline.run.plan import Plan
-from worldline.run.precision import Precision, equivalent_logits, of_any_logprob
+from worldline.run.precision import Precision, equivalent_runs, of_any_logprob
+from worldline.run.said import Said
 from worldline.text.tokens import Tokens
 from worldline.trace.recording import tokens_to_run
 
@@ -124,7 +125,7 @@ def run_orders(
         if progress is not None:
             progress(f"order {order.name}, {len(slices)} slices")
         seen.append(_seen(order, slices, blocks))
-    precision = of_any_logprob(blocks.logits, equivalent_logits(model, plan.ids))
+    precision = of_any_logprob(Said(blocks.logits[None]), equivalent_runs(model, plan.ids))
     return OrdersSeen(tokens, precision, seen)
 
 

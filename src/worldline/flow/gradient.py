@@ -87,13 +87,15 @@ def target_gradients(
     plan, blocks = Plan(tuple(trace.tokens.ids)), trace.live or ()
     reruns = [block.rerun for block in blocks]
     if target.span is None:
-        measure = measure_of(target)
+        measure, ends = measure_of(target), []
 
         def of_recorded(logits: Tensor) -> Tensor:
-            refuse_other_end(trace, logits)
+            ends.append(logits.detach())
             return measure(logits)
 
-        return differentiate(model, plan, of_recorded, reruns, trace.resid)
+        gradients = differentiate(model, plan, of_recorded, reruns, trace.resid)
+        refuse_other_end(trace, ends[-1])
+        return gradients
     last, measure = span_measure(plan.ids, target.span)
     calls, said = [block.calls for block in blocks], range(target.span[0] - 1, target.span[1] - 1)
     found = column_gradients(model, plan.ids, measure, reruns, calls, trace.resid, said)

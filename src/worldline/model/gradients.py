@@ -86,7 +86,7 @@ def whole_gradients(
     Raises:
         RefusedError: the model's own code lets no gradient through.
     """
-    if _spares_logits_alone(model, anatomy, inputs):
+    if spares_logits_alone(model, anatomy, inputs):
         inputs = inputs | {"logits_to_keep": last or 1}
     reads: list[list[Tensor]] = []
 
@@ -112,7 +112,7 @@ def whole_gradients(
 _spares: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
 
 
-def _spares_logits_alone(model: torch.nn.Module, anatomy: Anatomy, inputs: dict[str, Any]) -> bool:
+def spares_logits_alone(model: torch.nn.Module, anatomy: Anatomy, inputs: dict[str, Any]) -> bool:
     """Whether `logits_to_keep` leaves out logits and no more: gemma4 leaves out rows of its blocks.
 
     Looked at once a model, in a run of its own.

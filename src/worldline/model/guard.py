@@ -112,6 +112,12 @@ class _Mover(TurnWatcher):
         return {name: value for name, value in state.items() if name in self.names}
 
 
+def moving_of(module: torch.nn.Module) -> frozenset[str]:
+    """The names of state that was seen to move as the model merely ran."""
+    mover = _movers.get(module)
+    return frozenset() if mover is None else mover.names
+
+
 def _kept(place: Path, module: torch.nn.Module) -> Report | None:
     """The report that was kept, and with it the anatomy of the module."""
     report = _passed.get(place)

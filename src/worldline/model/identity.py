@@ -23,6 +23,7 @@ from worldline.model.description import (
     looks_on,
     sampled,
 )
+from worldline.model.surroundings import entered_modes, replaced_functions
 from worldline.model.tail import forget_tail
 from worldline.model.weights import weights_state
 
@@ -106,6 +107,7 @@ class Identity:
 
 
 THREADS = "torch's threads"
+MODES = "modes around the call"
 
 
 def identify(model: LoadedModel) -> Identity:
@@ -200,6 +202,12 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
     for slot, hook in _GLOBAL_HOOKS.items():
         _note_hooks(code, state, f"|{hook} of all modules", everywhere, slot, within)
     _note_configs(code, state, configs)
+    for place, function in replaced_functions().items():
+        if values := code_of(function, within)[1]:
+            state[f"|{place}"] = (("", values),)
+    for mode in entered_modes():
+        values = Described(within=within).plain(mode)
+        state[f"|{MODES}, {type(mode).__qualname__}"] = (("", values),)
     return code, state
 
 
@@ -278,8 +286,10 @@ def settings_now() -> dict[str, str]:
             cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled(), cuda.math_sdp_enabled(),
         ),
         "oneDNN": torch.backends.mkldnn.enabled,  # type: ignore[attr-defined]
-        "sdpa": code_of(torch.nn.functional.scaled_dot_product_attention)[0],
     }  # fmt: skip
+    found |= {place: code_of(function)[0] for place, function in replaced_functions().items()}
+    if modes := entered_modes():
+        found[MODES] = ", ".join(class_code(type(mode)) for mode in modes)
     for device in ("cpu", "cuda"):
         if torch.is_autocast_enabled(device):
             found[f"autocast on {device}"] = torch.get_autocast_dtype(device)
@@ -352,11 +362,17 @@ class Difference:
     certain: bool
 
 
-def differences(before: Identity, now: Identity, *, same_code: bool = True) -> list[Difference]:
+def differences(
+    before: Identity,
+    now: Identity,
+    *,
+    same_code: bool = True,
+    moving: frozenset[str] = frozenset(),
+) -> list[Difference]:
     """What differs, the weightiest first; nothing where the runs are of one model.
 
     Without `same_code`, as between two versions of a library, the code of classes and functions
-    is not compared.
+    is not compared. `moving` names state that moves as the model merely runs: it comes last.
     """
     found = [
         Difference(f"{name} {getattr(before, name)} → {getattr(now, name)}", True)
@@ -372,11 +388,12 @@ def differences(before: Identity, now: Identity, *, same_code: bool = True) -> l
         found.append(Difference(f"weights {hashes}", True))
     if before.code:
         found += _mode_differences(before, now)  # new modules are in train mode: first what is new
-        found += _state_differences(before, now)
-        found += [
-            Difference(f"{name} {was} → {held}", False)
-            for name, was, held in _changed(before.settings, now.settings)
-        ]
+        settings = _changed(before.settings, now.settings)
+        told = tuple(f"|{name}" for name, _, _ in settings)  # with what they hold
+        state = [one for one in _changed(before.state, now.state) if not one[0].startswith(told)]
+        found += _state_differences([one for one in state if one[0] not in moving], now.state)
+        found += [Difference(_setting_words(*one), False) for one in settings]
+        found += _state_differences([one for one in state if one[0] in moving], now.state)
     return found
 
 
@@ -519,14 +536,25 @@ def _tensor_differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[
     return found
 
 
-def _state_differences(before: Identity, now: Identity) -> list[Difference]:
+def _setting_words(name: str, was: str, now: str) -> str:
+    if not name.startswith("torch."):
+        return f"{name} {was} → {now}"
+    if now == "none":
+        return f"the function {name} is torch's again, not {_names(was)}"
+    return f"the function {name} was replaced: {_names(now)}"
+
+
+def _state_differences(
+    changed: list[tuple[str, str, str]], now: Mapping[str, str]
+) -> list[Difference]:
+    """Of what modules and hooks hold; `now` is all of it."""
     ranked = []
-    for place, was, held in _changed(before.state, now.state):
+    for place, was, held in changed:
         module, _, name = place.rpartition(".")
         if place[1:].startswith(_FUNCTIONS) and "none" in (was, held):
             continue  # another implementation's, or code that is other
         if name in ("_disable_adapters", "disable_adapters"):
-            active = now.state.get(f"{module}._active_adapter", "").strip("(),'") or "default"
+            active = now.get(f"{module}._active_adapter", "").strip("(),'") or "default"
             off = "off" if held == "True" else "on"
             ranked.append((0, f'adapter "{active}" is switched {off} ({module})'))
         elif "_active_adapter" in name:

@@ -44,9 +44,12 @@ def _make_up(module: torch.nn.Module, tokenizer: Any) -> tuple[Any, ...]:
 def _patched(module: torch.nn.Module) -> bool:
     """Whether what a plain process has not was there before: hooks on all, code of others."""
     from worldline.model.identity import facts_of, settings_now
+    from worldline.model.surroundings import entered_modes, replaced_functions
 
     code, _ = facts_of(module)
     if any(place.endswith("of all modules") for place in code):
+        return True
+    if replaced_functions() or entered_modes():
         return True
     if settings_now()["float32 matmul precision"] != "highest":
         return True

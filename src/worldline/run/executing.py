@@ -77,11 +77,11 @@ def execute(
             raise InputError("events of a run under a hop budget: accepted are its logits only")
         from worldline.run.hops import copies_of
 
-        logits = None
+        said = None
         for copy in copies_of(model, plan):
-            logits = copy.logits
-        assert logits is not None
-        return Watched(logits[None], 0, 0)
+            said = copy.said
+        assert said is not None
+        return Watched(said.at(slice(None)), 0, 0)
     return _edited(model, [plan], on_block)
 
 
@@ -201,13 +201,17 @@ def run_edited(
     on_block: Callable[[BlockEvent], None] | None = None,
     on_row: Callable[[BlockEvent], None] | None = None,
     rows_too: bool = False,
+    keep_logits: int | None = None,
 ) -> Watched:
     """One pass over plans of one length, under edits that are ready to run.
 
     `on_block` hears of blocks with their terms, `on_row`, which is cheaper, without; `rows_too`
-    hands every row to `edits.row`, whether or not a plan names nodes.
+    hands every row to `edits.row`, whether or not a plan names nodes. `keep_logits` asks the model
+    for the logits of so many last positions alone.
     """
     inputs = inputs_of(model, plans[0], len(plans))
+    if keep_logits is not None:
+        inputs["logits_to_keep"] = keep_logits
     device = inputs["input_ids"].device
     inputs["input_ids"] = torch.tensor([plan.ids for plan in plans], device=device)
     seen = watched_forward(
@@ -349,7 +353,8 @@ def differentiate(
     differ, or of a pass with gradients where a plain run gives the recorded rows.
 
     Raises:
-        RefusedError: they are not, so that it would be the gradient of another run.
+        RefusedError: they are not, so that it would be the gradient of another run; it says whether
+            a plain run gives them.
     """
     rounded = bool(checked(model).floor)
     given = [rerun for rerun in reruns if rerun is not None]
@@ -369,12 +374,21 @@ def differentiate(
         model.module, anatomy, inputs, measure, last=last, on_row=on_row if rows else None
     )
     if any(exact for exact, _ in others):
-        words = other_row(rows_of(model, plan)[0], rows, rounded=rounded)
-        if words := words or next((near for _, near in others if near), None):
+        if words := other_row(rows_of(model, plan)[0], rows, rounded=rounded):
             raise RefusedError(
                 f"run again, {words}: this would be the gradient of another run, so record it again"
             )
+        if words := next((near for _, near in others if near), None):
+            raise other_with_gradients(words)
     return found
+
+
+def other_with_gradients(words: str) -> RefusedError:
+    """Of a model that computes other numbers with gradients; `words` says by how much."""
+    return RefusedError(
+        f"with gradients {words}, while a plain run gives what was recorded: this model computes "
+        "other numbers under a gradient, which would be that of another run; cuts need none"
+    )
 
 
 def rows_of(model: LoadedModel, plan: Plan) -> tuple[list[Tensor], Tensor]:

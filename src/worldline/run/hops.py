@@ -16,7 +16,7 @@ import torch
 from worldline.errors import InputError, RefusedError
 from worldline.model.guard import checked
 from worldline.run.editing import Edits, Read, RowEdit
-from worldline.run.executing import run_edited
+from worldline.run.said import Said, said_by
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -33,7 +33,7 @@ AT_ONCE = 4
 
 @dataclass(frozen=True, eq=False)
 class Copy:
-    """The run under one hop budget: its logits, and how its insides compare.
+    """The run under one hop budget: what it says, and how its insides compare.
 
     `same` is whether every node is bitwise that of the copy before: then so are all later copies.
     `rows` [row, pos] are the norms of its nodes, `sink_cos` [layer, pos] the mean cosine over heads
@@ -41,10 +41,15 @@ class Copy:
     """
 
     hops: int
-    logits: Float[Tensor, "pos d_vocab"]
+    said: Said
     same: bool
     norms: Float[Tensor, "row pos"]
     sink_cos: Float[Tensor, "layer pos"]
+
+    @property
+    def logits(self) -> Float[Tensor, "pos d_vocab"]:
+        """What it says at every position, in one table."""
+        return self.said.at(slice(None))[0]
 
 
 def most_hops(model: LoadedModel, n_pos: int) -> int:
@@ -87,9 +92,9 @@ def copies_of(
         n = min(at_once, budget.hops + 1 - first)
         batch = _Batch(budget, first, n, len(plan.ids), report.n_layers, kept)
         edits = Edits(len(plan.ids), [tuple(plan.edits)] * n, extra=batch.edits)
-        seen = run_edited(model, [plan] * n, edits, on_block=None, on_row=batch.on_block)
+        said = said_by(model, [plan] * n, edits, on_row=batch.on_block)
         for item in range(n):
-            yield batch.copy(item, seen.logits[item])
+            yield batch.copy(item, said.of_run(item))
             if on_copy is not None:
                 on_copy(first + item)
         kept = batch.kept
@@ -160,8 +165,6 @@ class _Batch:
             self.same[item] = before is not None and torch.equal(post[item], before)
         self.kept.rows[row] = event.resid_post[-1]
 
-    def copy(self, item: int, logits: Tensor) -> Copy:
+    def copy(self, item: int, said: Said) -> Copy:
         """One of them."""
-        return Copy(
-            self.first + item, logits, self.same[item], self.norms[item], self.sink_cos[item]
-        )
+        return Copy(self.first + item, said, self.same[item], self.norms[item], self.sink_cos[item])

@@ -12,9 +12,9 @@ import torch
 
 from worldline.model.identity import identify
 from worldline.run.editing import Edits, RowEdit
-from worldline.run.executing import execute, run_edited
+from worldline.run.executing import execute
 from worldline.run.plan import Plan
-from worldline.steps import step
+from worldline.run.said import Said, said_by
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 COARSE_FIRST = (torch.bfloat16, torch.float16, torch.float32)
 FLOOR_SIGMAS = 3.0
-ROWS_AT_ONCE = 64
 TEXTS_KEPT = 8
 
 
@@ -132,7 +131,7 @@ def plain_row(model: LoadedModel, ids: Sequence[int], logits: Tensor) -> PlainRo
     kept = _KEPT.setdefault(model.module, OrderedDict())
     key = (tuple(ids), identify(model).key(), torch.get_num_threads(), logits.dtype, logits.device)
     if key not in kept:
-        kept[key] = equivalent_logits(model, ids)[:, -1].clone()
+        kept[key] = equivalent_runs(model, ids, last=1).at(slice(None))[:, -1].clone()
         while len(kept) > TEXTS_KEPT:
             kept.popitem(last=False)
     return PlainRow(logits, kept[key])
@@ -142,16 +141,19 @@ _KEPT: weakref.WeakKeyDictionary[torch.nn.Module, OrderedDict[Any, Tensor]]
 _KEPT = weakref.WeakKeyDictionary()
 
 
-def equivalent_logits(
+def equivalent_runs(
     model: LoadedModel,
     ids: Sequence[int],
     under: frozenset[EdgeCut | NodeCut] = frozenset(),
+    *,
+    last: int | None = None,
     on_row: Callable[[BlockEvent], None] | None = None,
-) -> Float[Tensor, "2 pos d_vocab"]:
+) -> Said:
     """The plain run done otherwise: two copies side by side in one forward pass.
 
     In the first every row of attention is computed anew by the code that cuts, nothing being cut;
-    the second is the model's own, in a batch of two. `under`: edits that both are compared under.
+    the second is the model's own, in a batch of two. `under`: edits that both are compared under;
+    `last`: at how many last positions they are asked, or at all.
     """
     plan = Plan(tuple(ids), under)
 
@@ -164,25 +166,21 @@ def equivalent_logits(
         return [RowEdit(torch.arange(at, min(n_pos, at + height), device=device)) for at in starts]
 
     edits = Edits(len(plan.ids), [tuple(under)] * 2, extra=anew)
-    return run_edited(model, [plan] * 2, edits, on_row=on_row).logits
+    return said_by(model, [plan] * 2, edits, last=last, on_row=on_row)
 
 
-def token_precisions(
-    logits: Float[Tensor, "row d_vocab"],
-    others: Float[Tensor, "run row d_vocab"],
-    tokens: Sequence[int],
-) -> list[Precision]:
-    """The precision of the log-probability of one token a row, in nats."""
-    found, dtype = [], dtype_of(logits)
-    for start in range(0, len(tokens), ROWS_AT_ONCE):
-        step()
-        part = slice(start, start + ROWS_AT_ONCE)
+def token_precisions(plain: Said, others: Said, tokens: Sequence[int]) -> list[Precision]:
+    """The precision of the log-probability of one token a position, from the first on, in nats."""
+    bounds: list[tuple[float, float]] = []
+    dtypes: set[str] = set()
+    for part, (logits,) in plain.parts(len(tokens)):
         asked = torch.tensor(tokens[part])
-        floors = logprob_floors(logits[part], others[:, part], asked)
-        bounds = 2 * logprob_rounding(logits[part], asked)
-        pairs = zip(floors.tolist(), bounds.tolist(), strict=True)
-        found += [Precision(floor, bound, dtype) for floor, bound in pairs]
-    return found
+        floors = logprob_floors(logits, others.at(part), asked)
+        rounding = 2 * logprob_rounding(logits, asked)
+        bounds += zip(floors.tolist(), rounding.tolist(), strict=True)
+        dtypes.add(dtype_of(logits))
+    dtype = _finest(dtypes)
+    return [Precision(floor, resolution, dtype) for floor, resolution in bounds]
 
 
 def precision_at(
@@ -195,23 +193,21 @@ def precision_at(
     logits = execute(model, Plan(tuple(ids))).logits[0]
     if isinstance(target, int):
         return plain_row(model, ids, logits[-1]).of_logit(target, versus)
-    rows = slice(target.start - 1, target.stop - 1)
-    others = equivalent_logits(model, ids)[:, rows]
-    return of_sum(token_precisions(logits[rows], others, ids[target.start : target.stop]))
+    plain = Said(logits[None, target.start - 1 :])
+    others = equivalent_runs(model, ids, last=plain.rows.shape[1])
+    return of_sum(token_precisions(plain, others, ids[target.start : target.stop]))
 
 
-def of_any_logprob(
-    logits: Float[Tensor, "row d_vocab"], others: Float[Tensor, "run row d_vocab"]
-) -> Precision:
-    """The precision of the largest difference of any log-probability in any row, in nats."""
+def of_any_logprob(plain: Said, others: Said) -> Precision:
+    """The precision of the largest difference of any log-probability anywhere, in nats."""
     floor = bound = 0.0
-    for start in range(0, len(logits), ROWS_AT_ONCE):
-        step()
-        part = slice(start, start + ROWS_AT_ONCE)
-        floor = max(floor, float(_log_difference(logits[part], others[:, part]).max()))
-        sizes = torch.where(torch.isfinite(logits[part]), logits[part].abs(), 0.0)
-        bound = max(bound, float(logprob_rounding(logits[part], sizes.argmax(-1)).max()))
-    return Precision(floor, 2 * bound, dtype_of(logits))
+    dtypes: set[str] = set()
+    for part, (logits,) in plain.parts(plain.rows.shape[1]):
+        floor = max(floor, float(_log_difference(logits, others.at(part)).max()))
+        sizes = torch.where(torch.isfinite(logits), logits.abs(), 0.0)
+        bound = max(bound, float(logprob_rounding(logits, sizes.argmax(-1)).max()))
+        dtypes.add(dtype_of(logits))
+    return Precision(floor, 2 * bound, _finest(dtypes))
 
 
 def of_sum(parts: Sequence[Precision], over: float = 1.0) -> Precision:
@@ -253,6 +249,12 @@ def spacing(values: Tensor) -> Tensor:
 def dtype_of(values: Tensor) -> str:
     """Name of the coarsest dtype that holds all the values: what they were rounded to last."""
     return str(_held_by(values)).removeprefix("torch.")
+
+
+def _finest(dtypes: set[str]) -> str:
+    """The dtype that holds what each of some dtypes holds."""
+    fine_last = [str(dtype).removeprefix("torch.") for dtype in (*COARSE_FIRST, torch.float64)]
+    return max(dtypes, key=fine_last.index)
 
 
 def _held_by(values: Tensor) -> torch.dtype:

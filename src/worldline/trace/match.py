@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from worldline.errors import InputError, RefusedError
-from worldline.model.guard import checked
+from worldline.model.guard import checked, moving_of
 from worldline.model.identity import differences, identify, in_one_line, state_differs
 from worldline.model.rows import other_row, rounding_allowed
-from worldline.run.executing import rows_of
+from worldline.run.executing import other_with_gradients, rows_of
 from worldline.run.plan import Plan
 from worldline.trace.calls import on_trace
 from worldline.trace.recording import record, versions
@@ -36,13 +36,17 @@ def refuse_changed(trace: Trace, *, run_again: bool = False) -> None:
     """
     if trace.model is None:
         return
-    found = differences(trace.identity, identify(trace.model))
+    found = _differences(trace, trace.model)
     if not found and not run_again:
         return
     words = in_one_line(found) if found else ""
     if not any(one.certain for one in found):
-        again = rows_of(trace.model, Plan(tuple(trace.tokens.ids)))
-        other = _other_run(trace, *again, _differ_in_rounding(trace, trace.model))
+        try:
+            other = _run_again(trace, trace.model)
+        except RefusedError as error:  # as it is now it may not pass the checks
+            if not found:
+                raise
+            words, other = f"{words}; as it is now, {error}", ""
         if other is None:
             return
         words = words or f"run again, {other}"
@@ -50,14 +54,14 @@ def refuse_changed(trace: Trace, *, run_again: bool = False) -> None:
 
 
 def refuse_other_end(trace: Trace, logits: Tensor) -> None:
-    """Raise RefusedError where a run's last logits are not those that the trace was recorded with.
+    """Raise RefusedError where the last logits of a run with gradients are not the recorded ones.
 
-    To the rounding of equivalent runs: the end of a model by itself rounds in another way.
+    To the rounding of equivalent runs: the end of a model by itself rounds in another way. A plain
+    run says whether the model changed, or computes other numbers with gradients.
     """
-    if other := _other_end(trace, logits.detach(), rounded=True):
-        raise RefusedError(
-            f"the model changed since the trace was recorded: run again, {other}; record it again"
-        )
+    if other := _other_end(trace, logits, rounded=True):
+        refuse_changed(trace, run_again=True)
+        raise other_with_gradients(other)
 
 
 @on_trace
@@ -96,12 +100,17 @@ def recorded_anew(trace: Trace, model: LoadedModel) -> Trace:
         RefusedError: the model is the same by all that is known of it, and computes other rows.
     """
     refuse_other_model(trace, model)
-    again = record(model, trace.tokens, seed=trace.seed)
+    try:
+        again = record(model, trace.tokens, seed=trace.seed)
+    except RefusedError as error:  # as it is now it may not pass the checks
+        if found := _differences(trace, model):
+            raise InputError(f"{_other(trace, model, found)}; as it is now, {error}") from error
+        raise
     other = _other_recording(trace, again, _differ_in_rounding(trace, model))
     if other is None:
         return again
     before, now, same_code = trace.identity, again.identity, _same_versions(trace)
-    found = differences(before, now, same_code=same_code)
+    found = _differences(trace, model)
     alike = same_code and (before.device, before.settings) == (now.device, now.settings)
     if not alike and not state_differs(before, now, same_code=same_code):
         other = _other_recording(trace, again, rounded=True)
@@ -134,9 +143,15 @@ def _told(trace: Trace) -> list[tuple[int, float]]:
     return [(one.id, one.logprob) for one in trace.predictions]
 
 
+def _differences(trace: Trace, model: LoadedModel) -> list[Difference]:
+    """What differs between the model of a trace and one as it is now, as `differences` has it."""
+    same_code, moving = _same_versions(trace), moving_of(model.module)
+    return differences(trace.identity, identify(model), same_code=same_code, moving=moving)
+
+
 def _certain(trace: Trace, model: LoadedModel) -> list[Difference]:
     """What differs for certain; a loaded trace may have been recorded on another device."""
-    found = differences(trace.identity, identify(model), same_code=_same_versions(trace))
+    found = _differences(trace, model)
     return [one for one in found if one.certain and not one.words.startswith("device ")]
 
 
@@ -153,8 +168,10 @@ def _same_versions(trace: Trace) -> bool:
     return all(trace.versions.get(name) == now[name] for name in CODE)
 
 
-def _other_run(trace: Trace, rows: Sequence[Tensor], logits: Tensor, rounded: bool) -> str | None:
-    """How a run of the text differs from the recorded one, in words; None where it does not."""
+def _run_again(trace: Trace, model: LoadedModel) -> str | None:
+    """How a run of the text now differs from the recorded one, in words; None where it does not."""
+    rows, logits = rows_of(model, Plan(tuple(trace.tokens.ids)))
+    rounded = _differ_in_rounding(trace, model)
     return other_row(rows, trace.resid, rounded=rounded) or _other_end(trace, logits, rounded)
 
 

@@ -23,9 +23,10 @@ from worldline.live.questions import SeeQuestion
 from worldline.model import guard
 from worldline.model.check import check_model
 from worldline.model.guard import checked
-from worldline.model.identity import differences, identify
+from worldline.model.identity import differences, identify, settings_now
 from worldline.model.load import load_model
 from worldline.model.tiny import tiny_model
+from worldline.trace.match import has_changed
 
 # What PEFT asks of transformers.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
@@ -159,6 +160,38 @@ def test_the_gradient_of_another_run_is_never_given():
     trace.resid[1] = trace.resid[1] * 1.001
     with pytest.raises(RefusedError, match="would be the gradient of another run"):
         wl.weigh(trace, "gradient")
+
+
+def test_a_type_that_computes_other_rows_under_a_gradient_is_not_called_changed():
+    module = tiny_model("doge").to(torch.bfloat16)
+    trace = wl.record(load_model((module, NamesIds())), some_tokens(20))
+    with pytest.raises(RefusedError, match=r"row 3 .* other numbers under a gradient"):
+        wl.weigh(trace, "gradient")
+    assert not has_changed(trace)
+
+
+def test_other_logits_under_a_gradient_are_not_called_a_change():
+    model = tiny()
+    model.module.lm_head.register_forward_hook(
+        lambda _module, _args, out: out * 1.5 if torch.is_grad_enabled() else out
+    )
+    trace = wl.record(model, some_tokens(6))
+    with pytest.raises(RefusedError, match=r"predictions .* other numbers under a gradient"):
+        wl.weigh(trace, "gradient")
+    assert not has_changed(trace)
+
+
+def test_a_function_of_torch_replaced_before_is_known_by_its_code():
+    script = (
+        "import functools, torch; honest = torch.nn.functional.silu;"
+        "torch.nn.functional.silu = functools.wraps(honest)(lambda x, inplace=False: honest(x));"
+        "from worldline.model.identity import settings_now; print(*settings_now())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert "torch.nn.functional.silu" in done.stdout
+    assert not any(name.startswith("torch.") for name in settings_now())
 
 
 def test_equal_models_have_equal_identities_in_every_process(tmp_path):
