@@ -15,6 +15,7 @@ from worldline.claims.plain import pack, unpack
 from worldline.claims.verdict import Run, RunKey, Verdict, pack_finding, unpack_finding
 from worldline.errors import InputError
 from worldline.places import data_folder
+from worldline.sqlite_file import open_untouched
 
 VERSION = 1
 _BUSY_SECONDS = 30.0
@@ -36,6 +37,8 @@ CREATE TABLE verdicts (
   reason TEXT NOT NULL, date TEXT NOT NULL
 ) STRICT;
 """
+_NAMES = "SELECT name FROM sqlite_master WHERE type = 'table'"
+_MOST_TABLES = 100
 _JOINED = "SELECT * FROM runs JOIN verdicts ON runs.id = verdicts.run"
 _KEY = "claim, weights_hash, config_hash, code_hash, record_hash, seed, n"
 
@@ -175,7 +178,26 @@ class Store:
         return self._open
 
 
+def _refuse_other_file(path: Path) -> None:
+    """Raise InputError for a file that is no store of this form, of which nothing is changed."""
+    if not path.exists() or not path.stat().st_size:
+        return
+    connection = open_untouched(path)
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (mark,) = connection.execute("PRAGMA application_id").fetchone()
+        held = {name for (name,) in connection.execute(_NAMES).fetchmany(_MOST_TABLES)}
+    finally:
+        connection.close()
+    blank = not held and not version  # of a start that died, or of another process's
+    if mark or not (blank or "runs" in held):
+        raise InputError(f"{path}: another program's file, not a store of claims")
+    if version != VERSION and not blank:
+        raise InputError(f"{path}: made by another worldline (version {version})")
+
+
 def _opened(path: Path) -> sqlite3.Connection:
+    _refuse_other_file(path)
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
         connection.row_factory = sqlite3.Row
@@ -189,8 +211,6 @@ def _opened(path: Path) -> sqlite3.Connection:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
-        if version not in (0, VERSION):
-            raise InputError(f"{path}: made by another worldline (version {version})")
     except BaseException:
         connection.close()
         raise

@@ -13,6 +13,7 @@ import torch
 from worldline.errors import RefusedError
 from worldline.grid.order import Order, longest_chain, refuse_illegal
 from worldline.model.calls import on_model
+from worldline.model.load import LoadedModel
 from worldline.run.foliation import Blocks, Foliated
 from worldline.run.plan import Plan
 from worldline.run.precision import Precision, equivalent_runs, of_any_logprob
@@ -22,8 +23,6 @@ from worldline.trace.recording import tokens_to_run
 
 if TYPE_CHECKING:
     from worldline.grid.order import Slice
-    from worldline.model.calls import on_model
-from worldline.model.load import LoadedModel
 
 ORDERS = ("prefill", "decode", "wavefront(1)", "random(0)", "cone")
 

@@ -13,6 +13,7 @@ from worldline.errors import InputError, RefusedError
 from worldline.flow.flow import Meaning
 from worldline.model.rows import rounding_allowed
 from worldline.model.terms import CARRY, CONSTANTS, MLP, OTHER, attn_name
+from worldline.trace.match import refuse_changed
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -92,8 +93,8 @@ def refuse_open(
 ) -> None:
     """Raise where the shares of a node do not add up to 1: all its terms, reads through `us`.
 
-    The pull-back runs the model's weights again, so they may be others than the recorded ones in a
-    way that no mark of theirs shows.
+    The pull-back runs parts of the model again, and what they compute may have changed in a way
+    that no identity shows; whether it did a whole run says.
 
     Raises:
         RefusedError: by more than the closure of the run and the rounding of the pull-back.
@@ -111,7 +112,15 @@ def refuse_open(
     error = ((total - 1).abs() / allowed).nan_to_num(math.inf)
     pos = int(error.argmax())
     if not float(error[pos]) <= 1:
-        raise RefusedError(
+        words = (
             f"layer {layer}, position {pos}: shares of the node add up to {float(total[pos]):.6g}, "
-            "not to 1: weights of the model changed since the trace was recorded; record it again"
+            "not to 1"
+        )
+        try:
+            refuse_changed(trace, run_again=True)
+        except RefusedError as error:
+            raise RefusedError(f"{words}: {error}") from None
+        raise RefusedError(
+            f"{words}: a part of the model run again by itself computes other numbers than in the "
+            "recorded run, which the whole model repeats"
         )

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from worldline.errors import InputError, RefusedError
 from worldline.live.answering import Answer
 from worldline.live.questions import Asked
-from worldline.model.cache import is_marked, mark
+from worldline.model.cache import is_marked, is_running, mark
 from worldline.model.quiet import one_line
 from worldline.steps import StoppedError, stepping
 
@@ -220,20 +220,8 @@ def own_folder(root: Path) -> Path:
     ours = re.compile(rf"{re.escape(host)}-(\d+)-[a-z0-9_]{{8}}")
     for left in root.iterdir():
         name = ours.fullmatch(left.name)
-        if name is not None and not _alive(int(name[1])) and is_marked(left):
+        if name is not None and not is_running(int(name[1])) and is_marked(left):
             shutil.rmtree(left, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{host}-{os.getpid()}-", dir=root))
     mark(folder)
     return folder
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OverflowError:
-        return False  # no number of a process
-    except OSError:
-        return True  # somebody else's
-    return True

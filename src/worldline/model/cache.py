@@ -144,17 +144,21 @@ def _in_use(folder: Path) -> bool:
         return False
     host, _, process = folder.name.removeprefix(_UNFINISHED).rpartition("-")[0].rpartition("-")
     if host == _host() and process.isdigit():
-        return _alive(int(process))
+        return is_running(int(process))
     try:
         return time.time() - folder.stat().st_mtime < _STALE_SECONDS
     except FileNotFoundError:
         return False
 
 
-def _alive(process: int) -> bool:
-    import psutil
+def is_running(process: int) -> bool:
+    """Whether a process of that number lives on this machine."""
+    import psutil  # comes with accelerate
 
-    return psutil.pid_exists(process)
+    try:
+        return psutil.pid_exists(process)
+    except OverflowError:
+        return False  # no number of a process
 
 
 def _host() -> str:

@@ -55,16 +55,17 @@ class GgufHead:
 class _Field:
     """Where a value goes: every one of these fields that the configuration has.
 
-    `off` are values that say that there is nothing of the kind; they are not set. Without such a
-    field only those are accepted.
+    `off` are values that say that there is nothing of the kind. Fields then become `unset`; without
+    one, a family whose default is something is refused. Without a field only `off` is accepted.
     """
 
     fields: tuple[str, ...]
     off: tuple[Any, ...] = ()
+    unset: Any = ...
 
 
-def _fields(*names: str, off: tuple[Any, ...] = ()) -> _Field:
-    return _Field(names, off)
+def _fields(*names: str, off: tuple[Any, ...] = (), unset: Any = ...) -> _Field:
+    return _Field(names, off, unset)
 
 
 _EPSILONS = _fields(
@@ -76,29 +77,29 @@ _FIELDS: dict[str, _Field] = {
     "attention.head_count": _fields("num_attention_heads", off=(0,)),
     "attention.layer_norm_rms_epsilon": _EPSILONS,
     "attention.layer_norm_epsilon": _EPSILONS,
-    "attn_logit_softcapping": _fields("attn_logit_softcapping", off=(0,)),
-    "final_logit_softcapping": _fields("final_logit_softcapping", off=(0,)),
-    "router_logit_softcapping": _fields("router_logit_softcapping", off=(0,)),
-    "attention.clamp_kqv": _fields("clip_qkv", off=(0,)),
-    "residual_scale": _fields("residual_multiplier", off=(0, 1)),
-    "embedding_scale": _fields("embedding_multiplier", off=(0, 1)),
+    "attn_logit_softcapping": _fields("attn_logit_softcapping", off=(0,), unset=None),
+    "final_logit_softcapping": _fields("final_logit_softcapping", off=(0,), unset=None),
+    "router_logit_softcapping": _fields("router_logit_softcapping", off=(0,), unset=None),
+    "attention.clamp_kqv": _fields("clip_qkv", off=(0,), unset=None),
+    "residual_scale": _fields("residual_multiplier", off=(0, 1), unset=1.0),
+    "embedding_scale": _fields("embedding_multiplier", off=(0, 1), unset=1.0),
     "expert_count": _fields("num_experts", "num_local_experts", off=(0,)),
     "expert_used_count": _fields("num_experts_per_tok", off=(0,)),
     "expert_shared_feed_forward_length": _fields("shared_expert_intermediate_size", off=(0,)),
     "expert_shared_count": _fields("n_shared_experts", off=(0,)),
     "expert_weights_norm": _fields("norm_topk_prob", off=()),
-    "expert_weights_scale": _fields("routed_scaling_factor", off=(0, 1)),
-    "expert_group_count": _fields("n_group", off=(0, 1)),
-    "expert_group_used_count": _fields("topk_group", off=(0, 1)),
-    "leading_dense_block_count": _fields("first_k_dense_replace", off=(0,)),
+    "expert_weights_scale": _fields("routed_scaling_factor", off=(0, 1), unset=1.0),
+    "expert_group_count": _fields("n_group", off=(0, 1), unset=1),
+    "expert_group_used_count": _fields("topk_group", off=(0, 1), unset=1),
+    "leading_dense_block_count": _fields("first_k_dense_replace", off=(0,), unset=0),
     "interleave_moe_layer_step": _fields("interleave_moe_layer_step", off=(0, 1)),
     "moe_every_n_layers": _fields("moe_every_n_layers", off=(0, 1)),
     "use_parallel_residual": _fields("use_parallel_residual"),
     "full_attention_interval": _fields("full_attention_interval"),
     "shortconv.l_cache": _fields("conv_L_cache"),
     "attention.causal": _fields(off=(True,)),
-    "attention.shared_kv_layers": _fields("num_kv_shared_layers", off=(0,)),
-    "embedding_length_per_layer_input": _fields("hidden_size_per_layer_input", off=(0,)),
+    "attention.shared_kv_layers": _fields("num_kv_shared_layers", off=(0,), unset=0),
+    "embedding_length_per_layer_input": _fields("hidden_size_per_layer_input", off=(0,), unset=0),
     "rope.scaling.yarn_ext_factor": _fields(off=(1.0, -1.0)),
     "rope.scaling.yarn_log_multiplier": _fields(off=(0,)),
     "rope.scaling.alpha": _fields(off=(0,)),
@@ -191,10 +192,13 @@ def _settle_key(config: Any, head: GgufHead, key: str) -> None:
         raise head.refused(key, "it is not known here")
     if isinstance(value, list):
         value = _same(head, key, value)
-    if value in known.off:
-        return
     present = [name for name in known.fields if hasattr(config, name)]
-    if not present:
+    if value in known.off:
+        present = [name for name in present if getattr(config, name) not in (None, *known.off)]
+        if present and known.unset is ...:
+            raise head.refused(key, f"{type(config).__name__} is not made without it")
+        value = known.unset
+    elif not present:
         raise head.refused(key, f"{type(config).__name__} has nothing of the kind")
     for name in present:
         setattr(config, name, value)
@@ -281,11 +285,17 @@ def _has_own_width(config: Any) -> bool:
 
 
 def _window(config: Any, head: GgufHead, key: str, value: int) -> None:
-    """Only families that always look through a window can be told how wide it is."""
-    limit = head.get("context_length", 0)
-    if not value or value >= limit > 0:
+    """Only families that always look through a window can be told how wide it is.
+
+    transformers' reader may have set it already, to 0 too, of which it makes no sense.
+    """
+    optional = hasattr(config, "use_sliding_window")
+    always = not optional and getattr(config, "sliding_window", None) is not None
+    if not value and always:
+        raise head.refused(key, f"{type(config).__name__} is not made without it")
+    if not always and (not value or value >= head.get("context_length", 0) > 0):
         return
-    if not hasattr(config, "sliding_window") or hasattr(config, "use_sliding_window"):
+    if optional or not hasattr(config, "sliding_window"):
         raise head.refused(key, "which layers look through it is not said")
     config.sliding_window = value
 
@@ -301,16 +311,16 @@ def _window_pattern(config: Any, head: GgufHead, key: str, value: Any) -> None:
 
 
 def _attention_scale(config: Any, head: GgufHead, key: str, value: float) -> None:
+    """What scores are multiplied by; 0 for the usual one."""
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    usual = width**-0.5
     if hasattr(config, "attention_multiplier"):
-        config.attention_multiplier = value
+        config.attention_multiplier = value or usual
     elif hasattr(config, "query_pre_attn_scalar"):
-        config.query_pre_attn_scalar = value**-2
-    else:
-        width = (
-            getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        )
-        if value and abs(value * width**0.5 - 1) > 1e-5:
-            raise head.refused(key)
+        if value:
+            config.query_pre_attn_scalar = value**-2
+    elif value and abs(value / usual - 1) > 1e-5:
+        raise head.refused(key)
 
 
 def _gating(config: Any, head: GgufHead, key: str, value: int) -> None:
@@ -324,11 +334,10 @@ def _gating(config: Any, head: GgufHead, key: str, value: int) -> None:
 
 
 def _logit_scale(config: Any, head: GgufHead, key: str, value: float) -> None:
-    if value in {0, 1}:
-        return
-    if not hasattr(config, "logit_scale"):
+    if hasattr(config, "logit_scale"):
+        config.logit_scale = value or 1.0
+    elif value not in {0, 1}:
         raise head.refused(key)
-    config.logit_scale = value
 
 
 def _alibi(config: Any, head: GgufHead, key: str, value: float) -> None:
@@ -384,7 +393,7 @@ def _settle_unsaid(config: Any, head: GgufHead) -> None:
             setattr(config, name, f"blk.0.{sign}" in names)
     if hasattr(config, "qk_layernorm"):
         config.qk_layernorm = "blk.0.attn_q_norm.weight" in names
-    if _has_own_width(config) and not head.get("attention.key_length"):
+    if not head.get("attention.key_length") and _has_own_width(config):
         config.head_dim = config.hidden_size // config.num_attention_heads
     if head.architecture in {"llama", "mistral"} and hasattr(config, "sliding_window"):
         config.sliding_window = None  # Mistral's default; the key sets it where there is one

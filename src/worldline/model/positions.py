@@ -26,7 +26,9 @@ def context_length(config: Mapping[str, Any]) -> int | None:
 
     Dynamic scaling is made for any length, and so is ALiBi, which has no positions to run out of
     (MPT's code makes its biases up to its limit only, so that stays one). Other scaling stretches
-    the length by its factor, where the configuration still names the length before.
+    the length before it by its factor: the original one where that is named, else the stated one,
+    as transformers reads it; linear scaling of some kinds of layers only (Gemma 3) names no
+    original, and there the stated length is that of the whole model already.
 
     >>> context_length({"max_position_embeddings": 8192}), context_length({})
     (8192, None)
@@ -44,24 +46,29 @@ def context_length(config: Mapping[str, Any]) -> int | None:
 def _stretched(config: Mapping[str, Any], limit: int) -> int | None:
     if config.get("model_type") == "bloom" or config.get("alibi") is True:
         return None
-    for parameters in _scalings(config):
+    stretched = limit
+    for parameters, of_all_layers in _scalings(config):
         kind = str(parameters.get("rope_type", parameters.get("type")))
         if "dynamic" in kind:
             return None
         factor = parameters.get("factor")
         if kind in _STRETCHED and isinstance(factor, int | float):
-            before = parameters.get("original_max_position_embeddings") or limit
-            limit = max(limit, int(before * factor))
-    return limit
+            original = parameters.get("original_max_position_embeddings")
+            if original or of_all_layers or kind != "linear":
+                stretched = max(stretched, int((original or limit) * factor))
+    return stretched
 
 
-def _scalings(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """What is said of rotary positions, for all layers or for each kind of them."""
-    for key in ("rope_parameters", "rope_scaling"):
-        said = config.get(key)
-        if isinstance(said, Mapping):
-            yield said
-            yield from (part for part in said.values() if isinstance(part, Mapping))
+def _scalings(config: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], bool]]:
+    """What is said of rotary positions, and whether of all layers (else of one kind of them).
+
+    An older `rope_scaling` stands for both where both are there, as transformers takes them.
+    """
+    said = config.get("rope_scaling") or config.get("rope_parameters")
+    if isinstance(said, Mapping):
+        gemma3 = str(config.get("model_type")).startswith("gemma3")  # of some layers, not nested
+        yield said, not gemma3
+        yield from ((part, False) for part in said.values() if isinstance(part, Mapping))
 
 
 def fixed_length(module: torch.nn.Module) -> int | None:

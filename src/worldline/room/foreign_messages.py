@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worldline.errors import InputError
 from worldline.foreign_json import read_json
-from worldline.room.events import ROOM
-from worldline.room.look_alikes import look_alike
+from worldline.room.look_alikes import UsedNames
 from worldline.room.participants import LONGEST_NAME
 from worldline.text.foreign import GONE, one_line, whole_characters
 
@@ -55,12 +54,16 @@ _KINDS = {dict: "an object", bool: "a truth value"}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something said, by a person, by a model, or by neither (`who` is empty: it is told about)."""
+    """Something said, by a person, by a model, or by neither (`who` is empty: it is told about).
+
+    What is told begins with the name of its `doer`, where it has one.
+    """
 
     who: str
     text: str
     ai: bool = False
     reasoning: str = ""
+    doer: str = ""
 
 
 @dataclass(slots=True)
@@ -86,7 +89,11 @@ def conversation_of(text: str) -> Conversation:
         else:
             found.left_out["entries that are no message"] += 1
     ais = {one.who for one in found.entries if one.ai}
-    found.entries = [replace(one, ai=one.who in ais) for one in found.entries]  # one kind each
+    called = _seen_names((one.who or one.doer for one in found.entries), found.left_out)
+    found.entries = [
+        replace(one, who=called[one.who], doer=called[one.doer], ai=one.who in ais)  # one kind each
+        for one in found.entries
+    ]
     if not any(one.who for one in found.entries):
         raise InputError(f"{one_line(text, 40)!r}: not a room and no message; {ACCEPTED}")
     return found
@@ -153,7 +160,8 @@ def _entries(item: Mapping[str, Any], left_out: Counter[str]) -> Iterator[Entry]
     ):
         if not call:
             continue
-        yield Entry("", f"{_named(name, role)} calls {one_line(json.dumps(call), 2000)}")
+        told = f"calls {one_line(json.dumps(call), 2000)}"
+        yield Entry("", told, doer=_named(name, role))
     if not words.strip() and not reasoning:
         left_out["messages without words"] += not item.get("tool_calls")
     elif role in ("system", "developer", "tool", "function", "observation") or item.get(
@@ -213,7 +221,20 @@ def _list(value: Any) -> list[Any]:
 
 
 def _named(name: str, role: str) -> str:
-    """A name that can be seen, and is not the room's."""
-    fallback = {"gpt": "Assistant", "human": "User"}.get(role, role.capitalize() or "Somebody")
-    shown = one_line(name, LONGEST_NAME) or one_line(fallback, LONGEST_NAME)
-    return f"{shown}, a speaker" if look_alike(shown, ROOM) else shown
+    """Whose a message is, as the file has it; without a name that can be seen its role's."""
+    usual = {"gpt": "Assistant", "human": "User"}.get(role, role.capitalize())
+    return next((given for given in (name, usual) if one_line(given, LONGEST_NAME)), "Somebody")
+
+
+def _seen_names(names: Iterable[str], left_out: Counter[str]) -> dict[str, str]:
+    """What each is called: all of it seen, in one line, not too long, and nobody else's."""
+    seen = {name: one_line(name, LONGEST_NAME) for name in dict.fromkeys(names)} | {"": ""}
+    called = {name: name for name, shown in seen.items() if shown == name}
+    taken, used = set(called), UsedNames(seen.values())
+    for name, shown in seen.items():
+        if shown == name:
+            continue
+        left_out["ends of long names"] += shown != one_line(name, 2 * LONGEST_NAME)
+        called[name] = used.another(shown, LONGEST_NAME) if shown in taken else shown
+        taken.add(called[name])
+    return called

@@ -215,18 +215,23 @@ class _Telling:
     """
 
     def __init__(self, entries: Sequence[Entry]) -> None:
-        speakers = list(dict.fromkeys(entry.who for entry in entries if entry.who))
+        named = (entry.who or entry.doer for entry in entries)
+        speakers = list(dict.fromkeys(filter(None, named)))
         if len(speakers) > MOST_SPEAKERS:
             raise InputError(f"{len(speakers):,} speakers; accepted are up to {MOST_SPEAKERS:,}")
         called = told_apart(speakers, ROOM)
-        entries = [replace(entry, who=called.get(entry.who, "")) for entry in entries]
+        self._names = Names(list(called.values()))
+        called[""] = ""
+        entries = [
+            replace(entry, who=called[entry.who], doer=called[entry.doer]) for entry in entries
+        ]
         self.bodies: list[Body] = []
         self.tallies = {name: Counter[str]() for name in Columns.__slots__ if name != "logged"}
-        self._names = Names(list(called.values()))
         self._joined: set[str] = set()
         for entry, begins in zip(entries, _beginnings(entries), strict=True):
             if not entry.who:
-                self.bodies.append(Notice("logged", entry.text))
+                told = f"{entry.doer} {entry.text}" if entry.doer else entry.text
+                self.bodies.append(Notice("logged", told))
             elif entry.ai:
                 self._say(entry, begins)
             else:

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from urllib.parse import quote
 
 from worldline.atomic_file import stream_to, write_bytes
 from worldline.errors import InputError
 from worldline.places import is_file
 from worldline.room.checking import SQLITE_ERRORS, Checked, checked_events
 from worldline.room.events import Body, Event, encode
+from worldline.sqlite_file import open_read_only, open_untouched
 from worldline.text.foreign import one_line
 
 MEMORY = ":memory:"
@@ -34,6 +34,9 @@ CREATE TRIGGER events_stay BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'ap
 CREATE TRIGGER events_keep BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'append only'); END;
 """
 _SCHEMA = "SELECT type, name, coalesce(sql, '') FROM sqlite_master"
+_OF_A_BLANK = (  # nothing but 0 in each
+    "SELECT count(*) FROM sqlite_master", "PRAGMA application_id", "PRAGMA user_version",
+)  # fmt: skip
 _MOST_TABLES = 100
 _INSERT = "INSERT INTO events VALUES (?, ?, ?, ?, ?)"
 
@@ -52,7 +55,8 @@ class Reading:
         if not is_file(Path(self.path)):
             raise InputError(f"{self.path}: no such file; accepted are logs of a room")
         self.damage = ""
-        self._base = _read_only(self.path)
+        _refuse_other_file(self.path)
+        self._base = open_read_only(self.path) if Path(self.path).stat().st_size else None
         if self._base is not None:
             _refuse_others(self._base, self.path)
 
@@ -95,6 +99,7 @@ class Log:
         self.path = str(path)
         self._clock = clock
         self._lock = threading.Lock()
+        _refuse_other_file(self.path)
         self._claim = _claimed(self.path)
         try:
             self._base = _opened(self.path)
@@ -230,14 +235,6 @@ def _copy(old: Path, new: Path) -> None:
         shutil.copyfileobj(content, out)
 
 
-def _read_only(path: str) -> sqlite3.Connection | None:
-    """A connection that changes nothing; None for a file without a byte."""
-    if not Path(path).stat().st_size:
-        return None
-    where = f"file:{quote(str(Path(path).absolute()))}?mode=ro"
-    return sqlite3.connect(where, uri=True, isolation_level=None, timeout=10.0)
-
-
 def _row(one: Event) -> tuple[int, int, float, str, str]:
     return one.number, one.parent, one.time, one.kind, encode(one.body)
 
@@ -257,10 +254,11 @@ def _claimed(path: str) -> sqlite3.Connection | None:
     """A lock that dies with its process, on every system: an open transaction of a file beside."""
     if path == MEMORY:
         return None
+    lock = Path(f"{path}.writer")
+    if is_file(lock) and lock.stat().st_size:
+        raise InputError(f"{lock}: holds something, so it is no room's; accepted is an empty file")
     with _refused(path):
-        claim = sqlite3.connect(
-            f"{path}.writer", timeout=0.0, isolation_level=None, check_same_thread=False
-        )
+        claim = sqlite3.connect(lock, timeout=0.0, isolation_level=None, check_same_thread=False)
         try:
             claim.execute("BEGIN EXCLUSIVE")
         except sqlite3.OperationalError as error:
@@ -319,6 +317,29 @@ def _opened_file(path: str) -> sqlite3.Connection:
         raise InputError(f"{path}: not a room's log; accepted is a new or an earlier log") from None
     _refuse_others(base, path)
     return base
+
+
+def _refuse_other_file(path: str) -> None:
+    """Raise InputError for another program's file, of which nothing is changed.
+
+    A file without a byte, or without a table and a mark, is a start that died.
+    """
+    if path == MEMORY or not Path(path).exists() or not Path(path).stat().st_size:
+        return
+    with _refused(path):
+        base = open_untouched(path)
+    try:
+        if not _is_blank(base):
+            _refuse_others(base, path)
+    finally:
+        base.close()
+
+
+def _is_blank(base: sqlite3.Connection) -> bool:
+    try:
+        return not any(base.execute(asked).fetchone()[0] for asked in _OF_A_BLANK)
+    except SQLITE_ERRORS:
+        return False
 
 
 def _refuse_others(base: sqlite3.Connection, path: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from functools import cache, lru_cache
 
@@ -45,26 +46,50 @@ def look_alike(name: str, other: str) -> bool:
     return plain_name(name) == plain_name(other) or bool(looks_of(name) & looks_of(other))
 
 
+class UsedNames:
+    """Names in use, and others for whoever cannot have one of them."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._looks = {look for name in names for look in looks_of(name)}
+        self._tried: Counter[str] = Counter()  # by look: a crowd of one look is numbered once
+
+    def another(self, name: str, longest: int | None = None) -> str:
+        """The name with a word behind it, cut in front of that to fit; it looks like none in use.
+
+        >>> UsedNames(["Bob", "bob, another"]).another("Bob")
+        'Bob, another 2'
+        """
+        n = max(self._tried[look] for look in looks_of(name))
+        while True:
+            n += 1
+            ending = ", another" if n == 1 else f", another {n}"
+            begins = name if longest is None else name[: longest - len(ending)]
+            looks = looks_of(begins + ending)
+            if self._looks.isdisjoint(looks):
+                break
+        self._looks |= looks
+        self._tried |= Counter(dict.fromkeys(looks_of(name), n))
+        return begins + ending
+
+
 def told_apart(names: Iterable[str], taken: str) -> dict[str, str]:
     r"""Each name, and what it is called where everybody is to be told apart.
 
     Who looks like somebody before, but is written in other letters, or like the one who has
-    `taken` that name, gets a word behind it.
+    `taken` that name, gets a word behind it, and a name that looks like nobody's.
 
     >>> told_apart(["Bob", "\u0412ob", "room"], "room")
     {'Bob': 'Bob', '\u0412ob': '\u0412ob, another', 'room': 'room, another'}
     """
+    originals = list(dict.fromkeys(names))
+    used = UsedNames([taken, *originals])
     called: dict[str, str] = {}
     seen = dict.fromkeys(looks_of(taken), taken)
-    for name in dict.fromkeys(names):
+    for name in originals:
         looks = looks_of(name)
         alike = {seen[look] for look in looks if look in seen}
         other = any(one == taken or plain_name(one) != plain_name(name) for one in alike)
-        n = 1
-        new = name
-        while other and (n == 1 or new in called.values()):
-            new, n = f"{name}, another{f' {n}' if n > 1 else ''}", n + 1
-        called[name] = new
+        called[name] = used.another(name) if other else name
         for look in looks if not other else ():
             seen.setdefault(look, name)
     return called

@@ -127,9 +127,10 @@ def test_a_manifest_that_names_files_elsewhere_removes_none_there(filled, place)
     assert not filled.exists()
 
 
-def test_what_a_killed_conversion_left_is_removed(place):
+@pytest.mark.parametrize("process", ["999999999", "9" * 30])  # no process has the second
+def test_what_a_killed_conversion_left_is_removed(place, process):
     models_folder().mkdir(parents=True)
-    dead = models_folder() / f".making-{socket.gethostname()}-999999999-abcd0123"
+    dead = models_folder() / f".making-{socket.gethostname()}-{process}-abcd0123"
     with workplace(models_folder()) as alive:
         shutil.copytree(alive, dead)
         (dead / "half.safetensors").write_bytes(b"0")

@@ -154,6 +154,31 @@ def test_another_version_and_a_damaged_file(store, tmp_path):
         Store(tmp_path / "file" / "below").start(run())
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE TABLE bookmarks (x)",
+        "PRAGMA journal_mode = WAL; CREATE TABLE bookmarks (x)",
+        "PRAGMA user_version = 1; CREATE TABLE bookmarks (x)",
+        "PRAGMA application_id = 7; CREATE TABLE a (x); DROP TABLE a",
+        "PRAGMA user_version = 99; CREATE TABLE runs (x)",
+    ],
+)
+def test_another_programs_file_is_not_touched(store, made):
+    store.folder.mkdir(exist_ok=True)
+    base = sqlite3.connect(store.path)
+    base.executescript(made)
+    base.close()
+    before = store.path.read_bytes()
+    for ask in (store.verdicts, lambda: store.start(run())):
+        with pytest.raises(
+            InputError, match=r"claims\.sqlite: (another program's|made by another)"
+        ):
+            ask()
+    assert store.path.read_bytes() == before
+    assert list(store.folder.iterdir()) == [store.path]
+
+
 def test_a_run_is_made_by_one_at_a_time(store):
     """The second waits until the first lets go, says so once, and others do not wait."""
     waited, order = [], []

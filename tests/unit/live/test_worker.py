@@ -337,6 +337,19 @@ def test_a_folder_of_its_own_and_dead_processes_folders_go(tmp_path):
             lives.kill()
 
 
+def test_asking_whether_a_process_lives_sends_it_no_signal(tmp_path, monkeypatch):
+    """Windows takes signal 0 for Ctrl-C."""
+    monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("a signal was sent"))
+    monkeypatch.setattr("psutil.pid_exists", lambda process: process == 12)
+    root, host = tmp_path / "serve", re.sub(r"[^\w.]", "_", socket.gethostname())
+    lives, gone = (root / f"{host}-{process}-abcd0123" for process in (12, 13))
+    for folder in (lives, gone):
+        folder.mkdir(parents=True)
+        mark(folder)
+    own_folder(root)
+    assert [lives.exists(), gone.exists()] == [True, False]
+
+
 def test_a_link_among_the_folders_is_not_followed(tmp_path):
     root, outside = tmp_path / "serve", tmp_path / "outside"
     outside.mkdir()

@@ -13,7 +13,7 @@ from gguf_files import write_gguf
 from worldline.errors import InputError
 from worldline.model import converted, exclusive_use
 from worldline.model.cache import list_cache
-from worldline.model.gguf_keys import GgufHead
+from worldline.model.gguf_keys import GgufHead, settle
 from worldline.model.gguf_rope import refuse_other_rope
 from worldline.model.load import load_model
 
@@ -306,6 +306,57 @@ class TestUnknown:
         }  # fmt: skip
         model = load_model(str(write_gguf(module, tmp_path / "model.gguf", keys)))
         assert torch.equal(logits(model.module), logits(module))
+
+    def test_none_of_what_the_family_has_by_default(self, tmp_path):
+        """gemma2 caps its logits where its configuration is not told otherwise."""
+        module = made("gemma2", attn_logit_softcapping=None, final_logit_softcapping=None)
+        keys = {"attn_logit_softcapping": 0.0, "final_logit_softcapping": 0.0}
+        model = load_model(str(write_gguf(module, tmp_path / "model.gguf", keys)))
+        torch.testing.assert_close(logits(model.module), logits(module), atol=1e-5, rtol=0)
+        capped = made("gemma2")
+        assert (logits(model.module) - logits(capped)).abs().max() > 1e-2
+
+    @pytest.mark.parametrize(
+        ("config", "key", "value", "name", "expected"),
+        [
+            (tf.Gemma4TextConfig, "embedding_length_per_layer_input", 0,
+             "hidden_size_per_layer_input", 0),
+            (tf.Gemma4TextConfig, "attention.shared_kv_layers", 0, "num_kv_shared_layers", 0),
+            (tf.GraniteConfig, "residual_scale", 0.0, "residual_multiplier", 1.0),
+            (tf.GraniteConfig, "attention.scale", 0.0, "attention_multiplier", 128**-0.5),
+            (tf.Gemma2Config, "attention.scale", 0.0, "query_pre_attn_scalar", 256),
+            (tf.CohereConfig, "logit_scale", 0.0, "logit_scale", 1.0),
+            (tf.DeepseekV3Config, "expert_weights_scale", 0.0, "routed_scaling_factor", 1.0),
+            (tf.DeepseekV3Config, "expert_group_count", 0, "n_group", 1),
+            (tf.Gemma2Config, "attention.sliding_window", 8192, "sliding_window", 8192),
+        ],
+    )  # fmt: skip
+    def test_a_value_is_not_left_to_the_default(self, config, key, value, name, expected):
+        config = config()
+        kind = config.model_type.removesuffix("_text")
+        said = {
+            "general.architecture": kind,
+            f"{kind}.context_length": 8192,
+            f"{kind}.{key}": value,
+        }
+        if kind == "gemma4":  # whose heads have one width per kind of layer
+            said["gemma4.attention.key_length"] = 512
+        settle(config, GgufHead("m", said, ()))
+        assert getattr(config, name) == expected
+
+    @pytest.mark.parametrize(
+        ("config", "key"),
+        [
+            (tf.Qwen2MoeConfig, "expert_count"),
+            (tf.Qwen2MoeConfig, "expert_used_count"),
+            (tf.Qwen2MoeConfig, "expert_shared_feed_forward_length"),
+            (tf.Gemma2Config, "attention.sliding_window"),
+        ],
+    )
+    def test_none_of_what_the_family_cannot_do_without(self, config, key):
+        said = {"general.architecture": "m", f"m.{key}": 0}
+        with pytest.raises(InputError, match=rf"m\.{key.replace('.', chr(92) + '.')} = 0 "):
+            settle(config(), GgufHead("m", said, ()))
 
     def test_keys_outside_the_family_are_said(self, tmp_path):
         lines = []

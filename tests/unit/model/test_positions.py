@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, BloomConfig, FalconConfig, LlamaConfig, Qwen2Config
+from transformers import (
+    AutoModelForCausalLM,
+    BloomConfig,
+    FalconConfig,
+    Gemma3nTextConfig,
+    Gemma3TextConfig,
+    LlamaConfig,
+    Qwen2Config,
+)
 
 import worldline as wl
 from worldline.contrast.cutting import donor_of
@@ -100,6 +108,23 @@ def test_limits(scaling, limit):
     assert context_length({"max_position_embeddings": 16, "rope_parameters": scaling}) == limit
     nested = {"text_config": {"n_positions": 16, "rope_scaling": scaling}}
     assert context_length(nested) == limit
+
+
+def test_a_factor_counts_once():
+    linear = {"rope_type": "linear", "factor": 4.0}
+    config = {"max_position_embeddings": 16, "rope_parameters": linear, "rope_scaling": linear}
+    assert context_length(config) == 64
+    yarn = {"rope_type": "yarn", "factor": 4.0}
+    nested = {"full_attention": yarn, "sliding_attention": yarn}
+    assert context_length({"max_position_embeddings": 16, "rope_parameters": nested}) == 64
+
+
+@pytest.mark.parametrize("config", [Gemma3TextConfig, Gemma3nTextConfig])
+def test_the_length_of_a_model_of_which_some_layers_are_stretched(config):
+    linear = {"rope_type": "linear", "factor": 8.0}
+    written = {"model_type": config.model_type, "max_position_embeddings": 128}
+    assert context_length(written | {"rope_scaling": linear}) == 128
+    assert context_length(config(max_position_embeddings=128, rope_scaling=linear).to_dict()) == 128
 
 
 def test_others_are_still_refused(tiny_tokenizer):

@@ -162,6 +162,18 @@ def test_shares_on_weights_that_changed_where_no_sample_looks_are_refused(monkey
         wl.weigh(trace, "share")
 
 
+def test_shares_over_a_hook_that_reads_another_tensor_now_say_what_was_seen():
+    """No weight changed; of a long list no identity shows every tensor."""
+    module = tiny_model("llama")
+    shifts = [torch.zeros(module.config.hidden_size) for _ in range(70)]
+    module.get_decoder().layers[0].register_forward_hook(lambda _, _args, out: out + shifts[69])
+    trace = wl.record(load_model((module, NamesIds())), some_tokens(N_POS))
+    shifts[69] += torch.randn(shifts[69].shape, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(RefusedError, match="run again, row 1 at position") as refused:
+        wl.weigh(trace, "share")
+    assert "weights" not in str(refused.value)
+
+
 @pytest.mark.parametrize("by", ["gradient", "frozen"])
 def test_a_thread_that_trains_meanwhile_keeps_all_its_gradients(by):
     """Every parameter, every step, while another thread weighs."""

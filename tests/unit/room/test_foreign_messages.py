@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -11,6 +12,7 @@ from worldline.room.events import Joined, Message, Notice
 from worldline.room.foreign_messages import conversation_of
 from worldline.room.importing import from_elsewhere, from_json, from_transcript, is_room
 from worldline.room.log import Log
+from worldline.room.look_alikes import told_apart
 
 OPENAI = [
     {"role": "system", "content": "Be brief."},
@@ -92,7 +94,7 @@ def test_halves_of_characters_are_joined_or_counted_and_names_are_seen():
         r'{"role":"assistant","name":"room","content":"x"}]'
     )
     found = from_elsewhere(text)
-    assert said(text) == [("A‹202E›da", "😀 \ufffd", True), ("room, a speaker", "x", True)]
+    assert said(text) == [("A‹202E›da", "😀 \ufffd", True), ("room, another", "x", True)]
     assert found.left_out == {"texts with half a character, now \ufffd": 1}
 
 
@@ -190,3 +192,43 @@ def test_who_looks_like_another_is_told_apart():
     found = from_transcript("AI-1 (Bob)\nhello\n\nAI-2 (\u0412ob)\nhi\n\nAI-3 (R00M)\nx\n")
     names = [one.who for one in found.bodies if isinstance(one, Message)]
     assert names == ["Bob", "\u0412ob, another", "R00M, another"]
+
+
+TAKEN = [
+    ["room", "room, another"],
+    ["room", "Room, another", "room, a speaker"],
+    ["Bob", "\u0412ob", "\u0412ob, another"],
+    ["Bob", "\u0412ob", "Bob, another"],
+    ["x" * 500, "x" * 499 + "y", "x" * 59 + "\u2026"],
+    ["a b", "a  b", "a\tb", " a b ", "a b, another"],
+    ["A\u200b", "A\u2039200B\u203a"],
+]
+
+
+@pytest.mark.parametrize("names", [order for names in TAKEN for order in (names, names[::-1])])
+def test_nobody_becomes_another_speaker(names):
+    messages = [{"role": "assistant", "name": name, "content": "x"} for name in names]
+    called = [who for who, _, _ in said(json.dumps(messages))]
+    assert len(set(called)) == len(names)
+    assert max(map(len, called)) <= 60 + len(", another 2")
+
+
+def test_who_calls_has_the_name_that_it_speaks_under():
+    call = {"function": {"name": "see"}}
+    names = ("Bob", "\u0412ob", "y" * 70)
+    messages = [
+        {"role": "assistant", "name": name, "content": "x", "tool_calls": [call]} for name in names
+    ]
+    found = from_elsewhere(json.dumps(messages))
+    told = [one.text.partition(" calls ")[0] for one in found.bodies if isinstance(one, Notice)]
+    assert told == ["Bob", "\u0412ob, another", "y" * 59 + "\u2026"]
+    assert told == [one.who for one in found.bodies if isinstance(one, Message)]
+    assert found.left_out == {"ends of long names": 1}
+
+
+def test_a_crowd_of_one_look_is_told_apart_in_a_moment():
+    letters = [("o", "\u043e", "\u03bf")] * 6
+    names = ["".join(name) for name in itertools.product(*letters)]
+    names += [f"oooooo, another {n}" for n in range(500)]
+    called = told_apart(names, "room")
+    assert len(set(called.values())) == len(names)

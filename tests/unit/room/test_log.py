@@ -275,6 +275,49 @@ def test_other_files_are_refused_and_left_alone(tmp_path):
         Reading(tmp_path / "none.room")
 
 
+OTHERS = {
+    "bookmarks": "CREATE TABLE bookmarks (x)",
+    "with a log of writes": "PRAGMA journal_mode = WAL; CREATE TABLE bookmarks (x)",
+    "without a table": "PRAGMA application_id = 252006674; CREATE TABLE a (x); DROP TABLE a",
+    "of another version": "PRAGMA user_version = 3; CREATE TABLE a (x); DROP TABLE a",
+}
+
+
+@pytest.mark.parametrize("use", [Log, Reading])
+@pytest.mark.parametrize("made", OTHERS)
+def test_another_programs_file_is_not_touched(made, use, tmp_path):
+    path = tmp_path / "other.db"
+    base = sqlite3.connect(path)
+    base.executescript(OTHERS[made])
+    base.close()
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="not a room's log"):
+        use(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_beside_that_is_no_lock_is_refused(tmp_path):
+    lock = tmp_path / "a.room.writer"
+    lock.write_text("a letter")
+    with pytest.raises(InputError, match=r"a\.room\.writer"):
+        Log(tmp_path / "a.room")
+    assert lock.read_text() == "a letter"
+
+
+@pytest.mark.parametrize("died", ["", "PRAGMA journal_mode = WAL"])
+def test_a_start_that_died_is_a_log_without_events(died, tmp_path):
+    path = tmp_path / "a.room"
+    path.touch()
+    base = sqlite3.connect(path)
+    base.executescript(died)
+    base.close()
+    log = Log(path)
+    log.append([Left("Ada")])
+    log.close()
+    assert [one.body for one in Reading(path).events()] == [Left("Ada")]
+
+
 def test_a_picture_is_kept_once_and_named_by_its_bytes(tmp_path):
     log = Log(tmp_path / "a.room")
     name = log.keep(b"bytes", "image/png")
