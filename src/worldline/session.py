@@ -21,7 +21,7 @@ from worldline.model.load import LoadedModel, load_model, refuse_another
 from worldline.observation import Observation
 from worldline.text.chat import ends_left_out, tokens_of, turns_of, unsteady
 from worldline.text.grouping import page_groups
-from worldline.text.tokens import refuse_split
+from worldline.text.targets import refuse_targets
 from worldline.trace.recording import record
 from worldline.views.again import trace_recipe
 from worldline.views.picture import picture
@@ -69,7 +69,7 @@ def observe(
         refuse_another(model, device=device, dtype=dtype)
     else:
         model = load_model(model, device=device, dtype=dtype, progress=progress)
-    refuse_split(model.tokenizer, target, versus, n_rows=model.n_rows)
+    refuse_targets(model.tokenizer, target, versus, n_rows=model.n_rows)
     (progress or _quiet)("recording")
     asked = {"by": by, "target": target, "versus": versus, "how": how, "top": top, "paths": paths}
     with model_call(model.module):
