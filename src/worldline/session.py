@@ -8,6 +8,7 @@ picture       views/   a Scene, which text, HTML, JSON and the widget are drawn 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,12 @@ from worldline.model.load import LoadedModel, load_model, refuse_another
 from worldline.observation import Observation
 from worldline.text.chat import ends_left_out, tokens_of, turns_of, unsteady
 from worldline.text.grouping import page_groups
-from worldline.text.tokens import refuse_split
+from worldline.text.targets import refuse_targets
+from worldline.text.written import WrittenText
 from worldline.trace.recording import record
 from worldline.views.again import trace_recipe
 from worldline.views.picture import picture
-from worldline.views.recipe import RecipeText, recipe_on
+from worldline.views.recipe import recipe_on
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +36,10 @@ if TYPE_CHECKING:
     from worldline.trace.trace import Trace
     from worldline.views.recipe import Recipe
 
+CHAT_ONLY = (
+    "From Python only: this text is a chat with its special tokens written out; a command line "
+    "would read other tokens from it."
+)
 CLOSED_OVER_SOURCES = 128  # positions up to which every head and source is added up anew
 
 
@@ -69,32 +75,50 @@ def observe(
         refuse_another(model, device=device, dtype=dtype)
     else:
         model = load_model(model, device=device, dtype=dtype, progress=progress)
-    refuse_split(model.tokenizer, target, versus, n_rows=model.n_rows)
-    (progress or _quiet)("recording")
-    asked = {"by": by, "target": target, "versus": versus, "how": how, "top": top, "paths": paths}
     with model_call(model.module):
-        words = words_of(text, model)
-        trace = record_text(model, words, chat=chat, verify=verify, seed=seed)
-        return see(trace, words, chat=chat, verify=verify, progress=progress, **asked)
+        written = WrittenText.of_no_file(words_of(text, model))
+        return observe_written(
+            written, model, by=by, target=target, versus=versus, how=how, chat=chat, verify=verify,
+            seed=seed, top=top, paths=paths, progress=progress,
+        )  # fmt: skip
 
 
-def record_text(
+def observe_written(
+    written: WrittenText,
     model: LoadedModel,
-    text: str,
     *,
+    target: str | int | None = None,
+    versus: str | int | None = None,
     chat: bool = False,
     verify: bool = False,
     seed: int | None = None,
+    threads: int | None = None,
+    progress: Callable[[str], None] | None = None,
+    **asked: Any,
+) -> Observation:
+    """As `observe`; its recipes name the file that the text was read from, and the threads."""
+    refuse_targets(model.tokenizer, target, versus, n_rows=model.n_rows)
+    (progress or _quiet)("recording")
+    with model_call(model.module):
+        tokens = tokens_of(model.tokenizer, written.text, chat)
+        trace = record_tokens(model, tokens, verify=verify, seed=seed)
+        return see(
+            trace, written, target=target, versus=versus, chat=chat, verify=verify,
+            threads=threads, progress=progress, **asked,
+        )  # fmt: skip
+
+
+def record_tokens(
+    model: LoadedModel, tokens: Tokens, *, verify: bool = False, seed: int | None = None
 ) -> Trace:
     """Record a text's run, closed over heads and sources: a long one in some layers."""
-    tokens = tokens_of(model.tokenizer, text, chat)
     over = "sources" if len(tokens) <= CLOSED_OVER_SOURCES else "sample"
     return record(model, tokens, verify=verify, close_over=over, seed=seed)
 
 
 def see(
     trace: Trace,
-    text: str,
+    written: WrittenText,
     *,
     by: str | None = None,
     target: str | int | None = None,
@@ -104,16 +128,17 @@ def see(
     verify: bool = False,
     top: int = 2000,
     paths: bool | None = None,
+    threads: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Observation:
     """Weigh a run that was recorded and draw it; what may be asked is said at `observe`.
 
-    `chat` and `verify` are how it was recorded.
+    `written`, `chat`, `verify` and `threads` are how it was recorded.
     """
     (say := progress or _quiet)("weighing")
     by = by or "gradient"
     assert trace.model is not None
-    turns = turns_of(trace.model.tokenizer, text, chat, trace.tokens.text)
+    turns = turns_of(trace.model.tokenizer, written.text, chat, trace.tokens.text)
     groups = page_groups(trace.tokens, turns)
     target_free = by == "share" and target is None and versus is None
     own_top, own_groups = (top, groups) if target_free else (0, ())
@@ -121,8 +146,8 @@ def see(
     if not target_free:
         flow = weigh(trace, by, target=target, versus=versus, how=how, top=top, groups=groups)
     say("drawing")
-    left_out = ends_left_out(text, trace.tokens.text, turns) if chat else ""
-    run, chat = _made_again(trace, text, chat)
+    left_out = ends_left_out(written.text, trace.tokens.text, turns) if chat else ""
+    run, chat = recipe_of_run(trace.model, trace.tokens, written, chat, threads=threads)
     recipe = trace_recipe(
         run, by=by, how=flow.meaning.how, target=target, versus=versus,
         chat=chat, verify=verify, seed=trace.seed, top=top, paths=paths,
@@ -141,24 +166,35 @@ def see(
     return Observation(trace, flow, scene)
 
 
-def _made_again(trace: Trace, text: str, chat: bool) -> tuple[Recipe, bool]:
-    """What the run is made again from, and whether as a chat: not where its template has a clock.
+def recipe_of_run(
+    model: LoadedModel,
+    tokens: Tokens,
+    written: WrittenText,
+    chat: bool,
+    *,
+    takes_chats: bool = True,
+    threads: int | None = None,
+) -> tuple[Recipe, bool]:
+    """What a run of `tokens` is made again from, and whether as a chat.
 
-    The text that was read stands for itself then, if a tokenizer makes the same tokens of it.
+    That it is where its command `takes_chats` and its template has no clock. Else the text that
+    was read stands for itself, if a tokenizer makes the same tokens of it.
     """
-    assert trace.model is not None
-    tokenizer, tokens = trace.model.tokenizer, trace.tokens
-    why = unsteady(tokenizer) if chat else ""
-    if not why:
-        return recipe_on(trace.model, text), chat
-    if tokens_of(tokenizer, tokens.text).ids == tokens.ids:
-        return recipe_on(trace.model, tokens.text), False
-    read = RecipeText.of(tokens.text)
+    why = unsteady(model.tokenizer) if chat else ""
+    as_given = recipe_on(model, written, threads=threads)
+    if not chat or (takes_chats and not why):
+        return as_given, chat
+    as_read = recipe_on(model, tokens.text, threads=threads)
+    if tokens_of(model.tokenizer, tokens.text).ids == tokens.ids:
+        return as_read, False
+    if not takes_chats:
+        return as_read.model_copy(update={"special_tokens": False, "unsaid": CHAT_ONLY}), False
+    digest = hashlib.sha256(tokens.text.encode()).hexdigest()
     unsaid = (
         f"The model's chat template {why}: another time the same line makes another text. The one "
-        f"that was read has {read.n_chars:,} characters and, in UTF-8, SHA-256 {read.sha256}."
+        f"that was read has {len(tokens.text):,} characters and, in UTF-8, SHA-256 {digest}."
     )
-    return recipe_on(trace.model, text).model_copy(update={"unsaid": unsaid}), chat
+    return as_given.model_copy(update={"unsaid": unsaid}), True
 
 
 def _whole(trace: Trace) -> bool:

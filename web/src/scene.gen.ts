@@ -291,6 +291,9 @@ export interface Recipe {
 }
 /**
  * A text: in `words`, or, where it is long, in the UTF-8 `file` whose content has `sha256`.
+ *
+ * `before` and `after` are what the file has around the text that is no part of it, or what
+ * standard input would need around the words; `n_chars` are those of the text.
  */
 export interface RecipeText {
   words: string | null;
@@ -298,6 +301,8 @@ export interface RecipeText {
   sha256: string;
   n_chars: number;
   ends_in_newline: boolean;
+  before: string;
+  after: string;
 }
 /**
  * What runs that never happened said of this text.

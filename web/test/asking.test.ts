@@ -208,3 +208,22 @@ test("which fields make another picture", async () => {
     assert.equal(elsewhere(patch), true, JSON.stringify(patch));
   }
 });
+
+test("what is asked in other words keeps the cuts that are wanted, if it is of the same tokens", async () => {
+  const bench = await Bench.of();
+  bench.want("*.*:0>*"); // not answered yet
+  void bench.asking.askInstead({ text: "a", chat: false, target: "x" });
+  assert.deepEqual(bench.asking.wanted, { ...A, target: "x", cuts: ["*.*:0>*"] });
+  void bench.asking.askInstead({ text: "a", chat: true });
+  assert.deepEqual(bench.asking.wanted, { ...A, chat: true, target: "x" });
+  void bench.asking.askInstead({ text: "b", chat: true });
+  assert.deepEqual(bench.asking.wanted, { ...A, text: "b", chat: true, target: "x" });
+});
+
+test("a target is asked of the text that is pictured, with the cuts that are wanted there", async () => {
+  const bench = await Bench.of();
+  bench.want("*.*:0>*");
+  assert.deepEqual(bench.asking.ofPicture.cuts, ["*.*:0>*"]);
+  void bench.asking.askInstead({ text: "b", chat: false });
+  assert.deepEqual(bench.asking.ofPicture, A);
+});

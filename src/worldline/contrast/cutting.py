@@ -19,8 +19,8 @@ from worldline.run.plan import Plan
 from worldline.run.precision import Precision, of_sum, plain_row
 from worldline.run.reach import plain_run
 from worldline.text.spans import counterparts, said
-from worldline.text.targets import likelier_twin, refuse_itself
-from worldline.text.tokens import Tokens, names_of, refuse_split, token_id
+from worldline.text.targets import likelier_twin, refuse_itself, refuse_targets
+from worldline.text.tokens import Tokens, names_of, token_id
 from worldline.trace.recording import predictions_of, tokens_to_run
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def cut(
     plan = Plan(tokens.ids, edits_of(edits))
     if plan.plain:
         raise InputError("a cut: name at least one edge, span or node")
-    refuse_split(model.tokenizer, target, versus, n_rows=model.n_rows)
+    refuse_targets(model.tokenizer, target, versus, n_rows=model.n_rows)
     logits, reach = plain_run(model, tokens.ids)
     before, after = logits[-1], execute(model, plan).logits[0, -1]
     asked, other = targets(model, before, target, versus)
@@ -225,7 +225,7 @@ def cut_sources(
     if how not in ("mask", "drop"):
         raise InputError(f"how={how!r}: accepted are mask, drop")
     tokens = tokens_to_run(model, text)
-    refuse_split(model.tokenizer, target, n_rows=model.n_rows)
+    refuse_targets(model.tokenizer, target, n_rows=model.n_rows)
     n = len(tokens) - 1
     say = progress or (lambda _line: None)
     plans = [Plan(tokens.ids, frozenset([EdgeCut(how, src=(pos,))])) for pos in range(n)]
@@ -279,6 +279,7 @@ def interaction(
     first, second = edits_of(one), edits_of(two)
     if not first or not second:
         raise InputError("an interaction: name at least one cut on either side")
+    refuse_targets(model.tokenizer, target, versus, n_rows=model.n_rows)
     plans = [Plan(tokens.ids, edits) for edits in (frozenset(), first, second, first | second)]
     plain, *cuts = (found[-1] for found in execute_many(model, plans, batch=4, last=True))
     asked, other = targets(model, plain, target, versus)

@@ -19,7 +19,7 @@ from worldline.model.load import LoadedModel, load_model, refuse_another
 from worldline.paths import weighted
 from worldline.paths.agreement import interference, target_interference
 from worldline.paths.best import effective_paths, top_paths
-from worldline.text.tokens import refuse_split
+from worldline.text.targets import refuse_targets
 from worldline.trace.recording import record
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def see_paths(
         refuse_another(model, device=device, dtype=dtype)
     else:
         model = load_model(model, device=device, dtype=dtype, progress=progress)
-    refuse_split(model.tokenizer, target, versus, n_rows=model.n_rows)
+    refuse_targets(model.tokenizer, target, versus, n_rows=model.n_rows)
     if progress is not None:
         progress("recording")
     trace = record(model, text)

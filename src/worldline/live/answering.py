@@ -23,8 +23,11 @@ from worldline.live.questions import (
     SourcesQuestion,
     TraceQuestion,
 )
-from worldline.session import record_text, see
+from worldline.session import recipe_of_run, record_tokens, see
 from worldline.text.chat import tokens_of
+from worldline.text.targets import refuse_targets
+from worldline.text.tokens import tokenize
+from worldline.text.written import WrittenText
 from worldline.trace.match import has_changed
 from worldline.views.again import (
     cone_recipe,
@@ -39,7 +42,6 @@ from worldline.views.altered_parts import SceneAltered
 from worldline.views.html import scene_json
 from worldline.views.meanings import explained
 from worldline.views.picture import paths_shown
-from worldline.views.recipe import recipe_on
 
 if TYPE_CHECKING:
     from worldline.model.load import LoadedModel
@@ -50,11 +52,8 @@ if TYPE_CHECKING:
 
 MOST_SCENES = 8
 MOST_BYTES = 2 << 30  # of recorded runs that are kept
+MOST_CHARS = 1 << 26  # of rendered chats that are kept, longer than any recorded run
 TOKENS_AT_ONCE = 1024  # of hop budgets side by side: a step takes so much longer, and more memory
-CHAT_ONLY = (
-    "From Python only: this text is a chat with its special tokens written out; a command line "
-    "would read other tokens from it."
-)
 Say = Callable[[str], None]
 
 
@@ -96,6 +95,7 @@ class Answering:
         self.model, self.folder, self.most_bytes = model, folder, most_bytes
         self.traces: OrderedDict[tuple[str, bool], Trace] = OrderedDict()
         self.scenes: OrderedDict[tuple[str, bool], Scene] = OrderedDict()
+        self.chats: OrderedDict[str, str] = OrderedDict()
         self.n_saved = 0
 
     def __call__(self, question: Asked, say: Say) -> Answer:
@@ -104,14 +104,16 @@ class Answering:
         Raises: InputError, RefusedError as the call behind the question; StoppedError.
         """
         if isinstance(question, (SeeQuestion, PathsQuestion, CutQuestion)):
-            refuse_alone(question.target, question.versus)
+            target, versus, model = question.target, question.versus, self.model
+            refuse_alone(target, versus)
+            refuse_targets(model.tokenizer, target, versus, n_rows=model.n_rows)
         if isinstance(question, SeeQuestion):
             return self._see(question, say)
         if isinstance(question, PathsQuestion):
             return self._paths(question, say)
         if isinstance(question, TraceQuestion):
             return self._saved(question, say)
-        tokens = tokens_of(self.model.tokenizer, question.text, question.chat)
+        tokens = self.tokens_of(question)
         part, value, recipe = self._altered(question, tokens, say)
         value["reproduce"] = recipe.shown()
         checked = SceneAltered.model_validate({part: value})
@@ -129,12 +131,28 @@ class Answering:
         whole = with_altered(scene, **altered)
         return {"meanings": {n: m.model_dump() for n, m in whole.meanings.items()}}
 
+    def tokens_of(self, question: Asked) -> Tokens:
+        """The tokens of the question's text.
+
+        A chat is rendered once: where its template has a clock, all parts are of one text.
+        """
+        tokenizer, text = self.model.tokenizer, question.text
+        if not question.chat:
+            return tokens_of(tokenizer, text)
+        if text not in self.chats:
+            self.chats[text] = tokens_of(tokenizer, text, True).text
+        self.chats.move_to_end(text)
+        held = sum(map(len, self.chats.values()))
+        while held > MOST_CHARS and len(self.chats) > 1:
+            held -= len(self.chats.popitem(last=False)[1])
+        return tokenize(tokenizer, self.chats[text], add_special_tokens=False)
+
     def trace_of(self, question: Asked, say: Say) -> Trace:
         """The recorded run of the question's text: kept, or recorded now."""
         key = question.text, question.chat
         if key not in self.traces or has_changed(self.traces[key]):
             say("recording")
-            self.traces[key] = record_text(self.model, question.text, chat=question.chat)
+            self.traces[key] = record_tokens(self.model, self.tokens_of(question))
         self.traces.move_to_end(key)
         held = sum(trace.nbytes() for trace in self.traces.values())
         while held > self.most_bytes and len(self.traces) > 1:
@@ -144,7 +162,7 @@ class Answering:
     def _see(self, question: SeeQuestion, say: Say) -> Answer:
         seen = see(
             self.trace_of(question, say),
-            question.text,
+            WrittenText.of_no_file(question.text),
             chat=question.chat,
             progress=say,
             by=question.by,
@@ -167,9 +185,10 @@ class Answering:
         seen = paths_of(trace, target, True, say)
         if isinstance(seen, str):
             return Answer(json.dumps({"paths": None, "paths_left_out": seen}))
+        run, chat = self._run(question, trace.tokens)
         recipe = trace_recipe(
-            recipe_on(self.model, question.text), by="gradient", how="drop", paths=True,
-            target=question.target, versus=question.versus, chat=question.chat,
+            run, by="gradient", how="drop", paths=True,
+            target=question.target, versus=question.versus, chat=chat,
         )  # fmt: skip
         found = paths_shown(seen, recipe)
         wire = {"paths": found.model_dump(mode="json"), "paths_left_out": None}
@@ -189,20 +208,18 @@ class Answering:
         save_trace(trace, place)
         return Answer(json.dumps({"bytes": place.stat().st_size}), file=place)
 
-    def _recipe(self, question: Asked, tokens: Tokens) -> Recipe:
-        """What a part of this question was run on; a chat is the text that its template makes."""
-        run = recipe_on(self.model, tokens.text)
-        if not question.chat:
-            return run
-        alike = tokens_of(self.model.tokenizer, tokens.text).ids == tokens.ids
-        update = {"special_tokens": alike, "unsaid": "" if alike else CHAT_ONLY}
-        return run.model_copy(update=update)
+    def _run(
+        self, question: Asked, tokens: Tokens, takes_chats: bool = True
+    ) -> tuple[Recipe, bool]:
+        """What a part of this question was run on, and whether its recipe is of a chat."""
+        written = WrittenText.of_no_file(question.text)
+        return recipe_of_run(self.model, tokens, written, question.chat, takes_chats=takes_chats)
 
     def _altered(
         self, question: Asked, tokens: Tokens, say: Say
     ) -> tuple[str, dict[str, Any], Recipe]:
         """(part of the Scene, its value, what made it)."""
-        run = self._recipe(question, tokens)
+        run, _ = self._run(question, tokens, takes_chats=False)
         if isinstance(question, CutQuestion):
             return self._cut(question, tokens, run, say)
         if isinstance(question, SourcesQuestion):

@@ -20,7 +20,9 @@ class Source:
     **Exactness**: weights are compared by the marks of `WeightsAsLoaded`, everything else by what
     `identify` looks at: classes, hooks, functions in place of others, configurations, attributes,
     adapters, what torch is set to (its threads apart); of the tokenizer its settings and added
-    tokens. What was in place before the loading, as a patched class is, has no source either.
+    tokens. What was in place before the loading has no source either: hooks on all modules, a
+    forward of the libraries' classes, the implementation of attention, and what
+    `replaced_functions` and `entered_modes` see. Other patched functions are not looked for.
     """
 
     def __init__(self, name: str, module: torch.nn.Module, tokenizer: Any) -> None:

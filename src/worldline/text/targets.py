@@ -7,10 +7,27 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from worldline.errors import InputError
-from worldline.text.tokens import decode, quoted, whole_token
+from worldline.text.tokens import decode, quoted, token_id, whole_token
 
 if TYPE_CHECKING:
     from worldline.text.tokens import Tokenizer
+
+
+def refuse_targets(
+    tokenizer: Tokenizer,
+    target: str | int | None,
+    versus: str | int | None = None,
+    *,
+    n_rows: int | None = None,
+) -> None:
+    """Raise InputError, before anything is run, for what cannot be asked about.
+
+    That is what is no single token, and a token held against itself.
+    """
+    asked = None if target is None else token_id(tokenizer, target, n_rows, "target")
+    other = None if versus is None else token_id(tokenizer, versus, n_rows, "versus")
+    if asked is not None:
+        refuse_itself(tokenizer, asked, other)
 
 
 def refuse_itself(tokenizer: Tokenizer, target: int, versus: int | None) -> None:

@@ -255,13 +255,6 @@ def token_id(
     return number
 
 
-def refuse_split(tokenizer: Tokenizer, *texts: str | int | None, n_rows: int | None = None) -> None:
-    """Raise InputError for a text that is no single token, before it is asked about."""
-    for text in texts:
-        if text is not None:
-            token_id(tokenizer, text, n_rows)
-
-
 def _by_number(tokenizer: Tokenizer, digits: str, n_rows: int | None) -> int:
     rows = max(len(tokenizer), n_rows or 0)
     size = len(digits.lstrip("+-0"))  # int() refuses thousands of digits in words of its own

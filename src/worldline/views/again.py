@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from worldline.grid.cuts import Donor, EdgeCut, NodeCut
+from worldline.text.written import WrittenText
 from worldline.views.recipe import Recipe, RecipeText, SceneReproduce, option, options
 from worldline.views.scene import Scene
 
@@ -66,11 +67,14 @@ def cut_recipe(
     written: dict[str, Any],
     target: Target = None,
     versus: Target = None,
-    splice_file: str | None = None,
+    splice: WrittenText | None = None,
 ) -> Recipe:
-    """The recipe of a cut: `edits` are what ran, `written` what `written_cuts` made them of."""
-    text = written.get("splice_from")
-    splice = None if text is None else RecipeText.of(text, splice_file)
+    """The recipe of a cut: `edits` are what ran, `written` what `written_cuts` made them of.
+
+    `splice` says how the text that was spliced in was read.
+    """
+    text = splice or written.get("splice_from")
+    other = None if text is None else RecipeText.of(text)
     words = [w for one in written.get("edges") or () for w in option("edge", one)]
     words += [w for one in written.get("nodes") or () for w in option("node", one)]
     words += options([("from", written.get("from_")), ("to", written.get("to"))])
@@ -81,9 +85,9 @@ def cut_recipe(
     )
     words += ["--own"] if written.get("own") else []
     words += options([("target", _token(target)), ("versus", _token(versus))])
-    python = [f"[{', '.join(_edit(one, splice) for one in edits)}]"]
+    python = [f"[{', '.join(_edit(one, other) for one in edits)}]"]
     python += _named({"target": target, "versus": versus})
-    return _made(run, "cut", "cut", words, python, splice=splice)
+    return _made(run, "cut", "cut", words, python, splice=other)
 
 
 def paths_recipe(
@@ -156,7 +160,8 @@ def orders_recipe(run: Recipe, names: Sequence[str], slices: str | None = None) 
     words += [] if slices is None else option("slices", slices)
     asked = [repr(name) for name in names]
     if slices is not None:
-        read = f"__import__('pathlib').Path({slices!r}).read_bytes()"
+        home = ".expanduser()" if slices.startswith("~") else ""
+        read = f"__import__('pathlib').Path({slices!r}){home}.read_bytes()"
         asked.append(f"wl.grid.order.Order.given(__import__('json').loads({read}))")
     return _made(run, "orders", "run_orders", words, [f"[{', '.join(asked)}]"] if asked else [])
 

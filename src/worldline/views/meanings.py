@@ -9,7 +9,6 @@ from __future__ import annotations
 from worldline.views.again import again
 from worldline.views.named_numbers import MEANINGS
 from worldline.views.parts import SceneMeaning
-from worldline.views.recipe import RecipeText
 from worldline.views.scene import Scene
 
 
@@ -37,15 +36,6 @@ def meanings_of(scene: Scene) -> dict[str, SceneMeaning]:
 def explained(scene: Scene) -> Scene:
     """The same Scene, with what its numbers mean."""
     return scene.model_copy(update={"meanings": meanings_of(scene)})
-
-
-def read_from(scene: Scene, text: RecipeText, threads: int | None = None) -> Scene:
-    """The same Scene, with recipes that name the file its text came from, and the threads."""
-    recipe = scene.reproduce.recipe
-    if recipe is None or (recipe.text, recipe.threads) == (text, threads):
-        return scene
-    known = recipe.model_copy(update={"text": text, "threads": threads})
-    return explained(scene.model_copy(update={"reproduce": known.shown()}))
 
 
 def _parts(scene: Scene) -> set[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import NonNegativeInt
 
 from worldline.model.bundled import BUNDLED_NAME
+from worldline.text.written import WrittenText
 from worldline.views.parts import Part
 from worldline.views.shell import as_output, pasteable, shell_join
 
@@ -29,26 +30,36 @@ FROM_PYTHON = (
 
 
 class RecipeText(Part):
-    """A text: in `words`, or, where it is long, in the UTF-8 `file` whose content has `sha256`."""
+    """A text: in `words`, or, where it is long, in the UTF-8 `file` whose content has `sha256`.
+
+    `before` and `after` are what the file has around the text that is no part of it, or what
+    standard input would need around the words; `n_chars` are those of the text.
+    """
 
     words: str | None
     file: str | None
     sha256: str
     n_chars: NonNegativeInt
     ends_in_newline: bool
+    before: str = ""
+    after: str = ""
 
     @classmethod
-    def of(cls, text: str, file: str | None = None) -> RecipeText:
-        """`file` is where the text was read from, if it was; a short text stands for itself."""
-        content = text.encode("utf-8", "surrogatepass")
-        digest = hashlib.sha256(content).hexdigest()
-        short = len(text) <= LONGEST_SHOWN
+    def of(cls, text: str | WrittenText) -> RecipeText:
+        """A short text stands for itself, a long one in the file that it was read from."""
+        written = WrittenText.of_no_file(text) if isinstance(text, str) else text
+        is_short = len(written.text) <= LONGEST_SHOWN
+        around = ("", "") if is_short else (written.before, written.after)
+        content = written.text.join(around)
+        digest = hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
         return cls(
-            words=text if short else None,
-            file=None if short else (file or f"text-{digest[:12]}.txt"),
+            words=written.text if is_short else None,
+            file=None if is_short else (written.file or f"text-{digest[:12]}.txt"),
             sha256=digest,
-            n_chars=len(text),
-            ends_in_newline=text.endswith("\n"),
+            n_chars=len(written.text),
+            ends_in_newline=written.text.endswith("\n"),
+            before=written.before,
+            after=written.after,
         )
 
     @property
@@ -56,14 +67,18 @@ class RecipeText(Part):
         """The text as Python has it."""
         if self.words is not None:
             return repr(self.words)
-        return f"__import__('pathlib').Path({self.file!r}).read_bytes().decode()"
+        home = ".expanduser()" if (self.file or "").startswith("~") else ""
+        mark = "'utf-8-sig'" if self.before else ""
+        end = f".removesuffix({self.after!r})" if self.after else ""
+        return f"__import__('pathlib').Path({self.file!r}){home}.read_bytes().decode({mark}){end}"
 
     @property
     def note(self) -> str:
         """What has to be in the file."""
         if self.file is None:
             return ""
-        return f"{self.file} holds {self.n_chars:,} characters in UTF-8, SHA-256 {self.sha256}."
+        n_chars = len(self.before) + self.n_chars + len(self.after)
+        return f"{self.file} holds {n_chars:,} characters in UTF-8, SHA-256 {self.sha256}."
 
 
 class Recipe(Part):
@@ -109,11 +124,13 @@ class Recipe(Part):
         read = [one for one in (self.text, self.splice) if one is not None and one.file]
         if text is not None and (text == "-" or "\0" in text):
             read.append(self.text)
-        keep = ["--keep-newline"] if any(one.ends_in_newline for one in read) else []
+        is_kept = any(one.ends_in_newline and not one.after for one in read)
+        keep = ["--keep-newline"] if is_kept else []
         if text is None:
             return shell_join([*start, "--file", self.text.file or "", *keep, *options])
         if text == "-" or "\0" in text:  # no argument: the one is standard input, the other its end
-            return f"{as_output(text)} | " + shell_join([*start, "-", *keep, *options])
+            given = as_output(self.text.before + text + self.text.after)
+            return f"{given} | " + shell_join([*start, "-", *keep, *options])
         if text.startswith("-"):
             return shell_join([*start, *keep, *options, "--", text])
         return shell_join([*start, text, *keep, *options])
@@ -177,12 +194,10 @@ class SceneReproduce(Part):
     recipe: Recipe | None = None
 
 
-def recipe_on(
-    model: LoadedModel, text: str, *, file: str | None = None, threads: int | None = None
-) -> Recipe:
+def recipe_on(model: LoadedModel, text: str | WrittenText, *, threads: int | None = None) -> Recipe:
     """A model and a text, of which a recipe is then made with `model_copy`.
 
-    `file` is where the text was read from, `threads` how many were asked for.
+    `threads` are how many were asked for.
     """
     source, dtype = model.source, model.dtype
     known = source == BUNDLED_NAME and dtype == BUNDLED_DTYPE
@@ -192,7 +207,7 @@ def recipe_on(
         source=source,
         device=model.device,
         dtype=None if known or dtype not in LOADED_DTYPES else dtype,
-        text=RecipeText.of(text, file),
+        text=RecipeText.of(text),
         threads=threads,
     )
 

@@ -118,6 +118,10 @@ def test_orders(run, tmp_path):
             "--versus: needs --target",
         ),
         (
+            ("cut", TEXT, "--edge", "0.0:1>2", "--how", "mask", "--target", "x", "--versus", "x"),
+            "two different tokens",
+        ),
+        (
             ("cut", TEXT, "--each", "--how", "mask", "--versus", "id:30"),
             "accepted beside it are --how and --target",
         ),

@@ -67,6 +67,7 @@ def refused(said, *words):
         (("--file", "/nowhere/some.txt"), ["/nowhere/some.txt", "No such file"]),
         (("--file", "/"), ["--file /", "directory"]),
         ((TEXT, "--versus", " the"), ["--versus: needs --target"]),
+        ((TEXT, "--target", "the", "--versus", "the"), ["--versus the", "two different tokens"]),
         ((TEXT, "--out", "/"), ["/: cannot be written (is a folder"]),
         ((TEXT, "--save", "/proc/nothing/x"), ["/proc/nothing/x: cannot be written"]),
         ((TEXT, "--json", "/proc/x.json"), ["/proc/x.json: cannot be written"]),

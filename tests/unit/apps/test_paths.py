@@ -51,6 +51,7 @@ def test_shares_need_no_target(run):
         ((TEXT, "--top", 0), "--top 0: accepted are whole numbers from 1"),
         ((TEXT, "--draws", -1), "--draws -1: accepted are whole numbers from 0"),
         ((TEXT, "--versus", "id:30"), "--versus: needs --target"),
+        ((TEXT, "--target", "id:30", "--versus", "id:30"), "two different tokens"),
         ((TEXT, "--by", "share", "--target", "id:30"), "--by share: asks about no target"),
         ((TEXT, "--target", "id:9999"), "there is no such token; the ids go from 0 to 111"),
         (("",), "text: it is empty"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -338,6 +339,21 @@ def test_the_line_below_a_trace(words, folder, monkeypatch, capsys):
     assert made.scene.model.dtype == true["model"]["dtype"]
 
 
+def test_the_line_below_a_chat_with_a_clock(tmp_path, monkeypatch, capsys):
+    tiny_folder(tmp_path / "m", n_pos=2048)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "m")
+    tokenizer.chat_template = "at {{ strftime_now('%f') }}: {{ messages[0].content }}"
+    tokenizer.save_pretrained(tmp_path / "m")
+    Path("f.txt").write_text(TEXT, "utf-8")
+    words = ["trace", "--file", "f.txt", "--chat", "--model", str(tmp_path / "m"), "--threads", "1"]
+    true = json.loads(run_words([*words, "--json", "-"], monkeypatch, capsys))
+    again = numbers(true["reproduce"]["cli"], monkeypatch, capsys)
+    assert "--threads 1" in true["reproduce"]["cli"]
+    for name in ("text", "edges", "predictions"):
+        assert again[name] == true[name], name
+    assert called(true["reproduce"]["python"]).scene.text == true["text"]
+
+
 # --- texts ----------------------------------------------------------------------------------------
 
 TEXTS = [
@@ -345,6 +361,7 @@ TEXTS = [
     "\U0001f469\u200d\U0001f467 \U0001f408", "a\nb\tc ", "\n", "\t", "a\0b", "\0", "-\0\\0",
     "a\r\nb", "\x1b[31m", "\u202eevil", "\u00e9 e\u0301", " ", "%s %d", "a\n", "\ufeffa", "#x", "~",
     "*", "&& ls", "{a,b}", "a\u3164\u2800b",
+    "\ufeff\0a", "a\0\n", "a\0\r\n",
     "a\x1bb", "a\n\n", "\n\n\x1b\n7", "a\x1b1\u20289", "\x9b\x7f\t\t",
 ]  # fmt: skip
 
@@ -367,7 +384,7 @@ def test_any_text_comes_through_a_shell(text, shell, as_shown, monkeypatch):
     else:
         monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(given)))
         options = words[2:]
-        assert read_text("-", None) == text
+        assert read_text("-", None, keep_newline="--keep-newline" in options).text == text
     splice = text.replace("\0", "")
     at_splice = (
         ["--splice-from", splice] if not splice.startswith("-") else [f"--splice-from={splice}"]
@@ -396,6 +413,62 @@ def test_a_long_text_is_named_by_a_file_and_what_is_in_it(folder, monkeypatch, c
     told = numbers(lines.cli, monkeypatch, capsys)
     assert [token["id"] for token in told["tokens"]] == [token.id for token in seen.scene.tokens]
     assert called(lines.python).trace.tokens.ids == seen.trace.tokens.ids
+
+
+AROUND = {
+    "a newline": ("", "\n"),
+    "a newline of Windows, a byte order mark": ("\ufeff", "\r\n"),
+    "two newlines": ("", "\n\n"),
+    "two byte order marks": ("\ufeff\ufeff", ""),
+}
+
+
+@pytest.mark.parametrize("keep", [(), ("--keep-newline",)], ids=["dropped", "kept"])
+@pytest.mark.parametrize("around", AROUND.values(), ids=AROUND)
+@pytest.mark.parametrize("home", ["", "~/"], ids=["here", "home"])
+def test_a_file_is_read_again_as_the_command_read_it(
+    around, keep, home, folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("worldline.views.recipe.LONGEST_SHOWN", 50)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, text in (("a.txt", LONG), ("b.txt", LONG.replace("dog", "cat"))):
+        Path(name).write_bytes(text.join(around).encode())
+    cut = ["cut", "--file", f"{home}a.txt", "--edge", "*.*:0-30>40", "--how", "splice",
+           "--splice-file", f"{home}b.txt"]  # fmt: skip
+    model = ["--model", str(folder), *keep]
+    true = json.loads(run_words([*cut, *model, "--json", "-"], monkeypatch, capsys))
+    lines = true["reproduce"]
+    for name in ("a.txt", "b.txt"):
+        assert hashlib.sha256(Path(name).read_bytes()).hexdigest() in lines["note"]
+    made = called(lines["python"])
+    assert made.kl_nats == true["kl_nats"]
+    assert numbers(lines["cli"], monkeypatch, capsys) == true
+    seen = json.loads(
+        run_words(["trace", "--file", f"{home}a.txt", *model, "--json", "-"], monkeypatch, capsys)
+    )
+    assert len(seen["text"]) == made.tokens.char_spans[-1][1]
+    again = called(seen["reproduce"]["python"]).scene
+    assert again.text == seen["text"]
+    assert again.predictions[0].logprob == pytest.approx(seen["predictions"][0]["logprob"])
+
+
+@pytest.mark.parametrize("text", [f"{LONG}\n", f"\ufeff{LONG}", f"\ufeff{LONG}\r\n"])
+def test_a_long_text_of_no_file_is_read_from_the_one_that_is_named(text, monkeypatch, capsys):
+    monkeypatch.setattr("worldline.views.recipe.LONGEST_SHOWN", 50)
+    read = RecipeText.of(text)
+    content = text.join((read.before, read.after)).encode()
+    assert hashlib.sha256(content).hexdigest() == read.sha256
+    Path(read.file).write_bytes(content)
+    line = recipe_of(text).line()
+    assert read_text(None, Path(read.file), keep_newline="--keep-newline" in line).text == text
+    assert eval(read.python) == text
+
+
+def test_a_recipe_of_an_older_file_keeps_its_newline():
+    older = {"words": None, "file": "a.txt", "sha256": "", "n_chars": 2, "ends_in_newline": True}
+    recipe = recipe_of("a").model_copy(update={"text": RecipeText.model_validate(older)})
+    assert "--keep-newline" in recipe.line()
+    assert recipe.text.python.endswith(".read_bytes().decode()")
 
 
 # --- models that no line loads --------------------------------------------------------------------
@@ -540,6 +613,12 @@ def attention_of_ones_own(monkeypatch):
         return plain(*args, scaling=0.1, **more)
 
     monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "sdpa", other)
+
+
+def test_a_function_of_torch_that_was_patched_before_has_no_line(folder, monkeypatch):
+    plain = torch.nn.functional.silu
+    monkeypatch.setattr(torch.nn.functional, "silu", lambda x, inplace=False: 1.3 * plain(x))
+    assert wl.load_model(str(folder)).source is None
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -9,10 +9,13 @@ import torch
 import worldline as wl
 from tiny_runs import FLOAT64, loaded, some_tokens, tokens_of
 from worldline.contrast.cutting import cut, cut_scene, donor_of, in_words, interaction
+from worldline.errors import InputError
 from worldline.grid.cuts import EdgeCut, NodeCut
 from worldline.model.circuits import cancelling, chain, induction
 from worldline.run.executing import execute
 from worldline.run.plan import Plan
+
+MASK = EdgeCut("mask", (1,), (5,))
 
 
 def opened(circuit):
@@ -22,6 +25,29 @@ def opened(circuit):
 
 def of(edge, how="drop"):
     return EdgeCut(how, (edge.src,), (edge.dst,), (edge.layer,), (edge.head,))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model, text, **asked: wl.observe(text, model, **asked),
+        lambda model, text, **asked: wl.see_paths(text, model, **asked),
+        lambda model, text, **asked: cut(model, text, [MASK], **asked),
+        lambda model, text, **asked: interaction(model, text, MASK, MASK, **asked),
+    ],
+    ids=["observe", "see_paths", "cut", "interaction"],
+)
+def test_a_token_held_against_itself_is_refused_before_any_run(call, monkeypatch):
+    model = loaded("llama", FLOAT64)
+
+    def runs(*_args, **_more):
+        raise AssertionError("the model ran")
+
+    for place in ("session.record", "flow.summary.record", "contrast.cutting.execute_many",
+                  "contrast.cutting.plain_run"):  # fmt: skip
+        monkeypatch.setattr(f"worldline.{place}", runs)
+    with pytest.raises(InputError, match="two different tokens"):
+        call(model, some_tokens(6).text, target="id:30", versus=30)
 
 
 def test_numbers_of_a_cut_are_those_of_two_runs():

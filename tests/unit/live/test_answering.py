@@ -8,10 +8,12 @@ import shlex
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
+from transformers import AutoTokenizer
 
 import worldline as wl
 from tiny_folder import tiny_folder
 from tiny_runs import loaded
+from worldline import session
 from worldline.apps.cli import main
 from worldline.contrast.cutting import donor_of
 from worldline.errors import InputError
@@ -219,19 +221,19 @@ def test_models_with_a_tokenizer_of_their_own(tmp_path):
 def test_a_recorded_run_is_asked_again_and_the_oldest_go(ask, monkeypatch):
     recorded = []
 
-    def record_text(*args, **options):
-        recorded.append(args[1])
-        return true(*args, **options)
+    def record_tokens(model, tokens):
+        recorded.append(tokens.text)
+        return true(model, tokens)
 
-    true = answering_.record_text
-    monkeypatch.setattr(answering_, "record_text", record_text)
+    true = answering_.record_tokens
+    monkeypatch.setattr(answering_, "record_tokens", record_tokens)
     first = ask("see")[2]
     ask("paths", target="a")
     ask("see", by="share")
     assert ask("see")[1][0] == "weighing"  # nothing was recorded
     assert recorded == [TEXT]
     ask("see", chat=True, top=5)  # another run
-    assert recorded == [TEXT] * 2
+    assert len(recorded) == 2
     size = next(iter(ask.answering.traces.values())).nbytes()
     ask.answering.most_bytes = int(2.5 * max(size, 1))
     ask("see", "the cat sat on the map")
@@ -263,6 +265,7 @@ def test_what_could_not_be_recorded_is_not_kept(ask):
         ({"ask": "see", "versus": "a"}, "versus: needs a target"),
         ({"ask": "cut", "edges": ["*.*:1>2"], "how": "mask", "versus": "a"}, "versus: needs"),
         ({"ask": "paths", "versus": "a"}, "versus: needs a target"),
+        ({"ask": "see", "target": "a", "versus": "a"}, "two different tokens"),
         ({"ask": "see", "target": "the cat"}, "target"),
         ({"ask": "see", "target": "id:--3"}, "target"),
         ({"ask": "see", "target": "id:²"}, "target"),
@@ -419,17 +422,59 @@ def test_a_chat_is_the_turn_as_the_template_has_it(ask, model, monkeypatch, caps
 
 
 def test_a_chat_that_no_text_gives_again_says_so(ask, model, monkeypatch):
-    true = answering_.tokens_of
+    true = session.tokens_of
 
     def longer(model, text, chat=False):
         return true(model, text if chat else text + "!", chat)
 
-    monkeypatch.setattr(answering_, "tokens_of", longer)
+    monkeypatch.setattr(session, "tokens_of", longer)
     found = ask("sources", "the cat", chat=True)[0]["sources"]
     assert found["reproduce"]["cli"] == ""
     assert "From Python only: this text is a chat" in found["reproduce"]["note"]
     again = eval(found["reproduce"]["python"], {"wl": wl})
     np.testing.assert_allclose(numbers("sources", again), found["change_nats"], **CLOSE)
+
+
+@pytest.fixture
+def clock(tmp_path):
+    """Answers of a model whose chat template writes another text each time."""
+    tiny_folder(tmp_path / "m", n_pos=256)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "m")
+    tokenizer.chat_template = "at {{ strftime_now('%f') }}: {{ messages[0].content }}"
+    tokenizer.save_pretrained(tmp_path / "m")
+    answering = Answering(wl.load_model(str(tmp_path / "m")), tmp_path)
+
+    def answer(kind: str, text: str = TEXT, **more):
+        question = {"ask": kind, "text": text, "chat": True, **more}
+        return answering(QUESTIONS.validate_python(question), lambda _line: None)
+
+    answer.answering = answering
+    return answer
+
+
+@pytest.mark.parametrize("most_bytes", [answering_.MOST_BYTES, 1])
+def test_every_part_of_a_chat_with_a_clock_is_of_the_text_that_is_pictured(clock, most_bytes):
+    clock.answering.most_bytes = most_bytes
+    scene = clock("see", paths=False).scene
+    clock("see", "another", paths=False)  # drops the run of the first, where it is to
+    parts = {"paths": clock("paths").paths.reproduce}
+    for part, asked in (("cut", {"edges": ["*.*:1>5"], "how": "mask"}), ("hops", {"max_hops": 1}),
+                        ("cone", {"layer": 1, "pos": 2, "directions": 1}), ("sources", {}),
+                        ("orders", {"orders": ["decode"]})):  # fmt: skip
+        parts[part] = clock(part, **asked).altered[part]["reproduce"]
+    for part, lines in {"see": scene.reproduce, **parts}.items():
+        assert lines.recipe.text.words == scene.text, part
+        assert "--chat" not in lines.cli.split(), part
+        assert lines.cli, part
+    saved = clock("trace").file
+    assert wl.load_trace(saved).tokens.text == scene.text
+
+
+def test_rendered_chats_are_kept_up_to_a_size(clock, monkeypatch):
+    monkeypatch.setattr(answering_, "MOST_CHARS", 60)
+    for text in ("a", "b" * 50, "c"):
+        clock("hops", text, max_hops=0)
+    assert list(clock.answering.chats) == ["c"]
 
 
 def test_a_model_without_a_template_has_no_chats(tmp_path):

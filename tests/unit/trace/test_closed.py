@@ -7,7 +7,7 @@ import pytest
 import worldline as wl
 from tiny_runs import FLOAT64, NamesIds, loaded, some_tokens
 from worldline.errors import RefusedError
-from worldline.session import observe, record_text
+from worldline.session import observe, record_tokens
 from worldline.trace import recording
 from worldline.trace.recording import closed_layers, record
 from worldline.views.scene import SceneClosure
@@ -27,7 +27,7 @@ def test_a_sample_is_drawn_with_its_seed_and_shrinks_with_the_text():
 
 def test_a_long_text_is_closed_at_named_nodes_and_says_so():
     model = loaded("llama", FLOAT64)
-    trace = record_text(model, some_tokens(130).text, seed=5)
+    trace = record_tokens(model, some_tokens(130), seed=5)
     closure = trace.closure
     assert closure.over == "sources"
     assert closure.layers == closed_layers("sample", 3, len(trace.tokens), 5)
@@ -37,7 +37,7 @@ def test_a_long_text_is_closed_at_named_nodes_and_says_so():
     words = " ".join(closure_words(SceneClosure(**vars(closure))))
     assert "closed: heads and sources add up at 130 of 390 nodes, those written by layers " in words
     assert "(drawn, seed 5)" in words
-    short = record_text(model, some_tokens(20).text).closure
+    short = record_tokens(model, some_tokens(20)).closure
     assert (short.layers, short.n_nodes, short.of_nodes) == (None, 60, 60)
 
 

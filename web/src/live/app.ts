@@ -75,10 +75,7 @@ class App {
       quiet: (words) => this.bar.quiet(words),
     });
     this.bar = new Bar(about.model, {
-      onAsk: (draft) => {
-        const { asked } = this.asking;
-        void this.asking.ask({ ...asked, ...draft, cuts: draft.text === asked.text ? asked.cuts : [] });
-      },
+      onAsk: (draft) => void this.asking.askInstead(draft),
       onDraft: () => this.stands(),
       onCancel: () => this.asking.stop(),
     });
@@ -158,12 +155,12 @@ class App {
         room: this.room,
         address: () => askedFragment(asking.asked),
         onTarget: (target) => {
-          const { versus, by } = asking.asked;
-          void asking.ask({ ...asking.asked, target, versus: target === versus ? "" : versus, by: by === "share" ? "gradient" : by });
+          const { versus, by } = asking.ofPicture;
+          void asking.ask({ ...asking.ofPicture, target, versus: target === versus ? "" : versus, by: by === "share" ? "gradient" : by });
         },
         onVersus: (versus) => {
-          const { target, by } = asking.asked;
-          void asking.ask({ ...asking.asked, versus, target: target || `id:${scene.predictions[0]?.id ?? 0}`, by: by === "share" ? "gradient" : by });
+          const { target, by } = asking.ofPicture;
+          void asking.ask({ ...asking.ofPicture, versus, target: target || `id:${scene.predictions[0]?.id ?? 0}`, by: by === "share" ? "gradient" : by });
         },
         onCut: (cut) => {
           this.mounted?.open("cuts");

@@ -80,6 +80,11 @@ export function cutWords(cut: string, labels: string[]): string {
   return `${name(dst)} reading ${name(src)}: ${layer}, ${head}`;
 }
 
+/** Whether two questions are of the same tokens. */
+export function sameText(one: Pick<Asked, "text" | "chat">, other: Pick<Asked, "text" | "chat">): boolean {
+  return one.text === other.text && one.chat === other.chat;
+}
+
 /** Whether two questions are of one picture; cuts lie over it. */
 export function samePicture(one: Picture, other: Picture): boolean {
   return pictureKey(one) === pictureKey(other);

@@ -1,6 +1,6 @@
 // What is asked and what is pictured: every question on its way, and whether its answer is still wanted. No DOM.
 import type { Scene, SceneAltered, ScenePaths } from "../scene.gen.ts";
-import { type Asked, isSpliceUntold, sameCuts, samePicture } from "./asked.ts";
+import { type Asked, isSpliceUntold, sameCuts, samePicture, sameText } from "./asked.ts";
 import { type Answered, NoAnswer, type Progress, type Question } from "./server.ts";
 
 export type Part = "cut" | "sources" | "hops" | "cone" | "orders";
@@ -54,6 +54,17 @@ export class Asking {
   /** What is on its way, or else what is pictured. */
   get wanted(): Asked {
     return this.pending ?? this.asked;
+  }
+
+  /** What is on its way if it is about the text that is pictured, or else what is pictured. */
+  get ofPicture(): Asked {
+    return sameText(this.wanted, this.asked) ? this.wanted : this.asked;
+  }
+
+  /** Ask with other words in the fields. Cuts name places of one text: they go where it is another. */
+  async askInstead(draft: Pick<Asked, "text" | "chat"> & Partial<Asked>): Promise<void> {
+    const { wanted } = this;
+    await this.ask({ ...wanted, ...draft, cuts: sameText(draft, wanted) ? wanted.cuts : [] });
   }
 
   /** Picture another question; what was pictured stays until the answer is there. */

@@ -18,9 +18,10 @@ export interface SaveWishes {
   say(words: string): void;
 }
 
-/** The name by which the recipe reads a long text; the text of a chat is not what its recipe reads. */
-function textFile({ reproduce: { recipe } }: Scene): string | null {
-  return recipe && !recipe.words.includes("--chat") ? recipe.text.file : null;
+/** The text as the file that the recipe reads holds it, under its name, where there is such a file. */
+export function textFile({ text, reproduce: { recipe } }: Scene): { content: string; name: string | null } {
+  const source = recipe && !recipe.words.includes("--chat") ? recipe.text : null; // the text of a chat is not what its recipe reads
+  return source?.file ? { content: `${source.before}${text}${source.after}`, name: source.file } : { content: text, name: null };
 }
 
 export function exportsMenu({ scene, lattice, json, extras, say }: SaveWishes): HTMLElement {
@@ -33,7 +34,10 @@ export function exportsMenu({ scene, lattice, json, extras, say }: SaveWishes): 
   };
   const svg = (): void => give(new Blob([drawn().svg], { type: "image/svg+xml" }), "svg");
   const pixels = async (): Promise<void> => give(await png(drawn()), "png");
-  const words = (): void => save(new Blob([scene.text], { type: "text/plain;charset=utf-8" }), textFile(scene) ?? name("txt"));
+  const words = (): void => {
+    const file = textFile(scene);
+    save(new Blob([file.content], { type: "text/plain;charset=utf-8" }), file.name ?? name("txt"));
+  };
   const wire = (): void => give(new Blob([json ?? JSON.stringify(scene)], { type: "application/json" }), "json");
 
   const trouble = h("p", { class: "wl-trouble", hidden: true });

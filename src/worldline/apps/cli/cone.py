@@ -51,7 +51,7 @@ def cone(
     if not 0 < step < math.inf:
         raise InputError(f"--step {step}: accepted are finite numbers above 0")
     _layer_and_position(at)
-    with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
+    with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
         from worldline.contrast.cone import light_cone
         from worldline.views.again import cone_recipe
         from worldline.views.altered import cone_lines
@@ -67,7 +67,7 @@ def cone(
         if seen.derivative_error is None:
             lines.append(seen.derivative)
         recipe = cone_recipe(
-            recipe_on(loaded, given, file=file and str(file), threads=threads), node.layer,
+            recipe_on(loaded, given, threads=threads), node.layer,
             node.pos, directions=directions, seed=seed or 0, step=step, through=through,
         )  # fmt: skip
         write_numbers(lines, seen.json(), loaded, recipe, json)

@@ -11,6 +11,7 @@ from worldline.apps.cli import options
 from worldline.apps.cli.out import read_text, refuse_unwritable
 from worldline.apps.cli.pictures import WIDTH, opened, write_numbers, write_picture
 from worldline.errors import InputError
+from worldline.text.written import WrittenText
 
 if TYPE_CHECKING:
     from worldline.contrast.cutting import CutSeen, SourcesSeen
@@ -72,8 +73,12 @@ def cut(
     refuse_unwritable(json, out, reads=[file, splice_file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     options.refuse_target(target, None if each else versus)  # --each takes no --versus at all
+    splice = None
     if splice_file is not None:
-        splice_from = read_text(splice_from, splice_file, keep_newline=keep_newline)
+        splice = read_text(splice_from, splice_file, keep_newline=keep_newline)
+    elif splice_from is not None:
+        splice = WrittenText.of_no_file(splice_from, keep_newline=keep_newline)
+    splice_from = None if splice is None else splice.text
     from worldline.contrast.naming import refuse_unsaid, refuse_unused, written_cuts
     from worldline.views.again import cut_recipe, sources_recipe
     from worldline.views.recipe import recipe_on
@@ -88,8 +93,8 @@ def cut(
             how, node_how, spans=spans, edges=bool(edge), nodes=bool(node), layers=layers,
             heads=heads, parts=parts, splice_from=splice_from, align=align, own=own,
         )  # fmt: skip
-    with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
-        run = recipe_on(loaded, given, file=file and str(file), threads=threads)
+    with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
+        run = recipe_on(loaded, given, threads=threads)
         if each:
             from worldline.contrast.cutting import cut_sources
 
@@ -110,9 +115,8 @@ def cut(
         say("running with and without the cut")
         seen = cut_text(loaded, tokens, edits, target=target, versus=versus)
         recipe = cut_recipe(
-            run, edits, written=written, target=target, versus=versus,
-            splice_file=splice_file and str(splice_file),
-        )  # fmt: skip
+            run, edits, written=written, target=target, versus=versus, splice=splice
+        )
         write_numbers(_lines(seen), seen.json(), loaded, recipe, json)
         write_picture(out, loaded, recipe, given, say, json, cut=cut_scene(seen))
 

@@ -59,7 +59,7 @@ def hops(
         raise InputError(f"--longest {longest}: accepted are whole numbers from 0")
     if sink not in (None, *SINKS):
         raise InputError(f"--sink {sink}: accepted are {', '.join(SINKS)}")
-    with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
+    with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
         from worldline.contrast.curve import curves_scene, hop_curves
         from worldline.model.guard import checked
         from worldline.text.spans import number_span
@@ -74,7 +74,7 @@ def hops(
             loaded, tokens, sink=sink, max_hops=max_, layers=counted, longest=longest, progress=say
         )
         recipe = hops_recipe(
-            recipe_on(loaded, given, file=file and str(file), threads=threads),
+            recipe_on(loaded, given, threads=threads),
             [curve.sink for curve in curves], max_hops=max_, layers=counted, longest=longest,
         )  # fmt: skip
         write_numbers(_lines(curves), as_json(curves), loaded, recipe, json)

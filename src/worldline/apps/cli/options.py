@@ -78,6 +78,11 @@ def refuse_target(target: str | None, versus: str | None) -> None:
     """Raise InputError for tokens that cannot be asked for, whatever the model."""
     if versus is not None and target is None:
         raise InputError("--versus: needs --target, the token it is compared with")
+    if versus is not None and target == versus:
+        raise InputError(
+            f"--versus {versus[:40]}: is --target itself, and the difference is 0 whatever "
+            "happens; accepted are two different tokens"
+        )
     for name, value in (("target", target), ("versus", versus)):
         if value == "":
             raise InputError(f'{name} "" is empty; give the text of one token, or id:NUMBER')

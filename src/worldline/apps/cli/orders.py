@@ -47,7 +47,7 @@ def orders(
     asked = [Order.parse(one) for one in order or ()]
     if slices is not None:
         asked.append(_read(slices))
-    with opened(given, model, device, dtype, threads) as (loaded, tokens, say):
+    with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
         from worldline.contrast.ordering import ORDERS, run_orders
         from worldline.views.again import orders_recipe
         from worldline.views.altered import orders_lines
@@ -56,7 +56,7 @@ def orders(
 
         seen = run_orders(loaded, tokens, asked or ORDERS, progress=say)
         recipe = orders_recipe(
-            recipe_on(loaded, given, file=file and str(file), threads=threads), order or (),
+            recipe_on(loaded, given, threads=threads), order or (),
             slices and str(slices),
         )  # fmt: skip
         lines = orders_lines(SceneOrders.model_validate(seen.scene()), WIDTH)

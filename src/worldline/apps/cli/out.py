@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,12 @@ from worldline import atomic_file
 from worldline.apps.cli.overwriting import refuse_overwriting
 from worldline.errors import InputError
 from worldline.places import expanded, is_folder
+from worldline.text.written import BOM, WrittenText
 
 MOST_BYTES = 1 << 26  # of a text: far more than any model reads
 
 
-def read_text(text: str | None, file: Path | None, *, keep_newline: bool = False) -> str:
+def read_text(text: str | None, file: Path | None, *, keep_newline: bool = False) -> WrittenText:
     """The text that was given: an argument, - for standard input, or a file.
 
     Of a file and of standard input, a byte order mark in front and one newline at the end are no
@@ -31,18 +31,21 @@ def read_text(text: str | None, file: Path | None, *, keep_newline: bool = False
     if (text is None) == (file is None):
         raise InputError("text: give one: TEXT, - for standard input, or --file F")
     if file is None and text != "-":
-        whole = str(text)
+        words, before, after = str(text), "", ""
         try:
-            whole.encode()
+            words.encode()
         except UnicodeEncodeError as error:  # a byte that the shell passed on as it was
             raise InputError(f"text: not UTF-8 at character {error.start}") from None
     else:
-        whole = _decoded(_content(file), "standard input" if file is None else str(file))
-        if not keep_newline:
-            whole = _without_newline(whole)
-    if not whole:
+        content = _decoded(_content(file), "standard input" if file is None else str(file))
+        before = BOM if content.startswith(BOM) else ""
+        after = "" if keep_newline else _newline_after(content)
+        words = content.removeprefix(before).removesuffix(after)
+    if not words:
         raise InputError("text: it is empty; give at least one character")
-    return whole
+    if file is None:
+        return WrittenText.of_no_file(words, keep_newline=keep_newline)
+    return WrittenText(words, str(file), before, after)
 
 
 def _content(file: Path | None) -> bytes:
@@ -66,19 +69,19 @@ def _content(file: Path | None) -> bytes:
 
 def _decoded(content: bytes, name: str) -> str:
     try:
-        return content.removeprefix(BOM_UTF8).decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        at = error.start + (len(BOM_UTF8) if content.startswith(BOM_UTF8) else 0)
-        raise InputError(f"{name}: not UTF-8 at byte {at}; accepted is text in UTF-8") from None
+        raise InputError(
+            f"{name}: not UTF-8 at byte {error.start}; accepted is text in UTF-8"
+        ) from None
 
 
-def _without_newline(text: str) -> str:
-    shorter = text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
-    if shorter != text:
-        typer.echo(
-            "the newline at the end is not part of the text (--keep-newline keeps it)", err=True
-        )
-    return shorter
+def _newline_after(content: str) -> str:
+    """The newline that a text ends in, which is no part of it: a line on standard error says so."""
+    if not content.endswith("\n"):
+        return ""
+    typer.echo("the newline at the end is not part of the text (--keep-newline keeps it)", err=True)
+    return "\r\n" if content.endswith("\r\n") else "\n"
 
 
 def refuse_unwritable(

@@ -60,12 +60,19 @@ def paths(
     from worldline.views.again import paths_recipe
     from worldline.views.recipe import recipe_on
 
-    with opened(given, model, device, dtype, threads) as (loaded, _, say):
+    with opened(given.text, model, device, dtype, threads) as (loaded, _, say):
         seen = see_paths(
-            given, loaded, by=by, target=target, versus=versus, k=top, n_drawn=draws, progress=say
+            given.text,
+            loaded,
+            by=by,
+            target=target,
+            versus=versus,
+            k=top,
+            n_drawn=draws,
+            progress=say,
         )
         recipe = paths_recipe(
-            recipe_on(loaded, given, file=file and str(file), threads=threads), by=by,
+            recipe_on(loaded, given, threads=threads), by=by,
             target=target, versus=versus, k=top, n_drawn=draws,
         )  # fmt: skip
         write_numbers(lines(seen), seen.json(), loaded, recipe, json)

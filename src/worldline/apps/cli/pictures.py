@@ -16,6 +16,7 @@ from worldline.apps.cli.streams import console
 if TYPE_CHECKING:
     from worldline.model.load import LoadedModel
     from worldline.text.tokens import Tokens
+    from worldline.text.written import WrittenText
     from worldline.views.recipe import Recipe
 
 WIDTH = 100
@@ -62,7 +63,8 @@ def write_numbers(
 
 
 def write_picture(
-    out: Path | None, model: LoadedModel, recipe: Recipe, text: str, say: Say, json: str | None,
+    out: Path | None, model: LoadedModel, recipe: Recipe, written: WrittenText, say: Say,
+    json: str | None,
     **altered: dict[str, Any],
 ) -> None:  # fmt: skip
     """The picture of the plain run with what an altered one said, if a file was named.
@@ -71,13 +73,11 @@ def write_picture(
     """
     if out is None:
         return
-    from worldline.session import observe
+    from worldline.session import observe_written
     from worldline.views.altered import with_altered
     from worldline.views.html import render_html
-    from worldline.views.meanings import read_from
 
-    seen = observe(text, model, paths=False, progress=say)
-    scene = read_from(seen.scene, recipe.text, recipe.threads)
+    seen = observe_written(written, model, paths=False, threads=recipe.threads, progress=say)
     parts = {name: part | {"reproduce": recipe.shown()} for name, part in altered.items()}
-    page = render_html(with_altered(scene, **parts))
+    page = render_html(with_altered(seen.scene, **parts))
     typer.echo(str(write_text(out, page)), err=json == "-")

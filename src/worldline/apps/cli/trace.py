@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -77,22 +76,20 @@ def trace(
         raise InputError(f"--how {how}: --by frozen holds the patterns; accepted is drop")
     if by == "share" and target is not None:
         raise InputError("--by share asks about no target; leave --target out or use --by gradient")
-    from worldline.session import observe
+    from worldline.model.load import load_model
+    from worldline.session import observe_written
     from worldline.text.chat import STRIPPED
     from worldline.trace.store import save_trace
-    from worldline.views.meanings import read_from
-    from worldline.views.recipe import RecipeText
 
     _set_up(threads, seed)
     with elapsed_line(console(stderr=True)) as say:
-        seen = observe(
-            given, model, by=by, target=target, versus=versus, how=how, chat=chat, verify=verify,
-            device=device, dtype=dtype, seed=seed, top=top, paths=paths, progress=say,
+        loaded = load_model(model, device=device, dtype=dtype, progress=say)
+        seen = observe_written(
+            given, loaded, by=by, target=target, versus=versus, how=how, chat=chat, verify=verify,
+            seed=seed, top=top, paths=paths, threads=threads, progress=say,
         )  # fmt: skip
     if STRIPPED in seen.scene.left_out:
         typer.echo(f"left out: {STRIPPED}", err=True)
-    text_from = RecipeText.of(given, None if file is None else str(file))
-    seen = replace(seen, scene=read_from(seen.scene, text_from, threads))
     if json != "-":
         width = min(WIDE, max(NARROW, shutil.get_terminal_size((100, 24)).columns))
         typer.echo(seen.show(width, color=wants_color(sys.stdout)))
