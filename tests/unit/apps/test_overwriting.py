@@ -114,6 +114,7 @@ def test_of_rooms(command, place):
     refused(command, *line, "b.room", "--json", "b.room", why=TWO)
     refused(command, *line, "a.room", "--out", "link.md", why=TWO)
     refused(command, *line, "a.room", "--json", "a.room.writer", why=READ)
+    refused(command, *line, "link.md", "--json", "a.room-wal", why=READ)
     refused(command, *line, "b.room", "--out", "x.md", "--json", "x.md", why=TWO)
     refused(command, *line, "b.room", "--with", "model:Ada", "--json", "model/config.json",
             why=READ)  # fmt: skip
