@@ -140,3 +140,10 @@ def test_standard_streams(place, capfd):
         finally:
             os.dup2(before, 0)
             os.close(before)
+
+
+def test_a_folder_of_parts_that_cannot_be_is_refused_before_a_model_is_loaded(command, place):
+    for name in ("text.txt", "link.html"):
+        said = command("faithfulness", "--data", "circuits", "--raw", name)
+        assert (said.code, said.err.count("\n")) == (2, 1), said
+        assert said.err.startswith(f"worldline: {name}"), said  # the place, and no loaded model
