@@ -41,7 +41,7 @@ def open_untouched(path: str | Path) -> sqlite3.Connection:
 
     Where a log of writes lies beside it, to be read with it, SQLite may add the index of that.
     """
-    waiting = Path(f"{path}-wal").exists()
+    waiting = Path(f"{os.path.realpath(path)}-wal").exists()
     return _opened(path, "mode=ro" if waiting else "mode=ro&immutable=1")
 
 

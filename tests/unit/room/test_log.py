@@ -351,13 +351,6 @@ def test_a_reader_leaves_what_a_dead_writer_left(tmp_path):
     assert names_in(tmp_path) == {"a.room"}
 
 
-def test_somebody_elses_file_of_the_name_of_the_lock_stays(tmp_path):
-    (tmp_path / "a.room.writer").write_text("a text")
-    with pytest.raises(InputError, match=r"a\.room: cannot be written"):
-        Log(tmp_path / "a.room")
-    assert (tmp_path / "a.room.writer").read_text() == "a text"
-
-
 def test_of_many_that_open_a_log_at_once_one_writes_at_a_time(tmp_path):
     path = tmp_path / "a.room"
     inside, most, written, said = [0], [0], [0], set[str]()
