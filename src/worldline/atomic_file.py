@@ -104,24 +104,29 @@ def path_for(place: str | Path) -> Iterator[Path]:
 def refuse_unwritable(place: str | Path) -> None:
     """Raise InputError before any work if a file cannot be written; nothing is made or changed.
 
-    Its folder may still have to be made: that it can be is part of the question.
+    Its folder may still have to be made: that it can be is part of the question. The folder that a
+    link leads into is never made.
     """
     with _words(place):
         target, direct = _resolved(place)
         if direct:
             return
-        folder = target.parent
-        while not folder.exists() and folder != folder.parent:
-            folder = folder.parent
+        path = expanded(place)
+        folder = path.parent
+        if path.is_symlink():
+            folder = target.parent
+        else:
+            while not os.path.lexists(folder) and folder != folder.parent:
+                folder = folder.parent
         if not folder.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            raise NotADirectoryError(errno.ENOTDIR, f"{folder} is no folder")
         handle, part = _new_part(folder)
         os.close(handle)
         part.unlink()
 
 
 def written_directly(place: str | Path) -> bool:
-    """Whether a place is a pipe, a device or an open stream: written into, not replaced.
+    """Whether a place is the null device or an open stream: written into, not replaced.
 
     Raises:
         InputError: it is no place for a file.
@@ -149,7 +154,9 @@ def _resolved(place: str | Path) -> tuple[Path, bool]:
         raise OSError(errno.EINVAL, "no file can have this name")
     for _ in range(_MOST_LINKS):
         path = Path(os.path.realpath(path.parent)) / path.name
-        if _own_stream(path) is not None:
+        stream = _own_stream(path)
+        if stream is not None:
+            _refuse_unwritable_stream(stream)
             return path, True
         try:
             mode = path.lstat().st_mode
@@ -160,6 +167,8 @@ def _resolved(place: str | Path) -> tuple[Path, bool]:
                 raise IsADirectoryError(errno.EISDIR, "is a folder; name a file")
             if not os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            if not stat.S_ISREG(mode) and not path.samefile(os.devnull):
+                raise OSError(errno.EINVAL, f"is {_kind(mode)}; name a file")
             return path, not stat.S_ISREG(mode)
         path = path.parent / path.readlink()
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
@@ -169,6 +178,21 @@ def _own_stream(path: Path) -> int | None:
     """The number of this process's open stream that a path such as /dev/stdout leads to."""
     streams = (Path("/dev/fd"), Path(f"/proc/{os.getpid()}/fd"))
     return int(path.name) if path.parent in streams and path.name.isdecimal() else None
+
+
+def _refuse_unwritable_stream(stream: int) -> None:
+    os.fstat(stream)  # raises where it is not open
+    if os.name != "nt":
+        import fcntl
+
+        if not fcntl.fcntl(stream, fcntl.F_GETFL) & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(errno.EBADF, "is only read")
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,20 +121,46 @@ def test_a_link_stays_and_its_file_is_replaced(tmp_path: Path) -> None:
 
 
 @needs_posix
-def test_what_is_no_file_is_written_to(tmp_path: Path) -> None:
+def test_the_null_device_and_an_open_stream_are_written_to() -> None:
     write_bytes("/dev/null", b"gone")
     assert Path("/dev/null").is_char_device()
-    with pytest.raises(InputError, match=r"^/dev/full: cannot be written \(No space left"):
-        write_bytes("/dev/full", b"1")
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
+    reader, writer = os.pipe()
     for write in (write_bytes, _by_a_library):
-        writer = threading.Thread(target=write, args=(pipe, b"12"))
-        writer.start()
-        assert pipe.read_bytes() == b"12"
-        writer.join()
-    assert pipe.is_fifo()
-    assert _names(tmp_path) == {"pipe"}
+        refuse_unwritable(f"/dev/fd/{writer}")
+        write(Path(f"/dev/fd/{writer}"), b"12")
+        assert os.read(reader, 9) == b"12"
+    with pytest.raises(InputError, match="is only read"):
+        refuse_unwritable(f"/dev/fd/{reader}")
+    os.close(reader)
+    os.close(writer)
+    with pytest.raises(InputError, match="Bad file descriptor"):
+        refuse_unwritable(f"/dev/fd/{writer}")
+
+
+@needs_posix
+def test_a_pipe_a_socket_and_a_device_are_refused_for_nobody_may_be_at_the_other_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # for a socket's name is short
+    os.mkfifo("pipe")
+    Path("link").symlink_to("pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind("socket")
+        for place in ("pipe", "link", "socket", "/dev/full", "/dev/tty"):
+            for refused in (refuse_unwritable, lambda name: write_bytes(name, b"")):
+                with pytest.raises(InputError, match=r"cannot be written \(is a"):
+                    refused(place)
+    assert _names(tmp_path) == {"pipe", "link", "socket"}
+
+
+@needs_posix
+def test_a_link_into_a_folder_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> None:
+    (tmp_path / "file").symlink_to(tmp_path / "none" / "file")
+    (tmp_path / "folder").symlink_to(tmp_path / "none")
+    for place in (tmp_path / "file", tmp_path / "folder" / "file", tmp_path / "folder" / "a" / "b"):
+        with pytest.raises(InputError, match="is no folder"):
+            refuse_unwritable(place)
+    assert _names(tmp_path) == {"file", "folder"}
 
 
 @needs_posix

@@ -15,7 +15,7 @@ from worldline.claims.plain import pack, unpack
 from worldline.claims.verdict import Run, RunKey, Verdict, pack_finding, unpack_finding
 from worldline.errors import InputError
 from worldline.places import data_folder
-from worldline.sqlite_file import open_untouched
+from worldline.sqlite_file import only_name, open_untouched
 
 VERSION = 1
 _BUSY_SECONDS = 30.0
@@ -118,8 +118,8 @@ class Store:
         The lock is that of an empty SQLite file, which every system lets go of with its process;
         the file stays, for somebody may be waiting at it.
         """
-        place = self.folder / "locks" / run
         self._connection()
+        place = Path(only_name(self.path)).parent / "locks" / run
         with self._words():
             place.parent.mkdir(parents=True, exist_ok=True)
             lock = sqlite3.connect(place, timeout=0, isolation_level=None)
@@ -174,13 +174,13 @@ class Store:
         if self._open is None:
             with self._words():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._open = _opened(self.path)
+                self._open = _opened(only_name(self.path))
         return self._open
 
 
-def _refuse_other_file(path: Path) -> None:
+def _refuse_other_file(path: str) -> None:
     """Raise InputError for a file that is no store of this form, of which nothing is changed."""
-    if not path.exists() or not path.stat().st_size:
+    if not Path(path).exists() or not Path(path).stat().st_size:
         return
     connection = open_untouched(path)
     try:
@@ -196,7 +196,7 @@ def _refuse_other_file(path: Path) -> None:
         raise InputError(f"{path}: made by another worldline (version {version})")
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(path: str) -> sqlite3.Connection:
     _refuse_other_file(path)
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:

@@ -202,7 +202,7 @@ class Answering:
         from worldline.trace.store import save_trace
 
         trace = self.trace_of(question, say)
-        say(f"saving {trace.nbytes():,} bytes")
+        say("saving the trace")
         self.n_saved += 1
         place = self.folder / f"trace{self.n_saved}.safetensors"
         save_trace(trace, place)

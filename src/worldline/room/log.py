@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -17,7 +18,12 @@ from worldline.errors import InputError
 from worldline.places import is_file
 from worldline.room.checking import SQLITE_ERRORS, Checked, checked_events
 from worldline.room.events import Body, Event, encode
-from worldline.sqlite_file import open_read_only, open_untouched
+from worldline.sqlite_file import (
+    leave_nothing_beside,
+    only_name,
+    open_read_only,
+    open_untouched,
+)
 from worldline.text.foreign import one_line
 
 MEMORY = ":memory:"
@@ -58,7 +64,11 @@ class Reading:
         _refuse_other_file(self.path)
         self._base = open_read_only(self.path) if Path(self.path).stat().st_size else None
         if self._base is not None:
-            _refuse_others(self._base, self.path)
+            try:
+                _refuse_others(self._base, self.path)
+            except InputError:
+                self.close()
+                raise
 
     def events(self, after: int = 0) -> list[Event]:
         """Every event numbered above `after`, in order, up to the first that is damaged."""
@@ -80,6 +90,7 @@ class Reading:
         """Let the file go."""
         if self._base is not None:
             self._base.close()
+            leave_nothing_beside(self.path)
 
 
 class Log:
@@ -87,7 +98,7 @@ class Log:
 
     An event is on the disk before `append` returns. Events given together are written together:
     all of them or, if the process dies, none. A second writer is refused until this one closes
-    or its process ends.
+    or its process ends, by whatever link it comes; a file of two names is refused to all.
 
     A log whose later events are damaged is taken up to the last sound one. The file as it was
     stays beside it under a new name, and `repaired` says so in a line.
@@ -99,16 +110,19 @@ class Log:
         self.path = str(path)
         self._clock = clock
         self._lock = threading.Lock()
-        _refuse_other_file(self.path)
-        self._claim = _claimed(self.path)
-        try:
-            self._base = _opened(self.path)
+        self._file = MEMORY if self.path == MEMORY else os.path.realpath(self.path)
+        self._claim = _claimed(self._file, self.path)
+        try:  # from here on nobody else of ours makes or changes the file
+            only_name(self.path)
+            _refuse_other_file(self.path)
+            self._base = _opened(self._file)
             found = checked_events(self._base)
             self.repaired = self._repair(found) if found.damage else ""
         except BaseException:
             self._release()
             raise
         self._last = len(found.events)
+        self._known = _known(self._file)
 
     @property
     def last(self) -> int:
@@ -160,11 +174,16 @@ class Log:
 
     def close(self) -> None:
         """Let the file go, for the next writer."""
+        with suppress(sqlite3.Error):  # where somebody still reads, closing moves no event there
+            self._base.execute("PRAGMA busy_timeout = 0")
+            self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._base.close()
         self._release()
 
     def _write(self, events: Sequence[Event]) -> None:
         rows = [_row(one) for one in events]
+        if _known(self._file) != self._known:
+            raise InputError(f"{self.path}: it was moved or replaced while this room wrote it")
         with _refused(self.path):
             self._base.execute("BEGIN IMMEDIATE")
             try:
@@ -179,12 +198,12 @@ class Log:
         """Put the sound events into a new file in this one's place; what was done, in a line."""
         sound = _file_of(found.events, _pictures(self._base))
         self._base.close()
-        kept = copied_aside(Path(self.path))
-        with stream_to(self.path) as out:
+        kept = copied_aside(Path(self._file))
+        with stream_to(self._file) as out:
             out.write(sound)
             for ending in ("-wal", "-shm"):  # of the old file: the new one is not to read them
-                Path(f"{self.path}{ending}").unlink(missing_ok=True)
-        self._base = _opened(self.path)
+                Path(f"{self._file}{ending}").unlink(missing_ok=True)
+        self._base = _opened(self._file)
         n = len(found.events)
         return (
             f"damaged at {found.damage}; it goes on after event {n}, and the file as it was is "
@@ -193,7 +212,12 @@ class Log:
 
     def _release(self) -> None:
         if self._claim is not None:
+            place = Path(f"{self._file}.writer")
+            with suppress(OSError):  # of Windows, where what is open stays
+                if not place.stat().st_size:  # else it is somebody else's
+                    place.unlink()
             self._claim.close()
+            self._claim = None
 
 
 def line_of(events: Sequence[Event], tip: int | None = None) -> list[Event]:
@@ -250,31 +274,53 @@ def _pictures(base: sqlite3.Connection) -> list[tuple[str, str, bytes]]:
     return found
 
 
-def _claimed(path: str) -> sqlite3.Connection | None:
-    """A lock that dies with its process, on every system: an open transaction of a file beside."""
-    if path == MEMORY:
+def _claimed(file: str, path: str) -> sqlite3.Connection | None:
+    """A lock that dies with its process, on every system: an open transaction of a file beside.
+
+    That file is taken away by whoever has the lock, before letting go; so a lock counts only if
+    its file is still the one of that name. (A number of a file may be given anew: who came in
+    between such, in the same moment, is refused by the numbers of the events.)
+    """
+    if file == MEMORY:
         return None
-    lock = Path(f"{path}.writer")
-    if is_file(lock) and lock.stat().st_size:
-        raise InputError(f"{lock}: holds something, so it is no room's; accepted is an empty file")
+    place = Path(f"{file}.writer")
+    if is_file(place) and place.stat().st_size:
+        raise InputError(f"{place}: holds something, so it is no room's; accepted is an empty file")
     with _refused(path):
-        claim = sqlite3.connect(lock, timeout=0.0, isolation_level=None, check_same_thread=False)
-        try:
-            claim.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
+        while True:
+            known = _known(place)
+            claim = sqlite3.connect(
+                place, timeout=0.0, isolation_level=None, check_same_thread=False
+            )
+            try:
+                claim.execute("BEGIN EXCLUSIVE")
+            except sqlite3.DatabaseError as error:
+                claim.close()
+                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                    raise
+                raise InputError(
+                    f"{path}: another program writes this room; close it first"
+                ) from None
+            if known is not None and known == _known(place):
+                return claim
             claim.close()
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise
-            raise InputError(f"{path}: another program writes this room; close it first") from None
-    return claim
+
+
+def _known(file: str | Path) -> tuple[int, int] | None:
+    """What tells a file from any other, whatever its name; None where there is none."""
+    try:
+        status = Path(file).stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 @contextmanager
 def _refused(path: str) -> Iterator[None]:
-    """What the disk refuses (it is full, or only read) is said of the file."""
+    """What the disk refuses (it is full, or only read), or the file, is said of the file."""
     try:
         yield
-    except sqlite3.OperationalError as error:
+    except sqlite3.DatabaseError as error:
         raise InputError(f"{path}: cannot be written ({error})") from None
 
 

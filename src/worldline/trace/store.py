@@ -47,9 +47,9 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
         try:
             save_file(tensors, part, metadata=kept)
         except Exception as error:  # safetensors raises its own kind for a full disk
-            size = trace.nbytes()
+            size = trace.nbytes()  # of the arrays alone: the header comes to it
             raise InputError(
-                f"{place}: cannot be written ({error}); {size:,} bytes are needed"
+                f"{place}: cannot be written ({error}); over {size:,} bytes are needed"
             ) from None
     return place
 

@@ -114,6 +114,7 @@ def test_of_rooms(command, place):
     refused(command, *line, "b.room", "--json", "b.room", why=TWO)
     refused(command, *line, "a.room", "--out", "link.md", why=TWO)
     refused(command, *line, "a.room", "--json", "a.room.writer", why=READ)
+    refused(command, *line, "link.md", "--json", "a.room-wal", why=READ)
     refused(command, *line, "b.room", "--out", "x.md", "--json", "x.md", why=TWO)
     refused(command, *line, "b.room", "--with", "model:Ada", "--json", "model/config.json",
             why=READ)  # fmt: skip
@@ -139,3 +140,10 @@ def test_standard_streams(place, capfd):
         finally:
             os.dup2(before, 0)
             os.close(before)
+
+
+def test_a_folder_of_parts_that_cannot_be_is_refused_before_a_model_is_loaded(command, place):
+    for name in ("text.txt", "link.html"):
+        said = command("faithfulness", "--data", "circuits", "--raw", name)
+        assert (said.code, said.err.count("\n")) == (2, 1), said
+        assert said.err.startswith(f"worldline: {name}"), said  # the place, and no loaded model

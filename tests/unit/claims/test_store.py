@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 import threading
 
@@ -201,6 +202,24 @@ def test_a_run_is_made_by_one_at_a_time(store):
     assert order == ["other run", "first", "second"]
     assert waited == [1]
     assert all(one.stat().st_size == 0 for one in (store.folder / "locks").iterdir())
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links of POSIX")
+def test_a_store_is_the_same_by_a_link_and_refused_by_two_names(store, tmp_path):
+    with store.alone("a"):
+        pass
+    store.close()
+    linked, named = Store(tmp_path / "linked"), Store(tmp_path / "named")
+    for other in (linked, named):
+        other.folder.mkdir()
+    linked.path.symlink_to(store.path)
+    with linked.alone("a"):
+        assert not (linked.folder / "locks").exists()
+    linked.close()
+    os.link(store.path, named.path)
+    for other in (store, linked, named):
+        with pytest.raises(InputError, match="2 names"):
+            other.verdicts()
 
 
 def test_the_folder_is_that_of_the_environment(tmp_path, monkeypatch):

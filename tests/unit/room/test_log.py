@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import nullcontext
 
@@ -31,6 +34,13 @@ from worldline.room.events import (
     from_plain,
 )
 from worldline.room.log import Log, Reading, line_of
+
+needs_links = pytest.mark.skipif(os.name == "nt", reason="links of POSIX")
+
+
+def names_in(folder):
+    return {one.name for one in folder.iterdir()}
+
 
 BODIES = [
     Joined("Ada", "m", "a persona", 0.5, "Bob", True),
@@ -228,6 +238,147 @@ def test_a_second_writer_is_refused_until_the_first_lets_go(tmp_path):
     again = Log(tmp_path / "a.room")
     assert again.last == 1
     again.close()
+
+
+@needs_links
+def test_a_log_is_locked_by_whatever_link_it_is_opened(tmp_path):
+    real, link = tmp_path / "a.room", tmp_path / "link.room"
+    link.symlink_to(real)
+    log = Log(link)
+    log.append([Left("Ada")])
+    for name in (real, link):
+        with pytest.raises(InputError, match="another program"):
+            Log(name)
+    log.close()
+    log = Log(real)
+    with pytest.raises(InputError, match="another program"):
+        Log(link)
+    log.close()
+    assert names_in(tmp_path) == {"a.room", "link.room"}
+
+
+@needs_links
+def test_a_log_of_two_names_is_refused_and_still_read(tmp_path):
+    path, other = tmp_path / "a.room", tmp_path / "b.room"
+    log = Log(path)
+    kept = log.append([Left("Ada")])
+    os.link(path, other)
+    with pytest.raises(InputError, match="2 names"):
+        Log(other)
+    log.append([Left("Bob")])  # nobody else can write it
+    log.close()
+    for name in (path, other):
+        with pytest.raises(InputError, match="2 names"):
+            Log(name)
+        reading = Reading(name)
+        assert reading.events()[0] == kept[0]
+        reading.close()
+    assert names_in(tmp_path) == {"a.room", "b.room"}
+
+
+@needs_links
+def test_nothing_is_written_into_a_log_that_was_moved_while_it_was_open(tmp_path):
+    path, other = tmp_path / "a.room", tmp_path / "b.room"
+    log = Log(path)
+    path.rename(other)
+    with pytest.raises(InputError, match="moved or replaced"):
+        log.append([Left("Ada")])
+    path.write_bytes(b"another")
+    with pytest.raises(InputError, match="moved or replaced"):
+        log.append([Left("Ada")])
+    log.close()
+    assert path.read_bytes() == b"another"
+
+
+def test_what_another_wrote_in_between_is_no_traceback(tmp_path):
+    log = Log(tmp_path / "a.room")
+    log.append([Left("Ada")])
+    base = sqlite3.connect(tmp_path / "a.room")
+    base.execute("INSERT INTO events VALUES (2, 1, 1.0, 'left', ?)", (encode(Left("Eve")),))
+    base.commit()
+    base.close()
+    with pytest.raises(InputError, match=r"a\.room: cannot be written"):
+        log.append([Left("Bob")])
+    log.close()
+
+
+@needs_links
+def test_a_damaged_log_behind_a_link_is_repaired_where_it_lies(tmp_path):
+    (tmp_path / "kept").mkdir()
+    real, link = tmp_path / "kept" / "a.room", tmp_path / "link.room"
+    hand_made(real, Joined("Ada", "m"), Left("Ada"), Drawn(9))
+    link.symlink_to(real)
+    log = Log(link)
+    assert (log.last, "a.room.damaged-1" in log.repaired) == (2, True)
+    log.append([Left("Bob")])
+    log.close()
+    assert link.is_symlink()
+    assert names_in(real.parent) == {"a.room", "a.room.damaged-1"}
+    reading = Reading(real)
+    assert len(reading.events()) == 3
+    reading.close()
+
+
+def test_who_reads_and_who_has_written_leaves_nothing_beside_a_log(tmp_path):
+    log = Log(tmp_path / "a.room")
+    log.append([Left("Ada")])
+    late = Reading(tmp_path / "a.room")
+    assert len(late.events()) == 1
+    log.close()
+    log.close()
+    late.close()
+    assert names_in(tmp_path) == {"a.room"}
+    before = (tmp_path / "a.room").read_bytes()
+    reading = Reading(tmp_path / "a.room")
+    assert len(reading.events()) == 1
+    reading.close()
+    assert names_in(tmp_path) == {"a.room"}
+    assert (tmp_path / "a.room").read_bytes() == before
+
+
+def test_a_reader_leaves_what_a_dead_writer_left(tmp_path):
+    code = "import os, sys; from worldline.room.log import *; from worldline.room.events import *\n"
+    code += "Log(sys.argv[1]).append([Left('Ada')]); os._exit(0)"
+    subprocess.run([sys.executable, "-c", code, tmp_path / "a.room"], check=True)
+    left = {one.name: one.read_bytes() for one in tmp_path.iterdir() if one.suffix != ".room-shm"}
+    reading = Reading(tmp_path / "a.room")
+    assert len(reading.events()) == 1
+    reading.close()
+    assert left.items() <= {one.name: one.read_bytes() for one in tmp_path.iterdir()}.items()
+    log = Log(tmp_path / "a.room")
+    assert log.last == 1
+    log.close()
+    assert names_in(tmp_path) == {"a.room"}
+
+
+def test_of_many_that_open_a_log_at_once_one_writes_at_a_time(tmp_path):
+    path = tmp_path / "a.room"
+    inside, most, written, said = [0], [0], [0], set[str]()
+
+    def write() -> None:
+        for _ in range(60):
+            try:
+                log = Log(path)
+            except InputError as error:
+                said.add(str(error))
+                continue
+            inside[0] += 1
+            most[0] = max(most[0], inside[0])
+            log.append([Left("Ada")])
+            written[0] += 1
+            inside[0] -= 1
+            log.close()
+
+    threads = [threading.Thread(target=write) for _ in range(6)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert most == [1]
+    assert not {one for one in said if "another program" not in one}
+    log = Log(path)
+    assert log.last == written[0] > 0
+    log.close()
 
 
 def test_readers_see_whole_groups_while_a_writer_writes(tmp_path):

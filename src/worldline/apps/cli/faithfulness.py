@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from worldline import atomic_file
 from worldline.apps.cli import options
 from worldline.apps.cli.out import refuse_unwritable, write_json
 from worldline.apps.cli.streams import console
@@ -107,6 +108,8 @@ def _run(data, hows, wanted, n, split, raw, model, device, dtype):
     for name in names:
         if name != CIRCUITS:
             load_pairs(name)  # refused before anything is loaded
+    if raw is not None:
+        atomic_file.refuse_unwritable(raw / "part.npz")
     with bar(console(stderr=True)) as heard:
         loaded = load_model(
             model, device=device, dtype=dtype, progress=lambda line: heard(0, 1, line)

@@ -312,16 +312,11 @@ def _refuse_no_terminal(name: str) -> None:
 
 def _write_both(path: Path, out: Path | None, json: str | None) -> None:
     """Write what was asked for, once the room is closed."""
-    from worldline.room.log import Log
-
-    log = Log(path)  # as its writer, who leaves no files beside it
-    try:
+    with reading(path) as log:
         if out is not None:
             typer.echo(str(_write(log, out)), err=json == "-")
         if json is not None:
             write_json(json, _json.loads(_content(log, "json", None)))
-    finally:
-        log.close()
 
 
 def _save(room: Room, place: Path) -> Path:
@@ -334,7 +329,7 @@ def _save(room: Room, place: Path) -> Path:
     return _write(room.log, place)
 
 
-def _write(log: Log, place: Path) -> Path:
+def _write(log: Reading | Log, place: Path) -> Path:
     return write_text(place, _content(log, FORMS[place.suffix.lower()], None))
 
 

@@ -131,7 +131,8 @@ def local_models(
 
 def beside(log: Path) -> list[Path]:
     """What its database, and whoever writes it, keep beside a log."""
-    return [Path(f"{log}{ending}") for ending in ("-wal", "-shm", "-journal", ".writer")]
+    file = os.path.realpath(expanded(log))
+    return [Path(f"{file}{ending}") for ending in ("-wal", "-shm", "-journal", ".writer")]
 
 
 def scenario_for(name: str | None, with_: Sequence[str], log: Path | None) -> Scenario | None:

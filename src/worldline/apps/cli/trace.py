@@ -20,6 +20,7 @@ from worldline.apps.cli.out import (
 )
 from worldline.apps.cli.progress import elapsed_line
 from worldline.apps.cli.streams import console, wants_color
+from worldline.atomic_file import written_directly
 from worldline.errors import InputError
 
 NARROW, WIDE = 40, 160
@@ -96,9 +97,10 @@ def trace(
     if json is not None:
         write_json(json, seen.json())
     if save is not None:
-        typer.echo(f"saving {seen.trace.nbytes():,} bytes to {save}", err=True)
         make_folder(save)
-        save_trace(seen.trace, save)
+        saved = save_trace(seen.trace, save)
+        if not written_directly(saved):
+            typer.echo(f"saved {saved.stat().st_size:,} bytes to {save}", err=True)
     if out is not None:
         typer.echo(str(write_text(out, seen.html())), err=json == "-")
     for place, ending in forms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib
 import importlib.util
@@ -12,11 +13,11 @@ import re
 import socket
 import time
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from worldline.errors import InputError
 from worldline.text.foreign import one_line
@@ -29,6 +30,7 @@ LONGEST_REASON = 200
 SIGNS = {".": "_", "-": "__", "_": "___"}  # a host's signs in the name of its variable
 HOST = re.compile(r"[a-z0-9]+(?:(?:\.|--?|_)[a-z0-9]+)*")
 IPV4 = re.compile(r"\d+(\.\d+){3}")
+URL_SAFE = str.maketrans("+/", "-_")  # the other alphabet of base64
 RETRIED = frozenset((408, 429, 500, 502, 503, 504, 529))
 
 
@@ -229,19 +231,37 @@ def headers_for(url: str) -> dict[str, str]:
 
 
 def secrets_of(url: str = "") -> tuple[str, ...]:
-    """Every key that is set, the longest first: what no foreign text may bring into the room.
+    """Every key that is set, as it is, quoted for a URL, and in base64, the longest first.
 
-    What cannot be told from a word is no secret: under 8 characters ("ollama"), or, for this
-    machine, without a digit ("sk-no-key-required").
+    This is what no foreign text may bring into the room. What cannot be told from a word is no
+    secret: under 8 characters ("ollama"), or, for this machine, without a digit
+    ("sk-no-key-required").
     """
     here = bool(url) and this_machine(urlsplit(url).hostname or "")
     names = {KEY, *key_names(url)} | {one for one in os.environ if one.startswith(f"{KEY}_")}
     found = {os.environ.get(name, "").strip() for name in names}
     found.add((_from_keyring(url) or "").strip() if url else "")
     long = (key for key in found if len(key) >= SHORTEST_SECRET)
-    return tuple(
-        sorted((key for key in long if not here or any(map(str.isdigit, key))), key=len)[::-1]
-    )
+    secret = (key for key in long if not here or any(map(str.isdigit, key)))
+    forms = {form for key in secret for form in _forms(key)}
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
+def _forms(key: str) -> Iterator[str]:
+    """A key as it is and as it is written elsewhere: in a URL, and in base64 behind other bytes.
+
+    Of base64 what holds bits of the key alone, wherever it begins in a group of three bytes.
+    """
+    yield key
+    for safe in ("", "/"):
+        quoted = quote(key, safe=safe)
+        yield quoted
+        yield re.sub("%..", lambda sign: sign[0].lower(), quoted)
+    for n_before in range(3):
+        coded = base64.b64encode(b"\0" * n_before + key.encode())
+        alone = coded.decode()[-(-8 * n_before // 6) : 8 * (n_before + len(key.encode())) // 6]
+        yield alone
+        yield alone.translate(URL_SAFE)
 
 
 def keyless(text: str, url: str = "") -> str:

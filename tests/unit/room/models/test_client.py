@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -11,6 +13,7 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
+from urllib.parse import quote
 
 import pytest
 
@@ -19,6 +22,7 @@ from worldline.errors import InputError
 from worldline.room.deeds import Asked
 from worldline.room.models.endpoint import Endpoint
 from worldline.room.models.failures import CutOffError, RejectedError, UnreachableError
+from worldline.room.models.hearing import Whole
 from worldline.room.models.model import Delta, Said, Settings
 from worldline.room.models.wire import (
     KEY,
@@ -325,8 +329,31 @@ def test_which_keys_are_hidden_and_from_whom(key, url, hidden, monkeypatch):
     for name in (KEY, f"{KEY}_B_ORG"):  # its own, and another host's
         with monkeypatch.context() as set_:
             set_.setenv(name, key)
-            assert secrets_of(url) == ((key,) if hidden else ())
+            assert (key in secrets_of(url)) == bool(secrets_of(url)) == hidden
             assert keyless(f"it is {key}.", url) == f"it is {'(key)' if hidden else key}."
+
+
+@pytest.mark.parametrize("key", ["sk-abc123/+=?>", "k" * 32 + "1", "9f~?~?>>/p"])
+def test_a_key_is_hidden_in_base64_and_quoted_for_a_url_too(key, monkeypatch):
+    monkeypatch.setenv(KEY, key)
+    coded = [
+        encode(f"{before}{key}{after}".encode()).decode()
+        for encode in (base64.b64encode, base64.urlsafe_b64encode)
+        for before in ("", "a", "ab", "Bearer ")
+        for after in ("", "z", "yz")
+    ]
+    quoted = [quote(key), quote(key, safe=""), re.sub("%..", lambda s: s[0].lower(), quote(key))]
+    for told in (*coded, *quoted):
+        shown = keyless(f"it is {told}.")
+        assert "(key)" in shown
+        assert len(shown) <= len("it is (key).") + (16 if told in coded else 0)
+
+
+def test_a_key_in_base64_that_comes_in_pieces_is_not_shown(monkeypatch):
+    monkeypatch.setenv(KEY, "sk-abcdef123")
+    hearing = Whole(secrets_of())
+    told = base64.b64encode(b"sk-abcdef123").decode()
+    assert "".join([*map(hearing.add, f"<{told}>"), hearing.add("", last=True)]) == "<(key)>"
 
 
 def test_a_short_key_without_a_digit_does_not_come_into_the_room(monkeypatch, elsewhere):
