@@ -87,10 +87,10 @@ if TYPE_CHECKING:
     from worldline.paths.weighted import Span as Span
     from worldline.paths.weighted import WeightedGrid as WeightedGrid
     from worldline.paths.weighted import sum_paths as sum_paths
+    from worldline.resolution import Precision as Precision
     from worldline.run.executing import execute as execute
     from worldline.run.executing import execute_many as execute_many
     from worldline.run.plan import Plan as Plan
-    from worldline.run.precision import Precision as Precision
     from worldline.session import observe as observe
     from worldline.text.grouping import Grouping as Grouping
     from worldline.text.tokenizer import Tokenizer as Tokenizer
@@ -154,7 +154,7 @@ _HOMES = {
     "PathSum": "paths.weighted",
     "PathsSeen": "flow.summary",
     "Plan": "run.plan",
-    "Precision": "run.precision",
+    "Precision": "resolution",
     "Prediction": "trace.trace",
     "Question": "flow.peers.vectors",
     "RefusedError": "errors",

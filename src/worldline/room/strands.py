@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from worldline.resolution import Precision, told, under_words
 from worldline.room.drawn import readings_of, who_reads_whom
 from worldline.room.events import Drawn, Event, Message
 from worldline.room.html_text import escape
-from worldline.views.parts import ScenePrecision
-from worldline.views.precision import told, under_words
 
 ROW, LEFT, TOP, WIDTH, FIRST_WORDS = 22, 130, 10, 720, 84
 BEND, MOST_BEND = 12.0, 105.0  # how far a strand swings out for each message that it passes
@@ -186,11 +185,11 @@ def _cuts(one: Mapping[str, Any], flow: Mapping[str, Any]) -> str:
         return ""
     passed = one["whole_nats"] - one["cut_nats"]
     known = flow.get("cut_precision")
-    precision = ScenePrecision.model_validate(known) if known else None
+    precision = Precision(**known) if known else None
     return "".join(f"<td>{_lost(value, precision)}</td>" for value in (one["cut_nats"], passed))
 
 
-def _lost(nats: float, precision: ScenePrecision | None) -> str:
+def _lost(nats: float, precision: Precision | None) -> str:
     """What a cut took away, or that it is no more than rounding."""
     if precision is None or told(nats, precision):
         return f"{nats:+.3f}"

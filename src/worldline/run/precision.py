@@ -5,12 +5,13 @@ from __future__ import annotations
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from worldline.model.identity import identify
+from worldline.resolution import Precision
 from worldline.run.editing import Edits, RowEdit
 from worldline.run.executing import execute
 from worldline.run.plan import Plan
@@ -28,32 +29,6 @@ if TYPE_CHECKING:
 COARSE_FIRST = (torch.bfloat16, torch.float16, torch.float32)
 FLOOR_SIGMAS = 3.0
 TEXTS_KEPT = 8
-
-
-@dataclass(frozen=True)
-class Precision:
-    """What a difference between an altered run and the plain one has to exceed to say anything.
-
-    `floor` is how far equivalent plain runs lie apart, `resolution` what the rounding of the
-    logits to `dtype` leaves open; both in the unit of the number they belong to.
-    """
-
-    floor: float
-    resolution: float
-    dtype: str
-
-    @property
-    def least(self) -> float:
-        """The larger of both."""
-        return max(self.floor, self.resolution)
-
-    def tells(self, value: float) -> bool:
-        """Whether a difference is more than rounding."""
-        return abs(value) > self.least
-
-    def json(self) -> dict[str, Any]:
-        """As plain numbers."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from worldline.model.gradients import Rerun
     from worldline.model.load import LoadedModel
     from worldline.model.terms import Term
-    from worldline.run.precision import Precision
+    from worldline.resolution import Precision
     from worldline.text.tokens import Tokens
 
 KEEP = ("terms", "kv", "q")  # what is kept unless something else is asked for

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.cells import cell_len
 
+from worldline.resolution import told, under_words
 from worldline.views.altered_parts import (
     SceneAltered,
     SceneCone,
@@ -31,7 +32,7 @@ from worldline.views.labels import (
 )
 from worldline.views.meanings import explained
 from worldline.views.parts import ScenePrecision, ScenePrediction
-from worldline.views.precision import change_words, floor_words, size_words, told, under_words
+from worldline.views.precision import change_words, floor_words, size_words
 from worldline.views.scene import Scene
 
 BAR = 30

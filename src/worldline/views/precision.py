@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
+from worldline.resolution import larger_part, told, under_words
 from worldline.views.labels import signed
 from worldline.views.parts import ScenePrecision
-
-
-def told(value: float, precision: ScenePrecision | None) -> bool:
-    """Whether a difference is more than rounding."""
-    return precision is None or abs(value) > max(precision.floor, precision.resolution)
 
 
 def change_words(value: float, precision: ScenePrecision | None, unit: str = "") -> str:
@@ -23,20 +19,8 @@ def change_words(value: float, precision: ScenePrecision | None, unit: str = "")
         return f"{signed(value)}{_after(unit)}"
     if told(value, precision):
         least = f"{max(precision.floor, precision.resolution):.2g}"
-        return f"{signed(value)}{_after(unit)} ({_which(precision)} {least})"
+        return f"{signed(value)}{_after(unit)} ({larger_part(precision)} {least})"
     return under_words(precision, unit)
-
-
-def under_words(precision: ScenePrecision, unit: str = "") -> str:
-    """What stands in place of a difference that is no more than rounding."""
-    least = max(precision.floor, precision.resolution)
-    return f"< {least:.2g}{_after(unit)} ({_which(precision)})"
-
-
-def _which(precision: ScenePrecision) -> str:
-    """The larger of both."""
-    coarse = precision.resolution >= precision.floor
-    return f"resolution of {precision.dtype}" if coarse else "floor"
 
 
 def _after(unit: str) -> str:

@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from worldline.grid.cuts import EdgeCut
+from worldline.resolution import under_words
 from worldline.views.again import (
     cone_recipe,
     cut_recipe,
@@ -29,7 +30,7 @@ from worldline.views.altered import (
 from worldline.views.altered_parts import SceneCone, SceneCut, SceneHops, SceneOrders, SceneSources
 from worldline.views.html import scene_json
 from worldline.views.parts import ScenePrecision
-from worldline.views.precision import change_words, under_words
+from worldline.views.precision import change_words
 from worldline.views.recipe import Recipe, RecipeText
 from worldline.views.scene import Scene, scene_schema
 from worldline.views.terminal import render_text

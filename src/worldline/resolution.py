@@ -1,0 +1,73 @@
+"""How small a difference of two runs may be and still say something: the value, and its words."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
+
+
+@runtime_checkable
+class HasPrecision(Protocol):
+    """What a difference has to exceed; in the unit of the number it belongs to."""
+
+    @property
+    def floor(self) -> float:
+        """How far equivalent plain runs lie apart."""
+        ...
+
+    @property
+    def resolution(self) -> float:
+        """What the rounding of the logits leaves open."""
+        ...
+
+    @property
+    def dtype(self) -> str:
+        """To what they are rounded."""
+        ...
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a difference between an altered run and the plain one has to exceed to say anything.
+
+    `floor` is how far equivalent plain runs lie apart, `resolution` what the rounding of the
+    logits to `dtype` leaves open; both in the unit of the number they belong to.
+    """
+
+    floor: float
+    resolution: float
+    dtype: str
+
+    @property
+    def least(self) -> float:
+        """The larger of both."""
+        return max(self.floor, self.resolution)
+
+    def tells(self, value: float) -> bool:
+        """Whether a difference is more than rounding."""
+        return abs(value) > self.least
+
+    def json(self) -> dict[str, Any]:
+        """As plain numbers."""
+        return asdict(self)
+
+
+def told(value: float, precision: HasPrecision | None) -> bool:
+    """Whether a difference is more than rounding."""
+    return precision is None or abs(value) > max(precision.floor, precision.resolution)
+
+
+def under_words(precision: HasPrecision, unit: str = "") -> str:
+    """What stands in place of a difference that is no more than rounding.
+
+    >>> under_words(Precision(floor=0.01, resolution=0.06, dtype="bfloat16"), "nats")
+    '< 0.06 nats (resolution of bfloat16)'
+    """
+    least = max(precision.floor, precision.resolution)
+    return f"< {least:.2g}{unit and f' {unit}'} ({larger_part(precision)})"
+
+
+def larger_part(precision: HasPrecision) -> str:
+    """Which of both a difference has to exceed."""
+    coarse = precision.resolution >= precision.floor
+    return f"resolution of {precision.dtype}" if coarse else "floor"
