@@ -13,9 +13,11 @@ from worldline.model.anatomy import Anatomy, find_anatomy
 from worldline.model.attention import AttentionCall
 from worldline.model.calls import embedding_rows, model_call, module_of
 from worldline.model.gradients import block_gradients, rerun_of, whole_gradients
+from worldline.model.positions import forget_lengths
 from worldline.model.randomness import drawing, dropping, hooks_of, numpy_drawn
 from worldline.model.terms import CARRY, attn_name
 from worldline.model.watch import BlockEvent, watched_forward
+from worldline.model.witness import Witness, witness_of
 from worldline.steps import StoppedError
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class Report:
 
     def __post_init__(self) -> None:
         self.anatomy: Anatomy | None = None  # which the checks found, and runs must use
+        self.witness: Witness | None = None  # of the probe's plain run, where that is steady
         self.is_finding = True  # about the model; not what happened to go wrong around it
 
     def as_dict(self) -> dict[str, Any]:
@@ -204,6 +207,7 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
         problem = _unsteady(model, plain, again, report)
     if problem:
         return report.refuse(problem)
+    report.witness = witness_of(plain, rounding_of(plain, report))
     if numpy_drawn(model, inputs):
         said = "NumPy's generator moves as it runs: it, or another thread, draws random numbers"
         return report.refuse(said, is_finding=False)
@@ -256,6 +260,17 @@ def _unsteady(model: torch.nn.Module, plain: Tensor, again: list[Tensor], report
     )
 
 
+def witness_now(model: torch.nn.Module) -> Witness | None:
+    """What the model says of the probe as it is now, unwatched; None where it fails there."""
+    with model_call(model), torch.no_grad():
+        try:
+            return witness_of(model(**probe_of(model)).logits)
+        except StoppedError:
+            raise
+        except Exception:  # a model's own code raises what it likes
+            return None
+
+
 def rounding_of(values: Tensor, report: Report) -> float:
     """How far equal runs of a model may differ: 0, but for one that was seen to differ."""
     if not report.floor:
@@ -274,6 +289,7 @@ def probe_of(
     vocab = vocab or embedding_rows(model)
     draw = draw or torch.Generator().manual_seed(0)
     ids = torch.randint(min(8, vocab // 2), vocab, (batch, PROBE_POSITIONS), generator=draw)
+    forget_lengths(model)
     return {"input_ids": ids.to(next(model.parameters()).device), "use_cache": False}
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 from collections import deque
+from weakref import WeakKeyDictionary
 
 import peft
 import pytest
@@ -283,7 +284,7 @@ def test_an_exception_is_no_finding_and_is_not_kept(tmp_path, monkeypatch):
             raise RuntimeError("somebody else's thread was here")
 
     model.module.model.register_forward_pre_hook(fail)
-    monkeypatch.setattr(guard, "_passed", {})
+    monkeypatch.setattr(guard, "_passed", WeakKeyDictionary())
     with pytest.raises(RefusedError, match="somebody else's thread"):
         checked(model)
     assert not list(tmp_path.rglob("*.json"))
@@ -298,7 +299,7 @@ def test_a_kept_refusal_says_what_it_depends_on_and_is_forgotten_when_that_chang
     for said in ("non-linear part", r"non-linear part.*\(found before, of this model with weights"):
         with pytest.raises(RefusedError, match=said):
             checked(model)
-    monkeypatch.setattr(guard, "_passed", {})  # as another process
+    monkeypatch.setattr(guard, "_passed", WeakKeyDictionary())  # as another process
     with pytest.raises(RefusedError, match="found before, of this model"):
         checked(model)
     handle.remove()

@@ -1,0 +1,117 @@
+"""What no identity tells: a model that computes something else is checked anew all the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from weakref import WeakKeyDictionary
+
+import pytest
+import torch
+
+import worldline as wl
+from tiny_runs import NamesIds, some_tokens
+from worldline.errors import RefusedError
+from worldline.model import guard
+from worldline.model.guard import checked
+from worldline.model.identity import identify
+from worldline.model.load import load_model
+from worldline.model.tiny import tiny_model
+from worldline.model.witness import witness_of
+from worldline.run.precision import plain_row
+
+ASIDE = {"by": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path))
+    monkeypatch.setitem(ASIDE, "by", 0.0)
+
+
+def aside() -> float:
+    """A value that no description of this function finds."""
+    return globals()["ASIDE"]["by"]
+
+
+def mix(_module, _args, out):
+    """Read the column to the left, by as much as is said aside."""
+    return out + aside() * torch.nn.functional.pad(out, (0, 0, 1, 0))[:, :-1]
+
+
+def scale(_module, _args, out):
+    return out * (1 + aside())
+
+
+def hooked(hook):
+    model = load_model((tiny_model("llama"), NamesIds()))
+    for layer in model.module.model.layers:
+        layer.mlp.register_forward_hook(hook)
+    return model
+
+
+def looks_of(monkeypatch) -> list[int]:
+    looks: list[int] = []
+    honest = guard.check_model
+
+    def look(module, **options):
+        looks.append(1)
+        return honest(module, **options)
+
+    monkeypatch.setattr(guard, "check_model", look)
+    return looks
+
+
+def test_a_report_of_another_computation_does_not_count(monkeypatch, tmp_path):
+    honest = hooked(mix)
+    assert checked(honest).status == "exact"
+    before = identify(honest).key()
+    kept = {place: place.read_text() for place in tmp_path.rglob("*.json")}
+    assert len(kept) == 1
+    monkeypatch.setitem(ASIDE, "by", 0.9)
+    leaking = hooked(mix)
+    assert identify(leaking).key() == before
+    for passed in (guard._passed, WeakKeyDictionary()):
+        monkeypatch.setattr(guard, "_passed", passed)
+        with pytest.raises(RefusedError, match="between columns"):
+            wl.cut(leaking, some_tokens(6), wl.EdgeCut("mask", src=(1,)))
+    assert kept == {place: place.read_text() for place in tmp_path.rglob("*.json")}
+
+
+def test_a_refusal_of_another_computation_does_not_count(monkeypatch):
+    monkeypatch.setitem(ASIDE, "by", 0.9)
+    with pytest.raises(RefusedError):
+        wl.hop_curve(hooked(mix), some_tokens(6))
+    monkeypatch.setitem(ASIDE, "by", 0.0)
+    assert checked(hooked(mix)).status == "exact"
+
+
+def test_the_same_computation_is_not_checked_again(monkeypatch):
+    looks = looks_of(monkeypatch)
+    first = checked(hooked(mix))
+    before = len(looks)
+    assert checked(hooked(mix)) == first
+    assert len(looks) == before
+
+
+def test_other_threads_round_otherwise_and_are_the_same_computation():
+    logits = torch.linspace(-9, 9, 2000)
+    near = witness_of(logits * (1 + 1e-7))
+    here = witness_of(logits)
+    assert not here.agrees(near)
+    assert here.agrees(dataclasses.replace(near, threads=near.threads + 1))
+    assert not here.agrees(dataclasses.replace(witness_of(logits * 1.01), threads=99))
+
+
+def test_the_floor_is_of_the_model_that_runs(monkeypatch):
+    model, tokens = hooked(scale), some_tokens(6)
+
+    def row():
+        logits = wl.execute(model, wl.Plan(tuple(tokens.ids))).logits[0, -1]
+        return plain_row(model, tokens.ids, logits)
+
+    first = row()
+    assert row().others is first.others
+    monkeypatch.setitem(ASIDE, "by", 0.5)
+    other = row()
+    assert float((other.logits - other.others).abs().max()) < 1e-5
+    assert other.others is not first.others
