@@ -32,7 +32,7 @@ from worldline.model.check import (
     witness_now,
 )
 from worldline.model.exclusive_use import TurnWatcher, has, watch_turns
-from worldline.model.identity import Identity, differences, identify, state_of
+from worldline.model.identity import Identity, differences, identify, in_one_line, state_of
 from worldline.model.witness import Witness
 
 if TYPE_CHECKING:
@@ -68,6 +68,29 @@ def checked(model: LoadedModel, identity: Identity | None = None, *, again: bool
         kept = f" (found before, of this {_in_words(identity)})" if known else ""
         raise RefusedError(f"{model.name}: {report.reason}{kept}")
     return report
+
+
+def refuse_changed_meanwhile(model: LoadedModel, before: Identity) -> None:
+    """Raise RefusedError where a model is no longer what it was when a call began.
+
+    Where only held values or torch's settings moved, and not by the model's mere running, the probe
+    must give what it gave.
+    """
+    now = identify(model)
+    found = differences(before, now)
+    if not any(difference.certain for difference in found):
+        mover = _movers.get(model.module)
+        names = frozenset() if mover is None else mover.names
+        if not found or _place(before, names) == _place(now, names):
+            return
+        reports = _passed.get(model.module, {})
+        report = reports.get(_place(before)) if mover is None else mover.report
+        if report is None or _witnessed(report, model.module):
+            return
+    raise RefusedError(
+        f"{model.name} changed while this call ran: {in_one_line(found)}; nothing is given, for "
+        "some of its runs were of another model than others"
+    )
 
 
 @dataclass(eq=False)

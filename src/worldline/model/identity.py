@@ -23,6 +23,7 @@ from worldline.model.description import (
     looks_on,
     sampled,
 )
+from worldline.model.meanwhile import note_first
 from worldline.model.surroundings import entered_modes, replaced_functions
 from worldline.model.tail import forget_tail
 from worldline.model.weights import weights_state
@@ -139,7 +140,9 @@ def identify(model: LoadedModel) -> Identity:
             settings=settings,
         )
         known = _known[module] = raw, found
-    return known[1] if known[1].name == model.name else replace(known[1], name=model.name)
+    identity = known[1] if known[1].name == model.name else replace(known[1], name=model.name)
+    note_first(model, identity)
+    return identity
 
 
 def state_of(module: torch.nn.Module) -> dict[str, str]:
