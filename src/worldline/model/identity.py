@@ -166,7 +166,8 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
     state: Facts = {}
     configs: dict[int, tuple[str, Any]] = {}
     classes: dict[type, str] = {}
-    within = {id(part) for part in module.modules()}
+    names = {id(part): name for name, part in module.named_modules()}
+    within = set(names)
     for name, part in module.named_modules():
         kind, own = type(part), vars(part)
         if kind not in classes:
@@ -179,6 +180,10 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
                 _note_hooks(code, state, f"{name}|{hook}", part, slot, within)
         if part.training:
             code[f"{name}|train mode"] = True
+        for child, inner in part._modules.items():  # the same module once more: tied layers
+            place = f"{name}.{child}".lstrip(".")
+            if inner is not None and (first := names[id(inner)]) != place:
+                code[place] = f"the module {first}"
         config = own.get("config")
         if config is not None and id(config) not in configs:
             configs[id(config)] = (f"{name}.config".lstrip("."), config)
@@ -519,7 +524,7 @@ def _forward_words(module: str, was: str, now: str) -> str:
 
 
 def _module_words(place: str, was: str, now: str) -> str:
-    short = [name.rpartition(".")[2] for name in (was, now)]
+    short = [name if " " in name else name.rpartition(".")[2] for name in (was, now)]
     was, now = (was, now) if short[0] == short[1] else short
     where = place or "the model"
     if was == "none":
