@@ -15,6 +15,7 @@ from worldline.model.calls import embedding_rows, model_call, module_of
 from worldline.model.gradients import block_gradients, rerun_of, whole_gradients
 from worldline.model.positions import forget_lengths
 from worldline.model.randomness import drawing, dropping, hooks_of, numpy_drawn
+from worldline.model.rows import worse
 from worldline.model.terms import CARRY, attn_name
 from worldline.model.watch import BlockEvent, watched_forward
 from worldline.model.witness import Witness, witness_of
@@ -138,7 +139,7 @@ def closure_of(event: BlockEvent, batch: int = 0) -> tuple[float, float, int]:
         readable &= rows
         z = recomputed_z(call, batch).to(call.z.dtype)
         error = row_error(z, call.z[batch])[:, rows.to(z.device)]
-        z_error = max(z_error, float(error.max()) if error.numel() else 0.0)
+        z_error = worse(z_error, float(error.max()) if error.numel() else 0.0)
         for head in range(call.n_heads):
             one = torch.zeros_like(call.z)
             one[batch, head] = z[head]
@@ -343,8 +344,8 @@ def _keeps_columns(event: BlockEvent, call: AttentionCall) -> bool:
 def _closure(events: list[BlockEvent], report: Report) -> str:
     for event in events:
         closure, z_error, pos = closure_of(event)
-        report.closure_error = max(report.closure_error, closure)
-        report.z_error = max(report.z_error, z_error)
+        report.closure_error = worse(report.closure_error, closure)
+        report.z_error = worse(report.z_error, z_error)
         if not z_error <= report.tolerance:
             return f"layer {event.layer}: z recomputed differs from the model's by {z_error:.1e}"
         if not closure <= report.tolerance:
@@ -545,7 +546,7 @@ def _padded(model, anatomy: Anatomy, ids: Tensor, report: Report) -> str:
     for event in events:
         for batch in (0, 1):
             closure, z_error, pos = closure_of(event, batch)
-            if not max(closure, z_error) <= report.tolerance:
+            if not worse(closure, z_error) <= report.tolerance:
                 return (
                     f"layer {event.layer}, padded batch, position {pos}: z misses by "
                     f"{z_error:.1e}, the node by {closure:.1e}"

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from worldline.errors import InputError, RefusedError
-from worldline.foreign_json import MOST_BITS
 from worldline.grid.cuts import EdgeCut, NodeCut
 from worldline.model.calls import on_model, text_of
 from worldline.model.check import Report, closure_of, model_dtype, rounding_of, tolerance_of
@@ -22,6 +21,7 @@ from worldline.model.guard import anatomy_of, checked
 from worldline.model.identity import identify
 from worldline.model.inside import Inside
 from worldline.model.positions import context_length
+from worldline.model.rows import worse
 from worldline.model.terms import CONSTANTS, MLP, OTHER
 from worldline.run.executing import execute, inputs_of, run_plain
 from worldline.run.plan import Plan
@@ -93,7 +93,7 @@ class Recorder:
     def _close(self, event: BlockEvent) -> None:
         if event.layer in self.closed:
             worst, z_error, pos = closure_of(event)
-            self._note(event.layer, max(worst, z_error), pos, event.terms or {})
+            self._note(event.layer, worse(worst, z_error), pos, event.terms or {})
         else:
             self.errors[event.layer] = self._error_of_terms(event)
 
@@ -201,8 +201,6 @@ def record(
     """
     if close_over not in CLOSE_OVER:
         raise InputError(f"close_over={close_over!r}: accepted are {', '.join(CLOSE_OVER)}")
-    if seed is not None and (not isinstance(seed, int) or seed.bit_length() > MOST_BITS):
-        raise InputError(f"seed={seed!r:.40}: accepted are whole numbers of {MOST_BITS} bits")
     unknown = [name for name in keep if name not in KEEPABLE]
     if unknown:
         raise InputError(f"keep={unknown[0]!r}: accepted are {', '.join(KEEPABLE)}")
