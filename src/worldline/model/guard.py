@@ -33,6 +33,7 @@ from worldline.model.check import (
 )
 from worldline.model.exclusive_use import TurnWatcher, has, watch_turns
 from worldline.model.identity import Identity, differences, identify, in_one_line, state_of
+from worldline.model.meanwhile import first_time
 from worldline.model.witness import Witness
 
 if TYPE_CHECKING:
@@ -56,17 +57,22 @@ def checked(model: LoadedModel, identity: Identity | None = None, *, again: bool
         RefusedError: the model failed a check: which one, where and by how much.
     """
     identity = identity or identify(model)
-    mover = _movers.get(model.module)
-    if mover is not None:
-        report = None if again else mover.report_on(identity)
-    else:
-        report = None if again else _kept(_place(identity), model.module)
+    report = None if again else _known(model.module, identity)
     known = report is not None
     if report is None:
         report = _checked_now(model, identity)
     if report.status == "refused":
         kept = f" (found before, of this {_in_words(identity)})" if known else ""
         raise RefusedError(f"{model.name}: {report.reason}{kept}")
+    return report
+
+
+def _known(module: torch.nn.Module, identity: Identity) -> Report | None:
+    """The report of the model as it is; where it cannot be told whole, as the probe has it now."""
+    mover = _movers.get(module)
+    report = _kept(identity, module) if mover is None else mover.report_on(identity)
+    if report is not None and not identity.complete and first_time(module):
+        return report if _witnessed(report, module) else None
     return report
 
 
@@ -81,14 +87,15 @@ def refuse_changed_meanwhile(model: LoadedModel, before: Identity) -> None:
     if not any(difference.certain for difference in found):
         mover = _movers.get(model.module)
         names = frozenset() if mover is None else mover.names
-        if not found or _place(before, names) == _place(now, names):
+        if now.complete and (not found or _place(before, names) == _place(now, names)):
             return
         reports = _passed.get(model.module, {})
         report = reports.get(_place(before)) if mover is None else mover.report
         if report is None or _witnessed(report, model.module):
             return
+    words = in_one_line(found) if found else "it computes something else"
     raise RefusedError(
-        f"{model.name} changed while this call ran: {in_one_line(found)}; nothing is given, for "
+        f"{model.name} changed while this call ran: {words}; nothing is given, for "
         "some of its runs were of another model than others"
     )
 
@@ -140,20 +147,20 @@ def moving_of(module: torch.nn.Module) -> frozenset[str]:
     return frozenset() if mover is None else mover.names
 
 
-def _kept(place: Path, module: torch.nn.Module) -> Report | None:
+def _kept(identity: Identity, module: torch.nn.Module) -> Report | None:
     """The report that was kept, and with it the anatomy of the module.
 
     One that another process or another model in memory left counts where the probe gives here what
     it gave there: no identity tells everything.
     """
-    reports = _passed.setdefault(module, {})
+    reports, place = _passed.setdefault(module, {}), _place(identity)
     report = reports.get(place)
-    if report is None:
+    if report is None and identity.complete:
         report = _read(place, module)
         if report is None or not _witnessed(report, module):
             return None
         reports[place] = report
-    if report.anatomy is not None and report.status != "refused":
+    if report is not None and report.anatomy is not None and report.status != "refused":
         _anatomies[module] = report.anatomy
     return report
 
@@ -203,7 +210,8 @@ def _checked_now(model: LoadedModel, identity: Identity) -> Report:
             _passed[model.module][place] = report
     if report.anatomy is not None and report.status != "refused":
         _anatomies[model.module] = report.anatomy
-    if report.is_finding and mover is None and not _is_of_another(place, report, model.module):
+    keeps = report.is_finding and mover is None and now.complete
+    if keeps and not _is_of_another(place, report, model.module):
         _write(place, report, None if report.status == "refused" else model.module)
     return report
 

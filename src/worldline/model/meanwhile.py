@@ -24,6 +24,7 @@ class _Calls(threading.local):
 
     def __init__(self) -> None:
         self.first: dict[torch.nn.Module, tuple[LoadedModel, Identity] | None] = {}
+        self.witnessed: set[torch.nn.Module] = set()
 
 
 _calls = _Calls()
@@ -55,6 +56,16 @@ def unchanged(module: torch.nn.Module) -> Iterator[None]:
         _refuse_changed(module)
     finally:
         del _calls.first[module]
+        _calls.witnessed.discard(module)
+
+
+def first_time(module: torch.nn.Module) -> bool:
+    """Whether the call that goes on asks for the first time; outside of one, always."""
+    if module in _calls.witnessed:
+        return False
+    if module in _calls.first:
+        _calls.witnessed.add(module)
+    return True
 
 
 def _refuse_changed(module: torch.nn.Module, error: RefusedError | None = None) -> None:

@@ -105,8 +105,9 @@ def plain_row(model: LoadedModel, ids: Sequence[int], logits: Tensor) -> PlainRo
     plain run says the same to the last bit, for no identity tells everything.
     """
     kept = _KEPT.setdefault(model.module, OrderedDict())
-    key = (tuple(ids), identify(model).key(), torch.get_num_threads())
-    known = kept.get(key)
+    identity = identify(model)
+    key = (tuple(ids), identity.key(), torch.get_num_threads())
+    known = kept.get(key) if identity.complete else None
     if known is None or not _same_bits(known.logits, logits):
         others = equivalent_runs(model, ids, last=1).at(slice(None))[:, -1].clone()
         known = kept[key] = PlainRow(logits.clone(), others)

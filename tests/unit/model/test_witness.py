@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import sys
 from weakref import WeakKeyDictionary
 
 import pytest
 import torch
+from accelerate.hooks import ModelHook, add_hook_to_module
 
 import worldline as wl
 from tiny_runs import NamesIds, some_tokens
@@ -40,6 +43,45 @@ def mix(_module, _args, out):
 
 def scale(_module, _args, out):
     return out * (1 + aside())
+
+
+STRENGTH = 0.0
+
+
+def deepest(out):
+    return out + STRENGTH * torch.nn.functional.pad(out, (0, 0, 1, 0))[:, :-1]
+
+
+def deeper(out):
+    return deepest(out)
+
+
+def deep(out):
+    return deeper(out)
+
+
+def mix_far_below(_module, _args, out):
+    return deep(out)
+
+
+class Within:
+    """Holds a value, or another that does, and so on."""
+
+    def __init__(self, n: int):
+        self.held = Within(n - 1) if n else [0.0]
+
+    def least(self):
+        return self.held if isinstance(self.held, list) else self.held.least()
+
+
+class Mix(ModelHook):
+    """Read the column to the left: a hook of accelerate's kind."""
+
+    def __init__(self, by: float):
+        self.by = by
+
+    def post_forward(self, module, output):
+        return output + self.by * torch.nn.functional.pad(output, (0, 0, 1, 0))[:, :-1]
 
 
 def hooked(hook):
@@ -115,3 +157,71 @@ def test_the_floor_is_of_the_model_that_runs(monkeypatch):
     other = row()
     assert float((other.logits - other.others).abs().max()) < 1e-5
     assert other.others is not first.others
+
+
+def test_where_the_description_ends_the_probe_decides(monkeypatch, tmp_path):
+    model, tokens = hooked(mix_far_below), some_tokens(6)
+    assert not model.identity.complete
+    looks = looks_of(monkeypatch)
+    trace = wl.record(model, tokens)
+    wl.hop_curve(model, tokens)
+    n_looks = len(looks)
+    assert not list(tmp_path.rglob("*.json"))
+    monkeypatch.setattr(sys.modules[__name__], "STRENGTH", 0.9)
+    assert model.identity.key() == trace.identity.key()
+    with pytest.raises(RefusedError, match="between columns"):
+        wl.hop_curve(model, tokens)
+    with pytest.raises(RefusedError, match="run again"):
+        wl.weigh(trace, "share")
+    assert len(looks) == n_looks + 1
+
+
+def test_a_description_says_where_it_ends():
+    for held, complete in (
+        (Within(0), True), (Within(9), False), (list(range(3000)), True),
+        ([[n] for n in range(65)], False), ([[n] for n in range(64)], True),
+    ):  # fmt: skip
+        model = load_model((tiny_model("llama"), NamesIds()))
+        model.module.model.layers[1].mlp.held = held
+        assert model.identity.complete == complete, held
+    assert load_model("tiny:gpt2").identity.complete
+
+
+def test_what_a_hook_reads_unseen_is_seen_by_a_share(monkeypatch):
+    model = hooked(scale)
+    trace = wl.record(model, some_tokens(6))
+    before = wl.weigh(trace, "share").edges
+    monkeypatch.setitem(ASIDE, "by", 0.5)
+    assert model.identity.key() == trace.identity.key()
+    with pytest.raises(RefusedError, match="run again, row"):
+        wl.weigh(trace, "share")
+    monkeypatch.setitem(ASIDE, "by", 0.0)
+    assert wl.weigh(trace, "share").edges == before
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_a_hook_of_accelerate_is_described(append):
+    model, tokens, hook = load_model((tiny_model("llama"), NamesIds())), some_tokens(6), Mix(0.0)
+    for layer in model.module.model.layers:
+        if append:
+            add_hook_to_module(layer.mlp, ModelHook())
+        add_hook_to_module(layer.mlp, hook, append=append)
+    wl.hop_curve(model, tokens)
+    trace = wl.record(model, tokens)
+    hook.by = 0.9
+    with pytest.raises(RefusedError, match=r"accelerate hook.*by 0\.0 → 0\.9"):
+        wl.weigh(trace, "share")
+    with pytest.raises(RefusedError, match="between columns"):
+        wl.hop_curve(model, tokens)
+
+
+def test_the_environment_that_a_hook_reads_goes_into_no_file(monkeypatch):
+    monkeypatch.setenv("SECRET_OF_A_TEST", "hidden-in-the-environment")
+
+    def read(_module, _args, out):
+        return out * float(os.environ.get("STRENGTH", "1"))
+
+    identity = hooked(read).identity
+    assert "hidden-in" not in str(identity)
+    monkeypatch.setenv("STRENGTH", "2")
+    assert hooked(read).identity.key() != identity.key()
