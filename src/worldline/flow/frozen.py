@@ -15,6 +15,7 @@ from worldline.model.frozen import frozen_run
 from worldline.model.gradients import batched_backward
 from worldline.model.guard import anatomy_of
 from worldline.model.rows import other_at
+from worldline.model.surroundings import around
 from worldline.run.executing import inputs_of
 from worldline.run.plan import Plan
 from worldline.trace.match import refuse_changed
@@ -146,7 +147,7 @@ def frozen_of(trace: Trace, target: Target) -> FrozenRun:
         if piece.row.ndim != 3:
             continue  # streams side by side come in another order
         if other := other_at(row, piece.row.detach().reshape(true.shape), true, rounded=True):
-            raise RefusedError(f"the frozen model is not the recorded run: {other}")
+            raise RefusedError(f"the frozen model is not the recorded run: {other}{around()}")
     return run
 
 

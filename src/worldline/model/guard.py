@@ -34,6 +34,7 @@ from worldline.model.check import (
 from worldline.model.exclusive_use import TurnWatcher, has, watch_turns
 from worldline.model.identity import Identity, differences, identify, in_one_line, state_of
 from worldline.model.meanwhile import first_time
+from worldline.model.surroundings import around
 from worldline.model.witness import Witness
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def checked(model: LoadedModel, identity: Identity | None = None, *, again: bool
         report = _checked_now(model, identity)
     if report.status == "refused":
         kept = f" (found before, of this {_in_words(identity)})" if known else ""
-        raise RefusedError(f"{model.name}: {report.reason}{kept}")
+        raise RefusedError(f"{model.name}: {report.reason}{around()}{kept}")
     return report
 
 

@@ -225,3 +225,18 @@ def test_the_environment_that_a_hook_reads_goes_into_no_file(monkeypatch):
     assert "hidden-in" not in str(identity)
     monkeypatch.setenv("STRENGTH", "2")
     assert hooked(read).identity.key() != identity.key()
+
+
+@pytest.mark.parametrize(
+    ("space", "name"), [(torch, "layer_norm"), (torch.nn.functional, "layer_norm")]
+)
+def test_a_refusal_names_what_is_in_place_of_torchs_own(space, name, monkeypatch):
+    honest = getattr(space, name)
+    monkeypatch.setattr(space, name, lambda *args, **options: 1.2 * honest(*args, **options))
+    model = load_model((tiny_model("gpt2"), NamesIds()))
+
+    def ask():
+        return wl.weigh(wl.record(model, some_tokens(6)), "frozen", target=40)
+
+    with pytest.raises(RefusedError, match=rf"\({space.__name__}\.layer_norm is .*<lambda>"):
+        ask()
