@@ -68,6 +68,12 @@ def checked(model: LoadedModel, identity: Identity | None = None, *, again: bool
     return report
 
 
+def refuse_other_derivative(model: LoadedModel) -> None:
+    """Raise RefusedError where gradients of a model are not of what it computes, with what is."""
+    if words := checked(model).gradient:
+        raise RefusedError(f"{model.name}: {words}; what needs no gradient: by share, and cuts")
+
+
 def _known(module: torch.nn.Module, identity: Identity) -> Report | None:
     """The report of the model as it is; where it cannot be told whole, as the probe has it now."""
     mover = _movers.get(module)

@@ -12,7 +12,7 @@ from worldline.errors import InputError, RefusedError
 from worldline.grid.cuts import Donor, EdgeCut, NodeCut
 from worldline.model.calls import on_model, refuse_unknown_ids
 from worldline.model.gradients import Rerun, block_gradients, whole_gradients
-from worldline.model.guard import anatomy_of, checked
+from worldline.model.guard import anatomy_of, checked, refuse_other_derivative
 from worldline.model.positions import forget_lengths
 from worldline.model.replay import Replay
 from worldline.model.rows import other_at, other_row
@@ -311,6 +311,7 @@ def differentiate_between(
 
     Run n of `steps` starts at row 0 of `other` and n / steps of the way to that of `plan`.
     """
+    refuse_other_derivative(model)
     seen: list[Tensor] = []
 
     def keep(x: Tensor) -> Tensor:

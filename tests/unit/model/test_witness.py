@@ -240,3 +240,21 @@ def test_a_refusal_names_what_is_in_place_of_torchs_own(space, name, monkeypatch
 
     with pytest.raises(RefusedError, match=rf"\({space.__name__}\.layer_norm is .*<lambda>"):
         ask()
+
+
+@pytest.mark.parametrize("n_pos", [2, 3, 9, 40])
+def test_verified_is_that_no_columns_mix_on_this_very_text(n_pos):
+    def spare_the_probe(_module, _args, out):
+        return out if out.shape[1] == 23 else out + 0.3 * out.cumsum(1)
+
+    def look_ahead(_module, _args, out):
+        return out if out.shape[1] == 23 else out + 0.3 * out.flip(1)
+
+    tokens = some_tokens(n_pos)
+    for hook, words in ((spare_the_probe, "layers 0, 1, 2 move"), (look_ahead, "not causal")):
+        model = hooked(hook)
+        assert checked(model).status == "exact"
+        with pytest.raises(RefusedError, match=f"on this text: .*{words}"):
+            wl.record(model, tokens, verify=True)
+    assert wl.record(hooked(scale), tokens, verify=True).inert.equal
+    assert wl.record(hooked(scale), tokens.ids[:1] * 3, verify=True).inert.equal
