@@ -75,10 +75,10 @@ def refuse_other_derivative(model: LoadedModel) -> None:
 
 
 def _known(module: torch.nn.Module, identity: Identity) -> Report | None:
-    """The report of the model as it is; where it cannot be told whole, as the probe has it now."""
+    """The report of the model as it is; where others' code takes part, as the probe has it now."""
     mover = _movers.get(module)
     report = _kept(identity, module) if mover is None else mover.report_on(identity)
-    if report is not None and not identity.complete and first_time(module):
+    if report is not None and not identity.all_told and first_time(module):
         return report if _witnessed(report, module) else None
     return report
 

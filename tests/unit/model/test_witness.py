@@ -119,6 +119,17 @@ def test_a_report_of_another_computation_does_not_count(monkeypatch, tmp_path):
     assert kept == {place: place.read_text() for place in tmp_path.rglob("*.json")}
 
 
+def test_a_report_counts_while_the_probe_says_the_same(monkeypatch):
+    model, tokens = hooked(mix), some_tokens(6)
+    for by in (0.0, 0.9, 0.0):
+        monkeypatch.setitem(ASIDE, "by", by)
+        if not by:
+            wl.hop_curve(model, tokens)
+            continue
+        with pytest.raises(RefusedError, match="between columns"):
+            wl.hop_curve(model, tokens)
+
+
 def test_a_refusal_of_another_computation_does_not_count(monkeypatch):
     monkeypatch.setitem(ASIDE, "by", 0.9)
     with pytest.raises(RefusedError):
