@@ -19,6 +19,7 @@ import worldline as wl
 from tiny_runs import NamesIds, some_tokens
 from worldline.claims import running
 from worldline.errors import InputError, RefusedError
+from worldline.flow import gradient
 from worldline.live.answering import Answering
 from worldline.live.questions import SeeQuestion
 from worldline.model import guard
@@ -171,12 +172,17 @@ def test_a_type_that_computes_other_rows_under_a_gradient_is_not_called_changed(
     assert not has_changed(trace)
 
 
-def test_other_logits_under_a_gradient_are_not_called_a_change():
+def test_other_logits_under_a_gradient_are_not_called_a_change(monkeypatch):
     model = tiny()
     model.module.lm_head.register_forward_hook(
         lambda _module, _args, out: out * 1.5 if torch.is_grad_enabled() else out
     )
     trace = wl.record(model, some_tokens(6))
+    with pytest.raises(RefusedError, match="backward pass"):
+        wl.weigh(trace, "gradient")
+    monkeypatch.setattr(
+        gradient, "refuse_other_derivative", lambda _model: None
+    )  # on one text only
     with pytest.raises(RefusedError, match=r"predictions .* other numbers under a gradient"):
         wl.weigh(trace, "gradient")
     assert not has_changed(trace)
