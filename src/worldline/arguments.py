@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import functools
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from operator import index
@@ -14,7 +15,13 @@ from worldline.errors import InputError
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_WORDS = {int: "a whole number", float: "a number", bool: "True or False", str: "a text"}
+#: What a whole number of this name is at least, in every function that refuses no more by itself.
+LEAST = {"seed": 0, "top": 0, "longest": 1, "at_once": 1}
+LARGEST_SEED = 2**64 - 1  # what torch's generators take
+_WORDS: dict[Any, str] = {
+    int: "a whole number", float: "a number", bool: "True or False", str: "a text",
+    Callable: "a function", Iterable: "a list or a tuple",
+}  # fmt: skip
 
 
 def whole_number(name: str, value: Any, least: int | None = 0) -> int:
@@ -79,8 +86,9 @@ def bound_to(
 def refuse_other_kinds(function: Callable[..., Any], arguments: dict[str, Any]) -> None:
     """Raise InputError for an argument of another kind than its annotation names.
 
-    Whole numbers of arrays become Python's. Annotations that name more than plain classes are not
-    looked at, nor are those of a token, which may be a text or an id.
+    Whole numbers of arrays become Python's, and are refused below what their name accepts in every
+    function (`LEAST`), as NaN is. Annotations that name more than plain classes are not looked at,
+    nor are those of a token, which may be a text or an id.
     """
     for name, kinds in _kinds_of(function).items():
         if name not in arguments:
@@ -89,7 +97,11 @@ def refuse_other_kinds(function: Callable[..., Any], arguments: dict[str, Any]) 
         if int in kinds and set(kinds) <= {int, type(None)}:
             if value is not None or type(None) not in kinds:
                 caller = f"{function.__name__}: {name}"
-                arguments[name] = whole_number(caller, value, least=None)
+                arguments[name] = whole_number(caller, value, least=LEAST.get(name))
+                if name == "seed" and arguments[name] > LARGEST_SEED:
+                    raise InputError(f"{caller} {value}: accepted are whole numbers of 64 bits")
+        elif float in kinds and value != value:
+            raise InputError(f"{function.__name__}: {name}={value}: accepted are numbers")
         elif not any(_is(kind, value) for kind in kinds):
             accepted = " or ".join(_said(kind) for kind in kinds if kind is not type(None))
             raise InputError(
@@ -101,7 +113,8 @@ def refuse_other_kinds(function: Callable[..., Any], arguments: dict[str, Any]) 
 def _kinds_of(function: Callable[..., Any]) -> dict[str, tuple[Any, ...]]:
     found = {}
     for name, annotation in inspect.get_annotations(function).items():
-        kinds = [_kind(part, function.__globals__) for part in str(annotation).split(" | ")]
+        parts = re.split(r" \| (?![^\[]*\])", str(annotation))
+        kinds = [_kind(part, function.__globals__) for part in parts]
         if name != "return" and None not in kinds and not {int, str} <= set(kinds):
             found[name] = tuple(kinds)
     return found
@@ -113,6 +126,8 @@ def _kind(word: str, names: dict[str, Any]) -> Any:
         return type(None)
     if word.startswith("Callable["):
         return Callable
+    if word.startswith(("Sequence[", "Iterable[")):
+        return Iterable
     kind = names.get(word, getattr(builtins, word, None))
     plain = isinstance(kind, type) and kind is not Any and not getattr(kind, "_is_protocol", False)
     return kind if plain else None
@@ -121,6 +136,8 @@ def _kind(word: str, names: dict[str, Any]) -> Any:
 def _is(kind: Any, value: Any) -> bool:
     if kind is Callable:
         return callable(value)
+    if kind is Iterable:
+        return _is_listing(value) and not isinstance(value, (str, bytes))
     if kind in (int, float):
         number = Integral if kind is int else Real
         return isinstance(value, number) and not isinstance(value, bool)
@@ -128,7 +145,7 @@ def _is(kind: Any, value: Any) -> bool:
 
 
 def _said(kind: Any) -> str:
-    return _WORDS.get(kind) or ("a function" if kind is Callable else f"a {kind.__name__}")
+    return _WORDS.get(kind) or f"a {kind.__name__}"
 
 
 def _is_listing(values: Any) -> bool:

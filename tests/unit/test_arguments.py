@@ -22,13 +22,14 @@ from worldline.errors import InputError
 from worldline.model.tiny import tiny_model
 
 IDS = [40, 41, 42, 43]
+NODE = wl.Node(layer=1, pos=1)
 EDIT = [wl.EdgeCut("mask", src=(1,))]
 OF_A_TEXT = {
     "record": lambda *given: wl.record(*given),
     "cut": lambda *given: wl.cut(*given, EDIT),
     "interaction": lambda *given: wl.interaction(*given, EDIT, [wl.EdgeCut("drop", src=(2,))]),
     "hop_curve": lambda *given: wl.hop_curve(*given),
-    "light_cone": lambda *given: wl.light_cone(*given, at=wl.Node(layer=1, pos=1)),
+    "light_cone": lambda *given: wl.light_cone(*given, at=NODE),
     "run_orders": lambda *given: wl.run_orders(*given),
 }
 OF_A_MODEL = OF_A_TEXT | {
@@ -461,3 +462,30 @@ def test_a_loaded_trace_asks_for_its_model_in_the_name_of_the_function(name, tmp
     again = wl.load_trace(wl.save_trace(trace, tmp_path / "run.safetensors"))
     assert f"{name}(trace, model=...)" in refusal(call, again)
     call(again, model=model())
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda _trace: wl.record(model(), IDS, seed=-1), "seed"),
+        (lambda _trace: wl.record(model(), IDS, seed=2**64), "seed"),
+        (lambda trace: wl.sample_flow(trace, seed=-5), "seed"),
+        (lambda _trace: wl.light_cone(model(), IDS, at=NODE, seed=2**70), "seed"),
+        (lambda trace: wl.weigh(trace, top=-1), "top"),
+        (lambda _trace: wl.observe(IDS, model(), top=-1), "top"),
+        (lambda _trace: wl.hop_curve(model(), IDS, longest=0), "longest"),
+        (lambda _trace: wl.hop_curve(model(), IDS, at_once=0), "at_once"),
+        (lambda _trace: wl.hop_curve(model(), IDS, stop_within_nats=float("nan")), "stop_within"),
+        (lambda _trace: wl.light_cone(model(), IDS, at=NODE, step=float("nan")), "step"),
+        (lambda _trace: wl.light_cone(model(), IDS, at=NODE, step=1e-30), "step"),
+        (lambda _trace: wl.record(model(), IDS, keep=None), "keep"),
+        (lambda _trace: wl.record(model(), IDS, keep="kv"), "keep"),
+        (lambda _trace: wl.run_orders(model(), IDS, ()), "orders"),
+        (lambda _trace: wl.run_orders(model(), IDS, "decode"), "orders"),
+        (lambda trace: wl.logit_lens(trace, rows=[99]), "row"),
+        (lambda trace: wl.logit_lens(trace, rows=[-1]), "row"),
+    ],
+)
+def test_numbers_that_nothing_can_be_asked_with(call, name):
+    """What a number of a name accepts, it accepts in every function."""
+    assert name in refusal(call, wl.record(model(), IDS)).partition("accepted")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from weakref import WeakKeyDictionary
 
 import pytest
 import torch
@@ -199,7 +200,7 @@ def test_the_checks_of_a_model_can_be_stopped_and_are_not_kept(monkeypatch, tmp_
     from worldline.model import guard
 
     monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path))
-    monkeypatch.setattr(guard, "_passed", {})
+    monkeypatch.setattr(guard, "_passed", WeakKeyDictionary())
     model = loaded("gpt_neox")
     for after in (1, 3, 8):
         taken = 0

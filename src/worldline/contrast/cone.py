@@ -187,6 +187,11 @@ def light_cone(
     plan, device = Plan(tokens.ids), next(model.module.parameters()).device
     rows = _rows(model, plan, at, torch.zeros(1, device=device))
     node = rows[at.layer][0, at.pos]
+    if step < (eps := torch.finfo(node.dtype).eps):
+        raise InputError(
+            f"step = {step}: rows in {node.dtype} resolve {eps:.0e} of a node; accepted are "
+            "larger ones"
+        )
     norms = [row.double().norm(dim=-1).clamp_min(1e-300) for row in rows]
     draw = torch.Generator().manual_seed(seed)
     sizes: list[np.ndarray] = []
@@ -202,6 +207,10 @@ def light_cone(
         changes = [
             new.double() - old for new, old in zip(_rows(model, plan, at, push), rows, strict=True)
         ]
+        if not all(bool(torch.isfinite(change).all()) for change in changes):
+            raise InputError(
+                f"step = {step}: rows of the pushed run are no finite numbers; accepted are smaller"
+            )
         zero &= _zero_outside(changes, at)
         relative = [(c.norm(dim=-1) / n).cpu().numpy() for c, n in zip(changes, norms, strict=True)]
         sizes.append(np.stack(relative, axis=1))  # [item, row, pos]
@@ -336,7 +345,7 @@ def _worst_apart(one: Tensor, two: Tensor) -> float:
 
 
 def _zero_outside(changes: list[Tensor], at: Node) -> bool:
-    """Bitwise no change below, to the left, and on the highway that was not taken."""
+    """Bitwise no change below, to the left, and on the highway that was not taken; NaN is one."""
     for row, change in enumerate(changes):
         may = torch.zeros(change.shape[:2], dtype=torch.bool, device=change.device)  # [item, pos]
         if row == at.layer:
@@ -345,7 +354,7 @@ def _zero_outside(changes: list[Tensor], at: Node) -> bool:
             may[0, at.pos :] = True
             may[1, at.pos : at.pos + 1 if row == at.layer + 1 else None] = True
             may[2, at.pos + 1 :] = True
-        if bool((change.abs().amax(-1) > 0)[~may].any()):
+        if bool((change != 0).any(-1)[~may].any()):
             return False
     return True
 

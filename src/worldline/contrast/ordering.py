@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from worldline.errors import RefusedError
+from worldline.errors import InputError, RefusedError
 from worldline.grid.order import Order, longest_chain, refuse_illegal
 from worldline.model.calls import on_model
 from worldline.model.load import LoadedModel
+from worldline.model.rows import worse
 from worldline.run.foliation import Blocks, Foliated
 from worldline.run.plan import Plan
 from worldline.run.precision import Precision, equivalent_runs, of_any_logprob
@@ -113,6 +114,8 @@ def run_orders(
         RefusedError: the blocks of this model cannot be run on some columns alone, or do not give
             the same then.
     """
+    if not orders:
+        raise InputError("orders: there is none; give at least one")
     tokens = tokens_to_run(model, text)
     asked = [Order.parse(one) if isinstance(one, str) else one for one in orders]
     plan = Plan(tokens.ids)
@@ -165,10 +168,8 @@ def _row_error(found: Foliated, blocks: Blocks) -> float:
         at = sorted(pos for of, pos in found.ran if of == layer)
         if at:
             true = blocks.rows[layer + 1][at].double()
-            error = (found.rows[layer + 1][at].double() - true).norm(dim=-1) / true.norm(dim=-1)
-            worst = max(worst, float(error.max()))
-            if worst != worst:
-                return float("nan")
+            off, size = (found.rows[layer + 1][at].double() - true).norm(dim=-1), true.norm(dim=-1)
+            worst = worse(worst, float((off / torch.where(size > 0, size, 1.0)).max()))
     return worst
 
 

@@ -13,8 +13,9 @@ from worldline.flow.flow import Conserved, Meaning, Target, asked
 from worldline.flow.gradient import measure_of
 from worldline.model.frozen import frozen_run
 from worldline.model.gradients import batched_backward
-from worldline.model.guard import anatomy_of
+from worldline.model.guard import anatomy_of, refuse_other_derivative
 from worldline.model.rows import other_at
+from worldline.model.surroundings import around
 from worldline.run.executing import inputs_of
 from worldline.run.plan import Plan
 from worldline.trace.match import refuse_changed
@@ -135,18 +136,20 @@ def frozen_of(trace: Trace, target: Target) -> FrozenRun:
     way: so a plain run is compared to the last bit, and this one to within that rounding.
 
     Raises:
-        RefusedError: the model changed since, or a row of the frozen run is not the recorded one
-            to within the rounding of equivalent runs at every position.
+        RefusedError: the model changed since, its gradients are not those of what it computes, or a
+            row of the frozen run is not the recorded one to within the rounding of equivalent runs
+            at every position.
     """
     assert trace.model is not None
     refuse_changed(trace, run_again=True)
+    refuse_other_derivative(trace.model)
     module, plan = trace.model.module, Plan(tuple(trace.tokens.ids))
     run = frozen_run(module, anatomy_of(module), inputs_of(trace.model, plan), measure_of(target))
     for row, (piece, true) in enumerate(zip(run.pieces, trace.resid, strict=True)):
         if piece.row.ndim != 3:
             continue  # streams side by side come in another order
         if other := other_at(row, piece.row.detach().reshape(true.shape), true, rounded=True):
-            raise RefusedError(f"the frozen model is not the recorded run: {other}")
+            raise RefusedError(f"the frozen model is not the recorded run: {other}{around()}")
     return run
 
 

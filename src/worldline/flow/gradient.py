@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from worldline.flow.flow import Meaning, Target, asked
 from worldline.model.gradients import Measure
+from worldline.model.guard import refuse_other_derivative
 from worldline.run.columns import column_gradients
 from worldline.run.executing import differentiate
 from worldline.run.plan import Plan
@@ -84,6 +85,7 @@ def target_gradients(
     """
     # some columns alone round otherwise, and so coarsely in half precision that a change could hide
     refuse_changed(trace, run_again=target.span is not None and trace.resid[0].element_size() < 4)
+    refuse_other_derivative(model)
     plan, blocks = Plan(tuple(trace.tokens.ids)), trace.live or ()
     reruns = [block.rerun for block in blocks]
     if target.span is None:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from worldline.arguments import whole_numbers
+from worldline.errors import InputError
 from worldline.model.tail import tail_of
 from worldline.steps import step
 from worldline.trace.calls import on_trace
@@ -41,6 +43,9 @@ def logit_lens(
         found = logit_lens(trace, kept) if kept else None
         at = dict(zip(kept, found or (), strict=False))
         return found and [at.get(row, []) for row in range(trace.n_layers + 1)]
+    rows, last = whole_numbers("rows", rows), trace.n_layers
+    if rows and max(rows) > last:
+        raise InputError(f"row {max(rows)}: accepted are rows 0 to {last}")
     if len(rows) * trace.n_pos > LARGEST:
         return None
     refuse_changed(trace)

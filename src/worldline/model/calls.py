@@ -18,6 +18,7 @@ from worldline.arguments import bound_to, refuse_other_kinds
 from worldline.errors import InputError
 from worldline.model.exclusive_use import exclusive
 from worldline.model.load import LoadedModel, load_model
+from worldline.model.meanwhile import unchanged
 from worldline.model.torch_modes import refuse_other_arithmetic, usual_modes
 from worldline.model.unfit_weights import refuse_unfit
 from worldline.text.ids import ids_of, tokens_of_ids
@@ -91,12 +92,14 @@ def model_call(
 
     Raises:
         InputError: a module or weights as `refuse_unfit` names them; autocast around the call.
+        RefusedError: the model was changed while the call ran.
     """
     with ExitStack() as stack:
         stack.enter_context(usual_modes())
         if module is not None:
             refuse_unfit(module)
             stack.enter_context(exclusive(module, waits=waits))
+            stack.enter_context(unchanged(module))
         refuse_other_arithmetic()  # not before: while a model loads another dtype is the default
         yield
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,11 +12,15 @@ from worldline.arguments import with_checked_arguments
 from worldline.errors import RefusedError
 from worldline.model.anatomy import Anatomy, find_anatomy
 from worldline.model.attention import AttentionCall
+from worldline.model.backward import not_the_derivative
 from worldline.model.calls import embedding_rows, model_call, module_of
 from worldline.model.gradients import block_gradients, rerun_of, whole_gradients
+from worldline.model.positions import forget_lengths
 from worldline.model.randomness import drawing, dropping, hooks_of, numpy_drawn
+from worldline.model.rows import worse
 from worldline.model.terms import CARRY, attn_name
 from worldline.model.watch import BlockEvent, watched_forward
+from worldline.model.witness import Witness, witness_of
 from worldline.steps import StoppedError
 
 if TYPE_CHECKING:
@@ -59,9 +64,11 @@ class Report:
     tolerance: float = 0.0
     padded: bool = False
     separable: bool = False  # blocks run by themselves give the gradients of the whole model
+    gradient: str = ""  # why gradients are not the derivative of what the model computes
 
     def __post_init__(self) -> None:
         self.anatomy: Anatomy | None = None  # which the checks found, and runs must use
+        self.witness: Witness | None = None  # of the probe's plain run, where that is steady
         self.is_finding = True  # about the model; not what happened to go wrong around it
 
     def as_dict(self) -> dict[str, Any]:
@@ -135,7 +142,7 @@ def closure_of(event: BlockEvent, batch: int = 0) -> tuple[float, float, int]:
         readable &= rows
         z = recomputed_z(call, batch).to(call.z.dtype)
         error = row_error(z, call.z[batch])[:, rows.to(z.device)]
-        z_error = max(z_error, float(error.max()) if error.numel() else 0.0)
+        z_error = worse(z_error, float(error.max()) if error.numel() else 0.0)
         for head in range(call.n_heads):
             one = torch.zeros_like(call.z)
             one[batch, head] = z[head]
@@ -204,6 +211,7 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
         problem = _unsteady(model, plain, again, report)
     if problem:
         return report.refuse(problem)
+    report.witness = witness_of(plain, rounding_of(plain, report))
     if numpy_drawn(model, inputs):
         said = "NumPy's generator moves as it runs: it, or another thread, draws random numbers"
         return report.refuse(said, is_finding=False)
@@ -224,12 +232,13 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
         )
     if problem := _structure(events) or _closure(events, report):
         return report.refuse(problem)
-    if problem := _causality(model, anatomy, inputs, events, report):
+    if problem := _causality(model, anatomy, inputs, [e.resid_post for e in events], report):
         return report.refuse(problem)
     if problem := _in_series(model, anatomy, inputs, events):
         return report.refuse(problem)
     report.opaque_layers = _leaks(model, anatomy, inputs, report)
     report.separable = _separable(model, anatomy, inputs, events, report)
+    report.gradient = not_the_derivative(model, anatomy, inputs, events)
     if problem := _padded(model, anatomy, probe_of(model, vocab, draw, 2)["input_ids"], report):
         return report.refuse(problem)
     if report.opaque_layers:
@@ -256,6 +265,17 @@ def _unsteady(model: torch.nn.Module, plain: Tensor, again: list[Tensor], report
     )
 
 
+def witness_now(model: torch.nn.Module) -> Witness | None:
+    """What the model says of the probe as it is now, unwatched; None where it fails there."""
+    with model_call(model), torch.no_grad():
+        try:
+            return witness_of(model(**probe_of(model)).logits)
+        except StoppedError:
+            raise
+        except Exception:  # a model's own code raises what it likes
+            return None
+
+
 def rounding_of(values: Tensor, report: Report) -> float:
     """How far equal runs of a model may differ: 0, but for one that was seen to differ."""
     if not report.floor:
@@ -274,6 +294,7 @@ def probe_of(
     vocab = vocab or embedding_rows(model)
     draw = draw or torch.Generator().manual_seed(0)
     ids = torch.randint(min(8, vocab // 2), vocab, (batch, PROBE_POSITIONS), generator=draw)
+    forget_lengths(model)
     return {"input_ids": ids.to(next(model.parameters()).device), "use_cache": False}
 
 
@@ -327,8 +348,8 @@ def _keeps_columns(event: BlockEvent, call: AttentionCall) -> bool:
 def _closure(events: list[BlockEvent], report: Report) -> str:
     for event in events:
         closure, z_error, pos = closure_of(event)
-        report.closure_error = max(report.closure_error, closure)
-        report.z_error = max(report.z_error, z_error)
+        report.closure_error = worse(report.closure_error, closure)
+        report.z_error = worse(report.z_error, z_error)
         if not z_error <= report.tolerance:
             return f"layer {event.layer}: z recomputed differs from the model's by {z_error:.1e}"
         if not closure <= report.tolerance:
@@ -369,20 +390,57 @@ def _separable(model, anatomy: Anatomy, inputs, events: list[BlockEvent], report
     return worst <= report.tolerance and abs(found[0] - value) <= report.tolerance * abs(value)
 
 
-def _changed(ids: Tensor, positions: tuple[int, ...]) -> Tensor:
-    """Other tokens at `positions`: the ones that stand at the next position, shifted if equal."""
+def refuse_mixing(
+    module: torch.nn.Module, anatomy: Anatomy, inputs: dict[str, Any], report: Report
+) -> None:
+    """What the checks find of columns on the probe must hold on a text too.
+
+    Raises:
+        RefusedError: a later token moves an earlier node, or columns mix outside of attention where
+            they did not on the probe.
+    """
+    if inputs["input_ids"].shape[1] < 2:
+        return
+    here = replace(report)
+    problem = _causality(module, anatomy, inputs, _rows(module, anatomy, inputs), here)
+    here.shape_floor = max(here.shape_floor, report.shape_floor)
+    new = sorted({*_leaks(module, anatomy, inputs, here)} - {*report.opaque_layers})
+    if new and not here.shape_floor:  # experts may add up otherwise
+        rows, n_pos = _rows(module, anatomy, inputs), inputs["input_ids"].shape[1]
+        here.shape_floor = _shape_floor(module, anatomy, inputs, n_pos - 1, rows)
+        new = sorted({*_leaks(module, anatomy, inputs, here)} - {*report.opaque_layers})
+    if new:
+        layers = ", ".join(map(str, new))
+        problem = problem or (
+            f"layers {layers} move information between columns without softmax attention, and did "
+            "not on the probe"
+        )
+    if problem:
+        raise RefusedError(f"on this text: {problem}")
+
+
+def _changed(ids: Tensor, positions: Sequence[int]) -> Tensor:
+    """Other tokens at `positions`: of the next ones in the text the first that differs."""
     other = ids.clone()
     for pos in positions:
-        new = ids[0, (pos + 1) % ids.shape[1]]
-        other[0, pos] = new if new != ids[0, pos] else ids[0, (pos + 2) % ids.shape[1]]
+        here = int(ids[0, pos])
+        after = (int(token) for token in ids[0].roll(-pos - 1))
+        other[0, pos] = next((token for token in after if token != here), here - 1 if here else 1)
     return other
 
 
-def _causality(model, anatomy: Anatomy, inputs, events, report: Report) -> str:
-    keep = PROBE_POSITIONS - 6
-    other = _changed(inputs["input_ids"], tuple(range(keep, PROBE_POSITIONS)))
+def _moved_at(n_pos: int) -> tuple[int, ...]:
+    """The tokens that are changed to see what follows."""
+    return tuple(pos for pos in CHANGED if pos < n_pos - 1)
+
+
+def _causality(
+    model, anatomy: Anatomy, inputs: dict[str, Any], first: list[Tensor], report: Report
+) -> str:
+    n_pos = inputs["input_ids"].shape[1]
+    keep = n_pos - min(6, n_pos // 2)
+    other = _changed(inputs["input_ids"], range(keep, n_pos))
     later = _rows(model, anatomy, inputs | {"input_ids": other})
-    first = [event.resid_post for event in events]
     moved = [
         _largest_difference(a[:, :keep], b[:, :keep]) for a, b in zip(first, later, strict=True)
     ]
@@ -460,9 +518,9 @@ def _alone(call: AttentionCall) -> Tensor:
 def _leaks(model, anatomy: Anatomy, inputs, report: Report) -> list[int]:
     """Layers that move information between columns although every attention read is cut.
 
-    Two runs with other tokens at CHANGED; in the second, the stream everywhere else is put back
-    after each block to what it was in the first, so that every layer is tested for itself. Neither
-    the stream may move there nor queries, keys or values, from which the patterns are made.
+    Two runs with other tokens at some positions; in the second, the stream everywhere else is put
+    back after each block to what it was in the first, so that every layer is tested for itself.
+    Neither the stream may move there nor queries, keys or values, from which the patterns are made.
 
     Raises:
         RefusedError: what comes after the last block moves information between columns.
@@ -471,7 +529,9 @@ def _leaks(model, anatomy: Anatomy, inputs, report: Report) -> list[int]:
     plain = watched_forward(
         model, inputs, anatomy, terms=False, on_block=first.append, rewrite=_alone
     )
-    same = [j for j in range(PROBE_POSITIONS) if j not in CHANGED]
+    n_pos = inputs["input_ids"].shape[1]
+    changed_at = _moved_at(n_pos)
+    same = [j for j in range(n_pos) if j not in changed_at]
     found: list[int] = []
 
     def same_there(left: Tensor, right: Tensor) -> bool:
@@ -491,7 +551,7 @@ def _leaks(model, anatomy: Anatomy, inputs, report: Report) -> list[int]:
             found.append(event.layer)
         event.put_back(same, before)  # what the next block is given
 
-    other = _changed(inputs["input_ids"], CHANGED)
+    other = _changed(inputs["input_ids"], changed_at)
     changed = watched_forward(
         model, inputs | {"input_ids": other}, anatomy, terms=False,
         on_block=compare, rewrite=_alone,
@@ -529,7 +589,7 @@ def _padded(model, anatomy: Anatomy, ids: Tensor, report: Report) -> str:
     for event in events:
         for batch in (0, 1):
             closure, z_error, pos = closure_of(event, batch)
-            if not max(closure, z_error) <= report.tolerance:
+            if not worse(closure, z_error) <= report.tolerance:
                 return (
                     f"layer {event.layer}, padded batch, position {pos}: z misses by "
                     f"{z_error:.1e}, the node by {closure:.1e}"

@@ -11,6 +11,8 @@ import enum
 import functools
 import hashlib
 import logging
+import os
+import sys
 import types
 from array import array
 from collections import deque
@@ -26,6 +28,7 @@ DEEPEST_CALL = 2  # functions that functions call by name
 MOST_ITEMS = 64  # objects of a container; a list that a hook fills is not followed for ever
 MOST_NUMBERS = 65_536  # numbers and words of a container that holds nothing else
 MOST_VALUES = 20_000  # met on the way through one function
+CUT = "…"  # ends what is described no further: what lies behind it may change unseen
 SAMPLES = 16  # of a large tensor that tell whether its digest still holds
 #: Whose hooks look on: this package's, and those that transformers adds to give hidden states.
 _ONLOOKERS = ("worldline.", "transformers.utils.output_capturing")
@@ -102,6 +105,12 @@ class Described:
         self.seen: set[int] = set()
         self.deps, self.within = deps, within
         self.left = MOST_VALUES
+        self.cut = False  # whether functions call others that were not followed
+
+    def mark(self) -> str:
+        """A digest of all code that was met."""
+        digest = hashlib.sha256("\n".join(self.code).encode()).hexdigest()[:12]
+        return f"#{digest}{CUT}" if self.cut else f"#{digest}"
 
     def plain(self, value: Any, depth: int = 0) -> Any:
         """A value as numbers, words and tuples, which do not change when it does."""
@@ -113,10 +122,14 @@ class Described:
             return sampled(value)
         if isinstance(value, (torch.dtype, torch.device, torch.Size, enum.Enum)):
             return str(value)
-        if depth > DEEPEST or id(value) in self.seen or self.left < 0:
+        if id(value) in self.seen:
             return kind.__qualname__
+        if depth > DEEPEST or self.left < 0:
+            return f"{kind.__qualname__} {CUT}"
         if isinstance(value, torch.nn.Module):
             return kind.__qualname__ if id(value) in self.within else self._module(value, depth)
+        if value is os.environ:  # may hold secrets, and goes into files
+            return hashlib.sha256(repr(sorted(value.items())).encode()).hexdigest()[:12]
         if isinstance(value, (*_LISTS, set, frozenset, Mapping)):
             return self._container(value, depth)
         if isinstance(value, type):
@@ -131,11 +144,13 @@ class Described:
         if isinstance(value, Mapping):
             some = list(value.items())[: self._most(value.values())]
             described = tuple((_key(k), self.plain(v, depth + 1)) for k, v in some)
+            described += ((CUT, f"{len(value)} {CUT}"),) * (len(some) < len(value))
         elif isinstance(value, (set, frozenset)):
             described = tuple(sorted(str(self.plain(item, depth + 1)) for item in value))
         else:
             some = list(value)[: self._most(value)]
             described = tuple(self.plain(item, depth + 1) for item in some)
+            described += (f"{len(value)} {CUT}",) * (len(some) < len(value))
         self.seen.discard(id(value))
         return described
 
@@ -162,10 +177,12 @@ class Described:
                 if name not in own and hasattr(value, name):
                     own[name] = getattr(value, name)
         simple = () if own else _in_words(value)
+        some = list(own.items())[:MOST_ITEMS]
         return (
             ("class", kind.__qualname__),
             *simple,
-            *((name, self.plain(held, depth + 1)) for name, held in list(own.items())[:MOST_ITEMS]),
+            *((name, self.plain(held, depth + 1)) for name, held in some),
+            *(((CUT, f"{len(own)} {CUT}"),) if len(some) < len(own) else ()),
         )
 
     def _module(self, module: torch.nn.Module, depth: int) -> Any:
@@ -208,7 +225,10 @@ class Described:
         return named(function)
 
     def _walk(self, function: types.FunctionType, depth: int) -> None:
-        if id(function) in self.seen or depth > DEEPEST:
+        if id(function) in self.seen:
+            return
+        if depth > DEEPEST:
+            self._cut_at(function.__module__)
             return
         self.seen.add(id(function))
         code = function.__code__
@@ -240,8 +260,14 @@ class Described:
             if type(used) is types.FunctionType:
                 if depth < DEEPEST_CALL:
                     self._used(name, used, depth + 1, names)
+                elif id(used) not in self.seen:
+                    self._cut_at(used.__module__)
             elif type(used) in SCALARS or not foreign:
                 self._used(name, used, depth + 1, names)
+
+    def _cut_at(self, home: str | None) -> None:
+        """Code of this module is not followed; of a library nothing that it holds is a value."""
+        self.cut = self.cut or not _is_known(home)
 
     def _used(self, name: str, value: Any, depth: int, names: Collection[str]) -> None:
         """A value that a function knows by `name`; it reads `names`, some of them of the value."""
@@ -263,7 +289,10 @@ class Described:
     def _members(self, name: str, holder: Any, depth: int, names: Collection[str]) -> None:
         """What a function reads of a module of Python or of a class that is the user's."""
         home = holder.__name__ if isinstance(holder, types.ModuleType) else holder.__module__
-        if _is_foreign(home) or depth > DEEPEST_CALL or id(holder) in self.seen:
+        if _is_foreign(home) or id(holder) in self.seen:
+            return
+        if depth > DEEPEST_CALL:
+            self._cut_at(home)
             return
         spaces = [vars(base) for base in getattr(holder, "__mro__", ())] or [vars(holder)]
         for member in sorted(names):
@@ -306,6 +335,12 @@ def _is_foreign(home: str | None) -> bool:
     return str(home).partition(".")[0] in _FOREIGN
 
 
+def _is_known(home: str | None) -> bool:
+    """Whether what a module holds is no user's value: one of a library."""
+    top = str(home).partition(".")[0]
+    return top in _FOREIGN or top in sys.stdlib_module_names or top in ("peft", "accelerate")
+
+
 def _names_read(code: types.CodeType) -> frozenset[str]:
     """Names of globals and attributes in a function and in the functions inside it."""
     known = _names_of.get(id(code))
@@ -346,8 +381,7 @@ def _class_of(kind: type) -> _Class:
                 seen.function(function)
             elif type(member) in SCALARS and not long and not name.startswith("_"):
                 seen.code.append(f"{name}={member!r}")
-    digest = hashlib.sha256("\n".join(seen.code).encode()).hexdigest()[:12]
-    described = f"{kind.__module__}.{kind.__qualname__}#{digest}"
+    described = f"{kind.__module__}.{kind.__qualname__}{seen.mark()}"
     _classes[kind] = known = members, deps, described, seen.held
     return known
 
@@ -380,5 +414,11 @@ def code_of(
     """(Name and digest of a function's code, the values that it holds)."""
     seen = Described(within=within)
     name = seen.function(function)
-    digest = hashlib.sha256("\n".join(seen.code).encode()).hexdigest()[:12]
-    return f"{name}#{digest}", tuple(seen.values)
+    return f"{name}{seen.mark()}", tuple(seen.values)
+
+
+def is_cut(value: Any) -> bool:
+    """Whether a description ends somewhere before what it describes."""
+    if type(value) is tuple:
+        return any(map(is_cut, value))
+    return type(value) is str and value.endswith(CUT)

@@ -29,17 +29,21 @@ from worldline.model.check import (
     check_model,
     implementation_of,
     probe_of,
+    witness_now,
 )
 from worldline.model.exclusive_use import TurnWatcher, has, watch_turns
-from worldline.model.identity import Identity, differences, identify, state_of
+from worldline.model.identity import Identity, differences, identify, in_one_line, state_of
+from worldline.model.meanwhile import first_time
+from worldline.model.surroundings import around
+from worldline.model.witness import Witness
 
 if TYPE_CHECKING:
     from worldline.model.load import LoadedModel
 
-SCHEMA = 7  # raise when the checks change: older results no longer count
+SCHEMA = 8  # raise when the checks change: older results no longer count
 
-_passed: dict[Path, Report] = {}
-_anatomies: WeakKeyDictionary[torch.nn.Module, tuple[Path | None, Anatomy]] = WeakKeyDictionary()
+_passed: WeakKeyDictionary[torch.nn.Module, dict[Path, Report]] = WeakKeyDictionary()
+_anatomies: WeakKeyDictionary[torch.nn.Module, Anatomy] = WeakKeyDictionary()
 _movers: WeakKeyDictionary[torch.nn.Module, _Mover] = WeakKeyDictionary()
 
 
@@ -54,21 +58,53 @@ def checked(model: LoadedModel, identity: Identity | None = None, *, again: bool
         RefusedError: the model failed a check: which one, where and by how much.
     """
     identity = identity or identify(model)
-    mover = _movers.get(model.module)
-    if mover is not None:
-        report = None if again else mover.report_on(identity)
-    else:
-        report = None if again else _kept(_place(identity), model.module)
+    report = None if again else _known(model.module, identity)
     known = report is not None
     if report is None:
         report = _checked_now(model, identity)
     if report.status == "refused":
         kept = f" (found before, of this {_in_words(identity)})" if known else ""
-        raise RefusedError(f"{model.name}: {report.reason}{kept}")
+        raise RefusedError(f"{model.name}: {report.reason}{around()}{kept}")
     return report
 
 
-NONE: tuple[Path | None, Anatomy | None] = (None, None)
+def refuse_other_derivative(model: LoadedModel) -> None:
+    """Raise RefusedError where gradients of a model are not of what it computes, with what is."""
+    if words := checked(model).gradient:
+        raise RefusedError(f"{model.name}: {words}; what needs no gradient: by share, and cuts")
+
+
+def _known(module: torch.nn.Module, identity: Identity) -> Report | None:
+    """The report of the model as it is; where others' code takes part, as the probe has it now."""
+    mover = _movers.get(module)
+    report = _kept(identity, module) if mover is None else mover.report_on(identity)
+    if report is not None and not identity.all_told and first_time(module):
+        return report if _witnessed(report, module) else None
+    return report
+
+
+def refuse_changed_meanwhile(model: LoadedModel, before: Identity) -> None:
+    """Raise RefusedError where a model is no longer what it was when a call began.
+
+    Where only held values or torch's settings moved, and not by the model's mere running, the probe
+    must give what it gave.
+    """
+    now = identify(model)
+    found = differences(before, now)
+    if not any(difference.certain for difference in found):
+        mover = _movers.get(model.module)
+        names = frozenset() if mover is None else mover.names
+        if now.complete and (not found or _place(before, names) == _place(now, names)):
+            return
+        reports = _passed.get(model.module, {})
+        report = reports.get(_place(before)) if mover is None else mover.report
+        if report is None or _witnessed(report, model.module):
+            return
+    words = in_one_line(found) if found else "it computes something else"
+    raise RefusedError(
+        f"{model.name} changed while this call ran: {words}; nothing is given, for "
+        "some of its runs were of another model than others"
+    )
 
 
 @dataclass(eq=False)
@@ -118,18 +154,44 @@ def moving_of(module: torch.nn.Module) -> frozenset[str]:
     return frozenset() if mover is None else mover.names
 
 
-def _kept(place: Path, module: torch.nn.Module) -> Report | None:
-    """The report that was kept, and with it the anatomy of the module."""
-    report = _passed.get(place)
-    at_hand = _anatomies.get(module, NONE)[0] == place
-    if report is None or (report.status != "refused" and not at_hand):
-        return _read(place, module)
+def _kept(identity: Identity, module: torch.nn.Module) -> Report | None:
+    """The report that was kept, and with it the anatomy of the module.
+
+    One that another process or another model in memory left counts where the probe gives here what
+    it gave there: no identity tells everything.
+    """
+    reports, place = _passed.setdefault(module, {}), _place(identity)
+    report = reports.get(place)
+    if report is None and identity.complete:
+        report = _read(place, module)
+        if report is None or not _witnessed(report, module):
+            return None
+        reports[place] = report
+    if report is not None and report.anatomy is not None and report.status != "refused":
+        _anatomies[module] = report.anatomy
     return report
+
+
+def _is_of_another(place: Path, report: Report, module: torch.nn.Module) -> bool:
+    """Whether another computation's report is kept there: no identity tells the two apart."""
+    other = _read(place, module)
+    if other is None or other.witness is None or report.witness is None:
+        return False
+    return not other.witness.agrees(report.witness)
+
+
+def _witnessed(report: Report, module: torch.nn.Module) -> bool:
+    """Whether the model computes what it computed when the report was made."""
+    if report.witness is None:  # it draws, or fails: nothing that two runs could agree on
+        return report.status == "refused"
+    now = witness_now(module)
+    return now is not None and report.witness.agrees(now)
 
 
 def _checked_now(model: LoadedModel, identity: Identity) -> Report:
     """The report of checks that run now; kept if it is a finding about the model."""
     _anatomies.pop(model.module, None)
+    _passed.setdefault(model.module, {}).pop(_place(identity), None)
     report = _look(model)
     if report.status == "refused" and report.is_finding:
         report.is_finding = _look(model).reason == report.reason
@@ -152,10 +214,11 @@ def _checked_now(model: LoadedModel, identity: Identity) -> Report:
     else:
         place = _place(identity)
         if report.is_finding:
-            _passed[place] = report
+            _passed[model.module][place] = report
     if report.anatomy is not None and report.status != "refused":
-        _anatomies[model.module] = place, report.anatomy
-    if report.is_finding and mover is None:
+        _anatomies[model.module] = report.anatomy
+    keeps = report.is_finding and mover is None and now.complete
+    if keeps and not _is_of_another(place, report, model.module):
         _write(place, report, None if report.status == "refused" else model.module)
     return report
 
@@ -199,9 +262,9 @@ def _twin(model: LoadedModel) -> Report | None:
 def anatomy_of(module: torch.nn.Module) -> Anatomy:
     """The model's blocks, as the checks found them or a text as long as theirs shows them."""
     known = _anatomies.get(module)
-    if known is None or not _stands(known[1], module):
-        known = _anatomies[module] = None, find_anatomy(module, probe_of(module))
-    return known[1]
+    if known is None or not _stands(known, module):
+        known = _anatomies[module] = find_anatomy(module, probe_of(module))
+    return known
 
 
 def _stands(anatomy: Anatomy, module: torch.nn.Module) -> bool:
@@ -227,12 +290,14 @@ def _versions() -> tuple[str, ...]:
 
 
 def _read(place: Path, module: torch.nn.Module) -> Report | None:
-    """What was kept: the report; the anatomy goes to the module. None if it is not usable."""
+    """What was kept: the report, with its anatomy and witness. None if it is not usable."""
     try:
         kept = json.loads(place.read_text())
         report = Report(**kept["report"])
         if kept["anatomy"] is not None:
-            _anatomies[module] = place, _anatomy(kept["anatomy"], module)
+            report.anatomy = _anatomy(kept["anatomy"], module)
+        if kept["witness"] is not None:
+            report.witness = Witness(**kept["witness"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return report
@@ -260,6 +325,8 @@ def _write(place: Path, report: Report, module: torch.nn.Module | None) -> None:
         kept["end"] = None if anatomy.end is None else names[anatomy.end]
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        write_text(place, json.dumps({"report": report.as_dict(), "anatomy": kept}))
+        witness = None if report.witness is None else report.witness.as_dict()
+        whole = {"report": report.as_dict(), "anatomy": kept, "witness": witness}
+        write_text(place, json.dumps(whole))
     except (OSError, InputError):
         pass

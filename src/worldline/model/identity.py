@@ -20,9 +20,11 @@ from worldline.model.description import (
     class_code,
     class_values,
     code_of,
+    is_cut,
     looks_on,
     sampled,
 )
+from worldline.model.meanwhile import note_first
 from worldline.model.surroundings import entered_modes, replaced_functions
 from worldline.model.tail import forget_tail
 from worldline.model.weights import weights_state
@@ -71,7 +73,7 @@ class Identity:
     classes, hooks and forwards that were put in place of others, attention and expert functions,
     the configuration, the mode; `state` the values that modules and hooks hold; `settings` what of
     torch itself moves numbers. A run that is stored without them is compared by its weights and
-    its rows.
+    its rows. Where it is not `complete`, code or values go on behind where the description ends.
     """
 
     name: str
@@ -89,6 +91,14 @@ class Identity:
     code: dict[str, str] = field(default_factory=dict)
     state: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
+    complete: bool = True
+
+    @property
+    def all_told(self) -> bool:
+        """Whether all code is a library's or a class's: what others hung in may read anything."""
+        put = (place.rpartition("|")[2] for place in self.code if "|" in place)
+        around = any(name.startswith("torch.") or name == MODES for name in self.settings)
+        return self.complete and not around and not any("hook" in p or p == "forward" for p in put)
 
     def key(self, moving: frozenset[str] = frozenset()) -> str:
         """64 hex digits that are equal where the model is; `moving` names state to leave out."""
@@ -137,9 +147,12 @@ def identify(model: LoadedModel) -> Identity:
             code=_worded(code),
             state=_worded(state),
             settings=settings,
+            complete=not any(is_cut(value) for facts in (code, state) for value in facts.values()),
         )
         known = _known[module] = raw, found
-    return known[1] if known[1].name == model.name else replace(known[1], name=model.name)
+    identity = known[1] if known[1].name == model.name else replace(known[1], name=model.name)
+    note_first(model, identity)
+    return identity
 
 
 def state_of(module: torch.nn.Module) -> dict[str, str]:
@@ -163,7 +176,8 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
     state: Facts = {}
     configs: dict[int, tuple[str, Any]] = {}
     classes: dict[type, str] = {}
-    within = {id(part) for part in module.modules()}
+    names = {id(part): name for name, part in module.named_modules()}
+    within = set(names)
     for name, part in module.named_modules():
         kind, own = type(part), vars(part)
         if kind not in classes:
@@ -174,8 +188,14 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
         for slot, hook in _HOOKS.items():
             if own.get(slot):
                 _note_hooks(code, state, f"{name}|{hook}", part, slot, within)
+        if (hook := own.get("_hf_hook")) is not None:
+            _note_accelerate(code, state, name, hook, within)
         if part.training:
             code[f"{name}|train mode"] = True
+        for child, inner in part._modules.items():  # the same module once more: tied layers
+            place = f"{name}.{child}".lstrip(".")
+            if inner is not None and (first := names[id(inner)]) != place:
+                code[place] = f"the module {first}"
         config = own.get("config")
         if config is not None and id(config) not in configs:
             configs[id(config)] = (f"{name}.config".lstrip("."), config)
@@ -220,6 +240,20 @@ def _note_hooks(
         code[where] = tuple(name for name, _ in described)
         if held := tuple((_names(name), values) for name, values in described if values):
             state[where] = held
+
+
+def _note_accelerate(code: Facts, state: Facts, name: str, hook: Any, within: set[int]) -> None:
+    """A hook of accelerate, one or several in a row; its own kinds hold addresses and devices."""
+    hooks = list(getattr(hook, "hooks", None) or (hook,))
+    where = f"{name}|accelerate hook"
+    code[where] = tuple(class_code(type(each)) for each in hooks)
+    held = []
+    for each in hooks:
+        if not type(each).__module__.startswith("accelerate."):
+            own = Described(within=within).plain(each)
+            held.append((type(each).__qualname__, (*class_values(type(each), within), *own)))
+    if held:
+        state[where] = tuple(held)
 
 
 def _note_configs(code: Facts, state: Facts, configs: Mapping[int, tuple[str, Any]]) -> None:
@@ -516,7 +550,7 @@ def _forward_words(module: str, was: str, now: str) -> str:
 
 
 def _module_words(place: str, was: str, now: str) -> str:
-    short = [name.rpartition(".")[2] for name in (was, now)]
+    short = [name if " " in name else name.rpartition(".")[2] for name in (was, now)]
     was, now = (was, now) if short[0] == short[1] else short
     where = place or "the model"
     if was == "none":

@@ -32,6 +32,15 @@ def rounding_allowed(dtype: torch.dtype) -> float:
     return ROUNDING.get(dtype, FINE) * step_of(dtype)
 
 
+def worse(error: float, other: float) -> float:
+    """The larger of two errors: NaN is larger than any number, wherever it stands.
+
+    >>> worse(1.0, math.nan), worse(math.nan, 1.0), worse(1.0, 2.0)
+    (nan, nan, 2.0)
+    """
+    return error if error != error or other <= error else other
+
+
 def worst_position(
     now: Float[Tensor, "pos d_model"], recorded: Float[Tensor, "pos d_model"]
 ) -> tuple[float, int]:

@@ -76,3 +76,15 @@ def entered_modes() -> list[Any]:
 def _is_own(kind: type) -> bool:
     home = kind.__module__
     return home.partition(".")[0] == "worldline" or home == "torch.utils._device"
+
+
+def around() -> str:
+    """What of others takes part, for the end of a refusal: "" where all is torch's own."""
+    functions = [f"{name} is {_name_of(value)}" for name, value in replaced_functions().items()]
+    modes = [f"the mode {type(mode).__qualname__} is entered" for mode in entered_modes()]
+    return f" ({', '.join([*functions, *modes][:3])})" if functions or modes else ""
+
+
+def _name_of(function: Any) -> str:
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{_home(function)}.{str(name).rpartition('<locals>.')[2]}"

@@ -174,6 +174,7 @@ def _state_of(module: torch.nn.Module, before: WeightsState | None) -> WeightsSt
         (t.data_ptr(), -1 if t.is_inference() else t._version, t.shape, t.dtype, t.device)
         for t in tensors
     ]
+    places += [tuple(part._modules) for part in module.modules()]  # the same one once more
     views = before.views if before is not None and before.places == places else _views(tensors)
     return WeightsState(places, views, [_bytes(part) for part in views])
 

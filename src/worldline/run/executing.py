@@ -12,7 +12,7 @@ from worldline.errors import InputError, RefusedError
 from worldline.grid.cuts import Donor, EdgeCut, NodeCut
 from worldline.model.calls import on_model, refuse_unknown_ids
 from worldline.model.gradients import Rerun, block_gradients, whole_gradients
-from worldline.model.guard import anatomy_of, checked
+from worldline.model.guard import anatomy_of, checked, refuse_other_derivative
 from worldline.model.positions import forget_lengths
 from worldline.model.replay import Replay
 from worldline.model.rows import other_at, other_row
@@ -175,7 +175,9 @@ def _edited(
     row = replay.from_row(first, len(plans), edits.read, cut)
     _refuse_unreached(edits)
     with torch.no_grad():
-        return Watched(replay.tail(row[:, -1:] if last else row), 0, 0)
+        logits = replay.tail(row[:, -1:] if last else row)
+    refuse_nonfinite_logits(logits)
+    return Watched(logits, 0, 0)
 
 
 def replay_of(model: LoadedModel, plan: Plan) -> Replay | None:
@@ -224,7 +226,16 @@ def run_edited(
         cut=edits.row if rows_too or any(edits.nodes) else None,
     )
     _refuse_unreached(edits)
+    refuse_nonfinite_logits(seen.logits)
     return seen
+
+
+def refuse_nonfinite_logits(logits: Tensor) -> None:
+    """Raise RefusedError for NaN or infinity among the logits; -infinity rules a token out."""
+    if not bool(torch.isfinite(logits.detach().amax(-1)).all()):
+        raise RefusedError(
+            "the logits of this run are not finite: NaN or infinity in the forward pass"
+        )
 
 
 def _refuse_unreached(edits: Edits) -> None:
@@ -300,6 +311,7 @@ def differentiate_between(
 
     Run n of `steps` starts at row 0 of `other` and n / steps of the way to that of `plan`.
     """
+    refuse_other_derivative(model)
     seen: list[Tensor] = []
 
     def keep(x: Tensor) -> Tensor:

@@ -101,18 +101,26 @@ def logprob_floors(
 def plain_row(model: LoadedModel, ids: Sequence[int], logits: Tensor) -> PlainRow:
     """The last position of a plain run, `logits`, beside that of equivalent runs.
 
-    Kept for the last few texts of a model as it is, so that a text is run anew once.
+    Kept for the last few texts of a model as it is, so that a text is run anew once: as long as the
+    plain run says the same to the last bit, for no identity tells everything.
     """
     kept = _KEPT.setdefault(model.module, OrderedDict())
-    key = (tuple(ids), identify(model).key(), torch.get_num_threads(), logits.dtype, logits.device)
-    if key not in kept:
-        kept[key] = equivalent_runs(model, ids, last=1).at(slice(None))[:, -1].clone()
+    identity = identify(model)
+    key = (tuple(ids), identity.key(), torch.get_num_threads())
+    known = kept.get(key) if identity.complete else None
+    if known is None or not _same_bits(known.logits, logits):
+        others = equivalent_runs(model, ids, last=1).at(slice(None))[:, -1].clone()
+        known = kept[key] = PlainRow(logits.clone(), others)
         while len(kept) > TEXTS_KEPT:
             kept.popitem(last=False)
-    return PlainRow(logits, kept[key])
+    return PlainRow(logits, known.others)
 
 
-_KEPT: weakref.WeakKeyDictionary[torch.nn.Module, OrderedDict[Any, Tensor]]
+def _same_bits(one: Tensor, two: Tensor) -> bool:
+    return (one.dtype, one.device) == (two.dtype, two.device) and torch.equal(one, two)
+
+
+_KEPT: weakref.WeakKeyDictionary[torch.nn.Module, OrderedDict[Any, PlainRow]]
 _KEPT = weakref.WeakKeyDictionary()
 
 

@@ -18,7 +18,7 @@ from worldline.trace.recording import record, versions
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from worldline.model.identity import Difference
+    from worldline.model.identity import Difference, Identity
     from worldline.model.load import LoadedModel
     from worldline.trace.trace import Prediction, Trace
 
@@ -31,13 +31,15 @@ def refuse_changed(trace: Trace, *, run_again: bool = False) -> None:
     What modules and hooks hold, and what torch is set to, may move and move no number: then the
     text runs once more, and its rows and predictions must be the recorded ones to the last bit; or,
     of a model whose plain runs differ, whose modules and hooks hold what they held, to within
-    rounding at every position. `run_again`: it does so
-    in any case, for what cannot tell by its own rows; a hook may read what no identity shows.
+    rounding at every position. It does so in any case where others' hooks or functions take part,
+    which may read what no identity shows; and with `run_again`, for what cannot tell by its own
+    rows.
     """
     if trace.model is None:
         return
-    found = _differences(trace, trace.model)
-    if not found and not run_again:
+    now = identify(trace.model)
+    found = _differences(trace, trace.model, now)
+    if not found and not run_again and now.all_told:
         return
     words = in_one_line(found) if found else ""
     if not any(one.certain for one in found):
@@ -143,10 +145,11 @@ def _told(trace: Trace) -> list[tuple[int, float]]:
     return [(one.id, one.logprob) for one in trace.predictions]
 
 
-def _differences(trace: Trace, model: LoadedModel) -> list[Difference]:
+def _differences(trace: Trace, model: LoadedModel, now: Identity | None = None) -> list[Difference]:
     """What differs between the model of a trace and one as it is now, as `differences` has it."""
     same_code, moving = _same_versions(trace), moving_of(model.module)
-    return differences(trace.identity, identify(model), same_code=same_code, moving=moving)
+    now = now or identify(model)
+    return differences(trace.identity, now, same_code=same_code, moving=moving)
 
 
 def _certain(trace: Trace, model: LoadedModel) -> list[Difference]:

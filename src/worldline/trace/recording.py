@@ -13,15 +13,22 @@ from typing import TYPE_CHECKING
 import torch
 
 from worldline.errors import InputError, RefusedError
-from worldline.foreign_json import MOST_BITS
 from worldline.grid.cuts import EdgeCut, NodeCut
 from worldline.model.calls import on_model, text_of
-from worldline.model.check import Report, closure_of, model_dtype, rounding_of, tolerance_of
+from worldline.model.check import (
+    Report,
+    closure_of,
+    model_dtype,
+    refuse_mixing,
+    rounding_of,
+    tolerance_of,
+)
 from worldline.model.gradients import rerun_of
 from worldline.model.guard import anatomy_of, checked
 from worldline.model.identity import identify
 from worldline.model.inside import Inside
 from worldline.model.positions import context_length
+from worldline.model.rows import worse
 from worldline.model.terms import CONSTANTS, MLP, OTHER
 from worldline.run.executing import execute, inputs_of, run_plain
 from worldline.run.plan import Plan
@@ -93,7 +100,7 @@ class Recorder:
     def _close(self, event: BlockEvent) -> None:
         if event.layer in self.closed:
             worst, z_error, pos = closure_of(event)
-            self._note(event.layer, max(worst, z_error), pos, event.terms or {})
+            self._note(event.layer, worse(worst, z_error), pos, event.terms or {})
         else:
             self.errors[event.layer] = self._error_of_terms(event)
 
@@ -185,8 +192,9 @@ def record(
     (statistics of every pattern row, which costs a second Q K product), "k_unplaced" (keys before
     positions) and "mlp_hidden"; the residual stream is always kept. The model is checked on a
     probe text first (once for the model as it is); `verify` also compares the logits of
-    this very run with a plain one and closes every node over heads and sources, as
-    `close_over="sources"` does alone; "sample" does so in a few layers, drawn with `seed` or 0.
+    this very run with a plain one, sees on this very text that no columns mix outside of attention,
+    and closes every node over heads and sources, as `close_over="sources"` does alone; "sample"
+    does so in a few layers, drawn with `seed` or 0.
     "terms" only adds up what the model added, which is no closure.
 
     With `edits` it is a run that never happened: its trace names the plan and can be looked at, not
@@ -201,8 +209,6 @@ def record(
     """
     if close_over not in CLOSE_OVER:
         raise InputError(f"close_over={close_over!r}: accepted are {', '.join(CLOSE_OVER)}")
-    if seed is not None and (not isinstance(seed, int) or seed.bit_length() > MOST_BITS):
-        raise InputError(f"seed={seed!r:.40}: accepted are whole numbers of {MOST_BITS} bits")
     unknown = [name for name in keep if name not in KEEPABLE]
     if unknown:
         raise InputError(f"keep={unknown[0]!r}: accepted are {', '.join(KEEPABLE)}")
@@ -217,6 +223,8 @@ def record(
     plan = Plan(tuple(tokens.ids), frozenset(edits))
     if not plan.plain and over != "terms":
         raise InputError("edits: a run with cuts is closed over its terms, not verified")
+    if verify:
+        refuse_mixing(model.module, anatomy_of(model.module), inputs_of(model, plan), report)
     with inside or nullcontext():
         run = run_plain if plan.plain else execute
         seen = run(model, plan, recorder.on_block)

@@ -11,8 +11,8 @@ import torch
 import worldline as wl
 from oracles import Float64
 from tiny_runs import FLOAT64, loaded, some_tokens
-from worldline.contrast.cone import light_cone
-from worldline.errors import RefusedError
+from worldline.contrast.cone import _zero_outside, light_cone
+from worldline.errors import InputError, RefusedError
 from worldline.grid.node import Node
 from worldline.model.guard import anatomy_of
 
@@ -116,3 +116,15 @@ def test_what_cannot_be_pushed():
     with pytest.raises(RefusedError, match="cannot be told apart"):
         light_cone(loaded("jamba"), tokens, at=Node(layer=0, pos=1))
     assert wl.light_cone is light_cone
+
+
+def test_a_push_that_leaves_no_numbers_verifies_nothing():
+    with pytest.raises((InputError, RefusedError), match="finite"):
+        light_cone(loaded("gpt2"), some_tokens(6), at=Node(layer=1, pos=2), step=1e30)
+
+
+def test_what_is_no_number_is_a_change():
+    changes = [torch.zeros(3, 4, 2, dtype=torch.float64) for _ in range(3)]
+    assert _zero_outside(changes, Node(layer=1, pos=1))
+    changes[0][0, 0, 0] = float("nan")
+    assert not _zero_outside(changes, Node(layer=1, pos=1))

@@ -8,6 +8,7 @@ import torch
 
 import worldline as wl
 from tiny_runs import FLOAT64, loaded, some_tokens
+from worldline.errors import RefusedError
 
 FLOOR = 1e-9  # float64 logits of order 1
 FLOORS = {"gemma2": 1e-5}  # its softmax is in float32 whatever the model is in
@@ -150,3 +151,17 @@ def test_a_donor_pushed_at_its_last_row_is_refused():
     donor = wl.Donor(TOKENS.ids, ALL, frozenset([push]))
     with pytest.raises(wl.InputError, match=f"row {last} of a donor"):
         logits(model, wl.EdgeCut("splice", donor=donor))
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_push_after_which_no_logit_is_a_number_is_refused(many):
+    model = loaded("gpt2")
+    width = wl.record(model, TOKENS).resid[0].shape[-1]
+    edits = [wl.NodeCut("push", rows=(row,), vector=(1e38,) * width) for row in (1, 2)]
+    plans = [wl.Plan(TOKENS.ids, frozenset([edit])) for edit in edits]
+
+    def run():
+        return wl.execute_many(model, plans) if many else wl.cut(model, TOKENS, edits[:1])
+
+    with pytest.raises(RefusedError, match="not finite"):
+        run()
