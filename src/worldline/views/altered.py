@@ -290,6 +290,8 @@ def orders_lines(part: SceneOrders, width: int) -> list[str]:
     floor = f"equivalent plain runs differ by {part.floor_nats:.1e} nats"
     if precision is not None:
         floor += f", the rounding of {precision.dtype} alone by up to {precision.resolution:.1e}"
+    if part.orders:
+        floor += "; " + _nodes_agree(part.orders, precision)
     if width < TABLE:
         lines = [_order_words(one, precision) for one in part.orders]
         return _folded([*lines, floor], width)
@@ -305,6 +307,14 @@ def orders_lines(part: SceneOrders, width: int) -> list[str]:
             f"{nats:>11}{ulp:>10}"
         )
     return [*(clipped(line, width) for line in lines), *folded(floor, width)]
+
+
+def _nodes_agree(orders: Sequence[SceneOrder], precision: ScenePrecision | None) -> str:
+    """What every order was held against, and what it means where one lies over the floor."""
+    worst = max(order.row_error for order in orders)
+    words = f"every node that ran is within {worst:.1e} of its norm of the plain run's"
+    over = precision is not None and any(told(order.nats or 0.0, precision) for order in orders)
+    return words + (": what lies over the floor is the rounding of other shapes" if over else "")
 
 
 def _apart(nats: float, precision: ScenePrecision | None) -> str:

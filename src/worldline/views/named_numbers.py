@@ -384,7 +384,7 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "floor_nats": _order(
         "Floor: how far equivalent plain runs differ",
-        "max |log p alone - log p side by side, and with attention computed anew|",
+        "the root of the squares of max |log p - plain log p|, added up over equivalent runs: side by side, attention anew, token by token",
         "nats",
         "measured on this text",
         "floor_nats",
