@@ -34,7 +34,7 @@ def faithfulness(
         str | None, typer.Option(help="Measures by name, with commas between (default: all).")
     ] = None,
     how: options.How = None,
-    n: Annotated[int, typer.Option("--n", max=options.MOST, help=options.N_HELP)] = PROMPTS,
+    n: Annotated[int | None, typer.Option("--n", max=options.MOST, help=options.N_HELP)] = None,
     split: Annotated[
         str, typer.Option(help="report or choose: which half of the prompts the table is of.")
     ] = "report",
@@ -61,6 +61,12 @@ def faithfulness(
     from worldline.lab.faithfulness.printing import table_lines
     from worldline.lab.faithfulness.table import make_table
 
+    zipped = raw is not None and raw.suffix == ".zip"
+    if zipped:
+        beside = {"--n": n, "--model": model, "--dtype": dtype, "--threads": threads}
+        beside["--device"] = None if device == "cpu" else device
+        _refuse_beside_zip([f"{name} {value}" for name, value in beside.items() if value])
+    n = PROMPTS if n is None else n
     hows = HOWS if how in (None, "all") else tuple(how.split(","))
     wanted = [one.strip() for one in _parts(measures)] if measures is not None else None
     refuse_unknown(wanted, hows, n)
@@ -68,7 +74,7 @@ def faithfulness(
         raise InputError(f"--split {split}: accepted are {', '.join(SPLITS)}")
     refuse_unwritable(json, reads=[data, *_raw_files(raw)], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
-    if raw is not None and raw.suffix == ".zip":
+    if zipped and raw is not None:
         from worldline.lab.faithfulness.store import Store
 
         store, families, prompts = Store(raw), None if data == "all" else [Path(data).stem], None
@@ -87,6 +93,14 @@ def faithfulness(
         typer.echo("\n".join(table_lines(table)))
     if json is not None:
         write_json(json, table)
+
+
+def _refuse_beside_zip(options_given: list[str]) -> None:
+    if options_given:
+        raise InputError(
+            f"{options_given[0]}: --raw with a .zip is read without a model; accepted beside it "
+            "are --data, --measures, --how, --split and --json"
+        )
 
 
 def _raw_files(raw: Path | None) -> list[Path]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from worldline.flow.summary import PathsSeen
 
 WEIGHINGS = ("frozen", "share")
+N_DRAWN = 100
 
 
 def paths(
@@ -27,12 +28,13 @@ def paths(
     by: options.By = None,
     top: Annotated[int, typer.Option(max=options.MOST, help="How many paths to show.")] = 10,
     draws: Annotated[
-        int,
+        int | None,
         typer.Option(
             max=options.MOST,
-            help="Paths drawn at random for the agreement of single ones; 0: none.",
+            help="Paths drawn at random for the agreement of single ones, by frozen; 0: none "
+            f"(default: {N_DRAWN}).",
         ),
-    ] = 100,
+    ] = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
     threads: options.Threads = None,
@@ -51,6 +53,9 @@ def paths(
         raise InputError(f"--by {by}: the edges of paths are weighed by {accepted}")
     if top < 1:
         raise InputError(f"--top {top}: accepted are whole numbers from 1")
+    if by == "share" and draws is not None:
+        raise InputError(f"--draws {draws}: by share nothing is drawn; accepted is --by frozen")
+    draws = N_DRAWN if draws is None else draws
     if draws < 0:
         raise InputError(f"--draws {draws}: accepted are whole numbers from 0")
     options.refuse_target(target, versus)

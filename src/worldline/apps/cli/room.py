@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from worldline.room.room import Room, Watch
     from worldline.room.scenarios import Scenario
 
+YOU = "You"
 FORMS = {".md": "md", ".json": "json", ".html": "html"}
 
 app = typer.Typer(help="Several AIs in one conversation, and what each reply drew on.")
@@ -66,7 +67,7 @@ def room(
     headless: Annotated[
         bool, typer.Option("--headless", help="Nobody sits there: turns are taken.")
     ] = False,
-    name: Annotated[str, typer.Option(help="The name under which you speak.")] = "You",
+    name: Annotated[str, typer.Option(help="The name under which you speak.")] = YOU,
     turns: Annotated[
         int | None,
         typer.Option(min=0, max=options.MOST, help="How many turns at most; they begin at once."),
@@ -101,6 +102,10 @@ def room(
         return
     if out is not None and out.suffix.lower() not in FORMS:
         raise InputError(f"--out {out}: accepted are names that end in {', '.join(FORMS)}")
+    if cuts and not flow:
+        raise InputError("--cuts: cuts what the flow is measured of; leave --no-flow out")
+    if headless and name != YOU:
+        raise InputError(f"--name {name[:60]}: with --headless nobody sits there; leave one out")
     if not headless:
         _refuse_no_terminal(name)
     elif turns is None and log is None and scenario is None and with_ is None:
