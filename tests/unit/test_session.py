@@ -92,6 +92,11 @@ def test_by_share_there_is_no_target():
     assert len(seen.scene.edges) == 5
 
 
+def test_by_share_reads_no_kind_of_cut():
+    with pytest.raises(InputError, match="how='mask'"):
+        observe(TEXT, loaded("llama"), by="share", how="mask")
+
+
 def test_the_default_is_what_the_likeliest_token_owes():
     seen = observe(TEXT, loaded("llama"), top=3)
     weighing = seen.scene.weighing

@@ -384,7 +384,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "floor_nats": _order(
         "Floor: how far equivalent plain runs differ",
-        "the root of the squares of max |log p - plain log p|, added up over equivalent runs: side by side, attention anew, token by token",
+        "root of the sum of squares of max |log p - plain log p|: side by side, attention anew, "
+        "token by token",
         "nats",
         "measured on this text",
         "floor_nats",

@@ -10,6 +10,7 @@ from worldline.views.scene import SceneAgreement, SceneEffective, ScenePaths
 BAR = 30
 N_SOURCES = 8
 LARGEST_WRITTEN = 10**15
+EPS = 2.0**-52  # less of a sum is lost in its rounding
 
 
 def spectrum_lines(seen: ScenePaths, labels: Sequence[str], width: int, n_paths: int) -> list[str]:
@@ -62,8 +63,11 @@ def _sources(by_source: Sequence[float], labels: Sequence[str]) -> list[str]:
 def _agreement(one: SceneAgreement) -> list[str]:
     if one.coherence is None:
         return [f"coherence over {one.grouping}: none (nothing flows)"]
-    parts = f"constructive {one.constructive:.3g}, destructive {abs(one.destructive):.3g}"
-    if one.shuffled is not None:
+    total = one.constructive + abs(one.destructive)
+    rounding = abs(one.destructive) < EPS * total
+    less = "0" if rounding else f"{abs(one.destructive):.3g}"
+    parts = f"constructive {one.constructive:.3g}, destructive {less}"
+    if one.shuffled is not None and one.shuffled.low < one.shuffled.high:
         parts += f"; random signs give {one.shuffled.low:.2f} to {one.shuffled.high:.2f}"
     if one.estimated is None:
         return [f"coherence over {one.grouping}: {one.coherence:.2f}", f"       ({parts})"]

@@ -168,7 +168,8 @@ def export(
     ],
     model: options.Model = None,
     out: Annotated[
-        Path | None, typer.Option(help="The file to write, in the form of --format.")
+        Path | None,
+        typer.Option(help=f"The file to write, in the form of --format; {options.FOLDERS}."),
     ] = None,
 ) -> None:
     """Write the graph with the verdicts on one model for other tools."""

@@ -66,6 +66,11 @@ def faithfulness(
         beside = {"--n": n, "--model": model, "--dtype": dtype, "--threads": threads}
         beside["--device"] = None if device == "cpu" else device
         _refuse_beside_zip([f"{name} {value}" for name, value in beside.items() if value])
+    if raw is not None and raw.suffix == ".json":
+        raise InputError(
+            f"--raw {raw}: accepted are a folder, where each part is kept, or a .zip of one; "
+            "--json FILE writes the numbers"
+        )
     n = PROMPTS if n is None else n
     hows = HOWS if how in (None, "all") else tuple(how.split(","))
     wanted = [one.strip() for one in _parts(measures)] if measures is not None else None
@@ -131,6 +136,7 @@ def _run(data, hows, wanted, n, split, raw, model, device, dtype):
         cases = cases_of(loaded, names, n)
         _refuse_empty_half(data, split, [case.prompt for case in cases])
         store = Store(raw or _cached(loaded))
+        typer.echo(f"each part is kept in {store.path}", err=True)
         run(cases, hows, wanted, store, heard)
     return store, [(case.prompt.family, case.prompt.number) for case in cases]
 

@@ -54,7 +54,10 @@ With = Annotated[
     ),
 ]
 NewLog = Annotated[
-    Path | None, typer.Option("--log", help="The room's log: a new file, or one to go on with.")
+    Path | None,
+    typer.Option(
+        "--log", help=f"The room's log: a new file ({options.FOLDERS}), or one to go on with."
+    ),
 ]
 
 
@@ -94,7 +97,9 @@ def room(
     ] = False,
     seed: options.Seed = None,
     threads: options.Threads = None,
-    out: Annotated[Path | None, typer.Option(help="Write the room as one HTML file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help=f"Write the room as one HTML file; {options.FOLDERS}.")
+    ] = None,
     json: options.Json = None,
 ) -> None:
     """Let a room talk: streamed, every event kept in a log that can be gone on with."""
@@ -147,7 +152,10 @@ def room(
 def export(
     log: LogFile,
     out: Annotated[
-        Path | None, typer.Option(help="The file to write, by its ending: .md, .html or .json.")
+        Path | None,
+        typer.Option(
+            help=f"The file to write, by its ending: .md, .html or .json; {options.FOLDERS}."
+        ),
     ] = None,
     at: Annotated[
         int | None,

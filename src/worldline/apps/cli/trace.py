@@ -61,7 +61,9 @@ def trace(
     out: options.Out = None,
     export: options.Export = None,
     json: options.Json = None,
-    save: Annotated[Path | None, typer.Option(help="Save the trace as safetensors.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help=f"Save the trace as safetensors; {options.FOLDERS}.")
+    ] = None,
 ) -> None:
     """Record one run, weigh every K/V edge, and show where the next token came from."""
     from worldline.views.exports import ending_of, export_bytes
