@@ -105,6 +105,8 @@ def test_text_that_is_not_utf8(run, tmp_path):
         (["--device", "toaster"], ["toaster"]),
         (["--target", "the", "--versus", "id:99999"], ['versus "id:99999"']),
         (["--by", "share", "--target", "the"], ["--by share asks about no target"]),
+        (["--edges", "x"], ["--edges x: accepted is a whole number"]),
+        (["--edges", "-1"], ["--edges -1: accepted are numbers from 0"]),
         (["--by", "share", "--how", "mask"], ["--how mask: --by share"]),
     ],
 )  # fmt: skip

@@ -37,8 +37,8 @@ Export = Annotated[
     list[Path] | None,
     typer.Option(
         help=f"Write the Scene for other tools; may be repeated; {FOLDERS}. "
-        "The form is the name's ending: .scene.json, .neuronpedia.json, .graphml, or .T.csv or .T.parquet, where T is "
-        "edges, nodes, tokens, predictions or paths."
+        "The form is the name's ending: .scene.json, .neuronpedia.json, .graphml, or .T.csv "
+        "or .T.parquet, where T is edges, nodes, tokens, predictions or paths."
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
