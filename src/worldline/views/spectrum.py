@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from worldline.views.labels import clipped, folded, readable_text, signed
-from worldline.views.scene import SceneAgreement, SceneEffective, ScenePaths
+from worldline.views.scene import SceneAgreement, SceneEffective, ScenePath, ScenePaths
 
 BAR = 30
 N_SOURCES = 8
@@ -29,11 +30,21 @@ def spectrum_lines(seen: ScenePaths, labels: Sequence[str], width: int, n_paths:
     lines += [line for one in seen.effective for line in _effective(one)]
     lines += ["", *folded(readable_text(seen.found_as), width), "   #     weight  hops  path"]
     lines += [
-        f"{rank:4}  {signed(path.weight):>9}  {path.hops:4}  {readable_text(path.words)}"
+        f"{rank:4}  {signed(path.weight):>9}  {path.hops:4}  {_path_words(path, labels)}"
         for rank, path in enumerate(seen.paths[:n_paths], 1)
     ]
     lines += ["", *folded(f"Caution: {seen.caution}.", width)]
     return [clipped(line, width) for line in lines]
+
+
+def _path_words(path: ScenePath, labels: Sequence[str]) -> str:
+    """Where a path begins and where it hops: token, and the layer and head of each read."""
+    hops = [above.pos for below, above in pairwise(path.nodes) if below.pos != above.pos]
+    words = [f"{labels[path.nodes[0].pos]} ({path.nodes[0].pos})"]
+    for read, pos in zip(path.reads, hops, strict=True):
+        where = f"{read.layer}" if read.head is None else f"{read.layer}.{read.head}"
+        words.append(f"→ {where} → {labels[pos]} ({pos})")
+    return " ".join(words)
 
 
 def _ways(ways: str) -> str:

@@ -90,8 +90,8 @@ def test_every_number_is_there():
     assert "coherence over hop counts: 0.38" in text
     assert "random signs give 0.12 to 1.00" in text
     assert "coherence over source tokens: none (nothing flows)" in text
-    assert "   1      +1.25     3  a(0) → 0.3 →" in text
-    assert "+0.250  a(0)" not in text  # only two were asked for
+    assert "   1      +1.25     3  ·When (0) → 0.3 →" in text
+    assert "+0.250  ·When (0)" not in text  # only two were asked for
     assert text.endswith("Caution: patterns are held.")
 
 

@@ -56,6 +56,7 @@ def cone(
         from worldline.views.again import cone_recipe
         from worldline.views.altered import cone_lines
         from worldline.views.altered_parts import SceneCone
+        from worldline.views.labels import split_note, token_labels
         from worldline.views.recipe import recipe_on
 
         node = _node(at, len(tokens))
@@ -63,7 +64,8 @@ def cone(
             loaded, tokens, at=node, directions=directions, step=step,
             seed=seed or 0, through=(through,) if through else THROUGH, progress=say,
         )  # fmt: skip
-        lines = cone_lines(SceneCone.model_validate(seen.scene()), tokens.pieces, WIDTH)
+        lines = cone_lines(SceneCone.model_validate(seen.scene()), token_labels(tokens), WIDTH)
+        lines += split_note(tokens.groups)
         if seen.derivative_error is None:
             lines.append(seen.derivative)
         recipe = cone_recipe(

@@ -135,9 +135,11 @@ def _refuse_beside_each(more: bool, how: str | None) -> None:
 def _source_lines(seen: SourcesSeen) -> list[str]:
     from worldline.views.altered import sources_lines
     from worldline.views.altered_parts import SceneSources
+    from worldline.views.labels import split_note, token_labels
 
     part = SceneSources.model_validate(seen.scene())
-    return sources_lines(part, seen.tokens.pieces, WIDTH)
+    lines = sources_lines(part, token_labels(seen.tokens), WIDTH)
+    return [*lines, *split_note(seen.tokens.groups)]
 
 
 def _lines(seen: CutSeen) -> list[str]:

@@ -13,6 +13,7 @@ from worldline.errors import InputError
 
 if TYPE_CHECKING:
     from worldline.flow.summary import PathsSeen
+    from worldline.text.tokens import Tokens
 
 WEIGHINGS = ("frozen", "share")
 N_DRAWN = 100
@@ -65,7 +66,7 @@ def paths(
     from worldline.views.again import paths_recipe
     from worldline.views.recipe import recipe_on
 
-    with opened(given.text, model, device, dtype, threads) as (loaded, _, say):
+    with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
         seen = see_paths(
             given.text,
             loaded,
@@ -80,14 +81,14 @@ def paths(
             recipe_on(loaded, given, threads=threads), by=by,
             target=target, versus=versus, k=top, n_drawn=draws,
         )  # fmt: skip
-        write_numbers(lines(seen), seen.json(), loaded, recipe, json)
+        write_numbers(lines(seen, tokens), seen.json(), loaded, recipe, json)
 
 
-def lines(seen: PathsSeen) -> list[str]:
+def lines(seen: PathsSeen, tokens: Tokens) -> list[str]:
     """The numbers as text."""
-    from worldline.views.labels import visible_text
+    from worldline.views.labels import split_note, token_labels
     from worldline.views.picture import paths_shown
     from worldline.views.spectrum import spectrum_lines
 
-    labels = [visible_text(piece) for piece in seen.tokens]
-    return spectrum_lines(paths_shown(seen), labels, WIDTH, len(seen.paths))
+    lines = spectrum_lines(paths_shown(seen), token_labels(tokens), WIDTH, len(seen.paths))
+    return [*lines, *split_note(tokens.groups)]
