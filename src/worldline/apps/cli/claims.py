@@ -11,6 +11,7 @@ import typer
 
 from worldline.apps.cli import options
 from worldline.apps.cli.out import refuse_unwritable, write_json, write_text
+from worldline.apps.cli.progress import Pace
 from worldline.apps.cli.streams import console
 from worldline.errors import InputError
 
@@ -297,9 +298,10 @@ def _bar(shown: Console) -> Iterator[tuple[Any, Heard]]:
 
 def _lines(shown: Console) -> Heard:
     said: set[tuple[str, bool]] = set()
+    pace = Pace()
 
     def heard(claim: str, done: int, of: int) -> None:
-        if (claim, of > 0) in said:
+        if not pace.due((claim, of > 0) not in said):
             return
         said.add((claim, of > 0))
         words = f"{done} of {of} items" if of else "waiting: another process runs it"

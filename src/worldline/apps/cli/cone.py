@@ -39,6 +39,8 @@ def cone(
     json: options.Json = None,
 ) -> None:
     """Push one node a little and see its light cone: which nodes change, by which highway."""
+    from worldline.text.spans import MORE_THAN_ANY
+
     given = read_text(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out, reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
@@ -50,7 +52,7 @@ def cone(
         raise InputError(f"--directions {directions}: accepted are whole numbers from 1")
     if not 0 < step < math.inf:
         raise InputError(f"--step {step}: accepted are finite numbers above 0")
-    _layer_and_position(at)
+    _node(at, MORE_THAN_ANY)  # its grammar; whether the text has it is seen when it is read
     with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
         from worldline.contrast.cone import light_cone
         from worldline.views.again import cone_recipe

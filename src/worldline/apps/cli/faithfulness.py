@@ -12,6 +12,7 @@ import typer
 from worldline import atomic_file
 from worldline.apps.cli import options
 from worldline.apps.cli.out import refuse_unwritable, write_json
+from worldline.apps.cli.progress import Pace
 from worldline.apps.cli.streams import console
 from worldline.errors import InputError
 
@@ -177,12 +178,12 @@ def _parts(measures: str) -> list[str]:
 
 @contextmanager
 def bar(console) -> Iterator[Heard]:
-    """Prompts done of all, with the line of what happens; without a terminal a line a prompt."""
+    """Prompts done of all, with the line of what happens; elsewhere a line now and then."""
     if not console.is_terminal:
-        last = [-1]
+        last, pace = [-1], Pace()
 
         def say(done: int, of: int, line: str) -> None:
-            if done != last[0]:
+            if pace.due(done != last[0]):
                 last[0] = done
                 console.print(f"{done} of {of}: {line} …", markup=False, highlight=False)
 

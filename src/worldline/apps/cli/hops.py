@@ -59,6 +59,9 @@ def hops(
         raise InputError(f"--longest {longest}: accepted are whole numbers from 0")
     if sink not in (None, *SINKS):
         raise InputError(f"--sink {sink}: accepted are {', '.join(SINKS)}")
+    from worldline.text.spans import refuse_no_numbers
+
+    refuse_no_numbers(layers, "--layers")
     with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
         from worldline.contrast.curve import curves_scene, hop_curves
         from worldline.model.guard import checked

@@ -126,7 +126,9 @@ def room(
     if start is not None and not 0 < start <= n_events:
         found = f"accepted are 1 to {n_events}" if n_events else "accepted is a log with events"
         raise InputError(f"--branch {start}: {found}")
-    made = making(given, with_, path, images, search, weigh_for(flow, cuts))
+    made = making(
+        given, with_, path, images, search, weigh_for(flow, cuts), _say if headless else _quiet
+    )
     quiet = json == "-"
 
     def prepare(opened: Room) -> None:
@@ -278,6 +280,13 @@ def _where(result: Replay, line: Sequence[Event], catalog: Catalog) -> str:
     tokens = tokenize(model.model.tokenizer, body.text)
     at = next((n for n, (_, end) in enumerate(tokens.char_spans) if end > result.at), None)
     return said + (", its end" if at is None else f", token {at} ({tokens.pieces[at]!r})")
+
+
+def _say(line: str) -> None:
+    typer.echo(f"{line} …", err=True)
+
+
+def _quiet(_line: str) -> None: ...
 
 
 def _talked(
