@@ -35,7 +35,7 @@ def claims(context: typer.Context, model: options.Model = None, json: options.Js
         if model is not None or json is not None:
             raise InputError("claims: options go behind the command, as in claims show ID --json -")
         return
-    from worldline.claims.exports.lines import claims_table
+    from worldline.claims.exports.lines import claims_table, stale_note
     from worldline.claims.loading import load_graph
     from worldline.claims.picture import claims_picture, known_models, weights_of
     from worldline.claims.store import Store
@@ -51,6 +51,8 @@ def claims(context: typer.Context, model: options.Model = None, json: options.Js
     shown = console(highlight=False)
     shown.print(f"{len(graph.claims)} claims on {name}", markup=False)
     shown.print(claims_table(picture, shown.width))
+    for line in stale_note(picture):
+        shown.print(line, markup=False)
     several = len(weights_of(graph, store, name))
     if several > 1:
         shown.print(f"{several} weights were run under this name: these are those run last")
