@@ -142,7 +142,8 @@ def see(
     groups = page_groups(trace.tokens, turns)
     target_free = by == "share" and target is None and versus is None
     own_top, own_groups = (top, groups) if target_free else (0, ())
-    flow = shares = weigh(trace, "share", top=own_top, groups=own_groups)
+    own_how = how if target_free else "drop"  # what by share does not read is refused
+    flow = shares = weigh(trace, "share", how=own_how, top=own_top, groups=own_groups)
     if not target_free:
         flow = weigh(trace, by, target=target, versus=versus, how=how, top=top, groups=groups)
     say("drawing")

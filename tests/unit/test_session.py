@@ -92,6 +92,11 @@ def test_by_share_there_is_no_target():
     assert len(seen.scene.edges) == 5
 
 
+def test_by_share_reads_no_kind_of_cut():
+    with pytest.raises(InputError, match="how='mask'"):
+        observe(TEXT, loaded("llama"), by="share", how="mask")
+
+
 def test_the_default_is_what_the_likeliest_token_owes():
     seen = observe(TEXT, loaded("llama"), top=3)
     weighing = seen.scene.weighing
@@ -156,3 +161,12 @@ def test_a_chat_whose_template_has_a_clock_is_said_or_stands_as_it_was_read(tmp_
     assert lines.cli == ""
     assert "writes the date or the time" in lines.note
     assert "writes the date or the time" in printed(lines)
+
+
+def test_a_target_that_no_list_shows_has_its_probability_told():
+    model = loaded("llama")
+    trace = observe(TEXT, model, top=3).trace
+    listed = [prediction.id for prediction in trace.predictions]
+    rare = next(token for token in range(len(NamesIds())) if token not in listed)
+    assert "probability" in observe(TEXT, model, target=rare, top=3).scene.weighing.target.note
+    assert observe(TEXT, model, target=listed[0], top=3).scene.weighing.target.note is None

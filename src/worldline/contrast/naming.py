@@ -9,7 +9,13 @@ from worldline.contrast.cutting import Edit, donor_of
 from worldline.errors import InputError
 from worldline.grid.cuts import EdgeCut, NodeCut
 from worldline.model.guard import checked
-from worldline.text.spans import number_span, positions_of
+from worldline.text.spans import (
+    MORE_THAN_ANY,
+    number_span,
+    positions_of,
+    refuse_no_numbers,
+    refuse_unwritten,
+)
 
 if TYPE_CHECKING:
     from worldline.grid.cuts import Donor
@@ -115,11 +121,7 @@ def refuse_unused(
 
 def _edge(model: LoadedModel, tokens: Tokens, given: str) -> tuple[Any, Any, Any, Any]:
     """(src, dst, layers, heads) of LAYERS.HEADS:SRC>DST; None is all."""
-    where, colon, ends = given.partition(":")
-    layers, dot, heads = where.partition(".")
-    src, arrow, dst = ends.partition(">")
-    if not (colon and dot and arrow):
-        raise InputError(f"--edge {given}: {ACCEPTED}")
+    layers, heads, src, dst = _edge_parts(given)
     what = f"--edge {given}: position"
     src, dst = (_span(one, len(tokens), what) for one in (src, dst))
     layers = None if layers.strip() == EVERY else layers
@@ -130,6 +132,49 @@ def _edge(model: LoadedModel, tokens: Tokens, given: str) -> tuple[Any, Any, Any
         _layers(model, layers, f"--edge {given}: layer"),
         _heads(model, heads, f"--edge {given}: head"),
     )
+
+
+def _edge_parts(given: str) -> tuple[str, str, str, str]:
+    """(layers, heads, src, dst) as they are written."""
+    where, colon, ends = given.partition(":")
+    layers, dot, heads = where.partition(".")
+    src, arrow, dst = ends.partition(">")
+    if not (colon and dot and arrow):
+        raise InputError(f"--edge {given}: {ACCEPTED}")
+    return layers, heads, src, dst
+
+
+def _node_parts(given: str) -> tuple[int, str]:
+    """(row, positions) as they are written."""
+    row, comma, pos = given.partition(",")
+    if not comma or not row.strip().isdecimal():
+        raise InputError(f"--node {given}: accepted is ROW,POS, such as 12,3")
+    return int(row), pos
+
+
+def refuse_unreadable(
+    text: str,
+    *,
+    edges: Sequence[str],
+    nodes: Sequence[str],
+    from_: str | None,
+    to: str | None,
+    layers: str | None,
+    heads: str | None,
+) -> None:
+    """Raise InputError for places that no model and no tokens of `text` could have.
+
+    What these have is asked in `written_cuts`; this needs neither, and goes before loading.
+    """
+    for edge in edges:
+        for part, name in zip(_edge_parts(edge), ("layer", "head", *["position"] * 2), strict=True):
+            _span(part, MORE_THAN_ANY, f"--edge {edge}: {name}")
+    for node in nodes:
+        refuse_no_numbers(_node_parts(node)[1], "--node position")
+    refuse_no_numbers(layers, "--layers")
+    refuse_no_numbers(heads, "--heads")
+    refuse_unwritten(text, from_, "--from")
+    refuse_unwritten(text, to, "--to")
 
 
 def _span(given: str, n: int, what: str) -> tuple[int, ...] | None:
@@ -165,10 +210,8 @@ def _node_cuts(
         raise InputError("--node-how splice: needs --splice-from, the text whose nodes are taken")
     found: list[Edit] = []
     for one in nodes:
-        row, comma, pos = one.partition(",")
-        if not comma or not row.strip().isdecimal():
-            raise InputError(f"--node {one}: accepted is ROW,POS, such as 12,3")
+        row, pos = _node_parts(one)
         at = number_span(pos, len(tokens), "--node position")
         assert how is not None
-        found.append(NodeCut(how, (int(row),), at, donor))
+        found.append(NodeCut(how, (row,), at, donor))
     return found

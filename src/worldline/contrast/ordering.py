@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from worldline.grid.order import Order, longest_chain, refuse_illegal
 from worldline.model.calls import on_model
 from worldline.model.load import LoadedModel
 from worldline.model.rows import worse
+from worldline.model.speaking import Asking
 from worldline.run.foliation import Blocks, Foliated
 from worldline.run.plan import Plan
 from worldline.run.precision import Precision, equivalent_runs, of_any_logprob
@@ -105,8 +107,8 @@ def run_orders(
 
     Exactness: each order agrees with the plain run to within rounding, or the model is refused (a
     node may differ by the tolerance of its dtype, 1e-5 in float32, for each block of the model);
-    `precision` has what equivalent plain runs (side by side, attention anew) differ by, and what
-    the rounding of the logits leaves open.
+    `precision` has how far equivalent plain runs lie apart that round in all the ways of an order
+    (side by side, attention anew, token by token), and what the rounding of logits leaves open.
     Units: nats, units in the last place, seconds of wall time.
 
     Raises:
@@ -127,8 +129,35 @@ def run_orders(
         if progress is not None:
             progress(f"order {order.name}, {len(slices)} slices")
         seen.append(_seen(order, slices, blocks))
-    precision = of_any_logprob(Said(blocks.logits[None]), equivalent_runs(model, plan.ids))
-    return OrdersSeen(tokens, precision, seen)
+    if progress is not None:
+        progress("the floor: equivalent runs of other shapes")
+    return OrdersSeen(tokens, _precision(blocks, plan), seen)
+
+
+def _precision(blocks: Blocks, plan: Plan) -> Precision:
+    """Of a log-probability: how far a run may lie apart that rounds in all the ways of an order.
+
+    An order computes attention anew, on some columns alone, and roundings that know nothing of each
+    other add up as their squares do.
+    """
+    others = equivalent_runs(blocks.model, plan.ids)
+    runs = [*map(others.of_run, range(len(others.rows))), *_token_by_token(blocks, plan)]
+    ways = [of_any_logprob(Said(blocks.logits[None]), run) for run in runs]
+    return replace(ways[0], floor=math.hypot(*(way.floor for way in ways)))
+
+
+def _token_by_token(blocks: Blocks, plan: Plan) -> list[Said]:
+    """The model's own run, one token a pass with its cache.
+
+    Sums over one column round otherwise than those over all of them. What is further off than the
+    blocks of an order may be is no rounding, and is left out.
+    """
+    asking, ids = Asking(blocks.model.module), list(plan.ids)
+    logits = torch.stack([asking(ids[: pos + 1], [ids[pos]]) for pos in range(len(ids))])
+    finite = torch.isfinite(blocks.logits)
+    apart = (logits - blocks.logits)[finite].abs().max()
+    allowed = blocks.tolerance * blocks.n_layers * blocks.logits[finite].abs().max()
+    return [Said(logits[None])] if bool(apart <= allowed) else []
 
 
 def _seen(order: Order, slices: Sequence[Slice], blocks: Blocks) -> OrderSeen:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from worldline.trace.trace import Trace
 
 LONGEST_FOLLOWED = 32  # tokens; where nobody said whether to follow paths
+SHOWN = 5e-4  # less is 0 in the three decimals that are shown
 N_PATHS = 10
 N_DRAWN = 100  # by the command line, which has the time
 WALKS = {
@@ -170,7 +171,8 @@ def _found_as(found: FoundPaths) -> str:
     if found.bound is None:
         what = f"Strong paths found (of {found.n_followed} followed; no bound on those not found)"
     else:
-        what = f"The strongest paths (no other carries more than {found.bound:.3g})"
+        most = f"more than {found.bound:.3g}" if found.bound else "anything"
+        what = f"The strongest paths (no other carries {most})"
     part = "of a target of 0" if found.share is None else f"{found.share:.0%} of the target"
     return f"{what}, each head a road; together {part}"
 
@@ -191,7 +193,7 @@ def _shares(trace: Trace, k: int) -> PathsSeen:
         by_hops=spectrum.signed.tolist(),
         beyond=0.0,
         by_source=by_source.tolist(),
-        closing=f"without signs {total.absolute:.3g}; the rest of 1 began at constants on the way",
+        closing=_closing(total.signed, total.absolute),
         agreement=agreement,
         effective=_effective(grid, ["paths", "rows"]),
         paths=[
@@ -204,6 +206,15 @@ def _shares(trace: Trace, k: int) -> PathsSeen:
             "turns on the way is not in it"
         ),
     )
+
+
+def _closing(signed: float, absolute: float) -> str:
+    """What shares make without signs, and what of the whole no path from row 0 brought."""
+    rest = 1 - signed
+    words = f"without signs {absolute:.3g}"
+    if abs(rest) < SHOWN:
+        return words
+    return f"{words}; the rest of 1, {rest:+.3f}, began at constants on the way"
 
 
 def _agreement(found: Interference) -> dict[str, Any]:

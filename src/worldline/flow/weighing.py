@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ from worldline.flow.share import NodeShares, pulled_back, read_gradient, refuse_
 from worldline.model.tail import tail_of
 from worldline.model.torch_modes import usual_modes
 from worldline.text.targets import likelier_twin, refuse_itself
-from worldline.text.tokens import decode, names_of, token_id
+from worldline.text.tokens import decode, names_of, quoted, token_id
 from worldline.trace.calls import on_trace
 from worldline.trace.match import recorded_anew, refuse_changed, refuse_other_model
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 UsOf = Callable[[int], "list[Tensor]"]
 WEIGHINGS = ("share", "gradient", "frozen")
 TOP = 2000
+LISTED = 10  # of the likeliest next tokens, which are shown with their probabilities
 
 
 @on_trace
@@ -199,10 +201,24 @@ def target_of(trace: Trace, target: str | int | None, versus: str | int | None) 
     note = None
     if isinstance(target, str) or isinstance(versus, str):
         note = likelier_twin(tokenizer, _chances(trace), target, versus)
+    if target is not None:
+        note = "; ".join(filter(None, [_unlisted(trace, chosen), note])) or None
     if other is None:
         return Target(chosen, names_of(tokenizer, [chosen])[0], note=note)
     words, instead = names_of(tokenizer, [chosen, other])
     return Target(chosen, words, other, instead, note=note)
+
+
+def _unlisted(trace: Trace, token: int) -> str | None:
+    """How likely a token is that no list of the likeliest shows."""
+    if token in [prediction.id for prediction in trace.predictions[:LISTED]]:
+        return None
+    chance = _chances(trace)(token)
+    if chance is None:
+        return None
+    assert trace.model is not None
+    (name,) = names_of(trace.model.tokenizer, [token])
+    return f"{quoted(name)} has probability {math.exp(chance):.2g} here ({chance:.3f} nats)"
 
 
 def _chances(trace: Trace) -> Callable[[int], float | None]:

@@ -47,7 +47,7 @@ def _drawn(
     stop: Collection[int],
 ) -> Iterator[int]:
     chance = torch.Generator().manual_seed(seed)
-    ask, fresh = _Asking(module), ids
+    ask, fresh = Asking(module), ids
     for _ in range(max_tokens):
         step()
         drawn = draw(ask(ids, fresh), temperature, chance)
@@ -57,7 +57,7 @@ def _drawn(
             return
 
 
-class _Asking:
+class Asking:
     """The logits after a text that grows; what was read stays in the model's cache.
 
     A model that hands back no cache reads the whole text every time.

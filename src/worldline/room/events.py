@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from worldline.errors import InputError
+from worldline.field_faults import fault_line, field_of
 from worldline.text.foreign import one_line
 
 End = Literal["done", "refused", "failed", "expired"]
@@ -231,9 +232,8 @@ def from_plain(plain: object) -> Body:
 
 
 def _first(error: ValidationError) -> str:
-    found = error.errors()[0]
-    where = ".".join(str(step) for step in found["loc"])
-    return f"{where}: {found['msg']}" if where else str(found["msg"])
+    fault = error.errors()[0]
+    return fault_line(fault, field_of(fault))
 
 
 def timeless(body: Body) -> Body:

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worldline.errors import InputError
+from worldline.field_faults import fault_line, field_of
 from worldline.places import expanded
 from worldline.room.deeds import Deeds
 from worldline.room.events import Budget
@@ -131,9 +132,7 @@ def scenario_of(text: str, name: str) -> Scenario:
         raise InputError(f"scenario {name}: no TOML: too many lists in one another") from None
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        given = "" if first["type"] == "missing" else f" {repr(first['input'])[:60]}"
-        raise InputError(f"scenario {name}: {where}{given}: {first['msg']}") from None
+        raise InputError(f"scenario {name}: {fault_line(first, field_of(first))}") from None
     except ValueError as error:  # of TOML, or a number of 5,000 digits
         raise InputError(f"scenario {name}: no TOML: {error}") from None
     _refuse_unusable(scenario, name)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from worldline.text.tokens import Tokens
 
 ALIGNMENTS = ("left", "right", "words")
+MORE_THAN_ANY = 10**18  # NUMBERS has as many digits
 NUMBERS = re.compile(r"\s*(-?\d{1,18})\s*(?:(?:-|\.\.)\s*(-?\d{1,18})\s*)?")
 
 
@@ -49,11 +50,41 @@ def positions_of(tokens: Tokens, given: str, what: str = "position") -> tuple[in
     """
     if given.strip() == "all":
         return tuple(range(len(tokens)))
-    numeric = re.search(r"\d", given) and not re.search(r"[^\s\d,.-]", given)
-    if numeric and NUMBERS.match(given.split(",")[0]):
+    if _is_numeric(given):
         return number_span(given, len(tokens), what)
-    wanted = given if given in tokens.text else given.strip()
-    places = [m.start() for m in re.finditer(re.escape(wanted), tokens.text)] if wanted else []
+    start, stop = _words_at(tokens.text, given, what)
+    return tuple(
+        pos
+        for pos, (low, high) in enumerate(tokens.char_spans)
+        if low < high and low < stop and start < high
+    )
+
+
+def refuse_unwritten(text: str, given: str | None, what: str) -> None:
+    """Raise InputError for a span that no tokens of `text` can make good: before any are made."""
+    if given is None or given.strip() == "all":
+        return
+    if _is_numeric(given):
+        refuse_no_numbers(given, what)
+    else:
+        _words_at(text, given, what)
+
+
+def refuse_no_numbers(given: str | None, what: str) -> None:
+    """Raise InputError where `number_span` would, however many there are."""
+    if given is not None:
+        number_span(given, MORE_THAN_ANY, what)
+
+
+def _is_numeric(given: str) -> bool:
+    numeric = re.search(r"\d", given) and not re.search(r"[^\s\d,.-]", given)
+    return bool(numeric and NUMBERS.match(given.split(",")[0]))
+
+
+def _words_at(text: str, given: str, what: str) -> tuple[int, int]:
+    """Where words stand in a text, which must be at one place."""
+    wanted = given if given in text else given.strip()
+    places = [m.start() for m in re.finditer(re.escape(wanted), text)] if wanted else []
     if len(places) != 1:
         stands = (
             f"stands in the text {len(places)} times" if places else "does not stand in the text"
@@ -62,12 +93,7 @@ def positions_of(tokens: Tokens, given: str, what: str = "position") -> tuple[in
             f"{what} {given!r}: it {stands}; accepted are words that stand in it "
             'once, numbers such as 3 or 2-5, or "all"'
         )
-    start, stop = places[0], places[0] + len(wanted)
-    return tuple(
-        pos
-        for pos, (low, high) in enumerate(tokens.char_spans)
-        if low < high and low < stop and start < high
-    )
+    return places[0], places[0] + len(wanted)
 
 
 def counterparts(ours: Tokens, theirs: Tokens, align: str | None = None) -> tuple[int | None, ...]:

@@ -211,11 +211,13 @@ def _ends(tokenizer: Tokenizer, ids: Sequence[int], length: int) -> list[int]:
     return [*found[:-1], length] if found else []
 
 
-def single_token(tokenizer: Tokenizer, text: str, n_rows: int | None = None) -> int:
+def single_token(
+    tokenizer: Tokenizer, text: str, n_rows: int | None = None, name: str = "target"
+) -> int:
     """Id of the one token whose text is exactly ``text``; ``id:1234`` names it by number.
 
     ``n_rows`` is how many tokens the model knows, where those are more than the tokenizer's: the
-    rest has numbers only.
+    rest has numbers only. ``name`` is that of the field, for what is refused.
 
     A leading space counts: " Paris" and "Paris" are two tokens.
 
@@ -223,13 +225,13 @@ def single_token(tokenizer: Tokenizer, text: str, n_rows: int | None = None) -> 
     """
     if number := re.fullmatch(r"id:\s*([+-]?[0-9]+)\s*|<id ([0-9]+)>", text):
         digits = number[1] or number[2]
-        return _by_number(tokenizer, digits, n_rows)
+        return _by_number(tokenizer, digits, n_rows, name)
     if not text:
-        raise InputError('target "" is empty; give the text of one token, or id:NUMBER')
+        raise InputError(f'{name} "" is empty; give the text of one token, or id:NUMBER')
     _refuse_surrogates(text)
     found = whole_token(tokenizer, text)
     if found is None:
-        raise InputError(_split_message(tokenizer, text))
+        raise InputError(_split_message(tokenizer, text, name))
     return found
 
 
@@ -241,7 +243,7 @@ def token_id(
     Raises: InputError, naming what was given, if it is not one token that the model knows.
     """
     if isinstance(token, str):
-        number = single_token(tokenizer, token, n_rows)
+        number = single_token(tokenizer, token, n_rows, name)
     elif isinstance(token, int) and not isinstance(token, bool):
         number = token
     else:  # True is 1 to Python, and no id to anybody
@@ -255,14 +257,14 @@ def token_id(
     return number
 
 
-def _by_number(tokenizer: Tokenizer, digits: str, n_rows: int | None) -> int:
+def _by_number(tokenizer: Tokenizer, digits: str, n_rows: int | None, name: str) -> int:
     rows = max(len(tokenizer), n_rows or 0)
     size = len(digits.lstrip("+-0"))  # int() refuses thousands of digits in words of its own
     number = int(digits) if size < 20 else -1
     if not 0 <= number < rows:
         shown = digits if len(digits) <= 40 else f"{digits[:40]}…"
         raise InputError(
-            f'target "id:{shown}": there is no such token; the ids go from 0 to {rows - 1}'
+            f'{name} "id:{shown}": there is no such token; the ids go from 0 to {rows - 1}'
         )
     return number
 
@@ -337,7 +339,7 @@ def _spelling(tokenizer: Tokenizer) -> Spelling | None:
     return None
 
 
-def _split_message(tokenizer: Tokenizer, text: str) -> str:
+def _split_message(tokenizer: Tokenizer, text: str, name: str) -> str:
     tokens = tokenize(tokenizer, text, add_special_tokens=False)
     shared = {group for group, after in pairwise(tokens.groups) if group == after}
     shown = [
@@ -347,7 +349,7 @@ def _split_message(tokenizer: Tokenizer, text: str) -> str:
     ]
     parts = " + ".join(shown) + (" + …" if len(tokens) > 8 else "")
     message = (
-        f"target {quoted(text if len(text) < 80 else text[:79] + '…')} is "
+        f"{name} {quoted(text if len(text) < 80 else text[:79] + '…')} is "
         f"{len(tokens)} token{'s' * (len(tokens) != 1)}: {parts}; "
         "give one of these, or id:NUMBER"
     )

@@ -97,7 +97,7 @@ def paths_recipe(
     words = options(
         [("by", by), ("target", _token(target)), ("versus", _token(versus)), ("top", k)]
     )
-    words += option("draws", n_drawn)
+    words += option("draws", n_drawn) if by != "share" else []
     named = {"by": by, "target": target, "versus": versus, "k": k, "n_drawn": n_drawn}
     return _made(run, "paths", "see_paths", words, _named(named))
 

@@ -82,7 +82,7 @@ def hops_lines(
     for curve in part.curves:
         if curve.state_gain_nats is not None:
             gain = size_words(curve.state_gain_nats, curve.precision.get("loss_nats"), "nats")
-            notes.append(f"{curve.sink}: state gain {gain}")
+            notes.append(f"{curve.sink}: state gain {gain}{_below_zero(curve)}")
         notes += _sinks(curve)
     if any(curve.state_gain_nats is not None for curve in part.curves):
         notes.append(
@@ -123,13 +123,21 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
+def _below_zero(curve: SceneHopCurve) -> str:
+    """What a state gain below 0 says, where it is more than rounding."""
+    gain = curve.state_gain_nats
+    if gain is None or gain >= 0 or not told(gain, curve.precision.get("loss_nats")):
+        return ""
+    return ", below 0: with at most 1 hop this text is predicted better than by the full run"
+
+
 def _sinks(curve: SceneHopCurve) -> list[str]:
     """How far tokens that may read nobody have turned into sinks, by budget."""
     norms = " ".join(f"{ratio:.1f}" for ratio in curve.norm_ratio)
     cosines = " ".join("–" if cos is None else f"{cos:.2f}" for cos in curve.sink_cos)
     return [
-        f"{curve.sink}: norms over the plain run's, by budget: {norms}",
-        f"{curve.sink}: cosine of V with column 0's: {cosines}",
+        f"{curve.sink}: mean norm of a node over the plain run's, by budget: {norms}",
+        f"{curve.sink}: mean cosine of V with column 0's, by budget: {cosines}",
     ]
 
 
@@ -290,6 +298,8 @@ def orders_lines(part: SceneOrders, width: int) -> list[str]:
     floor = f"equivalent plain runs differ by {part.floor_nats:.1e} nats"
     if precision is not None:
         floor += f", the rounding of {precision.dtype} alone by up to {precision.resolution:.1e}"
+    if part.orders:
+        floor += "; " + _nodes_agree(part.orders, precision)
     if width < TABLE:
         lines = [_order_words(one, precision) for one in part.orders]
         return _folded([*lines, floor], width)
@@ -305,6 +315,14 @@ def orders_lines(part: SceneOrders, width: int) -> list[str]:
             f"{nats:>11}{ulp:>10}"
         )
     return [*(clipped(line, width) for line in lines), *folded(floor, width)]
+
+
+def _nodes_agree(orders: Sequence[SceneOrder], precision: ScenePrecision | None) -> str:
+    """What every order was held against, and what it means where one lies over the floor."""
+    worst = max(order.row_error for order in orders)
+    words = f"every node that ran is within {worst:.1e} of its norm of the plain run's"
+    over = precision is not None and any(told(order.nats or 0.0, precision) for order in orders)
+    return words + (": what lies over the floor is the rounding of other shapes" if over else "")
 
 
 def _apart(nats: float, precision: ScenePrecision | None) -> str:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from itertools import groupby
 
 from rich.cells import cell_len, set_cell_size
 
 from worldline.text.foreign import code_of
+from worldline.text.tokens import Tokens
 from worldline.views.scene import Scene, SceneToken
 
 _NAMED = {" ": "·", "\n": "⏎", "\t": "⇥"}
@@ -102,11 +105,33 @@ def folded(text: str, width: int) -> list[str]:
 def token_label(scene: Scene, token: SceneToken) -> str:
     """Show a token by its text; one that is a piece of a character by that character, numbered."""
     pieces = [other.pos for other in scene.tokens if other.group == token.group]
-    if len(pieces) == 1:
-        return visible_text(token.text)
-    whole = scene.text[token.char_start : token.char_end] or token.text
-    number = str(pieces.index(token.pos) + 1).translate(_SUPERSCRIPT)
-    return visible_text(whole) + number
+    characters = scene.text[token.char_start : token.char_end]
+    return _label(token.text, characters, pieces.index(token.pos), len(pieces))
+
+
+def token_labels(tokens: Tokens) -> list[str]:
+    """As ``token_label``, for all tokens of a text."""
+    sizes, before = Counter(tokens.groups), Counter()
+    labels = []
+    for piece, (start, end), group in zip(
+        tokens.pieces, tokens.char_spans, tokens.groups, strict=True
+    ):
+        labels.append(_label(piece, tokens.text[start:end], before[group], sizes[group]))
+        before[group] += 1
+    return labels
+
+
+def _label(piece: str, characters: str, number: int, of: int) -> str:
+    if of == 1:
+        return visible_text(piece)
+    return visible_text(characters or piece) + str(number + 1).translate(_SUPERSCRIPT)
+
+
+def split_note(groups: Sequence[int]) -> list[str]:
+    """The line that says what the small numbers of ``token_label`` are, where there are any."""
+    if len(set(groups)) == len(groups):
+        return []
+    return ["¹ ² …: pieces of one character, which is several tokens"]
 
 
 def signed(weight: float) -> str:

@@ -384,7 +384,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "floor_nats": _order(
         "Floor: how far equivalent plain runs differ",
-        "max |log p alone - log p side by side, and with attention computed anew|",
+        "root of the sum of squares of max |log p - plain log p|: side by side, attention anew, "
+        "token by token",
         "nats",
         "measured on this text",
         "floor_nats",

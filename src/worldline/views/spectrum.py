@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from worldline.views.labels import clipped, folded, readable_text, signed
-from worldline.views.scene import SceneAgreement, SceneEffective, ScenePaths
+from worldline.views.scene import SceneAgreement, SceneEffective, ScenePath, ScenePaths
 
 BAR = 30
 N_SOURCES = 8
 LARGEST_WRITTEN = 10**15
+EPS = 2.0**-52  # less of a sum is lost in its rounding
 
 
 def spectrum_lines(seen: ScenePaths, labels: Sequence[str], width: int, n_paths: int) -> list[str]:
@@ -28,11 +30,21 @@ def spectrum_lines(seen: ScenePaths, labels: Sequence[str], width: int, n_paths:
     lines += [line for one in seen.effective for line in _effective(one)]
     lines += ["", *folded(readable_text(seen.found_as), width), "   #     weight  hops  path"]
     lines += [
-        f"{rank:4}  {signed(path.weight):>9}  {path.hops:4}  {readable_text(path.words)}"
+        f"{rank:4}  {signed(path.weight):>9}  {path.hops:4}  {_path_words(path, labels)}"
         for rank, path in enumerate(seen.paths[:n_paths], 1)
     ]
     lines += ["", *folded(f"Caution: {seen.caution}.", width)]
     return [clipped(line, width) for line in lines]
+
+
+def _path_words(path: ScenePath, labels: Sequence[str]) -> str:
+    """Where a path begins and where it hops: token, and the layer and head of each read."""
+    hops = [above.pos for below, above in pairwise(path.nodes) if below.pos != above.pos]
+    words = [f"{labels[path.nodes[0].pos]} ({path.nodes[0].pos})"]
+    for read, pos in zip(path.reads, hops, strict=True):
+        where = f"{read.layer}" if read.head is None else f"{read.layer}.{read.head}"
+        words.append(f"→ {where} → {labels[pos]} ({pos})")
+    return " ".join(words)
 
 
 def _ways(ways: str) -> str:
@@ -62,8 +74,11 @@ def _sources(by_source: Sequence[float], labels: Sequence[str]) -> list[str]:
 def _agreement(one: SceneAgreement) -> list[str]:
     if one.coherence is None:
         return [f"coherence over {one.grouping}: none (nothing flows)"]
-    parts = f"constructive {one.constructive:.3g}, destructive {abs(one.destructive):.3g}"
-    if one.shuffled is not None:
+    total = one.constructive + abs(one.destructive)
+    rounding = abs(one.destructive) < EPS * total
+    less = "0" if rounding else f"{abs(one.destructive):.3g}"
+    parts = f"constructive {one.constructive:.3g}, destructive {less}"
+    if one.shuffled is not None and one.shuffled.low < one.shuffled.high:
         parts += f"; random signs give {one.shuffled.low:.2f} to {one.shuffled.high:.2f}"
     if one.estimated is None:
         return [f"coherence over {one.grouping}: {one.coherence:.2f}", f"       ({parts})"]

@@ -18,6 +18,7 @@ from worldline.views.labels import (
     percent,
     readable_text,
     signed,
+    split_note,
     token_label,
     token_name,
 )
@@ -120,7 +121,9 @@ def _picture(scene: Scene, width: int) -> list[Text]:
     wanted = scene.edges[:N_DRAWN]
     edges = [edge for edge in wanted if edge.src in shown and edge.dst in shown]
     lines = [_styled(line.text, line.strands) for line in draw_lattice(scene, edges, columns)]
-    return lines + _left_out(scene, wanted, edges, columns, width)
+    split = split_note([token.group for token in scene.tokens])
+    notes = _left_out(scene, wanted, edges, columns, width)
+    return [*lines, *notes, *_wrapped(split, "", width, _PALE)]
 
 
 def _styled(text: str, strands: Sequence[tuple[int, int, float]]) -> Text:

@@ -11,6 +11,7 @@ import anywidget
 import traitlets
 from pydantic import ValidationError
 
+from worldline.field_faults import fault_line, field_of
 from worldline.flow.flow import Edge
 from worldline.grid.node import Node
 from worldline.views.html import built, scene_json
@@ -72,10 +73,10 @@ class Picture(anywidget.AnyWidget):
             found = Selection.model_validate(proposal["value"])
         except ValidationError as error:
             fault = error.errors()[0]
-            where = ".".join(map(str, fault["loc"])) or "selection"
             accepted = ", ".join(Selection.model_fields)
             raise traitlets.TraitError(
-                f"selection: {where}: {fault['msg']}; accepted are {accepted}"
+                f"selection: {fault_line(fault, field_of(fault) or 'it')}; its fields are "
+                f"{accepted}"
             ) from None
         if not found.fits(self.scene):
             raise traitlets.TraitError(

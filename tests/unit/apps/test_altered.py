@@ -165,3 +165,25 @@ def test_a_file_with_other_slices_is_refused(run, tmp_path):
         code, _, err = run("orders", TEXT, "--slices", own)
         assert code == 2
         assert said in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("cut", TEXT, "--how", "mask", "--edge", "zz"),
+        ("cut", TEXT, "--how", "mask", "--edge", "0.0:a>1"),
+        ("cut", TEXT, "--how", "mask", "--from", "Zorp"),
+        ("cut", TEXT, "--how", "mask", "--from", "1", "--heads", "x"),
+        ("cut", TEXT, "--node-how", "zero", "--node", "1"),
+        ("cone", TEXT, "--at", "1,x"),
+        ("hops", TEXT, "--layers", "x"),
+    ],
+)
+def test_what_no_model_could_read_is_refused_before_one_is_loaded(run, monkeypatch, words):
+    def load(*_args, **_kwargs):
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("worldline.model.load.load_model", load)
+    code, _, said = run(*words)
+    assert code == 2
+    assert "accepted" in said

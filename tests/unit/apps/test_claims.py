@@ -72,7 +72,7 @@ def refused(said, *words):
         (("run", "deltas", "--n", "0"), ["--n 0: accepted is 1 or more"]),
         (("run", "deltas", "--n", "-5"), ["--n -5"]),
         (("run", "deltas", "--n", "5", "--quick"), ["--n 5 --quick"]),
-        (("run", "deltas", "--seed", "-1"), ["--seed", "(given: -1)"]),
+        (("run", "deltas", "--seed", "-1"), ["--seed -1: accepted are numbers from 0"]),
         (("run", "deltas", "--json", "/"), ["/: cannot be written (is a folder"]),
         (("--json", "/"), ["/: cannot be written (is a folder"]),
         (("--json", "-", "show", "deltas"), ["options go behind the command"]),

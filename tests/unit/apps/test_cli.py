@@ -98,12 +98,16 @@ def test_text_that_is_not_utf8(run, tmp_path):
         (["--target", "cat"], ['target "cat" is 3 tokens: "c" + "a" + "t"']),
         (["--target", ""], ['target "" is empty']),
         (["--target", "id:99999"], ["id:99999", "the ids go from 0 to"]),
-        (["--target", "the", "--versus", "cat"], ['"cat" is 3 tokens']),
+        (["--target", "the", "--versus", "cat"], ['versus "cat" is 3 tokens']),
         (["--by", "magic"], ["magic", "share, gradient"]),
         (["--how", "erase"], ["erase", "drop, mask"]),
         (["--dtype", "float7"], ["float7", "float32"]),
         (["--device", "toaster"], ["toaster"]),
+        (["--target", "the", "--versus", "id:99999"], ['versus "id:99999"']),
         (["--by", "share", "--target", "the"], ["--by share asks about no target"]),
+        (["--edges", "x"], ["--edges x: accepted is a whole number"]),
+        (["--edges", "-1"], ["--edges -1: accepted are numbers from 0"]),
+        (["--by", "share", "--how", "mask"], ["--how mask: --by share"]),
     ],
 )  # fmt: skip
 def test_wrong_options(run, folder, options, parts):

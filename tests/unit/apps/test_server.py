@@ -310,10 +310,10 @@ WRONG_TAG = json.dumps(
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        (b"", 422, "required"), (b"{", 422, "JSON"), (b"null", 422, "input should be"),
-        (b"[]", 422, ""),
+        (b"", 422, "must be given"), (b"{", 422, "JSON"), (b"null", 422, "an object"),
+        (b"[]", 422, "an object"), (b"{}", 422, "client: "), (b"not-json", 422, "accepted is JSON"),
         (b"\xff\xfe", 422, "JSON"), (HALF, 422, "text: "), (HALF_NAME, 422, "unicode"),
-        (DEEP, 400, ""), (LONG, 422, "y"), (WRONG_TAG, 422, "tag"),
+        (DEEP, 400, ""), (LONG, 422, "y"), (WRONG_TAG, 422, "'see', "),
         (hops(b"NaN"), 422, "max_hops"), (hops(b"1e999"), 422, "max_hops"),
         (hops(b"9" * 9999), 400, ""),
     ],
@@ -354,7 +354,8 @@ def test_questions_out_of_bounds(app, worker, change):
 )  # fmt: skip
 def test_clients_names(app, worker, client):
     got = post(app, "/api/questions", question("see") | {"client": client})
-    assert (got.status, got.message.split(":")[0]) == (422, "client")
+    assert got.status == 422
+    assert got.message.startswith(("client ", "client:"))
     assert not worker.jobs
 
 
@@ -367,6 +368,7 @@ def test_forms_of_other_pages_are_no_questions(app, worker, kind):
     headers = [] if kind is None else [("content-type", kind)]
     got = call(app, "POST", "/api/questions", headers=headers, chunks=[body])
     assert got.status == 422
+    assert "application/json" in got.message
     assert not worker.jobs
 
 

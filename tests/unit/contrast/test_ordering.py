@@ -43,6 +43,12 @@ def test_order_does_not_matter(name):
     assert json.dumps(seen.json(), allow_nan=False)
 
 
+@pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2", "mixtral", "opt"])
+def test_the_floor_covers_the_shapes_that_orders_use(name):
+    seen = run_orders(loaded(name), some_tokens(12))
+    assert [one.name for one in seen.orders if seen.precision.tells(one.nats or 0.0)] == []
+
+
 def test_a_plan_may_name_its_order():
     model, ids = loaded("llama", FLOAT64), some_tokens(5).ids
     plain = execute(model, Plan(ids)).logits

@@ -71,7 +71,7 @@ def test_edges_that_cancel_exactly():
     found = node_interference(grid, Node(layer=1, pos=2))
     assert (found.signed, found.coherence, found.absolute) == (0.0, 0.0, 10.0)
     assert (found.constructive, found.destructive) == (5.0, 5.0)
-    assert found.grouping == "edges into Node(layer=1, pos=2), carry included"
+    assert found.grouping == "edges into layer 1, position 2, carry included"
 
 
 def test_a_coarser_grouping_looks_more_coherent():
@@ -82,8 +82,8 @@ def test_a_coarser_grouping_looks_more_coherent():
     paths, sources = target_interference(grid, None, TARGET), source_interference(grid, 0, TARGET)
     assert (paths.signed, paths.absolute, paths.n_values) == (16.0, 48.0, 2)
     assert (sources.signed, sources.absolute, sources.n_values) == (16.0, 16.0, 1)
-    assert paths.grouping == "paths from row 0 into Node(layer=2, pos=3)"
-    assert sources.grouping == "positions of row 0 into Node(layer=2, pos=3)"
+    assert paths.grouping == "paths from row 0 into layer 2, position 3"
+    assert sources.grouping == "positions of row 0 into layer 2, position 3"
     assert target_interference(cancelling(), None, TARGET).coherence == 0.0
 
 

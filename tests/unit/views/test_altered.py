@@ -191,8 +191,8 @@ def test_what_the_lines_say(scene):
     assert "·e\u0301[–]" in hops
     assert "no hop over more than 5 positions" in hops
     assert "3.90 nats" in hops
-    assert "norms over the plain run's, by budget: 8.0 1.1 1.0" in hops
-    assert "cosine of V with column 0's: 0.50 – 0.10" in hops
+    assert "norm of a node over the plain run's, by budget: 8.0 1.1 1.0" in hops
+    assert "mean cosine of V with column 0's, by budget: 0.50 – 0.10" in hops
     cut = "\n".join(cut_lines(altered.cut, 100))
     assert "-0.100 to -2.000 nats, change -1.90 nats" in cut
     assert "   37 % ·a‹9B›" in cut
@@ -273,6 +273,14 @@ def test_numbers_far_apart_and_parts_that_are_missing_degrade():
         assert "2.0e-06" in " ".join(orders_lines(some, width))
     cut = SceneCut.model_validate(parts()["cut"] | {"after": []})
     assert sum("·a‹9B›" in line for line in cut_lines(cut, 60)) == 4
+
+
+def test_a_state_gain_below_zero_is_explained():
+    hops = parts()["hops"]
+    for gain in (3.9, -0.4):
+        curves = [curve("free") | {"state_gain_nats": gain}]
+        part = SceneHops.model_validate(hops | {"curves": curves})
+        assert ("below 0" in " ".join(hops_lines(part, PIECES, 100))) == (gain < 0)
 
 
 def test_no_part_no_lines(scenes):

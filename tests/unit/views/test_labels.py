@@ -6,12 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from worldline.text.tokens import Tokens
 from worldline.views.labels import (
     clipped,
     padded,
     percent,
     signed,
+    split_note,
     token_label,
+    token_labels,
     token_name,
     visible_text,
 )
@@ -64,6 +67,15 @@ def test_pieces_of_one_character_are_shown_as_that_character(scenes):
         piece |= {"char_start": 1, "char_end": 2, "group": 1}
     scene = Scene.model_validate(wire)
     assert [token_label(scene, token) for token in scene.tokens] == ["a", "🚀¹", "🚀²"]
+
+
+def test_tokens_and_the_scene_of_them_have_the_same_labels():
+    spans, groups = ((0, 1), (1, 2), (1, 2), (2, 3)), (0, 1, 1, 2)
+    pieces = ("a", "<0xF0>", "<0x9F>", "\n")
+    tokens = Tokens("a🚀\n", (5, 6, 7, 8), pieces, spans, spans, groups, (False,) * 4, True)
+    assert token_labels(tokens) == ["a", "🚀¹", "🚀²", "⏎"]
+    assert split_note(groups)
+    assert not split_note((0, 1, 2))
 
 
 @pytest.mark.parametrize(

@@ -90,8 +90,8 @@ def test_every_number_is_there():
     assert "coherence over hop counts: 0.38" in text
     assert "random signs give 0.12 to 1.00" in text
     assert "coherence over source tokens: none (nothing flows)" in text
-    assert "   1      +1.25     3  a(0) → 0.3 →" in text
-    assert "+0.250  a(0)" not in text  # only two were asked for
+    assert "   1      +1.25     3  ·When (0) → 0.3 →" in text
+    assert "+0.250  ·When (0)" not in text  # only two were asked for
     assert text.endswith("Caution: patterns are held.")
 
 
@@ -104,3 +104,11 @@ def test_bars_are_as_long_as_their_numbers():
 def test_an_astronomical_count_is_a_power_of_ten():
     lines = spectrum_lines(paths(ways="1" + "0" * 40), LABELS, 100, 0)
     assert lines[1].startswith("1.00e+40 ways")
+
+
+def test_what_is_rounding_or_cannot_differ_is_not_told():
+    whole = paths().model_dump()["agreement"][0]
+    same = {"destructive": -7.96e-37, "shuffled": {"low": 1.0, "high": 1.0}}
+    text = "\n".join(spectrum_lines(paths(agreement=[whole | same]), LABELS, 100, 2))
+    assert "destructive 0)" in text
+    assert "random signs" not in text

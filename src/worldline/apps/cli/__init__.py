@@ -75,6 +75,11 @@ def _misused(error: Any) -> int:
     value = next((v for name, v in pairwise(sys.argv) if name in names), None)
     shown = "" if value is None else f" (given: {value[:40]})"
     known = f" (see {context.command_path} --help)" if context is not None else ""
+    faults = getattr(error.__cause__, "errors", None)  # of the validator that read a value
+    if faults is not None and names:
+        from worldline.field_faults import fault_line
+
+        return _said(fault_line(faults()[0], max(names, key=len)) + known)
     return _said(error.format_message()[:300].rstrip(".") + shown + known)
 
 

@@ -11,6 +11,7 @@ import typer
 
 from worldline.apps.cli import options
 from worldline.apps.cli.out import refuse_unwritable, write_json, write_text
+from worldline.apps.cli.progress import Pace
 from worldline.apps.cli.streams import console
 from worldline.errors import InputError
 
@@ -34,7 +35,7 @@ def claims(context: typer.Context, model: options.Model = None, json: options.Js
         if model is not None or json is not None:
             raise InputError("claims: options go behind the command, as in claims show ID --json -")
         return
-    from worldline.claims.exports.lines import claims_table
+    from worldline.claims.exports.lines import claims_table, stale_note
     from worldline.claims.loading import load_graph
     from worldline.claims.picture import claims_picture, known_models, weights_of
     from worldline.claims.store import Store
@@ -50,6 +51,8 @@ def claims(context: typer.Context, model: options.Model = None, json: options.Js
     shown = console(highlight=False)
     shown.print(f"{len(graph.claims)} claims on {name}", markup=False)
     shown.print(claims_table(picture, shown.width))
+    for line in stale_note(picture):
+        shown.print(line, markup=False)
     several = len(weights_of(graph, store, name))
     if several > 1:
         shown.print(f"{several} weights were run under this name: these are those run last")
@@ -168,7 +171,8 @@ def export(
     ],
     model: options.Model = None,
     out: Annotated[
-        Path | None, typer.Option(help="The file to write, in the form of --format.")
+        Path | None,
+        typer.Option(help=f"The file to write, in the form of --format; {options.FOLDERS}."),
     ] = None,
 ) -> None:
     """Write the graph with the verdicts on one model for other tools."""
@@ -296,9 +300,10 @@ def _bar(shown: Console) -> Iterator[tuple[Any, Heard]]:
 
 def _lines(shown: Console) -> Heard:
     said: set[tuple[str, bool]] = set()
+    pace = Pace()
 
     def heard(claim: str, done: int, of: int) -> None:
-        if (claim, of > 0) in said:
+        if not pace.due((claim, of > 0) not in said):
             return
         said.add((claim, of > 0))
         words = f"{done} of {of} items" if of else "waiting: another process runs it"

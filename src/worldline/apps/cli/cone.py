@@ -39,6 +39,8 @@ def cone(
     json: options.Json = None,
 ) -> None:
     """Push one node a little and see its light cone: which nodes change, by which highway."""
+    from worldline.text.spans import MORE_THAN_ANY
+
     given = read_text(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out, reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
@@ -50,12 +52,13 @@ def cone(
         raise InputError(f"--directions {directions}: accepted are whole numbers from 1")
     if not 0 < step < math.inf:
         raise InputError(f"--step {step}: accepted are finite numbers above 0")
-    _layer_and_position(at)
+    _node(at, MORE_THAN_ANY)  # its grammar; whether the text has it is seen when it is read
     with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
         from worldline.contrast.cone import light_cone
         from worldline.views.again import cone_recipe
         from worldline.views.altered import cone_lines
         from worldline.views.altered_parts import SceneCone
+        from worldline.views.labels import split_note, token_labels
         from worldline.views.recipe import recipe_on
 
         node = _node(at, len(tokens))
@@ -63,7 +66,8 @@ def cone(
             loaded, tokens, at=node, directions=directions, step=step,
             seed=seed or 0, through=(through,) if through else THROUGH, progress=say,
         )  # fmt: skip
-        lines = cone_lines(SceneCone.model_validate(seen.scene()), tokens.pieces, WIDTH)
+        lines = cone_lines(SceneCone.model_validate(seen.scene()), token_labels(tokens), WIDTH)
+        lines += split_note(tokens.groups)
         if seen.derivative_error is None:
             lines.append(seen.derivative)
         recipe = cone_recipe(

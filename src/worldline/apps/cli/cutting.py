@@ -79,7 +79,12 @@ def cut(
     elif splice_from is not None:
         splice = WrittenText.of_no_file(splice_from, keep_newline=keep_newline)
     splice_from = None if splice is None else splice.text
-    from worldline.contrast.naming import refuse_unsaid, refuse_unused, written_cuts
+    from worldline.contrast.naming import (
+        refuse_unreadable,
+        refuse_unsaid,
+        refuse_unused,
+        written_cuts,
+    )
     from worldline.views.again import cut_recipe, sources_recipe
     from worldline.views.recipe import recipe_on
 
@@ -92,6 +97,10 @@ def cut(
         refuse_unused(
             how, node_how, spans=spans, edges=bool(edge), nodes=bool(node), layers=layers,
             heads=heads, parts=parts, splice_from=splice_from, align=align, own=own,
+        )  # fmt: skip
+        refuse_unreadable(
+            given.text, edges=edge or [], nodes=node or [], from_=from_, to=to, layers=layers,
+            heads=heads,
         )  # fmt: skip
     with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
         run = recipe_on(loaded, given, threads=threads)
@@ -135,9 +144,11 @@ def _refuse_beside_each(more: bool, how: str | None) -> None:
 def _source_lines(seen: SourcesSeen) -> list[str]:
     from worldline.views.altered import sources_lines
     from worldline.views.altered_parts import SceneSources
+    from worldline.views.labels import split_note, token_labels
 
     part = SceneSources.model_validate(seen.scene())
-    return sources_lines(part, seen.tokens.pieces, WIDTH)
+    lines = sources_lines(part, token_labels(seen.tokens), WIDTH)
+    return [*lines, *split_note(seen.tokens.groups)]
 
 
 def _lines(seen: CutSeen) -> list[str]:

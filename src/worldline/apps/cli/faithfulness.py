@@ -12,6 +12,7 @@ import typer
 from worldline import atomic_file
 from worldline.apps.cli import options
 from worldline.apps.cli.out import refuse_unwritable, write_json
+from worldline.apps.cli.progress import Pace
 from worldline.apps.cli.streams import console
 from worldline.errors import InputError
 
@@ -34,7 +35,7 @@ def faithfulness(
         str | None, typer.Option(help="Measures by name, with commas between (default: all).")
     ] = None,
     how: options.How = None,
-    n: Annotated[int, typer.Option("--n", max=options.MOST, help=options.N_HELP)] = PROMPTS,
+    n: Annotated[int | None, typer.Option("--n", max=options.MOST, help=options.N_HELP)] = None,
     split: Annotated[
         str, typer.Option(help="report or choose: which half of the prompts the table is of.")
     ] = "report",
@@ -61,6 +62,17 @@ def faithfulness(
     from worldline.lab.faithfulness.printing import table_lines
     from worldline.lab.faithfulness.table import make_table
 
+    zipped = raw is not None and raw.suffix == ".zip"
+    if zipped:
+        beside = {"--n": n, "--model": model, "--dtype": dtype, "--threads": threads}
+        beside["--device"] = None if device == "cpu" else device
+        _refuse_beside_zip([f"{name} {value}" for name, value in beside.items() if value])
+    if raw is not None and raw.suffix == ".json":
+        raise InputError(
+            f"--raw {raw}: accepted are a folder, where each part is kept, or a .zip of one; "
+            "--json FILE writes the numbers"
+        )
+    n = PROMPTS if n is None else n
     hows = HOWS if how in (None, "all") else tuple(how.split(","))
     wanted = [one.strip() for one in _parts(measures)] if measures is not None else None
     refuse_unknown(wanted, hows, n)
@@ -68,7 +80,7 @@ def faithfulness(
         raise InputError(f"--split {split}: accepted are {', '.join(SPLITS)}")
     refuse_unwritable(json, reads=[data, *_raw_files(raw)], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
-    if raw is not None and raw.suffix == ".zip":
+    if zipped and raw is not None:
         from worldline.lab.faithfulness.store import Store
 
         store, families, prompts = Store(raw), None if data == "all" else [Path(data).stem], None
@@ -87,6 +99,14 @@ def faithfulness(
         typer.echo("\n".join(table_lines(table)))
     if json is not None:
         write_json(json, table)
+
+
+def _refuse_beside_zip(options_given: list[str]) -> None:
+    if options_given:
+        raise InputError(
+            f"{options_given[0]}: --raw with a .zip is read without a model; accepted beside it "
+            "are --data, --measures, --how, --split and --json"
+        )
 
 
 def _raw_files(raw: Path | None) -> list[Path]:
@@ -117,6 +137,7 @@ def _run(data, hows, wanted, n, split, raw, model, device, dtype):
         cases = cases_of(loaded, names, n)
         _refuse_empty_half(data, split, [case.prompt for case in cases])
         store = Store(raw or _cached(loaded))
+        typer.echo(f"each part is kept in {store.path}", err=True)
         run(cases, hows, wanted, store, heard)
     return store, [(case.prompt.family, case.prompt.number) for case in cases]
 
@@ -157,12 +178,12 @@ def _parts(measures: str) -> list[str]:
 
 @contextmanager
 def bar(console) -> Iterator[Heard]:
-    """Prompts done of all, with the line of what happens; without a terminal a line a prompt."""
+    """Prompts done of all, with the line of what happens; elsewhere a line now and then."""
     if not console.is_terminal:
-        last = [-1]
+        last, pace = [-1], Pace()
 
         def say(done: int, of: int, line: str) -> None:
-            if done != last[0]:
+            if pace.due(done != last[0]):
                 last[0] = done
                 console.print(f"{done} of {of}: {line} …", markup=False, highlight=False)
 

@@ -59,6 +59,9 @@ def hops(
         raise InputError(f"--longest {longest}: accepted are whole numbers from 0")
     if sink not in (None, *SINKS):
         raise InputError(f"--sink {sink}: accepted are {', '.join(SINKS)}")
+    from worldline.text.spans import refuse_no_numbers
+
+    refuse_no_numbers(layers, "--layers")
     with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
         from worldline.contrast.curve import curves_scene, hop_curves
         from worldline.model.guard import checked
@@ -91,10 +94,8 @@ def _lines(curves: list[HopCurve]) -> list[str]:
     from worldline.contrast.curve import curves_scene
     from worldline.views.altered import hops_lines
     from worldline.views.altered_parts import SceneHops
+    from worldline.views.labels import split_note, token_labels
 
-    return hops_lines(
-        SceneHops.model_validate(curves_scene(curves)),
-        curves[0].tokens.pieces,
-        WIDTH,
-        color=wants_color(sys.stdout),
-    )
+    tokens, part = curves[0].tokens, SceneHops.model_validate(curves_scene(curves))
+    lines = hops_lines(part, token_labels(tokens), WIDTH, color=wants_color(sys.stdout))
+    return [*lines, *split_note(tokens.groups)]

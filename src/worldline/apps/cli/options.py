@@ -11,6 +11,7 @@ from worldline.errors import InputError
 from worldline.model.refuse import DTYPES
 
 MOST_SEED = (1 << 63) - 1
+FOLDERS = "folders that lack are made"  # the rule of every file that is written
 MOST = 10**9  # of whatever is counted
 BY = ("share", "gradient", "frozen")
 HOW = ("drop", "mask", "splice")
@@ -30,14 +31,14 @@ How = Annotated[str | None, typer.Option(help="drop, mask or splice: how edges a
 Layers = Annotated[str | None, typer.Option(help="Layers, A-B or 0,3 (default: all).")]
 Out = Annotated[
     Path | None,
-    typer.Option(help="Write the picture as one HTML file; folders that lack are made."),
+    typer.Option(help=f"Write the picture as one HTML file; {FOLDERS}."),
 ]
 Export = Annotated[
     list[Path] | None,
     typer.Option(
-        help="Write the Scene for other tools; may be repeated. The form is the name's ending: "
-        ".scene.json, .neuronpedia.json, .graphml, or .T.csv or .T.parquet, where T is "
-        "edges, nodes, tokens, predictions or paths."
+        help=f"Write the Scene for other tools; may be repeated; {FOLDERS}. "
+        "The form is the name's ending: .scene.json, .neuronpedia.json, .graphml, or .T.csv "
+        "or .T.parquet, where T is edges, nodes, tokens, predictions or paths."
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
@@ -48,7 +49,10 @@ Threads = Annotated[
 ]
 Json = Annotated[
     str | None,
-    typer.Option("--json", help="Write the numbers as JSON to a file, or to - (standard output)."),
+    typer.Option(
+        "--json",
+        help=f"Write the numbers as JSON to a file ({FOLDERS}), or to - (standard output).",
+    ),
 ]
 KeepNewline = Annotated[
     bool,

@@ -13,8 +13,10 @@ from worldline.errors import InputError
 
 if TYPE_CHECKING:
     from worldline.flow.summary import PathsSeen
+    from worldline.text.tokens import Tokens
 
 WEIGHINGS = ("frozen", "share")
+N_DRAWN = 100
 
 
 def paths(
@@ -27,12 +29,13 @@ def paths(
     by: options.By = None,
     top: Annotated[int, typer.Option(max=options.MOST, help="How many paths to show.")] = 10,
     draws: Annotated[
-        int,
+        int | None,
         typer.Option(
             max=options.MOST,
-            help="Paths drawn at random for the agreement of single ones; 0: none.",
+            help="Paths drawn at random for the agreement of single ones, by frozen; 0: none "
+            f"(default: {N_DRAWN}).",
         ),
-    ] = 100,
+    ] = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
     threads: options.Threads = None,
@@ -51,6 +54,9 @@ def paths(
         raise InputError(f"--by {by}: the edges of paths are weighed by {accepted}")
     if top < 1:
         raise InputError(f"--top {top}: accepted are whole numbers from 1")
+    if by == "share" and draws is not None:
+        raise InputError(f"--draws {draws}: by share nothing is drawn; accepted is --by frozen")
+    draws = N_DRAWN if draws is None else draws
     if draws < 0:
         raise InputError(f"--draws {draws}: accepted are whole numbers from 0")
     options.refuse_target(target, versus)
@@ -60,7 +66,7 @@ def paths(
     from worldline.views.again import paths_recipe
     from worldline.views.recipe import recipe_on
 
-    with opened(given.text, model, device, dtype, threads) as (loaded, _, say):
+    with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
         seen = see_paths(
             given.text,
             loaded,
@@ -75,14 +81,14 @@ def paths(
             recipe_on(loaded, given, threads=threads), by=by,
             target=target, versus=versus, k=top, n_drawn=draws,
         )  # fmt: skip
-        write_numbers(lines(seen), seen.json(), loaded, recipe, json)
+        write_numbers(lines(seen, tokens), seen.json(), loaded, recipe, json)
 
 
-def lines(seen: PathsSeen) -> list[str]:
+def lines(seen: PathsSeen, tokens: Tokens) -> list[str]:
     """The numbers as text."""
-    from worldline.views.labels import visible_text
+    from worldline.views.labels import split_note, token_labels
     from worldline.views.picture import paths_shown
     from worldline.views.spectrum import spectrum_lines
 
-    labels = [visible_text(piece) for piece in seen.tokens]
-    return spectrum_lines(paths_shown(seen), labels, WIDTH, len(seen.paths))
+    lines = spectrum_lines(paths_shown(seen), token_labels(tokens), WIDTH, len(seen.paths))
+    return [*lines, *split_note(tokens.groups)]

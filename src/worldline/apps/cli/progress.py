@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+EVERY_S = 10.0  # at most so long nothing is said where no line ticks
+
+
+class Pace:
+    """Whether a further line of the same piece of work is due where every line stays."""
+
+    def __init__(self) -> None:
+        self.said_at = time.monotonic()
+
+    def due(self, is_new: bool) -> bool:
+        """True for a new piece of work, else once `EVERY_S` have gone since the last line."""
+        now = time.monotonic()
+        if not is_new and now - self.said_at < EVERY_S:
+            return False
+        self.said_at = now
+        return True
 
 
 @contextmanager

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from worldline.room.room import Room, Watch
     from worldline.room.scenarios import Scenario
 
+YOU = "You"
 FORMS = {".md": "md", ".json": "json", ".html": "html"}
 
 app = typer.Typer(help="Several AIs in one conversation, and what each reply drew on.")
@@ -53,7 +54,10 @@ With = Annotated[
     ),
 ]
 NewLog = Annotated[
-    Path | None, typer.Option("--log", help="The room's log: a new file, or one to go on with.")
+    Path | None,
+    typer.Option(
+        "--log", help=f"The room's log: a new file ({options.FOLDERS}), or one to go on with."
+    ),
 ]
 
 
@@ -66,7 +70,7 @@ def room(
     headless: Annotated[
         bool, typer.Option("--headless", help="Nobody sits there: turns are taken.")
     ] = False,
-    name: Annotated[str, typer.Option(help="The name under which you speak.")] = "You",
+    name: Annotated[str, typer.Option(help="The name under which you speak.")] = YOU,
     turns: Annotated[
         int | None,
         typer.Option(min=0, max=options.MOST, help="How many turns at most; they begin at once."),
@@ -93,7 +97,9 @@ def room(
     ] = False,
     seed: options.Seed = None,
     threads: options.Threads = None,
-    out: Annotated[Path | None, typer.Option(help="Write the room as one HTML file.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help=f"Write the room as one HTML file; {options.FOLDERS}.")
+    ] = None,
     json: options.Json = None,
 ) -> None:
     """Let a room talk: streamed, every event kept in a log that can be gone on with."""
@@ -101,6 +107,10 @@ def room(
         return
     if out is not None and out.suffix.lower() not in FORMS:
         raise InputError(f"--out {out}: accepted are names that end in {', '.join(FORMS)}")
+    if cuts and not flow:
+        raise InputError("--cuts: cuts what the flow is measured of; leave --no-flow out")
+    if headless and name != YOU:
+        raise InputError(f"--name {name[:60]}: with --headless nobody sits there; leave one out")
     if not headless:
         _refuse_no_terminal(name)
     elif turns is None and log is None and scenario is None and with_ is None:
@@ -116,7 +126,9 @@ def room(
     if start is not None and not 0 < start <= n_events:
         found = f"accepted are 1 to {n_events}" if n_events else "accepted is a log with events"
         raise InputError(f"--branch {start}: {found}")
-    made = making(given, with_, path, images, search, weigh_for(flow, cuts))
+    made = making(
+        given, with_, path, images, search, weigh_for(flow, cuts), _say if headless else _quiet
+    )
     quiet = json == "-"
 
     def prepare(opened: Room) -> None:
@@ -142,7 +154,10 @@ def room(
 def export(
     log: LogFile,
     out: Annotated[
-        Path | None, typer.Option(help="The file to write, by its ending: .md, .html or .json.")
+        Path | None,
+        typer.Option(
+            help=f"The file to write, by its ending: .md, .html or .json; {options.FOLDERS}."
+        ),
     ] = None,
     at: Annotated[
         int | None,
@@ -265,6 +280,13 @@ def _where(result: Replay, line: Sequence[Event], catalog: Catalog) -> str:
     tokens = tokenize(model.model.tokenizer, body.text)
     at = next((n for n, (_, end) in enumerate(tokens.char_spans) if end > result.at), None)
     return said + (", its end" if at is None else f", token {at} ({tokens.pieces[at]!r})")
+
+
+def _say(line: str) -> None:
+    typer.echo(f"{line} …", err=True)
+
+
+def _quiet(_line: str) -> None: ...
 
 
 def _talked(

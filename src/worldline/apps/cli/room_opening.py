@@ -31,8 +31,11 @@ def making(
     images: str | None,
     search: str | None,
     weigh: Weigh | None,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> Callable[[Watch], Room]:
     """What opens the room for whoever watches, with everybody seated.
+
+    `say` is told when a model is loaded.
 
     Raises: InputError, before anything is written, for whatever cannot be used.
     """
@@ -44,7 +47,7 @@ def making(
     from worldline.room.scenarios import catalog_of, seat_all
 
     refuse_shared(endpoints(scenario, with_, images))
-    catalog = catalog_of(scenario, models_for(scenario, with_, events_of(path)))
+    catalog = catalog_of(scenario, models_for(scenario, with_, events_of(path), say))
     called = [(model_named(model)[0], name) for model, name in map(with_name, with_)]
     for model, _ in called:
         catalog.model(model)
@@ -69,11 +72,14 @@ def making(
 
 
 def models_for(
-    scenario: Scenario | None, with_: Sequence[str], events: Sequence[Event]
+    scenario: Scenario | None,
+    with_: Sequence[str],
+    events: Sequence[Event],
+    say: Callable[[str], None] = lambda _line: None,
 ) -> dict[str, Callable[[], Model]]:
-    """Every model that may be called, by its name in the room."""
+    """Every model that may be called, by its name in the room; `say` hears which is loaded."""
     from worldline.room.events import Joined
-    from worldline.room.models.naming import BUNDLED, models_named, with_name
+    from worldline.room.models.naming import BUNDLED, models_named, place_of, with_name
 
     names = [with_name(one)[0] for one in with_]
     if scenario is not None:
@@ -83,6 +89,18 @@ def models_for(
     for body in joined:
         if not body.scripted and body.model not in made:
             made[body.model] = _of_the_log(body.model)
+    elsewhere = {name for name, url in map(place_of, names) if url}
+    return {
+        name: model if name in elsewhere else _told(name, model, say)
+        for name, model in made.items()
+    }
+
+
+def _told(name: str, make: Callable[[], Model], say: Callable[[str], None]) -> Callable[[], Model]:
+    def made() -> Model:
+        say(f"loading {name}")
+        return make()
+
     return made
 
 

@@ -36,8 +36,9 @@ def trace(
     versus: options.Versus = None,
     by: options.By = None,
     how: Annotated[
-        str | None, typer.Option(help="drop or mask: the cut that a gradient stands for.")
-    ] = "drop",
+        str | None,
+        typer.Option(help="drop or mask: the cut that a gradient stands for (default: drop)."),
+    ] = None,
     chat: Annotated[
         bool, typer.Option("--chat", help="Set the text as a user's turn of a chat.")
     ] = False,
@@ -60,7 +61,9 @@ def trace(
     out: options.Out = None,
     export: options.Export = None,
     json: options.Json = None,
-    save: Annotated[Path | None, typer.Option(help="Save the trace as safetensors.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help=f"Save the trace as safetensors; {options.FOLDERS}.")
+    ] = None,
 ) -> None:
     """Record one run, weigh every K/V edge, and show where the next token came from."""
     from worldline.views.exports import ending_of, export_bytes
@@ -70,7 +73,9 @@ def trace(
     refuse_unwritable(out, save, json, *(export or ()), reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype, by=by)
     options.refuse_target(target, versus)
-    how = how or "drop"
+    if by == "share" and how is not None:
+        raise InputError(f"--how {how}: --by share cuts nothing; leave --how out")
+    how = "drop" if how is None else how
     if how not in GRADIENT_HOW:
         raise InputError(f"--how {how}: accepted are {', '.join(GRADIENT_HOW)}")
     if by == "frozen" and how != "drop":

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from worldline.apps.server.guard import Guard, Rate
 from worldline.apps.server.rooms import room_routes
 from worldline.apps.server.said import event_of, said
+from worldline.field_faults import fault_line
 from worldline.live.answering import Answer
 from worldline.live.questions import Question
 from worldline.live.worker import BusyError, Job, Worker
@@ -281,8 +282,12 @@ def _unknown(name: str) -> Response:
 
 
 def _in_words(error: dict[str, Any]) -> str:
-    parts = [one for one in error["loc"] if isinstance(one, str)]  # what is no JSON has a number
-    place = ".".join(one for one in parts if one not in ("body", "question"))
-    said = str(error["msg"])
-    said = said if said[:2].isupper() else said[:1].lower() + said[1:]
-    return f"{place}: {said}" if place else said
+    where = list(error["loc"])[1:] if error["loc"][:1] == ("body",) else list(error["loc"])
+    if error["type"] == "json_invalid":  # its place is a number of characters
+        why = error.get("ctx", {}).get("error", "")
+        return f"the body is no JSON, from character {where[-1]} on: {why}; accepted is JSON"
+    if not where and isinstance(error["input"], (str, bytes)) and error["input"]:
+        return "the body was not read as JSON; accepted is JSON, with Content-Type application/json"
+    if where[:1] == ["question"] and len(where) > 2:
+        where = where[2:]  # under the kind of question, which the asker knows
+    return fault_line(error, ".".join(map(str, where)))

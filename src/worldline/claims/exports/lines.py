@@ -36,12 +36,28 @@ def claims_table(picture: ClaimsPicture, width: int) -> Table:
         found = [one for one in picture.verdicts if one.claim == node.id]
         for at, one in enumerate(found):
             word = Text(mark(one), "dim" if one.stale else _COLOURS.get(one.verdict, ""))
-            numbers = number_of(one), f"{one.n:,}" if one.run else "", readable_text(one.model)
+            numbers = _with_unit(one), f"{one.n:,}" if one.run else "", readable_text(one.model)
             cells = [Text(node.id if at == 0 else ""), word, *map(Text, numbers)]
             table.add_row(*cells[: len(table.columns)])
         if not found and node.type == "claim":
             table.add_row(node.id, Text("not run yet", "dim"), Text("–", "dim"))
     return table
+
+
+def _with_unit(one: ClaimsVerdict) -> str:
+    """The number with its interval and, where it has one, its unit."""
+    number = number_of(one)
+    return f"{number} ({one.unit})" if one.value is not None and one.unit else number
+
+
+def stale_note(picture: ClaimsPicture) -> list[str]:
+    """What (stale) in the table means, where it stands there."""
+    if not any(one.stale for one in picture.verdicts):
+        return []
+    return [
+        "stale: the experiment or what decides the claim has changed since; claims show ID says "
+        "which, claims run ID measures it anew"
+    ]
 
 
 def mark(one: ClaimsVerdict) -> str:

@@ -34,12 +34,23 @@ def table_lines(table: Mapping[str, Any]) -> list[str]:
     for how in dict.fromkeys(row["how"] for row in prompts):
         mine = [row for row in prompts if row["how"] == how]
         if len(families) == 1:
-            lines += ["", f"{families[0]}, {how}: value (95 % over prompts)", *_whole(mine)]
+            lines += ["", f"{families[0]}, {how}: value ({_interval(mine)})", *_whole(mine)]
         else:
             for key, words in SHORT.items():
                 lines += ["", f"{how}: {words}", *_side_by_side(mine, families, key)]
     lines += _circuits(rows)
     return [*_facts(table, families), *lines]
+
+
+def _interval(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What stands in brackets behind a value, or why nothing does."""
+    cells = [row.get(key) for row in rows for key in SHORT]
+    drawn = any(cell is not None and cell[1] is not None for cell in cells)
+    return "95 % over prompts" if drawn else "no interval: that takes 2 prompts or more"
+
+
+def _prompts(n: int) -> str:
+    return f"{n} prompt{'' if n == 1 else 's'}"
 
 
 def families_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -56,7 +67,7 @@ def _facts(table: Mapping[str, Any], families: Sequence[str]) -> list[str]:
         low, high = facts["tokens"]
         tokens = f"{low}" if low == high else f"{low} to {high}"
         lines.append(
-            f"{family}: {facts['prompts']} prompts to {table['split']} on, {tokens} tokens, "
+            f"{family}: {_prompts(facts['prompts'])} to {table['split']} on, {tokens} tokens, "
             f"{facts['edges_cut']:,} edges cut one at a time ({how}), model {facts['model']}"
         )
         if facts["least_effect"] is not None:

@@ -84,7 +84,7 @@ def run_case(
     needed = [one for one in wl.edge_measures() if any(one in names for _, names in waiting)]
     needed += [one for how in hows if (one := matched(how)) not in needed]
     say(f"{name}: {len(needed)} measures")
-    weighed = _weighed(case, needed)
+    weighed = _weighed(case, needed, say)
     for part, wanted in waiting:
         if part == "measures":
             _write_measures(case, weighed, wanted, store)
@@ -118,14 +118,15 @@ class Weighed:
         return n_layers, n_heads, n_pos
 
 
-def _weighed(case: Case, names: Sequence[str]) -> Weighed:
+def _weighed(case: Case, names: Sequence[str], say: Progress) -> Weighed:
     measures, prompt = wl.edge_measures(), case.prompt
     start = time.perf_counter()
     clean = wl.record(case.model, prompt.clean)
     record_seconds = time.perf_counter() - start
     corrupted = wl.record(case.model, prompt.corrupted)
     dense, seconds, peak = {}, {}, {}
-    for name in names:
+    for n, name in enumerate(names, 1):
+        say(f"{prompt.name}: measure {n} of {len(names)}, {name}")
         with peak_memory() as memory:
             start = time.perf_counter()
             dense[name] = measures[name](
