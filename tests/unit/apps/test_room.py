@@ -15,7 +15,7 @@ from tiny_folder import tiny_folder
 from worldline.apps.cli.room_lines import Lines
 from worldline.room.events import Event, Joined, Message
 from worldline.room.log import Log, Reading
-from worldline.room.models.naming import _loaded
+from worldline.room.models.naming import _LOADED
 from worldline.room.replying import Provisional
 
 LOCAL = """
@@ -116,12 +116,12 @@ def test_a_local_room_is_weighed_and_replayed_and_another_model_parts_at_a_token
     page = (tmp_path / "a.html").read_text()
     assert 'class="strands"' in page
     assert "by way of others, nats" in page
-    _loaded.cache_clear()
+    _LOADED.clear()
     found = run("replay", "a.room")
     assert found.out.endswith("all as they were\n"), found.out
     shutil.rmtree(tmp_path / "tiny")
     tiny_folder(tmp_path / "tiny", n_pos=4096, seed=5)
-    _loaded.cache_clear()
+    _LOADED.clear()
     found = run("replay", "a.room")
     assert found.code == 1
     assert re.search(r"from character \d+ on, token \d+ \('", found.out), found.out

@@ -79,38 +79,26 @@ def models_for(
 ) -> dict[str, Callable[[], Model]]:
     """Every model that may be called, by its name in the room; `say` hears which is loaded."""
     from worldline.room.events import Joined
-    from worldline.room.models.naming import BUNDLED, models_named, place_of, with_name
+    from worldline.room.models.naming import BUNDLED, models_named, with_name
 
     names = [with_name(one)[0] for one in with_]
     if scenario is not None:
         names += [seat.model for seat in scenario.participants if seat.model]
-    made = models_named([*names, BUNDLED])
+    made = models_named([*names, BUNDLED], say)
     joined = [one.body for one in events if isinstance(one.body, Joined)]
     for body in joined:
         if not body.scripted and body.model not in made:
-            made[body.model] = _of_the_log(body.model)
-    elsewhere = {name for name, url in map(place_of, names) if url}
-    return {
-        name: model if name in elsewhere else _told(name, model, say)
-        for name, model in made.items()
-    }
-
-
-def _told(name: str, make: Callable[[], Model], say: Callable[[str], None]) -> Callable[[], Model]:
-    def made() -> Model:
-        say(f"loading {name}")
-        return make()
-
+            made[body.model] = _of_the_log(body.model, say)
     return made
 
 
-def _of_the_log(name: str) -> Callable[[], Model]:
+def _of_the_log(name: str, say: Callable[[str], None]) -> Callable[[], Model]:
     """What makes a model of which only the log tells: it may have answered at an endpoint."""
     from worldline.room.models.naming import model_named
 
     def made() -> Model:
         try:
-            return model_named(name)[1]()
+            return model_named(name, say=say)[1]()
         except (InputError, RefusedError) as error:
             raise InputError(
                 f"a log keeps no addresses: if {name} answered at an endpoint, name it again with "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache
 from typing import TYPE_CHECKING
 
 import worldline as wl
@@ -17,16 +16,23 @@ if TYPE_CHECKING:
     from worldline import LoadedModel
 
 BUNDLED = "bundled"
+Say = Callable[[str], None]
 AT = "@http"  # MODEL@http://HOST or MODEL@https://HOST
 
 
-@cache
-def _loaded(name: str) -> LoadedModel:
-    """Participants of one model share it."""
-    return wl.load_model(name)
+_LOADED: dict[str, LoadedModel] = {}
 
 
-def model_named(given: str, prices: Prices | None = None) -> tuple[str, Callable[[], Model]]:
+def _loaded(name: str, say: Say | None) -> LoadedModel:
+    """Participants of one model share it; `say` hears that it is loaded."""
+    if name not in _LOADED:
+        _LOADED[name] = wl.load_model(name, progress=say)
+    return _LOADED[name]
+
+
+def model_named(
+    given: str, prices: Prices | None = None, say: Say | None = None
+) -> tuple[str, Callable[[], Model]]:
     """(The name in the room, what makes the model when it is first needed).
 
     "NAME@https://HOST" is a model of an OpenAI-compatible endpoint; anything else is what
@@ -39,11 +45,11 @@ def model_named(given: str, prices: Prices | None = None) -> tuple[str, Callable
     """
     name, url = place_of(given)
     if not url:
-        return name, lambda: Local(_loaded(name), name)
+        return name, lambda: Local(_loaded(name, say), name)
     return name, lambda: Endpoint(url, name, prices=prices or {})
 
 
-def models_named(given: Iterable[str]) -> dict[str, Callable[[], Model]]:
+def models_named(given: Iterable[str], say: Say | None = None) -> dict[str, Callable[[], Model]]:
     """The models that users name, by their names in the room.
 
     Raises: InputError as `model_named`, and where one name stands for models at two places: a
@@ -55,7 +61,9 @@ def models_named(given: Iterable[str]) -> dict[str, Callable[[], Model]]:
         if places.setdefault(name, url) != url:
             two = " and ".join(place or "this process" for place in (places[name], url))
             raise InputError(f"model {name!r}: at {two}; accepted is one place for one name")
-    return dict(model_named(f"{name}@{url}" if url else name) for name, url in places.items())
+    return dict(
+        model_named(f"{name}@{url}" if url else name, say=say) for name, url in places.items()
+    )
 
 
 def place_of(given: str) -> tuple[str, str]:
