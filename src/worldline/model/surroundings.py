@@ -49,6 +49,8 @@ def _is_replaced(space: str, key: str, value: Any) -> bool:
         return False
     if _home(value).partition(".")[0] not in _OF_TORCH:
         return True
+    if getattr(value, "__name__", key) == key:  # torch itself wraps some as it comes to need it
+        return False
     hidden = _INHERITED.get(key, value) if space == "torch.Tensor" else value
     return _FIRST[space].get(key, hidden) is not value
 
