@@ -115,6 +115,9 @@ def test_after_any_change_a_refusal_that_names_it_or_the_right_number(
         ("a_mode_of_functions", "gradient"),
         ("a_mode_that_looks_on", "gradient"),
         ("what_a_hook_holds_beside_a_counter", "gradient"),
+        ("hook_in_place_of_a_hook", "gradient"),
+        ("hook_of_equal_name", "gradient"),
+        ("hook_with_words", "share"),
     ],
 )
 def test_functions_of_torch_modes_and_what_stands_beside_a_counter(

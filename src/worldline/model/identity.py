@@ -376,7 +376,8 @@ def _is_table(value: Any) -> bool:
 
 def _short(value: Any) -> str:
     shown = value if type(value) is str else repr(value)
-    if len(shown) <= 80:
+    codes = type(value) is tuple and all(type(one) is str and "#" in one for one in value)
+    if codes or len(shown) <= 80:  # of functions each is to be told by its name
         return shown
     return f"{shown[:60]}… {hashlib.sha256(shown.encode()).hexdigest()[:12]}"
 
@@ -528,12 +529,13 @@ def _hook_words(what: str, module: str, was: str, now: str) -> str:
         return f"a {what} was removed{f' from {module}' if module else ''}: {before}"
     where = f" on {module}" if module else ""
     if before == after:
-        return f"a {what} is other code{where}: {after}"
+        return f"a {what} is other code{where}: {_names(_beside(now, was)) or after}"
     for verb, less, more in (("added to", was, now), ("removed from", now, was)):
         new = _beside(more, less)
         if new and not _beside(less, more):
             return f"a {what} was {verb} {module or 'all modules'}: {_names(new)}"
-    return f"the {what}s are others{where}: {before} → {after}"
+    gone, new = _names(_beside(was, now)), _names(_beside(now, was))
+    return f"the {what}s are others{where}: {gone or before} → {new or after}"
 
 
 def _beside(code: str, other: str) -> str:

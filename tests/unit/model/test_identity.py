@@ -182,7 +182,7 @@ def test_other_logits_under_a_gradient_are_not_called_a_change(monkeypatch):
         wl.weigh(trace, "gradient")
     monkeypatch.setattr(
         gradient, "refuse_other_derivative", lambda _model: None
-    )  # on one text only
+    )  # on a text
     with pytest.raises(RefusedError, match=r"predictions .* other numbers under a gradient"):
         wl.weigh(trace, "gradient")
     assert not has_changed(trace)
