@@ -43,7 +43,7 @@ def test_known_edges_are_found_by_the_gradient_and_not_by_attention(store):
         row = rows[family, "gradient (drop)"]
         assert row["known_found"] == 1
         assert row["on_idle_edges"] < 1e-4
-        assert row["rank_size"][0] > 0.9
+        assert row["linear"][0] > 0.9  # ranks would be those of edges that rounding moves
     idle = [rows[family, "attention weight"]["on_idle_edges"] for family in families]
     assert max(idle) > 0.8
     assert rows["circuit induction", "frozen"]["known_found"] == 0.5  # patterns are made too
@@ -155,15 +155,19 @@ def test_a_file_of_pairs_becomes_a_table(tmp_path):
     seen = prompts_in(store, "drop")["mine"]
     reported = [one for one in seen if one.said["split"] == "report"]
     assert found["linear"][50] is None  # all of them are cut: nothing is left to be wrong about
-    for cuts in (0, 3):
-        by_hand = []
+    for cuts in (0, 10):
+        by_hand = []  # none of a prompt whose edges that are left have no effect at all
         for one in reported:
             given = one.arrays["corrected_edges"][:cuts].tolist()
             left = [n for n, e in enumerate(one.arrays["layer_edges"].tolist()) if e not in given]
             weights = one.weights("gradient (drop)")[left]
-            by_hand.append(np.corrcoef(weights, one.arrays["layer_effects"][left])[0, 1])
+            effects = one.arrays["layer_effects"][left]
+            if np.ptp(weights) and np.ptp(effects):
+                by_hand.append(np.corrcoef(weights, effects)[0, 1])
             assert len(left) == len(one.arrays["layer_edges"]) - cuts
-        assert found["linear"][cuts] == pytest.approx(np.mean(by_hand), abs=1e-6)
+        known = pytest.approx(np.mean(by_hand), abs=1e-6) if by_hand else None
+        assert found["linear"][cuts] == known
+        assert by_hand or cuts
 
 
 def test_what_the_table_says_in_words(store):
