@@ -180,9 +180,7 @@ def test_other_logits_under_a_gradient_are_not_called_a_change(monkeypatch):
     trace = wl.record(model, some_tokens(6))
     with pytest.raises(RefusedError, match="backward pass"):
         wl.weigh(trace, "gradient")
-    monkeypatch.setattr(
-        gradient, "refuse_other_derivative", lambda _model: None
-    )  # on a text
+    monkeypatch.setattr(gradient, "refuse_other_derivative", lambda _model: None)  # on a text
     with pytest.raises(RefusedError, match=r"predictions .* other numbers under a gradient"):
         wl.weigh(trace, "gradient")
     assert not has_changed(trace)
