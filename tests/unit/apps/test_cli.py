@@ -299,7 +299,7 @@ def test_stopping_is_no_traceback(run, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("worldline.apps.cli.trace.read_text", stop)
+    monkeypatch.setattr("worldline.apps.cli.trace.read_written", stop)
     said = run("trace", TEXT)
     assert said.code in (1, 130)
     assert "Traceback" not in said.err

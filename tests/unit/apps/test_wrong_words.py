@@ -130,20 +130,20 @@ def test_claims_of_a_model_on_which_none_was_run(command, words):
 
 
 def test_a_newline_is_kept_where_it_is_asked_for(tmp_path, capsys):
-    from worldline.apps.cli.out import read_text
+    from worldline.apps.cli.out import read_written
 
     wrote = {"a\n": "a", "a\r\n": "a", "a\n\n": "a\n", "a\r": "a\r", "\ufeffa": "a", " a ": " a "}
     for written, text in wrote.items():
         (tmp_path / "t").write_bytes(written.encode())
-        read = read_text(None, tmp_path / "t")
+        read = read_written(None, tmp_path / "t")
         assert read.text == text
         assert (read.before + read.text + read.after).encode() == (tmp_path / "t").read_bytes()
         said = capsys.readouterr().err
         dropped = "the newline at the end is not part of the text (--keep-newline keeps it)\n"
         assert said == (dropped if written.endswith("\n") else "")
-        kept = read_text(None, tmp_path / "t", keep_newline=True)
+        kept = read_written(None, tmp_path / "t", keep_newline=True)
         assert kept.text == written.removeprefix("\ufeff")
-        assert read_text(written, None).text == written
+        assert read_written(written, None).text == written
     (tmp_path / "t").write_bytes(b"\n")
     with pytest.raises(ValueError, match="it is empty"):
-        read_text(None, tmp_path / "t")
+        read_written(None, tmp_path / "t")

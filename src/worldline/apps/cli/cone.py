@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_text, refuse_unwritable
+from worldline.apps.cli.out import read_written, refuse_unwritable
 from worldline.apps.cli.pictures import WIDTH, opened, write_numbers, write_picture
 from worldline.errors import InputError
 
@@ -41,7 +41,7 @@ def cone(
     """Push one node a little and see its light cone: which nodes change, by which highway."""
     from worldline.text.spans import MORE_THAN_ANY
 
-    given = read_text(text, file, keep_newline=keep_newline)
+    given = read_written(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out, reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     if at is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_text, refuse_unwritable
+from worldline.apps.cli.out import read_written, refuse_unwritable
 from worldline.apps.cli.pictures import WIDTH, opened, write_numbers, write_picture
 from worldline.errors import InputError
 from worldline.text.written import WrittenText
@@ -69,13 +69,13 @@ def cut(
     json: options.Json = None,
 ) -> None:
     """Sever K/V edges or residual nodes, and show the next token before and after."""
-    given = read_text(text, file, keep_newline=keep_newline)
+    given = read_written(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out, reads=[file, splice_file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     options.refuse_target(target, None if each else versus)  # --each takes no --versus at all
     splice = None
     if splice_file is not None:
-        splice = read_text(splice_from, splice_file, keep_newline=keep_newline)
+        splice = read_written(splice_from, splice_file, keep_newline=keep_newline)
     elif splice_from is not None:
         splice = WrittenText.of_no_file(splice_from, keep_newline=keep_newline)
     splice_from = None if splice is None else splice.text

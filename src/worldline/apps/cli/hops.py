@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_text, refuse_unwritable
+from worldline.apps.cli.out import read_written, refuse_unwritable
 from worldline.apps.cli.pictures import WIDTH, opened, write_numbers, write_picture
 from worldline.apps.cli.streams import wants_color
 from worldline.errors import InputError
@@ -50,7 +50,7 @@ def hops(
 
     With --layers only reads in those layers count as hops.
     """
-    given = read_text(text, file, keep_newline=keep_newline)
+    given = read_written(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out, reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     if max_ < 0:

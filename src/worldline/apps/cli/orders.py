@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_text, refuse_unwritable
+from worldline.apps.cli.out import read_written, refuse_unwritable
 from worldline.apps.cli.pictures import WIDTH, opened, write_numbers, write_picture
 from worldline.errors import InputError
 from worldline.foreign_json import read_json_file
@@ -39,7 +39,7 @@ def orders(
     json: options.Json = None,
 ) -> None:
     """Execute the blocks of a run in other legal orders: slices, time, and that nothing changes."""
-    given = read_text(text, file, keep_newline=keep_newline)
+    given = read_written(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out, reads=[file, slices], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     from worldline.grid.order import Order

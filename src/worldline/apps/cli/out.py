@@ -19,8 +19,13 @@ from worldline.text.written import BOM, WrittenText
 MOST_BYTES = 1 << 26  # of a text: far more than any model reads
 
 
-def read_text(text: str | None, file: Path | None, *, keep_newline: bool = False) -> WrittenText:
-    """The text that was given: an argument, - for standard input, or a file.
+def read_text(text: str | None, file: Path | None, *, keep_newline: bool = False) -> str:
+    """The text alone of `read_written`."""
+    return read_written(text, file, keep_newline=keep_newline).text
+
+
+def read_written(text: str | None, file: Path | None, *, keep_newline: bool = False) -> WrittenText:
+    """The text that was given, an argument, - for standard input, or a file; and where it stands.
 
     Of a file and of standard input, a byte order mark in front and one newline at the end are no
     part of the text, for editors and echo put them there; a line on standard error says so.

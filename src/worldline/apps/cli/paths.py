@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_text, refuse_unwritable
+from worldline.apps.cli.out import read_written, refuse_unwritable
 from worldline.apps.cli.pictures import WIDTH, opened, write_numbers
 from worldline.errors import InputError
 
@@ -45,7 +45,7 @@ def paths(
 
     Weighed by frozen (to a target) unless --by share (no target) is asked for.
     """
-    given = read_text(text, file, keep_newline=keep_newline)
+    given = read_written(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     by = by or WEIGHINGS[0]

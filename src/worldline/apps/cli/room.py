@@ -194,7 +194,7 @@ def import_(
     if log.exists():
         raise InputError(f"--log {log}: it is there already; accepted is a new file")
     refuse_unwritable(log, json, reads=[file, *beside(log)])
-    text = read_text(None, file, keep_newline=True).text
+    text = read_text(None, file, keep_newline=True)
     if is_room(text):
         _filled(log, lambda new: from_json(text, new))
         typer.echo(f"{log}: as it was")

@@ -12,7 +12,7 @@ import typer
 from worldline.apps.cli import options
 from worldline.apps.cli.out import (
     make_folder,
-    read_text,
+    read_written,
     refuse_unwritable,
     write_bytes,
     write_json,
@@ -68,7 +68,7 @@ def trace(
     """Record one run, weigh every K/V edge, and show where the next token came from."""
     from worldline.views.exports import ending_of, export_bytes
 
-    given = read_text(text, file, keep_newline=keep_newline)
+    given = read_written(text, file, keep_newline=keep_newline)
     forms = [(place, ending_of(place)) for place in export or ()]
     refuse_unwritable(out, save, json, *(export or ()), reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype, by=by)
