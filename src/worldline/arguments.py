@@ -63,9 +63,9 @@ def with_checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
-        bound = bound_to(function, signature, args, kwargs)
-        refuse_other_kinds(function, bound.arguments)
-        return function(*bound.args, **bound.kwargs)
+        bound_arguments = bound_to(function, signature, args, kwargs)
+        refuse_other_kinds(function, bound_arguments.arguments)
+        return function(*bound_arguments.args, **bound_arguments.kwargs)
 
     return called
 
@@ -103,21 +103,21 @@ def refuse_other_kinds(function: Callable[..., Any], arguments: dict[str, Any]) 
         elif float in kinds and value != value:
             raise InputError(f"{function.__name__}: {name}={value}: accepted are numbers")
         elif not any(_is(kind, value) for kind in kinds):
-            accepted = " or ".join(_said(kind) for kind in kinds if kind is not type(None))
+            accepted_kinds = " or ".join(_said(kind) for kind in kinds if kind is not type(None))
             raise InputError(
-                f"{_shown(f'{function.__name__}: {name}', value)}: accepted is {accepted}"
+                f"{_shown(f'{function.__name__}: {name}', value)}: accepted is {accepted_kinds}"
             )
 
 
 @functools.cache
 def _kinds_of(function: Callable[..., Any]) -> dict[str, tuple[Any, ...]]:
-    found = {}
+    kinds_by_name = {}
     for name, annotation in inspect.get_annotations(function).items():
         parts = re.split(r" \| (?![^\[]*\])", str(annotation))
         kinds = [_kind(part, function.__globals__) for part in parts]
         if name != "return" and None not in kinds and not {int, str} <= set(kinds):
-            found[name] = tuple(kinds)
-    return found
+            kinds_by_name[name] = tuple(kinds)
+    return kinds_by_name
 
 
 def _kind(word: str, names: dict[str, Any]) -> Any:

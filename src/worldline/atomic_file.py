@@ -95,9 +95,9 @@ def path_for(place: str | Path) -> Iterator[Path]:
                 yield part
             return
         with tempfile.TemporaryDirectory(prefix="worldline-") as folder:
-            made = Path(folder) / "part"
-            yield made
-            with made.open("rb") as content, _opened(target) as out:
+            temporary_path = Path(folder) / "part"
+            yield temporary_path
+            with temporary_path.open("rb") as content, _opened(target) as out:
                 shutil.copyfileobj(content, out)
 
 

@@ -41,8 +41,8 @@ def extra_of(package: str) -> str | None:
     ('models', None)
     """
     try:
-        asked = requires("worldline") or ()
+        requirement_lines = requires("worldline") or ()
     except PackageNotFoundError:
         return None
-    found = (match for line in asked if (match := REQUIREMENT.match(line)))
-    return next((match[2] for match in found if match[1].lower() == package.lower()), None)
+    matches = (match for line in requirement_lines if (match := REQUIREMENT.match(line)))
+    return next((match[2] for match in matches if match[1].lower() == package.lower()), None)

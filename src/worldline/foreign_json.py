@@ -58,12 +58,12 @@ def read_json(
         raise InputError(f"{name}: over {most_bytes:,} bytes of JSON; accepted are at most as many")
 
     def whole_object(pairs: list[tuple[str, Any]]) -> Any:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            seen: set[str] = set()
-            key = next(key for key, _ in pairs if key in seen or seen.add(key))
+        members = dict(pairs)
+        if len(members) != len(pairs):
+            seen_keys: set[str] = set()
+            key = next(key for key, _ in pairs if key in seen_keys or seen_keys.add(key))
             raise InputError(f"key {key[:40]!r} twice")
-        return changed(found)
+        return changed(members)
 
     try:
         if isinstance(content, bytes):
@@ -87,8 +87,8 @@ def read_json(
     except RecursionError:
         raise InputError(f"{name}: over {DEEPEST} lists and objects in one another") from None
     except json.JSONDecodeError as error:
-        said = f"{error.msg}, line {error.lineno}, column {error.colno}"
-        raise InputError(f"{name}: not JSON ({said})") from None
+        fault = f"{error.msg}, line {error.lineno}, column {error.colno}"
+        raise InputError(f"{name}: not JSON ({fault})") from None
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     return found
@@ -123,10 +123,12 @@ def _refused(written: str) -> None:
 
 def _refuse_deep(found: Any) -> None:
     level, depth = [found], 0
-    while level := [one for one in level if isinstance(one, (list, dict))]:
+    while level := [container for container in level if isinstance(container, (list, dict))]:
         depth += 1
         if depth > DEEPEST:
             raise InputError(f"over {DEEPEST} lists and objects in one another")
         level = [
-            inner for one in level for inner in (one if isinstance(one, list) else one.values())
+            inner
+            for container in level
+            for inner in (container if isinstance(container, list) else container.values())
         ]

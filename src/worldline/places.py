@@ -10,8 +10,12 @@ import platformdirs
 
 def data_folder() -> Path:
     """The environment variable WORLDLINE_DATA, or the user's data folder; it may not be there."""
-    asked = os.environ.get("WORLDLINE_DATA")
-    return expanded(asked) if asked else Path(platformdirs.user_data_dir("worldline"))
+    folder_setting = os.environ.get("WORLDLINE_DATA")
+    return (
+        expanded(folder_setting)
+        if folder_setting
+        else Path(platformdirs.user_data_dir("worldline"))
+    )
 
 
 def expanded(place: str | Path) -> Path:

@@ -145,8 +145,8 @@ def _block(
     W, m = layer.weights, decoder.residual_multiplier
     (n_heads, _, d_head), zero = W["W_Q"].shape, np.zeros_like(x)
     b_O, b_in, b_gate, b_out = (W.get(name, 0.0) for name in ("b_O", "b_in", "b_gate", "b_out"))
-    normed = layer.ln1(x)
-    q, k, v = (normed @ W["W_" + n] + W.get("b_" + n, np.zeros(1))[..., None, :] for n in "QKV")
+    norm_out = layer.ln1(x)
+    q, k, v = (norm_out @ W["W_" + n] + W.get("b_" + n, np.zeros(1))[..., None, :] for n in "QKV")
     k, v = (np.repeat(heads, n_heads // len(heads), axis=0) for heads in (k, v))
     q, k = _rotate(decoder, q), _rotate(decoder, k)
     sinks = W.get("sinks", np.full(n_heads, -math.inf))
@@ -168,10 +168,12 @@ def _block(
     attn_term = np.einsum("hji,hid,hdm->hjim", pattern * (1 - from_v), v, W["W_O"])  # a v W_O
     attn_term += np.einsum("hji,hid,hdm->hjim", pattern * from_v, another_v, W["W_O"])
     attn_term = m * layer.ln1_post(attn_term, attn[:, None])
-    normed = layer.ln2(x if decoder.parallel else x + attn_out)
-    act, hidden = ACTIVATIONS[decoder.act], normed @ W["W_in"] + b_in
-    hidden = act(normed @ W["W_gate"] + b_gate) * hidden if "W_gate" in W else act(hidden)
-    mlp = hidden @ W["W_out"] + b_out
+    norm_out = layer.ln2(x if decoder.parallel else x + attn_out)
+    act, mlp_hidden = ACTIVATIONS[decoder.act], norm_out @ W["W_in"] + b_in
+    mlp_hidden = (
+        act(norm_out @ W["W_gate"] + b_gate) * mlp_hidden if "W_gate" in W else act(mlp_hidden)
+    )
+    mlp = mlp_hidden @ W["W_out"] + b_out
     block = {"q": q, "k": k, "v": v, "scores": scores, "sinks": sinks, "pattern": pattern, "z": z}
     block |= {"attn_out": attn_out, "mlp_out": m * layer.ln2_post(mlp), "attn_term": attn_term}
     return block, {
@@ -259,8 +261,8 @@ def gradient_mask(run: Run, u: Array) -> Array:
     """
     weights = np.zeros_like(run.pattern)
     for l, h, j, i in np.ndindex(*weights.shape):  # noqa: E741
-        others = np.where(np.arange(len(run.ids)) == i, -math.inf, run.scores[l, h, j])
-        z_rest = softmax_row(others, run.sinks[l, h]) @ run.v[l, h]
+        other_scores = np.where(np.arange(len(run.ids)) == i, -math.inf, run.scores[l, h, j])
+        z_rest = softmax_row(other_scores, run.sinks[l, h]) @ run.v[l, h]
         weights[l, h, j, i] = run.pattern[l, h, j, i] * ((run.v[l, h, i] - z_rest) @ u[l, h, j])
     return weights
 
@@ -283,24 +285,26 @@ def frozen_jacobians(decoder: Decoder, run_: Run, layer: int) -> tuple[Array, Ar
     """
     part, x = decoder.layers[layer], run_.resid_pre[layer]
     W, m, (n_pos, d) = part.weights, decoder.residual_multiplier, x.shape
-    n_heads, one = len(W["W_Q"]), np.eye(d)
+    n_heads, identity = len(W["W_Q"]), np.eye(d)
     attn = (run_.z[layer] @ W["W_O"]).sum(axis=0) + W.get("b_O", 0.0)
     middle = x if decoder.parallel else x + run_.attn_out[layer]
     act, b_in, b_gate = ACTIVATIONS[decoder.act], W.get("b_in", 0.0), W.get("b_gate", 0.0)
     stay, hop = np.zeros((n_pos, d, d)), np.zeros((n_heads, n_pos, n_pos, d, d))
     for j in range(n_pos):
-        into = part.ln2(one, middle[j]) @ W["W_in"]
+        into = part.ln2(identity, middle[j]) @ W["W_in"]
         inner = part.ln2(middle[j]) @ W["W_in"] + b_in
         if "W_gate" in W:
             gate = part.ln2(middle[j]) @ W["W_gate"] + b_gate
-            gates = part.ln2(one, middle[j]) @ W["W_gate"] * (act(gate) / gate)
-            hidden, at = (into * act(gate) + gates * inner) / 2, act(gate) * inner
+            gates = part.ln2(identity, middle[j]) @ W["W_gate"] * (act(gate) / gate)
+            mlp_hidden, at = (into * act(gate) + gates * inner) / 2, act(gate) * inner
         else:
-            hidden, at = into * (act(inner) / inner), act(inner)
-        mlp = m * part.ln2_post(hidden @ W["W_out"], at @ W["W_out"] + W.get("b_out", 0.0))
-        stay[j] = one + mlp
+            mlp_hidden, at = into * (act(inner) / inner), act(inner)
+        mlp = m * part.ln2_post(mlp_hidden @ W["W_out"], at @ W["W_out"] + W.get("b_out", 0.0))
+        stay[j] = identity + mlp
         for h, i in np.ndindex(n_heads, j + 1):
-            v = part.ln1(one, x[i]) @ W["W_V"][h * len(W["W_V"]) // n_heads]
-            read = run_.pattern[layer, h, j, i] * v @ W["W_O"][h]
-            hop[h, j, i] = m * part.ln1_post(read, attn[j]) @ (one if decoder.parallel else stay[j])
+            v = part.ln1(identity, x[i]) @ W["W_V"][h * len(W["W_V"]) // n_heads]
+            attn_read = run_.pattern[layer, h, j, i] * v @ W["W_O"][h]
+            hop[h, j, i] = (
+                m * part.ln1_post(attn_read, attn[j]) @ (identity if decoder.parallel else stay[j])
+            )
     return stay, hop

@@ -38,10 +38,10 @@ def stepping(listener: Callable[[], None]) -> Iterator[None]:
 
 def stepped(things: Iterable[Thing]) -> Iterator[Thing]:
     """The same things, with a step at every 1,024th: for loops over the tokens of a text."""
-    for n, thing in enumerate(things, 1):
+    for n, item in enumerate(things, 1):
         if n % _EACH == 0:
             step()
-        yield thing
+        yield item
 
 
 def step() -> None:

@@ -82,27 +82,27 @@ class Claim(Record):
 
     @model_validator(mode="after")
     def _is_decided(self) -> Claim:
-        wanted = {
+        required_fields = {
             None: {"metric", "unit", "support", "refute"},
             "measurement": {"metric", "unit"},
             "not testable": {"why"},
         }[self.decides]
         for name in ("metric", "unit", "support", "refute", "why"):
-            given = getattr(self, name) is not None
-            if given != (name in wanted):
+            is_set = getattr(self, name) is not None
+            if is_set != (name in required_fields):
                 way = f'decides = "{self.decides}"' if self.decides else "support and refute"
-                raise ValueError(f"{name}: {'has no place' if given else 'is missing'} with {way}")
+                raise ValueError(f"{name}: {'has no place' if is_set else 'is missing'} with {way}")
         if self.support and self.refute:
-            both = read_comparison(self.support), read_comparison(self.refute)
-            if overlap(*both):
+            comparisons = read_comparison(self.support), read_comparison(self.refute)
+            if overlap(*comparisons):
                 raise ValueError(f'support "{self.support}" and refute "{self.refute}" overlap')
         return self
 
     def decision_hash(self) -> str:
         """SHA-256 of what decides: wording, metric, unit, both comparisons, and which way."""
-        said: dict[str, Any] = {
+        decision_fields: dict[str, Any] = {
             name: getattr(self, name)
             for name in ("id", "text", "metric", "unit", "support", "refute", "decides")
         }
-        written = json.dumps(said, sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(written.encode()).hexdigest()
+        json_text = json.dumps(decision_fields, sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(json_text.encode()).hexdigest()

@@ -41,25 +41,25 @@ def read_comparison(written: str) -> Comparison:
     Raises:
         ValueError: it is written in another way, or its level is not finite.
     """
-    found = _WRITTEN.fullmatch(written)
-    level = float(found[2]) if found else math.nan
-    if found is None or not math.isfinite(level):
+    match = _WRITTEN.fullmatch(written)
+    level = float(match[2]) if match else math.nan
+    if match is None or not math.isfinite(level):
         raise ValueError(
             f'comparison "{written}": accepted is one of >=, <=, > and <, a space and a number, '
             'such as ">= 0.9"'
         )
-    return Comparison(found[1], level)
+    return Comparison(match[1], level)
 
 
-def overlap(one: Comparison, two: Comparison) -> bool:
+def overlap(one: Comparison, second: Comparison) -> bool:
     """Whether some number satisfies both.
 
     >>> overlap(read_comparison(">= 1"), read_comparison("< 1"))
     False
     """
-    if one.upwards() == two.upwards():
+    if one.upwards() == second.upwards():
         return True
-    up, down = (one, two) if one.upwards() else (two, one)
+    up, down = (one, second) if one.upwards() else (second, one)
     return up.level < down.level or (
         up.level == down.level and up.sign == ">=" and down.sign == "<="
     )

@@ -61,17 +61,17 @@ class Graph:
         Raises:
             ValueError: a node that is there already, or an edge to or from none.
         """
-        known = dict(self.nodes)
+        nodes_by_id = dict(self.nodes)
         for node in nodes:
-            if node.id in known:
+            if node.id in nodes_by_id:
                 raise ValueError(f'node "{node.id}" is there already')
-            known[node.id] = node
+            nodes_by_id[node.id] = node
         more = tuple(edges)
         for edge in more:
             for end in (edge.source, edge.target):
-                if end not in known:
+                if end not in nodes_by_id:
                     raise ValueError(f'edge {edge.type}: there is no node "{end}"')
-        return replace(self, nodes=known, edges=self.edges + more)
+        return replace(self, nodes=nodes_by_id, edges=self.edges + more)
 
     def find(self, name: str) -> ClaimsNode:
         """The node of an id.
@@ -121,14 +121,19 @@ def neighbourhood(
             relations.setdefault(edge.target, []).append(edge.type)
         elif edge.target == name:
             relations.setdefault(edge.source, []).append(BACKWARDS[edge.type])
-    found: dict[str, list[Neighbour]] = {}
-    for other, said in relations.items():
-        node = graph.nodes[other]
-        word = (verdicts or {}).get(other) if node.type == "claim" else None
-        one = Neighbour(node, tuple(said), graph.edge_counts[other], word)
-        found.setdefault(node.type, []).append(one)
+    neighbours_by_type: dict[str, list[Neighbour]] = {}
+    for neighbour_id, relation_words in relations.items():
+        node = graph.nodes[neighbour_id]
+        word = (verdicts or {}).get(neighbour_id) if node.type == "claim" else None
+        neighbour = Neighbour(node, tuple(relation_words), graph.edge_counts[neighbour_id], word)
+        neighbours_by_type.setdefault(node.type, []).append(neighbour)
     return {
-        kind: tuple(sorted(found[kind], key=lambda one: (-one.edge_count, one.node.id)))
+        kind: tuple(
+            sorted(
+                neighbours_by_type[kind],
+                key=lambda neighbour: (-neighbour.edge_count, neighbour.node.id),
+            )
+        )
         for kind in NODE_TYPES
-        if kind in found
+        if kind in neighbours_by_type
     }

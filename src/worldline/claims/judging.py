@@ -46,24 +46,26 @@ def interval(finding: Finding) -> tuple[float, float]:
 def _compared(support: Comparison, refute: Comparison, finding: Finding) -> tuple[Word, str]:
     low, high = interval(finding)
     value = math.nan if finding.value is None else finding.value
-    shown = _interval(low, high, support.level, refute.level)
+    interval_words = _interval(low, high, support.level, refute.level)
     if any(map(math.isnan, (value, low, high))):
-        return "inconclusive", f"a number is missing: value {value:.4g}, interval {shown}"
+        return "inconclusive", f"a number is missing: value {value:.4g}, interval {interval_words}"
     if low > high:
-        return "inconclusive", f"the interval {shown} has its ends the wrong way round"
-    one = low == high
-    whole = shown_beside(low, support.level, refute.level) if one else f"all of {shown}"
+        return "inconclusive", f"the interval {interval_words} has its ends the wrong way round"
+    is_exact = low == high
+    number_words = (
+        shown_beside(low, support.level, refute.level) if is_exact else f"all of {interval_words}"
+    )
     if support.holds(low, high):
         if finding.bounds is not None:
             return "qualified", finding.bounds
-        return "supported", f"{whole} is {_said(support)}"
+        return "supported", f"{number_words} is {_said(support)}"
     if refute.holds(low, high):
-        return "refuted", f"{whole} is {_said(refute)}"
-    if one:
-        return "inconclusive", f"{whole} is neither {_said(support)} nor {_said(refute)}"
+        return "refuted", f"{number_words} is {_said(refute)}"
+    if is_exact:
+        return "inconclusive", f"{number_words} is neither {_said(support)} nor {_said(refute)}"
     return (
         "inconclusive",
-        f"not all of {shown} is {_said(support)}, and not all is {_said(refute)}",
+        f"not all of {interval_words} is {_said(support)}, and not all is {_said(refute)}",
     )
 
 
@@ -87,7 +89,7 @@ def shown_beside(number: float, *levels: float) -> str:
     ('0.899999', '0.5')
     """
     for digits in range(4, 17):
-        shown = f"{number:.{digits}g}"
-        if all((float(shown) == level) == (number == level) for level in levels):
-            return shown
+        number_text = f"{number:.{digits}g}"
+        if all((float(number_text) == level) == (number == level) for level in levels):
+            return number_text
     return repr(number)

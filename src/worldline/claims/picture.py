@@ -44,22 +44,30 @@ def claims_picture(
     name: the user's own, and the shipped ones. Their runs are nodes too. What nothing can test
     has its word without any run.
     """
-    found = model_verdicts(graph, store, model_name, weights_hash)
+    verdicts_by_claim = model_verdicts(graph, store, model_name, weights_hash)
     order = in_order(graph)
-    shown = [one for claim in order for one in pick(found.get(claim, ()))]
-    whole = with_runs(graph, shown)
+    shown_verdicts = [
+        current_verdict
+        for claim in order
+        for current_verdict in pick(verdicts_by_claim.get(claim, ()))
+    ]
+    full_graph = with_runs(graph, shown_verdicts)
     place = {claim: at for at, claim in enumerate(order)}
     nodes = sorted(
-        whole.nodes.values(),
+        full_graph.nodes.values(),
         key=lambda node: (NODE_TYPES.index(node.type), place.get(node.id, 0), node.id),
     )
     return ClaimsPicture(
         model=model_name,
         nodes=tuple(nodes),
-        edges=whole.edges,
+        edges=full_graph.edges,
         verdicts=(
-            *(verdict_part(graph, one) for one in shown),
-            *(_untested(one, model_name) for one in graph.claims.values() if one.why is not None),
+            *(verdict_part(graph, current_verdict) for current_verdict in shown_verdicts),
+            *(
+                _untested(claim_record, model_name)
+                for claim_record in graph.claims.values()
+                if claim_record.why is not None
+            ),
         ),
     )
 
@@ -80,35 +88,37 @@ def model_verdicts(
 
     Of a name that was given to several models, without a hash, only the weights last run count.
     """
-    everything = known_verdicts(graph, store)
+    all_verdicts = known_verdicts(graph, store)
     if weights_hash is None:
-        named = [one for one in everything if one.run.model == model_name]
-        last = max(named, key=lambda one: one.date, default=None)
+        named_verdicts = [verdict for verdict in all_verdicts if verdict.run.model == model_name]
+        last = max(named_verdicts, key=lambda verdict: verdict.date, default=None)
         weights_hash = None if last is None else last.run.key.weights_hash
-    runs = [one for one in everything if one.run.key.weights_hash == weights_hash]
-    found: dict[str, list[Shown]] = {}
+    runs = [verdict for verdict in all_verdicts if verdict.run.key.weights_hash == weights_hash]
+    verdicts_by_claim: dict[str, list[Shown]] = {}
     for claim in in_order(graph):
-        stood = [Shown(one, _stale(graph, one)) for one in runs if one.run.claim == claim]
+        stood = [
+            Shown(verdict, _stale(graph, verdict)) for verdict in runs if verdict.run.claim == claim
+        ]
         if stood:
-            found[claim] = stood
-    return found
+            verdicts_by_claim[claim] = stood
+    return verdicts_by_claim
 
 
 def known_verdicts(graph: Graph, store: Store) -> list[Verdict]:
     """The user's verdicts and the shipped ones, on claims that have a record."""
-    own = [one for one in store.verdicts() if one.run.claim in graph.claims]
-    return with_shipped(own, shipped_verdicts(graph.claims))
+    own_verdicts = [verdict for verdict in store.verdicts() if verdict.run.claim in graph.claims]
+    return with_shipped(own_verdicts, shipped_verdicts(graph.claims))
 
 
 def weights_of(graph: Graph, store: Store, model_name: str) -> set[str]:
     """The hashes of all weights that were run under one name."""
     runs = known_verdicts(graph, store)
-    return {one.run.key.weights_hash for one in runs if one.run.model == model_name}
+    return {verdict.run.key.weights_hash for verdict in runs if verdict.run.model == model_name}
 
 
 def known_models(graph: Graph, store: Store) -> list[str]:
     """The models that have verdicts, the bundled one first."""
-    names = {one.run.model for one in known_verdicts(graph, store)}
+    names = {verdict.run.model for verdict in known_verdicts(graph, store)}
     return sorted(names, key=lambda name: (name != BUNDLED, name))
 
 
@@ -123,9 +133,9 @@ def with_runs(graph: Graph, shown: Sequence[Shown]) -> Graph:
     nodes: list[ClaimsNode] = []
     edges: list[ClaimsEdge] = []
     tests = {edge.target: edge.source for edge in graph.edges if edge.type == "tests"}
-    for one in shown:
-        verdict, run = one.verdict, one.verdict.run
-        nodes += _run_nodes(graph, one)
+    for current_verdict in shown:
+        verdict, run = current_verdict.verdict, current_verdict.verdict.run
+        nodes += _run_nodes(graph, current_verdict)
         names = f"run-{run.id}", f"verdict-{run.id}"
         edges.append(ClaimsEdge(source=names[0], type="tests", target=run.claim))
         edges.append(ClaimsEdge(source=names[0], type="generated", target=names[1]))
@@ -215,7 +225,9 @@ def command(verdict: Verdict) -> str:
 
 def shown_words(verdicts: dict[str, list[Shown]]) -> dict[str, str]:
     """The word beside each claim, with what it must not be read without."""
-    return {claim: word_of(pick(found)[0]) for claim, found in verdicts.items()}
+    return {
+        claim: word_of(pick(current_verdicts)[0]) for claim, current_verdicts in verdicts.items()
+    }
 
 
 def word_of(one: Shown) -> str:

@@ -40,9 +40,9 @@ def _tagged(value: Any) -> Any:
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"key {key!r} of {type(key).__name__}: keys of plain JSON are text")
-        return {str(key): _tagged(one) for key, one in value.items()}
+        return {str(key): _tagged(element) for key, element in value.items()}
     if isinstance(value, list | tuple):
-        return [_tagged(one) for one in value]
+        return [_tagged(element) for element in value]
     if value is None or isinstance(value, str | int):
         return value
     raise TypeError(f"{type(value).__name__}: plain JSON has numbers, text, lists and objects")
@@ -65,7 +65,7 @@ def finite(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: finite(one) for key, one in value.items()}
+        return {key: finite(element) for key, element in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(one) for one in value]
+        return [finite(element) for element in value]
     return value

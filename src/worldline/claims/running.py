@@ -84,9 +84,9 @@ def run_claims(
         InputError: an unknown claim, or a number of items that one of them does not take, before
             anything is run.
     """
-    known = [graph.claim(name) for name in claims]
-    _refuse_number(known, model, asked)
-    for claim in known:
+    claim_records = [graph.claim(name) for name in claims]
+    _refuse_number(claim_records, model, asked)
+    for claim in claim_records:
         try:
             yield run_claim(claim, store, model, asked, heard)
         except StoppedError:
@@ -112,18 +112,18 @@ def run_claim(
     experiment = registry.find_experiment(claim.id)
     run = store.start(_described(claim, experiment, model, asked))
     with store.alone(run.id, lambda: heard(claim.id, 0, 0)):
-        kept, known = store.items(run.id), store.verdict(run.id)
-        found = len(kept)
-        if known is not None and known.word != "not testable here":
-            return Outcome(claim.id, known, found)
+        stored_items, stored_verdict = store.items(run.id), store.verdict(run.id)
+        n_stored = len(stored_items)
+        if stored_verdict is not None and stored_verdict.word != "not testable here":
+            return Outcome(claim.id, stored_verdict, n_stored)
         try:
-            finding = _measured(experiment, store, run, model, kept, heard)
+            finding = _measured(experiment, store, run, model, stored_items, heard)
         except wl.RefusedError as error:
             finding = Finding(None, None, None, 0, untestable=" ".join(str(error).split()))
         word, reason = judge(claim, finding, experiment.least)
         verdict = Verdict(run, word, finding, reason, _now())
         store.conclude(verdict)
-        return Outcome(claim.id, verdict, found)
+        return Outcome(claim.id, verdict, n_stored)
 
 
 def _refuse_number(claims: Iterable[Claim], model: wl.LoadedModel, asked: Asked) -> None:
@@ -153,15 +153,15 @@ def _measured(
     keys = [item["key"] for item in items]
     if len(set(keys)) < len(keys):
         raise ValueError(f"{run.claim}: two items have the same key")
-    pairs, done = [], sum(key in kept for key in keys)
-    heard(run.claim, done, len(items))
+    pairs, n_done = [], sum(key in kept for key in keys)
+    heard(run.claim, n_done, len(items))
     for item in items:
         if item["key"] not in kept:
-            measured = experiment.measure(model, item)
-            store.keep_item(run.id, item["key"], measured)
-            kept[item["key"]] = unpack(pack(measured))  # as it would be read from the store
-            done += 1
-            heard(run.claim, done, len(items))
+            measurement = experiment.measure(model, item)
+            store.keep_item(run.id, item["key"], measurement)
+            kept[item["key"]] = unpack(pack(measurement))  # as it would be read from the store
+            n_done += 1
+            heard(run.claim, n_done, len(items))
         pairs.append((item, kept[item["key"]]))
     return experiment.conclude(pairs, run.key.seed)
 
@@ -200,24 +200,24 @@ def bare_name(name: str) -> str:
 
 def _config_hash(model: wl.LoadedModel) -> str:
     """Of the configuration; and of what else makes it another model than its weights tell."""
-    said = {key: value for key, value in model.config.items() if key not in _OF_PLACE}
-    parts: list[Any] = [model.dtype, said]
+    config = {key: value for key, value in model.config.items() if key not in _OF_PLACE}
+    parts: list[Any] = [model.dtype, config]
     identity = model.identity
-    altered = any("hook" in place or place.endswith("|forward") for place in identity.code)
-    if altered or (model.loaded_as is not None and model.source is None):
+    has_patched_code = any("hook" in place or place.endswith("|forward") for place in identity.code)
+    if has_patched_code or (model.loaded_as is not None and model.source is None):
         parts.append(identity.key())
-    written = json.dumps(parts, sort_keys=True, default=str)
-    return hashlib.sha256(written.encode()).hexdigest()
+    json_text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(json_text.encode()).hexdigest()
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": python_version()}
+    versions = {"python": python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _now() -> str:
@@ -229,6 +229,8 @@ def _said(error: Exception) -> str:
     line = " ".join(str(error).split()) or "no message"
     if isinstance(error, wl.InputError):
         return line
-    frames = [one for one in traceback.extract_tb(error.__traceback__) if "lab" in one.filename]
+    frames = [
+        frame for frame in traceback.extract_tb(error.__traceback__) if "lab" in frame.filename
+    ]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {line}{where}"

@@ -63,19 +63,20 @@ def write_verdicts(verdicts: Iterable[Verdict]) -> str:
     """Write runs and their verdicts as one JSON file, by claim."""
     runs: list[dict[str, Any]] = []
     words: list[dict[str, Any]] = []
-    for one in sorted(verdicts, key=lambda one: (one.run.claim, one.run.id)):
-        run = one.run
+    for verdict in sorted(verdicts, key=lambda verdict: (verdict.run.claim, verdict.run.id)):
+        run = verdict.run
         runs.append(
             {"id": run.id, **asdict(run.key), "model": run.model, "quick": run.quick,
              "counts": run.counts, "versions": dict(run.versions), "started": run.started,
-             "finished": one.date}
+             "finished": verdict.date}
         )  # fmt: skip
         words.append(
-            {"run": run.id, "word": one.word, "finding": one.finding.json(), "reason": one.reason,
-             "date": one.date}
+            {"run": run.id, "word": verdict.word, "finding": verdict.finding.json(),
+             "reason": verdict.reason,
+             "date": verdict.date}
         )  # fmt: skip
-    said = unpack(pack({"schema": SCHEMA, "runs": runs, "verdicts": words}))
-    return json.dumps(json.loads(pack(said)), ensure_ascii=False, indent=1) + "\n"
+    document = unpack(pack({"schema": SCHEMA, "runs": runs, "verdicts": words}))
+    return json.dumps(json.loads(pack(document)), ensure_ascii=False, indent=1) + "\n"
 
 
 def read_verdicts(path: Path) -> list[Verdict]:
@@ -85,20 +86,20 @@ def read_verdicts(path: Path) -> list[Verdict]:
         InputError: it is no such file, or holds a verdict without its run; the line names it.
     """
     try:
-        said = unpack(path.read_text(encoding="utf-8"))
-        file = _File.model_validate(said)
+        document = unpack(path.read_text(encoding="utf-8"))
+        file = _File.model_validate(document)
     except (OSError, ValueError) as error:
         raise InputError(f"{path.name}: {_first(error)}") from None
-    runs = {one.id: _read_run(path, one) for one in file.runs}
+    runs = {record.id: _read_run(path, record) for record in file.runs}
     if len(runs) < len(file.runs):
         raise InputError(f"{path.name}: two runs have one id")
-    found = []
-    for one in file.verdicts:
-        if one.run not in runs:
-            raise InputError(f'{path.name}: a verdict without its run "{one.run}"')
-        finding = _read_finding(path, one.finding)
-        found.append(Verdict(runs[one.run], one.word, finding, one.reason, one.date))
-    return found
+    verdicts = []
+    for record in file.verdicts:
+        if record.run not in runs:
+            raise InputError(f'{path.name}: a verdict without its run "{record.run}"')
+        finding = _read_finding(path, record.finding)
+        verdicts.append(Verdict(runs[record.run], record.word, finding, record.reason, record.date))
+    return verdicts
 
 
 def shipped_verdicts(claims: Iterable[str], folder: Path = SHIPPED) -> list[Verdict]:
@@ -107,19 +108,19 @@ def shipped_verdicts(claims: Iterable[str], folder: Path = SHIPPED) -> list[Verd
     Raises:
         InputError: a file that is none, or a verdict on a claim that has no record.
     """
-    known, found = set(claims), []
+    claim_ids, verdicts = set(claims), []
     for path in sorted(folder.glob("*.json")):
         for verdict in read_verdicts(path):
-            if verdict.run.claim not in known:
+            if verdict.run.claim not in claim_ids:
                 raise InputError(f'{path.name}: there is no claim "{verdict.run.claim}"')
-            found.append(verdict)
-    return found
+            verdicts.append(verdict)
+    return verdicts
 
 
 def with_shipped(kept: Sequence[Verdict], shipped: Iterable[Verdict]) -> list[Verdict]:
     """The user's own, and of the shipped ones those that are of no run of the user's."""
-    own = {one.run.id for one in kept}
-    return [*kept, *(one for one in shipped if one.run.id not in own)]
+    own_run_ids = {verdict.run.id for verdict in kept}
+    return [*kept, *(verdict for verdict in shipped if verdict.run.id not in own_run_ids)]
 
 
 def _read_run(path: Path, said: _Run) -> Run:

@@ -72,9 +72,11 @@ class Store:
         Raises:
             TypeError: it is not plain JSON.
         """
-        written = pack(measured)
+        json_text = pack(measured)
         with self._writing() as connection:
-            connection.execute("INSERT OR IGNORE INTO items VALUES (?, ?, ?)", (run, key, written))
+            connection.execute(
+                "INSERT OR IGNORE INTO items VALUES (?, ?, ?)", (run, key, json_text)
+            )
 
     def items(self, run: str) -> dict[str, Any]:
         """What was measured in a run, by the items' keys."""
@@ -90,10 +92,10 @@ class Store:
         """
         row = (verdict.run.id, verdict.word, pack_finding(verdict.finding), verdict.reason)
         with self._writing() as connection:
-            done = connection.execute(
+            cursor = connection.execute(
                 "UPDATE runs SET finished = ? WHERE id = ?", (verdict.date, verdict.run.id)
             )
-            if done.rowcount != 1:
+            if cursor.rowcount != 1:
                 raise InputError(f"{self.path}: a verdict without its run {verdict.run.id}")
             connection.execute(
                 "INSERT OR REPLACE INTO verdicts VALUES (?, ?, ?, ?, ?)", (*row, verdict.date)
@@ -124,11 +126,11 @@ class Store:
             place.parent.mkdir(parents=True, exist_ok=True)
             lock = sqlite3.connect(place, timeout=0, isolation_level=None)
         try:
-            said = False
+            is_announced = False
             while not _locked(lock):
-                if not said:
+                if not is_announced:
                     waiting()
-                said = True
+                is_announced = True
                 time.sleep(_LOOK_SECONDS)
             yield
         finally:
@@ -167,8 +169,8 @@ class Store:
         except (OSError, sqlite3.Error, TypeError, ValueError, LookupError) as error:
             if isinstance(error, InputError) and str(error).startswith(str(self.path)):
                 raise
-            said = " ".join(str(error).split())[:200]
-            raise InputError(f"{self.path}: cannot be used ({said})") from None
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{self.path}: cannot be used ({reason})") from None
 
     def _connection(self) -> sqlite3.Connection:
         if self._open is None:

@@ -28,8 +28,8 @@ class RunKey:
     @property
     def run(self) -> str:
         """The run's id: 16 hex digits of SHA-256 over all of it."""
-        written = json.dumps(asdict(self), sort_keys=True)
-        return hashlib.sha256(written.encode()).hexdigest()[:16]
+        json_text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha256(json_text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def read_finding(said: Mapping[str, Any]) -> Finding:
     fields = dict(said)
     fields["says"] = tuple(said.get("says", ()))
     fields["figures"] = tuple(
-        Figure(**{**one, "series": tuple(_series(line) for line in one["series"])})
-        for one in said.get("figures", ())
+        Figure(**{**figure, "series": tuple(_series(line) for line in figure["series"])})
+        for figure in said.get("figures", ())
     )
     picture = said.get("picture")
     if picture is not None:
@@ -102,18 +102,20 @@ def unpack_finding(written: str) -> Finding:
 
 
 def _series(line: Mapping[str, Any]) -> Series:
-    fields = {key: tuple(one) if isinstance(one, list) else one for key, one in line.items()}
+    fields = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in line.items()
+    }
     return Series(**cast("dict[str, Any]", fields))
 
 
 def stale_reason(key: RunKey, code_hash: str | None, record_hash: str) -> str | None:
     """Which of the two that a verdict is bound to changed since, or None."""
-    changed = []
+    changed_parts = []
     if key.code_hash != code_hash:
-        changed.append("the experiment's code")
+        changed_parts.append("the experiment's code")
     if key.record_hash != record_hash:
-        changed.append("what the record says of the decision")
-    return f"stale: {' and '.join(changed)} changed since" if changed else None
+        changed_parts.append("what the record says of the decision")
+    return f"stale: {' and '.join(changed_parts)} changed since" if changed_parts else None
 
 
 def pick(verdicts: Iterable[Shown]) -> tuple[Shown, ...]:
@@ -123,13 +125,29 @@ def pick(verdicts: Iterable[Shown]) -> tuple[Shown, ...]:
     items, of the lowest seed, the latest; so that no other seed takes a verdict's place. A full
     one is shown before a quick one, unless it alone is stale.
     """
-    found = sorted(verdicts, key=_rank, reverse=True)
-    full = next((one for one in found if not one.verdict.run.quick), None)
-    quick = next((one for one in found if one.verdict.run.quick), None)
-    both = tuple(one for one in (full, quick) if one is not None)
+    ranked_verdicts = sorted(verdicts, key=_rank, reverse=True)
+    full = next(
+        (
+            current_verdict
+            for current_verdict in ranked_verdicts
+            if not current_verdict.verdict.run.quick
+        ),
+        None,
+    )
+    quick = next(
+        (
+            current_verdict
+            for current_verdict in ranked_verdicts
+            if current_verdict.verdict.run.quick
+        ),
+        None,
+    )
+    shown_verdicts = tuple(
+        current_verdict for current_verdict in (full, quick) if current_verdict is not None
+    )
     if full is not None and quick is not None and full.stale and not quick.stale:
         return quick, full
-    return both
+    return shown_verdicts
 
 
 def _rank(one: Shown) -> tuple[bool, int, int, str]:

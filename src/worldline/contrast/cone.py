@@ -91,10 +91,10 @@ class LightCone:
 
     def json(self) -> dict[str, Any]:
         """As plain numbers."""
-        whole = {"schema": "worldline.cone/1", "tokens": list(self.tokens.pieces)}
+        header = {"schema": "worldline.cone/1", "tokens": list(self.tokens.pieces)}
         reach = {through: self.reach(through) for through in self.relative}
         more = {"derivative": self.derivative, "derivative_worst": self.derivative_worst}
-        return whole | self.scene() | more | {"reach": reach}
+        return header | self.scene() | more | {"reach": reach}
 
 
 class _Push(Edits):
@@ -112,12 +112,12 @@ class _Push(Edits):
     def _swapped(self, call: AttentionCall, item: int) -> list[RowEdit]:
         if call.kv_layer != self.at.layer or item == 0 or self.at.pos + 1 >= self.n_pos:
             return []
-        other = 2 if item == 1 else 0
+        kv_item = 2 if item == 1 else 0
         self._refuse_made(call)
         device = call.q.device
         rows = torch.arange(self.at.pos + 1, self.n_pos, device=device)
         where = (torch.arange(self.n_pos, device=device) == self.at.pos).expand(1, len(rows), -1)
-        return [RowEdit(rows, reads=[(where, Read(call.k[other], call.v[other]))])]
+        return [RowEdit(rows, reads=[(where, Read(call.k[kv_item], call.v[kv_item]))])]
 
     def _refuse_made(self, call: AttentionCall) -> None:
         """Raise where later columns' masks in this block follow the push, which no swap undoes."""
@@ -197,7 +197,7 @@ def light_cone(
     sizes: list[np.ndarray] = []
     errors: list[float] = []
     worst: list[float] = []
-    added: list[float] = []
+    additivity_errors: list[float] = []
     zero, why = True, "forward mode"
     for number in range(directions):
         if progress is not None:
@@ -226,14 +226,14 @@ def light_cone(
         errors.append(_apart(changes[-1][0], tangents[-1][0]))
         worst.append(max(map(_worst_apart, changes[at.layer :], tangents[at.layer :])))
         parts = torch.stack([t[1] + t[2] for t in tangents[at.layer + 1 :]] or [tangents[-1][0]])
-        whole = torch.stack([t[0] for t in tangents[at.layer + 1 :]] or [tangents[-1][0]])
-        added.append(_apart(parts, whole))
+        total = torch.stack([t[0] for t in tangents[at.layer + 1 :]] or [tangents[-1][0]])
+        additivity_errors.append(_apart(parts, total))
     table = np.stack(sizes)
     mean = table.mean(0)
     spread = np.divide(table.std(0), mean, out=np.zeros_like(mean), where=mean > 0)
     if not derivative:
         why = "not asked for"
-    known = why == "forward mode"
+    has_derivative = why == "forward mode"
     return LightCone(
         tokens=tokens,
         at=at,
@@ -243,27 +243,27 @@ def light_cone(
         spread={name: spread[THROUGH.index(name)] for name in through},
         precision=_precision(model, plan, rows, at),
         outside_zero=zero,
-        derivative_error=float(np.mean(errors)) if known else None,
-        derivative_worst=max(worst) if known else None,
-        additivity_error=float(np.max(added)) if known else None,
+        derivative_error=float(np.mean(errors)) if has_derivative else None,
+        derivative_worst=max(worst) if has_derivative else None,
+        additivity_error=float(np.max(additivity_errors)) if has_derivative else None,
         derivative=why,
     )
 
 
 def _rows(model: LoadedModel, plan: Plan, at: Node, push: Tensor) -> list[Tensor]:
     """Every row of the three copies, [item, pos, ...], the pushed one as it is after the push."""
-    found: list[Tensor] = []
+    rows: list[Tensor] = []
 
     def keep(event: BlockEvent) -> None:
-        found.extend([event.resid_pre, event.resid_post][event.layer > 0 :])
-        found[event.layer] = event.resid_pre  # what entered, the push included
+        rows.extend([event.resid_pre, event.resid_post][event.layer > 0 :])
+        rows[event.layer] = event.resid_pre  # what entered, the push included
 
     edits = _Push(len(plan.ids), at, push)
     run_edited(model, [plan] * 3, edits, on_row=keep, rows_too=True)
-    if at.layer == len(found) - 1:  # the last row is noted before it is pushed
-        found[-1] = found[-1].clone()
-        found[-1][:2, at.pos] += push
-    return found
+    if at.layer == len(rows) - 1:  # the last row is noted before it is pushed
+        rows[-1] = rows[-1].clone()
+        rows[-1][:2, at.pos] += push
+    return rows
 
 
 def _precision(model: LoadedModel, plan: Plan, rows: list[Tensor], at: Node) -> Precision:
@@ -271,14 +271,14 @@ def _precision(model: LoadedModel, plan: Plan, rows: list[Tensor], at: Node) -> 
 
     The rows below the push, and the columns before it, are not asked about.
     """
-    others: list[Tensor] = []
+    equivalent_rows: list[Tensor] = []
 
     def keep(event: BlockEvent) -> None:
-        others.extend([event.resid_pre, event.resid_post][event.layer > 0 :])
+        equivalent_rows.extend([event.resid_pre, event.resid_post][event.layer > 0 :])
 
     equivalent_runs(model, plan.ids, last=1, on_row=keep)
     floor = 0.0
-    for mine, theirs in zip(rows[at.layer :], others[at.layer :], strict=True):
+    for mine, theirs in zip(rows[at.layer :], equivalent_rows[at.layer :], strict=True):
         true = mine[0, at.pos :].double()
         off = (theirs[:, at.pos :].double() - true).norm(dim=-1)
         floor = max(floor, float((off / true.norm(dim=-1).clamp_min(1e-300)).max()))
@@ -329,19 +329,21 @@ def _tangents(model: LoadedModel, plan: Plan, at: Node, push: Tensor) -> list[Te
     return out
 
 
-def _apart(one: Tensor, two: Tensor) -> float:
-    return float((one.double() - two.double()).norm() / two.double().norm().clamp_min(1e-300))
+def _apart(one: Tensor, reference: Tensor) -> float:
+    return float(
+        (one.double() - reference.double()).norm() / reference.double().norm().clamp_min(1e-300)
+    )
 
 
-def _worst_apart(one: Tensor, two: Tensor) -> float:
+def _worst_apart(one: Tensor, reference: Tensor) -> float:
     """As `_apart`, at the worst node of a row [item, pos, ...]; a change without one counts as 1.
 
     Where both are exactly zero nothing is compared.
     """
-    size = two.norm(dim=-1)
-    off = (one - two).norm(dim=-1)
-    whole = torch.where(off > 0, 1.0, 0.0)
-    return float(torch.where(size > 0, off / size.clamp_min(1e-300), whole).max())
+    size = reference.norm(dim=-1)
+    off = (one - reference).norm(dim=-1)
+    error_at_zero = torch.where(off > 0, 1.0, 0.0)
+    return float(torch.where(size > 0, off / size.clamp_min(1e-300), error_at_zero).max())
 
 
 def _zero_outside(changes: list[Tensor], at: Node) -> bool:

@@ -87,7 +87,7 @@ class HopCurve:
             "state_gain_note": STATE_NOTE,
             "tail": self.tail,
             "precision": {"loss_nats": self.precision.json()},
-            "token_least_nats": [one and one.least for one in self.token_precision],
+            "token_least_nats": [entry and entry.least for entry in self.token_precision],
             "sink_cos": _plain(self.sink_cos),
             "norm_ratio": _plain(self.norm_ratio),
         }
@@ -127,23 +127,23 @@ def hop_curve(
     if n_pos < 2:
         raise InputError("text: one token predicts nothing that could be compared; give two")
     most = most_hops(model, n_pos)
-    asked = most if max_hops is None else max_hops
+    n_hops = most if max_hops is None else max_hops
     edits = frozenset() if longest is None else longer_than(longest, n_pos, sink == "free")
-    given = None if layers is None else tuple(layers)
+    counted_layers = None if layers is None else tuple(layers)
     ids = torch.tensor(tokens.ids)
     full, norms = _full(model, Plan(tokens.ids, edits))
     full_loss, full_top = _losses(full, ids)
-    others = equivalent_runs(model, tokens.ids, edits)
-    precisions = token_precisions(full, others, tokens.ids[1:])
-    del full, others
-    plan = Plan(tokens.ids, edits, HopBudget(min(asked, most), sink, given))
+    rerun_logits = equivalent_runs(model, tokens.ids, edits)
+    precisions = token_precisions(full, rerun_logits, tokens.ids[1:])
+    del full, rerun_logits
+    plan = Plan(tokens.ids, edits, HopBudget(min(n_hops, most), sink, counted_layers))
     n = plan.budget.hops + 1 if plan.budget else 1
     losses: list[np.ndarray] = []
     tops: list[list[int]] = []
     cosines: list[np.ndarray] = []
     ratios: list[np.ndarray] = []
     tail = "no larger budget was run: the tail is unproven"
-    if asked >= most:
+    if n_hops >= most:
         tail = f"{most} hops are all there can be: every larger budget is the full run"
     for copy in copies_of(model, plan, at_once=at_once):
         loss, top = _losses(copy.said, ids)
@@ -166,19 +166,19 @@ def hop_curve(
             )
             break
     table = np.stack(losses)
-    same = np.array([[a == b for a, b in zip(top, full_top, strict=True)] for top in tops])
-    near = np.maximum(CLOSE_NATS, [one.least for one in precisions])
+    top_agrees = np.array([[a == b for a, b in zip(top, full_top, strict=True)] for top in tops])
+    near = np.maximum(CLOSE_NATS, [loss_precision.least for loss_precision in precisions])
     close = np.abs(table[:, 1:] - full_loss[1:]) < near
     return HopCurve(
         tokens=tokens,
         sink=sink,
-        layers=given,
+        layers=counted_layers,
         longest=longest,
         budgets=tuple(range(len(losses))),
         loss_nats=np.nanmean(table, axis=1),
         token_loss_nats=table,
         loss_full_nats=float(np.nanmean(full_loss)),
-        hops_needed=(None, *_needed(same)),
+        hops_needed=(None, *_needed(top_agrees)),
         hops_needed_close=(None, *_needed(close)),
         tail=tail,
         precision=of_sum(precisions, over=float(len(precisions))),
@@ -203,8 +203,8 @@ def hop_curves(
         bos = getattr(model.tokenizer, "bos_token_id", None)
         special = tokens.specials[0] if tokens.specials else False
         sink = "free" if special and bos is not None and tokens.ids[0] == bos else "both"
-    wanted = SINKS if sink == "both" else (sink,)
-    return [hop_curve(model, tokens, sink=one, **options) for one in wanted]
+    sinks = SINKS if sink == "both" else (sink,)
+    return [hop_curve(model, tokens, sink=convention, **options) for convention in sinks]
 
 
 def _full(model: LoadedModel, plan: Plan) -> tuple[Said, Tensor]:
@@ -220,10 +220,10 @@ def _full(model: LoadedModel, plan: Plan) -> tuple[Said, Tensor]:
     return said_by(model, [plan], edits, on_row=keep), torch.stack(norms)
 
 
-def _losses(said: Said, ids: Tensor) -> tuple[np.ndarray, list[int]]:
+def _losses(run_logits: Said, ids: Tensor) -> tuple[np.ndarray, list[int]]:
     """(Loss of every token in nats, nan for the first; the likeliest in place of each other)."""
     losses, likeliest = np.full(len(ids), np.nan), []
-    for part, (logits,) in said.parts(len(ids) - 1):
+    for part, (logits,) in run_logits.parts(len(ids) - 1):
         chances = torch.log_softmax(logits.double(), -1).cpu()
         after = slice(part.start + 1, part.stop + 1)
         losses[after] = -chances.gather(1, ids[after, None])[:, 0].numpy()
@@ -237,8 +237,10 @@ def _note(copy: Copy, norms: Tensor, cosines: list[np.ndarray], ratios: list[np.
 
 
 def _still(losses: list[np.ndarray], full: np.ndarray, within: float) -> bool:
-    last, before, whole = (float(np.nanmean(one)) for one in (losses[-1], losses[-2], full))
-    return abs(last - before) < within and abs(last - whole) < within
+    last, before, full_loss = (
+        float(np.nanmean(token_losses)) for token_losses in (losses[-1], losses[-2], full)
+    )
+    return abs(last - before) < within and abs(last - full_loss) < within
 
 
 def _needed(agrees: np.ndarray) -> list[int | None]:
@@ -255,16 +257,16 @@ def curves_scene(curves: Sequence[HopCurve]) -> dict[str, Any]:
     """What the picture shows of curves of one text."""
     first = curves[0]
     names = ("sink", "budgets", "loss_nats", "hops_needed", "hops_needed_close", "state_gain_nats")
-    shown = []
+    curve_parts = []
     for curve in curves:
-        whole = curve.json()
-        part = {name: whole[name] for name in (*names, "precision")}
+        curve_json = curve.json()
+        part = {name: curve_json[name] for name in (*names, "precision")}
         part["sink_cos"] = [_mean(row) for row in curve.sink_cos]
         part["norm_ratio"] = [float(row[1:].mean()) for row in curve.norm_ratio]
-        shown.append(part)
+        curve_parts.append(part)
     return {
         "loss_full_nats": first.loss_full_nats,
-        "curves": shown,
+        "curves": curve_parts,
         "layers": "all" if first.layers is None else said(first.layers),
         "longest": first.longest,
         "tail": first.tail,
@@ -272,5 +274,5 @@ def curves_scene(curves: Sequence[HopCurve]) -> dict[str, Any]:
 
 
 def _mean(row: np.ndarray) -> float | None:
-    known = row[row == row]
-    return float(known.mean()) if len(known) else None
+    finite = row[row == row]
+    return float(finite.mean()) if len(finite) else None

@@ -82,11 +82,11 @@ class CutSeen:
             "logits_before": self.logits_before,
             "change_logits": self.change_logits,
             "kl_nats": self.kl_nats,
-            "precision": {name: one.json() for name, one in self.precision.items()},
+            "precision": {name: entry.json() for name, entry in self.precision.items()},
             "powerless": self.powerless,
             "note": self.note,
-            "before": [asdict(one) for one in self.before],
-            "after": [asdict(one) for one in self.after],
+            "before": [asdict(prediction) for prediction in self.before],
+            "after": [asdict(prediction) for prediction in self.after],
         }
 
 
@@ -112,16 +112,16 @@ class SourcesSeen:
 
     def json(self) -> dict[str, Any]:
         """As plain numbers."""
-        after = [None if one is None else asdict(one) for one in self.after]
+        after = [None if prediction is None else asdict(prediction) for prediction in self.after]
         head = {"schema": "worldline.sources/1", "tokens": list(self.tokens.pieces)}
         return head | self.scene() | {"after": after}
 
     def scene(self) -> dict[str, Any]:
         """What the picture shows of it."""
         names = ("how", "target", "target_before", "change_nats", "powerless", "note")
-        after = [None if one is None else asdict(one) for one in self.after]
-        whole = {name: getattr(self, name) for name in names} | {"after": after}
-        return whole | {"precision": {"change_nats": self.precision.json()}}
+        after = [None if prediction is None else asdict(prediction) for prediction in self.after]
+        scene_data = {name: getattr(self, name) for name in names} | {"after": after}
+        return scene_data | {"precision": {"change_nats": self.precision.json()}}
 
 
 @dataclass(frozen=True)
@@ -169,29 +169,32 @@ def cut(
     refuse_targets(model.tokenizer, target, versus, n_rows=model.n_rows)
     logits, reach = plain_run(model, tokens.ids)
     before, after = logits[-1], execute(model, plan).logits[0, -1]
-    asked, other = targets(model, before, target, versus)
+    target_id, versus_id = targets(model, before, target, versus)
     row = plain_row(model, tokens.ids, before)
     powerless = reach.why_powerless(plan.edits)
     if powerless is not None:
-        _refuse_felt(row.of_logprob(asked, after), _logprob(after, asked) - _logprob(before, asked))
+        _refuse_felt(
+            row.of_logprob(target_id, after),
+            _logprob(after, target_id) - _logprob(before, target_id),
+        )
         after = before
-    logprobs = [torch.log_softmax(one.double(), -1) for one in (before, after)]
+    logprobs = [torch.log_softmax(last_logits.double(), -1) for last_logits in (before, after)]
     chance = logprobs[0].exp()
     kl = torch.where(chance > 0, chance * (logprobs[0] - logprobs[1]), 0.0).sum()
-    value = _value(before, asked, other)
+    value = _value(before, target_id, versus_id)
     return CutSeen(
         tokens=tokens,
         plan=plan,
-        target=names_of(model.tokenizer, [asked])[0],
-        versus=None if other is None else names_of(model.tokenizer, [other])[0],
-        target_before=float(logprobs[0][asked]),
-        target_after=float(logprobs[1][asked]),
+        target=names_of(model.tokenizer, [target_id])[0],
+        versus=None if versus_id is None else names_of(model.tokenizer, [versus_id])[0],
+        target_before=float(logprobs[0][target_id]),
+        target_after=float(logprobs[1][target_id]),
         logits_before=value,
-        change_logits=_value(after, asked, other) - value,
+        change_logits=_value(after, target_id, versus_id) - value,
         kl_nats=max(float(kl), 0.0),
         precision={
-            "change_nats": row.of_logprob(asked, after),
-            "change_logits": row.of_logit(asked, other, after),
+            "change_nats": row.of_logprob(target_id, after),
+            "change_logits": row.of_logit(target_id, versus_id, after),
             "kl_nats": row.of_kl(after),
         },
         before=predictions_of(model, before),
@@ -231,15 +234,15 @@ def cut_sources(
     plans = [Plan(tokens.ids, frozenset([EdgeCut(how, src=(pos,))])) for pos in range(n)]
     say(f"cutting each of {n} tokens")
     logits, reach = plain_run(model, tokens.ids)
-    asked, _ = targets(model, logits[-1], target, None)
-    found = execute_many(
+    target_id, _ = targets(model, logits[-1], target, None)
+    run_logits = execute_many(
         model, [Plan(tokens.ids), *plans], last=True,
         batch=max(1, min(32, TOKENS_AT_ONCE // (n + 1))),
         on_done=lambda k: say(f"{k} of {n + 1} runs"),
     )  # fmt: skip
-    before, *cuts = (run[-1] for run in found)  # side by side with what it is compared with
-    precision = plain_row(model, tokens.ids, logits[-1]).of_logprob(asked, *cuts)
-    changes = [_logprob(one, asked) - _logprob(before, asked) for one in cuts]
+    before, *cuts = (run[-1] for run in run_logits)  # side by side with what it is compared with
+    precision = plain_row(model, tokens.ids, logits[-1]).of_logprob(target_id, *cuts)
+    changes = [_logprob(cut_logits, target_id) - _logprob(before, target_id) for cut_logits in cuts]
     powerless = [at for at, plan in enumerate(plans) if reach.why_powerless(plan.edits)]
     for at in powerless:
         _refuse_felt(precision, changes[at])
@@ -247,11 +250,11 @@ def cut_sources(
     return SourcesSeen(
         tokens=tokens,
         how=how,
-        target=names_of(model.tokenizer, [asked])[0],
-        target_before=_logprob(before, asked),
+        target=names_of(model.tokenizer, [target_id])[0],
+        target_before=_logprob(before, target_id),
         change_nats=(*changes, 0.0),
         precision=precision,
-        after=(*(predictions_of(model, one)[0] for one in cuts), None),
+        after=(*(predictions_of(model, cut_logits)[0] for cut_logits in cuts), None),
         powerless=(*powerless, n),
         note=likelier_twin(model.tokenizer, chances(before), target),
     )
@@ -261,7 +264,7 @@ def cut_sources(
 def interaction(
     model: LoadedModel,
     text: str | Tokens | Sequence[int],
-    one: Edit | Iterable[Edit],
+    cut_logits: Edit | Iterable[Edit],
     two: Edit | Iterable[Edit],
     *,
     target: str | int | None = None,
@@ -276,24 +279,28 @@ def interaction(
         RefusedError: as `cut`.
     """
     tokens = tokens_to_run(model, text)
-    first, second = edits_of(one), edits_of(two)
+    first, second = edits_of(cut_logits), edits_of(two)
     if not first or not second:
         raise InputError("an interaction: name at least one cut on either side")
     refuse_targets(model.tokenizer, target, versus, n_rows=model.n_rows)
     plans = [Plan(tokens.ids, edits) for edits in (frozenset(), first, second, first | second)]
-    plain, *cuts = (found[-1] for found in execute_many(model, plans, batch=4, last=True))
-    asked, other = targets(model, plain, target, versus)
-    whole = _value(plain, asked, other)
-    alone, also, both = (whole - _value(logits, asked, other) for logits in cuts)
-    found = alone + also - both
+    plain, *cuts = (run_logits[-1] for run_logits in execute_many(model, plans, batch=4, last=True))
+    target_id, versus_id = targets(model, plain, target, versus)
+    plain_value = _value(plain, target_id, versus_id)
+    alone, also, together = (plain_value - _value(logits, target_id, versus_id) for logits in cuts)
+    interaction_logits = alone + also - together
     word = None
     row = plain_row(model, tokens.ids, plain)
-    pair = [row.of_logit(asked, other, one) for one in cuts]
+    pair = [row.of_logit(target_id, versus_id, cut_logits) for cut_logits in cuts]
     precision = of_sum([pair[0], pair[1], pair[2]])
-    if _may_be_worded(first, second, len(tokens)) and precision.tells(found) and both:
-        word = "redundant" if found * both < 0 else "in series"
-    name = names_of(model.tokenizer, [asked])[0]
-    return Interaction(name, alone, also, both, found, precision, word)
+    if (
+        _may_be_worded(first, second, len(tokens))
+        and precision.tells(interaction_logits)
+        and together
+    ):
+        word = "redundant" if interaction_logits * together < 0 else "in series"
+    name = names_of(model.tokenizer, [target_id])[0]
+    return Interaction(name, alone, also, together, interaction_logits, precision, word)
 
 
 def donor_of(model: LoadedModel, tokens: Tokens, text: str, align: str | None = None) -> Donor:
@@ -331,11 +338,11 @@ def cut_scene(seen: CutSeen) -> dict[str, Any]:
                     n_edges += 1
                     if src != dst and len(edges) < LARGEST_DRAWN:
                         edges.append({"layer": layer, "head": head, "src": src, "dst": dst})
-    whole = seen.json()
+    result_json = seen.json()
     names = ("words", "target", "versus", "target_before", "target_after", "change_nats")
     more = ("logits_before", "change_logits", "kl_nats", "precision", "powerless", "note")
-    shown = {name: whole[name] for name in (*names, *more, "before", "after")}
-    return shown | {"n_edges": n_edges, "edges": edges, "nodes": nodes}
+    scene_part = {name: result_json[name] for name in (*names, *more, "before", "after")}
+    return scene_part | {"n_edges": n_edges, "edges": edges, "nodes": nodes}
 
 
 def targets(
@@ -349,10 +356,10 @@ def targets(
     def one(name: str, given: str | int) -> int:
         return token_id(model.tokenizer, given, len(logits), name)
 
-    asked = int(logits.argmax()) if target is None else one("target", target)
-    other = None if versus is None else one("versus", versus)
-    refuse_itself(model.tokenizer, asked, other)
-    return asked, other
+    target_id = int(logits.argmax()) if target is None else one("target", target)
+    versus_id = None if versus is None else one("versus", versus)
+    refuse_itself(model.tokenizer, target_id, versus_id)
+    return target_id, versus_id
 
 
 # A batch of cuts may round otherwise than the two copies that the floor is taken from: a tiny
@@ -384,10 +391,10 @@ def _value(logits: Tensor, target: int, versus: int | None) -> float:
     return float(value[target] - (0.0 if versus is None else value[versus]))
 
 
-def _may_be_worded(one: frozenset[Edit], two: frozenset[Edit], n_pos: int) -> bool:
+def _may_be_worded(one: frozenset[Edit], second: frozenset[Edit], n_pos: int) -> bool:
     """Whether no two masks or splices share a row of a pattern, where they move each other."""
     for a in one:
-        for b in two:
+        for b in second:
             if not isinstance(a, EdgeCut) or not isinstance(b, EdgeCut):
                 return False
             if a.how == b.how == "drop":
@@ -402,16 +409,16 @@ def _may_be_worded(one: frozenset[Edit], two: frozenset[Edit], n_pos: int) -> bo
     return True
 
 
-def _apart(one: Sequence[int] | None, two: Sequence[int] | None) -> bool:
-    return one is not None and two is not None and not set(one) & set(two)
+def _apart(one: Sequence[int] | None, second: Sequence[int] | None) -> bool:
+    return one is not None and second is not None and not set(one) & set(second)
 
 
 def _edge_words(edit: EdgeCut) -> str:
     spans = {"layers": edit.layers, "heads": edit.heads, "from": edit.src, "to": edit.dst}
     parts = [f"{name} {'all' if span is None else said(span)}" for name, span in spans.items()]
     how = edit.how if edit.parts == "kv" else f"{edit.how} {edit.parts.upper()} only"
-    own = ", self-attention too" if edit.own else ""
-    return f"{how}: {', '.join(parts)}{own}"
+    own_words = ", self-attention too" if edit.own else ""
+    return f"{how}: {', '.join(parts)}{own_words}"
 
 
 def _node_words(edit: NodeCut) -> str:

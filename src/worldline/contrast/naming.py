@@ -55,7 +55,7 @@ def written_cuts(
         how, node_how, spans=spans, edges=bool(edges), nodes=bool(nodes), layers=layers,
         heads=heads, parts=parts, splice_from=splice_from, align=align, own=own,
     )  # fmt: skip
-    found: list[Edit] = []
+    cuts: list[Edit] = []
     if edges or spans:
         assert how is not None
         if how == "splice" and splice_from is None:
@@ -63,14 +63,16 @@ def written_cuts(
         donor = None
         if how == "splice" and splice_from is not None:
             donor = donor_of(model, tokens, splice_from, align)
-        same = {"parts": parts, "own": own, "donor": donor}
-        found += [EdgeCut(how, *_edge(model, tokens, one), **same) for one in edges]
+        shared_options = {"parts": parts, "own": own, "donor": donor}
+        cuts += [
+            EdgeCut(how, *_edge(model, tokens, edge_text), **shared_options) for edge_text in edges
+        ]
         if spans:
             src = positions_of(tokens, from_ or "all", "--from")
             dst = positions_of(tokens, to or "all", "--to")
             where = _layers(model, layers, "--layers"), _heads(model, heads, "--heads")
-            found.append(EdgeCut(how, src, dst, *where, **same))
-    return found + _node_cuts(model, tokens, nodes, node_how, splice_from, align)
+            cuts.append(EdgeCut(how, src, dst, *where, **shared_options))
+    return cuts + _node_cuts(model, tokens, nodes, node_how, splice_from, align)
 
 
 def refuse_unsaid(
@@ -112,8 +114,12 @@ def refuse_unused(
         if value is not None and not spans:
             raise InputError(f"{name}: goes with --from and --to; an --edge names its own")
     if not (edges or spans):
-        for name, said in (("--own", own), ("--parts", parts != "kv"), ("--how", how is not None)):
-            if said:
+        for name, is_given in (
+            ("--own", own),
+            ("--parts", parts != "kv"),
+            ("--how", how is not None),
+        ):
+            if is_given:
                 raise InputError(f"{name}: is about edges; name --edge, or --from and --to")
     if node_how is not None and not nodes:
         raise InputError(f"--node-how {node_how}: name the --node")
@@ -122,8 +128,8 @@ def refuse_unused(
 def _edge(model: LoadedModel, tokens: Tokens, given: str) -> tuple[Any, Any, Any, Any]:
     """(src, dst, layers, heads) of LAYERS.HEADS:SRC>DST; None is all."""
     layers, heads, src, dst = _edge_parts(given)
-    what = f"--edge {given}: position"
-    src, dst = (_span(one, len(tokens), what) for one in (src, dst))
+    label = f"--edge {given}: position"
+    src, dst = (_span(end_text, len(tokens), label) for end_text in (src, dst))
     layers = None if layers.strip() == EVERY else layers
     heads = None if heads.strip() == EVERY else heads
     return (
@@ -208,10 +214,10 @@ def _node_cuts(
         donor = donor_of(model, tokens, splice_from, align or ("left" if how == "mean" else None))
     if nodes and how == "splice" and donor is None:
         raise InputError("--node-how splice: needs --splice-from, the text whose nodes are taken")
-    found: list[Edit] = []
-    for one in nodes:
-        row, pos = _node_parts(one)
+    cuts: list[Edit] = []
+    for node_text in nodes:
+        row, pos = _node_parts(node_text)
         at = number_span(pos, len(tokens), "--node position")
         assert how is not None
-        found.append(NodeCut(how, (row,), at, donor))
-    return found
+        cuts.append(NodeCut(how, (row,), at, donor))
+    return cuts

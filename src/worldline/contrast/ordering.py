@@ -76,7 +76,7 @@ class OrdersSeen:
             "tokens": list(self.tokens.pieces),
             "floor_nats": self.floor_nats,
             "precision": {"nats": self.precision.json()},
-            "orders": [asdict(one) for one in self.orders],
+            "orders": [asdict(order) for order in self.orders],
         }
 
     def scene(self) -> dict[str, Any]:
@@ -85,8 +85,8 @@ class OrdersSeen:
             "floor_nats": self.floor_nats,
             "precision": {"nats": self.precision.json()},
             "orders": [
-                {name: value for name, value in asdict(one).items() if name != "only_kv"}
-                for one in self.orders
+                {name: value for name, value in asdict(order).items() if name != "only_kv"}
+                for order in self.orders
             ],
         }
 
@@ -119,19 +119,25 @@ def run_orders(
     if not orders:
         raise InputError("orders: there is none; give at least one")
     tokens = tokens_to_run(model, text)
-    asked = [Order.parse(one) if isinstance(one, str) else one for one in orders]
+    parsed_orders = [
+        Order.parse(order_or_name) if isinstance(order_or_name, str) else order_or_name
+        for order_or_name in orders
+    ]
     plan = Plan(tokens.ids)
     blocks = Blocks(model, plan)
-    planned = [(one, one.on(blocks.n_layers, len(tokens), blocks.reads)) for one in asked]
-    seen = []
-    for order, slices in planned:
+    planned_orders = [
+        (parsed_order, parsed_order.on(blocks.n_layers, len(tokens), blocks.reads))
+        for parsed_order in parsed_orders
+    ]
+    results = []
+    for order, slices in planned_orders:
         refuse_illegal(slices, blocks.n_layers, len(tokens), blocks.reads)
         if progress is not None:
             progress(f"order {order.name}, {len(slices)} slices")
-        seen.append(_seen(order, slices, blocks))
+        results.append(_seen(order, slices, blocks))
     if progress is not None:
         progress("the floor: equivalent runs of other shapes")
-    return OrdersSeen(tokens, _precision(blocks, plan), seen)
+    return OrdersSeen(tokens, _precision(blocks, plan), results)
 
 
 def _precision(blocks: Blocks, plan: Plan) -> Precision:
@@ -162,26 +168,26 @@ def _token_by_token(blocks: Blocks, plan: Plan) -> list[Said]:
 
 def _seen(order: Order, slices: Sequence[Slice], blocks: Blocks) -> OrderSeen:
     start = time.perf_counter()
-    found = blocks.run(slices)
+    foliated_run = blocks.run(slices)
     seconds = time.perf_counter() - start
-    error, allowed = _row_error(found, blocks), blocks.tolerance * blocks.n_layers
-    if not error <= allowed:  # each block on the way may round anew
+    error, allowed_error = _row_error(foliated_run, blocks), blocks.tolerance * blocks.n_layers
+    if not error <= allowed_error:  # each block on the way may round anew
         raise RefusedError(
             f"order {order.name}: a node is {error:.1e} away from the plain run, allowed are "
-            f"{allowed:.0e}: something else than rows, K and V goes from block to block"
+            f"{allowed_error:.0e}: something else than rows, K and V goes from block to block"
         )
     when: list[list[int | None]] = [[None] * blocks.n_pos for _ in range(blocks.n_layers)]
-    for number, one in enumerate(slices):
-        for layer, pos in one.cells:
+    for number, order_slice in enumerate(slices):
+        for layer, pos in order_slice.cells:
             when[layer][pos] = number
-    nats, ulp = _differences(found, blocks)
+    nats, ulp = _differences(foliated_run, blocks)
     return OrderSeen(
         name=order.name,
         n_slices=len(slices),
-        widest=max((one.width for one in slices), default=0),
+        widest=max((order_slice.width for order_slice in slices), default=0),
         longest_chain=longest_chain(slices, blocks.reads),
-        blocks=len(found.ran),
-        only_kv=len({c for one in slices for c in one.only_kv} - found.ran),
+        blocks=len(foliated_run.ran),
+        only_kv=len({c for order_slice in slices for c in order_slice.only_kv} - foliated_run.ran),
         of_blocks=blocks.n_layers * blocks.n_pos,
         seconds=seconds,
         nats=nats,
@@ -210,12 +216,12 @@ def _differences(found: Foliated, blocks: Blocks) -> tuple[float | None, float |
     return logit_difference(found.logits[at], blocks.logits[at])
 
 
-def logit_difference(one: torch.Tensor, two: torch.Tensor) -> tuple[float, float]:
+def logit_difference(one: torch.Tensor, plain_logits: torch.Tensor) -> tuple[float, float]:
     """(largest difference of a log-probability, of a logit in ulp at the largest |logit|)."""
-    finite = torch.isfinite(two)
-    a, b = (torch.log_softmax(logits.double(), -1) for logits in (one, two))
+    finite = torch.isfinite(plain_logits)
+    a, b = (torch.log_softmax(logits.double(), -1) for logits in (one, plain_logits))
     nats = float((a - b)[finite].abs().max())
-    size = float(two[finite].abs().max())
-    bits = torch.finfo(two.dtype).eps
+    size = float(plain_logits[finite].abs().max())
+    bits = torch.finfo(plain_logits.dtype).eps
     spacing = bits * 2.0 ** np.floor(np.log2(size)) if size else bits
-    return nats, float((one - two)[finite].abs().max()) / float(spacing)
+    return nats, float((one - plain_logits)[finite].abs().max()) / float(spacing)

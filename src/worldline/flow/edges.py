@@ -51,9 +51,9 @@ def edge_rows(
     reads = call.products(rows, v)
     z = call.z[0, :, start:stop].to(pattern.dtype)
     level = (z * rows).sum(-1, keepdim=True)
-    rest = 1 - pattern
-    weights = torch.mul(pattern / rest.clamp_min(NEAR_ONE), reads - level, out=out)
-    return _mend_near_one(weights, pattern, reads, rest, call, start)
+    remainder = 1 - pattern
+    weights = torch.mul(pattern / remainder.clamp_min(NEAR_ONE), reads - level, out=out)
+    return _mend_near_one(weights, pattern, reads, remainder, call, start)
 
 
 def _mend_near_one(weights, pattern, reads, rest, call: AttentionCall, start: int) -> Tensor:
@@ -70,8 +70,10 @@ def _mend_near_one(weights, pattern, reads, rest, call: AttentionCall, start: in
     scores[torch.arange(len(src), device=src.device), src] = float("-inf")
     if call.sinks is not None:
         scores = torch.cat([scores, call.sinks.to(scores.dtype)[head][:, None]], -1)
-    others = torch.softmax(scores, -1)[:, : rest.shape[2]].nan_to_num(0.0)  # an emptied row is 0
-    weights[at] = pattern[at] * (reads[at] - (others * reads[head, row]).sum(-1))
+    other_weights = torch.softmax(scores, -1)[:, : rest.shape[2]].nan_to_num(
+        0.0
+    )  # an emptied row is 0
+    weights[at] = pattern[at] * (reads[at] - (other_weights * reads[head, row]).sum(-1))
     return weights
 
 
@@ -100,18 +102,22 @@ class Strongest:
         index = tuple(torch.from_numpy(i).to(both.device) for i in (at, rows))
         candidates = both[0][index].cpu().numpy()
         sizes = np.abs(candidates)
-        which, src = np.nonzero(sizes > self.floor)
-        if len(which) > 2 * self.top:
-            found = sizes[which, src]
-            least = np.partition(found, -self.top)[-self.top]
-            above = np.flatnonzero(found > least)
-            ties = np.flatnonzero(found == least)[: self.top - len(above)]
+        candidate_index, src = np.nonzero(sizes > self.floor)
+        if len(candidate_index) > 2 * self.top:
+            candidate_sizes = sizes[candidate_index, src]
+            least = np.partition(candidate_sizes, -self.top)[-self.top]
+            above = np.flatnonzero(candidate_sizes > least)
+            ties = np.flatnonzero(candidate_sizes == least)[: self.top - len(above)]
             best = np.sort(np.concatenate([above, ties]))
-            which, src = which[best], src[best]
-        there = pattern[at[which], rows[which], src].cpu().numpy()
-        self.weights.append(np.stack([candidates[which, src], there]).astype(np.float64))
-        self.keys.append(np.stack([*heads[:, at[which]], src, rows[which] + start]))
-        self.held += len(which)
+            candidate_index, src = candidate_index[best], src[best]
+        attention = pattern[at[candidate_index], rows[candidate_index], src].cpu().numpy()
+        self.weights.append(
+            np.stack([candidates[candidate_index, src], attention]).astype(np.float64)
+        )
+        self.keys.append(
+            np.stack([*heads[:, at[candidate_index]], src, rows[candidate_index] + start])
+        )
+        self.held += len(candidate_index)
         if self.held > 2 * self.top:
             self._prune()
 
@@ -150,27 +156,27 @@ class Batch:
     @property
     def heads(self) -> np.ndarray:
         """Layer and number of every head of the batch, [2, head]."""
-        each = self.call.n_heads // len(self.layers)
-        number = np.add.outer(self.head0, np.arange(each)).reshape(-1)
-        return np.stack([np.repeat(self.layers, each), number])
+        heads_per_layer = self.call.n_heads // len(self.layers)
+        number = np.add.outer(self.head0, np.arange(heads_per_layer)).reshape(-1)
+        return np.stack([np.repeat(self.layers, heads_per_layer), number])
 
 
 def batches(
     reads: Iterable[tuple[int, list[AttentionCall], list[Tensor]]], rule: Rule
 ) -> Iterator[Batch]:
     """Neighbouring reads of one kind put together, as many as the scratch memory holds."""
-    held: list[tuple[int, int, AttentionCall, Tensor]] = []
+    pending: list[tuple[int, int, AttentionCall, Tensor]] = []
     for layer, calls, us in reads:
         head0 = 0
         for call, u in zip(calls, us, strict=True):
-            full = len(held) >= call.reads_at_once()
-            if held and (full or call.kind() != held[0][2].kind()):
-                yield _batch(held, rule)
-                held = []
-            held.append((layer, head0, call, u))
+            full = len(pending) >= call.reads_at_once()
+            if pending and (full or call.kind() != pending[0][2].kind()):
+                yield _batch(pending, rule)
+                pending = []
+            pending.append((layer, head0, call, u))
             head0 += call.n_heads
-    if held:
-        yield _batch(held, rule)
+    if pending:
+        yield _batch(pending, rule)
 
 
 def _batch(held: list[tuple[int, int, AttentionCall, Tensor]], rule: Rule) -> Batch:
@@ -210,12 +216,15 @@ class Sums:
         alone = self._zeros(n, n_pos)
         for groups in self.groups:
             groups.begin(batch.layers)
-        for start, own, both in blocks:
-            rows, n_src = both.shape[2:]
+        for start, self_weights, weights_and_sizes in blocks:
+            rows, n_src = weights_and_sizes.shape[2:]
             stop = start + rows
-            by_row = (both.view(-1, n_src) @ both.new_ones(n_src)).view(2, n, n_heads, rows)
+            by_row = (weights_and_sizes.view(-1, n_src) @ weights_and_sizes.new_ones(n_src)).view(
+                2, n, n_heads, rows
+            )
             planes = torch.matmul(
-                both.new_ones(1, n_heads), both.view(2 * n, n_heads, rows * n_src)
+                weights_and_sizes.new_ones(1, n_heads),
+                weights_and_sizes.view(2 * n, n_heads, rows * n_src),
             ).view(2 * n, rows, n_src)
             by["in"][..., start:stop] = by_row.sum(2)
             by["head"] += by_row.sum(3)
@@ -223,7 +232,7 @@ class Sums:
             by["distance"][..., :stop] += _by_distance(planes).view(2, n, stop)
             for groups in self.groups:
                 groups.add(batch.layers, start, planes.view(2, n, rows, n_src))
-            alone[:, start:stop] = own.view(n, n_heads, rows).sum(1)
+            alone[:, start:stop] = self_weights.view(n, n_heads, rows).sum(1)
         for at, (layer, head0) in enumerate(zip(batch.layers, batch.head0, strict=True)):
             for name in ("in", "out", "distance"):
                 self.sums[name][:, layer] += by[name][:, at]
@@ -234,9 +243,9 @@ class Sums:
         """The sums as positive and negative parts."""
         parts = {}
         for name in SUMS:
-            signed, absolute = self.sums[name].double().cpu().numpy()
-            parts[f"{name}_positive"] = (absolute + signed) / 2
-            parts[f"{name}_negative"] = (signed - absolute) / 2
+            signed_sums, absolute = self.sums[name].double().cpu().numpy()
+            parts[f"{name}_positive"] = (absolute + signed_sums) / 2
+            parts[f"{name}_negative"] = (signed_sums - absolute) / 2
         return Totals(**parts, self_attention=self.self_attention.double().cpu().numpy())
 
     def total(self) -> float:
@@ -252,10 +261,10 @@ def _by_distance(planes: Float[Tensor, "plane rows pos"]) -> Float[Tensor, "plan
     """
     n, rows, n_src = planes.shape
     width = n_src + rows - 1
-    padded = planes.new_zeros(n, rows, width)
-    padded[:, :, rows - 1 :] = planes
-    sheared = padded.as_strided((n, rows, n_src), (rows * width, width + 1, 1))
-    return sheared.sum(1).flip(1)
+    padded_planes = planes.new_zeros(n, rows, width)
+    padded_planes[:, :, rows - 1 :] = planes
+    sheared_planes = padded_planes.as_strided((n, rows, n_src), (rows * width, width + 1, 1))
+    return sheared_planes.sum(1).flip(1)
 
 
 def sum_edges(
@@ -274,13 +283,13 @@ def sum_edges(
     """
     first, end = rows or (0, shape[1])
     sums, strongest = Sums(*shape, device), Strongest(top)
-    sums.groups = [GroupSums(each, shape[0], top, sums.dtype, device) for each in groupings]
+    sums.groups = [GroupSums(grouping, shape[0], top, sums.dtype, device) for grouping in groupings]
     for batch in batches(reads, rule):
         sums.add(batch, _blocks(batch, rule, strongest, first, end))
         sums.n_edges += batch.call.n_edges(first, end)
     edges = strongest.edges()
-    total, held = sums.total(), sum(abs(edge.weight) for edge in edges)
-    share = min(1.0, held / total) if total > 0 else 0.0
+    total, strongest_size = sums.total(), sum(abs(edge.weight) for edge in edges)
+    share = min(1.0, strongest_size / total) if total > 0 else 0.0
     return edges, Kept(len(edges), sums.n_edges, share, total), sums
 
 
@@ -295,12 +304,12 @@ def _blocks(
         step()
         stop = min(end, start + height)
         shape = (2, call.n_heads, stop - start, stop)
-        both = torch.empty(shape, dtype=dtype, device=call.q.device)
+        weights_and_sizes = torch.empty(shape, dtype=dtype, device=call.q.device)
         pattern = call.pattern_rows(start, stop)
-        edge_rows(call, batch.u, start, stop, rule, both[0], pattern)
-        diagonal = both[0, :, :, start:].diagonal(dim1=1, dim2=2)
-        own = diagonal.clone()
+        edge_rows(call, batch.u, start, stop, rule, weights_and_sizes[0], pattern)
+        diagonal = weights_and_sizes[0, :, :, start:].diagonal(dim1=1, dim2=2)
+        self_weights = diagonal.clone()
         diagonal.zero_()
-        torch.abs(both[0], out=both[1])
-        strongest.offer(heads, start, both, pattern)
-        yield start, own, both
+        torch.abs(weights_and_sizes[0], out=weights_and_sizes[1])
+        strongest.offer(heads, start, weights_and_sizes, pattern)
+        yield start, self_weights, weights_and_sizes

@@ -35,11 +35,11 @@ def follow(run: FrozenRun, k: int, width: int, *, heads: bool) -> Followed:
     Raises:
         RefusedError: a block moves information between columns without K/V.
     """
-    found = Followed()
+    followed_paths = Followed()
     fronts: list[list[Suffix]] = [[] for _ in run.pieces]
     fronts[-1] = top_row(run)
     for layer in range(len(run.pieces) - 2, -1, -1):
-        items = _fullest(fronts[layer + 1], width, found)
+        items = _fullest(fronts[layer + 1], width, followed_paths)
         if not items:
             continue
         stays, ways = ways_on(run, layer, items, heads)
@@ -50,14 +50,14 @@ def follow(run: FrozenRun, k: int, width: int, *, heads: bool) -> Followed:
             if flow
         ]
         edges.sort(reverse=True)
-        found.whole &= len(edges) <= width
+        followed_paths.whole &= len(edges) <= width
         below = hopped(run, ways, [(n, road, src) for _, n, road, src in edges[:width]])
         for suffix in (*(suffix for _, suffix in stays), *below):
             fronts[suffix.row].append(suffix)
     ends = sorted((end for end in fronts[0] if end.flow), key=lambda end: -abs(end.flow))
-    found.n_followed = len(ends)
-    found.paths = [end.whole() for end in ends[:k]]
-    return found
+    followed_paths.n_followed = len(ends)
+    followed_paths.paths = [end.whole() for end in ends[:k]]
+    return followed_paths
 
 
 def _fullest(items: list[Suffix], width: int, found: Followed) -> list[Suffix]:

@@ -148,8 +148,8 @@ def frozen_of(trace: Trace, target: Target) -> FrozenRun:
     for row, (piece, true) in enumerate(zip(run.pieces, trace.resid, strict=True)):
         if piece.row.ndim != 3:
             continue  # streams side by side come in another order
-        if other := other_at(row, piece.row.detach().reshape(true.shape), true, rounded=True):
-            raise RefusedError(f"the frozen model is not the recorded run: {other}{around()}")
+        if mismatch := other_at(row, piece.row.detach().reshape(true.shape), true, rounded=True):
+            raise RefusedError(f"the frozen model is not the recorded run: {mismatch}{around()}")
     return run
 
 
@@ -160,7 +160,7 @@ def sweep(run: FrozenRun, max_hops: int = 0) -> Sweep:
     """
     n, n_layers = max_hops + 1, len(run.pieces) - 1
     n_pos = _n_pos(run)
-    found = Sweep(
+    swept = Sweep(
         float(run.target.detach()),
         np.zeros((n, n_layers + 1, n_pos)),
         np.zeros((n, n_layers, n_pos)),
@@ -171,40 +171,58 @@ def sweep(run: FrozenRun, max_hops: int = 0) -> Sweep:
     top = run.pieces[-1]
     assert top.out is not None
     leaves = [top.row, *top.constants]
-    first, *rest = (one[0] for one in batched_backward(top.out, leaves, top.out.new_ones(1)))
+    first, *at_constants = (
+        leaf_gradient[0] for leaf_gradient in batched_backward(top.out, leaves, top.out.new_ones(1))
+    )
     above = torch.stack([first, *(torch.zeros_like(first) for _ in range(n - 1))])
-    _note(found, 0, n_layers, top, first, rest)
+    _note(swept, 0, n_layers, top, first, at_constants)
     waiting: dict[int, list[tuple[Tensor, list[Tensor], Tensor]]] = {}
     for layer in range(n_layers - 1, -1, -1):
-        above = _through(run.pieces[layer], layer, above, waiting, found)
-    return found
+        above = _through(run.pieces[layer], layer, above, waiting, swept)
+    return swept
 
 
 def _through(piece: Piece, layer: int, above: Tensor, waiting, found: Sweep) -> Tensor:
     """One block: from the gradients at its output row, by degree, to those at its input row."""
     assert piece.out is not None
-    leaves = [piece.row, *(read.z for read in piece.reads), *piece.constants]
-    below, *others = batched_backward(piece.out, leaves, above)
+    leaves = [piece.row, *(attention_read.z for attention_read in piece.reads), *piece.constants]
+    below, *other_gradients = batched_backward(piece.out, leaves, above)
     n_reads = len(piece.reads)
-    at_reads, at_constants = others[:n_reads], others[n_reads:]
-    for us, read in zip(at_reads, piece.reads, strict=True):
+    at_reads, at_constants = other_gradients[:n_reads], other_gradients[n_reads:]
+    for us, attention_read in zip(at_reads, piece.reads, strict=True):
         us = us[:, 0]
         found.us[layer].append(us.sum(0))
-        alone, hops = spread_back(read.call, us)
-        raised = torch.zeros_like(hops)
-        raised[1:] = hops[:-1]
-        raised[-1] += hops[-1]  # the last degree takes the rest
-        waiting.setdefault(read.call.kv_layer, []).append((read, alone + raised, hops.sum(0)))
+        alone, hops = spread_back(attention_read.call, us)
+        shifted_hops = torch.zeros_like(hops)
+        shifted_hops[1:] = hops[:-1]
+        shifted_hops[-1] += hops[-1]  # the last degree takes the rest
+        waiting.setdefault(attention_read.call.kv_layer, []).append(
+            (attention_read, alone + shifted_hops, hops.sum(0))
+        )
     row_total = np.zeros(found.nodes.shape[-1])
-    for read, dv, hops in waiting.pop(layer, ()):
-        linear = read.v.detach() if read.v_constant is None else read.v.detach() - read.v_constant
+    for attention_read, dv, hops in waiting.pop(layer, ()):
+        linear = (
+            attention_read.v.detach()
+            if attention_read.v_constant is None
+            else attention_read.v.detach() - attention_read.v_constant
+        )
         row_total += _inner(linear[0], hops).sum(0)
         leaves = [piece.row, *piece.constants]
-        row, *more = batched_backward(read.v, leaves, dv[:, None])
+        row, *more = batched_backward(attention_read.v, leaves, dv[:, None])
         below = below + row
-        at_constants = [one + other for one, other in zip(at_constants, more, strict=True)]
+        at_constants = [
+            constant_gradient + extra_gradient
+            for constant_gradient, extra_gradient in zip(at_constants, more, strict=True)
+        ]
     for h, gradient in enumerate(below):
-        _note(found, h, layer, piece, gradient, [one[h] for one in at_constants])
+        _note(
+            found,
+            h,
+            layer,
+            piece,
+            gradient,
+            [constant_gradient[h] for constant_gradient in at_constants],
+        )
     found.carry[layer] = found.nodes[:, layer].sum(0) - row_total
     return below
 
@@ -247,15 +265,17 @@ def _note(found: Sweep, h: int, layer: int, piece: Piece, gradient: Tensor, cons
     at = min(layer, found.sources.shape[1] - 1)  # what follows the last block counts with it
     for leaf, back in zip(piece.constants, constants, strict=True):
         product = (leaf.detach().double() * back.double()).cpu()
-        placed = _by_position(product, n_pos)
-        if placed is None:
+        by_pos = _by_position(product, n_pos)
+        if by_pos is None:
             found.unplaced[h, at] += float(product.sum())
         else:
-            found.sources[h, at] += placed
+            found.sources[h, at] += by_pos
 
 
 def _n_pos(run: FrozenRun) -> int:
-    return next(read.call.q.shape[2] for piece in run.pieces for read in piece.reads)
+    return next(
+        attention_read.call.q.shape[2] for piece in run.pieces for attention_read in piece.reads
+    )
 
 
 def _by_position(product: Tensor, n_pos: int) -> np.ndarray | None:

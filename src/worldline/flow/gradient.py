@@ -53,12 +53,12 @@ def unit_of(target: Target) -> str:
 def span_measure(ids: Sequence[int], span: tuple[int, int]) -> tuple[int, Measure]:
     """(How many of the last logits are wanted, from these to the log-probability of a span)."""
     first, stop = span
-    wanted, n_rows = list(ids[first:stop]), stop - first
+    span_ids, n_rows = list(ids[first:stop]), stop - first
 
     def measure(logits: Tensor) -> Tensor:
         scores = logits[:n_rows]
         chances = (scores.float() if scores.element_size() < 4 else scores).log_softmax(-1)
-        return chances[range(n_rows), wanted].sum()
+        return chances[range(n_rows), span_ids].sum()
 
     return len(ids) - first + 1, measure
 
@@ -67,8 +67,8 @@ def measure_of(target: Target) -> Measure:
     """From the logits at the last position, [d_vocab], to what is asked."""
 
     def measure(logits: Tensor) -> Tensor:
-        wanted = logits[target.id]
-        return wanted if target.versus_id is None else wanted - logits[target.versus_id]
+        target_logit = logits[target.id]
+        return target_logit if target.versus_id is None else target_logit - logits[target.versus_id]
 
     return measure
 
@@ -99,8 +99,11 @@ def target_gradients(
         refuse_other_end(trace, ends[-1])
         return gradients
     last, measure = span_measure(plan.ids, target.span)
-    calls, said = [block.calls for block in blocks], range(target.span[0] - 1, target.span[1] - 1)
-    found = column_gradients(model, plan.ids, measure, reruns, calls, trace.resid, said)
-    if found is not None:
-        return found
+    calls, columns = (
+        [block.calls for block in blocks],
+        range(target.span[0] - 1, target.span[1] - 1),
+    )
+    column_result = column_gradients(model, plan.ids, measure, reruns, calls, trace.resid, columns)
+    if column_result is not None:
+        return column_result
     return differentiate(model, plan, measure, reruns, trace.resid, last)

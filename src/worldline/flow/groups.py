@@ -95,18 +95,18 @@ class GroupSums:
             self.open[layer][:, first:last, :width] += sums[:, at]
 
     def _finish(self, layer: int) -> None:
-        signed, absolute = matrix = self.open.pop(layer)
+        signed_sums, absolute = matrix = self.open.pop(layer)
         diagonal = matrix.diagonal(dim1=1, dim2=2)
         self.sums[0] += diagonal.sum(1).double().cpu().numpy()
         diagonal.zero_()
         self.sums[1] += matrix.sum((1, 2)).double().cpu().numpy()
         self.by_group[0, :, layer] = matrix.sum(2).double().cpu().numpy()
         self.by_group[1, :, layer] = matrix.sum(1).double().cpu().numpy()
-        size = signed.abs()
+        size = signed_sums.abs()
         self.total += float(size.double().sum())
         self.n_edges += int(torch.count_nonzero(absolute))
         if self.top:
-            self._keep(layer, signed, absolute, size)
+            self._keep(layer, signed_sums, absolute, size)
 
     def _keep(self, layer: int, signed: Tensor, absolute: Tensor, size: Tensor) -> None:
         at = (size > self.floor).nonzero()
@@ -115,9 +115,9 @@ class GroupSums:
         dst, src = at.T
         pairs = torch.stack([signed[dst, src], absolute[dst, src]]).double().cpu().numpy()
         places = np.stack([np.full(len(at), layer), src.cpu().numpy(), dst.cpu().numpy()])
-        found = np.concatenate([self.kept, np.concatenate([places, pairs])], 1)
-        layers, sources, ends, net, _ = found
-        self.kept = found[:, np.lexsort((sources, ends, layers, -np.abs(net)))[: self.top]]
+        candidates = np.concatenate([self.kept, np.concatenate([places, pairs])], 1)
+        layers, sources, ends, net, _ = candidates
+        self.kept = candidates[:, np.lexsort((sources, ends, layers, -np.abs(net)))[: self.top]]
         if self.kept.shape[1] == self.top:
             self.floor = float(abs(self.kept[3, -1]))
 
@@ -128,15 +128,15 @@ class GroupSums:
         positive, negative = _parts(*self.kept[3:])
         edges = list(map(GroupEdge, layer, src, dst, positive.tolist(), negative.tolist()))
         edges.sort(key=lambda edge: -abs(edge.net))  # as the two parts add up, to the last bit
-        held = float(np.abs(self.kept[3]).sum())
-        share = min(1.0, held / self.total) if self.total > 0 else 0.0
-        kept = Kept(len(edges), self.n_edges, share, self.total)
+        strongest_size = float(np.abs(self.kept[3]).sum())
+        share = min(1.0, strongest_size / self.total) if self.total > 0 else 0.0
+        coverage = Kept(len(edges), self.n_edges, share, self.total)
         positive, negative = (part.tolist() for part in _parts(*self.sums.T))
         matrices = [part for side in self.by_group for part in _parts(*side)]
         return GroupFlow(
             self.grouping,
             edges,
-            kept,
+            coverage,
             between_positive=positive[1],
             between_negative=negative[1],
             within_positive=positive[0],

@@ -49,15 +49,15 @@ def joint_reads(
 ) -> tuple[JointReads, ...]:
     """Go over the rows of all layers once; `shape` is (n_layers, most heads of a layer)."""
     first, stop = rows
-    found = [
+    results = [
         JointReads(
-            each,
+            grouping,
             rows,
-            np.zeros((*shape, each.n_groups)),
-            np.zeros((stop - first, each.n_groups)),
-            np.zeros((*shape, each.n_groups)),
+            np.zeros((*shape, grouping.n_groups)),
+            np.zeros((stop - first, grouping.n_groups)),
+            np.zeros((*shape, grouping.n_groups)),
         )
-        for each in groupings
+        for grouping in groupings
     ]
     for layer, calls, us in reads:
         head0 = 0
@@ -65,9 +65,9 @@ def joint_reads(
             heads = slice(head0, head0 + call.n_heads)
             for start in range(first, stop, call.block_rows()):
                 end = min(stop, start + call.block_rows())
-                _add(found, call, u, rule, layer, heads, (start, end))
+                _add(results, call, u, rule, layer, heads, (start, end))
             head0 += call.n_heads
-    return tuple(found)
+    return tuple(results)
 
 
 def _add(
@@ -83,17 +83,25 @@ def _add(
     step()
     start, stop = rows
     pattern = call.pattern_rows(start, stop)
-    wanted = u[:, start:stop].to(pattern.dtype)
-    parts = call.products(wanted, call.v[0, :, :stop].to(pattern.dtype)).mul_(pattern)
-    for one in found:
-        first, n_rows = one.rows[0], one.rows[1] - one.rows[0]
-        group_of = torch.tensor(one.grouping.group_of[:stop], device=pattern.device)
-        member = torch.nn.functional.one_hot(group_of, one.grouping.n_groups).to(pattern.dtype)
-        held, given = pattern @ member, parts @ member
-        lost = given if rule == "linear" else _renormalised(held, given, call.sinks is not None)
-        one.lost[layer, heads] += lost.sum(1).double().cpu().numpy()
-        one.by_row[start - first : stop - first] += lost.sum(0).double().cpu().numpy()
-        one.attention[layer, heads] += (held.sum(1) / n_rows).double().cpu().numpy()
+    row_gradients = u[:, start:stop].to(pattern.dtype)
+    parts = call.products(row_gradients, call.v[0, :, :stop].to(pattern.dtype)).mul_(pattern)
+    for group_reads in found:
+        first, n_rows = group_reads.rows[0], group_reads.rows[1] - group_reads.rows[0]
+        group_of = torch.tensor(group_reads.grouping.group_of[:stop], device=pattern.device)
+        member = torch.nn.functional.one_hot(group_of, group_reads.grouping.n_groups).to(
+            pattern.dtype
+        )
+        group_weights, group_parts = pattern @ member, parts @ member
+        group_loss = (
+            group_parts
+            if rule == "linear"
+            else _renormalised(group_weights, group_parts, call.sinks is not None)
+        )
+        group_reads.lost[layer, heads] += group_loss.sum(1).double().cpu().numpy()
+        group_reads.by_row[start - first : stop - first] += group_loss.sum(0).double().cpu().numpy()
+        group_reads.attention[layer, heads] += (
+            (group_weights.sum(1) / n_rows).double().cpu().numpy()
+        )
 
 
 def _renormalised(
@@ -104,9 +112,11 @@ def _renormalised(
     The others are summed, not taken as the remainder, which may be too small for a number.
     """
     n_groups = held.shape[-1]
-    others = 1 - torch.eye(n_groups, dtype=held.dtype, device=held.device)
-    rest = held @ others
+    other_groups = 1 - torch.eye(n_groups, dtype=held.dtype, device=held.device)
+    other_weights = held @ other_groups
     if sinks:
-        rest = rest + (1 - held.sum(-1, keepdim=True)).clamp_min(0)
-    kept = (given @ others) / rest.clamp_min(torch.finfo(rest.dtype).tiny)
-    return given.sum(-1, keepdim=True) - kept
+        other_weights = other_weights + (1 - held.sum(-1, keepdim=True)).clamp_min(0)
+    mean_of_others = (given @ other_groups) / other_weights.clamp_min(
+        torch.finfo(other_weights.dtype).tiny
+    )
+    return given.sum(-1, keepdim=True) - mean_of_others

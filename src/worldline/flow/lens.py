@@ -39,10 +39,10 @@ def logit_lens(
     if trace.model is None:
         return None
     if rows is None:
-        kept = affordable_rows(trace.n_layers, trace.n_pos)
-        found = logit_lens(trace, kept) if kept else None
-        at = dict(zip(kept, found or (), strict=False))
-        return found and [at.get(row, []) for row in range(trace.n_layers + 1)]
+        lens_rows = affordable_rows(trace.n_layers, trace.n_pos)
+        predictions = logit_lens(trace, lens_rows) if lens_rows else None
+        at = dict(zip(lens_rows, predictions or (), strict=False))
+        return predictions and [at.get(row, []) for row in range(trace.n_layers + 1)]
     rows, last = whole_numbers("rows", rows), trace.n_layers
     if rows and max(rows) > last:
         raise InputError(f"row {max(rows)}: accepted are rows 0 to {last}")
@@ -53,16 +53,16 @@ def logit_lens(
     if tail is None:
         return None
     nodes = torch.cat([trace.resid[row] for row in rows])
-    found = []
+    predictions = []
     with torch.no_grad():
         for chunk in nodes.split(CHUNK):
             step()
             logprobs = torch.log_softmax(tail(chunk[None])[0].float(), -1)
             best = logprobs.topk(min(N_TOKENS, logprobs.shape[-1]))
             pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-            found += [list(zip(ids, values, strict=True)) for ids, values in pairs]
+            predictions += [list(zip(ids, values, strict=True)) for ids, values in pairs]
     n_pos = trace.n_pos
-    return [found[at : at + n_pos] for at in range(0, len(found), n_pos)]
+    return [predictions[at : at + n_pos] for at in range(0, len(predictions), n_pos)]
 
 
 def affordable_rows(n_layers: int, n_pos: int) -> list[int]:

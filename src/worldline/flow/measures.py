@@ -80,10 +80,10 @@ def _share(question: Question) -> Float[np.ndarray, "layer head dst src"]:
 
 def _stacked(flow: Flow) -> Float[np.ndarray, "layer head dst src"]:
     layers = [flow.dense(layer) for layer in range(flow.n_layers)]
-    found = np.zeros((len(layers), max(map(len, layers)), flow.n_pos, flow.n_pos))
-    for layer, one in enumerate(layers):
-        found[layer, : len(one)] = one
-    return found
+    stacked_weights = np.zeros((len(layers), max(map(len, layers)), flow.n_pos, flow.n_pos))
+    for layer, layer_weights in enumerate(layers):
+        stacked_weights[layer, : len(layer_weights)] = layer_weights
+    return stacked_weights
 
 
 FROZEN = Measure(

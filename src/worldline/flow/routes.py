@@ -126,18 +126,20 @@ def find_paths(
         RefusedError: a layer moves information between columns without K/V.
     """
     trace = live_trace(trace, model, "find_paths")
-    asked = target_of(trace, target, versus)
-    return found_in(frozen_of(trace, asked), asked, k, heads=heads, width=width)
+    resolved_target = target_of(trace, target, versus)
+    return found_in(frozen_of(trace, resolved_target), resolved_target, k, heads=heads, width=width)
 
 
 def found_in(
     run: FrozenRun, target: Target, k: int, *, heads: bool = True, width: int | None = None
 ) -> FoundPaths:
     """As `find_paths`, in a frozen model that has run."""
-    for name, given in (("k", k), ("width", width)):
-        if given is not None and given < 1:
-            raise InputError(f"{name} = {given}: accepted are whole numbers from 1")
-    followed = follow(run, k + 1, width or WIDTH * k, heads=heads)
-    best = followed.paths
-    bound = (abs(best[k].weight) if len(best) > k else 0.0) if followed.whole else None
-    return FoundPaths(best[:k], target, float(run.target.detach()), followed.n_followed, bound)
+    for name, count in (("k", k), ("width", width)):
+        if count is not None and count < 1:
+            raise InputError(f"{name} = {count}: accepted are whole numbers from 1")
+    followed_paths = follow(run, k + 1, width or WIDTH * k, heads=heads)
+    best = followed_paths.paths
+    weight_bound = (abs(best[k].weight) if len(best) > k else 0.0) if followed_paths.whole else None
+    return FoundPaths(
+        best[:k], target, float(run.target.detach()), followed_paths.n_followed, weight_bound
+    )

@@ -104,8 +104,8 @@ def sample_flow(
         RefusedError: a layer moves information between columns without K/V.
     """
     trace = live_trace(trace, model, "sample_flow")
-    asked = target_of(trace, target, versus)
-    return sample_in(frozen_of(trace, asked), asked, n, seed=seed, heads=heads)
+    resolved_target = target_of(trace, target, versus)
+    return sample_in(frozen_of(trace, resolved_target), resolved_target, n, seed=seed, heads=heads)
 
 
 def sample_in(
@@ -117,14 +117,14 @@ def sample_in(
     random = np.random.default_rng(seed)
     fronts: list[list[Drawn]] = [[] for _ in run.pieces]
     tops = top_row(run)
-    for which, times, log_odds in _divided(n, [top.flow for top in tops], random):
-        fronts[-1].append(Drawn(tops[which], times, log_odds))
+    for top_index, times, log_odds in _divided(n, [top.flow for top in tops], random):
+        fronts[-1].append(Drawn(tops[top_index], times, log_odds))
     for layer in range(len(run.pieces) - 2, -1, -1):
         front = fronts[layer + 1]
         for at in range(0, len(front), AT_ONCE):
             step()
-            for drawn in _onward(run, layer, front[at : at + AT_ONCE], random, heads):
-                fronts[drawn.item.row].append(drawn)
+            for drawn_suffix in _onward(run, layer, front[at : at + AT_ONCE], random, heads):
+                fronts[drawn_suffix.item.row].append(drawn_suffix)
     ends = sorted(fronts[0], key=lambda end: -abs(end.item.flow))
     times = np.array([end.times for end in ends], dtype=np.int64)
     stands = np.array([end.item.flow / math.exp(end.log_odds) for end in ends])
@@ -145,9 +145,9 @@ def _onward(
     run: FrozenRun, layer: int, front: list[Drawn], random: np.random.Generator, heads: bool
 ) -> Iterator[Drawn]:
     """What the paths of a front draw across one block."""
-    stays, ways = ways_on(run, layer, [drawn.item for drawn in front], heads)
-    chosen, drawn_by = [], []
-    for at, drawn in enumerate(front):
+    stays, ways = ways_on(run, layer, [drawn_suffix.item for drawn_suffix in front], heads)
+    chosen_hops, drawn_by = [], []
+    for at, drawn_suffix in enumerate(front):
         mine = [stay for n, stay in stays if n == at]
         edges = [
             (n, road, src, size)
@@ -156,14 +156,14 @@ def _onward(
             for (road, src), size in np.ndenumerate(_size(way.flows, way.chances)[:, :-1])
         ]
         sizes = [*(_size(stay.flow, stay.chance) for stay in mine), *(size for *_, size in edges)]
-        for which, times, log_odds in _divided(drawn.times, sizes, random):
-            log_odds += drawn.log_odds
-            if which < len(mine):
-                yield Drawn(mine[which], times, log_odds)
+        for way_index, times, log_odds in _divided(drawn_suffix.times, sizes, random):
+            log_odds += drawn_suffix.log_odds
+            if way_index < len(mine):
+                yield Drawn(mine[way_index], times, log_odds)
             else:
-                chosen.append(edges[which - len(mine)][:3])
+                chosen_hops.append(edges[way_index - len(mine)][:3])
                 drawn_by.append((times, log_odds))
-    for suffix, (times, log_odds) in zip(hopped(run, ways, chosen), drawn_by, strict=True):
+    for suffix, (times, log_odds) in zip(hopped(run, ways, chosen_hops), drawn_by, strict=True):
         yield Drawn(suffix, times, log_odds)
 
 
@@ -180,8 +180,8 @@ def _divided(
     if not sizes.any():
         return
     odds = sizes / sizes.sum()
-    for which in np.flatnonzero(times := random.multinomial(n, odds)).tolist():
-        yield which, int(times[which]), math.log(odds[which])
+    for index in np.flatnonzero(times := random.multinomial(n, odds)).tolist():
+        yield index, int(times[index]), math.log(odds[index])
 
 
 def _bootstrap(
@@ -192,6 +192,6 @@ def _bootstrap(
 ) -> tuple[float, float]:
     """The 95 % interval of the mean over draws; draws that died out stand for 0."""
     odds = np.append(times, n - times.sum()) / n
-    again = random.multinomial(n, odds, RESAMPLES) @ np.append(stands, 0.0) / n
-    low, high = np.quantile(again, (LOW, HIGH))
+    resampled_means = random.multinomial(n, odds, RESAMPLES) @ np.append(stands, 0.0) / n
+    low, high = np.quantile(resampled_means, (LOW, HIGH))
     return float(low), float(high)

@@ -66,8 +66,8 @@ def pulled_back(block: LiveBlock, gradient: Tensor) -> list[Tensor]:
     us = []
     for call in block.calls:
         term = block.terms[attn_name(call.index)]
-        shaped = gradient[None].to(call.z.dtype)
-        us.append(call.to_heads(term.pull_back(call.leaf, shaped))[0].detach())
+        batched_gradient = gradient[None].to(call.z.dtype)
+        us.append(call.to_heads(term.pull_back(call.leaf, batched_gradient))[0].detach())
     return us
 
 
@@ -101,15 +101,17 @@ def refuse_open(
     """
     assert trace.live is not None
     y = trace.resid[layer + 1]
-    total = torch.from_numpy(np.sum([found[layer] for found in nodes.found.values()], 0))
-    allowed = (y.double().norm(dim=-1) * gradient.double().norm(dim=-1)).cpu()
-    allowed = trace.closure.tolerance * allowed
+    total = torch.from_numpy(
+        np.sum([share_table[layer] for share_table in nodes.found.values()], 0)
+    )
+    allowed_error = (y.double().norm(dim=-1) * gradient.double().norm(dim=-1)).cpu()
+    allowed_error = trace.closure.tolerance * allowed_error
     for call, u in zip(trace.live[layer].calls, us, strict=True):
         z = call.to_heads(call.leaf.value())[0].detach()
         total = total + (z.double() * u.double()).sum((0, 2)).cpu()
         sizes = (t.double().square().sum((0, 2)).sqrt().cpu() for t in (z, u))
-        allowed = allowed + rounding_allowed(z.dtype) * math.prod(sizes)
-    error = ((total - 1).abs() / allowed).nan_to_num(math.inf)
+        allowed_error = allowed_error + rounding_allowed(z.dtype) * math.prod(sizes)
+    error = ((total - 1).abs() / allowed_error).nan_to_num(math.inf)
     pos = int(error.argmax())
     if not float(error[pos]) <= 1:
         words = (

@@ -141,8 +141,8 @@ def summary_of(
 
 def _frozen_to(trace: Trace, wanted: Target, k: int, n_drawn: int = 0) -> PathsSeen:
     run = frozen_of(trace, wanted)
-    spectrum, found = hops_in(run, trace, wanted), found_in(run, wanted, k)
-    rest = spectrum.target_value - float(spectrum.by_hops.sum()) - spectrum.beyond
+    spectrum, found_paths = hops_in(run, trace, wanted), found_in(run, wanted, k)
+    remainder = spectrum.target_value - float(spectrum.by_hops.sum()) - spectrum.beyond
     by_source = spectrum.by_source.sum(0)
     groups = [("hop counts", spectrum.by_hops), ("source tokens", by_source)]
     agreement = [_agreement(interference(v, grouping=name)) for name, v in groups]
@@ -157,11 +157,11 @@ def _frozen_to(trace: Trace, wanted: Target, k: int, n_drawn: int = 0) -> PathsS
         by_hops=spectrum.by_hops.tolist(),
         beyond=spectrum.beyond,
         by_source=by_source.tolist(),
-        closing=f"of {spectrum.target_value:+.3f}; remainder, carried by no path: {rest:+.1e}",
+        closing=f"of {spectrum.target_value:+.3f}; remainder, carried by no path: {remainder:+.1e}",
         agreement=agreement,
         effective=_effective(path_grid(flow_in(run, trace, wanted, 0)), ["rows"]),
-        paths=[_path(p.nodes, p.weight, [*p.reads], words) for p in found.paths],
-        found_as=_found_as(found),
+        paths=[_path(p.nodes, p.weight, [*p.reads], words) for p in found_paths.paths],
+        found_as=_found_as(found_paths),
         caution=spectrum.caution,
     )
 
@@ -169,12 +169,12 @@ def _frozen_to(trace: Trace, wanted: Target, k: int, n_drawn: int = 0) -> PathsS
 def _found_as(found: FoundPaths) -> str:
     """What the list of paths may claim."""
     if found.bound is None:
-        what = f"Strong paths found (of {found.n_followed} followed; no bound on those not found)"
+        claim = f"Strong paths found (of {found.n_followed} followed; no bound on those not found)"
     else:
         most = f"more than {found.bound:.3g}" if found.bound else "anything"
-        what = f"The strongest paths (no other carries {most})"
+        claim = f"The strongest paths (no other carries {most})"
     part = "of a target of 0" if found.share is None else f"{found.share:.0%} of the target"
-    return f"{what}, each head a road; together {part}"
+    return f"{claim}, each head a road; together {part}"
 
 
 def _shares(trace: Trace, k: int) -> PathsSeen:
@@ -225,7 +225,7 @@ def _agreement(found: Interference) -> dict[str, Any]:
 
 def _drawn(sample: FlowSample) -> dict[str, Any]:
     """How far single paths agree, as far as the drawn ones say."""
-    found, total = sample.coherence_range, sample.absolute
+    interval, total = sample.coherence_range, sample.absolute
     return {
         "grouping": f"single paths from row 0, heads together ({sample.n} drawn)",
         "n_values": None,
@@ -237,27 +237,27 @@ def _drawn(sample: FlowSample) -> dict[str, Any]:
         "shuffled": None,
         "interval": f"estimate: bootstrap, seed {sample.seed}; the draws make "
         f"{sample.signed_estimate:+.3g} of the sum {sample.signed:+.3g}",
-        "estimated": None if found is None else {"low": found[0], "high": found[1]},
+        "estimated": None if interval is None else {"low": interval[0], "high": interval[1]},
     }
 
 
 def _effective(grid: WeightedGrid, ways: Sequence[str]) -> list[dict[str, Any]]:
     """How many paths there are in effect, by each named distribution."""
-    end, found = Node(layer=grid.n_layers, pos=grid.n_pos - 1), []
+    end, entries = Node(layer=grid.n_layers, pos=grid.n_pos - 1), []
     for normalise in ways:
         try:
-            one = effective_paths(grid, None, end, normalise=normalise)
+            path_count = effective_paths(grid, None, end, normalise=normalise)
         except InputError:  # nothing flows: there is no path to count
             continue
-        found.append(
+        entries.append(
             {
                 "normalise": normalise,
                 "of": WALKS[normalise],
-                "effective": one.effective,
-                "entropy_nats": one.entropy_nats,
+                "effective": path_count.effective,
+                "entropy_nats": path_count.entropy_nats,
             }
         )
-    return found
+    return entries
 
 
 def _ways(trace: Trace) -> str:
@@ -278,7 +278,7 @@ def _path(
         "hops": len(reads),
         "nodes": [{"layer": node.layer, "pos": node.pos} for node in nodes],
         "reads": [
-            {"layer": read.layer, "head": None if read.head < 0 else read.head} for read in reads
+            {"layer": hop.layer, "head": None if hop.head < 0 else hop.head} for hop in reads
         ],
         "words": _words(nodes, reads, words),
     }
@@ -286,12 +286,12 @@ def _path(
 
 def _words(nodes: Sequence[Node], reads: Sequence[Hop], pieces: Sequence[str]) -> str:
     """Where a path begins and where it hops: token, and the layer and head of each read."""
-    said = [_name(pieces, nodes[0].pos)]
-    moved = [above.pos for below, above in pairwise(nodes) if below.pos != above.pos]
-    for read, pos in zip(reads, moved, strict=True):
-        where = f"{read.layer}" if read.head < 0 else f"{read.layer}.{read.head}"
-        said.append(f"→ {where} → {_name(pieces, pos)}")
-    return " ".join(said)
+    parts = [_name(pieces, nodes[0].pos)]
+    hop_positions = [above.pos for below, above in pairwise(nodes) if below.pos != above.pos]
+    for hop, pos in zip(reads, hop_positions, strict=True):
+        where = f"{hop.layer}" if hop.head < 0 else f"{hop.layer}.{hop.head}"
+        parts.append(f"→ {where} → {_name(pieces, pos)}")
+    return " ".join(parts)
 
 
 def _name(pieces: Sequence[str], pos: int) -> str:

@@ -85,7 +85,9 @@ class Ways:
 
 def refuse_other_rows(run: FrozenRun) -> None:
     """Raise RefusedError where a row is several streams side by side, or positions come first."""
-    n_pos = next(read.call.q.shape[2] for piece in run.pieces for read in piece.reads)
+    n_pos = next(
+        attention_read.call.q.shape[2] for piece in run.pieces for attention_read in piece.reads
+    )
     if any(piece.row.shape[:-1] != (1, n_pos) for piece in run.pieces):
         raise RefusedError("rows of this type are not [batch, pos, d_model]: no path is followed")
 
@@ -117,7 +119,7 @@ def ways_on(
     piece = run.pieces[layer]
     assert piece.out is not None
     at = [item.pos for item in items]
-    leaves = [piece.row, *(read.z for read in piece.reads)]
+    leaves = [piece.row, *(attention_read.z for attention_read in piece.reads)]
     gradients = _placed(piece.row, at, [item.gradient for item in items])
     rows, *at_z = batched_backward(piece.out, leaves, gradients)
     stays = rows[range(len(at)), 0, at]
@@ -144,21 +146,29 @@ def _hops(
     piece: Piece, layer: int, items: list[Suffix], at_z: list[Tensor], heads: bool
 ) -> list[Ways]:
     ways, head = [], 0
-    for read, z in zip(piece.reads, at_z, strict=True):
-        value = read.v.detach() if read.v_constant is None else read.v.detach() - read.v_constant
+    for attention_read, z in zip(piece.reads, at_z, strict=True):
+        value = (
+            attention_read.v.detach()
+            if attention_read.v_constant is None
+            else attention_read.v.detach() - attention_read.v_constant
+        )
         group = z.shape[2] // value.shape[1]
         for n, item in enumerate(items):
-            pattern = read.call.pattern_rows(item.pos, item.pos + 1)[:, 0, :, None].to(z.dtype)
+            pattern = attention_read.call.pattern_rows(item.pos, item.pos + 1)[:, 0, :, None].to(
+                z.dtype
+            )
             at_v = pattern * z[n, 0, :, item.pos, None]
-            known = value[0, :, : item.pos + 1].repeat_interleave(group, 0)
-            flows = (known.double() * at_v.double()).sum(-1)
-            sizes = known.double().square().sum(-1) * at_v.double().square().sum(-1)
-            sizes /= known.shape[-1]
+            head_values = value[0, :, : item.pos + 1].repeat_interleave(group, 0)
+            flows = (head_values.double() * at_v.double()).sum(-1)
+            sizes = head_values.double().square().sum(-1) * at_v.double().square().sum(-1)
+            sizes /= head_values.shape[-1]
             if not heads:
                 flows, sizes = flows.sum(0, keepdim=True), sizes.sum(0, keepdim=True)
             names = [*range(head, head + len(at_v))] if heads else [-1]
             chances = sizes.sqrt().cpu().numpy()
-            ways.append(Ways(n, item, read, at_v, flows.cpu().numpy(), chances, names, layer))
+            ways.append(
+                Ways(n, item, attention_read, at_v, flows.cpu().numpy(), chances, names, layer)
+            )
         head += z.shape[2]
     return ways
 
@@ -191,22 +201,26 @@ def _along(way: Ways, road: int, src: int) -> tuple[int, Tensor]:
 def _back(run: FrozenRun, reads: list[Read], at_v: list[tuple[int, Tensor]]) -> list[Tensor]:
     """From what goes back to v at one source each, [head, d_value], to the row that made v."""
     out: list[Tensor] = [torch.empty(0)] * len(reads)
-    for read in {id(read): read for read in reads}.values():
-        mine = [n for n, other in enumerate(reads) if other is read]
+    for attention_read in {id(attention_read): attention_read for attention_read in reads}.values():
+        mine = [n for n, each_read in enumerate(reads) if each_read is attention_read]
         sources, heads = [at_v[n][0] for n in mine], torch.stack([at_v[n][1] for n in mine])
-        grouped = heads.unflatten(1, (read.v.shape[1], -1)).sum(2)  # [way, kv_head, d_value]
-        gradients = read.v.new_zeros(len(mine), *read.v.shape)
-        gradients[range(len(mine)), 0, :, sources] = grouped.to(read.v.dtype)
-        (rows,) = batched_backward(read.v, [run.pieces[read.call.kv_layer].row], gradients)
+        kv_gradients = heads.unflatten(1, (attention_read.v.shape[1], -1)).sum(
+            2
+        )  # [way, kv_head, d_value]
+        gradients = attention_read.v.new_zeros(len(mine), *attention_read.v.shape)
+        gradients[range(len(mine)), 0, :, sources] = kv_gradients.to(attention_read.v.dtype)
+        (rows,) = batched_backward(
+            attention_read.v, [run.pieces[attention_read.call.kv_layer].row], gradients
+        )
         for n, source, row in zip(mine, sources, rows, strict=True):
             out[n] = row[0, source]
     return out
 
 
 def _placed(row: Tensor, at: list[int], gradients: list[Tensor]) -> Tensor:
-    placed = row.new_zeros(len(at), *row.shape)
-    placed[range(len(at)), 0, at] = torch.stack(gradients).to(row.dtype)
-    return placed
+    spread_gradients = row.new_zeros(len(at), *row.shape)
+    spread_gradients[range(len(at)), 0, at] = torch.stack(gradients).to(row.dtype)
+    return spread_gradients
 
 
 def _suffix(run: FrozenRun, nodes: tuple[Node, ...], reads, gradient: Tensor) -> Suffix:

@@ -98,8 +98,8 @@ def weigh(
         raise InputError(f'how={how!r}: by="frozen" holds the patterns; accepted is drop')
     for grouping in groups:
         if len(grouping.group_of) != trace.n_pos:
-            given, n_pos = len(grouping.group_of), trace.n_pos
-            raise InputError(f"{grouping.name} of {given} tokens; accepted are those of {n_pos}")
+            n_tokens, n_pos = len(grouping.group_of), trace.n_pos
+            raise InputError(f"{grouping.name} of {n_tokens} tokens; accepted are those of {n_pos}")
     if isinstance(target, range) and (by != "gradient" or versus is not None):
         raise InputError('a span as target: accepted is by="gradient", without versus')
     trace = live_trace(trace, model, "weigh")
@@ -107,10 +107,10 @@ def weigh(
         return _share(trace, metric, top, groups)
     if isinstance(target, range):
         return _gradient(trace, span_of(trace, target), how, top, groups)
-    asked = target_of(trace, target, versus)
+    resolved_target = target_of(trace, target, versus)
     if by == "frozen":
-        return flow_in(frozen_of(trace, asked), trace, asked, top, groups)
-    return _gradient(trace, asked, how, top, groups)
+        return flow_in(frozen_of(trace, resolved_target), trace, resolved_target, top, groups)
+    return _gradient(trace, resolved_target, how, top, groups)
 
 
 @on_trace
@@ -136,8 +136,8 @@ def hop_spectrum(
         RefusedError: a layer moves information between columns without K/V.
     """
     trace = live_trace(trace, model, "hop_spectrum")
-    asked = target_of(trace, target, versus)
-    return hops_in(frozen_of(trace, asked), trace, asked, max_hops)
+    resolved_target = target_of(trace, target, versus)
+    return hops_in(frozen_of(trace, resolved_target), trace, resolved_target, max_hops)
 
 
 def hops_in(
@@ -152,9 +152,9 @@ def hops_in(
             f"hops are not all there is: layers {', '.join(map(str, trace.opaque_layers))} move "
             "information between columns without K/V"
         )
-    kept = most if max_hops is None else min(max_hops, most)
+    max_degree = most if max_hops is None else min(max_hops, most)
     # one degree more takes what has more hops, so that the last one kept is exact
-    return spectrum_of(sweep(run, kept + (kept < most)), target, kept)
+    return spectrum_of(sweep(run, max_degree + (max_degree < most)), target, max_degree)
 
 
 def live_trace(trace: Trace, model: LoadedModel | None, caller: str) -> Trace:
@@ -195,18 +195,18 @@ def target_of(trace: Trace, target: str | int | None, versus: str | int | None) 
     def one(name: str, given: str | int) -> int:
         return token_id(tokenizer, given, n_vocab, name)
 
-    chosen = trace.predictions[0].id if target is None else one("target", target)
-    other = None if versus is None else one("versus", versus)
-    refuse_itself(tokenizer, chosen, other)
+    target_id = trace.predictions[0].id if target is None else one("target", target)
+    versus_id = None if versus is None else one("versus", versus)
+    refuse_itself(tokenizer, target_id, versus_id)
     note = None
     if isinstance(target, str) or isinstance(versus, str):
         note = likelier_twin(tokenizer, _chances(trace), target, versus)
     if target is not None:
-        note = "; ".join(filter(None, [_unlisted(trace, chosen), note])) or None
-    if other is None:
-        return Target(chosen, names_of(tokenizer, [chosen])[0], note=note)
-    words, instead = names_of(tokenizer, [chosen, other])
-    return Target(chosen, words, other, instead, note=note)
+        note = "; ".join(filter(None, [_unlisted(trace, target_id), note])) or None
+    if versus_id is None:
+        return Target(target_id, names_of(tokenizer, [target_id])[0], note=note)
+    words, instead = names_of(tokenizer, [target_id, versus_id])
+    return Target(target_id, words, versus_id, instead, note=note)
 
 
 def _unlisted(trace: Trace, token: int) -> str | None:
@@ -226,7 +226,7 @@ def _chances(trace: Trace) -> Callable[[int], float | None]:
     assert trace.model is not None
     tail = tail_of(trace.model.module)
     if tail is None:
-        return {one.id: one.logprob for one in trace.predictions}.get
+        return {prediction.id: prediction.logprob for prediction in trace.predictions}.get
     with torch.no_grad():
         logprobs = tail(trace.resid[-1][None, -1:])[0, -1].double().log_softmax(-1)
     return lambda token: float(logprobs[token])
@@ -335,7 +335,7 @@ def _sum(
     live = trace.live
     shape, device = (trace.n_layers, trace.n_pos, _heads(trace)), trace.resid[0].device
     reads = _reads(live, us_of)
-    edges, kept, sums = sum_edges(reads, rule, shape, top, device, groups, rows)
+    edges, coverage, sums = sum_edges(reads, rule, shape, top, device, groups, rows)
 
     @usual_modes()
     def dense(layer: int) -> np.ndarray:
@@ -344,8 +344,8 @@ def _sum(
         pairs = zip(live[layer].calls, us_of(layer), strict=True)
         return _only(np.concatenate([_dense(call, u, rule) for call, u in pairs]), rows)
 
-    flow = Flow(meaning, trace.n_layers, trace.n_pos, edges, kept, sums.totals(), _dense=dense)
-    flow.groups = tuple(each.flow() for each in sums.groups)
+    flow = Flow(meaning, trace.n_layers, trace.n_pos, edges, coverage, sums.totals(), _dense=dense)
+    flow.groups = tuple(group_sums.flow() for group_sums in sums.groups)
     return flow
 
 

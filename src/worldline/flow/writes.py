@@ -30,7 +30,7 @@ def write_coherence(trace: Trace) -> Float[np.ndarray, "layer pos"]:
     """
     assert trace.live is not None
     refuse_changed(trace)
-    found = np.full((trace.n_layers, trace.n_pos), np.nan)
+    coherence = np.full((trace.n_layers, trace.n_pos), np.nan)
     for layer, block in enumerate(trace.live):
         step()
         total, sizes = torch.zeros(()), torch.zeros(())
@@ -39,8 +39,8 @@ def write_coherence(trace: Trace) -> Float[np.ndarray, "layer pos"]:
             sizes = sizes + torch.linalg.vector_norm(write, dim=-1)
         if sizes.ndim:
             ratio = torch.linalg.vector_norm(total, dim=-1) / sizes
-            found[layer] = ratio.clamp_max(1.0).cpu().numpy()
-    return found
+            coherence[layer] = ratio.clamp_max(1.0).cpu().numpy()
+    return coherence
 
 
 def _writes(block: LiveBlock):

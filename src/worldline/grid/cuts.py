@@ -33,7 +33,7 @@ class Donor:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", whole_numbers("ids", self.ids, least=None))
-        at = tuple(one if one is None else whole_number("at", one) for one in self.at)
+        at = tuple(pos if pos is None else whole_number("at", pos) for pos in self.at)
         object.__setattr__(self, "at", at)
         object.__setattr__(self, "edits", edits_of(self.edits))
         refuse_conflicts(self.edits, len(self.ids))
@@ -158,10 +158,10 @@ def edits_of(edits: object) -> frozenset[EdgeCut | NodeCut]:
     >>> len(edits_of(EdgeCut("mask"))), len(edits_of([]))
     (1, 0)
     """
-    listed = (edits,) if isinstance(edits, (EdgeCut, NodeCut)) else edits
-    if isinstance(listed, (str, bytes)) or not isinstance(listed, Iterable):
+    edit_list = (edits,) if isinstance(edits, (EdgeCut, NodeCut)) else edits
+    if isinstance(edit_list, (str, bytes)) or not isinstance(edit_list, Iterable):
         raise InputError(f"edits of type {type(edits).__name__}: accepted are {_EDITS}")
-    cuts = tuple(listed)
+    cuts = tuple(edit_list)
     for edit in cuts:
         if not isinstance(edit, (EdgeCut, NodeCut)):
             raise InputError(f"an edit of type {type(edit).__name__}: accepted are {_EDITS}")
@@ -199,37 +199,37 @@ def refuse_conflicts(edits: Iterable[EdgeCut | NodeCut], n_pos: int) -> None:
         if place is None:
             wide.append(edit)
             continue
-        other = single.setdefault(place, edit)
-        if other != edit:
-            raise _conflict(other, edit, f"edge {_edge(place)}")
-    for one, two in combinations(wide, 2):
-        _refuse_overlap(one, two, n_pos)
-    for one in wide:
-        for two in single.values():
-            _refuse_overlap(one, two, n_pos)
-    for one, two in combinations(nodes, 2):
-        rows = _common(one.rows, two.rows)
-        at = _common(one.positions, two.positions)
-        if rows != () and at != () and _way(one) != _way(two):
+        earlier_edit = single.setdefault(place, edit)
+        if earlier_edit != edit:
+            raise _conflict(earlier_edit, edit, f"edge {_edge(place)}")
+    for first_edit, second_edit in combinations(wide, 2):
+        _refuse_overlap(first_edit, second_edit, n_pos)
+    for first_edit in wide:
+        for second_edit in single.values():
+            _refuse_overlap(first_edit, second_edit, n_pos)
+    for first_edit, second_edit in combinations(nodes, 2):
+        rows = _common(first_edit.rows, second_edit.rows)
+        at = _common(first_edit.positions, second_edit.positions)
+        if rows != () and at != () and _way(first_edit) != _way(second_edit):
             where = f"row {rows[0] if rows else 0}, position {at[0] if at else 0}"
-            raise _conflict(one, two, f"node at {where}")
+            raise _conflict(first_edit, second_edit, f"node at {where}")
 
 
-def _refuse_overlap(one: EdgeCut, two: EdgeCut, n_pos: int) -> None:
-    if _way(one) == _way(two):
+def _refuse_overlap(one: EdgeCut, second_edit: EdgeCut, n_pos: int) -> None:
+    if _way(one) == _way(second_edit):
         return
-    layers, heads = _common(one.layers, two.layers), _common(one.heads, two.heads)
+    layers, heads = _common(one.layers, second_edit.layers), _common(one.heads, second_edit.heads)
     if layers == () or heads == ():
         return
-    if common := sorted(set(one.pairs(n_pos)) & set(two.pairs(n_pos))):
+    if common := sorted(set(one.pairs(n_pos)) & set(second_edit.pairs(n_pos))):
         src, dst = common[0]
         place = (layers[0] if layers else 0, heads[0] if heads else 0, src, dst)
-        raise _conflict(one, two, f"edge {_edge(place)}")
+        raise _conflict(one, second_edit, f"edge {_edge(place)}")
 
 
-def _conflict(one: Any, two: Any, what: str) -> InputError:
-    alike = one.how == two.how
-    words = f"two ways of {one.how}" if alike else f"{one.how} and {two.how}"
+def _conflict(one: Any, second_edit: Any, what: str) -> InputError:
+    alike = one.how == second_edit.how
+    words = f"two ways of {one.how}" if alike else f"{one.how} and {second_edit.how}"
     return InputError(f"{what}: {words}; a plan changes one thing in one way")
 
 
@@ -254,26 +254,26 @@ def _single(edit: EdgeCut) -> tuple[int, int, int, int] | None:
     return layer, head, src, dst
 
 
-def _common(one: Places | None, two: Places | None) -> Places | None:
-    if one is None or two is None:
-        return two if one is None else one
-    return tuple(sorted(set(one) & set(two)))
+def _common(one: Places | None, second_places: Places | None) -> Places | None:
+    if one is None or second_places is None:
+        return second_places if one is None else one
+    return tuple(sorted(set(one) & set(second_places)))
 
 
 def _places(name: str, given: Any) -> Places | None:
     if given is None:
         return None
-    found = tuple(sorted(set(whole_numbers(name, given))))
-    if not found:
+    places = tuple(sorted(set(whole_numbers(name, given))))
+    if not places:
         raise InputError(f"{name}: it is empty; give at least one number, or None for all")
-    return found
+    return places
 
 
 def _numbers(name: str, given: Any) -> tuple[float, ...]:
     try:
-        if isinstance(given, (str, bytes)) or any(isinstance(one, str) for one in given):
+        if isinstance(given, (str, bytes)) or any(isinstance(item, str) for item in given):
             raise TypeError
-        return tuple(float(one) for one in given)
+        return tuple(float(item) for item in given)
     except (TypeError, ValueError):
         raise InputError(f"{name} of type {type(given).__name__}: accepted are numbers") from None
 

@@ -66,12 +66,12 @@ class Order:
     def given(cls, slices: Any) -> Order:
         """An order made of these slices, each a list of (layer, column)."""
         try:
-            found = tuple(
+            checked_slices = tuple(
                 Slice(tuple((_cell(layer), _cell(pos)) for layer, pos in cells)) for cells in slices
             )
         except (TypeError, ValueError):  # InputError is one
             raise InputError("slices: accepted is a list of lists of [layer, column]") from None
-        return cls("given", found)
+        return cls("given", checked_slices)
 
     def on(self, n_layers: int, n_pos: int, reads: Reads | None = None) -> tuple[Slice, ...]:
         """Its slices on a grid of blocks; `reads` gives the columns that a block reads.
@@ -115,9 +115,9 @@ def refuse_illegal(slices: Sequence[Slice], n_layers: int, n_pos: int, reads: Re
     """
     wrote: set[Cell] = set()
     ran: set[Cell] = set()
-    for at, one in enumerate(slices):
+    for at, current_slice in enumerate(slices):
         step()
-        for layer, pos in (*one.cells, *one.only_kv):
+        for layer, pos in (*current_slice.cells, *current_slice.only_kv):
             if not (0 <= layer < n_layers and 0 <= pos < n_pos):
                 raise InputError(
                     f"slice {at}: block ({layer}, {pos}) is off the grid; accepted are layers 0 to "
@@ -130,17 +130,17 @@ def refuse_illegal(slices: Sequence[Slice], n_layers: int, n_pos: int, reads: Re
                     f"slice {at}: block ({layer}, {pos}) needs block ({layer - 1}, {pos}), which "
                     "has not run in an earlier slice"
                 )
-        wrote |= set(one.cells) | set(one.only_kv)
-        for layer, pos in one.cells:
+        wrote |= set(current_slice.cells) | set(current_slice.only_kv)
+        for layer, pos in current_slice.cells:
             for src in reads(layer, pos):
                 if (layer, src) not in wrote:
                     raise InputError(
                         f"slice {at}: block ({layer}, {pos}) reads K and V of ({layer}, {src}), "
                         "which are not written in this slice or before"
                     )
-        if len(set(one.cells)) < len(one.cells):
+        if len(set(current_slice.cells)) < len(current_slice.cells):
             raise InputError(f"slice {at}: a block stands in it twice")
-        ran |= set(one.cells)
+        ran |= set(current_slice.cells)
 
 
 def cone_slices(target: Node, reads: Reads) -> tuple[Slice, ...]:
@@ -148,18 +148,18 @@ def cone_slices(target: Node, reads: Reads) -> tuple[Slice, ...]:
     out: list[Slice] = []
     blocks = {target.pos} if target.layer else set()
     for layer in range(target.layer - 1, -1, -1):
-        read = {src for pos in blocks for src in reads(layer, pos)} | blocks
+        read_positions = {src for pos in blocks for src in reads(layer, pos)} | blocks
         cells = tuple((layer, pos) for pos in sorted(blocks))
-        only = tuple((layer, pos) for pos in sorted(read - blocks))
+        only = tuple((layer, pos) for pos in sorted(read_positions - blocks))
         out.append(Slice(cells, only))
-        blocks = read
+        blocks = read_positions
     return tuple(out[::-1])
 
 
 def longest_chain(slices: Sequence[Slice], reads: Reads) -> int:
     """The longest chain of blocks of which each needs the one before, by carry or K and V."""
     chain: dict[Cell, int] = {}
-    for layer, pos in sorted({cell for one in slices for cell in one.cells}):
+    for layer, pos in sorted({cell for current_slice in slices for cell in current_slice.cells}):
         step()
         below = [chain.get((layer - 1, src), 0) for src in (*reads(layer, pos), pos)]
         chain[layer, pos] = 1 + (max(below) if layer else 0)
@@ -172,7 +172,7 @@ def _all_before(_layer: int, pos: int) -> Sequence[int]:
 
 def _timed(cells: list[Cell], time: Callable[[Cell], float]) -> tuple[Slice, ...]:
     cells = sorted(cells, key=lambda cell: (time(cell), cell))
-    return tuple(Slice(tuple(same)) for _, same in groupby(cells, key=time))
+    return tuple(Slice(tuple(group)) for _, group in groupby(cells, key=time))
 
 
 def _random(n_layers: int, n_pos: int, seed: int, reads: Reads) -> tuple[Slice, ...]:
@@ -203,16 +203,26 @@ def _random(n_layers: int, n_pos: int, seed: int, reads: Reads) -> tuple[Slice, 
 def _parsed(words: str) -> tuple[str, list[float]]:
     match = CALL.fullmatch(words.strip())
     kind = match.group(1) if match else ""
-    given = match.group(2) if match else None
-    wanted = {"prefill": (0,), "decode": (0,), "wavefront": (1,), "random": (1,), "cone": (0, 2)}
+    arguments = match.group(2) if match else None
+    number_counts = {
+        "prefill": (0,),
+        "decode": (0,),
+        "wavefront": (1,),
+        "random": (1,),
+        "cone": (0, 2),
+    }
     try:
-        numbers = [] if given is None else [float(part) for part in given.split(",")]
+        numbers = [] if arguments is None else [float(part) for part in arguments.split(",")]
     except ValueError:
         numbers = [float("nan")]
-    fits = kind in wanted and len(numbers) in wanted[kind] and all(n == n for n in numbers)
+    fits = (
+        kind in number_counts
+        and len(numbers) in number_counts[kind]
+        and all(n == n for n in numbers)
+    )
     if fits and kind == "wavefront" and not 0 < numbers[0] < float("inf"):
         raise InputError(f"{words}: accepted are slopes above 0")
-    whole = all(n.is_integer() and n >= 0 for n in numbers)
-    if not fits or (kind in ("random", "cone") and not whole):
+    is_whole = all(n.is_integer() and n >= 0 for n in numbers)
+    if not fits or (kind in ("random", "cone") and not is_whole):
         raise InputError(f"order {words!r}: accepted are {NAMES}")
     return kind, numbers

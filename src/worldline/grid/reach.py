@@ -49,12 +49,12 @@ class Reach:
         for layer in range(n_layers - 1, -1, -1):
             above = self.alive[layer + 1]
             self.alive[layer] |= above
-            for each in reads[layer]:
-                if each.allowed is None or each.opaque:
-                    read = np.arange(n_pos) <= np.flatnonzero(above).max()
+            for layer_reads in reads[layer]:
+                if layer_reads.allowed is None or layer_reads.opaque:
+                    is_readable = np.arange(n_pos) <= np.flatnonzero(above).max()
                 else:
-                    read = each.allowed[above].any(0)
-                self.alive[each.kv_layer] |= read
+                    is_readable = layer_reads.allowed[above].any(0)
+                self.alive[layer_reads.kv_layer] |= is_readable
 
     def why_powerless(self, edits: Iterable[EdgeCut | NodeCut]) -> str | None:
         """Why none of the edits can change what follows the last token; None where one can."""
@@ -78,7 +78,10 @@ class Reach:
             for src, dst in pairs:
                 if reason == NO_SUCH_EDGE:
                     reason = FORBIDDEN
-                if not any(each.opaque or each.may(src, dst) for each in self.reads[layer]):
+                if not any(
+                    layer_reads.opaque or layer_reads.may(src, dst)
+                    for layer_reads in self.reads[layer]
+                ):
                     continue
                 if above[dst]:
                     return None

@@ -116,8 +116,8 @@ class Answering:
         tokens = self.tokens_of(question)
         part, value, recipe = self._altered(question, tokens, say)
         value["reproduce"] = recipe.shown()
-        checked = SceneAltered.model_validate({part: value})
-        wire: dict[str, Any] = {part: checked.model_dump(mode="json")[part]}
+        checked_part = SceneAltered.model_validate({part: value})
+        wire: dict[str, Any] = {part: checked_part.model_dump(mode="json")[part]}
         return Answer(
             json.dumps(wire | self._meanings(question, **{part: value}), allow_nan=False),
             altered={part: value},
@@ -128,8 +128,8 @@ class Answering:
         scene = self.scenes.get((question.text, question.chat))
         if scene is None:
             return {}
-        whole = with_altered(scene, **altered)
-        return {"meanings": {n: m.model_dump() for n, m in whole.meanings.items()}}
+        full_scene = with_altered(scene, **altered)
+        return {"meanings": {n: m.model_dump() for n, m in full_scene.meanings.items()}}
 
     def tokens_of(self, question: Asked) -> Tokens:
         """The tokens of the question's text.
@@ -154,13 +154,13 @@ class Answering:
             say("recording")
             self.traces[key] = record_tokens(self.model, self.tokens_of(question))
         self.traces.move_to_end(key)
-        held = sum(trace.nbytes() for trace in self.traces.values())
-        while held > self.most_bytes and len(self.traces) > 1:
-            held -= self.traces.popitem(last=False)[1].nbytes()
+        n_bytes = sum(trace.nbytes() for trace in self.traces.values())
+        while n_bytes > self.most_bytes and len(self.traces) > 1:
+            n_bytes -= self.traces.popitem(last=False)[1].nbytes()
         return self.traces[key]
 
     def _see(self, question: SeeQuestion, say: Say) -> Answer:
-        seen = see(
+        observation = see(
             self.trace_of(question, say),
             WrittenText.of_no_file(question.text),
             chat=question.chat,
@@ -173,30 +173,30 @@ class Answering:
             paths=question.paths,
         )
         key = question.text, question.chat
-        self.scenes[key] = seen.scene
+        self.scenes[key] = observation.scene
         self.scenes.move_to_end(key)
         while len(self.scenes) > MOST_SCENES:
             self.scenes.popitem(last=False)
-        return Answer(scene_json(seen.scene), scene=seen.scene)
+        return Answer(scene_json(observation.scene), scene=observation.scene)
 
     def _paths(self, question: PathsQuestion, say: Say) -> Answer:
         trace = self.trace_of(question, say)
         target = target_of(trace, question.target, question.versus)
-        seen = paths_of(trace, target, True, say)
-        if isinstance(seen, str):
-            return Answer(json.dumps({"paths": None, "paths_left_out": seen}))
+        paths_summary = paths_of(trace, target, True, say)
+        if isinstance(paths_summary, str):
+            return Answer(json.dumps({"paths": None, "paths_left_out": paths_summary}))
         run, chat = self._run(question, trace.tokens)
         recipe = trace_recipe(
             run, by="gradient", how="drop", paths=True,
             target=question.target, versus=question.versus, chat=chat,
         )  # fmt: skip
-        found = paths_shown(seen, recipe)
-        wire = {"paths": found.model_dump(mode="json"), "paths_left_out": None}
+        scene_paths = paths_shown(paths_summary, recipe)
+        wire = {"paths": scene_paths.model_dump(mode="json"), "paths_left_out": None}
         scene = self.scenes.get((question.text, question.chat))
         if scene is not None:
-            whole = explained(scene.model_copy(update={"paths": found}))
-            wire["meanings"] = {n: m.model_dump() for n, m in whole.meanings.items()}
-        return Answer(json.dumps(wire, allow_nan=False), paths=found)
+            full_scene = explained(scene.model_copy(update={"paths": scene_paths}))
+            wire["meanings"] = {n: m.model_dump() for n, m in full_scene.meanings.items()}
+        return Answer(json.dumps(wire, allow_nan=False), paths=scene_paths)
 
     def _saved(self, question: TraceQuestion, say: Say) -> Answer:
         from worldline.trace.store import save_trace
@@ -226,8 +226,8 @@ class Answering:
             from worldline.contrast.cutting import cut_sources
 
             how, target = question.how, question.target
-            seen = cut_sources(self.model, tokens, how=how, target=target, progress=say)
-            return "sources", seen.scene(), sources_recipe(run, how, target, len(tokens))
+            result = cut_sources(self.model, tokens, how=how, target=target, progress=say)
+            return "sources", result.scene(), sources_recipe(run, how, target, len(tokens))
         if isinstance(question, HopsQuestion):
             from worldline.contrast.curve import curves_scene, hop_curves
             from worldline.run.hops import AT_ONCE
@@ -244,19 +244,19 @@ class Answering:
             from worldline.grid.node import Node
 
             layer, pos, seed = question.layer, question.pos, question.seed
-            seen = light_cone(
+            result = light_cone(
                 self.model, tokens, at=Node(layer=layer, pos=pos), seed=seed,
                 directions=question.directions, progress=say,
             )  # fmt: skip
             recipe = cone_recipe(run, layer, pos, directions=question.directions, seed=seed)
-            return "cone", seen.scene(), recipe
+            return "cone", result.scene(), recipe
         assert isinstance(question, OrdersQuestion)
         from worldline.contrast.ordering import ORDERS, run_orders
         from worldline.grid.order import Order
 
-        orders = [Order.parse(one) for one in question.orders]
-        seen = run_orders(self.model, tokens, orders or ORDERS, progress=say)
-        return "orders", seen.scene(), orders_recipe(run, question.orders)
+        orders = [Order.parse(order_text) for order_text in question.orders]
+        result = run_orders(self.model, tokens, orders or ORDERS, progress=say)
+        return "orders", result.scene(), orders_recipe(run, question.orders)
 
     def _cut(
         self, question: CutQuestion, tokens: Tokens, run: Recipe, say: Say
@@ -264,11 +264,11 @@ class Answering:
         from worldline.contrast.cutting import cut, cut_scene
         from worldline.contrast.naming import written_cuts
 
-        asked = ("edges", "nodes", "how", "node_how", "parts", "splice_from", "align")
-        written = {name: getattr(question, name) for name in asked}
-        edits = written_cuts(self.model, tokens, **written)
+        field_names = ("edges", "nodes", "how", "node_how", "parts", "splice_from", "align")
+        cut_fields = {name: getattr(question, name) for name in field_names}
+        edits = written_cuts(self.model, tokens, **cut_fields)
         say("running with and without the cut")
         target, versus = question.target, question.versus
-        seen = cut(self.model, tokens, edits, target=target, versus=versus)
-        recipe = cut_recipe(run, edits, written=written, target=target, versus=versus)
-        return "cut", cut_scene(seen), recipe
+        result = cut(self.model, tokens, edits, target=target, versus=versus)
+        recipe = cut_recipe(run, edits, written=cut_fields, target=target, versus=versus)
+        return "cut", cut_scene(result), recipe

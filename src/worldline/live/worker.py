@@ -106,13 +106,15 @@ class Worker:
             if self.closing:
                 raise BusyError("the server ends")
             mine = [job for job in self.jobs.values() if job.client == client and not job.ended]
-            others = sum(job.client != client for job in self.waiting)
-            if others >= self.most_waiting:
-                raise BusyError(f"{others} questions wait already: ask again in a moment")
+            n_others = sum(job.client != client for job in self.waiting)
+            if n_others >= self.most_waiting:
+                raise BusyError(f"{n_others} questions wait already: ask again in a moment")
             for job in mine:
                 self._stop(job, "superseded by a newer question")
             job = Job(secrets.token_urlsafe(12), client, question)
-            job.tell("queued", before=sum(not one.ended for one in self.jobs.values()))
+            job.tell(
+                "queued", before=sum(not earlier_job.ended for earlier_job in self.jobs.values())
+            )
             self.jobs[job.id] = job
             self.waiting.append(job)
             self._forget()
@@ -148,17 +150,17 @@ class Worker:
     def _forget(self) -> None:
         """Drop the oldest answers where there are too many, or too large ones."""
         answers = [job.answer for job in self.jobs.values() if job.answer]
-        held = sum(answer.nbytes() for answer in answers)
-        filed = sum(answer.file_bytes for answer in answers)
+        held_bytes = sum(answer.nbytes() for answer in answers)
+        file_bytes = sum(answer.file_bytes for answer in answers)
         for job in list(self.jobs.values()):
-            many = len(self.jobs) > MOST_KEPT or held > MOST_KEPT_BYTES
-            if not many and filed <= MOST_FILE_BYTES:
+            many = len(self.jobs) > MOST_KEPT or held_bytes > MOST_KEPT_BYTES
+            if not many and file_bytes <= MOST_FILE_BYTES:
                 return
             if not job.ended or not (many or (job.answer and job.answer.file)):
                 continue
             if job.answer is not None:
-                held -= job.answer.nbytes()
-                filed -= job.answer.file_bytes
+                held_bytes -= job.answer.nbytes()
+                file_bytes -= job.answer.file_bytes
                 job.answer.drop()
             del self.jobs[job.id]
 
@@ -201,12 +203,12 @@ def _ending(job: Job, error: BaseException) -> tuple[State, dict[str, Any]]:
     if isinstance(error, (InputError, RefusedError)):
         return "failed", {"message": str(error), "refused": isinstance(error, RefusedError)}
     try:
-        said = f"{type(error).__name__}: {one_line(error)}"
+        message = f"{type(error).__name__}: {one_line(error)}"
     except Exception:  # what has no words of its own
-        said = type(error).__name__
-    if isinstance(error, MemoryError) or any(word in said for word in OUT_OF_MEMORY):
+        message = type(error).__name__
+    if isinstance(error, MemoryError) or any(word in message for word in OUT_OF_MEMORY):
         return "failed", {"message": "out of memory: give a shorter text", "refused": False}
-    return "failed", {"message": f"an error of worldline's own: {said}", "refused": False}
+    return "failed", {"message": f"an error of worldline's own: {message}", "refused": False}
 
 
 def own_folder(root: Path) -> Path:
@@ -218,10 +220,10 @@ def own_folder(root: Path) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     host = re.sub(r"[^\w.]", "_", socket.gethostname())
     ours = re.compile(rf"{re.escape(host)}-(\d+)-[a-z0-9_]{{8}}")
-    for left in root.iterdir():
-        name = ours.fullmatch(left.name)
-        if name is not None and not is_running(int(name[1])) and is_marked(left):
-            shutil.rmtree(left, ignore_errors=True)
+    for old_folder in root.iterdir():
+        name = ours.fullmatch(old_folder.name)
+        if name is not None and not is_running(int(name[1])) and is_marked(old_folder):
+            shutil.rmtree(old_folder, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{host}-{os.getpid()}-", dir=root))
     mark(folder)
     return folder

@@ -53,16 +53,16 @@ def load_adapter(
                     f'model "{name}" is an adapter of the kind {config.peft_type}, which puts '
                     "tokens of its own in front of the text: accepted are those inside the layers"
                 )
-            whole = peft.PeftModel.from_pretrained(module, str(folder), config=config)
+            peft_model = peft.PeftModel.from_pretrained(module, str(folder), config=config)
         except InputError:
             raise
         except Exception as error:
             raise InputError(
                 f'the adapter "{name}" cannot be put on {base}: {one_line(error)}'
             ) from error
-    _refuse_other_weights(name, folder, peft.get_peft_model_state_dict(whole))
-    inner = whole.get_base_model()
-    inner.peft_config = whole.peft_config  # what is in the module is told by the module
+    _refuse_other_weights(name, folder, peft.get_peft_model_state_dict(peft_model))
+    inner = peft_model.get_base_model()
+    inner.peft_config = peft_model.peft_config  # what is in the module is told by the module
     return inner, tokenizer, base
 
 
@@ -77,12 +77,15 @@ def _base_of(name: str, folder: Path) -> tuple[str, str]:
 
 def _refuse_circle(name: str, folder: Path) -> None:
     """Raise InputError where the bases of adapters on adapters lead back to one of them."""
-    passed: list[Path] = []
+    visited_folders: list[Path] = []
     while is_folder(folder) and is_adapter(folder):
-        if folder.resolve() in passed:
-            names = " on ".join(f'"{one.name}"' for one in (*passed, folder.resolve()))
+        if folder.resolve() in visited_folders:
+            names = " on ".join(
+                f'"{adapter_folder.name}"'
+                for adapter_folder in (*visited_folders, folder.resolve())
+            )
             raise InputError(f'model "{name}": adapters that lead back to themselves: {names}')
-        passed.append(folder.resolve())
+        visited_folders.append(folder.resolve())
         folder = expanded(_base_of(str(folder), folder)[1])
 
 
@@ -96,10 +99,16 @@ def full_name(name: str, module: Any) -> str:
     if not isinstance(adapters, dict) or not adapters:
         return name
     kinds = sorted(
-        {str(getattr(one, "peft_type", "adapter")).rpartition(".")[2] for one in adapters.values()}
+        {
+            str(getattr(adapter_config, "peft_type", "adapter")).rpartition(".")[2]
+            for adapter_config in adapters.values()
+        }
     )
     bases = sorted(
-        {str(getattr(one, "base_model_name_or_path", None) or "?") for one in adapters.values()}
+        {
+            str(getattr(adapter_config, "base_model_name_or_path", None) or "?")
+            for adapter_config in adapters.values()
+        }
     )
     return f"{name} ({', '.join(kinds)} on {', '.join(bases)})"
 
@@ -135,8 +144,11 @@ def _refuse_other_weights(name: str, folder: Path, made: dict[str, Any]) -> None
     from safetensors import safe_open
 
     with safe_open(folder / _WEIGHTS, framework="np") as weights:
-        held = set(weights.keys())
-    for keys, what in ((set(made) - held, "lacks"), (held - set(made), "has, without a place,")):
+        file_keys = set(weights.keys())
+    for keys, problem in (
+        (set(made) - file_keys, "lacks"),
+        (file_keys - set(made), "has, without a place,"),
+    ):
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise InputError(f'the adapter "{name}" {what} the weights {min(keys)}{more}')
+            raise InputError(f'the adapter "{name}" {problem} the weights {min(keys)}{more}')

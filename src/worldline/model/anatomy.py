@@ -72,10 +72,10 @@ def find_anatomy(
             hooks.before(module, functools.partial(note, name), with_kwargs=True)
         with torch.no_grad():
             plain = model(**inputs).logits
-        seen, keys = _see_reads(model, inputs, plain, ran, with_keys)
-    if not seen.callers:
-        raise RefusedError(_nothing_read(seen, n_pos))
-    homes = {name: _block_of(name, names) for name in seen.callers}
+        watched_run, keys = _see_reads(model, inputs, plain, ran, with_keys)
+    if not watched_run.callers:
+        raise RefusedError(_nothing_read(watched_run, n_pos))
+    homes = {name: _block_of(name, names) for name in watched_run.callers}
     lists = {home.rpartition(".")[0] for home in homes.values() if home}
     if not lists or not all(homes.values()):
         astray = next((n for n, h in homes.items() if not h), "")
@@ -86,16 +86,16 @@ def find_anatomy(
     order = [n for n, has_stream in ran if n.rpartition(".")[0] in lists and has_stream]
     if not order:
         raise RefusedError("the blocks are given no tensor of shape batch x pos x d_model")
-    expected = _expected_calls(seen, names)
-    found = Anatomy(order, [names[name] for name in order], keys, expected)
-    terms = _terms_of(model, inputs, found)
+    n_expected_calls = _expected_calls(watched_run, names)
+    anatomy = Anatomy(order, [names[name] for name in order], keys, n_expected_calls)
+    terms = _terms_of(model, inputs, anatomy)
     if CARRY not in terms[-1] and (end := _after_blocks(ran, order[-1], names)) is not None:
-        found.end = names[end]
-        terms = _terms_of(model, inputs, found)
-    if keys and seen.n_key_calls == seen.n_calls:
-        found.late = True
-        found.late = _equal_terms(terms, _terms_of(model, inputs, found))
-    return found
+        anatomy.end = names[end]
+        terms = _terms_of(model, inputs, anatomy)
+    if keys and watched_run.n_key_calls == watched_run.n_calls:
+        anatomy.late = True
+        anatomy.late = _equal_terms(terms, _terms_of(model, inputs, anatomy))
+    return anatomy
 
 
 def _see_reads(
@@ -124,38 +124,38 @@ def _see_reads(
 
     if not with_keys:
         return see(False), False
-    seen = see(True)
-    if torch.equal(seen.logits, plain):
-        return seen, True
-    seen = see(False)
-    if not torch.equal(seen.logits, plain):
-        return seen, False
-    for keyed, without in zip(calls[True], calls[False], strict=False):
-        if keyed.source != "key" or torch.equal(keyed.z, without.z):
+    watched_run = see(True)
+    if torch.equal(watched_run.logits, plain):
+        return watched_run, True
+    watched_run = see(False)
+    if not torch.equal(watched_run.logits, plain):
+        return watched_run, False
+    for key_call, keyless_call in zip(calls[True], calls[False], strict=False):
+        if key_call.source != "key" or torch.equal(key_call.z, keyless_call.z):
             continue
-        n_pos = keyed.q.shape[2]
-        patterns = (call.pattern_rows(0, n_pos) for call in (keyed, without))
+        n_pos = key_call.q.shape[2]
+        patterns = (call.pattern_rows(0, n_pos) for call in (key_call, keyless_call))
         if torch.allclose(*patterns, rtol=1e-3, atol=1e-5):
-            size = float((keyed.z - without.z).abs().max())
+            size = float((key_call.z - keyless_call.z).abs().max())
             raise RefusedError(
-                f"logits change when watched: {keyed.module} returns what differs by "
+                f"logits change when watched: {key_call.module} returns what differs by "
                 f"{size:.1e} through the recording key, at equal patterns"
             )
         break
-    return seen, False
+    return watched_run, False
 
 
 def _nothing_read(seen: Watched, n_pos: int) -> str:
     """Why no attention read was seen."""
-    other = sorted(
+    other_shapes = sorted(
         {
             (shape[-2], shape[-1])
             for shape in seen.softmaxes
             if len(shape) > 3 or shape[-1] == shape[-2]
         }
     )
-    if other:
-        rows, columns = other[0]
+    if other_shapes:
+        rows, columns = other_shapes[0]
         return (
             f"the text has {n_pos} tokens, but softmax attention ran over {rows} x {columns} "
             "positions: its rows and columns are not the tokens"
@@ -178,18 +178,18 @@ def _terms_of(
     model: torch.nn.Module, inputs: dict[str, Any], anatomy: Anatomy
 ) -> list[dict[str, Tensor]]:
     """The value of every term of every block."""
-    found: list[dict[str, Tensor]] = []
+    block_terms: list[dict[str, Tensor]] = []
 
     def keep(event: BlockEvent) -> None:
         terms = event.terms or {}
-        found.append({name: term.value().detach() for name, term in terms.items()})
+        block_terms.append({name: term.value().detach() for name, term in terms.items()})
 
     watched_forward(model, inputs, anatomy, on_block=keep)
-    if len(found) != anatomy.n_layers:
+    if len(block_terms) != anatomy.n_layers:
         raise RefusedError(
-            f"{anatomy.n_layers} blocks were found, but {len(found)} of them ran to their end"
+            f"{anatomy.n_layers} blocks were found, but {len(block_terms)} of them ran to their end"
         )
-    return found
+    return block_terms
 
 
 def _equal_terms(left: list[dict[str, Tensor]], right: list[dict[str, Tensor]]) -> bool:
@@ -216,10 +216,10 @@ def _block_of(name: str, names: dict[str, torch.nn.Module]) -> str | None:
 
 def _expected_calls(seen: Watched, names: dict[str, torch.nn.Module]) -> int:
     """Reads expected if every module of a kind that reads does so as often as the first did."""
-    expected = 0
+    n_expected = 0
     for kind in {type(names[name]) for name in seen.callers}:
         ran = [name for name in seen.runs if type(names[name]) is kind]
         first = next(name for name in ran if name in seen.callers)
         reads = seen.callers.count(first) // seen.runs[first]
-        expected += reads * sum(seen.runs[name] for name in ran)
-    return expected
+        n_expected += reads * sum(seen.runs[name] for name in ran)
+    return n_expected

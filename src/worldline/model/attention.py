@@ -96,13 +96,15 @@ class AttentionCall:
         end = self.q.shape[2] if end is None else end
         if self.allowed is None:
             return self.n_heads * (end * (end - 1) - first * (first - 1)) // 2
-        counted, step = 0, self.block_rows()
+        n_allowed, step = 0, self.block_rows()
         for start in range(first, end, step):
-            allowed = self.allowed_rows(start, min(end, start + step))
-            rows = torch.arange(start, start + allowed.shape[1], device=allowed.device)
-            earlier = torch.arange(allowed.shape[2], device=allowed.device) < rows[:, None]
-            counted += int((allowed & earlier).sum())
-        return counted * (self.n_heads if self.allowed.shape[1] == 1 else 1)
+            allowed_mask = self.allowed_rows(start, min(end, start + step))
+            rows = torch.arange(start, start + allowed_mask.shape[1], device=allowed_mask.device)
+            earlier = (
+                torch.arange(allowed_mask.shape[2], device=allowed_mask.device) < rows[:, None]
+            )
+            n_allowed += int((allowed_mask & earlier).sum())
+        return n_allowed * (self.n_heads if self.allowed.shape[1] == 1 else 1)
 
     def products(
         self,
@@ -114,15 +116,26 @@ class AttentionCall:
         """`factor` <left, right> for every row and source, grouped heads not copied."""
         heads, rows, d = left.shape
         group = heads // right.shape[0]
-        grouped = left.reshape(right.shape[0], group * rows, d)
+        grouped_left = left.reshape(right.shape[0], group * rows, d)
         if out is None:  # differentiable, as `out=` is not
-            found = torch.baddbmm(
-                grouped.new_zeros(()), grouped, right.transpose(1, 2), beta=0, alpha=factor
+            inner_products = torch.baddbmm(
+                grouped_left.new_zeros(()),
+                grouped_left,
+                right.transpose(1, 2),
+                beta=0,
+                alpha=factor,
             )
         else:
-            found = out.view(right.shape[0], group * rows, right.shape[1])
-            torch.baddbmm(found, grouped, right.transpose(1, 2), beta=0, alpha=factor, out=found)
-        return found.view(heads, rows, right.shape[1])
+            inner_products = out.view(right.shape[0], group * rows, right.shape[1])
+            torch.baddbmm(
+                inner_products,
+                grouped_left,
+                right.transpose(1, 2),
+                beta=0,
+                alpha=factor,
+                out=inner_products,
+            )
+        return inner_products.view(heads, rows, right.shape[1])
 
     def allowed_rows(self, start: int, stop: int, batch: int = 0) -> Bool[Tensor, "head rows pos"]:
         """Which sources the rows may read: bool [head|1, rows, stop]."""
@@ -244,9 +257,9 @@ def split_mask(mask: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """An additive or boolean mask as (allowed, bias); a side that says nothing is None."""
     if mask.dtype == torch.bool:
         return mask, None
-    allowed = mask > MASKED
-    bias = torch.where(allowed, mask, torch.zeros((), dtype=mask.dtype, device=mask.device))
-    return allowed, (bias if bool(bias.any()) else None)
+    allowed_mask = mask > MASKED
+    bias = torch.where(allowed_mask, mask, torch.zeros((), dtype=mask.dtype, device=mask.device))
+    return allowed_mask, (bias if bool(bias.any()) else None)
 
 
 def causal_allowed(n_pos: int, device: torch.device) -> Bool[Tensor, "1 1 pos pos"]:
@@ -277,9 +290,9 @@ def delegate_of(module: torch.nn.Module, implementation: str) -> Callable[..., A
 
     for kind in type(module).__mro__:
         home = sys.modules.get(kind.__module__)
-        own = getattr(home, "ALL_ATTENTION_FUNCTIONS", None)
+        own_functions = getattr(home, "ALL_ATTENTION_FUNCTIONS", None)
         if implementation != "eager":
-            table = own if own is not None else ALL_ATTENTION_FUNCTIONS
+            table = own_functions if own_functions is not None else ALL_ATTENTION_FUNCTIONS
             return table[implementation]
         eager = getattr(home, "eager_attention_forward", None)
         if eager is not None:

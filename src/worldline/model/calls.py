@@ -39,8 +39,8 @@ def on_model(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
-        bound = bound_to(function, signature, args, kwargs)
-        values = bound.arguments
+        bound_arguments = bound_to(function, signature, args, kwargs)
+        values = bound_arguments.arguments
         if "text" in values and is_text(values["model"]) and is_model(values["text"]):
             raise InputError(
                 f"{function.__name__}: text and model are given the other way round; it takes "
@@ -51,7 +51,7 @@ def on_model(function: Callable[P, R]) -> Callable[P, R]:
             values["text"] = text_of(values["text"], model)
         refuse_other_kinds(function, values)
         with model_call(model.module):
-            return function(*bound.args, **bound.kwargs)
+            return function(*bound_arguments.args, **bound_arguments.kwargs)
 
     return called
 
@@ -65,8 +65,8 @@ def text_first(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
-        bound = bound_to(function, signature, args, kwargs)
-        text, model = bound.arguments["text"], bound.arguments.get("model")
+        bound_arguments = bound_to(function, signature, args, kwargs)
+        text, model = bound_arguments.arguments["text"], bound_arguments.arguments.get("model")
         if is_model(text) and not is_model(model):
             raise InputError(
                 f"{function.__name__}: text and model are given the other way round; it takes "
@@ -75,9 +75,9 @@ def text_first(function: Callable[P, R]) -> Callable[P, R]:
         if not isinstance(model, LoadedModel):
             refuse_no_name(model, function.__name__)
         if not is_text(text):
-            bound.arguments["text"] = ids_of(text)
-        refuse_other_kinds(function, bound.arguments)
-        return function(*bound.args, **bound.kwargs)
+            bound_arguments.arguments["text"] = ids_of(text)
+        refuse_other_kinds(function, bound_arguments.arguments)
+        return function(*bound_arguments.args, **bound_arguments.kwargs)
 
     return called
 
@@ -141,9 +141,9 @@ def refuse_no_name(value: Any, caller: str) -> None:
             f"{caller}: model is a bare {kind}; give wl.load_model((model, tokenizer)), which "
             "leaves it as it is"
         )
-    what = "a tokenizer" if hasattr(value, "convert_ids_to_tokens") else f"of type {kind}"
+    description = "a tokenizer" if hasattr(value, "convert_ids_to_tokens") else f"of type {kind}"
     raise InputError(
-        f"{caller}: model is {what}; accepted is what wl.load_model() returns, or a "
+        f"{caller}: model is {description}; accepted is what wl.load_model() returns, or a "
         "(model, tokenizer) pair"
     )
 

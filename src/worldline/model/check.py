@@ -106,8 +106,8 @@ def recomputed_z(call: AttentionCall, batch: int = 0) -> Tensor:
         stop = min(n_pos, start + step)
         pattern = call.pattern_rows(start, stop, batch)
         v = call.v[batch, :, :stop].to(pattern.dtype)
-        grouped = pattern.view(v.shape[0], group * (stop - start), stop)
-        rows.append(torch.bmm(grouped, v).view(call.n_heads, stop - start, v.shape[-1]))
+        grouped_pattern = pattern.view(v.shape[0], group * (stop - start), stop)
+        rows.append(torch.bmm(grouped_pattern, v).view(call.n_heads, stop - start, v.shape[-1]))
     return torch.cat(rows, 1)
 
 
@@ -144,9 +144,9 @@ def closure_of(event: BlockEvent, batch: int = 0) -> tuple[float, float, int]:
         error = row_error(z, call.z[batch])[:, rows.to(z.device)]
         z_error = worse(z_error, float(error.max()) if error.numel() else 0.0)
         for head in range(call.n_heads):
-            one = torch.zeros_like(call.z)
-            one[batch, head] = z[head]
-            total = total + term.replay(call.leaf, call.from_heads(one)).detach()
+            head_z = torch.zeros_like(call.z)
+            head_z[batch, head] = z[head]
+            total = total + term.replay(call.leaf, call.from_heads(head_z)).detach()
     errors = row_error(total[batch], event.resid_post[batch].detach()).cpu()
     errors = torch.where(readable, errors, 0.0)
     return float(errors.max()), z_error, int(errors.argmax())
@@ -179,9 +179,10 @@ def check_model(
         except StoppedError:
             raise
         except Exception as error:  # a model's own code raises what it likes
-            said = _said(error)
+            error_text = _said(error)
             return report.refuse(
-                f"watching this model failed, so nothing is claimed ({said})", is_finding=False
+                f"watching this model failed, so nothing is claimed ({error_text})",
+                is_finding=False,
             )
 
 
@@ -197,7 +198,7 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
         return report.refuse(problem)
     try:
         with torch.no_grad():
-            plain, *again = (model(**inputs).logits for _ in range(N_PLAIN))
+            plain, *repeated_logits = (model(**inputs).logits for _ in range(N_PLAIN))
         problem = drawing(model, inputs)
     except StoppedError:
         raise
@@ -208,27 +209,28 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
             is_finding=False,
         )
     if not problem and bool(torch.isfinite(plain).all()):
-        problem = _unsteady(model, plain, again, report)
+        problem = _unsteady(model, plain, repeated_logits, report)
     if problem:
         return report.refuse(problem)
     report.witness = witness_of(plain, rounding_of(plain, report))
     if numpy_drawn(model, inputs):
-        said = "NumPy's generator moves as it runs: it, or another thread, draws random numbers"
-        return report.refuse(said, is_finding=False)
+        reason = "NumPy's generator moves as it runs: it, or another thread, draws random numbers"
+        return report.refuse(reason, is_finding=False)
     report.anatomy = anatomy = find_anatomy(model, inputs, with_keys=with_keys)
     report.n_layers, report.expected_calls = anatomy.n_layers, anatomy.expected_calls
     if not bool(torch.isfinite(plain).all()):
         return report.refuse("the model's own logits, unwatched, are not finite numbers")
     events: list[BlockEvent] = []
-    seen = watched_forward(model, inputs, anatomy, on_block=events.append)
-    report.calls = seen.n_calls
-    report.reached_by = "key" if seen.n_key_calls == seen.n_calls else "operations"
-    report.equal = torch.equal(plain, seen.logits)
-    if not _same(plain, seen.logits, rounding_of(plain, report)):
-        return report.refuse(_moved("logits change when watched", plain, seen.logits))
-    if seen.n_calls != anatomy.expected_calls or not seen.n_calls:
+    watched_run = watched_forward(model, inputs, anatomy, on_block=events.append)
+    report.calls = watched_run.n_calls
+    report.reached_by = "key" if watched_run.n_key_calls == watched_run.n_calls else "operations"
+    report.equal = torch.equal(plain, watched_run.logits)
+    if not _same(plain, watched_run.logits, rounding_of(plain, report)):
+        return report.refuse(_moved("logits change when watched", plain, watched_run.logits))
+    if watched_run.n_calls != anatomy.expected_calls or not watched_run.n_calls:
         return report.refuse(
-            f"{seen.n_calls} attention reads were seen, {anatomy.expected_calls} were expected"
+            f"{watched_run.n_calls} attention reads were seen, {anatomy.expected_calls} were "
+            f"expected"
         )
     if problem := _structure(events) or _closure(events, report):
         return report.refuse(problem)
@@ -254,14 +256,14 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
 
 def _unsteady(model: torch.nn.Module, plain: Tensor, again: list[Tensor], report: Report) -> str:
     """Why plain runs of one text differ by more than the order of sums; "" where they do not."""
-    report.floor = max(_largest_difference(plain, other) for other in again)
+    report.floor = max(_largest_difference(plain, logits) for logits in again)
     hooks = hooks_of(model)
     if not report.floor or (not hooks and report.floor <= rounding_of(plain, report)):
         return ""
-    who = f"; what remembers may be {hooks}" if hooks else ""
+    hook_note = f"; what remembers may be {hooks}" if hooks else ""
     return (
         f"{N_PLAIN} plain runs of one text differ by {report.floor:.1e}, so that a number would "
-        f"be of one run and not of the model{who} (.training is {model.training})"
+        f"be of one run and not of the model{hook_note} (.training is {model.training})"
     )
 
 
@@ -337,9 +339,9 @@ def _keeps_columns(event: BlockEvent, call: AttentionCall) -> bool:
     """Whether z of one position goes to the node of that position and to no other."""
     assert event.terms is not None
     pos = call.q.shape[2] // 2
-    one = torch.zeros_like(call.z)
-    one[:, :, pos] = call.z[:, :, pos]
-    image = event.terms[attn_name(call.index)].replay(call.leaf, call.from_heads(one)).detach()
+    z_at_pos = torch.zeros_like(call.z)
+    z_at_pos[:, :, pos] = call.z[:, :, pos]
+    image = event.terms[attn_name(call.index)].replay(call.leaf, call.from_heads(z_at_pos)).detach()
     image = image.clone()
     image[:, pos] = 0
     return not bool(image.any())
@@ -375,19 +377,23 @@ def _separable(model, anatomy: Anatomy, inputs, events: list[BlockEvent], report
         return logits[0] - logits[1:].logsumexp(0)
 
     try:
-        found = block_gradients(model, [r for r in reruns if r is not None], rows, measure)
-        if found is None:
+        block_result = block_gradients(model, [r for r in reruns if r is not None], rows, measure)
+        if block_result is None:
             return False
-        value, whole = whole_gradients(model, anatomy, inputs, measure)
+        value, full_gradients = whole_gradients(model, anatomy, inputs, measure)
     except StoppedError:
         raise
     except Exception:
         return False
     pairs = [
-        (a, b) for x, y in zip(found[1], whole, strict=True) for a, b in zip(x, y, strict=True)
+        (a, b)
+        for x, y in zip(block_result[1], full_gradients, strict=True)
+        for a, b in zip(x, y, strict=True)
     ]
     worst = max(float((a - b).norm() / b.norm().clamp_min(1e-30)) for a, b in pairs)
-    return worst <= report.tolerance and abs(found[0] - value) <= report.tolerance * abs(value)
+    return worst <= report.tolerance and abs(block_result[0] - value) <= report.tolerance * abs(
+        value
+    )
 
 
 def refuse_mixing(
@@ -421,12 +427,12 @@ def refuse_mixing(
 
 def _changed(ids: Tensor, positions: Sequence[int]) -> Tensor:
     """Other tokens at `positions`: of the next ones in the text the first that differs."""
-    other = ids.clone()
+    new_ids = ids.clone()
     for pos in positions:
         here = int(ids[0, pos])
         after = (int(token) for token in ids[0].roll(-pos - 1))
-        other[0, pos] = next((token for token in after if token != here), here - 1 if here else 1)
-    return other
+        new_ids[0, pos] = next((token for token in after if token != here), here - 1 if here else 1)
+    return new_ids
 
 
 def _moved_at(n_pos: int) -> tuple[int, ...]:
@@ -439,26 +445,26 @@ def _causality(
 ) -> str:
     n_pos = inputs["input_ids"].shape[1]
     keep = n_pos - min(6, n_pos // 2)
-    other = _changed(inputs["input_ids"], range(keep, n_pos))
-    later = _rows(model, anatomy, inputs | {"input_ids": other})
-    moved = [
+    changed_ids = _changed(inputs["input_ids"], range(keep, n_pos))
+    later = _rows(model, anatomy, inputs | {"input_ids": changed_ids})
+    differences = [
         _largest_difference(a[:, :keep], b[:, :keep]) for a, b in zip(first, later, strict=True)
     ]
-    report.causality_error = max(moved)
+    report.causality_error = max(differences)
     if report.causality_error > 0:
         report.shape_floor = _shape_floor(model, anatomy, inputs, keep, first)
-    for layer, size in enumerate(moved):
+    for layer, size in enumerate(differences):
         if size > max(rounding_of(first[layer], report), 10 * report.shape_floor):
             return f"layer {layer} is not causal: a later token moves an earlier node by {size:.1e}"
     return ""
 
 
 def _rows(model, anatomy: Anatomy, inputs) -> list[Tensor]:
-    found: list[Tensor] = []
+    resid_posts: list[Tensor] = []
     watched_forward(
-        model, inputs, anatomy, terms=False, on_block=lambda e: found.append(e.resid_post)
+        model, inputs, anatomy, terms=False, on_block=lambda e: resid_posts.append(e.resid_post)
     )
-    return found
+    return resid_posts
 
 
 def _shape_floor(model, anatomy: Anatomy, inputs, keep: int, first: list[Tensor]) -> float:
@@ -531,34 +537,41 @@ def _leaks(model, anatomy: Anatomy, inputs, report: Report) -> list[int]:
     )
     n_pos = inputs["input_ids"].shape[1]
     changed_at = _moved_at(n_pos)
-    same = [j for j in range(n_pos) if j not in changed_at]
-    found: list[int] = []
+    unchanged_positions = [j for j in range(n_pos) if j not in changed_at]
+    leaky_layers: list[int] = []
 
     def same_there(left: Tensor, right: Tensor) -> bool:
         return _same(left, right, max(rounding_of(left, report), 10 * report.shape_floor))
 
     def compare(event: BlockEvent) -> None:
-        known = first[event.layer]
-        before = known.resid_post[:, same]
-        pairs = [(before, event.resid_post[:, same])]
+        first_event = first[event.layer]
+        before = first_event.resid_post[:, unchanged_positions]
+        pairs = [(before, event.resid_post[:, unchanged_positions])]
         if event.layer == 0:
-            pairs.append((known.resid_pre[:, same], event.resid_pre[:, same]))
-        for call, other in zip(event.calls, known.calls, strict=True):
+            pairs.append(
+                (
+                    first_event.resid_pre[:, unchanged_positions],
+                    event.resid_pre[:, unchanged_positions],
+                )
+            )
+        for call, first_call in zip(event.calls, first_event.calls, strict=True):
             for name in ("q", "k", "v"):
-                a, b = getattr(call, name), getattr(other, name)
-                pairs.append((a[:, :, same], b[:, :, same]))
+                a, b = getattr(call, name), getattr(first_call, name)
+                pairs.append((a[:, :, unchanged_positions], b[:, :, unchanged_positions]))
         if not all(same_there(a, b) for a, b in pairs):
-            found.append(event.layer)
-        event.put_back(same, before)  # what the next block is given
+            leaky_layers.append(event.layer)
+        event.put_back(unchanged_positions, before)  # what the next block is given
 
-    other = _changed(inputs["input_ids"], changed_at)
-    changed = watched_forward(
-        model, inputs | {"input_ids": other}, anatomy, terms=False,
+    changed_ids = _changed(inputs["input_ids"], changed_at)
+    changed_run = watched_forward(
+        model, inputs | {"input_ids": changed_ids}, anatomy, terms=False,
         on_block=compare, rewrite=_alone,
     )  # fmt: skip
-    if not same_there(plain.logits[:, same], changed.logits[:, same]):
+    if not same_there(
+        plain.logits[:, unchanged_positions], changed_run.logits[:, unchanged_positions]
+    ):
         raise RefusedError("what comes after the last block moves information between columns")
-    return found
+    return leaky_layers
 
 
 def _padded(model, anatomy: Anatomy, ids: Tensor, report: Report) -> str:
@@ -581,10 +594,10 @@ def _padded(model, anatomy: Anatomy, ids: Tensor, report: Report) -> str:
         )
         return ""
     events: list[BlockEvent] = []
-    seen = watched_forward(model, inputs, anatomy, on_block=events.append)
-    if not _same(plain[real], seen.logits[real], rounding_of(plain[real], report)):
+    watched_run = watched_forward(model, inputs, anatomy, on_block=events.append)
+    if not _same(plain[real], watched_run.logits[real], rounding_of(plain[real], report)):
         return _moved(
-            "logits of a padded batch change when watched", plain[real], seen.logits[real]
+            "logits of a padded batch change when watched", plain[real], watched_run.logits[real]
         )
     for event in events:
         for batch in (0, 1):

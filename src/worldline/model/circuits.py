@@ -218,13 +218,13 @@ def _set(attention: Any, number: int, head: Head, stream: Stream) -> None:
 
 def without(module: hf.GPT2LMHeadModel, *heads: tuple[int, int]) -> hf.GPT2LMHeadModel:
     """A copy in which these heads (layer, head) write nothing."""
-    altered = copy.deepcopy(module)
+    ablated_module = copy.deepcopy(module)
     with torch.no_grad():
         for layer, head in heads:
-            attention: Any = altered.transformer.get_submodule(f"h.{layer}.attn")
+            attention: Any = ablated_module.transformer.get_submodule(f"h.{layer}.attn")
             mine = slice(head * attention.head_dim, (head + 1) * attention.head_dim)
             attention.c_proj.weight[mine] = 0.0
-    return altered
+    return ablated_module
 
 
 def last_logits(module: nn.Module, ids: Sequence[int]) -> Tensor:
@@ -242,27 +242,27 @@ def induction() -> Circuit:
     """
     a, b, absent = 1, 2, 11
     ids = (7, a, b, 8, 9, a)
-    others = len(ids) - 1
-    score = math.log(MATCHED / (1 - MATCHED) * others)
+    n_unmatched = len(ids) - 1
+    score = math.log(MATCHED / (1 - MATCHED) * n_unmatched)
     heads = {
         (0, 0): Head(at_first, TOKEN, WASTE + "0"),
         (0, 1): Head(at_one_before, TOKEN, BEFORE),
         (1, 0): Head(after_the_same(score), TOKEN, OUT),
         (1, 1): Head(at_first, TOKEN, WASTE + "1"),
     }
-    apart = (1 - MATCHED) / others  # A stands twice, C, D and E once
-    written = MATCHED**2 + (2 * apart) ** 2 + 3 * apart**2
-    copied = CircuitEdge(1, 0, src=2, dst=5)
+    apart = (1 - MATCHED) / n_unmatched  # A stands twice, C, D and E once
+    match_square = MATCHED**2 + (2 * apart) ** 2 + 3 * apart**2
+    copy_edge = CircuitEdge(1, 0, src=2, dst=5)
     return Circuit(
-        module=hand_built(heads, squares=(2, 4, 5 + written)),
+        module=hand_built(heads, squares=(2, 4, 5 + match_square)),
         tokenizer=NamesIds(),
         ids=ids,
         corrupted=(7, a, 3, 8, 9, a),
         target=b,
         versus=absent,
         value=LOGIT * MATCHED,
-        edges=(CircuitEdge(0, 1, src=1, dst=2), copied),
-        flows={copied: LOGIT * MATCHED},
+        edges=(CircuitEdge(0, 1, src=1, dst=2), copy_edge),
+        flows={copy_edge: LOGIT * MATCHED},
         idle=((0, 0), (1, 1)),
     )
 
@@ -281,8 +281,8 @@ def chain(layers: Sequence[int], n_layers: int) -> Circuit:
             slots = f"{OUT}{hop}" if hop else TOKEN, f"{OUT}{hop + 1}"
             heads[layer, hop % 2] = Head(at_one_before, *slots)
             edges.append(CircuitEdge(layer, hop % 2, source + hop, source + hop + 1))
-        other = 1 - hop % 2 if layer in layers else 0
-        heads[layer, other] = Head(at_first, TOKEN, f"{WASTE}{layer}")
+        idle_head = 1 - hop % 2 if layer in layers else 0
+        heads[layer, idle_head] = Head(at_first, TOKEN, f"{WASTE}{layer}")
         squares.append(squares[-1] + 1 + (layer in layers))
     ids = tuple(range(1, source + len(edges) + 2))
     return Circuit(

@@ -49,18 +49,18 @@ def converted_gguf(name: str, file: Path, progress: Progress | None = None) -> P
         return folder
     if size > _LARGEST_BYTES or not _fits(folder.parent, size):
         return None
-    said: list[str] = []
+    progress_lines: list[str] = []
     with disk_errors(folder.parent, name, size):
         sweep(folder.parent)
         with workplace(folder.parent) as place:
             say(progress, f"reading {name} (GGUF: it may take a minute, once)")
             out = place / "model"
-            convert(file, out, said.append)
-            about = {"weights": "dense float32", "made_of": file.name, "said": said}
+            convert(file, out, progress_lines.append)
+            about = {"weights": "dense float32", "made_of": file.name, "said": progress_lines}
             write_manifest(out, name, _FORM, **about)
             sync_tree(out)
             publish(out, folder)
-    for line in said:
+    for line in progress_lines:
         say(progress, line)
     return folder
 
@@ -129,10 +129,10 @@ def refuse_damaged(folder: Path) -> None:
     """Raise InputError if a folder's files are not those that its manifest lists."""
     try:
         sizes = read_json_file(folder / MANIFEST)["files"]
-        whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
+        is_intact = all((folder / name).stat().st_size == size for name, size in sizes.items())
     except (OSError, InputError, ValueError, KeyError, AttributeError):
-        whole = False
-    if not whole:
+        is_intact = False
+    if not is_intact:
         cure = '"worldline cache clear" removes it' if is_ours(folder) else "remove that folder"
         raise InputError(
             f"the cached model in {folder} is damaged; {cure}, the next use makes it anew"

@@ -68,14 +68,14 @@ def sampled(tensor: torch.Tensor) -> str:
         if flat.numel() <= 4096:
             return f"{head} {_digest_of(flat)}"
         version = -1 if tensor.is_inference() else tensor._version
-        some = _digest_of(flat[:: flat.numel() // SAMPLES])
-        marks = tensor.data_ptr(), version, some
-        known = _tensors.get(tensor)
-        if known is None or known[0] != marks:
-            known = _tensors[tensor] = marks, _digest_of(flat)
+        sample_digest = _digest_of(flat[:: flat.numel() // SAMPLES])
+        marks = tensor.data_ptr(), version, sample_digest
+        cached_entry = _tensors.get(tensor)
+        if cached_entry is None or cached_entry[0] != marks:
+            cached_entry = _tensors[tensor] = marks, _digest_of(flat)
     except (RuntimeError, TypeError, NotImplementedError):
         return head  # a kind that cannot be looked into
-    return f"{head} {known[1]}"
+    return f"{head} {cached_entry[1]}"
 
 
 def _digest_of(flat: torch.Tensor) -> str:
@@ -140,19 +140,19 @@ class Described:
 
     def _container(self, value: Any, depth: int) -> Any:
         self.seen.add(id(value))
-        described: Any
+        description: Any
         if isinstance(value, Mapping):
-            some = list(value.items())[: self._most(value.values())]
-            described = tuple((_key(k), self.plain(v, depth + 1)) for k, v in some)
-            described += ((CUT, f"{len(value)} {CUT}"),) * (len(some) < len(value))
+            first_items = list(value.items())[: self._most(value.values())]
+            description = tuple((_key(k), self.plain(v, depth + 1)) for k, v in first_items)
+            description += ((CUT, f"{len(value)} {CUT}"),) * (len(first_items) < len(value))
         elif isinstance(value, (set, frozenset)):
-            described = tuple(sorted(str(self.plain(item, depth + 1)) for item in value))
+            description = tuple(sorted(str(self.plain(item, depth + 1)) for item in value))
         else:
-            some = list(value)[: self._most(value)]
-            described = tuple(self.plain(item, depth + 1) for item in some)
-            described += (f"{len(value)} {CUT}",) * (len(some) < len(value))
+            first_items = list(value)[: self._most(value)]
+            description = tuple(self.plain(item, depth + 1) for item in first_items)
+            description += (f"{len(value)} {CUT}",) * (len(first_items) < len(value))
         self.seen.discard(id(value))
-        return described
+        return description
 
     def _most(self, items: Collection[Any]) -> int:
         if len(items) <= MOST_ITEMS or not all(type(item) in SCALARS for item in items):
@@ -171,36 +171,36 @@ class Described:
         if isinstance(value, contextvars.ContextVar):
             return self.plain(value.get(None), depth + 1)
         self.seen.add(id(value))
-        own = dict(getattr(value, "__dict__", None) or {})
+        attributes = dict(getattr(value, "__dict__", None) or {})
         for base in kind.__mro__:
             for name in _slots(base):
-                if name not in own and hasattr(value, name):
-                    own[name] = getattr(value, name)
-        simple = () if own else _in_words(value)
-        some = list(own.items())[:MOST_ITEMS]
+                if name not in attributes and hasattr(value, name):
+                    attributes[name] = getattr(value, name)
+        simple = () if attributes else _in_words(value)
+        some = list(attributes.items())[:MOST_ITEMS]
         return (
             ("class", kind.__qualname__),
             *simple,
-            *((name, self.plain(held, depth + 1)) for name, held in some),
-            *(((CUT, f"{len(own)} {CUT}"),) if len(some) < len(own) else ()),
+            *((name, self.plain(attribute, depth + 1)) for name, attribute in some),
+            *(((CUT, f"{len(attributes)} {CUT}"),) if len(some) < len(attributes) else ()),
         )
 
     def _module(self, module: torch.nn.Module, depth: int) -> Any:
         """A module that stands nowhere in the model, yet is used: classes, values and weights."""
-        described = []
+        part_descriptions = []
         for name, part in module.named_modules():
             self.seen.add(id(part))
-            own = {k: v for k, v in vars(part).items() if k not in _OF_MODULES}
+            attributes = {k: v for k, v in vars(part).items() if k not in _OF_MODULES}
             tensors = part._parameters | part._buffers
-            described.append((
+            part_descriptions.append((
                 name,
                 (
                     ("class", class_code(type(part))),
-                    *((k, self.plain(v, depth + 1)) for k, v in own.items()),
+                    *((k, self.plain(v, depth + 1)) for k, v in attributes.items()),
                     *((k, sampled(v)) for k, v in tensors.items() if v is not None),
                 ),
             ))  # fmt: skip
-        return tuple(described)
+        return tuple(part_descriptions)
 
     def function(self, function: Any, depth: int = 0) -> str:
         """The name of a function; its code and its values are noted."""
@@ -217,8 +217,8 @@ class Described:
         if isinstance(function, types.FunctionType):
             self._walk(function, depth)
         elif not isinstance(function, (types.BuiltinFunctionType, type)):
-            called = getattr(type(function), "__call__", None)  # noqa: B004 (the class's)
-            for code in (called, getattr(function, "__wrapped__", None)):
+            call_method = getattr(type(function), "__call__", None)  # noqa: B004 (the class's)
+            for code in (call_method, getattr(function, "__wrapped__", None)):
                 if isinstance(code, types.FunctionType):
                     self._walk(code, depth)
             self.values.append((named(function), self._object(function, depth + 1)))
@@ -244,12 +244,12 @@ class Described:
                 self._used(name, value, depth, names)
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             try:
-                held = cell.cell_contents
+                cell_value = cell.cell_contents
             except ValueError:
                 continue  # nothing is there yet
             if self.deps is not None:
-                self.deps.append((_CELL.__get__, cell, held))
-            self._used(name, held, depth, names)
+                self.deps.append((_CELL.__get__, cell, cell_value))
+            self._used(name, cell_value, depth, names)
         foreign = _is_foreign(function.__module__)
         for name in sorted(names):
             used = function.__globals__.get(name)
@@ -296,7 +296,7 @@ class Described:
             return
         spaces = [vars(base) for base in getattr(holder, "__mro__", ())] or [vars(holder)]
         for member in sorted(names):
-            space = next((each for each in spaces if member in each), None)
+            space = next((namespace for namespace in spaces if member in namespace), None)
             if space is None or member.startswith("__"):
                 continue
             value = space[member]
@@ -322,8 +322,8 @@ def _slots(kind: type) -> tuple[str, ...]:
 def _in_words(value: Any) -> tuple[tuple[str, str], ...]:
     """What an object of Python's own kinds shows: a number, a date, a count."""
     bare = isinstance(value, (int, float, complex, str, bytes, range))
-    shown = repr(value) if bare or type(value).__module__ in _SIMPLE else ""
-    return () if not shown or " at 0x" in shown else (("value", shown),)
+    text = repr(value) if bare or type(value).__module__ in _SIMPLE else ""
+    return () if not text or " at 0x" in text else (("value", text),)
 
 
 _SIMPLE = ("decimal", "fractions", "datetime", "itertools")
@@ -343,11 +343,15 @@ def _is_known(home: str | None) -> bool:
 
 def _names_read(code: types.CodeType) -> frozenset[str]:
     """Names of globals and attributes in a function and in the functions inside it."""
-    known = _names_of.get(id(code))
-    if known is None or known[0] is not code:
-        inside = [_names_read(each) for each in code.co_consts if isinstance(each, types.CodeType)]
-        known = _names_of[id(code)] = code, frozenset(code.co_names).union(*inside)
-    return known[1]
+    cached_entry = _names_of.get(id(code))
+    if cached_entry is None or cached_entry[0] is not code:
+        inside = [
+            _names_read(constant)
+            for constant in code.co_consts
+            if isinstance(constant, types.CodeType)
+        ]
+        cached_entry = _names_of[id(code)] = code, frozenset(code.co_names).union(*inside)
+    return cached_entry[1]
 
 
 def class_code(kind: type) -> str:
@@ -357,19 +361,21 @@ def class_code(kind: type) -> str:
 
 def class_values(kind: type, within: Collection[int]) -> tuple[tuple[str, Any], ...]:
     """What lies in the modules of a class's code and is read there: tables, tensors, objects."""
-    held = _class_of(kind)[3]
-    return tuple((name, Described(within=within).plain(value)) for name, value in held)
+    held_values = _class_of(kind)[3]
+    return tuple((name, Described(within=within).plain(value)) for name, value in held_values)
 
 
 def _class_of(kind: type) -> _Class:
-    known = _classes.get(kind)
+    cached_class = _classes.get(kind)
     members = tuple(member for base in kind.__mro__[:-1] for member in vars(base).values())
-    if known is not None and len(known[0]) == len(members):
-        same = all(a is b for a, b in zip(known[0], members, strict=True))
-        if same and all(look(key) is there for look, key, there in known[1]):
-            return known
+    if cached_class is not None and len(cached_class[0]) == len(members):
+        same_members = all(a is b for a, b in zip(cached_class[0], members, strict=True))
+        if same_members and all(
+            look(key) is expected_value for look, key, expected_value in cached_class[1]
+        ):
+            return cached_class
     deps: list[tuple[Any, ...]] = []
-    seen = Described(deps)
+    describer = Described(deps)
     for base in kind.__mro__[:-1]:
         home = base.__module__
         long = home.startswith(_LIBRARIES) and not home.startswith(_MODELS)
@@ -378,21 +384,21 @@ def _class_of(kind: type) -> _Class:
                 continue
             function = member.fget if isinstance(member, property) else member
             if isinstance(function, (types.FunctionType, staticmethod, classmethod)):
-                seen.function(function)
+                describer.function(function)
             elif type(member) in SCALARS and not long and not name.startswith("_"):
-                seen.code.append(f"{name}={member!r}")
-    described = f"{kind.__module__}.{kind.__qualname__}{seen.mark()}"
-    _classes[kind] = known = members, deps, described, seen.held
-    return known
+                describer.code.append(f"{name}={member!r}")
+    name_and_digest = f"{kind.__module__}.{kind.__qualname__}{describer.mark()}"
+    _classes[kind] = cached_class = members, deps, name_and_digest, describer.held
+    return cached_class
 
 
 def _digest(code: types.CodeType) -> str:
-    known = _digests.get(id(code))
-    if known is None or known[0] is not code:
+    cached_entry = _digests.get(id(code))
+    if cached_entry is None or cached_entry[0] is not code:
         total = hashlib.sha256()
         _add(total, code)
-        known = _digests[id(code)] = code, total.hexdigest()[:12]
-    return known[1]
+        cached_entry = _digests[id(code)] = code, total.hexdigest()[:12]
+    return cached_entry[1]
 
 
 def _add(total: Any, code: types.CodeType) -> None:
@@ -404,17 +410,17 @@ def _add(total: Any, code: types.CodeType) -> None:
             _add(total, constant)
         else:
             kind = type(constant)
-            shown = sorted(map(repr, constant)) if kind is frozenset else repr(constant)
-            total.update(f"{kind.__name__} {shown}\n".encode())
+            constant_text = sorted(map(repr, constant)) if kind is frozenset else repr(constant)
+            total.update(f"{kind.__name__} {constant_text}\n".encode())
 
 
 def code_of(
     function: Callable[..., Any], within: Collection[int] = frozenset()
 ) -> tuple[str, tuple[Any, ...]]:
     """(Name and digest of a function's code, the values that it holds)."""
-    seen = Described(within=within)
-    name = seen.function(function)
-    return f"{name}{seen.mark()}", tuple(seen.values)
+    describer = Described(within=within)
+    name = describer.function(function)
+    return f"{name}{describer.mark()}", tuple(describer.values)
 
 
 def is_cut(value: Any) -> bool:

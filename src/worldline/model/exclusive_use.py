@@ -105,11 +105,13 @@ def configs_of(module: torch.nn.Module) -> list[Any]:
 
 
 def _configs(parts: Iterable[torch.nn.Module]) -> list[Any]:
-    own = {id(config): config for part in parts if (config := vars(part).get("config"))}
-    nested = (
-        value for config in own.values() for value in getattr(config, "__dict__", {}).values()
+    own_configs = {id(config): config for part in parts if (config := vars(part).get("config"))}
+    nested_values = (
+        value
+        for config in own_configs.values()
+        for value in getattr(config, "__dict__", {}).values()
     )
-    every = own | {id(value): value for value in nested}
+    every = own_configs | {id(value): value for value in nested_values}
     return [c for c in every.values() if hasattr(c, "_attn_implementation_internal")]
 
 
@@ -168,8 +170,8 @@ def _taken(
     with _changed:
         mine = [turn for turn in _turns if turn.held and turn.thread == me]
         had = frozenset().union(*(turn.keys for turn in mine if turn.keys is not None))
-        rest = None if keys is None else keys - had
-        turn = _Turn(me, rest, nested=bool(mine))
+        missing_keys = None if keys is None else keys - had
+        turn = _Turn(me, missing_keys, nested=bool(mine))
         _turns.append(turn)
         turn.held = not _before(turn)
     try:
@@ -200,23 +202,27 @@ def _before(turn: _Turn) -> list[_Turn]:
     """
     earlier = _turns[: _turns.index(turn)]
     return [
-        other
-        for other in _turns
-        if other.thread != turn.thread
-        and (other.held or (not turn.nested and other in earlier))
-        and other.meets(turn)
+        other_turn
+        for other_turn in _turns
+        if other_turn.thread != turn.thread
+        and (other_turn.held or (not turn.nested and other_turn in earlier))
+        and other_turn.meets(turn)
     ]
 
 
 def _circular(turn: _Turn) -> bool:
     """Whether a turn waits for threads of which one waits for this one."""
-    reached: set[int] = set()
-    ahead = {other.thread for other in _before(turn)}
-    while ahead - reached:
-        reached |= ahead
-        waiting = [other for other in _turns if not other.held and other.thread in reached]
-        ahead = {before.thread for other in waiting for before in _before(other)}
-    return turn.thread in reached
+    reached_threads: set[int] = set()
+    ahead = {blocking_turn.thread for blocking_turn in _before(turn)}
+    while ahead - reached_threads:
+        reached_threads |= ahead
+        waiting = [
+            waiting_turn
+            for waiting_turn in _turns
+            if not waiting_turn.held and waiting_turn.thread in reached_threads
+        ]
+        ahead = {before.thread for waiting_turn in waiting for before in _before(waiting_turn)}
+    return turn.thread in reached_threads
 
 
 class OwnHooks:

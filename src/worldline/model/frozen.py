@@ -127,19 +127,19 @@ class Frozen(TorchFunctionMode):
 
     @no_type_check
     def _linear(self, func, args, kwargs):
-        given = dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs
-        out = func(given["input"], given["weight"])
-        bias = given.get("bias")
+        arguments = dict(zip(("input", "weight", "bias"), args, strict=False)) | kwargs
+        out = func(arguments["input"], arguments["weight"])
+        bias = arguments.get("bias")
         return out if bias is None else self._plus(out, bias)
 
     @no_type_check
     def _layer_norm(self, args, kwargs):
         names = ("input", "normalized_shape", "weight", "bias", "eps")
-        given = dict(zip(names, args, strict=False)) | kwargs
-        x, weight, bias = given["input"], given.get("weight"), given.get("bias")
-        axes = tuple(range(-len(given["normalized_shape"]), 0))
+        arguments = dict(zip(names, args, strict=False)) | kwargs
+        x, weight, bias = arguments["input"], arguments.get("weight"), arguments.get("bias")
+        axes = tuple(range(-len(arguments["normalized_shape"]), 0))
         variance = x.detach().var(axes, keepdim=True, correction=0)
-        out = (x - x.mean(axes, keepdim=True)) * torch.rsqrt(variance + given.get("eps", 1e-5))
+        out = (x - x.mean(axes, keepdim=True)) * torch.rsqrt(variance + arguments.get("eps", 1e-5))
         out = out if weight is None else out * weight
         return out if bias is None else self._plus(out, bias)
 
@@ -147,10 +147,10 @@ class Frozen(TorchFunctionMode):
     def _sum(self, func, args, kwargs):
         """A parameter or number added is a constant; a held tensor stays in the remainder."""
         left, right = args[0], args[1]
-        for at, (one, other) in enumerate(((left, right), (right, left))):
-            if _grad(one) and not _grad(other) and _is_constant(other) and not kwargs:
-                leaf = self._plus(torch.zeros_like(one), other)
-                return func(one, leaf) if at == 0 else func(leaf, one)
+        for at, (operand, addend) in enumerate(((left, right), (right, left))):
+            if _grad(operand) and not _grad(addend) and _is_constant(addend) and not kwargs:
+                leaf = self._plus(torch.zeros_like(operand), addend)
+                return func(operand, leaf) if at == 0 else func(leaf, operand)
         return func(*args, **kwargs)
 
 
@@ -204,8 +204,8 @@ class _Held(torch.autograd.Function):
 
 def _by_ratio(x: Tensor, y: Tensor) -> Tensor:
     """`y` with the derivative y/x: how an activation with act(0) = 0 is held."""
-    y, known = y.detach(), x.detach()
-    ratio = torch.where((known == 0) | ~known.isfinite(), 0.0, y / known)
+    y, x_value = y.detach(), x.detach()
+    ratio = torch.where((x_value == 0) | ~x_value.isfinite(), 0.0, y / x_value)
     return _Held.apply(x, y, ratio)  # type: ignore[return-value]
 
 
@@ -221,9 +221,9 @@ def _product(func: Callable[..., Tensor], left: Any, right: Any) -> Tensor:
 @no_type_check
 def _rms_norm(args, kwargs):
     names = ("input", "normalized_shape", "weight", "eps")
-    given = dict(zip(names, args, strict=False)) | kwargs
-    x, weight, eps = given["input"], given.get("weight"), given.get("eps")
-    axes = tuple(range(-len(given["normalized_shape"]), 0))
+    arguments = dict(zip(names, args, strict=False)) | kwargs
+    x, weight, eps = arguments["input"], arguments.get("weight"), arguments.get("eps")
+    axes = tuple(range(-len(arguments["normalized_shape"]), 0))
     eps = torch.finfo(x.dtype).eps if eps is None else eps
     out = x * torch.rsqrt(x.detach().square().mean(axes, keepdim=True) + eps)
     return out if weight is None else out * weight
@@ -247,9 +247,9 @@ def frozen_run(
 
     def read(call: AttentionCall) -> Tensor:
         z = call.z.detach().requires_grad_()
-        made = Read(call, z, call.v)
-        made.v_constant = _constant_part(pieces[call.kv_layer], call.v)
-        pieces[-1].reads.append(made)
+        attention_read = Read(call, z, call.v)
+        attention_read.v_constant = _constant_part(pieces[call.kv_layer], call.v)
+        pieces[-1].reads.append(attention_read)
         call.release_inputs()  # the pattern is held
         return z
 
@@ -260,10 +260,10 @@ def frozen_run(
         stack.enter_context(held_weights(model))
         stack.enter_context(_activations(model, mode))
         stack.enter_context(mode)
-        seen = watched_forward(
+        watched_run = watched_forward(
             model, inputs, anatomy, terms=False, grad=True, on_block=done, rewrite=read, cut=cut
         )
-        target = measure(seen.logits[0, -1])
+        target = measure(watched_run.logits[0, -1])
     pieces[-1].out = target
     return FrozenRun(pieces, target)
 
@@ -310,19 +310,22 @@ def _is_activation(module: torch.nn.Module) -> bool:
     One that hands on what it is given (dropout, in a model that runs) is none: held by a ratio, it
     would let nothing through where terms cancel to exactly 0.
     """
-    own = [*module.parameters(), *module.buffers()]
-    if any(True for _ in module.children()) or any(tensor.numel() > 1 for tensor in own):
+    own_tensors = [*module.parameters(), *module.buffers()]
+    if any(True for _ in module.children()) or any(tensor.numel() > 1 for tensor in own_tensors):
         return False
     probe = torch.tensor([0.0, -1.5, 0.25, 2.0])
-    probe = probe.to(own[0]) if own else probe
+    probe = probe.to(own_tensors[0]) if own_tensors else probe
     try:
         with torch.no_grad():
-            whole, alone = module(probe), torch.cat([module(one[None]) for one in probe])
+            batch_output, alone = (
+                module(probe),
+                torch.cat([module(number[None]) for number in probe]),
+            )
     except Exception:
         return False
     return (
-        torch.is_tensor(whole)
-        and whole.shape == probe.shape
-        and bool(torch.equal(whole, alone) and abs(float(whole[0])) < NEARLY_ZERO)
-        and not torch.equal(whole, probe)
+        torch.is_tensor(batch_output)
+        and batch_output.shape == probe.shape
+        and bool(torch.equal(batch_output, alone) and abs(float(batch_output[0])) < NEARLY_ZERO)
+        and not torch.equal(batch_output, probe)
     )

@@ -42,7 +42,7 @@ def read_gguf(
 
     auto: Any = transformers.AutoModelForCausalLM
     place: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
-    with _tamed_loader() as taken:
+    with _tamed_loader() as placed_names:
         head = read_head(file)
         shapes = _shapes(file)
         refuse_absurd_head(str(file), head.own_keys, shapes)
@@ -50,7 +50,7 @@ def read_gguf(
         refuse_unfit_numbers(head)
         config = transformers.AutoConfig.from_pretrained(file.parent, **place)
         refuse_other_kinds(str(file), config, remote_code=False)
-        others = settle(config, head)
+        unknown_keys = settle(config, head)
         settle_rope(config, head)
         refuse_oversized(str(file), auto, config, sum(map(prod, shapes)))
         tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, **place)
@@ -58,9 +58,12 @@ def read_gguf(
         module, report = auto.from_pretrained(
             file.parent, **place, config=config, dtype=dtype, output_loading_info=True, **options
         )
-    if others:
-        say(progress, f"{file.name} has keys that no reader knows: {', '.join(sorted(others)[:5])}")
-    _refuse_left_tensors(head, taken, report)
+    if unknown_keys:
+        say(
+            progress,
+            f"{file.name} has keys that no reader knows: {', '.join(sorted(unknown_keys)[:5])}",
+        )
+    _refuse_left_tensors(head, placed_names, report)
     refuse_other_rope(module, head)
     return module, tokenizer, report
 
@@ -93,12 +96,19 @@ def _shapes(file: Path) -> list[tuple[int, ...]]:
 
 def _refuse_left_tensors(head: GgufHead, taken: set[str], report: Mapping[str, Any]) -> None:
     """Raise InputError for a tensor that went nowhere: the numbers would be another model's."""
-    left = sorted(map(str, report.get("unexpected_keys") or ()))
+    leftover_names = sorted(map(str, report.get("unexpected_keys") or ()))
     if taken:  # by the older of transformers' two readers, which reports none
-        left = [name for name in head.tensors if not {name, name.removesuffix(".weight")} & taken]
-    left = [name for name in left if name not in FACTORS and not name.endswith(_NO_WEIGHTS)]
-    if left:
-        raise head.refused(left[0], f"one of {len(left)} that went nowhere" * (len(left) > 1))
+        leftover_names = [
+            name for name in head.tensors if not {name, name.removesuffix(".weight")} & taken
+        ]
+    leftover_names = [
+        name for name in leftover_names if name not in FACTORS and not name.endswith(_NO_WEIGHTS)
+    ]
+    if leftover_names:
+        raise head.refused(
+            leftover_names[0],
+            f"one of {len(leftover_names)} that went nowhere" * (len(leftover_names) > 1),
+        )
 
 
 def split_digits(tokenizer: Any, file: Path, progress: Progress | None = None) -> None:
@@ -145,19 +155,19 @@ def _tamed_loader() -> Iterator[set[str]]:
     loader: Any = modeling_gguf_pytorch_utils
     reader, names, bar = package.GGUFReader, package.get_tensor_name_map, loader.tqdm
     places = loader.get_gguf_hf_weights_map
-    taken: set[str] = set()
+    placed_names: set[str] = set()
 
     def noted(module: Any, processor: Any, kind: str | None = None, *rest: Any, **more: Any) -> Any:
         if kind is None and module.config.model_type == "mistral":
             kind = "llama"  # the reader gives it a name of its own, and no table
-        found = places(module, processor, kind, *rest, **more)
-        taken.update(found)
-        return found
+        weights_map = places(module, processor, kind, *rest, **more)
+        placed_names.update(weights_map)
+        return weights_map
 
     package.GGUFReader, package.get_tensor_name_map = cache(reader), cache(names)
     loader.tqdm, loader.get_gguf_hf_weights_map = partial(bar, disable=True), noted
     try:
-        yield taken
+        yield placed_names
     finally:
         package.GGUFReader, package.get_tensor_name_map, loader.tqdm = reader, names, bar
         loader.get_gguf_hf_weights_map = places

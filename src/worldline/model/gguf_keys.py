@@ -43,10 +43,10 @@ class GgufHead:
         """The error that a key (or a tensor, where it is one's name) cannot be taken up."""
         full = key if key in self.tensors else f"{self.architecture}.{key}"
         value = self.metadata.get(full)
-        shown = "" if value is None else f" = {str(value)[:60]}"
+        value_text = "" if value is None else f" = {str(value)[:60]}"
         kind = "tensor" if key in self.tensors else "key"
         return InputError(
-            f'model "{self.name}": the {kind} {full}{shown} of the file cannot be taken up'
+            f'model "{self.name}": the {kind} {full}{value_text} of the file cannot be taken up'
             f"{f' ({why})' if why else ''}, and the numbers would be another model's without it"
         )
 
@@ -164,7 +164,7 @@ def settle(config: Any, head: GgufHead) -> list[str]:
     Raises: InputError naming the first key that changes numbers and cannot be set.
     """
     _settle_unsaid(config, head)
-    prefix, others = f"{head.architecture}.", []
+    prefix, unknown_keys = f"{head.architecture}.", []
     for full in head.metadata:
         if full.startswith(prefix):
             _settle_key(config, head, full.removeprefix(prefix))
@@ -176,8 +176,8 @@ def settle(config: Any, head: GgufHead) -> list[str]:
                 "a part of a model, an adapter or an image encoder, not a whole language model"
             )
         elif not full.startswith(("general.", "tokenizer.", "GGUF.", "split.", "quantize.")):
-            others.append(full)
-    return others
+            unknown_keys.append(full)
+    return unknown_keys
 
 
 def _settle_key(config: Any, head: GgufHead, key: str) -> None:
@@ -187,17 +187,19 @@ def _settle_key(config: Any, head: GgufHead, key: str) -> None:
     if special := _SPECIAL.get(key):
         special(config, head, key, value)
         return
-    known = _FIELDS.get(key)
-    if known is None:
+    target_field = _FIELDS.get(key)
+    if target_field is None:
         raise head.refused(key, "it is not known here")
     if isinstance(value, list):
         value = _same(head, key, value)
-    present = [name for name in known.fields if hasattr(config, name)]
-    if value in known.off:
-        present = [name for name in present if getattr(config, name) not in (None, *known.off)]
-        if present and known.unset is ...:
+    present = [name for name in target_field.fields if hasattr(config, name)]
+    if value in target_field.off:
+        present = [
+            name for name in present if getattr(config, name) not in (None, *target_field.off)
+        ]
+        if present and target_field.unset is ...:
             raise head.refused(key, f"{type(config).__name__} is not made without it")
-        value = known.unset
+        value = target_field.unset
     elif not present:
         raise head.refused(key, f"{type(config).__name__} has nothing of the kind")
     for name in present:
@@ -341,8 +343,8 @@ def _logit_scale(config: Any, head: GgufHead, key: str, value: float) -> None:
 
 
 def _alibi(config: Any, head: GgufHead, key: str, value: float) -> None:
-    biased = config.model_type == "bloom" or getattr(config, "alibi", False)
-    if value != (8.0 if biased else 0.0):
+    has_alibi = config.model_type == "bloom" or getattr(config, "alibi", False)
+    if value != (8.0 if has_alibi else 0.0):
         raise head.refused(key)
 
 

@@ -40,34 +40,36 @@ def settle_rope(config: Any, head: GgufHead) -> None:
                 raise head.refused(key, f"{type(config).__name__} has no rotary positions")
         _refuse_attention_factor(head)
         return
-    nested = len(parts) > 1 or parts[0] is not config.rope_parameters
-    own = config.rope_parameters[_SCALED] if nested else parts[0]
+    is_nested = len(parts) > 1 or parts[0] is not config.rope_parameters
+    parameters = config.rope_parameters[_SCALED] if is_nested else parts[0]
     if head.architecture == "gemma4":
         _as_the_family_has_it(head)
         return
-    own["rope_theta"] = head.get("rope.freq_base", _BASE)
+    parameters["rope_theta"] = head.get("rope.freq_base", _BASE)
     if (base := head.get("rope.freq_base_swa")) is not None:
-        if not nested:
+        if not is_nested:
             raise head.refused("rope.freq_base_swa")
         config.rope_parameters["sliding_attention"]["rope_theta"] = base
-    _settle_width(config, own, head)
+    _settle_width(config, parameters, head)
     scaling = _scaling(config, head)
-    if nested and (FREQUENCIES in head.tensors or scaling.get("rope_type") not in {None, "linear"}):
+    if is_nested and (
+        FREQUENCIES in head.tensors or scaling.get("rope_type") not in {None, "linear"}
+    ):
         raise head.refused(FREQUENCIES if FREQUENCIES in head.tensors else "rope.scaling.type")
     if scaling:
-        truncates = own.get("truncate") if scaling["rope_type"] == "yarn" else None
-        own.update(scaling)
+        truncates = parameters.get("truncate") if scaling["rope_type"] == "yarn" else None
+        parameters.update(scaling)
         if truncates is not None:
-            own["truncate"] = truncates
+            parameters["truncate"] = truncates
         if "original_max_position_embeddings" in scaling and hasattr(
             config, "original_max_position_embeddings"
         ):
             config.original_max_position_embeddings = scaling["original_max_position_embeddings"]
         _refuse_unmakeable(config, head)
     else:
-        for key in [key for key in own if key not in _PLAIN]:
-            del own[key]
-        own["rope_type"] = "default"
+        for key in [key for key in parameters if key not in _PLAIN]:
+            del parameters[key]
+        parameters["rope_type"] = "default"
 
 
 _PLAIN = {"rope_theta", "partial_rotary_factor", "mrope_section", "mrope_interleaved"}
@@ -87,8 +89,8 @@ def _parts(config: Any) -> list[dict[str, Any]]:
     parameters = getattr(config, "rope_parameters", None)
     if not parameters:
         return []
-    nested = [value for value in parameters.values() if isinstance(value, dict)]
-    return nested or [parameters]
+    nested_parts = [value for value in parameters.values() if isinstance(value, dict)]
+    return nested_parts or [parameters]
 
 
 def _as_the_family_has_it(head: GgufHead) -> None:
@@ -102,13 +104,13 @@ def _as_the_family_has_it(head: GgufHead) -> None:
 def _settle_width(config: Any, own: dict[str, Any], head: GgufHead) -> None:
     """Heads that turn in a part of their width only."""
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    turned = head.get("rope.dimension_count")
-    if turned is None:
+    rotary_width = head.get("rope.dimension_count")
+    if rotary_width is None:
         return
     if hasattr(config, "rotary_dim"):
-        config.rotary_dim = turned
-    if turned != width or own.get("partial_rotary_factor", 1.0) != 1.0:
-        own["partial_rotary_factor"] = turned / width
+        config.rotary_dim = rotary_width
+    if rotary_width != width or own.get("partial_rotary_factor", 1.0) != 1.0:
+        own["partial_rotary_factor"] = rotary_width / width
 
 
 def _scaling(config: Any, head: GgufHead) -> dict[str, Any]:
@@ -140,12 +142,14 @@ def _scaling(config: Any, head: GgufHead) -> dict[str, Any]:
 
 def _yarn(head: GgufHead, factor: float) -> dict[str, Any]:
     original = head.get("rope.scaling.original_context_length") or head.get("context_length")
-    own = head.get("rope.scaling.attn_factor", 1.0) * head.get("rope.scaling.yarn_attn_factor", 1.0)
+    file_factor = head.get("rope.scaling.attn_factor", 1.0) * head.get(
+        "rope.scaling.yarn_attn_factor", 1.0
+    )
     return {
         "rope_type": "yarn",
         "factor": factor,
         "original_max_position_embeddings": original,
-        "attention_factor": own * (0.1 * math.log(max(factor, 1.0)) + 1.0),
+        "attention_factor": file_factor * (0.1 * math.log(max(factor, 1.0)) + 1.0),
         "beta_fast": head.get("rope.scaling.yarn_beta_fast", 32.0),
         "beta_slow": head.get("rope.scaling.yarn_beta_slow", 1.0),
     }
@@ -192,7 +196,7 @@ def refuse_other_rope(module: torch.nn.Module, head: GgufHead) -> None:
     """
     import torch
 
-    turned, base = head.get("rope.dimension_count"), head.get("rope.freq_base", _BASE)
+    rotary_width, base = head.get("rope.dimension_count"), head.get("rope.freq_base", _BASE)
     frequencies = [
         (name, buffer)
         for name, buffer in module.named_buffers()
@@ -200,18 +204,20 @@ def refuse_other_rope(module: torch.nn.Module, head: GgufHead) -> None:
     ]
     if head.architecture == "gemma4":
         return
-    wanted = (getattr(module.config, "rope_parameters", None) or {}).get("rope_type")
+    config_type = (getattr(module.config, "rope_parameters", None) or {}).get("rope_type")
     for part in module.modules():
-        own = getattr(part, "rope_type", None)
-        if isinstance(own, str) and own != wanted:
+        part_type = getattr(part, "rope_type", None)
+        if isinstance(part_type, str) and part_type != config_type:
             raise head.refused("rope.scaling.type")
     for _, buffer in frequencies:
-        if turned is not None and 2 * buffer.numel() != turned:
+        if rotary_width is not None and 2 * buffer.numel() != rotary_width:
             raise head.refused("rope.dimension_count")
         if FREQUENCIES in head.tensors:
             steps = torch.arange(0, 2 * buffer.numel(), 2).double() / (2 * buffer.numel())
-            expected = 1 / (base**steps * torch.tensor(head.factors[FREQUENCIES]).double())
-            if not torch.allclose(buffer.double(), expected, rtol=1e-5, atol=0):
+            expected_frequencies = 1 / (
+                base**steps * torch.tensor(head.factors[FREQUENCIES]).double()
+            )
+            if not torch.allclose(buffer.double(), expected_frequencies, rtol=1e-5, atol=0):
                 raise head.refused(FREQUENCIES)
     if not frequencies and (set(head.tensors) & set(FACTORS)):
         raise head.refused(next(name for name in FACTORS if name in head.tensors))

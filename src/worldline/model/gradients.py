@@ -64,8 +64,12 @@ def rerun_of(event: BlockEvent) -> Rerun | None:
     x = event.resid_pre
     args = tuple(ROW if arg is x else arg for arg in event.args)
     kwargs = {name: ROW if arg is x else arg for name, arg in event.kwargs.items()}
-    given = sum(arg is ROW for arg in (*args, *kwargs.values()))
-    return Rerun(event.module, args, kwargs) if given == 1 and event.module is not None else None
+    n_row_arguments = sum(arg is ROW for arg in (*args, *kwargs.values()))
+    return (
+        Rerun(event.module, args, kwargs)
+        if n_row_arguments == 1 and event.module is not None
+        else None
+    )
 
 
 def whole_gradients(
@@ -97,16 +101,18 @@ def whole_gradients(
                 on_row(row[0])
 
     with held_weights(model):
-        seen = watched_forward(
+        watched_run = watched_forward(
             model, inputs, anatomy, terms=False, grad=True, on_block=keep, cut=cut
         )
-        value = measure(seen.logits[0, -1] if last is None else seen.logits[0, -last:])
+        value = measure(
+            watched_run.logits[0, -1] if last is None else watched_run.logits[0, -last:]
+        )
         if not value.requires_grad:
             raise RefusedError("no gradient reaches what this model says: its own code stops it")
         flat = [z for block in reads for z in block]
-        found = torch.autograd.grad(value, flat, allow_unused=True)
-    ordered = iter(filled(found, flat))
-    return float(value.detach()), [[next(ordered) for _ in block] for block in reads]
+        flat_gradients = torch.autograd.grad(value, flat, allow_unused=True)
+    gradients = iter(filled(flat_gradients, flat))
+    return float(value.detach()), [[next(gradients) for _ in block] for block in reads]
 
 
 _spares: WeakKeyDictionary[torch.nn.Module, bool] = WeakKeyDictionary()
@@ -120,16 +126,16 @@ def spares_logits_alone(model: torch.nn.Module, anatomy: Anatomy, inputs: dict[s
     if "logits_to_keep" not in inspect.signature(model.forward).parameters:
         return False
     if model not in _spares:
-        n_pos, whole = inputs["input_ids"].shape[1], []
+        n_pos, full_row_flags = inputs["input_ids"].shape[1], []
 
         def look(event: BlockEvent) -> None:
-            whole.append(event.resid_post.shape[1] == n_pos)
+            full_row_flags.append(event.resid_post.shape[1] == n_pos)
 
         if n_pos == 1:
             return False
-        some = inputs | {"logits_to_keep": 1}
-        watched_forward(model, some, anatomy, terms=False, on_block=look)
-        _spares[model] = all(whole)
+        trimmed_inputs = inputs | {"logits_to_keep": 1}
+        watched_forward(model, trimmed_inputs, anatomy, terms=False, on_block=look)
+        _spares[model] = all(full_row_flags)
     return _spares[model]
 
 
@@ -151,7 +157,7 @@ def block_gradients(
     tail = tail_of(model)
     if tail is None:
         return None
-    found: list[list[Tensor]] = []
+    read_gradients: list[list[Tensor]] = []
     with held_weights(model), private_keys(model), torch.enable_grad():
         end = rows[-1][None, -(last or 1) :].detach().requires_grad_()
         logits = tail(end)[0]
@@ -168,8 +174,8 @@ def block_gradients(
             leaves = [row, *reads]
             raw = torch.autograd.grad(out, leaves, gradient, allow_unused=True)
             gradient, *at_reads = filled(raw, leaves)
-            found.append(at_reads)
-    return float(value.detach()), found[::-1]
+            read_gradients.append(at_reads)
+    return float(value.detach()), read_gradients[::-1]
 
 
 def filled(gradients: Sequence[Tensor | None], leaves: Sequence[Tensor]) -> list[Tensor]:
@@ -184,15 +190,15 @@ def batched_backward(
     """The gradients at `leaves` for each of several gradients at `out`, first axis the same."""
     at_once = max(1, NUMBERS_AT_ONCE // max(out.numel(), 1))
     parts: list[list[Tensor]] = []
-    for given in gradients.to(out.dtype).split(at_once):
+    for chunk in gradients.to(out.dtype).split(at_once):
         step()
-        made: Sequence[Tensor | None] = [None] * len(leaves)
+        chunk_gradients: Sequence[Tensor | None] = [None] * len(leaves)
         if out.requires_grad:
-            made = torch.autograd.grad(
-                out, leaves, given, retain_graph=True, allow_unused=True, is_grads_batched=True
+            chunk_gradients = torch.autograd.grad(
+                out, leaves, chunk, retain_graph=True, allow_unused=True, is_grads_batched=True
             )
-        pairs = zip(made, leaves, strict=True)
+        pairs = zip(chunk_gradients, leaves, strict=True)
         parts.append(
-            [one.new_zeros(len(given), *one.shape) if g is None else g for g, one in pairs]
+            [leaf.new_zeros(len(chunk), *leaf.shape) if g is None else g for g, leaf in pairs]
         )
     return [torch.cat(part) for part in zip(*parts, strict=True)]

@@ -59,12 +59,12 @@ def checked(model: LoadedModel, identity: Identity | None = None, *, again: bool
     """
     identity = identity or identify(model)
     report = None if again else _known(model.module, identity)
-    known = report is not None
+    was_cached = report is not None
     if report is None:
         report = _checked_now(model, identity)
     if report.status == "refused":
-        kept = f" (found before, of this {_in_words(identity)})" if known else ""
-        raise RefusedError(f"{model.name}: {report.reason}{around()}{kept}")
+        cached_note = f" (found before, of this {_in_words(identity)})" if was_cached else ""
+        raise RefusedError(f"{model.name}: {report.reason}{around()}{cached_note}")
     return report
 
 
@@ -195,16 +195,18 @@ def _checked_now(model: LoadedModel, identity: Identity) -> Report:
     report = _look(model)
     if report.status == "refused" and report.is_finding:
         report.is_finding = _look(model).reason == report.reason
-    now = identify(model)
-    found = differences(identity, now)
-    if any(difference.certain for difference in found):
+    current_identity = identify(model)
+    changes = differences(identity, current_identity)
+    if any(difference.certain for difference in changes):
         return report
     mover = _movers.get(model.module)
-    if found or mover is not None:  # what moves as the model runs does not make another model
+    if changes or mover is not None:  # what moves as the model runs does not make another model
         names = frozenset() if mover is None else mover.names
-        was, held = identity.state, now.state
-        names |= {name for name in {*was, *held} if was.get(name) != held.get(name)}
-        place = _place(now, names)
+        was, current_state = identity.state, current_identity.state
+        names |= {
+            name for name in {*was, *current_state} if was.get(name) != current_state.get(name)
+        }
+        place = _place(current_identity, names)
         mover = _Mover(
             weakref.ref(model.module), names, place, report if report.is_finding else None
         )
@@ -217,7 +219,7 @@ def _checked_now(model: LoadedModel, identity: Identity) -> Report:
             _passed[model.module][place] = report
     if report.anatomy is not None and report.status != "refused":
         _anatomies[model.module] = report.anatomy
-    keeps = report.is_finding and mover is None and now.complete
+    keeps = report.is_finding and mover is None and current_identity.complete
     if keeps and not _is_of_another(place, report, model.module):
         _write(place, report, None if report.status == "refused" else model.module)
     return report
@@ -225,8 +227,8 @@ def _checked_now(model: LoadedModel, identity: Identity) -> Report:
 
 def _look(model: LoadedModel) -> Report:
     twin = _twin(model)
-    keyed = twin is None or twin.anatomy is None or twin.anatomy.keys
-    report = check_model(model.module, with_keys=keyed)
+    with_keys = twin is None or twin.anatomy is None or twin.anatomy.keys
+    report = check_model(model.module, with_keys=with_keys)
     if twin is not None and twin.status == "refused":
         report.refuse(f"a tiny model of its type fails: {twin.reason}", is_finding=twin.is_finding)
     return report
@@ -261,10 +263,10 @@ def _twin(model: LoadedModel) -> Report | None:
 
 def anatomy_of(module: torch.nn.Module) -> Anatomy:
     """The model's blocks, as the checks found them or a text as long as theirs shows them."""
-    known = _anatomies.get(module)
-    if known is None or not _stands(known, module):
-        known = _anatomies[module] = find_anatomy(module, probe_of(module))
-    return known
+    cached_entry = _anatomies.get(module)
+    if cached_entry is None or not _stands(cached_entry, module):
+        cached_entry = _anatomies[module] = find_anatomy(module, probe_of(module))
+    return cached_entry
 
 
 def _stands(anatomy: Anatomy, module: torch.nn.Module) -> bool:
@@ -292,12 +294,12 @@ def _versions() -> tuple[str, ...]:
 def _read(place: Path, module: torch.nn.Module) -> Report | None:
     """What was kept: the report, with its anatomy and witness. None if it is not usable."""
     try:
-        kept = json.loads(place.read_text())
-        report = Report(**kept["report"])
-        if kept["anatomy"] is not None:
-            report.anatomy = _anatomy(kept["anatomy"], module)
-        if kept["witness"] is not None:
-            report.witness = Witness(**kept["witness"])
+        record = json.loads(place.read_text())
+        report = Report(**record["report"])
+        if record["anatomy"] is not None:
+            report.anatomy = _anatomy(record["anatomy"], module)
+        if record["witness"] is not None:
+            report.witness = Witness(**record["witness"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
     return report
@@ -317,16 +319,18 @@ def _anatomy(kept: dict[str, Any], module: torch.nn.Module) -> Anatomy:
 
 def _write(place: Path, report: Report, module: torch.nn.Module | None) -> None:
     """Keep what was found; a cache that cannot be written only costs the next check."""
-    kept = None
+    anatomy_record = None
     if module is not None:
         anatomy = anatomy_of(module)
         names = {part: name for name, part in module.named_modules()}
-        kept = {key: getattr(anatomy, key) for key in ("order", "keys", "expected_calls", "late")}
-        kept["end"] = None if anatomy.end is None else names[anatomy.end]
+        anatomy_record = {
+            key: getattr(anatomy, key) for key in ("order", "keys", "expected_calls", "late")
+        }
+        anatomy_record["end"] = None if anatomy.end is None else names[anatomy.end]
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         witness = None if report.witness is None else report.witness.as_dict()
-        whole = {"report": report.as_dict(), "anatomy": kept, "witness": witness}
+        whole = {"report": report.as_dict(), "anatomy": anatomy_record, "witness": witness}
         write_text(place, json.dumps(whole))
     except (OSError, InputError):
         pass

@@ -37,7 +37,7 @@ def settle_hub(name: str, progress: Progress | None = None) -> bool:
             f'model "{name[:80]}": neither a local folder, a .gguf file nor a hub id like '
             '"owner/name"'
         )
-    cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
+    is_cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
     if constants.is_offline_mode():
         error: Exception | None = InputError("offline mode is set by HF_HUB_OFFLINE")
     else:
@@ -45,7 +45,7 @@ def settle_hub(name: str, progress: Progress | None = None) -> bool:
         error = _ask(name)
     if error is None:
         return False
-    if cached:
+    if is_cached:
         say(progress, f"the hub cannot be reached; using {name} as it was last downloaded")
         return True
     raise InputError(f'model "{name}": {_why(error)}')

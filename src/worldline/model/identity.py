@@ -132,8 +132,8 @@ def identify(model: LoadedModel) -> Identity:
     code, state = facts_of(module)
     settings = settings_now()
     raw = weights.hash, weights.digests, code, state, settings
-    known = _known.get(module)
-    if known is None or known[0] != raw:
+    cached_entry = _known.get(module)
+    if cached_entry is None or cached_entry[0] != raw:
         forget_tail(module)
         found = Identity(
             name=model.name,
@@ -149,8 +149,12 @@ def identify(model: LoadedModel) -> Identity:
             settings=settings,
             complete=not any(is_cut(value) for facts in (code, state) for value in facts.values()),
         )
-        known = _known[module] = raw, found
-    identity = known[1] if known[1].name == model.name else replace(known[1], name=model.name)
+        cached_entry = _known[module] = raw, found
+    identity = (
+        cached_entry[1]
+        if cached_entry[1].name == model.name
+        else replace(cached_entry[1], name=model.name)
+    )
     note_first(model, identity)
     return identity
 
@@ -179,16 +183,16 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
     names = {id(part): name for name, part in module.named_modules()}
     within = set(names)
     for name, part in module.named_modules():
-        kind, own = type(part), vars(part)
+        kind, attributes = type(part), vars(part)
         if kind not in classes:
             classes[kind] = class_code(kind)
             if values := class_values(kind, within):
                 state[f"|class {kind.__qualname__}"] = values
         code[name] = classes[kind]
         for slot, hook in _HOOKS.items():
-            if own.get(slot):
+            if attributes.get(slot):
                 _note_hooks(code, state, f"{name}|{hook}", part, slot, within)
-        if (hook := own.get("_hf_hook")) is not None:
+        if (hook := attributes.get("_hf_hook")) is not None:
             _note_accelerate(code, state, name, hook, within)
         if part.training:
             code[f"{name}|train mode"] = True
@@ -196,28 +200,28 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
             place = f"{name}.{child}".lstrip(".")
             if inner is not None and (first := names[id(inner)]) != place:
                 code[place] = f"the module {first}"
-        config = own.get("config")
+        config = attributes.get("config")
         if config is not None and id(config) not in configs:
             configs[id(config)] = (f"{name}.config".lstrip("."), config)
-        held = []
-        for attribute, value in own.items():
+        part_state = []
+        for attribute, value in attributes.items():
             if attribute in _UNREAD or attribute == "training":
                 continue
             if type(value) in SCALARS:
-                held.append((attribute, value))
+                part_state.append((attribute, value))
             elif callable(value) and not isinstance(value, (type, torch.nn.Module)):
                 code[f"{name}|{attribute}"], values = code_of(value, within)
                 if values:
-                    held.append((attribute, values))
+                    part_state.append((attribute, values))
             else:
-                held.append((attribute, Described(within=within).plain(value)))
+                part_state.append((attribute, Described(within=within).plain(value)))
         for buffer in sorted(
             part._non_persistent_buffers_set
         ):  # not saved, so no part of the weights
             if (tensor := part._buffers.get(buffer)) is not None:
-                held.append((f"buffer {buffer}", sampled(tensor)))
-        if held:
-            state[name] = tuple(held)
+                part_state.append((f"buffer {buffer}", sampled(tensor)))
+        if part_state:
+            state[name] = tuple(part_state)
     everywhere = torch.nn.modules.module
     for slot, hook in _GLOBAL_HOOKS.items():
         _note_hooks(code, state, f"|{hook} of all modules", everywhere, slot, within)
@@ -235,11 +239,11 @@ def _note_hooks(
     code: Facts, state: Facts, where: str, holder: Any, slot: str, within: set[int]
 ) -> None:
     hooks = list(vars(holder)[slot].values())
-    described = [code_of(hook, within) for hook in hooks if not looks_on(hook)]
-    if described:
-        code[where] = tuple(name for name, _ in described)
-        if held := tuple((_names(name), values) for name, values in described if values):
-            state[where] = held
+    hook_facts = [code_of(hook, within) for hook in hooks if not looks_on(hook)]
+    if hook_facts:
+        code[where] = tuple(name for name, _ in hook_facts)
+        if hook_state := tuple((_names(name), values) for name, values in hook_facts if values):
+            state[where] = hook_state
 
 
 def _note_accelerate(code: Facts, state: Facts, name: str, hook: Any, within: set[int]) -> None:
@@ -258,39 +262,41 @@ def _note_accelerate(code: Facts, state: Facts, name: str, hook: Any, within: se
 
 def _note_configs(code: Facts, state: Facts, configs: Mapping[int, tuple[str, Any]]) -> None:
     """Every configuration, whole, and the functions that it names; copies of one count once."""
-    noted: list[Facts] = []
+    noted_facts: list[Facts] = []
     for place, config in configs.values():
-        own: Facts = {}
-        own[""] = _flat(config, "", own, state, set())
-        if own not in noted:
-            noted.append(own)
-            code.update({f"{place}{n}" if n[:2] != "||" else n[1:]: v for n, v in own.items()})
+        config_facts: Facts = {}
+        config_facts[""] = _flat(config, "", config_facts, state, set())
+        if config_facts not in noted_facts:
+            noted_facts.append(config_facts)
+            code.update(
+                {f"{place}{n}" if n[:2] != "||" else n[1:]: v for n, v in config_facts.items()}
+            )
 
 
 def _flat(config: Any, where: str, code: Facts, state: Facts, seen: set[int]) -> tuple[Any, ...]:
     seen.add(id(config))
-    found = []
+    entries = []
     for name, value in vars(config).items():
         if hasattr(value, "to_dict") and hasattr(value, "__dict__"):
             if id(value) not in seen:
                 code[f"{where}.{name}"] = _flat(value, f"{where}.{name}", code, state, seen)
         elif name not in _UNREAD_SETTINGS:
-            found.append((name, value if type(value) in SCALARS else Described().plain(value)))
-    for name, what in (
+            entries.append((name, value if type(value) in SCALARS else Described().plain(value)))
+    for name, kind in (
         ("_attn_implementation", "attention"),
         ("_experts_implementation", "experts"),
     ):
-        chosen = vars(config).get(f"{name}_internal")
-        if isinstance(chosen, str):
-            chosen = chosen.removeprefix(PRIVATE)
-            code[f"{where}|{what} implementation"] = chosen
-            for table, functions in function_tables(what):
-                if chosen in functions:
-                    place = f"|{table} {chosen}"
-                    code[f"|{place}"], values = code_of(functions[chosen])
+        implementation = vars(config).get(f"{name}_internal")
+        if isinstance(implementation, str):
+            implementation = implementation.removeprefix(PRIVATE)
+            code[f"{where}|{kind} implementation"] = implementation
+            for table, functions in function_tables(kind):
+                if implementation in functions:
+                    place = f"|{table} {implementation}"
+                    code[f"|{place}"], values = code_of(functions[implementation])
                     if values:
                         state[place] = (("", values),)
-    return tuple(found)
+    return tuple(entries)
 
 
 def function_tables(what: str) -> Iterator[tuple[str, Any]]:
@@ -310,7 +316,7 @@ def function_tables(what: str) -> Iterator[tuple[str, Any]]:
 def settings_now() -> dict[str, str]:
     """What of torch itself moves numbers."""
     cuda = torch.backends.cuda
-    found = {
+    settings = {
         THREADS: torch.get_num_threads(),
         "machine": _machine(),
         "float32 matmul precision": torch.get_float32_matmul_precision(),
@@ -321,13 +327,13 @@ def settings_now() -> dict[str, str]:
         ),
         "oneDNN": torch.backends.mkldnn.enabled,  # type: ignore[attr-defined]
     }  # fmt: skip
-    found |= {place: code_of(function)[0] for place, function in replaced_functions().items()}
+    settings |= {place: code_of(function)[0] for place, function in replaced_functions().items()}
     if modes := entered_modes():
-        found[MODES] = ", ".join(class_code(type(mode)) for mode in modes)
+        settings[MODES] = ", ".join(class_code(type(mode)) for mode in modes)
     for device in ("cpu", "cuda"):
         if torch.is_autocast_enabled(device):
-            found[f"autocast on {device}"] = torch.get_autocast_dtype(device)
-    return {name: str(value) for name, value in found.items()}
+            settings[f"autocast on {device}"] = torch.get_autocast_dtype(device)
+    return {name: str(value) for name, value in settings.items()}
 
 
 @functools.cache
@@ -343,20 +349,20 @@ def _machine() -> str:
 
 def _worded(facts: Facts) -> dict[str, str]:
     """Facts one by one, in words that a file can hold: each value under a name of its own."""
-    worded: dict[str, str] = {}
+    words: dict[str, str] = {}
     for place, value in facts.items():
         if _is_table(value):
-            _into(worded, place, value)
+            _into(words, place, value)
         else:
-            worded[place] = _short(value)
-    return worded
+            words[place] = _short(value)
+    return words
 
 
 def _into(worded: dict[str, str], place: str, value: Any) -> None:
     """A value, or each of a table's or a list's: so that what moves can be told from the rest."""
     if _is_table(value):
-        for name, held in value:
-            _into(worded, f"{place}.{name}" if name else place, held)
+        for name, entry in value:
+            _into(worded, f"{place}.{name}" if name else place, entry)
     elif type(value) is tuple and any(type(item) is tuple for item in value):
         for at, item in enumerate(value):
             _into(worded, f"{place}[{at}]", item)
@@ -375,11 +381,11 @@ def _is_table(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
-    shown = value if type(value) is str else repr(value)
+    text = value if type(value) is str else repr(value)
     codes = type(value) is tuple and all(type(one) is str and "#" in one for one in value)
-    if codes or len(shown) <= 80:  # of functions each is to be told by its name
-        return shown
-    return f"{shown[:60]}… {hashlib.sha256(shown.encode()).hexdigest()[:12]}"
+    if codes or len(text) <= 80:  # of functions each is to be told by its name
+        return text
+    return f"{text[:60]}… {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 # --- what differs --------------------------------------------------------------------------------
@@ -409,27 +415,35 @@ def differences(
     Without `same_code`, as between two versions of a library, the code of classes and functions
     is not compared. `moving` names state that moves as the model merely runs: it comes last.
     """
-    found = [
+    changes = [
         Difference(f"{name} {getattr(before, name)} → {getattr(now, name)}", True)
         for name in ("model_type", "dtype", "device")
         if getattr(before, name) != getattr(now, name)
     ]
     if before.code:
-        found += _code_differences(before, now, same_code)
+        changes += _code_differences(before, now, same_code)
     if before.tensors:
-        found += _tensor_differences(before.tensors, now.tensors)
+        changes += _tensor_differences(before.tensors, now.tensors)
     elif before.weights_hash != now.weights_hash:
         hashes = f"{before.weights_hash[:12]} → {now.weights_hash[:12]}"
-        found.append(Difference(f"weights {hashes}", True))
+        changes.append(Difference(f"weights {hashes}", True))
     if before.code:
-        found += _mode_differences(before, now)  # new modules are in train mode: first what is new
+        changes += _mode_differences(
+            before, now
+        )  # new modules are in train mode: first what is new
         settings = _changed(before.settings, now.settings)
-        told = tuple(f"|{name}" for name, _, _ in settings)  # with what they hold
-        state = [one for one in _changed(before.state, now.state) if not one[0].startswith(told)]
-        found += _state_differences([one for one in state if one[0] not in moving], now.state)
-        found += [Difference(_setting_words(*one), False) for one in settings]
-        found += _state_differences([one for one in state if one[0] in moving], now.state)
-    return found
+        setting_places = tuple(f"|{name}" for name, _, _ in settings)  # with what they hold
+        state = [
+            entry
+            for entry in _changed(before.state, now.state)
+            if not entry[0].startswith(setting_places)
+        ]
+        changes += _state_differences(
+            [entry for entry in state if entry[0] not in moving], now.state
+        )
+        changes += [Difference(_setting_words(*entry), False) for entry in settings]
+        changes += _state_differences([entry for entry in state if entry[0] in moving], now.state)
+    return changes
 
 
 def state_differs(before: Identity, now: Identity, *, same_code: bool = True) -> bool:
@@ -461,36 +475,39 @@ def _changed(was: Mapping[str, str], now: Mapping[str, str]) -> list[tuple[str, 
 
 def _code_differences(before: Identity, now: Identity, same_code: bool) -> list[Difference]:
     """Of classes, hooks, functions in place of others, configurations, the mode."""
-    ranked: list[tuple[int, str]] = []
-    for place, was, held in _changed(before.code, now.code):
-        module, bar, what = place.rpartition("|")
+    ranked_changes: list[tuple[int, str]] = []
+    for place, was, current in _changed(before.code, now.code):
+        module, bar, feature = place.rpartition("|")
         of = f" of {module}" if module else ""
-        gone = bool(bar and module) and module not in now.code and not _is_config(module)
-        chosen = what.startswith(_FUNCTIONS) and "none" in (was, held)  # another implementation's
-        if what == "train mode" or gone or chosen:
+        is_module_gone = bool(bar and module) and module not in now.code and not _is_config(module)
+        is_other_choice = feature.startswith(_FUNCTIONS) and "none" in (
+            was,
+            current,
+        )  # another implementation's
+        if feature == "train mode" or is_module_gone or is_other_choice:
             continue
-        names = (_names(was), _names(held))
+        names = (_names(was), _names(current))
         if not same_code and names[0] == names[1] and "#" in was:
             continue
-        if "hook" in what:
-            ranked.append((1, _hook_words(what, module, was, held)))
-        elif what.startswith(_FUNCTIONS):
-            ranked.append((2, f"the {what} is other code: {names[0]} → {names[1]}"))
-        elif bar and what.endswith("implementation"):
-            ranked.append((2, f"{what} {was} → {held}"))
-        elif bar and what == "forward":
-            ranked.append((1, _forward_words(module, was, held)))
+        if "hook" in feature:
+            ranked_changes.append((1, _hook_words(feature, module, was, current)))
+        elif feature.startswith(_FUNCTIONS):
+            ranked_changes.append((2, f"the {feature} is other code: {names[0]} → {names[1]}"))
+        elif bar and feature.endswith("implementation"):
+            ranked_changes.append((2, f"{feature} {was} → {current}"))
+        elif bar and feature == "forward":
+            ranked_changes.append((1, _forward_words(module, was, current)))
         elif bar:
-            ranked.append((4, f"{what}{of} is other code: {names[0]} → {names[1]}"))
+            ranked_changes.append((4, f"{feature}{of} is other code: {names[0]} → {names[1]}"))
         elif _is_config(place):
-            ranked.append((3, f"{place} {was} → {held}"))
+            ranked_changes.append((3, f"{place} {was} → {current}"))
         elif names[0] == names[1]:
-            ranked.append(
+            ranked_changes.append(
                 (5, f"the code of class {names[0].rpartition('.')[2]} ({place or 'the model'})")
             )
         else:
-            ranked.append((2, _module_words(place, *names)))
-    return [Difference(words, True) for _, words in sorted(ranked, key=lambda one: one[0])]
+            ranked_changes.append((2, _module_words(place, *names)))
+    return [Difference(words, True) for _, words in sorted(ranked_changes, key=lambda one: one[0])]
 
 
 def _is_config(place: str) -> bool:
@@ -505,19 +522,23 @@ def _names(code: str) -> str:
 
 def _mode_differences(before: Identity, now: Identity) -> list[Difference]:
     """Of modules in train mode here and not there, unless another class stands there now."""
-    same = {place for place in before.code if before.code[place] == now.code.get(place)}
+    unchanged_places = {place for place in before.code if before.code[place] == now.code.get(place)}
     modes = [
-        [p for p in one.code if p.endswith("|train mode") and p.rpartition("|")[0] in same]
-        for one in (before, now)
+        [
+            p
+            for p in identity.code
+            if p.endswith("|train mode") and p.rpartition("|")[0] in unchanged_places
+        ]
+        for identity in (before, now)
     ]
     return [Difference(_mode_words(*modes), True)] if modes[0] != modes[1] else []
 
 
 def _mode_words(was: list[str], now: list[str]) -> str:
-    changed = sorted(set(was) ^ set(now), key=lambda place: (place.count("."), place))
-    where = changed[0].rpartition("|")[0]
-    mode = "train mode" if changed[0] in now else "eval mode"
-    more = f" and {len(changed) - 1:,} more modules" if len(changed) > 1 else ""
+    changed_places = sorted(set(was) ^ set(now), key=lambda place: (place.count("."), place))
+    where = changed_places[0].rpartition("|")[0]
+    mode = "train mode" if changed_places[0] in now else "eval mode"
+    more = f" and {len(changed_places) - 1:,} more modules" if len(changed_places) > 1 else ""
     return f"{mode} in {where}{more}" if where else mode
 
 
@@ -540,8 +561,8 @@ def _hook_words(what: str, module: str, was: str, now: str) -> str:
 
 def _beside(code: str, other: str) -> str:
     """The functions of one list that are not in another."""
-    known = other.strip("(),").split(", ")
-    return ", ".join(word for word in code.strip("(),").split(", ") if word not in known)
+    other_words = other.strip("(),").split(", ")
+    return ", ".join(word for word in code.strip("(),").split(", ") if word not in other_words)
 
 
 def _forward_words(module: str, was: str, now: str) -> str:
@@ -564,12 +585,12 @@ def _tensor_differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[
     """Weights, and buffers, by name; buffers that are not saved may follow the text."""
     if was == now:
         return []
-    found = []
+    changes = []
     for name, before, after in _changed(was, now):
         kind = "added" if before == "none" else "removed" if after == "none" else ""
         words = f"weights of {name}" + (f" were {kind}" if kind else "")
-        found.append(Difference(words, True))
-    return found
+        changes.append(Difference(words, True))
+    return changes
 
 
 def _setting_words(name: str, was: str, now: str) -> str:
@@ -584,21 +605,21 @@ def _state_differences(
     changed: list[tuple[str, str, str]], now: Mapping[str, str]
 ) -> list[Difference]:
     """Of what modules and hooks hold; `now` is all of it."""
-    ranked = []
-    for place, was, held in changed:
+    ranked_changes = []
+    for place, was, current in changed:
         module, _, name = place.rpartition(".")
-        if place[1:].startswith(_FUNCTIONS) and "none" in (was, held):
+        if place[1:].startswith(_FUNCTIONS) and "none" in (was, current):
             continue  # another implementation's, or code that is other
         if name in ("_disable_adapters", "disable_adapters"):
             active = now.get(f"{module}._active_adapter", "").strip("(),'") or "default"
-            off = "off" if held == "True" else "on"
-            ranked.append((0, f'adapter "{active}" is switched {off} ({module})'))
+            off = "off" if current == "True" else "on"
+            ranked_changes.append((0, f'adapter "{active}" is switched {off} ({module})'))
         elif "_active_adapter" in name:
-            ranked.append((0, f"active adapter {was} → {held} ({module})"))
+            ranked_changes.append((0, f"active adapter {was} → {current} ({module})"))
         elif name.startswith("buffer "):
             buffer = f"{module}.{name.removeprefix('buffer ')}".lstrip(".")
-            ranked.append((1, f"buffer {buffer} holds other values"))
+            ranked_changes.append((1, f"buffer {buffer} holds other values"))
         else:
             where = place.removeprefix("|").replace("|", ", ")
-            ranked.append((1, f"{where} {was} → {held}"))
-    return [Difference(words, False) for _, words in sorted(ranked, key=lambda one: one[0])]
+            ranked_changes.append((1, f"{where} {was} → {current}"))
+    return [Difference(words, False) for _, words in sorted(ranked_changes, key=lambda one: one[0])]

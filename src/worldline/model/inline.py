@@ -130,12 +130,12 @@ def follow(name: str, args, kwargs, out, n_pos: int):
         if isinstance(mark, Pattern):
             return Read(mark.scores, factors[1])
         if out.ndim >= 3 and out.shape[-1] == n_pos and out.shape[-2] == n_pos:
-            found = Scores(factors[0], factors[1].transpose(-1, -2))
+            scores = Scores(factors[0], factors[1].transpose(-1, -2))
             if name == "baddbmm":
-                found.scale = float(kwargs.get("alpha", 1.0))
+                scores.scale = float(kwargs.get("alpha", 1.0))
                 if kwargs.get("beta", 1.0):
-                    found.biases.append((args[0], float(kwargs.get("beta", 1.0))))
-            out._worldline_scores = found  # type: ignore[attr-defined]
+                    scores.biases.append((args[0], float(kwargs.get("beta", 1.0))))
+            out._worldline_scores = scores  # type: ignore[attr-defined]
         return None
     if name in ("softmax", "_softmax"):
         _follow_softmax(args, kwargs, out, n_pos)
@@ -149,8 +149,8 @@ def follow(name: str, args, kwargs, out, n_pos: int):
 def _factors(name: str, args, kwargs) -> tuple[Tensor, Tensor]:
     keys = ("batch1", "batch2") if name == "baddbmm" else ("mat2", "other")
     positional = args[1:] if name == "baddbmm" else args
-    named = [kwargs[key] for key in (*keys, "tensor2") if key in kwargs]
-    left, right = (*positional, *named)[:2]
+    keyword_factors = [kwargs[key] for key in (*keys, "tensor2") if key in kwargs]
+    left, right = (*positional, *keyword_factors)[:2]
     return left, right
 
 
@@ -173,11 +173,11 @@ def _follow_einsum(args, out, n_pos: int) -> Read | None:
     if not square or len(inner) != 1:
         return None
     b, h, i, j = result
-    wanted = (b + h + i + inner[0], b + h + j + inner[0])
-    if all(sorted(a) == sorted(w) for a, w in zip(letters, wanted, strict=True)):
+    target_letters = (b + h + i + inner[0], b + h + j + inner[0])
+    if all(sorted(a) == sorted(w) for a, w in zip(letters, target_letters, strict=True)):
         q, k = (
             t.permute([a.index(c) for c in w])
-            for t, a, w in zip(operands, letters, wanted, strict=True)
+            for t, a, w in zip(operands, letters, target_letters, strict=True)
         )
         out._worldline_scores = Scores(q, k)  # type: ignore[attr-defined]
     return None
@@ -197,8 +197,8 @@ def _follow_softmax(args, kwargs, out, n_pos: int) -> None:
     if out.ndim < 3 or out.shape[-2] != n_pos or axis not in (-1, out.ndim - 1):
         return
     mark = scores_of(args[0])
-    joined = isinstance(mark, Scores) and (mark.sinks is not None or mark.reason is not None)
-    if out.shape[-1] != n_pos and not (joined and out.shape[-1] == n_pos + 1):
+    may_have_sink = isinstance(mark, Scores) and (mark.sinks is not None or mark.reason is not None)
+    if out.shape[-1] != n_pos and not (may_have_sink and out.shape[-1] == n_pos + 1):
         return
     if not isinstance(mark, Scores):
         mark = Scores(None, None, reason="the scores are not a product of queries and keys")
@@ -216,9 +216,9 @@ def _carried(name: str, args, kwargs, out, n_pos: int) -> Scores | Pattern | Non
         return None
     left = args[0] if args else None
     right = args[1] if len(args) > 1 else None
-    mark, other = scores_of(left), right
+    mark, operand = scores_of(left), right
     if mark is None and name in ("add", "__add__", "__radd__", "mul", "__mul__", "__rmul__"):
-        mark, other = scores_of(right), left
+        mark, operand = scores_of(right), left
     if mark is None and name == "where" and len(args) == 3:
         mark = scores_of(args[1])
         if isinstance(mark, Scores):
@@ -229,12 +229,14 @@ def _carried(name: str, args, kwargs, out, n_pos: int) -> Scores | Pattern | Non
         return mark
     if isinstance(mark, Pattern):
         if name == "__getitem__":
-            kept = out.shape == (*args[0].shape[:-1], n_pos) and args[0].shape[-1] == n_pos + 1
-            return mark if kept and torch.equal(out, args[0][..., :-1]) else None
-        if name in ("mul", "__mul__", "__rmul__", "__imul__", "mul_") and _all_ones(other):
+            drops_last = (
+                out.shape == (*args[0].shape[:-1], n_pos) and args[0].shape[-1] == n_pos + 1
+            )
+            return mark if drops_last and torch.equal(out, args[0][..., :-1]) else None
+        if name in ("mul", "__mul__", "__rmul__", "__imul__", "mul_") and _all_ones(operand):
             return mark
         return None
-    return _carried_scores(name, mark, other, args, kwargs, out)
+    return _carried_scores(name, mark, operand, args, kwargs, out)
 
 
 def _carried_scores(name: str, mark: Scores, other, args, kwargs, out) -> Scores | None:
@@ -264,9 +266,9 @@ def _carried_scores(name: str, mark: Scores, other, args, kwargs, out) -> Scores
 def _times(mark: Scores, other) -> Scores:
     if not isinstance(other, torch.Tensor) or other.numel() == 1:
         return mark.scaled(float(other))
-    ones = other == 1
-    if bool((ones | (other == 0)).all()):
-        return mark.with_mask(~ones)
+    is_one = other == 1
+    if bool((is_one | (other == 0)).all()):
+        return mark.with_mask(~is_one)
     return mark.spoiled("the scores are multiplied by a tensor")
 
 
@@ -291,21 +293,21 @@ def mask_and_bias(
     for bias, factor in scores.biases:
         term = _four_axes(bias, batch, heads) * factor
         total = term if total is None else total + term
-    allowed: Tensor | None = None
+    allowed_mask: Tensor | None = None
     if total is not None:
-        allowed = total > MASKED
-        if bool(allowed.all()):
-            allowed = None
+        allowed_mask = total > MASKED
+        if bool(allowed_mask.all()):
+            allowed_mask = None
         else:
-            total = total.masked_fill(~allowed, 0.0)
-        total = _compressed(total, allowed)
+            total = total.masked_fill(~allowed_mask, 0.0)
+        total = _compressed(total, allowed_mask)
     for forbidden in scores.masked:
         free = ~_four_axes(forbidden.bool(), batch, heads)
-        allowed = free if allowed is None else allowed & free
-    if allowed is None:
+        allowed_mask = free if allowed_mask is None else allowed_mask & free
+    if allowed_mask is None:
         device = scores.q.device if scores.q is not None else torch.device("cpu")
-        allowed = torch.ones(1, 1, n_pos, n_pos, dtype=torch.bool, device=device)
-    return allowed.expand(allowed.shape[0], allowed.shape[1], n_pos, n_pos), total
+        allowed_mask = torch.ones(1, 1, n_pos, n_pos, dtype=torch.bool, device=device)
+    return allowed_mask.expand(allowed_mask.shape[0], allowed_mask.shape[1], n_pos, n_pos), total
 
 
 def _compressed(bias: Tensor, allowed: Tensor | None) -> Tensor | None:
@@ -316,8 +318,8 @@ def _compressed(bias: Tensor, allowed: Tensor | None) -> Tensor | None:
         return bias
     last = bias[..., -1:, :]
     shift = bias - last
-    same = shift if allowed is None else torch.where(allowed, shift, shift[..., :1])
-    return last if bool((same == same[..., :1]).all()) else bias
+    visible_shift = shift if allowed is None else torch.where(allowed, shift, shift[..., :1])
+    return last if bool((visible_shift == visible_shift[..., :1]).all()) else bias
 
 
 def _four_axes(tensor: Tensor, batch: int, heads: int) -> Tensor:

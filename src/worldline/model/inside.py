@@ -56,9 +56,9 @@ class Inside:
 
         Exactness: bitwise what a module of the model returned, or was given.
         """
-        seen, self.seen = self.seen, []
-        keys = _unplaced(seen, event.calls[0]) if len(event.calls) == 1 else None
-        return keys, _hidden(seen, event)
+        block_calls, self.seen = self.seen, []
+        keys = _unplaced(block_calls, event.calls[0]) if len(event.calls) == 1 else None
+        return keys, _hidden(block_calls, event)
 
 
 def _unplaced(
@@ -67,9 +67,9 @@ def _unplaced(
     """The last thing a module returned that the keys are, but for a turn at each position."""
     k = call.k[0]
     for _, _, out in reversed(seen):
-        for found in _cut_like(out, k):
-            if _turned(found, k):
-                return found.contiguous()
+        for candidate in _cut_like(out, k):
+            if _turned(candidate, k):
+                return candidate.contiguous()
     return None
 
 
@@ -78,20 +78,20 @@ def _cut_like(out: Tensor, k: Float[Tensor, "kv_head pos d_head"]) -> list[Tenso
     heads, n_pos, d_head = k.shape
     width = heads * d_head
     if out.ndim == 4 and out.shape[0] == 1:
-        one = out[0]
-        if one.shape == k.shape:
-            return [one]
-        return [one.transpose(0, 1)] if one.shape == (n_pos, heads, d_head) else []
+        batch_item = out[0]
+        if batch_item.shape == k.shape:
+            return [batch_item]
+        return [batch_item.transpose(0, 1)] if batch_item.shape == (n_pos, heads, d_head) else []
     flat = out.reshape(-1, out.shape[-1])
     if flat.shape[0] != n_pos or flat.shape[1] % d_head:
         return []
-    found = [
+    parts = [
         flat[:, at : at + width].view(n_pos, heads, d_head).transpose(0, 1)
         for at in _alike_at_first(flat[0], k[:, 0].reshape(-1), d_head)
     ]
     if flat.shape[1] == 3 * width:  # queries, keys and values head by head
-        found.append(flat.view(n_pos, heads, 3, d_head)[:, :, 1].transpose(0, 1))
-    return found
+        parts.append(flat.view(n_pos, heads, 3, d_head)[:, :, 1].transpose(0, 1))
+    return parts
 
 
 def _alike_at_first(row: Tensor, first: Tensor, step: int) -> list[int]:
@@ -99,14 +99,14 @@ def _alike_at_first(row: Tensor, first: Tensor, step: int) -> list[int]:
     if len(row) < len(first):
         return []
     row, first = row.float(), first.float()
-    missed = (row.unfold(0, len(first), step) - first).norm(dim=-1)
-    return [step * int(at) for at in (missed <= CLOSE * first.norm()).nonzero()]
+    distances = (row.unfold(0, len(first), step) - first).norm(dim=-1)
+    return [step * int(at) for at in (distances <= CLOSE * first.norm()).nonzero()]
 
 
 def _turned(found: Tensor, k: Tensor) -> bool:
     """Whether these are the keys before a turn that is none at position 0."""
-    first, there = found[:, 0].float(), k[:, 0].float()  # few are left after one position
-    if not bool(((first - there).norm(dim=-1) <= CLOSE * there.norm(dim=-1)).all()):
+    first, first_keys = found[:, 0].float(), k[:, 0].float()  # few are left after one position
+    if not bool(((first - first_keys).norm(dim=-1) <= CLOSE * first_keys.norm(dim=-1)).all()):
         return False
     size = k.float().norm(dim=-1)
     return bool(((found.float().norm(dim=-1) - size).abs() <= CLOSE * size).all())
@@ -116,14 +116,14 @@ def _hidden(seen: list[tuple[torch.nn.Module, Tensor, Tensor]], event: BlockEven
     """What the only matrix that writes to the stream from something wider was given."""
     n_pos, d_model = event.resid_pre.shape[1:]
     wide = [
-        given.reshape(n_pos, -1)
-        for module, given, out in seen
+        module_input.reshape(n_pos, -1)
+        for module, module_input, out in seen
         if getattr(getattr(module, "weight", None), "ndim", 0) == 2
-        and given.numel() % n_pos == 0
-        and given.shape[-1] > d_model
-        and given.numel() == n_pos * given.shape[-1]
+        and module_input.numel() % n_pos == 0
+        and module_input.shape[-1] > d_model
+        and module_input.numel() == n_pos * module_input.shape[-1]
         and out.numel() == n_pos * d_model
-        and not _is_read(given, event.calls)
+        and not _is_read(module_input, event.calls)
     ]
     return wide[0] if len(wide) == 1 else None
 

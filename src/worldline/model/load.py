@@ -72,8 +72,8 @@ class LoadedModel:
         if self.loaded_as is None:
             return None
         first = next(self.module.parameters())
-        moved = (str(first.device), str(first.dtype)) != (self.device, f"torch.{self.dtype}")
-        return None if moved else self.loaded_as.still(self.module, self.tokenizer)
+        was_moved = (str(first.device), str(first.dtype)) != (self.device, f"torch.{self.dtype}")
+        return None if was_moved else self.loaded_as.still(self.module, self.tokenizer)
 
     @property
     def weights_hash(self) -> str:
@@ -300,9 +300,9 @@ def _tiny(model_type: str, dtype: str | None) -> tuple[Any, Any]:
     from worldline.model.circuits import NamesIds
     from worldline.model.tiny import causal_types, tiny_model
 
-    known = causal_types()
-    if model_type not in known:
-        near = get_close_matches(model_type, known, 3) or known[:3]
+    known_types = causal_types()
+    if model_type not in known_types:
+        near = get_close_matches(model_type, known_types, 3) or known_types[:3]
         raise InputError(f'model "{TINY}{model_type}": no such type; near it: {", ".join(near)}')
     with quiet():  # making it sets torch's default dtype, which is that of all threads
         return tiny_model(model_type, dtype=getattr(torch, dtype or "float32")), NamesIds()
@@ -373,8 +373,12 @@ def _from_folder(
         except Exception as error:
             raise InputError(weights_message(name, error, pickle)) from error
     refuse_incomplete(name, report)
-    if left := sorted(map(str, report.get("unexpected_keys") or ())):
-        say(progress, f"{name}: {len(left)} weights have no place in the model: {left[0]}, ...")
+    if leftover_keys := sorted(map(str, report.get("unexpected_keys") or ())):
+        say(
+            progress,
+            f"{name}: {len(leftover_keys)} weights have no place in the model: "
+            f"{leftover_keys[0]}, ...",
+        )
     return module, tokenizer
 
 
@@ -383,12 +387,14 @@ def _settle_attention(name: str, config: Any, progress: Progress | None) -> None
 
     Which one computes it is no part of what a model is; kernels of the hub are code of others.
     """
-    asked = getattr(config, "_attn_implementation", None)
-    if not isinstance(asked, str) or not asked.removeprefix("paged|").startswith("flash"):
-        elsewhere = isinstance(asked, str) and "/" in asked
+    implementation = getattr(config, "_attn_implementation", None)
+    if not isinstance(implementation, str) or not implementation.removeprefix("paged|").startswith(
+        "flash"
+    ):
+        elsewhere = isinstance(implementation, str) and "/" in implementation
         if not elsewhere:
             return
-    say(progress, f"{name} asks for the attention {asked}; sdpa, torch's own, is taken")
+    say(progress, f"{name} asks for the attention {implementation}; sdpa, torch's own, is taken")
     config._attn_implementation = "sdpa"
 
 

@@ -22,11 +22,11 @@ def origins(name: str | None) -> list[Path]:
     places = [models_folder()]
     while name and len(places) <= _MOST_BASES:
         place = expanded(name)
-        found = place if is_folder(place) or is_file(place) else cached_folder(name)
-        if found is None:
+        location = place if is_folder(place) or is_file(place) else cached_folder(name)
+        if location is None:
             break
-        places.append(found)
-        name = _base(found)
+        places.append(location)
+        name = _base(location)
     return [place for place in places if place.exists()]
 
 

@@ -64,11 +64,11 @@ def _scalings(config: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], bo
 
     An older `rope_scaling` stands for both where both are there, as transformers takes them.
     """
-    said = config.get("rope_scaling") or config.get("rope_parameters")
-    if isinstance(said, Mapping):
+    parameters = config.get("rope_scaling") or config.get("rope_parameters")
+    if isinstance(parameters, Mapping):
         gemma3 = str(config.get("model_type")).startswith("gemma3")  # of some layers, not nested
-        yield said, not gemma3
-        yield from ((part, False) for part in said.values() if isinstance(part, Mapping))
+        yield parameters, not gemma3
+        yield from ((part, False) for part in parameters.values() if isinstance(part, Mapping))
 
 
 def fixed_length(module: torch.nn.Module) -> int | None:

@@ -36,7 +36,7 @@ def _quiet() -> Iterator[None]:
     from transformers.utils import logging
 
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    asked = os.environ.get("DISABLE_SAFETENSORS_CONVERSION")
+    previous_value = os.environ.get("DISABLE_SAFETENSORS_CONVERSION")
     os.environ["DISABLE_SAFETENSORS_CONVERSION"] = "1"
     logging.set_verbosity_error()
     logging.disable_progress_bar()
@@ -46,10 +46,10 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
-        if asked is None:
+        if previous_value is None:
             del os.environ["DISABLE_SAFETENSORS_CONVERSION"]
         else:
-            os.environ["DISABLE_SAFETENSORS_CONVERSION"] = asked
+            os.environ["DISABLE_SAFETENSORS_CONVERSION"] = previous_value
 
 
 def one_line(error: BaseException, limit: int = 240) -> str:

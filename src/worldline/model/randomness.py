@@ -21,7 +21,7 @@ N_NUMPY = 3
 
 def dropping(module: torch.nn.Module) -> str:
     """Which modules are in train mode and drop numbers at random; "" where none does."""
-    found = []
+    dropouts = []
     for name, part in module.named_modules():
         if not part.training:
             continue
@@ -29,15 +29,16 @@ def dropping(module: torch.nn.Module) -> str:
             chances = {"p": part.p}
         else:
             chances = {n: v for n, v in vars(part).items() if any(d in n for d in _DROPPING)}
-        found += [
+        dropouts += [
             f"{name or 'the model'} ({attribute}={value})"
             for attribute, value in chances.items()
             if type(value) in (int, float) and value > 0
         ]
-    if not found:
+    if not dropouts:
         return ""
     return (
-        f"it is in train mode (.training is True) and drops numbers at random: {_listed(found)}; "
+        f"it is in train mode (.training is True) and drops numbers at random: "
+        f"{_listed(dropouts)}; "
         "call .eval() on it"
     )
 
@@ -78,25 +79,27 @@ def numpy_drawn(module: torch.nn.Module, inputs: dict[str, Any]) -> bool:
         before = np.random.get_state(legacy=False)["state"]
         with torch.no_grad():
             module(**inputs)
-        now = np.random.get_state(legacy=False)["state"]
-        if before["pos"] == now["pos"] and np.array_equal(before["key"], now["key"]):
+        after = np.random.get_state(legacy=False)["state"]
+        if before["pos"] == after["pos"] and np.array_equal(before["key"], after["key"]):
             return False
     return True
 
 
 def hooks_of(module: torch.nn.Module) -> str:
     """Hooks and forwards put in place of others, which may remember what ran before."""
-    found = []
+    hook_names = []
     for name, part in module.named_modules():
         for slot in ("_forward_pre_hooks", "_forward_hooks"):
-            found += [
+            hook_names += [
                 f"the hook {named(hook)} on {name or 'the model'}"
                 for hook in list(vars(part)[slot].values())
                 if not looks_on(hook)
             ]
         if "forward" in vars(part):
-            found.append(f"the forward of {name or 'the model'}, {named(vars(part)['forward'])}")
-    return _listed(found)
+            hook_names.append(
+                f"the forward of {name or 'the model'}, {named(vars(part)['forward'])}"
+            )
+    return _listed(hook_names)
 
 
 def _listed(found: list[str]) -> str:
@@ -121,8 +124,10 @@ class _Draws(TorchDispatchMode):
         kwargs = kwargs or {}
         if torch.Tag.nondeterministic_seeded in func.tags:
             names = [argument.name for argument in func._schema.arguments]
-            given = dict(zip(names, args, strict=False)) | kwargs
-            if given.get("generator") is None and not _idle(func._schema.name, given):
+            call_arguments = dict(zip(names, args, strict=False)) | kwargs
+            if call_arguments.get("generator") is None and not _idle(
+                func._schema.name, call_arguments
+            ):
                 self.note(func._schema.name.removeprefix("aten::"))
         return func(*args, **kwargs)
 
@@ -173,10 +178,10 @@ def _calls(mode: _Draws) -> Iterator[None]:
 
 def drawn_state(device: torch.device) -> list[torch.Tensor]:
     """Where torch's default generators stand."""
-    found = [torch.get_rng_state()]
+    states = [torch.get_rng_state()]
     if device.type == "cuda":
-        found.append(torch.cuda.get_rng_state(device))
-    return found
+        states.append(torch.cuda.get_rng_state(device))
+    return states
 
 
 def moved(before: list[torch.Tensor], now: list[torch.Tensor]) -> bool:

@@ -22,7 +22,7 @@ def key_call(watch: Watch, module, query, key, value, mask, args, kwargs, out) -
         scaling = args[0]
     if scaling is None:
         scaling = query.shape[-1] ** -0.5
-    allowed, bias = _given_mask(module, query, mask, kwargs)
+    allowed_mask, bias = _given_mask(module, query, mask, kwargs)
     position_bias = kwargs.get("position_bias")
     if position_bias is not None:
         bias = position_bias if bias is None else bias + position_bias
@@ -33,7 +33,7 @@ def key_call(watch: Watch, module, query, key, value, mask, args, kwargs, out) -
         )
     layout = "pos_first" if out.ndim == 4 and out.shape[1] == query.shape[2] else "head_first"
     return _call(
-        watch, query, key, value, out, layout, float(scaling), allowed, bias, "key",
+        watch, query, key, value, out, layout, float(scaling), allowed_mask, bias, "key",
         softcap=kwargs.get("softcap"), sinks=kwargs.get("s_aux"),
     )  # fmt: skip
 
@@ -42,22 +42,22 @@ def _given_mask(module, query, mask, kwargs):
     n_pos = query.shape[2]
     if isinstance(mask, torch.Tensor) and mask.ndim == 4:
         return split_mask(mask[..., :n_pos])
-    allowed = None
+    allowed_mask = None
     window = kwargs.get("sliding_window")
     if isinstance(mask, torch.Tensor) and mask.ndim == 2:
-        allowed = causal_allowed(n_pos, query.device) & mask.bool()[:, None, None, :]
+        allowed_mask = causal_allowed(n_pos, query.device) & mask.bool()[:, None, None, :]
     causal = kwargs.get("is_causal")
     causal = getattr(module, "is_causal", True) if causal is None else causal
-    if allowed is None and mask is None and not causal and n_pos > 1:
+    if allowed_mask is None and mask is None and not causal and n_pos > 1:
         shape = (1, 1, n_pos, n_pos)
         return torch.ones(shape, dtype=torch.bool, device=query.device), None
     flash = "flash" in str(getattr(module.config, "_attn_implementation", ""))
     if window is not None and flash:
         near = torch.arange(n_pos, device=query.device)
         within = (near[:, None] - near[None, :]) < window
-        base = causal_allowed(n_pos, query.device) if allowed is None else allowed
-        allowed = base & within
-    return allowed, None
+        base = causal_allowed(n_pos, query.device) if allowed_mask is None else allowed_mask
+        allowed_mask = base & within
+    return allowed_mask, None
 
 
 def sdpa_call(watch: Watch, given, out) -> AttentionCall:
@@ -67,15 +67,15 @@ def sdpa_call(watch: Watch, given, out) -> AttentionCall:
     mask = given.get("attn_mask")
     n_pos = query.shape[-2]
     if mask is not None:
-        allowed, bias = split_mask(mask)
+        allowed_mask, bias = split_mask(mask)
     elif given.get("is_causal"):
-        allowed, bias = None, None
+        allowed_mask, bias = None, None
     else:
-        allowed = torch.ones(1, 1, n_pos, n_pos, dtype=torch.bool, device=query.device)
+        allowed_mask = torch.ones(1, 1, n_pos, n_pos, dtype=torch.bool, device=query.device)
         bias = None
     return _call(
         watch, query, given["key"], given["value"], out, "head_first",
-        float(query.shape[-1] ** -0.5 if scale is None else scale), allowed, bias, "sdpa",
+        float(query.shape[-1] ** -0.5 if scale is None else scale), allowed_mask, bias, "sdpa",
     )  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def inline_call(watch: Watch, read: inline.Read, out) -> AttentionCall:
         t if t.ndim == 4 else heads_first(t, "folded", watch.batch)
         for t in (scores.q, scores.k, values)
     )
-    allowed, bias = inline.mask_and_bias(scores, (watch.batch, q.shape[1], watch.n_pos))
+    allowed_mask, bias = inline.mask_and_bias(scores, (watch.batch, q.shape[1], watch.n_pos))
     return _call(
         watch,
         q,
@@ -103,7 +103,7 @@ def inline_call(watch: Watch, read: inline.Read, out) -> AttentionCall:
         out,
         layout,
         scores.scaling,
-        allowed,
+        allowed_mask,
         bias,
         "softmax",
         softcap=scores.softcap,

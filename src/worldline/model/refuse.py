@@ -133,9 +133,9 @@ def refuse_other_kinds(name: str, config: Any, remote_code: bool) -> None:
             f'model "{name}" ({kind}) has an encoder and a decoder; '
             "a causal language model (decoder only) is needed"
         )
-    own = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
-    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and not (own and remote_code):
-        if own:
+    has_own_code = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
+    if type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING and not (has_own_code and remote_code):
+        if has_own_code:
             raise InputError(_remote_message(name))
         raise InputError(f'model "{name}" ({kind}) is not a causal language model')
 
@@ -156,11 +156,11 @@ def reads_more_than_text(config: Any) -> bool:
 
 def refuse_incomplete(name: str, report: Mapping[str, Any]) -> None:
     """Weights that were not in the files would be random numbers: no trace of those."""
-    for what in ("missing_keys", "mismatched_keys"):
-        keys = sorted(str(key) for key in report.get(what) or ())
+    for report_key in ("missing_keys", "mismatched_keys"):
+        keys = sorted(str(key) for key in report.get(report_key) or ())
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            problem = "are missing" if what == "missing_keys" else "have another shape"
+            problem = "are missing" if report_key == "missing_keys" else "have another shape"
             raise InputError(f'model "{name}": weights {problem}: {keys[0]}{more}')
 
 
@@ -174,10 +174,10 @@ def refuse_missing_device(device: str) -> None:
     """Raise InputError, naming what is there, if this machine has no such device."""
     import torch
 
-    there = ["cpu"]
+    devices = ["cpu"]
     if torch.cuda.is_available():
-        there += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+        devices += ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
-        there.append("mps")
-    if device not in there:
-        raise InputError(f'device "{device}" is not available; here there is: {", ".join(there)}')
+        devices.append("mps")
+    if device not in devices:
+        raise InputError(f'device "{device}" is not available; here there is: {", ".join(devices)}')

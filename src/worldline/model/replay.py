@@ -51,11 +51,11 @@ class Replay:
         if None in self.reruns or self.tail is None or self.anatomy.end is not None:
             return False
         try:
-            found = self.from_row(len(self.reruns) // 2, 2)
+            last_row = self.from_row(len(self.reruns) // 2, 2)
         except (RuntimeError, TypeError, ValueError, IndexError):
             return False  # a block holds to a batch of one
         true = self.rows[-1]
-        return float((found - true).norm(dim=-1).max()) <= tolerance * float(
+        return float((last_row - true).norm(dim=-1).max()) <= tolerance * float(
             true.norm(dim=-1).min()
         )
 

@@ -79,7 +79,7 @@ def other_row(
 def other_at(row: int, now: Tensor, recorded: Tensor, *, rounded: bool) -> str | None:
     """The same of one row, whose number is `row`."""
     error, pos = worst_position(now, recorded)
-    allowed = rounding_allowed(recorded.dtype) if rounded else 0.0
-    if error <= allowed:
+    tolerance = rounding_allowed(recorded.dtype) if rounded else 0.0
+    if error <= tolerance:
         return None
-    return f"row {row} at position {pos} is {error:.1e} away, allowed are {allowed:.0e}"
+    return f"row {row} at position {pos} is {error:.1e} away, allowed are {tolerance:.0e}"

@@ -80,7 +80,7 @@ def refuse_oversized(name: str, auto: Any, config: Any, n_stored: int) -> None:
 
     with torch.device("meta"), no_init_weights():
         module = auto.from_config(copy.deepcopy(config))
-    n_bytes = sum(one.nbytes for one in (*module.parameters(), *module.buffers()))
+    n_bytes = sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers()))
     if n_bytes > 4 * _MOST_PACKED * n_stored + _TABLES_BYTES:
         raise InputError(
             f'model "{name}": its configuration describes weights of {n_bytes:,} bytes, where its '

@@ -32,8 +32,10 @@ class Source:
 
     def still(self, module: torch.nn.Module, tokenizer: Any) -> str | None:
         """The name, if module and tokenizer are what it loads; None where they were changed."""
-        same = self._weights.are_those_of(module) and _make_up(module, tokenizer) == self._make_up
-        return self._name if same else None
+        is_unchanged = (
+            self._weights.are_those_of(module) and _make_up(module, tokenizer) == self._make_up
+        )
+        return self._name if is_unchanged else None
 
 
 def _make_up(module: torch.nn.Module, tokenizer: Any) -> tuple[Any, ...]:
@@ -58,7 +60,11 @@ def _patched(module: torch.nn.Module) -> bool:
     kinds = {base for part in module.modules() for base in type(part).__mro__[:-1]}
     forwards = [vars(kind).get("forward") for kind in kinds if _of_library(kind.__module__)]
     functions = [table[name] for name, table in _functions_of(module) if name in table]
-    homes = [getattr(one, "__module__", None) for one in (*forwards, *functions) if one is not None]
+    homes = [
+        getattr(function, "__module__", None)
+        for function in (*forwards, *functions)
+        if function is not None
+    ]
     return any(not _of_library(home) for home in homes)
 
 

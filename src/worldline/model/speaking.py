@@ -50,10 +50,10 @@ def _drawn(
     ask, fresh = Asking(module), ids
     for _ in range(max_tokens):
         step()
-        drawn = draw(ask(ids, fresh), temperature, chance)
-        ids, fresh = [*ids, drawn], [drawn]
-        yield drawn
-        if drawn in stop:
+        token = draw(ask(ids, fresh), temperature, chance)
+        ids, fresh = [*ids, token], [token]
+        yield token
+        if token in stop:
             return
 
 

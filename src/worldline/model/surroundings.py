@@ -31,16 +31,16 @@ _last: tuple[list[list[Any]], dict[str, Any]] | None = None
 def replaced_functions() -> dict[str, Any]:
     """Functions in place of torch's, by name: others', and torch's own under other names."""
     global _last
-    there = [list(vars(space).values()) for space in _SPACES.values()]
+    current_functions = [list(vars(space).values()) for space in _SPACES.values()]
     last = _last
-    if last is None or last[0] != there:  # functions are equal to themselves alone
-        replaced = {
+    if last is None or last[0] != current_functions:  # functions are equal to themselves alone
+        foreign_functions = {
             f"{name}.{key}": value
             for name, space in _SPACES.items()
             for key, value in list(vars(space).items())
             if _is_replaced(name, key, value)
         }
-        last = _last = there, replaced
+        last = _last = current_functions, foreign_functions
     return last[1]
 
 
@@ -51,8 +51,8 @@ def _is_replaced(space: str, key: str, value: Any) -> bool:
         return True
     if getattr(value, "__name__", key) == key:  # torch itself wraps some as it comes to need it
         return False
-    hidden = _INHERITED.get(key, value) if space == "torch.Tensor" else value
-    return _FIRST[space].get(key, hidden) is not value
+    inherited_value = _INHERITED.get(key, value) if space == "torch.Tensor" else value
+    return _FIRST[space].get(key, inherited_value) is not value
 
 
 def _home(function: Any) -> str:

@@ -57,15 +57,15 @@ def find_tail(model: torch.nn.Module, ids: Sequence[int]) -> Ends | None:
         return None
     device = next(model.parameters()).device
     probe = torch.tensor([list(ids[:N_PROBE])], device=device)
-    made: dict[int, tuple[torch.nn.Module, Tensor, Tensor]] = {}
-    entered: list[Tensor] = []
+    module_outputs: dict[int, tuple[torch.nn.Module, Tensor, Tensor]] = {}
+    head_inputs: list[Tensor] = []
 
     def after(module, args, out):
         if len(args) == 1 and isinstance(args[0], torch.Tensor) and isinstance(out, torch.Tensor):
-            made[id(out)] = (module, args[0], out)
+            module_outputs[id(out)] = (module, args[0], out)
 
     def at_head(_module, args):
-        entered.append(args[0])
+        head_inputs.append(args[0])
 
     leaves = [m for m in model.modules() if m is not head and not any(True for _ in m.children())]
     with exclusive(model), own_hooks() as hooks, torch.no_grad():
@@ -73,22 +73,22 @@ def find_tail(model: torch.nn.Module, ids: Sequence[int]) -> Ends | None:
             hooks.after(leaf, after)
         hooks.before(head, at_head)
         logits = model(input_ids=probe, use_cache=False).logits
-    if not entered:
+    if not head_inputs:
         return None
-    norm = _maker(entered[0], made)
+    norm = _maker(head_inputs[0], module_outputs)
     if norm is None:
         return None
     module, x, _ = norm
     with torch.no_grad():
-        same = torch.equal(head(module(x)), logits)
-    return Ends(module, head) if same else None
+        is_exact = torch.equal(head(module(x)), logits)
+    return Ends(module, head) if is_exact else None
 
 
 def _maker(tensor: Tensor, made):
     """The (module, input, output) that made `tensor`, or a view of it."""
-    found = made.get(id(tensor))
-    if found is not None:
-        return found
+    producer = made.get(id(tensor))
+    if producer is not None:
+        return producer
     for module, x, out in made.values():
         if out.data_ptr() == tensor.data_ptr() and out.shape == tensor.shape:
             return module, x, out

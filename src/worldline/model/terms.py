@@ -58,11 +58,11 @@ class Term:
         """The distinct leaves this term is made of."""
         if self.fn is None:
             return [self]
-        found: dict[int, Term] = {}
+        distinct_leaves: dict[int, Term] = {}
         for parent in self.parents:
             for leaf in parent.leaves():
-                found[id(leaf)] = leaf
-        return list(found.values())
+                distinct_leaves[id(leaf)] = leaf
+        return list(distinct_leaves.values())
 
     def replay(self, leaf: Term, value: Tensor) -> Tensor:
         """The same linear map applied to another `value` of `leaf`."""
@@ -197,11 +197,11 @@ def _matmul(args, block):
 @no_type_check
 def _layer_norm(args, kwargs, block, out):
     names = ("input", "normalized_shape", "weight", "bias", "eps")
-    given = dict(zip(names, args, strict=False)) | kwargs
-    x, weight, bias = given["input"], given.get("weight"), given.get("bias")
-    eps = given.get("eps", 1e-5)
+    arguments = dict(zip(names, args, strict=False)) | kwargs
+    x, weight, bias = arguments["input"], arguments.get("weight"), arguments.get("bias")
+    eps = arguments.get("eps", 1e-5)
     mark = mark_of(x, block)
-    if not isinstance(mark, Parts) or len(given["normalized_shape"]) != 1:
+    if not isinstance(mark, Parts) or len(arguments["normalized_shape"]) != 1:
         return Held(block)
 
     def held(v, x=x):
@@ -215,10 +215,10 @@ def _layer_norm(args, kwargs, block, out):
 @no_type_check
 def _rms_norm(args, kwargs, block):
     names = ("input", "normalized_shape", "weight", "eps")
-    given = dict(zip(names, args, strict=False)) | kwargs
-    x, weight, eps = given["input"], given.get("weight"), given.get("eps")
+    arguments = dict(zip(names, args, strict=False)) | kwargs
+    x, weight, eps = arguments["input"], arguments.get("weight"), arguments.get("eps")
     mark = mark_of(x, block)
-    if not isinstance(mark, Parts) or len(given["normalized_shape"]) != 1:
+    if not isinstance(mark, Parts) or len(arguments["normalized_shape"]) != 1:
         return Held(block)
 
     def held(v, x=x):
@@ -272,9 +272,9 @@ def _sum(args, kwargs, block, out, sign=1.0):
 def _product(args, block):
     left, right = args[0], args[1]
     marks = mark_of(left, block), mark_of(right, block)
-    for mark, factor, other in ((marks[0], right, marks[1]), (marks[1], left, marks[0])):
-        if isinstance(mark, Parts) and not isinstance(other, Parts):
-            if isinstance(other, Held) and not _is_gate(mark, factor):
+    for mark, factor, factor_mark in ((marks[0], right, marks[1]), (marks[1], left, marks[0])):
+        if isinstance(mark, Parts) and not isinstance(factor_mark, Parts):
+            if isinstance(factor_mark, Held) and not _is_gate(mark, factor):
                 return Held(block)
             if isinstance(factor, torch.Tensor):
                 factor = factor.detach()
@@ -290,10 +290,10 @@ def _is_gate(mark: Parts, factor: Tensor) -> bool:
 
 def _quotient(args, kwargs, block):
     left, right = args[0], args[1]
-    mark, other = mark_of(left, block), mark_of(right, block)
-    if kwargs or not isinstance(mark, Parts) or isinstance(other, Parts):
+    mark, divisor_mark = mark_of(left, block), mark_of(right, block)
+    if kwargs or not isinstance(mark, Parts) or isinstance(divisor_mark, Parts):
         return Held(block)
-    if isinstance(other, Held) and not _is_gate(mark, right):
+    if isinstance(divisor_mark, Held) and not _is_gate(mark, right):
         return Held(block)
     return mark.through(lambda v: v / right)
 
@@ -306,7 +306,7 @@ def _join(func, args, kwargs, block):
     if not all(isinstance(mark, Parts) for mark in marks):
         return Held(block)
     names = {name: None for mark in marks for name in mark.terms}  # type: ignore[union-attr]
-    rest = args[1:]
+    other_args = args[1:]
 
     def joined(name: str) -> Term:
         present = [mark.terms.get(name) for mark in marks]  # type: ignore[union-attr]
@@ -319,7 +319,7 @@ def _join(func, args, kwargs, block):
                 next(values) if term is not None else like.new_zeros(shape)
                 for term, shape in zip(present, shapes, strict=True)
             ]
-            return func(pieces, *rest, **kwargs)
+            return func(pieces, *other_args, **kwargs)
 
         return Term(None, fn, tuple(t for t in present if t is not None))
 
@@ -378,10 +378,10 @@ def _einsum(args, block):
     mark, place = marks[at[0]], at[0]
     if not isinstance(mark, Parts):
         return Held(block)
-    held = [operand.detach() for operand in operands]
+    held_operands = [operand.detach() for operand in operands]
 
     def fn(v: Tensor) -> Tensor:
-        return torch.einsum(args[0], *held[:place], v, *held[place + 1 :])
+        return torch.einsum(args[0], *held_operands[:place], v, *held_operands[place + 1 :])
 
     return mark.through(fn)
 
@@ -426,13 +426,13 @@ def _mark_structural(func, args, kwargs, block, out) -> None:
             return
         if isinstance(mark, Parts):
             shape = args[0].shape
-            same = out.shape == shape and out.dtype == args[0].dtype
-            reshaped = func.__name__ in ("view", "reshape", "flatten", "unflatten", "squeeze")
+            is_copy = out.shape == shape and out.dtype == args[0].dtype
+            is_reshape = func.__name__ in ("view", "reshape", "flatten", "unflatten", "squeeze")
             cast = out.shape == shape and out.dtype != args[0].dtype
             adjoint = None
-            if reshaped:
+            if is_reshape:
                 adjoint = lambda g: g.reshape(shape)  # noqa: E731
-            elif func.__name__ in ("contiguous", "clone", "detach") and same:
+            elif func.__name__ in ("contiguous", "clone", "detach") and is_copy:
                 adjoint = lambda g: g  # noqa: E731
             elif cast:
                 source = args[0].dtype

@@ -263,10 +263,10 @@ def _default(cls: type[PreTrainedConfig]) -> PreTrainedConfig:
 
 def _build(config: PreTrainedConfig, **kwargs: Any) -> PreTrainedModel:
     """The causal model of this configuration, or of the part of it that the model class reads."""
-    whole: Any = type(config)
-    cls: Any = AutoModelForCausalLM._model_mapping[whole]
+    config_type: Any = type(config)
+    cls: Any = AutoModelForCausalLM._model_mapping[config_type]
     if not isinstance(config, cls.config_class):
-        parts = [getattr(config, name) for name in whole.sub_configs]
+        parts = [getattr(config, name) for name in config_type.sub_configs]
         config = next((part for part in parts if isinstance(part, cls.config_class)), config)
     with _blind(cls):
         return cls._from_config(config, **kwargs)
@@ -302,12 +302,12 @@ class _Blind:
 
 def _redraw(model: nn.Module, draw: torch.Generator) -> None:
     """Give every parameter of a usual sort a random value that matters."""
-    seen: set[int] = set()
+    visited_ids: set[int] = set()
     for module in model.modules():
         for name, parameter in module.named_parameters(recurse=False):
-            if id(parameter) in seen or not parameter.is_floating_point():
+            if id(parameter) in visited_ids or not parameter.is_floating_point():
                 continue
-            seen.add(id(parameter))
+            visited_ids.add(id(parameter))
             noise = torch.randn(parameter.shape, generator=draw)
             with torch.no_grad():
                 parameter.copy_(_redrawn(module, name, parameter.float(), noise))

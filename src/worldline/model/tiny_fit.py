@@ -155,8 +155,8 @@ def shrink(
     out: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, PreTrainedConfig):
-            nested = extra.pop(name, {})
-            out[name] = type(value)(**shrink(value, nested, aside=aside or _is_aside(name)))
+            nested_extra = extra.pop(name, {})
+            out[name] = type(value)(**shrink(value, nested_extra, aside=aside or _is_aside(name)))
         elif (small := _small(name, value, values)) is not None:
             out[name] = small
     depth_names = [name for name in out if name in _DEPTH.split()]
@@ -174,8 +174,8 @@ def shrink(
     depth = 1 if aside else max([LAYERS, *map(len, kinds.values())])
     for name in depth_names:
         depth = out[name] = extra.get(name, depth)
-    for name, which in kinds.items():
-        out[name] = _spread(name, which, depth)
+    for name, layer_kinds in kinds.items():
+        out[name] = _spread(name, layer_kinds, depth)
     return out | extra
 
 

@@ -34,8 +34,10 @@ def refuse_other_arithmetic() -> None:
     """
     import torch
 
-    there = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    for kind in ("cpu", *(() if there is None else (there.type,))):
+    accelerator = (
+        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    )
+    for kind in ("cpu", *(() if accelerator is None else (accelerator.type,))):
         if torch.is_autocast_enabled(kind):
             raise InputError(
                 f"torch.autocast({kind!r}) is on around this call, so that the model would compute "

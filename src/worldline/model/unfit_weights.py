@@ -30,16 +30,18 @@ def refuse_unfit(module: torch.nn.Module) -> None:
             )
         for weight in part._parameters.values():
             if weight is not None and (why := _unfit(weight)):
-                path = next(path for path, known in module.named_parameters() if known is weight)
+                path = next(
+                    path for path, parameter in module.named_parameters() if parameter is weight
+                )
                 raise InputError(f"model {name}: its weight {path} {why}")
 
 
 def _is_compiled(part: torch.nn.Module) -> bool:
-    own = vars(part)
+    attributes = vars(part)
     return (
-        "_orig_mod" in own.get("_modules", {})
-        or own.get("_compiled_call_impl") is not None
-        or hasattr(own.get("forward"), "_torchdynamo_orig_callable")
+        "_orig_mod" in attributes.get("_modules", {})
+        or attributes.get("_compiled_call_impl") is not None
+        or hasattr(attributes.get("forward"), "_torchdynamo_orig_callable")
     )
 
 

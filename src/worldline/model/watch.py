@@ -162,9 +162,9 @@ class Watch(TorchFunctionMode):
         if self.names and name == "softmax" and out.ndim > 2:
             self.softmaxes.add(out.shape)
         if not self.late:  # late: every read has a key, and was met before
-            read = inline.follow(name, args, kwargs, out, self.n_pos)
-            if read is not None:
-                return self._inline_read(read, out)
+            weighted_sum = inline.follow(name, args, kwargs, out, self.n_pos)
+            if weighted_sum is not None:
+                return self._inline_read(weighted_sum, out)
         if following and self._touches(args, kwargs):
             mark_result(func, name, before, kwargs, self.block, out)
         return out
@@ -233,11 +233,11 @@ class Watch(TorchFunctionMode):
 
     def _direct_sdpa(self, func, args, kwargs):
         names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
-        given = dict(zip(names, args, strict=False)) | kwargs
+        arguments = dict(zip(names, args, strict=False)) | kwargs
         self.inside = True
         try:
             out = func(*args, **kwargs)
-            call = sdpa_call(self, given, out)
+            call = sdpa_call(self, arguments, out)
             return self._read(call, out)
         finally:
             self.inside = False

@@ -35,12 +35,15 @@ def weights_hash(module: torch.nn.Module) -> str:
 
 def weights_state(module: torch.nn.Module) -> WeightsState:
     """Hash and digests of a module's weights, the same object while none changed."""
-    known = _known.get(module)
-    state = _state_of(module, known)
-    if known is None or (known.places, known.samples) != (state.places, state.samples):
+    cached_state = _known.get(module)
+    state = _state_of(module, cached_state)
+    if cached_state is None or (cached_state.places, cached_state.samples) != (
+        state.places,
+        state.samples,
+    ):
         state.hash, state.digests = _hashed(module)
-        _known[module] = known = state
-    return known
+        _known[module] = cached_state = state
+    return cached_state
 
 
 class WeightsAsLoaded:
@@ -76,26 +79,26 @@ def _hashed(module: torch.nn.Module) -> tuple[str, dict[str, str]]:
     total = hashlib.sha256(b"worldline weights 1\n")
     pieces: list[tuple[Any, int, int]] = []
     heads: list[tuple[str, slice]] = []
-    seen: dict[object, slice] = {}
+    slice_by_place: dict[object, slice] = {}
     for name, tensor in _tensors(module):
         place = _place(tensor)
-        if place not in seen:
+        if place not in slice_by_place:
             first = len(pieces)
             size = tensor.numel() * tensor.element_size()
             pieces += [(tensor, at, size) for at in range(0, size, _CHUNK_BYTES)]
-            seen[place] = slice(first, len(pieces))
+            slice_by_place[place] = slice(first, len(pieces))
         head = f"{name}\t{tensor.dtype}\t{list(tensor.shape)}\n"
-        heads.append((head, seen[place]))
+        heads.append((head, slice_by_place[place]))
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         digests = list(pool.map(_digest, pieces))
     single: dict[str, str] = {}
     for head, part in heads:
         total.update(head.encode())
-        whole = hashlib.sha256(head.encode())
+        tensor_hash = hashlib.sha256(head.encode())
         for digest in digests[part]:
             total.update(digest)
-            whole.update(digest)
-        single[head.partition("\t")[0]] = whole.hexdigest()[:12]
+            tensor_hash.update(digest)
+        single[head.partition("\t")[0]] = tensor_hash.hexdigest()[:12]
     return total.hexdigest(), single
 
 
@@ -181,13 +184,13 @@ def _state_of(module: torch.nn.Module, before: WeightsState | None) -> WeightsSt
 
 def _views(tensors: list[torch.Tensor]) -> list[list[torch.Tensor]]:
     """A few values of each tensor, those of one type and device together."""
-    found: dict[tuple[object, object], list[torch.Tensor]] = {}
+    views_by_kind: dict[tuple[object, object], list[torch.Tensor]] = {}
     small = sum(tensor.numel() for tensor in tensors) <= _WHOLE
     for tensor in tensors:
         flat = tensor.detach().reshape(-1)
         every = 1 if small else max(1, flat.numel() // _SAMPLES)
-        found.setdefault((tensor.dtype, tensor.device), []).append(flat[::every])
-    return list(found.values())
+        views_by_kind.setdefault((tensor.dtype, tensor.device), []).append(flat[::every])
+    return list(views_by_kind.values())
 
 
 def _bytes(samples: list[torch.Tensor]) -> bytes:

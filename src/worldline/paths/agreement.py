@@ -72,7 +72,7 @@ def interference(
     if not len(sizes):
         return Interference(grouping, 0, 0.0, 0.0, None, 0.0, 0.0, None, "none: no values")
     positive, negative = math.fsum(array[array > 0]), -math.fsum(array[array < 0])
-    signed, absolute = math.fsum(array), math.fsum(sizes)
+    signed_sum, absolute = math.fsum(array), math.fsum(sizes)
     if len(sizes) <= MOST_ENUMERATED:
         # The first sign is kept: turning all of them round changes no coherence.
         patterns = itertools.product([1.0, -1.0], repeat=len(sizes) - 1)
@@ -81,14 +81,14 @@ def interference(
     else:
         sums = _shuffled_sums(sizes, seed)
         interval = f"estimate: {SHUFFLES} shuffles, seed {seed}"
-    found = np.sort(np.minimum(np.abs(sums) / absolute, 1.0))
-    low, high = (float(found[math.ceil(part * len(found)) - 1]) for part in (LOW, HIGH))
+    coherences = np.sort(np.minimum(np.abs(sums) / absolute, 1.0))
+    low, high = (float(coherences[math.ceil(part * len(coherences)) - 1]) for part in (LOW, HIGH))
     return Interference(
         grouping=grouping,
         n_values=len(sizes),
-        signed=signed,
+        signed=signed_sum,
         absolute=absolute,
-        coherence=min(abs(signed) / absolute, 1.0),
+        coherence=min(abs(signed_sum) / absolute, 1.0),
         constructive=max(positive, negative),
         destructive=min(positive, negative),
         shuffled=(low, high),
@@ -158,7 +158,7 @@ def target_interference(
     if len(few) <= MOST_ENUMERATED:
         return interference([path.weight for path in few], grouping=grouping)
     total = sum_paths(grid, source, target)
-    kept, other = (total.absolute + total.signed) / 2, (total.absolute - total.signed) / 2
+    positive, negative = (total.absolute + total.signed) / 2, (total.absolute - total.signed) / 2
     relative = _relative_root_of_squares(grid.span(source, target))
     low, high = (min(quantile * relative, 1.0) for quantile in NORMAL_QUANTILES)
     return Interference(
@@ -167,8 +167,8 @@ def target_interference(
         signed=total.signed,
         absolute=total.absolute,
         coherence=total.coherence,
-        constructive=max(kept, other),
-        destructive=max(min(kept, other), 0.0),
+        constructive=max(positive, negative),
+        destructive=max(min(positive, negative), 0.0),
         shuffled=(low, high),
         interval="estimate: normal distribution with the exact variance",
     )

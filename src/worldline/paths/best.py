@@ -91,20 +91,20 @@ def top_paths(
         raise InputError(f"sign {sign!r}: accepted are 'positive', 'negative', or None for both")
     span = grid.span(source, target)
     search = Search(span, signed=sign is not None)
-    found, exactness, least = [], EXACT, -math.inf
+    products, exactness, least = [], EXACT, -math.inf
     for key, positions in search.ranked(state=int(sign == "negative")):
-        if len(found) >= k and key < least:
+        if len(products) >= k and key < least:
             break
-        if len(found) >= k + MOST_TIED:
+        if len(products) >= k + MOST_TIED:
             exactness = f"closed to 2^{math.log2(search.slack / search.scale):.0f} of the size"
             exactness += f": over {MOST_TIED} paths agree with the last to that"
             break
-        found.append(Product.along(span, positions))
-        if len(found) == k:
+        products.append(Product.along(span, positions))
+        if len(products) == k:
             least = key - search.slack
-    lowest = min((product.exponent for product in found), default=0)
-    found.sort(key=lambda one: (-(one.size << (one.exponent - lowest)), one.positions))
-    paths = [one.path(span) for one in found[:k]]
+    lowest = min((product.exponent for product in products), default=0)
+    products.sort(key=lambda one: (-(one.size << (one.exponent - lowest)), one.positions))
+    paths = [one.path(span) for one in products[:k]]
     return TopPaths(paths, k, sign, grid.pruned, grid.name, exactness)
 
 
@@ -139,8 +139,10 @@ def sample_paths(
     for row in range(span.n_rows - 1):
         block, at, random = span.block(row), positions[:, row], draw.random(n)
         for src in np.unique(at):
-            here = at == src
-            positions[here, row + 1] = _drawn(np.abs(block[:, src]) * onward[row + 1], random[here])
+            at_src = at == src
+            positions[at_src, row + 1] = _drawn(
+                np.abs(block[:, src]) * onward[row + 1], random[at_src]
+            )
         signs *= np.sign(block[positions[:, row + 1], at]).astype(np.int64)
     return PathSample(positions + span.low, signs, span.first, grid.pruned, grid.name)
 
@@ -170,11 +172,13 @@ def effective_paths(
     >>> round(effective_paths(grid, 0, Node(layer=1, pos=1), normalise="paths").effective, 12)
     2.0
     """
-    accepted = "accepted are normalise='paths' and normalise='rows'"
+    accepted_words = "accepted are normalise='paths' and normalise='rows'"
     if normalise not in (None, "paths", "rows"):
-        raise InputError(f"normalise={normalise!r}: {accepted}")
+        raise InputError(f"normalise={normalise!r}: {accepted_words}")
     if normalise is None and grid.signed:
-        raise InputError(f"normalise=None on signed weights, which are no distribution: {accepted}")
+        raise InputError(
+            f"normalise=None on signed weights, which are no distribution: {accepted_words}"
+        )
     span = grid.span(source, target)
     onward, entropy = np.zeros(span.width), np.zeros(span.width)
     onward[-1] = 1.0
@@ -221,6 +225,6 @@ def _surprise(shares: np.ndarray) -> np.ndarray:
 
 def _drawn(weights: np.ndarray, random: np.ndarray) -> np.ndarray:
     """An index per random number in [0, 1), never one of weight zero."""
-    reached = np.cumsum(weights)
-    last = np.searchsorted(reached, reached[-1])  # random * reached[-1] may round up to it
-    return np.minimum(np.searchsorted(reached, random * reached[-1], side="right"), last)
+    cumulative = np.cumsum(weights)
+    last = np.searchsorted(cumulative, cumulative[-1])  # random * reached[-1] may round up to it
+    return np.minimum(np.searchsorted(cumulative, random * cumulative[-1], side="right"), last)

@@ -77,19 +77,19 @@ def _compositions(total: int, max_parts: int, window: int | None) -> tuple[int, 
     exclusion of j parts that are too long: SUM_j (-1)^j C(k, j) C(total - 1 - j s, k - 1).
     Binomials follow from their neighbours, so that each costs one small product.
     """
-    found = [0] * (max_parts + 1)
+    counts = [0] * (max_parts + 1)
     longest = total if window is None else window - 1
     if longest < 1:
-        return tuple(found)
-    for excluded in range(max_parts + 1):
-        free = total - 1 - excluded * longest
+        return tuple(counts)
+    for n_excluded in range(max_parts + 1):
+        free = total - 1 - n_excluded * longest
         if free < 0:
             break
-        ends = comb(free, max(excluded - 1, 0))
-        chosen = 1
-        for k in range(max(excluded, 1), max_parts + 1):
-            term = chosen * ends
-            found[k] += -term if excluded % 2 else term
+        ends = comb(free, max(n_excluded - 1, 0))
+        choices = 1
+        for k in range(max(n_excluded, 1), max_parts + 1):
+            term = choices * ends
+            counts[k] += -term if n_excluded % 2 else term
             ends = ends * (free - k + 1) // k  # C(free, k - 1) becomes C(free, k)
-            chosen = chosen * (k + 1) // (k + 1 - excluded)  # C(k, j) becomes C(k + 1, j)
-    return tuple(found)
+            choices = choices * (k + 1) // (k + 1 - n_excluded)  # C(k, j) becomes C(k + 1, j)
+    return tuple(counts)

@@ -180,7 +180,7 @@ def _steps(
     cuts: list[tuple[Node, Node]], kv_rows: Sequence[int] | None,
 ) -> list[Step]:  # fmt: skip
     """The edges of every block between these columns, as numbers of ways."""
-    allowed = _mask(mask, n_layers, columns)
+    allowed_reads = _mask(mask, n_layers, columns)
     rows = list(range(n_layers)) if kv_rows is None else [_size("kv_rows", r, 0) for r in kv_rows]
     if len(rows) != n_layers or any(row > layer for layer, row in enumerate(rows)):
         raise InputError(f"kv_rows {rows}: one row for each of {n_layers} blocks, none above it")
@@ -189,12 +189,12 @@ def _steps(
         near &= ~np.tri(len(columns), k=-window, dtype=bool)
     steps = []
     for layer in range(n_layers):
-        here = allowed[layer] & near
-        carry = np.where(here.diagonal(), ways.carry, ways.alone).astype(object)
-        kv = np.where(here, 1, 0).astype(object) * ways.kv
+        layer_reads = allowed_reads[layer] & near
+        carry = np.where(layer_reads.diagonal(), ways.carry, ways.alone).astype(object)
+        kv = np.where(layer_reads, 1, 0).astype(object) * ways.kv
         steps.append(Step(carry, kv, rows[layer]))
-    for read, written in cuts:
-        _cut(steps, columns, read, written)
+    for src_node, dst_node in cuts:
+        _cut(steps, columns, src_node, dst_node)
     return steps
 
 
@@ -203,17 +203,20 @@ def _mask(mask: Any, n_layers: int, columns: range) -> np.ndarray:
     n_pos = len(columns)
     if mask is None:
         return np.broadcast_to(np.bool_(True), (n_layers, n_pos, n_pos))
-    given = np.asarray(mask)
-    if given.dtype != bool:
-        raise InputError(f"mask of {given.dtype}: give booleans, True where a read is allowed")
-    square = given.ndim in (2, 3) and given.shape[-1] == given.shape[-2] >= columns.stop
-    if not square or (given.ndim == 3 and given.shape[0] != n_layers):
+    mask_array = np.asarray(mask)
+    if mask_array.dtype != bool:
+        raise InputError(f"mask of {mask_array.dtype}: give booleans, True where a read is allowed")
+    square = (
+        mask_array.ndim in (2, 3) and mask_array.shape[-1] == mask_array.shape[-2] >= columns.stop
+    )
+    if not square or (mask_array.ndim == 3 and mask_array.shape[0] != n_layers):
         raise InputError(
-            f"mask {list(given.shape)}: [q_pos, k_pos] or [{n_layers} layers, q_pos, k_pos], of "
+            f"mask {list(mask_array.shape)}: [q_pos, k_pos] or [{n_layers} layers, q_pos, "
+            f"k_pos], of "
             f"at least {columns.stop} positions"
         )
-    cropped = given[..., columns.start : columns.stop, columns.start : columns.stop]
-    return np.broadcast_to(cropped, (n_layers, n_pos, n_pos))
+    cropped_mask = mask_array[..., columns.start : columns.stop, columns.start : columns.stop]
+    return np.broadcast_to(cropped_mask, (n_layers, n_pos, n_pos))
 
 
 def _cut(steps: list[Step], columns: range, read: Node, written: Node) -> None:
@@ -221,15 +224,15 @@ def _cut(steps: list[Step], columns: range, read: Node, written: Node) -> None:
     layer = written.layer - 1
     if not 0 <= layer < len(steps):
         raise InputError(f"cuts: {written} is written by none of the {len(steps)} blocks")
-    carried = read.pos == written.pos
-    row = layer if carried else steps[layer].kv_from
+    is_carry = read.pos == written.pos
+    row = layer if is_carry else steps[layer].kv_from
     if read.layer != row or read.pos > written.pos:
         raise InputError(
             f"cuts: no edge goes from {read} to {written}; it would start at row {row}"
         )
     if read.pos not in columns or written.pos not in columns:
         return  # on none of the paths
-    if carried:
+    if is_carry:
         steps[layer].carry[read.pos - columns.start] = 0
     else:
         steps[layer].kv[written.pos - columns.start, read.pos - columns.start] = 0

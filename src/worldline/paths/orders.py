@@ -78,13 +78,13 @@ def _reads(n_pos: int, mask: Any) -> list[list[int]]:
     """For each position the positions whose block one layer below comes first."""
     reads = np.tri(n_pos, dtype=bool)
     if mask is not None:
-        given = np.asarray(mask)
-        if given.dtype != bool or given.shape != (n_pos, n_pos):
+        mask_array = np.asarray(mask)
+        if mask_array.dtype != bool or mask_array.shape != (n_pos, n_pos):
             raise InputError(
-                f"mask {list(given.shape)} of {given.dtype}: booleans [q_pos, k_pos] of "
+                f"mask {list(mask_array.shape)} of {mask_array.dtype}: booleans [q_pos, k_pos] of "
                 f"{n_pos} positions"
             )
-        reads = reads & given | np.eye(n_pos, dtype=bool)
+        reads = reads & mask_array | np.eye(n_pos, dtype=bool)
     return [np.flatnonzero(row).tolist() for row in reads]
 
 
@@ -99,8 +99,8 @@ def _count_ideals(n_layers: int, n_pos: int) -> int:
     def above(rows: int, p: int) -> int:
         if rows == 0:
             return 1
-        some = sum(above(rows - 1, q) << p - q - 1 for q in range(p))
-        return above(rows - 1, p) + some
+        n_shorter = sum(above(rows - 1, q) << p - q - 1 for q in range(p))
+        return above(rows - 1, p) + n_shorter
 
     for rows in range(n_layers):  # from few rows to many, so that the recursion stays flat
         for p in range(n_pos + 1):
@@ -123,16 +123,16 @@ def _extensions(n_layers: int, reads: list[list[int]]) -> int:
     In each column the lowest blocks are done, so that an ideal is how many of each column.
     """
     n_pos = len(reads)
-    reached, seen = {(0,) * n_pos: 1}, 1
+    ways_by_ideal, n_ideals = {(0,) * n_pos: 1}, 1
     for _ in range(n_layers * n_pos):
         after: dict[tuple[int, ...], int] = {}
-        for done, ways in reached.items():
-            for pos, layer in enumerate(done):
-                if layer < n_layers and all(done[i] >= layer for i in reads[pos]):
-                    ideal = (*done[:pos], layer + 1, *done[pos + 1 :])
+        for heights, ways in ways_by_ideal.items():
+            for pos, layer in enumerate(heights):
+                if layer < n_layers and all(heights[i] >= layer for i in reads[pos]):
+                    ideal = (*heights[:pos], layer + 1, *heights[pos + 1 :])
                     after[ideal] = after.get(ideal, 0) + ways
-            if seen + len(after) > MAX_IDEALS:  # under a mask the number is not known before
+            if n_ideals + len(after) > MAX_IDEALS:  # under a mask the number is not known before
                 raise RefusedError(_too_many(n_layers, n_pos, f"more than {MAX_IDEALS:,}"))
-        seen += len(after)
-        reached = after
-    return reached[(n_layers,) * n_pos]
+        n_ideals += len(after)
+        ways_by_ideal = after
+    return ways_by_ideal[(n_layers,) * n_pos]

@@ -100,8 +100,8 @@ class Search:
             above, positive = self.onward[row + 1][:, :, None], block > 0
             keys = self.keys(block)
             if self.signed:
-                for state, here in enumerate((positive, ~positive)):
-                    ways = np.where(here, above[0], above[1])
+                for state, to_positive in enumerate((positive, ~positive)):
+                    ways = np.where(to_positive, above[0], above[1])
                     self.onward[row, state] = np.add(keys, ways, out=ways).max(axis=0)
             else:
                 self.onward[row, 0] = np.add(keys, above[0], out=keys).max(axis=0)
@@ -120,8 +120,8 @@ class Search:
         order of positions, as a path's beginning sorts before the path.
         """
         sources = np.arange(self.span.width)[self.span.sources]
-        nothing, states = np.zeros(len(sources)), np.full(len(sources), state)
-        steps = _sorted(self.onward[0, state, sources], sources, nothing, states)
+        zero_keys, states = np.zeros(len(sources)), np.full(len(sources), state)
+        steps = _sorted(self.onward[0, state, sources], sources, zero_keys, states)
         heap: list[tuple[float, tuple[int, ...], int, float, Steps]] = []
 
         def push(before: tuple[int, ...], rank: int, done: float, steps: Steps) -> None:
@@ -131,13 +131,13 @@ class Search:
 
         push((), 0, 0.0, steps)
         while heap:
-            key, path, rank, done, steps = heappop(heap)
-            push(path[:-1], rank + 1, done, steps)
+            key, path, rank, path_key, steps = heappop(heap)
+            push(path[:-1], rank + 1, path_key, steps)
             if len(path) == self.span.n_rows:
                 yield -key, path
                 continue
             after = self.steps(len(path) - 1, path[-1], int(steps.states[rank]))
-            push(path, 0, done + float(steps.keys[rank]), after)
+            push(path, 0, path_key + float(steps.keys[rank]), after)
 
     def steps(self, row: int, src: int, state: int) -> Steps:
         """The ways on from a node, sorted when first asked for."""

@@ -80,8 +80,8 @@ class _Scalar(Semiring):
         return np.full(n_pos, self.zero_element, dtype=self.dtype)
 
     def step(self, state: Any, carry: Any, kv: Any, kv_state: Any = None) -> np.ndarray:
-        read = state if kv_state is None else kv_state
-        return _as(self.dtype, carry) * state + _below(self.dtype, kv) @ read
+        source_state = state if kv_state is None else kv_state
+        return _as(self.dtype, carry) * state + _below(self.dtype, kv) @ source_state
 
 
 @final
@@ -164,9 +164,9 @@ class Polynomials(Semiring):
 
     def step(self, state: Any, carry: Any, kv: Any, kv_state: Any = None) -> np.ndarray:
         """As in every semiring; one matrix product for all numbers of hops."""
-        read = state if kv_state is None else kv_state
+        source_state = state if kv_state is None else kv_state
         after = _as(self.dtype, carry)[:, None] * state
-        after[:, 1:] += _below(self.dtype, kv) @ read[:, :-1]
+        after[:, 1:] += _below(self.dtype, kv) @ source_state[:, :-1]
         return after
 
 
@@ -204,10 +204,10 @@ class Expectation(Semiring):
 
     def step(self, state: Any, carry: Any, kv: Any, kv_state: Any = None) -> np.ndarray:
         """As in every semiring; both sums at once."""
-        read = state if kv_state is None else kv_state
+        source_state = state if kv_state is None else kv_state
         carry, kv = _as(np.float64, carry), _below(np.float64, kv)
-        after = carry[:, None] * state + kv @ read
-        after[:, 1] += _surprise(carry) * state[:, 0] + _surprise(kv) @ read[:, 0]
+        after = carry[:, None] * state + kv @ source_state
+        after[:, 1] += _surprise(carry) * state[:, 0] + _surprise(kv) @ source_state[:, 0]
         return after
 
 
@@ -241,10 +241,10 @@ class Lengths(Semiring):
 
     def step(self, state: Any, carry: Any, kv: Any, kv_state: Any = None) -> np.ndarray:
         """As in every semiring; the best over i < j instead of the sum."""
-        read = state if kv_state is None else kv_state
+        source_state = state if kv_state is None else kv_state
         kv = _as(np.float64, kv)
         below = np.where(np.tri(len(kv), k=-1, dtype=bool), kv, -np.inf)
-        return np.maximum(_as(np.float64, carry) + state, (below + read).max(axis=1))
+        return np.maximum(_as(np.float64, carry) + state, (below + source_state).max(axis=1))
 
 
 def _as(dtype: DTypeLike, weights: Any) -> np.ndarray:

@@ -46,16 +46,16 @@ class WeightedGrid:
         carry, kv, heads = self.carry, self.kv, self.heads
         for name, array in (("carry", carry), ("kv", kv)):
             if not isinstance(array, np.ndarray) or array.dtype not in (np.float64, np.float32):
-                found = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-                raise InputError(f"{name} is {found}: accepted is a float64 or float32 array")
+                actual_type = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+                raise InputError(f"{name} is {actual_type}: accepted is a float64 or float32 array")
         if carry.ndim != 2 or not carry.shape[1]:
             raise InputError(f"carry has shape {carry.shape}: accepted is [layer, pos]")
-        expected = (*carry.shape, carry.shape[1])
+        expected_shape = (*carry.shape, carry.shape[1])
         for name, array in (("kv", kv), ("heads", heads)):
-            if array is not None and array.shape != expected:
+            if array is not None and array.shape != expected_shape:
                 raise InputError(
                     f"{name} has shape {array.shape}: accepted is [layer, q_pos, k_pos] ="
-                    f" {expected}, as carry has {carry.shape}"
+                    f" {expected_shape}, as carry has {carry.shape}"
                 )
         if heads is not None and heads.dtype != np.int16:
             raise InputError(f"heads is {heads.dtype}: accepted is int16")
@@ -102,9 +102,10 @@ class WeightedGrid:
                     f" positions 0 to {self.n_pos - 1}"
                 )
         if not (target.layer >= start.layer if whole_row else target.sees(start)):
-            what = f"row {start.layer}" if whole_row else start
+            source_words = f"row {start.layer}" if whole_row else start
             raise InputError(
-                f"target {target} does not see source {what}: accepted is a source in a lower row,"
+                f"target {target} does not see source {source_words}: accepted is a source in a "
+                f"lower row,"
                 " at the target's position or before it, or the target itself"
             )
         return Span(self, start.layer, target.layer, start.pos, target.pos + 1, whole_row)
@@ -202,12 +203,12 @@ def sum_paths(grid: WeightedGrid, source: Node | int | None, target: Node) -> Pa
     """
     span = grid.span(source, target)
     state, exponent = sweep(span)
-    signed, absolute = (float(part[0, span.sources].sum()) for part in state)
-    scaled = _unscaled(np.array([signed, absolute]), exponent)
+    signed_sum, absolute = (float(part[0, span.sources].sum()) for part in state)
+    totals = _unscaled(np.array([signed_sum, absolute]), exponent)
     return PathSum(
-        signed=float(scaled[0]),
-        absolute=float(scaled[1]),
-        coherence=min(abs(signed) / absolute, 1.0) if absolute else None,
+        signed=float(totals[0]),
+        absolute=float(totals[1]),
+        coherence=min(abs(signed_sum) / absolute, 1.0) if absolute else None,
         pruned=grid.pruned,
         weighing=grid.name,
     )
@@ -230,9 +231,11 @@ def hop_sums(grid: WeightedGrid, source: Node | int | None, target: Node) -> Hop
     state, exponent = sweep(span, hops=min(span.n_rows - 1, span.width - 1))
     by_source = np.zeros((*state.shape[:2], grid.n_pos))
     by_source[..., span.low : span.stop][..., span.sources] = state[..., span.sources]
-    signed, absolute = _unscaled(by_source.sum(axis=-1), exponent)
+    signed_sums, absolute = _unscaled(by_source.sum(axis=-1), exponent)
     signed_by_source, absolute_by_source = _unscaled(by_source, exponent)
-    return HopSums(signed, absolute, signed_by_source, absolute_by_source, grid.pruned, grid.name)
+    return HopSums(
+        signed_sums, absolute, signed_by_source, absolute_by_source, grid.pruned, grid.name
+    )
 
 
 def sweep(
@@ -252,10 +255,10 @@ def sweep(
         if hops:
             carry = block.diagonal().copy()
             np.fill_diagonal(block, 0.0)
-            stayed = state * np.stack([carry, np.abs(carry)])[:, None]
-            stayed[0, 1:] += state[0, :-1] @ block
-            stayed[1, 1:] += state[1, :-1] @ np.abs(block, out=block)
-            state = stayed
+            next_state = state * np.stack([carry, np.abs(carry)])[:, None]
+            next_state[0, 1:] += state[0, :-1] @ block
+            next_state[1, 1:] += state[1, :-1] @ np.abs(block, out=block)
+            state = next_state
         else:
             state = np.stack([state[0] @ block, state[1] @ np.abs(block)])
         # A power of two, so that 126 rows neither overflow nor vanish and nothing is rounded.

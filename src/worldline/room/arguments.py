@@ -74,30 +74,30 @@ def past_quotes(text: str, at: int) -> int:
 
 def _no_opener(text: str, end: int, start: int, n: int, found: int) -> Fault | None:
     """Why no quoted text opens at `start`, if none does."""
-    here = text[start] if start < len(text) else ""
-    if here in _CLOSERS and here:
+    char = text[start] if start < len(text) else ""
+    if char in _CLOSERS and char:
         if start == end:
             return Fault("space", "a space belongs before the quote", line_end(text, start))
         return None
-    if here and here in _SINGLE:
+    if char and char in _SINGLE:
         return Fault("quotes", "the text belongs in double quotes", line_end(text, start))
-    if here and here in ":=(,":
-        then = _after_gap(text, start + 1)
-        if then < len(text) and text[then] in _CLOSERS:
-            hint = f"only a space belongs before a quote, no {here}"
-            return Fault("space", hint, line_end(text, then))
-    if found == 0 and (not here or here in BREAKS):
-        then = _BLANK.match(text, start)
-        if then is not None and text[then.end() : then.end() + 1] in _CLOSERS:
+    if char and char in ":=(,":
+        past_blanks = _after_gap(text, start + 1)
+        if past_blanks < len(text) and text[past_blanks] in _CLOSERS:
+            hint = f"only a space belongs before a quote, no {char}"
+            return Fault("space", hint, line_end(text, past_blanks))
+    if found == 0 and (not char or char in BREAKS):
+        past_blanks = _BLANK.match(text, start)
+        if past_blanks is not None and text[past_blanks.end() : past_blanks.end() + 1] in _CLOSERS:
             return Fault("line", "the text belongs on the command's own line", end)
-    wanted = "one quoted text" if n == 1 else f"{n} quoted texts"
-    got = f"{found} stand there" if found else "none stands there"
-    return Fault("arguments", f"it takes {wanted} and {got}", end)
+    expected_texts = "one quoted text" if n == 1 else f"{n} quoted texts"
+    actual_texts = f"{found} stand there" if found else "none stands there"
+    return Fault("arguments", f"it takes {expected_texts} and {actual_texts}", end)
 
 
 def _after_gap(text: str, at: int) -> int:
-    found = _GAP.match(text, at)
-    return found.end() if found else at
+    gap = _GAP.match(text, at)
+    return gap.end() if gap else at
 
 
 def _closing(text: str, start: int) -> int | None:
@@ -105,15 +105,15 @@ def _closing(text: str, start: int) -> int | None:
     closers, depth, at = _CLOSERS[text[start]], 1, start + 1
     end = line_end(text, start)
     while at < end:
-        here = text[at]
-        if here == "\\":
+        char = text[at]
+        if char == "\\":
             at += 2
             continue
-        if here in closers:
+        if char in closers:
             depth -= 1
             if not depth:
                 return at
-        elif here == "“":
+        elif char == "“":
             depth += text[start] == "“"
         at += 1
     return None
@@ -128,8 +128,8 @@ def _bad_value(text: str, value: str, end: int) -> Fault | None:
         return Fault("empty", "the quotes are empty", end)
     if len(value) > LONGEST:
         return Fault("long", f"the text is longer than {LONGEST} characters", end)
-    then = text[end] if end < len(text) else ""
-    if then and (then.isalnum() or then in _CLOSERS or then == "_"):
+    next_char = text[end] if end < len(text) else ""
+    if next_char and (next_char.isalnum() or next_char in _CLOSERS or next_char == "_"):
         hint = 'a quote inside the text needs a backslash: \\"'
         return Fault("inner_quote", hint, line_end(text, end))
     return None
@@ -139,8 +139,8 @@ def _surplus(text: str, end: int, n: int) -> Fault | None:
     start = _after_gap(text, end)
     if start >= len(text) or text[start] not in _CLOSERS:
         return None
-    wanted = "one quoted text" if n == 1 else f"{n} quoted texts" if n else "nothing"
-    return Fault("arguments", f"it takes {wanted} and there is more", line_end(text, start))
+    expected_texts = "one quoted text" if n == 1 else f"{n} quoted texts" if n else "nothing"
+    return Fault("arguments", f"it takes {expected_texts} and there is more", line_end(text, start))
 
 
 def _nothing(text: str, at: int) -> Read | Fault:
@@ -149,13 +149,13 @@ def _nothing(text: str, at: int) -> Read | Fault:
 
 def _number(text: str, at: int) -> Read | Fault:
     start = _after_gap(text, at)
-    found = _NUMBER.match(text, start)
-    said = _WORD.match(text, start)
-    word = said[0] if said else ""
-    if found is None or start == at:
-        shown = f", not {word[:20]!r}" if word else ""
+    number_match = _NUMBER.match(text, start)
+    word_match = _WORD.match(text, start)
+    word = word_match[0] if word_match else ""
+    if number_match is None or start == at:
+        instead = f", not {word[:20]!r}" if word else ""
         end = start + len(word) if word else at
-        return Fault("arguments", f"it takes one number{shown}", end)
-    if not LOWEST <= float(found[0]) <= HIGHEST:
-        return Fault("range", f"{found[0]} is not between 0 and 2", found.end())
-    return Read((found[0],), found.end())
+        return Fault("arguments", f"it takes one number{instead}", end)
+    if not LOWEST <= float(number_match[0]) <= HIGHEST:
+        return Fault("range", f"{number_match[0]} is not between 0 and 2", number_match.end())
+    return Read((number_match[0],), number_match.end())

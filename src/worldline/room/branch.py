@@ -62,9 +62,9 @@ class Branch:
 
     def expire(self, reason: str) -> None:
         """End every command that has no outcome yet."""
-        ended = [Outcome(number, "expired", reason) for number, _ in self.state.pending]
-        if ended:
-            self.append(*ended)
+        outcomes = [Outcome(number, "expired", reason) for number, _ in self.state.pending]
+        if outcomes:
+            self.append(*outcomes)
 
 
 def settled(events: Sequence[Event], number: int) -> int:
@@ -79,14 +79,14 @@ def settled(events: Sequence[Event], number: int) -> int:
     message, at = state.last_message, number
     while (following := _first_child(events, at)) is not None:
         body = following.body
-        given = isinstance(body, Command) and body.message == message
+        is_command = isinstance(body, Command) and body.message == message
         remark = isinstance(body, Notice) and body.about == message and at >= message > 0
         remark = remark or (isinstance(body, Drawn) and body.message == message)
-        if not (state.pending or given or remark) or isinstance(body, Message):
+        if not (state.pending or is_command or remark) or isinstance(body, Message):
             break
         state, at = after(state, following), following.number
     return at
 
 
 def _first_child(events: Sequence[Event], number: int) -> Event | None:
-    return next((one for one in events[number:] if one.parent == number), None)
+    return next((event for event in events[number:] if event.parent == number), None)

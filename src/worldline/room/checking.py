@@ -54,9 +54,9 @@ def event_of(row: Sequence[object], number: int) -> Event:
 
     Raises: InputError where it cannot be.
     """
-    found, parent, when, body = row
-    if found != number or type(found) is not int:
-        raise InputError(f"the next one there has the number {str(found)[:40]}")
+    row_number, parent, when, body = row
+    if row_number != number or type(row_number) is not int:
+        raise InputError(f"the next one there has the number {str(row_number)[:40]}")
     if type(parent) is not int or not 0 <= parent < number:
         raise InputError(f"it follows {str(parent)[:40]}, which is no earlier event")
     if not isinstance(when, int | float) or isinstance(when, bool) or not _is_time(when):

@@ -53,15 +53,15 @@ def claims(text: str) -> tuple[Span, ...]:
     ['action']
     """
     quiet = Cover(regions(text))
-    found = [
-        Span(one.start(), one.end(), name)
+    spans = [
+        Span(match.start(), match.end(), name)
         for name, pattern in _KINDS.items()
-        for one in pattern.finditer(text)
-        if quiet.at(one.start()) is None
+        for match in pattern.finditer(text)
+        if quiet.at(match.start()) is None
     ]
-    found.sort(key=lambda one: (one.start, -one.end))
-    kept: list[Span] = []
-    for one in found:
-        if not kept or one.start >= kept[-1].end:
-            kept.append(one)
-    return tuple(kept)
+    spans.sort(key=lambda span: (span.start, -span.end))
+    disjoint: list[Span] = []
+    for candidate in spans:
+        if not disjoint or candidate.start >= disjoint[-1].end:
+            disjoint.append(candidate)
+    return tuple(disjoint)

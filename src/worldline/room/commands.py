@@ -93,39 +93,54 @@ def parse(text: str, borrowed: Sequence[Span] = (), models: Iterable[str] | None
     >>> parse("please do not !leave").near[0].code
     'passing'
     """
-    known = None if models is None else tuple(models)
+    model_names = None if models is None else tuple(models)
     head = text[:LONGEST_READ]
-    found = list(_found(head, Cover(regions(head)), Cover(borrowed), known))
-    if len(found) > MOST_FOUND or len(head) < len(text):
-        end = found[MOST_FOUND].start if len(found) > MOST_FOUND else len(head)
+    candidates = list(_found(head, Cover(regions(head)), Cover(borrowed), model_names))
+    if len(candidates) > MOST_FOUND or len(head) < len(text):
+        end = candidates[MOST_FOUND].start if len(candidates) > MOST_FOUND else len(head)
         hint = f"only the first {MOST_FOUND} commands, or {LONGEST_READ:,} characters, are read"
-        found = [*found[:MOST_FOUND], NearMiss("many", hint, end, min(len(text), end + 80))]
-    given: list[Given] = []
+        candidates = [
+            *candidates[:MOST_FOUND],
+            NearMiss("many", hint, end, min(len(text), end + 80)),
+        ]
+    commands: list[Given] = []
     repeats: list[Given] = []
     near: list[NearMiss] = []
-    for one in _meant(head, [one for one in found if not isinstance(one, Span)]):
-        if isinstance(one, NearMiss):
-            near.append(one)
-        elif any((one.name, one.arguments) == (old.name, old.arguments) for old in given):
-            repeats.append(one)
+    for attempt in _meant(
+        head, [candidate for candidate in candidates if not isinstance(candidate, Span)]
+    ):
+        if isinstance(attempt, NearMiss):
+            near.append(attempt)
+        elif any(
+            (attempt.name, attempt.arguments) == (old.name, old.arguments) for old in commands
+        ):
+            repeats.append(attempt)
         else:
-            given.append(one)
-    imitations = tuple(one for one in found if isinstance(one, Span))
-    return Parsed(tuple(given), tuple(near), tuple(repeats), imitations, claims(head))
+            commands.append(attempt)
+    imitations = tuple(span for span in candidates if isinstance(span, Span))
+    return Parsed(tuple(commands), tuple(near), tuple(repeats), imitations, claims(head))
 
 
 def closest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     """The known names that resemble `name`, the nearest first."""
-    plain = {plain_name(one): one for one in known}
-    wanted = plain_name(name[:200])
-    part = [plain[one] for one in plain if wanted and (wanted in one or one in wanted)]
-    near = [plain[one] for one in difflib.get_close_matches(wanted, plain, n=n, cutoff=0.5)]
+    plain = {plain_name(known_name): known_name for known_name in known}
+    query = plain_name(name[:200])
+    part = [
+        plain[plain_form]
+        for plain_form in plain
+        if query and (query in plain_form or plain_form in query)
+    ]
+    near = [
+        plain[near_form] for near_form in difflib.get_close_matches(query, plain, n=n, cutoff=0.5)
+    ]
     return list(dict.fromkeys([*near, *part]))[:n]
 
 
 def find_model(name: str, known: Iterable[str]) -> str | None:
     """The known model of this name, case, spaces and signs aside."""
-    return next((one for one in known if plain_name(one) == plain_name(name)), None)
+    return next(
+        (candidate for candidate in known if plain_name(candidate) == plain_name(name)), None
+    )
 
 
 def _found(
@@ -142,34 +157,34 @@ def _found(
         at = sign.end()
         where = quiet.at(start) or borrowed.at(start)
         reason = where.name if where else "quotation" if line.quoting(start) else ""
-        one = _excerpt(text, sign, known) if reason else _read(text, sign, known)
-        if one is None:
+        candidate = _excerpt(text, sign, known) if reason else _read(text, sign, known)
+        if candidate is None:
             continue
         n += 1
         if reason:
-            yield Span(one.start, one.end, reason)
+            yield Span(candidate.start, candidate.end, reason)
             continue
         if not free:
             hint = f"a space belongs before the !; write {FORMS[sign['name']]}"
-            one = NearMiss("space", hint, start - 1, one.end)
-        at = after = max(one.end, at)
+            candidate = NearMiss("space", hint, start - 1, candidate.end)
+        at = after = max(candidate.end, at)
         line.take(start, after)
-        yield one
+        yield candidate
 
 
 def _excerpt(text: str, sign: re.Match[str], known: Sequence[str] | None) -> Span | None:
     """Where what is not meant stands; its arguments are read no further than it is shown."""
     start = sign.start()
     excerpt = text[start : start + _EXCERPT]
-    again = _SIGN.match(excerpt)
-    one = _read(excerpt, again, known) if again else None
-    return None if one is None else Span(start, start + one.end, "")
+    excerpt_sign = _SIGN.match(excerpt)
+    candidate = _read(excerpt, excerpt_sign, known) if excerpt_sign else None
+    return None if candidate is None else Span(start, start + candidate.end, "")
 
 
 def _next_to(text: str, after: int, start: int) -> bool:
     """Whether nothing but a few signs stands between a command and the one before it."""
     between = text[after:start] if after and start - after <= _CLOSE else "a"
-    return not _WORD.search(between) and not any(one in between for one in BREAKS)
+    return not _WORD.search(between) and not any(line_break in between for line_break in BREAKS)
 
 
 def _glued(text: str, sign: re.Match[str]) -> bool:
@@ -205,10 +220,10 @@ class _Line:
         self._at = end
 
     def _read_to(self, start: int) -> None:
-        begun = max(self._text.rfind(one, self._at, start) for one in BREAKS) + 1
-        if begun:
+        line_start = max(self._text.rfind(line_break, self._at, start) for line_break in BREAKS) + 1
+        if line_start:
             self._straight = self._curly = 0
-        piece = self._text[max(begun, self._at) : start]
+        piece = self._text[max(line_start, self._at) : start]
         self._straight += piece.count('"')
         self._curly += piece.count("“") - piece.count("”")
         self._at = max(self._at, start)
@@ -216,11 +231,11 @@ class _Line:
 
 def _meant(text: str, found: Sequence[Given | NearMiss]) -> Iterator[Given | NearMiss]:
     """The same, but commands that are only said in passing as near misses."""
-    for one in found:
-        if isinstance(one, NearMiss) or one.name in ANYWHERE or _is_alone(text, one):
-            yield one
+    for attempt in found:
+        if isinstance(attempt, NearMiss) or attempt.name in ANYWHERE or _is_alone(text, attempt):
+            yield attempt
         else:
-            yield _in_passing(one)
+            yield _in_passing(attempt)
 
 
 def _is_alone(text: str, one: Given) -> bool:
@@ -243,19 +258,19 @@ def _read(text: str, found: re.Match[str], known: Sequence[str] | None) -> Given
         return _unknown(text, found)
     if sign != "!" or found["gap"]:
         return _misspelt(text, found, name)
-    read = read_arguments(text, found.end(), _SHAPES.get(name, 0), name == "temperature")
-    if isinstance(read, Fault):
-        hint = f"{read.hint}; write {FORMS[name]}"
-        return NearMiss(read.code, hint, start, read.end)
-    if name == "add_ai" and known is not None and find_model(read.arguments[0], known) is None:
-        return NearMiss("unknown_model", _no_model(read.arguments[0], known), start, read.end)
-    return Given(name, read.arguments, start, read.end)
+    reading = read_arguments(text, found.end(), _SHAPES.get(name, 0), name == "temperature")
+    if isinstance(reading, Fault):
+        hint = f"{reading.hint}; write {FORMS[name]}"
+        return NearMiss(reading.code, hint, start, reading.end)
+    if name == "add_ai" and known is not None and find_model(reading.arguments[0], known) is None:
+        return NearMiss("unknown_model", _no_model(reading.arguments[0], known), start, reading.end)
+    return Given(name, reading.arguments, start, reading.end)
 
 
 def _no_model(name: str, known: Sequence[str]) -> str:
     near = closest(name, known)
-    shown = ", ".join(near) if near else "none comes near; !list_models names them"
-    return f"no model {name!r} here; close to it: {shown}"
+    suggestion = ", ".join(near) if near else "none comes near; !list_models names them"
+    return f"no model {name!r} here; close to it: {suggestion}"
 
 
 def _misspelt(text: str, found: re.Match[str], name: str) -> NearMiss | None:
@@ -280,7 +295,7 @@ def _unknown(text: str, found: re.Match[str]) -> NearMiss | None:
     argument = _AFTER.match(text, found.end())
     if not near and not argument:
         return None
-    forms = FORMS[near] if near else ", ".join(f"!{one}" for one in FORMS)
+    forms = FORMS[near] if near else ", ".join(f"!{command_name}" for command_name in FORMS)
     hint = f"no command !{found['name'][:40]}; {'perhaps' if near else 'there are'} {forms}"
     end = _whole(text, found.end(), bool(argument), False)
     return NearMiss("unknown", hint, found.start(), end)
@@ -296,8 +311,8 @@ def _similar(name: str) -> str:
 def _whole(text: str, at: int, quoted: bool, number: bool) -> int:
     """Where a near miss ends: with its quoted arguments, so that nothing inside them runs."""
     if number:
-        found = _NUMBER_AFTER.match(text, at)
-        return found.end() if found else at
+        number_match = _NUMBER_AFTER.match(text, at)
+        return number_match.end() if number_match else at
     if not quoted:
         return at
     opener = _AFTER.match(text, at)

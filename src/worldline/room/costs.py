@@ -27,14 +27,16 @@ def counted(reply: Reply, model: Model, messages: Sequence[Said]) -> Usage:
     An endpoint that breaks off says nothing of what it took, and some never do. Where no word
     came, nothing is known and nothing is estimated.
     """
-    usage, written = reply.usage, reply.text + reply.reasoning
-    known = usage.tokens_in is not None and usage.tokens_out is not None
-    if model.scripted or known or not written:
+    usage, reply_text = reply.usage, reply.text + reply.reasoning
+    has_counts = usage.tokens_in is not None and usage.tokens_out is not None
+    if model.scripted or has_counts or not reply_text:
         return usage
-    read, said = usage.tokens_in, usage.tokens_out
-    read = model.count_tokens(messages) if read is None else read
-    said = model.count_tokens([Said("assistant", written)]) if said is None else said
+    tokens_in, tokens_out = usage.tokens_in, usage.tokens_out
+    tokens_in = model.count_tokens(messages) if tokens_in is None else tokens_in
+    tokens_out = (
+        model.count_tokens([Said("assistant", reply_text)]) if tokens_out is None else tokens_out
+    )
     price = usage.price
     if price is None and isinstance(model, Priced):
-        price = model.priced(read, said, None)
-    return replace(usage, tokens_in=read, tokens_out=said, price=price, estimated=True)
+        price = model.priced(tokens_in, tokens_out, None)
+    return replace(usage, tokens_in=tokens_in, tokens_out=tokens_out, price=price, estimated=True)

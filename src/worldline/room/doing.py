@@ -66,23 +66,23 @@ def _image(number: int, command: Command, giver: Participant, _state: State, mea
 
 
 def _search(number: int, command: Command, giver: Participant, _state: State, means: Means) -> _Ran:
-    found = means.deeds.search(_asked(command, giver))
-    hits = [asdict(one) for one in kept(found)]
+    raw_hits = means.deeds.search(_asked(command, giver))
+    hits = [asdict(hit) for hit in kept(raw_hits)]
     return [], Outcome(number, "done", f"{len(hits)} found", {"hits": hits})
 
 
 def _add_ai(number: int, command: Command, _giver: Participant, state: State, means: Means) -> _Ran:
-    wanted, greeting = command.arguments
-    model = means.catalog.find(wanted)
+    model_name, greeting = command.arguments
+    model = means.catalog.find(model_name)
     if model is None:
-        near = ", ".join(closest(wanted, means.catalog.names())) or "!list_models names them"
-        raise DeclinedError(f"no model {wanted!r} here; close to it: {near}")
-    scripted = means.catalog.model(model).scripted
-    newcomer = Joined(free_name(state, model), model, invited_by=command.who, scripted=scripted)
-    joined = admitted(state, newcomer)
-    reason = f"{joined.name} is here"
-    result = {"name": joined.name, "model": model, "greeting": greeting}
-    return [joined], Outcome(number, "done", reason, result)
+        near = ", ".join(closest(model_name, means.catalog.names())) or "!list_models names them"
+        raise DeclinedError(f"no model {model_name!r} here; close to it: {near}")
+    is_scripted = means.catalog.model(model).scripted
+    newcomer = Joined(free_name(state, model), model, invited_by=command.who, scripted=is_scripted)
+    arrival = admitted(state, newcomer)
+    reason = f"{arrival.name} is here"
+    result = {"name": arrival.name, "model": model, "greeting": greeting}
+    return [arrival], Outcome(number, "done", reason, result)
 
 
 def _temperature(
@@ -97,7 +97,7 @@ def _temperature(
 def _prompt(
     number: int, command: Command, giver: Participant, _state: State, _means: Means
 ) -> _Ran:
-    prompt = "\n".join(one for one in (giver.prompt, command.arguments[0]) if one)
+    prompt = "\n".join(part for part in (giver.prompt, command.arguments[0]) if part)
     return [Setting("prompt", prompt, giver.name)], Outcome(number, "done")
 
 

@@ -11,20 +11,20 @@ from worldline.room.events import Drawn, Event
 def readings_of(line: Sequence[Event]) -> dict[int, dict[str, Any]]:
     """The flows of a branch by the number of the message; those alone that were measured."""
     return {
-        one.body.message: one.body.flow
-        for one in line
-        if isinstance(one.body, Drawn) and one.body.flow
+        event.body.message: event.body.flow
+        for event in line
+        if isinstance(event.body, Drawn) and event.body.flow
     }
 
 
 def by_speaker(messages: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     """Loss and attention of some messages, as JSON has them, summed by who spoke."""
-    found: dict[str, dict[str, float]] = {}
-    for one in messages:
-        sums = found.setdefault(one["speaker"], {"lost_nats": 0.0, "attention": 0.0})
-        sums["lost_nats"] += one["lost_nats"]
-        sums["attention"] += one["attention"]
-    return found
+    totals: dict[str, dict[str, float]] = {}
+    for message in messages:
+        sums = totals.setdefault(message["speaker"], {"lost_nats": 0.0, "attention": 0.0})
+        sums["lost_nats"] += message["lost_nats"]
+        sums["attention"] += message["attention"]
+    return totals
 
 
 def who_reads_whom(replies: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
@@ -37,16 +37,25 @@ def who_reads_whom(replies: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str
     sums: dict[tuple[str, str], dict[str, float]] = {}
     for reader, flow in replies:
         count[reader] = count.get(reader, 0) + 1
-        for read, numbers in flow["speakers"].items():
-            pair = sums.setdefault((reader, read), {"lost_nats": 0.0, "attention": 0.0})
+        for speaker, numbers in flow["speakers"].items():
+            pair = sums.setdefault((reader, speaker), {"lost_nats": 0.0, "attention": 0.0})
             for name in pair:
                 pair[name] += numbers[name]
-    others: dict[str, float] = {}
-    for (reader, read), numbers in sums.items():
+    attention_received: dict[str, float] = {}
+    for (reader, speaker), numbers in sums.items():
         for name in numbers:
             numbers[name] /= count[reader]
-        if read and read != reader:
-            others[read] = others.get(read, 0.0) + numbers["attention"]
-    pairs = [{"reader": one, "read": other} | numbers for (one, other), numbers in sums.items()]
-    most = max(others, key=lambda name: others[name]) if others else None
+        if speaker and speaker != reader:
+            attention_received[speaker] = (
+                attention_received.get(speaker, 0.0) + numbers["attention"]
+            )
+    pairs = [
+        {"reader": pair_reader, "read": pair_speaker} | numbers
+        for (pair_reader, pair_speaker), numbers in sums.items()
+    ]
+    most = (
+        max(attention_received, key=lambda name: attention_received[name])
+        if attention_received
+        else None
+    )
     return {"replies": count, "pairs": pairs, "most_read": most}

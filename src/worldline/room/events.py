@@ -227,8 +227,8 @@ def from_plain(plain: object) -> Body:
     try:
         return _BODY.validate_python(plain)
     except ValidationError as error:
-        said = one_line(str(plain), 60)
-        raise InputError(f"{said!r}: no event of a room: {_first(error)}") from None
+        excerpt = one_line(str(plain), 60)
+        raise InputError(f"{excerpt!r}: no event of a room: {_first(error)}") from None
 
 
 def _first(error: ValidationError) -> str:

@@ -33,8 +33,8 @@ def as_json(events: Sequence[Event], content: Content | None = None) -> str:
         {"number": e.number, "parent": e.parent, "time": e.time, "body": json.loads(encode(e.body))}
         for e in events
     ]
-    whole = {"format": FORMAT, "events": plain, "contents": contents}
-    return visible(json.dumps(whole, ensure_ascii=False, indent=1), shown=_in_json)
+    document = {"format": FORMAT, "events": plain, "contents": contents}
+    return visible(json.dumps(document, ensure_ascii=False, indent=1), shown=_in_json)
 
 
 def as_markdown(line: Sequence[Event]) -> str:
@@ -50,10 +50,10 @@ def as_markdown(line: Sequence[Event]) -> str:
         if isinstance(body, Message):
             parts.append(f"### **{_plain(body.who)}**{_plain(_aside(body))}")
             parts.append(_fenced(body.shown) if body.shown else "*says nothing*")
-            parts += [f"*{_plain(BADGES.get(one.name, one.name))}*" for one in body.claims]
+            parts += [f"*{_plain(BADGES.get(claim.name, claim.name))}*" for claim in body.claims]
         elif text := told(event, commands):
-            lines = (_plain(one.strip()) for one in visible(text).splitlines())
-            parts.append("\n".join(f"*{one}*" for one in lines if one))
+            lines = (_plain(text_line.strip()) for text_line in visible(text).splitlines())
+            parts.append("\n".join(f"*{plain_line}*" for plain_line in lines if plain_line))
     return "\n\n".join(parts) + "\n"
 
 
@@ -81,20 +81,21 @@ def as_html(
     return (
         f'<!doctype html><html lang="en"><head><meta http-equiv="Content-Security-Policy" '
         f'content="{policy}">{head}</head><body><h1>{escape(title)}</h1>{above}<main>\n'
-        + "\n".join(one for one in rows if one)
+        + "\n".join(html_row for html_row in rows if html_row)
         + "\n</main></body></html>\n"
     )
 
 
 def scripted_words(line: Sequence[Event]) -> str:
     """Which of the replies were written beforehand, in a sentence."""
-    replies = [one.body for one in line if isinstance(one.body, Message) and one.body.model]
-    scripted = [one for one in replies if one.scripted]
-    if not scripted:
+    replies = [event.body for event in line if isinstance(event.body, Message) and event.body.model]
+    scripted_replies = [reply for reply in replies if reply.scripted]
+    if not scripted_replies:
         return f"{len(replies)} replies, none of them scripted."
-    names = ", ".join(dict.fromkeys(one.who for one in scripted))
+    names = ", ".join(dict.fromkeys(scripted_reply.who for scripted_reply in scripted_replies))
     return (
-        f"{len(replies)} replies. Written beforehand, by a script: {len(scripted)}, those of "
+        f"{len(replies)} replies. Written beforehand, by a script: {len(scripted_replies)}, "
+        f"those of "
         f"{names}. The others are by models."
     )
 
@@ -121,7 +122,8 @@ def _row(
     body = event.body
     if isinstance(body, Message):
         badges = "".join(
-            f'<p class="badge">{escape(BADGES.get(one.name, one.name))}</p>' for one in body.claims
+            f'<p class="badge">{escape(BADGES.get(claim.name, claim.name))}</p>'
+            for claim in body.claims
         )
         hue = hues.get(body.who, "#888")
         return (
@@ -161,12 +163,12 @@ def _picture(outcome: Outcome, content: Content | None) -> str:
 
 
 def _pictures(events: Sequence[Event]) -> list[str]:
-    found = [
-        str(one.body.result["picture"])
-        for one in events
-        if isinstance(one.body, Outcome) and "picture" in one.body.result
+    names = [
+        str(event.body.result["picture"])
+        for event in events
+        if isinstance(event.body, Outcome) and "picture" in event.body.result
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(names))
 
 
 def _aside(body: Message) -> str:
@@ -177,7 +179,7 @@ def _aside(body: Message) -> str:
 
 
 def _commands(line: Sequence[Event]) -> dict[int, Command]:
-    return {one.number: one.body for one in line if isinstance(one.body, Command)}
+    return {event.number: event.body for event in line if isinstance(event.body, Command)}
 
 
 def _in_json(char: str) -> str:
@@ -187,9 +189,9 @@ def _in_json(char: str) -> str:
 
 def _fenced(text: str) -> str:
     """Text in a fence of code, longer than any run of ticks in it."""
-    shown = visible(text.replace("\r\n", "\n"))
-    fence = "`" * max([3, *(len(one) + 1 for one in re.findall("`{3,}", shown))])
-    return f"{fence}\n{shown}\n{fence}"
+    visible_text = visible(text.replace("\r\n", "\n"))
+    fence = "`" * max([3, *(len(ticks) + 1 for ticks in re.findall("`{3,}", visible_text))])
+    return f"{fence}\n{visible_text}\n{fence}"
 
 
 def _plain(text: str) -> str:

@@ -14,6 +14,10 @@ def fault_line(error: Exception) -> str:
     >>> fault_line(NameError("name 'x' is not defined"))
     "NameError: name 'x' is not defined"
     """
-    said = plain(f"{type(error).__name__}: {error}")
+    error_text = plain(f"{type(error).__name__}: {error}")
     frames = traceback.extract_tb(error.__traceback__)
-    return f"{said} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else said
+    return (
+        f"{error_text} ({Path(frames[-1].filename).name}:{frames[-1].lineno})"
+        if frames
+        else error_text
+    )

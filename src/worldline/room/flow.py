@@ -74,7 +74,7 @@ class ReplyFlow:
 
     def by_speaker(self) -> dict[str, dict[str, float]]:
         """Loss and attention summed over each speaker's messages; "" is the room's own text."""
-        return by_speaker(one_json(one) for one in self.messages)
+        return by_speaker(one_json(message) for message in self.messages)
 
     def json(self) -> dict[str, Any]:
         """As plain numbers and words."""
@@ -84,7 +84,7 @@ class ReplyFlow:
             "exactness": EXACTNESS,
             "logprob_nats": self.logprob_nats,
             "pieces": list(self.pieces),
-            "messages": [one_json(one) for one in self.messages],
+            "messages": [one_json(message) for message in self.messages],
             "speakers": self.by_speaker(),
             "template_attention": self.template_attention,
             "own_attention": self.own_attention,
@@ -123,12 +123,12 @@ def flow_of_reply(
     grouping, group_of_part = _groups(tokens, reading, span.start)
     trace = wl.record(model, tokens, keep=())
     flow = wl.weigh(trace, "gradient", target=span, how=how, groups=[grouping], top=0)
-    found = _flow(flow, reading, tokens, grouping, group_of_part, how)
+    reply_flow = _flow(flow, reading, tokens, grouping, group_of_part, how)
     if not exact:
-        return found
+        return reply_flow
     precision = trace.precision(span).json()
-    found = replace(found, cut_precision=precision)
-    return _with_cuts(model, found, tokens, span, group_of_part, progress)
+    reply_flow = replace(reply_flow, cut_precision=precision)
+    return _with_cuts(model, reply_flow, tokens, span, group_of_part, progress)
 
 
 def weighed(model: Model, usage: Usage, exact: bool = False) -> dict[str, Any] | str:
@@ -158,8 +158,8 @@ def _short(value: Any) -> Any:
     if isinstance(value, float):
         return float(f"{value:.7g}")
     if isinstance(value, dict):
-        return {name: _short(one) for name, one in value.items()}
-    return [_short(one) for one in value] if isinstance(value, list) else value
+        return {name: _short(item) for name, item in value.items()}
+    return [_short(element) for element in value] if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:
@@ -180,8 +180,8 @@ def _groups(
         fresh = at == 0 or part != owner[at - 1]
         group_of.append((group_of[-1] if group_of else -1) + fresh)
         if part >= 0:
-            known = parts.get(group_of[-1], (0, reading.parts[part]))[0]
-            parts[group_of[-1]] = (known + 1, reading.parts[part])
+            n_tokens = parts.get(group_of[-1], (0, reading.parts[part]))[0]
+            parts[group_of[-1]] = (n_tokens + 1, reading.parts[part])
     n_groups = group_of[-1] + 1
     return Grouping("messages", tuple(group_of), ((0, 0),) * n_groups, (None,) * n_groups), parts
 
@@ -191,8 +191,8 @@ def _part_at(tokens: Tokens, at: int, parts: Sequence[Part]) -> int:
     low, high = tokens.char_spans[at]
     blanks = len(tokens.text[low:high]) - len(tokens.text[low:high].lstrip())
     first = low + blanks if low + blanks < high else low
-    found = (n for n, part in enumerate(parts) if part.start <= first < part.end)
-    return next(found, -1) if low < high else -1
+    part_indices = (n for n, part in enumerate(parts) if part.start <= first < part.end)
+    return next(part_indices, -1) if low < high else -1
 
 
 def _flow(
@@ -204,7 +204,7 @@ def _flow(
     how: str,
 ) -> ReplyFlow:
     (joint,) = flow.joint
-    lost, attention = joint.lost.sum(1), joint.attention.sum(1)  # [layer, group]
+    lost_nats, attention = joint.lost.sum(1), joint.attention.sum(1)  # [layer, group]
     attention = attention / joint.attention.shape[1]
     reads = attention.sum(1) > 0  # a layer may have no attention
     rows = tuple(
@@ -212,24 +212,24 @@ def _flow(
             event=part.event,
             speaker=part.speaker,
             n_tokens=n_tokens,
-            lost_nats=float(lost[:, group].sum()),
+            lost_nats=float(lost_nats[:, group].sum()),
             attention=float(attention[reads, group].mean()),
-            lost_by_layer=tuple(lost[:, group].tolist()),
+            lost_by_layer=tuple(lost_nats[:, group].tolist()),
             attention_by_layer=tuple(attention[:, group].tolist()),
             by_token=tuple(joint.by_row[:, group].tolist()),
         )
         for group, (n_tokens, part) in sorted(parts.items())
     )
-    own = grouping.n_groups - 1
-    rest = [g for g in range(grouping.n_groups) if g not in parts and g != own]
+    reply_group = grouping.n_groups - 1
+    template_groups = [g for g in range(grouping.n_groups) if g not in parts and g != reply_group]
     assert flow.target_value is not None
     return ReplyFlow(
         how=how,
         logprob_nats=flow.target_value,
         pieces=tokens.pieces[len(reading.tokens) :],
         messages=rows,
-        template_attention=float(attention[reads][:, rest].sum(1).mean()),
-        own_attention=float(attention[reads, own].mean()),
+        template_attention=float(attention[reads][:, template_groups].sum(1).mean()),
+        own_attention=float(attention[reads, reply_group].mean()),
         unplaced=tuple(p.event for p in reading.unplaced if p.event is not None),
     )
 
@@ -245,19 +245,21 @@ def _with_cuts(
     """The same with every message's reads cut, one run each."""
     rows = tuple(range(span.start - 1, span.stop - 1))
     plain = logprob(model, wl.Plan(tokens.ids), span)
-    placed = _positions(tokens, [part for _, (_, part) in sorted(parts.items())], span.start)
-    found = []
+    message_positions = _positions(
+        tokens, [part for _, (_, part) in sorted(parts.items())], span.start
+    )
+    cut_messages = []
 
     def lost(src: tuple[int, ...], dst: tuple[int, ...]) -> float:
         edit = wl.EdgeCut(flow.how, src=src, dst=dst)
         return plain - logprob(model, wl.Plan(tokens.ids, frozenset([edit])), span)
 
-    for n, (one, src) in enumerate(zip(flow.messages, placed, strict=True)):
+    for n, (message, src) in enumerate(zip(flow.messages, message_positions, strict=True)):
         if progress is not None:
-            progress(f"cutting message {n + 1} of {len(placed)}")
+            progress(f"cutting message {n + 1} of {len(message_positions)}")
         later = tuple(range(src[-1] + 1, len(tokens)))
-        found.append(replace(one, cut_nats=lost(src, rows), whole_nats=lost(src, later)))
-    return replace(flow, messages=tuple(found))
+        cut_messages.append(replace(message, cut_nats=lost(src, rows), whole_nats=lost(src, later)))
+    return replace(flow, messages=tuple(cut_messages))
 
 
 def _positions(tokens: Tokens, parts: Sequence[Part], reply: int) -> list[tuple[int, ...]]:
@@ -272,5 +274,5 @@ def logprob(model: LoadedModel, plan: wl.Plan, span: range) -> float:
     """
     logits = wl.execute(model, plan).logits[0, span.start - 1 : span.stop - 1].double()
     chances = logits.log_softmax(-1).cpu()
-    wanted = plan.ids[span.start : span.stop]
-    return sum(float(chances[row, token]) for row, token in enumerate(wanted))
+    target_ids = plan.ids[span.start : span.stop]
+    return sum(float(chances[row, token]) for row, token in enumerate(target_ids))

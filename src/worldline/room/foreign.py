@@ -13,14 +13,14 @@ MAX_HITS, TITLE, EXCERPT, ADDRESS = 5, 200, 500, 500
 
 def kept(hits: Iterable[Hit]) -> list[Hit]:
     """The first few hits that have a web address, their texts on one line and capped."""
-    found: list[Hit] = []
+    clean_hits: list[Hit] = []
     for hit in hits:
-        if len(found) == MAX_HITS:
+        if len(clean_hits) == MAX_HITS:
             break
         if is_web(hit.url):
             title, text = one_line(hit.title, TITLE), one_line(hit.text, EXCERPT)
-            found.append(Hit(title, text, hit.url.strip()))
-    return found
+            clean_hits.append(Hit(title, text, hit.url.strip()))
+    return clean_hits
 
 
 def is_web(url: str) -> bool:

@@ -79,62 +79,76 @@ def conversation_of(text: str) -> Conversation:
 
     Raises: InputError, in a line, where it is none of the forms, or nobody says anything.
     """
-    found = Conversation()
-    items, title = _items(text, found.left_out)
+    conversation = Conversation()
+    items, title = _items(text, conversation.left_out)
     for item in items:
         if isinstance(item, dict) and ("mes" in item or _is_message(item)):
-            found.entries += _entries(item, found.left_out)
+            conversation.entries += _entries(item, conversation.left_out)
         elif isinstance(item, dict) and title and "chat_metadata" in item:
-            found.left_out["fields of the chat"] += len(item)
+            conversation.left_out["fields of the chat"] += len(item)
         else:
-            found.left_out["entries that are no message"] += 1
-    ais = {one.who for one in found.entries if one.ai}
-    called = _seen_names((one.who or one.doer for one in found.entries), found.left_out)
-    found.entries = [
-        replace(one, who=called[one.who], doer=called[one.doer], ai=one.who in ais)  # one kind each
-        for one in found.entries
+            conversation.left_out["entries that are no message"] += 1
+    ais = {entry.who for entry in conversation.entries if entry.ai}
+    called = _seen_names(
+        (new_entry.who or new_entry.doer for new_entry in conversation.entries),
+        conversation.left_out,
+    )
+    conversation.entries = [
+        replace(
+            old_entry,
+            who=called[old_entry.who],
+            doer=called[old_entry.doer],
+            ai=old_entry.who in ais,
+        )  # one kind each
+        for old_entry in conversation.entries
     ]
-    if not any(one.who for one in found.entries):
+    if not any(entry.who for entry in conversation.entries):
         raise InputError(f"{one_line(text, 40)!r}: not a room and no message; {ACCEPTED}")
-    return found
+    return conversation
 
 
 def loaded(text: str, left_out: Counter[str]) -> Any:
     """What a JSON text holds; `left_out` counts the texts of which half a character was lost."""
 
     def whole(given: str) -> str:
-        found = whole_characters(given)
-        if found.count(GONE) > given.count(GONE):
+        repaired_text = whole_characters(given)
+        if repaired_text.count(GONE) > given.count(GONE):
             left_out[f"texts with half a character, now {GONE}"] += 1
-        return found
+        return repaired_text
 
     return read_json(text, repr(one_line(text, 40)), most_bits=MOST_BITS, mended=whole)
 
 
 def _items(text: str, left_out: Counter[str]) -> tuple[Sequence[Any], bool]:
     """The messages of a file, and whether it is lines of which the first is about the chat."""
-    lines = [one for one in text.splitlines() if one.strip()]
-    if len(lines) > 1 and all(one.lstrip().startswith("{") for one in lines):
-        found = [loaded(one, left_out) for one in lines]
-        whole = [one for one in found if "messages" in one or "conversations" in one]
-        if len(whole) > 1:
-            raise InputError(f"{len(whole)} conversations, one a line; accepted is one")
-        return _items(json.dumps(whole[0]), left_out) if whole else (found, True)
-    whole = loaded(text, left_out)
-    if isinstance(whole, dict):
+    lines = [line for line in text.splitlines() if line.strip()]
+    if len(lines) > 1 and all(item.lstrip().startswith("{") for item in lines):
+        items = [loaded(json_line, left_out) for json_line in lines]
+        content = [
+            text_line
+            for text_line in items
+            if "messages" in text_line or "conversations" in text_line
+        ]
+        if len(content) > 1:
+            raise InputError(f"{len(content)} conversations, one a line; accepted is one")
+        return _items(json.dumps(content[0]), left_out) if content else (items, True)
+    content = loaded(text, left_out)
+    if isinstance(content, dict):
         for name in ("messages", "conversations", "conversation", "chat_history", "history"):
-            if isinstance(whole.get(name), list):
-                return whole[name], False
-        return [whole], True
-    if not isinstance(whole, list):
+            if isinstance(content.get(name), list):
+                return content[name], False
+        return [content], True
+    if not isinstance(content, list):
         raise InputError(f"{one_line(text, 40)!r}: not a room and no message; {ACCEPTED}")
-    if len(whole) == 1 and isinstance(whole[0], dict) and not _is_message(whole[0]):
-        return _items(json.dumps(whole[0]), left_out)
-    return whole, False
+    if len(content) == 1 and isinstance(content[0], dict) and not _is_message(content[0]):
+        return _items(json.dumps(content[0]), left_out)
+    return content, False
 
 
 def _is_message(item: Mapping[str, Any]) -> bool:
-    speaker = any(isinstance(item.get(one), str) for one in ("role", "from", "source", "name"))
+    speaker = any(
+        isinstance(item.get(field_name), str) for field_name in ("role", "from", "source", "name")
+    )
     return speaker and any(name in item for name in (*_WORDS_OF, "tool_calls", "function_call"))
 
 
@@ -143,16 +157,19 @@ def _entries(item: Mapping[str, Any], left_out: Counter[str]) -> Iterator[Entry]
     name = str(item.get("name") or item.get("source") or "")
     words = _words(_first_of(item, _WORDS_OF, left_out), left_out)
     extra = item.get("extra")
-    thought = extra.get("reasoning") if isinstance(extra, dict) else None
-    told = {**{one: item.get(one) for one in _REASONING_OF}, "reasoning in extra": thought}
-    reasoning = _first_of(told, tuple(told), left_out)
+    extra_reasoning = extra.get("reasoning") if isinstance(extra, dict) else None
+    reasoning_fields = {
+        **{field_name: item.get(field_name) for field_name in _REASONING_OF},
+        "reasoning in extra": extra_reasoning,
+    }
+    reasoning = _first_of(reasoning_fields, tuple(reasoning_fields), left_out)
     for pair in (("role", "from"), ("name", "source")):
         _first_of(item, pair, left_out)
-    for other in (extra.keys() if isinstance(extra, dict) else set()) - {"reasoning"}:
-        left_out[f"field {one_line(str(other), 40)} in extra"] += 1
+    for unread_field in (extra.keys() if isinstance(extra, dict) else set()) - {"reasoning"}:
+        left_out[f"field {one_line(str(unread_field), 40)} in extra"] += 1
     left_out["other tellings of a message"] += max(0, len(_list(item.get("swipes"))) - 1)
-    for other in item.keys() - _TAKEN:
-        left_out[f"field {one_line(str(other), 40)}"] += 1
+    for unread_field in item.keys() - _TAKEN:
+        left_out[f"field {one_line(str(unread_field), 40)}"] += 1
     calls = item.get("tool_calls")
     for call in (
         *(calls if isinstance(calls, list) else [calls]),
@@ -160,8 +177,8 @@ def _entries(item: Mapping[str, Any], left_out: Counter[str]) -> Iterator[Entry]
     ):
         if not call:
             continue
-        told = f"calls {one_line(json.dumps(call), 2000)}"
-        yield Entry("", told, doer=_named(name, role))
+        reasoning_fields = f"calls {one_line(json.dumps(call), 2000)}"
+        yield Entry("", reasoning_fields, doer=_named(name, role))
     if not words.strip() and not reasoning:
         left_out["messages without words"] += not item.get("tool_calls")
     elif role in ("system", "developer", "tool", "function", "observation") or item.get(
@@ -169,17 +186,17 @@ def _entries(item: Mapping[str, Any], left_out: Counter[str]) -> Iterator[Entry]
     ):
         yield Entry("", f"{name or role or 'system'}: {words}")
     else:
-        said = _words(reasoning, left_out)
-        yield Entry(_named(name, role), words, _is_ai(item, role, name), said)
+        reasoning_text = _words(reasoning, left_out)
+        yield Entry(_named(name, role), words, _is_ai(item, role, name), reasoning_text)
 
 
 def _first_of(item: Mapping[str, Any], names: Sequence[str], left_out: Counter[str]) -> Any:
     """The first that says something; others that say something else are counted."""
-    said = [one for one in names if item.get(one)]
-    for other in said[1:]:
-        if item[other] != item[said[0]]:
-            left_out[f"{other} beside {said[0]}"] += 1
-    return item[said[0]] if said else ""
+    filled_fields = [name for name in names if item.get(name)]
+    for other_name in filled_fields[1:]:
+        if item[other_name] != item[filled_fields[0]]:
+            left_out[f"{other_name} beside {filled_fields[0]}"] += 1
+    return item[filled_fields[0]] if filled_fields else ""
 
 
 def _is_ai(item: Mapping[str, Any], role: str, name: str) -> bool:

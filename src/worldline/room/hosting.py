@@ -99,11 +99,12 @@ class Hosted:
             "talking": self.talking,
             "present": [
                 {
-                    "name": one.name, "model": one.model, "persona": one.persona,
-                    "temperature": one.temperature, "muted": one.muted,
-                    "scripted": one.scripted, "replies": one.turns,
+                    "name": participant.name, "model": participant.model,
+                    "persona": participant.persona,
+                    "temperature": participant.temperature, "muted": participant.muted,
+                    "scripted": participant.scripted, "replies": participant.turns,
                 }
-                for one in state.present
+                for participant in state.present
             ],
             "next": None if speaker is None else speaker.name,
             "settings": dict(state.settings),
@@ -185,14 +186,15 @@ class Desk:
 
     def logs(self) -> list[str]:
         """The rooms that can be gone on with, the newest first."""
-        found = sorted(self.folder.glob(f"*{ENDING}"), key=_changed, reverse=True)
-        return [one.stem for one in found[:MOST_LISTED]]
+        paths = sorted(self.folder.glob(f"*{ENDING}"), key=_changed, reverse=True)
+        return [path.stem for path in paths[:MOST_LISTED]]
 
     def scenarios(self) -> list[dict[str, str]]:
         """The scenarios that come with the program."""
-        read = {name: read_scenario(name) for name in our_scenarios()}
+        scenario_by_name = {name: read_scenario(name) for name in our_scenarios()}
         return [
-            {"name": name, "title": one.title, "about": one.about} for name, one in read.items()
+            {"name": name, "title": scenario.title, "about": scenario.about}
+            for name, scenario in scenario_by_name.items()
         ]
 
     def open(self, scenario: str | None = None, log: str | None = None) -> Hosted:
@@ -207,10 +209,10 @@ class Desk:
         with self._lock:
             if self.closing:
                 raise InputError("the server ends")
-            made = self._new(scenario) if scenario is not None else self._old(log or "")
+            name_and_maker = self._new(scenario) if scenario is not None else self._old(log or "")
             if self.hosted is not None:
                 self.hosted.close("another room was opened")
-            self.hosted = Hosted(*made)
+            self.hosted = Hosted(*name_and_maker)
             return self.hosted
 
     def close(self) -> None:
@@ -241,7 +243,14 @@ class Desk:
             raise InputError(f"log {log[:60]!r}: accepted are {', '.join(self.logs()) or 'none'}")
         if self.hosted is not None and self.hosted.name == log and not self.hosted.closed:
             self.hosted.close("it is opened anew")
-        scenario = next((one for one in our_scenarios() if log.startswith(f"{one}-")), None)
+        scenario = next(
+            (
+                scenario_name
+                for scenario_name in our_scenarios()
+                if log.startswith(f"{scenario_name}-")
+            ),
+            None,
+        )
         catalog = catalog_of(read_scenario(scenario) if scenario else None, self.models)
         Reading(path).close()
         return log, lambda watch: self._room(Log(path), catalog, watch)
@@ -252,8 +261,10 @@ class Desk:
 
 def _free(folder: Path, name: str) -> str:
     stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    found: Sequence[str] = [stem, *(f"{stem}-{n}" for n in range(2, 1000))]
-    return next(one for one in found if not (folder / f"{one}{ENDING}").exists())
+    candidates: Sequence[str] = [stem, *(f"{stem}-{n}" for n in range(2, 1000))]
+    return next(
+        candidate for candidate in candidates if not (folder / f"{candidate}{ENDING}").exists()
+    )
 
 
 def _changed(path: Path) -> float:

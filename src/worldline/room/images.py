@@ -52,8 +52,8 @@ class EndpointImages:
 
     def __call__(self, asked: Asked) -> Picture:
         """The picture; raises ReplyError where none came."""
-        found = json_of(self._answer(asked), self.url)
-        rows = found.get("data") if isinstance(found, dict) else None
+        answer = json_of(self._answer(asked), self.url)
+        rows = answer.get("data") if isinstance(answer, dict) else None
         row = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
         content = self._content(row)
         about = f"made by {self.model} at {urlsplit(self.url).hostname}"
@@ -66,35 +66,35 @@ class EndpointImages:
         while True:
             body = {"model": self.model, "prompt": asked.text, "n": 1, "size": self.size}
             body |= {"response_format": "b64_json"}
-            sent = {name: one for name, one in body.items() if name not in self._refused}
+            payload = {name: value for name, value in body.items() if name not in self._refused}
             try:
                 return fetched(
-                    Request(self.url, "POST", "/images/generations", sent),
+                    Request(self.url, "POST", "/images/generations", payload),
                     self.patience,
                     sleep=self.sleep,
                     largest=2 * LARGEST_PICTURE_BYTES,
                 )
             except RejectedError as error:
-                if not leave_out(error, sent, self._refused):
+                if not leave_out(error, payload, self._refused):
                     raise
 
     def _content(self, row: dict[str, Any]) -> bytes:
-        packed, link = row.get("b64_json"), row.get("url")
-        if isinstance(packed, str):
+        encoded_picture, link = row.get("b64_json"), row.get("url")
+        if isinstance(encoded_picture, str):
             try:
-                return base64.b64decode(packed, validate=True)
+                return base64.b64decode(encoded_picture, validate=True)
             except (binascii.Error, ValueError):
                 raise GarbledError(f"{self.url}: its picture is not base64") from None
         if not isinstance(link, str):
             raise GarbledError(f"{self.url}: its answer has no picture")
         place = _origin(link)
-        own = place == _origin(self.url)
-        if place is None or not (own or place[0] == "https"):
+        is_same_origin = place == _origin(self.url)
+        if place is None or not (is_same_origin or place[0] == "https"):
             raise GarbledError(f"{self.url}: its picture lies at {plain(link, self.url)}")
         parts = urlsplit(link)
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
         host = f"{parts.scheme}://{parts.netloc}"
-        request = Request(host, "GET", path, keyed=False, public=not own)
+        request = Request(host, "GET", path, keyed=False, public=not is_same_origin)
         return fetched(request, self.patience, sleep=self.sleep, largest=LARGEST_PICTURE_BYTES)
 
 
@@ -149,8 +149,8 @@ class DiffusersImages:
                 self._pipeline = library.AutoPipelineForText2Image.from_pretrained(
                     self.model, use_safetensors=True
                 )
-            drawn = self._pipeline(asked.text, **stopping_options(self._pipeline))
-            drawn.images[0].save(out, format="PNG")
+            output = self._pipeline(asked.text, **stopping_options(self._pipeline))
+            output.images[0].save(out, format="PNG")
         except StoppedError:
             raise
         except Exception as error:  # a pipeline raises whatever its parts raise
@@ -186,8 +186,8 @@ class Portraits:
     def __call__(self, asked: Asked) -> Picture:
         """The portrait, as SVG. Raises: InputError, RefusedError as `worldline.record`."""
         model = self.own(asked.model)
-        drawn = portrait(model or self.other(), asked.text)
-        about = drawn.about
+        drawing = portrait(model or self.other(), asked.text)
+        about = drawing.about
         if model is None:
             about += f"; {asked.who}'s own model ({asked.model}) cannot be looked into"
-        return Picture(drawn.svg.encode(), "image/svg+xml", about)
+        return Picture(drawing.svg.encode(), "image/svg+xml", about)

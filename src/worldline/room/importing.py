@@ -104,21 +104,32 @@ def from_json(text: str, log: Log) -> list[Event]:
     """
     if log.last:
         raise InputError(f"{log.path}: has {log.last} events; accepted is a new log")
-    whole = read_json(text, repr(one_line(text, 40)))
+    document = read_json(text, repr(one_line(text, 40)))
     try:
-        plain, contents = whole["events"], whole.get("contents", {})
-        if whole["format"] != FORMAT:
-            raise InputError(f"format {whole['format']!r}: accepted is {FORMAT!r}")
+        plain, contents = document["events"], document.get("contents", {})
+        if document["format"] != FORMAT:
+            raise InputError(f"format {document['format']!r}: accepted is {FORMAT!r}")
         events = [
-            event_of((one["number"], one["parent"], one["time"], json.dumps(one["body"])), place)
-            for place, one in enumerate(plain, 1)
+            event_of(
+                (
+                    plain_event["number"],
+                    plain_event["parent"],
+                    plain_event["time"],
+                    json.dumps(plain_event["body"]),
+                ),
+                place,
+            )
+            for place, plain_event in enumerate(plain, 1)
         ]
-        kept = [(base64.b64decode(one["base64"]), str(one["type"])) for one in contents.values()]
+        pictures = [
+            (base64.b64decode(picture["base64"]), str(picture["type"]))
+            for picture in contents.values()
+        ]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{text[:40]!r}: not a room; accepted is the JSON of one") from None
-    for content, kind in kept:
+    for content, kind in pictures:
         log.keep(content, kind)
     log.restore(events)
     return events
@@ -144,10 +155,10 @@ def from_messages(text: str) -> Imported:
 
     Raises: InputError, in a line, if no message is found.
     """
-    found = conversation_of(text)
-    telling = _Telling(found.entries)
-    columns = Columns({}, **{name: dict(one) for name, one in telling.tallies.items()})
-    left_out = {name: n for name, n in found.left_out.items() if n}
+    conversation = conversation_of(text)
+    telling = _Telling(conversation.entries)
+    columns = Columns({}, **{name: dict(tally) for name, tally in telling.tallies.items()})
+    left_out = {name: n for name, n in conversation.left_out.items() if n}
     return Imported(tuple(telling.bodies), columns, Mended(text), left_out)
 
 
@@ -158,18 +169,20 @@ def from_transcript(text: str) -> Imported:
 
     Raises: InputError if no message is found.
     """
-    mended = mend(text)
-    reading = _read(mended.text.splitlines())
+    repaired_text = mend(text)
+    reading = _read(repaired_text.text.splitlines())
     if not reading.ais:
         raise InputError(
             f"{text[:40]!r}: no message; accepted are a room's own JSON (its Markdown and its page "
             "are not read back), messages as JSON, or lines 'AI-1 (Name)' above messages"
         )
-    said = [Entry(who, words, who in reading.ais) for who, words in reading.entries]
-    telling = _Telling(said)
-    logged = {name: reading.logged[name] for name in _ROWS}
-    columns = Columns(logged, **{name: dict(one) for name, one in telling.tallies.items()})
-    return Imported(tuple(telling.bodies), columns, mended)
+    entries = [Entry(speaker, words, speaker in reading.ais) for speaker, words in reading.entries]
+    telling = _Telling(entries)
+    program_counts = {name: reading.logged[name] for name in _ROWS}
+    columns = Columns(
+        program_counts, **{name: dict(tally) for name, tally in telling.tallies.items()}
+    )
+    return Imported(tuple(telling.bodies), columns, repaired_text)
 
 
 def _read(lines: Sequence[str]) -> _Reading:
@@ -197,9 +210,9 @@ def _read(lines: Sequence[str]) -> _Reading:
 
 def _program_row(line: str) -> str:
     """Which of the program's own lines this is; "" for none, "aside" for one that counts not."""
-    if any(one.fullmatch(line) for one in _ASIDES):
+    if any(pattern.fullmatch(line) for pattern in _ASIDES):
         return "aside"
-    return next((name for name, one in _ROWS.items() if one.fullmatch(line)), "")
+    return next((name for name, row_pattern in _ROWS.items() if row_pattern.fullmatch(line)), "")
 
 
 def _repeats_a_picture(reading: _Reading, line: str) -> bool:
@@ -219,11 +232,12 @@ class _Telling:
         speakers = list(dict.fromkeys(filter(None, named)))
         if len(speakers) > MOST_SPEAKERS:
             raise InputError(f"{len(speakers):,} speakers; accepted are up to {MOST_SPEAKERS:,}")
-        called = told_apart(speakers, ROOM)
-        self._names = Names(list(called.values()))
-        called[""] = ""
+        name_by_speaker = told_apart(speakers, ROOM)
+        self._names = Names(list(name_by_speaker.values()))
+        name_by_speaker[""] = ""
         entries = [
-            replace(entry, who=called[entry.who], doer=called[entry.doer]) for entry in entries
+            replace(entry, who=name_by_speaker[entry.who], doer=name_by_speaker[entry.doer])
+            for entry in entries
         ]
         self.bodies: list[Body] = []
         self.tallies = {name: Counter[str]() for name in Columns.__slots__ if name != "logged"}
@@ -239,28 +253,28 @@ class _Telling:
 
     def _say(self, entry: Entry, begins: bool) -> None:
         """One more message, of a participant who joins with its first."""
-        who = entry.who
-        if who not in self._joined:
-            self._joined.add(who)
-            self.bodies.append(Joined(who, who))
-        speech = speech_of(entry.text, begins, own=who)
-        spans = borrowed(speech.shown, who, self._names)
+        speaker = entry.who
+        if speaker not in self._joined:
+            self._joined.add(speaker)
+            self.bodies.append(Joined(speaker, speaker))
+        speech = speech_of(entry.text, begins, own=speaker)
+        spans = borrowed(speech.shown, speaker, self._names)
         thoughts = "\n".join(part for part in (entry.reasoning, speech.reasoning) if part)
         marks = claims(speech.shown)
-        message = Message(who, entry.text, speech.shown, spans, marks, thoughts, model=who)
+        message = Message(speaker, entry.text, speech.shown, spans, marks, thoughts, model=speaker)
         self.bodies.append(message)
         self._count(message, parse(speech.shown, spans))
         if entry.text.strip() and not speech.shown:
-            text = f"{who} only thought; nobody reads what it thought"
-            self.bodies.append(Notice("only_reasoning", text, 0, who))
+            text = f"{speaker} only thought; nobody reads what it thought"
+            self.bodies.append(Notice("only_reasoning", text, 0, speaker))
 
     def _count(self, message: Message, parsed: Parsed) -> None:
         tallies = self.tallies
-        tallies["commands"].update(one.name for one in parsed.commands)
-        tallies["repeats"].update(one.name for one in parsed.repeats)
-        tallies["imitations"].update(one.name for one in parsed.imitations)
-        tallies["near"].update(one.code for one in parsed.near)
-        tallies["claims"].update(one.name for one in parsed.claims)
+        tallies["commands"].update(command.name for command in parsed.commands)
+        tallies["repeats"].update(claim.name for claim in parsed.repeats)
+        tallies["imitations"].update(near_miss.name for near_miss in parsed.imitations)
+        tallies["near"].update(imitation.code for imitation in parsed.near)
+        tallies["claims"].update(repeat.name for repeat in parsed.claims)
         if message.borrowed:
             tallies["borrowed"][message.who] += len(message.borrowed)
 
@@ -270,14 +284,14 @@ def _beginnings(entries: Sequence[Entry]) -> list[bool]:
 
     Where there is none before it the first one behind it tells.
     """
-    told = [begins_inside(entry.text) if entry.ai else None for entry in entries]
-    known: dict[str, bool] = {}
-    for entry, begins in zip(reversed(entries), reversed(told), strict=True):
+    marked_beginnings = [begins_inside(entry.text) if entry.ai else None for entry in entries]
+    begins_by_speaker: dict[str, bool] = {}
+    for entry, begins in zip(reversed(entries), reversed(marked_beginnings), strict=True):
         if begins is not None:
-            known[entry.who] = begins
-    found: list[bool] = []
-    for entry, begins in zip(entries, told, strict=True):
+            begins_by_speaker[entry.who] = begins
+    beginnings: list[bool] = []
+    for entry, begins in zip(entries, marked_beginnings, strict=True):
         if begins is not None:
-            known[entry.who] = begins
-        found.append(known.get(entry.who, False) and not entry.reasoning)
-    return found
+            begins_by_speaker[entry.who] = begins
+        beginnings.append(begins_by_speaker.get(entry.who, False) and not entry.reasoning)
+    return beginnings

@@ -74,11 +74,11 @@ class Reading:
         """Every event numbered above `after`, in order, up to the first that is damaged."""
         if self._base is None:
             return []
-        found = checked_events(self._base, after)
-        if found.damage:
-            n = after + len(found.events)
-            self.damage = f"{self.path}: damaged at {found.damage}; read as far as event {n}"
-        return found.events
+        check = checked_events(self._base, after)
+        if check.damage:
+            n = after + len(check.events)
+            self.damage = f"{self.path}: damaged at {check.damage}; read as far as event {n}"
+        return check.events
 
     def content(self, name: str) -> tuple[str, bytes]:
         """The type and bytes of a picture that an outcome names."""
@@ -116,12 +116,12 @@ class Log:
             only_name(self.path)
             _refuse_other_file(self.path)
             self._base = _opened(self._file)
-            found = checked_events(self._base)
-            self.repaired = self._repair(found) if found.damage else ""
+            check = checked_events(self._base)
+            self.repaired = self._repair(check) if check.damage else ""
         except BaseException:
             self._release()
             raise
-        self._last = len(found.events)
+        self._last = len(check.events)
         self._known = _known(self._file)
 
     @property
@@ -181,7 +181,7 @@ class Log:
         self._release()
 
     def _write(self, events: Sequence[Event]) -> None:
-        rows = [_row(one) for one in events]
+        rows = [_row(event) for event in events]
         if _known(self._file) != self._known:
             raise InputError(f"{self.path}: it was moved or replaced while this room wrote it")
         with _refused(self.path):
@@ -198,7 +198,7 @@ class Log:
         """Put the sound events into a new file in this one's place; what was done, in a line."""
         sound = _file_of(found.events, _pictures(self._base))
         self._base.close()
-        kept = copied_aside(Path(self._file))
+        copy_path = copied_aside(Path(self._file))
         with stream_to(self._file) as out:
             out.write(sound)
             for ending in ("-wal", "-shm"):  # of the old file: the new one is not to read them
@@ -207,7 +207,7 @@ class Log:
         n = len(found.events)
         return (
             f"damaged at {found.damage}; it goes on after event {n}, and the file as it was is "
-            f"{kept.name}"
+            f"{copy_path.name}"
         )
 
     def _release(self) -> None:
@@ -265,13 +265,13 @@ def _row(one: Event) -> tuple[int, int, float, str, str]:
 
 def _pictures(base: sqlite3.Connection) -> list[tuple[str, str, bytes]]:
     """The pictures that can still be read."""
-    found: list[tuple[str, str, bytes]] = []
+    pictures: list[tuple[str, str, bytes]] = []
     try:
         for row in base.execute("SELECT name, type, bytes FROM contents"):
-            found.append(row)
+            pictures.append(row)
     except SQLITE_ERRORS:
         pass  # the file as it was stays beside
-    return found
+    return pictures
 
 
 def _claimed(file: str, path: str) -> sqlite3.Connection | None:
@@ -407,17 +407,21 @@ def _refuse_others(base: sqlite3.Connection, path: str) -> None:
 
 def _refuse_other_tables(base: sqlite3.Connection, path: str) -> None:
     try:
-        held = set(base.execute(_SCHEMA).fetchmany(_MOST_TABLES))
+        schema_objects = set(base.execute(_SCHEMA).fetchmany(_MOST_TABLES))
     except SQLITE_ERRORS as error:
-        held, said = set[tuple[str, str]](), str(error)
+        schema_objects, difference = set[tuple[str, str]](), str(error)
     else:
-        missing = {one for one in _held() - held if one[0] != "trigger"}  # a guard may be gone
-        odd = sorted((held - _held()) | missing, key=str)
-        said = ", ".join(one_line(f"{kind} {name}", 40) for kind, name, _ in odd)
-    if not held or said:
+        missing = {
+            schema_object
+            for schema_object in _held() - schema_objects
+            if schema_object[0] != "trigger"
+        }  # a guard may be gone
+        odd = sorted((schema_objects - _held()) | missing, key=str)
+        difference = ", ".join(one_line(f"{kind} {name}", 40) for kind, name, _ in odd)
+    if not schema_objects or difference:
         base.close()
         raise InputError(
-            f"{path}: its tables are not those of a room's log ({one_line(said, 120)}); "
+            f"{path}: its tables are not those of a room's log ({one_line(difference, 120)}); "
             "accepted are only those"
         )
 

@@ -22,7 +22,7 @@ def plain_name(name: str) -> str:
     >>> plain_name("Claude-3 Opus") == plain_name("claude 3 opus")
     True
     """
-    return "".join(one for one in name.casefold() if one.isalnum())
+    return "".join(char for char in name.casefold() if char.isalnum())
 
 
 @lru_cache(_KEPT)
@@ -35,10 +35,10 @@ def looks_of(name: str) -> frozenset[str]:
     >>> bool(looks_of("Ada") & looks_of("\u0410d\u0430")), bool(looks_of("Ada") & looks_of("Eva"))
     (True, False)
     """
-    whole = unicodedata.normalize("NFKC", name)
-    drawn = _drawn(whole)
-    small = drawn.casefold()
-    return frozenset({drawn, small, _drawn(small), _drawn(whole.casefold())})
+    nfkc_name = unicodedata.normalize("NFKC", name)
+    drawing = _drawn(nfkc_name)
+    small = drawing.casefold()
+    return frozenset({drawing, small, _drawn(small), _drawn(nfkc_name.casefold())})
 
 
 def look_alike(name: str, other: str) -> bool:
@@ -83,23 +83,26 @@ def told_apart(names: Iterable[str], taken: str) -> dict[str, str]:
     """
     originals = list(dict.fromkeys(names))
     used = UsedNames([taken, *originals])
-    called: dict[str, str] = {}
-    seen = dict.fromkeys(looks_of(taken), taken)
+    distinct_names: dict[str, str] = {}
+    name_by_look = dict.fromkeys(looks_of(taken), taken)
     for name in originals:
         looks = looks_of(name)
-        alike = {seen[look] for look in looks if look in seen}
-        other = any(one == taken or plain_name(one) != plain_name(name) for one in alike)
-        called[name] = used.another(name) if other else name
-        for look in looks if not other else ():
-            seen.setdefault(look, name)
-    return called
+        alike = {name_by_look[look] for look in looks if look in name_by_look}
+        is_ambiguous = any(
+            alike_name == taken or plain_name(alike_name) != plain_name(name)
+            for alike_name in alike
+        )
+        distinct_names[name] = used.another(name) if is_ambiguous else name
+        for look in looks if not is_ambiguous else ():
+            name_by_look.setdefault(look, name)
+    return distinct_names
 
 
 def _drawn(text: str) -> str:
-    drawn = _drawings()
+    drawings = _drawings()
     letters = map(_large, unicodedata.normalize("NFC", text))
-    whole = "".join(drawn.get(one, one) for one in letters)
-    return "".join(one for one in whole if one.isalnum() or unicodedata.combining(one))
+    drawn_text = "".join(drawings.get(letter, letter) for letter in letters)
+    return "".join(char for char in drawn_text if char.isalnum() or unicodedata.combining(char))
 
 
 def _large(char: str) -> str:
@@ -121,13 +124,13 @@ def _drawings() -> dict[str, str]:
     """What each character is drawn like: the one of its group that stands for all of them."""
     from confusable_homoglyphs.confusables import confusables_data
 
-    found: dict[str, str] = {}
-    for char, others in confusables_data.items():
-        names = [one["c"].strip("\u200e") for one in others]
+    drawings: dict[str, str] = {}
+    for char, confusables in confusables_data.items():
+        names = [confusable["c"].strip("\u200e") for confusable in confusables]
         if len(char) != 1 or len(names) != 1 or not names[0]:
             continue  # more than one: it stands for a group itself
-        other = names[0]
-        stands = len(confusables_data.get(other, ())) > 1 or len(other) > 1
-        if stands or (not other.isascii(), ord(other)) < (not char.isascii(), ord(char)):
-            found[char] = other
-    return found
+        prototype = names[0]
+        stands = len(confusables_data.get(prototype, ())) > 1 or len(prototype) > 1
+        if stands or (not prototype.isascii(), ord(prototype)) < (not char.isascii(), ord(char)):
+            drawings[char] = prototype
+    return drawings

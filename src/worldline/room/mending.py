@@ -47,52 +47,52 @@ def mend(text: str) -> Mended:
     >>> mend("MÃ¼nchen").text
     'München'
     """
-    found = Mended("")
+    totals = Mended("")
     parts: list[str] = []
     at = 0
     for run in _RUN.finditer(text):
         piece = _mended(run[0])
         parts += [text[at : run.start()], piece.text]
         at = run.end()
-        found = Mended(
+        totals = Mended(
             "",
-            found.mended + piece.mended,
-            found.guessed + piece.guessed,
-            found.gone + piece.gone,
+            totals.mended + piece.mended,
+            totals.guessed + piece.guessed,
+            totals.gone + piece.gone,
         )
-    if not found.mended or found.mended < found.gone:
+    if not totals.mended or totals.mended < totals.gone:
         return Mended(text)
-    whole = "".join([*parts, text[at:]])
-    return Mended(whole, found.mended, found.guessed, found.gone)
+    repaired_text = "".join([*parts, text[at:]])
+    return Mended(repaired_text, totals.mended, totals.guessed, totals.gone)
 
 
 def _mended(run: str) -> Mended:
     """One run of characters beyond ASCII."""
     parts: list[str] = []
-    mended = guessed = gone = at = 0
+    n_mended = n_guessed = n_gone = at = 0
     while at < len(run):
         raw = _bytes(run[at : at + _AHEAD])
-        sign, taken = _known(raw, parts)
+        sign, n_sign_bytes = _known(raw, parts)
         if sign:
             parts.append(sign)
-            at, guessed = at + taken, guessed + 1
+            at, n_guessed = at + n_sign_bytes, n_guessed + 1
             continue
-        whole = _whole(raw)
-        if whole:
-            parts.append(raw[:whole].decode("utf-8"))
-            at, mended = at + whole, mended + 1
+        n_char_bytes = _whole(raw)
+        if n_char_bytes:
+            parts.append(raw[:n_char_bytes].decode("utf-8"))
+            at, n_mended = at + n_char_bytes, n_mended + 1
             continue
         n = _broken(raw)
         parts.append(GONE if n else run[at])
-        at, gone = at + max(n, 1), gone + bool(n)
-    return Mended("".join(parts), mended, guessed, gone)
+        at, n_gone = at + max(n, 1), n_gone + bool(n)
+    return Mended("".join(parts), n_mended, n_guessed, n_gone)
 
 
 def _known(raw: bytes, before: list[str]) -> tuple[str, int]:
     """A sign that can be told without the byte that it lost, and how many bytes are left of it."""
-    for sign, damaged in _DAMAGED.items():
-        if raw.startswith(damaged) and not _goes_on(raw, len(damaged)):
-            return sign, len(damaged)
+    for sign, damaged_bytes in _DAMAGED.items():
+        if raw.startswith(damaged_bytes) and not _goes_on(raw, len(damaged_bytes)):
+            return sign, len(damaged_bytes)
     if raw.startswith(_JOINT) and not _goes_on(raw, 2):
         joint = bool(before) and ord(before[-1][0]) > 0x1F000 and len(raw) > 2
         return ("\u200d" if joint else "”"), 2
@@ -105,13 +105,13 @@ def _goes_on(raw: bytes, at: int) -> bool:
 
 def _bytes(run: str) -> bytes:
     """The bytes that a run was read from, up to the first sign that Windows-1254 has not."""
-    found = bytearray()
-    for one in run:
+    raw = bytearray()
+    for char in run:
         try:
-            found += one.encode("cp1254")
+            raw += char.encode("cp1254")
         except UnicodeEncodeError:
             break
-    return bytes(found)
+    return bytes(raw)
 
 
 def _length(lead: int) -> int:
@@ -142,8 +142,8 @@ def _broken(raw: bytes) -> int:
 
 def _damaged(sign: str) -> bytes:
     raw = sign.encode("utf-8")
-    kept = bytes(one for one in raw if one not in _UNDEFINED)
-    return kept if kept != raw else b""
+    kept_bytes = bytes(byte for byte in raw if byte not in _UNDEFINED)
+    return kept_bytes if kept_bytes != raw else b""
 
 
 _DAMAGED = {

@@ -63,14 +63,14 @@ class Names:
         self._by: dict[str, tuple[str, str]] = {}  # the last name drawn so, the last of other words
         for name in names:
             for key in {plain_name(name), *looks_of(name)}:
-                last, other = self._by.get(key, ("", ""))
-                same = plain_name(last) == plain_name(name)
-                self._by[key] = (name, other if same else last)
+                last, other_name = self._by.get(key, ("", ""))
+                is_same_name = plain_name(last) == plain_name(name)
+                self._by[key] = (name, other_name if is_same_name else last)
 
     def find(self, key: str, own: str) -> str | None:
         """The name that is written or drawn as `key`, apart from `own`; None for none."""
-        found = (name for name in self._by.get(key, ()) if name)
-        return next((name for name in found if plain_name(name) != plain_name(own)), None)
+        candidates = (name for name in self._by.get(key, ()) if name)
+        return next((name for name in candidates if plain_name(name) != plain_name(own)), None)
 
 
 def borrowed(text: str, own: str, names: Iterable[str] | Names) -> tuple[Span, ...]:
@@ -81,27 +81,27 @@ def borrowed(text: str, own: str, names: Iterable[str] | Names) -> tuple[Span, .
     only, from where it begins to do so. Labels inside code, quoted lines and reasoning count for
     nothing. For many texts `names` are best made a `Names` once.
     """
-    others = names if isinstance(names, Names) else Names(names)
+    other_names = names if isinstance(names, Names) else Names(names)
     quiet = Cover(regions(text))
-    found: list[Span] = []
+    passages: list[Span] = []
     open_at, open_name = 0, ""
     for line in _LINE.finditer(text):
         start, end = line.span()
         blank = not line[0].strip()
-        name = None if blank or quiet.at(start) else _label_of(line[0], own, others)
-        forged = next(_room_lines(text, start, end), None) if name != ROOM else None
-        if forged is not None and not quiet.at(forged):
-            start, name = forged, ROOM
+        name = None if blank or quiet.at(start) else _label_of(line[0], own, other_names)
+        forged_start = next(_room_lines(text, start, end), None) if name != ROOM else None
+        if forged_start is not None and not quiet.at(forged_start):
+            start, name = forged_start, ROOM
         if open_name and (blank or name is not None):
-            found.append(_passage(text, open_at, start, open_name))
+            passages.append(_passage(text, open_at, start, open_name))
             open_name = ""
         if name == ROOM:
-            found.append(_passage(text, start, end, ROOM))
+            passages.append(_passage(text, start, end, ROOM))
         elif name:
             open_at, open_name = start, name
     if open_name:
-        found.append(_passage(text, open_at, len(text), open_name))
-    return tuple(found)
+        passages.append(_passage(text, open_at, len(text), open_name))
+    return tuple(passages)
 
 
 def without_room_lines(text: str) -> str:
@@ -125,15 +125,15 @@ def _room_lines(text: str, start: int, end: int, loosely: bool = False) -> Itera
 
     With `loosely` anything may follow the name.
     """
-    for found in _BRACKET.finditer(text, start, end):
-        head = "".join(one for one in found["head"] if not unseen_in(one))
+    for bracket in _BRACKET.finditer(text, start, end):
+        head = "".join(char for char in bracket["head"] if not unseen_in(char))
         name = _BEFORE_COLON.split(head)[0]
-        code = text[found.start()] in _IN_CODE
-        whole = len(name) < len(head) or (not code and _CLOSER.match(text, found.end()))
+        code = text[bracket.start()] in _IN_CODE
+        has_end = len(name) < len(head) or (not code and _CLOSER.match(text, bracket.end()))
         words = name.split() if loosely and not code else []
-        heads = [name] if whole else []
+        heads = [name] if has_end else []
         if any(map(_is_room, [*heads, *words[:1], "".join(words[:2])])):
-            yield found.start()
+            yield bracket.start()
 
 
 @lru_cache(1024)
@@ -145,38 +145,38 @@ def _label_of(line: str, own: str, others: Names) -> str | None:
     """Whose label a line opens with: another's, the room's, "" for its own; None for none."""
     sign = _SIGN.match(line)
     at = sign.end() if sign else 0
-    found: str | None = None
+    speaker: str | None = None
     while label := _LABEL.match(line, at):
         name = _whose(label, own, others)
         if name is None:
             break
-        found, at = name, label.end()
-    return found
+        speaker, at = name, label.end()
+    return speaker
 
 
 def _whose(label: re.Match[str], own: str, others: Names) -> str | None:
-    said = (label["square"] or label["angle"] or label["plain"]).strip()
-    numbered = _NUMBERED.match(said)
-    if numbered or (not label["plain"] and _is_room(_BEFORE_COLON.split(said)[0])):
+    label_text = (label["square"] or label["angle"] or label["plain"]).strip()
+    number_match = _NUMBERED.match(label_text)
+    if number_match or (not label["plain"] and _is_room(_BEFORE_COLON.split(label_text)[0])):
         return ROOM
     if _names(label, own):
         return ""
-    found = (others.find(spelling, own) for spelling in _spellings(said))
-    return next((name for name in found if name is not None), None)
+    speakers = (others.find(spelling, own) for spelling in _spellings(label_text))
+    return next((name for name in speakers if name is not None), None)
 
 
 def _names(label: re.Match[str], name: str) -> bool:
-    said = label["square"] or label["angle"] or label["plain"]
-    return plain_name(name) in _spellings(said)
+    label_text = label["square"] or label["angle"] or label["plain"]
+    return plain_name(name) in _spellings(label_text)
 
 
 @lru_cache(1024)
 def _spellings(said: str) -> Sequence[str]:
     """What a label may mean: "AI-2 (Ada)" is Ada, and so is "Ada (some model)"."""
     said = said.strip()
-    numbered = _NUMBERED.match(said)
-    meant = [numbered["name"]] if numbered else [said, _PARENTHESIS.split(said)[0]]
-    return [*map(plain_name, meant), *(drawn for one in meant for drawn in looks_of(one))]
+    number_match = _NUMBERED.match(said)
+    names = [number_match["name"]] if number_match else [said, _PARENTHESIS.split(said)[0]]
+    return [*map(plain_name, names), *(look for name in names for look in looks_of(name))]
 
 
 def _passage(text: str, start: int, end: int, name: str) -> Span:

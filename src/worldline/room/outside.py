@@ -41,12 +41,12 @@ def images_named(given: str | None, catalog: Catalog) -> Callable[[Asked], Pictu
         return Portraits(lambda name: _local(catalog, name), lambda: _bundled(catalog))
     if given.startswith(DIFFUSERS):
         return DiffusersImages(given.removeprefix(DIFFUSERS))
-    model, found, rest = given.rpartition(AT)
-    if not found or not model:
+    model, separator, address_tail = given.rpartition(AT)
+    if not separator or not model:
         raise InputError(
             f"images {given!r}: accepted are MODEL@https://HOST, diffusers:MODEL, and none"
         )
-    return EndpointImages("http" + rest, model)
+    return EndpointImages("http" + address_tail, model)
 
 
 def search_named(given: str | None) -> Callable[[Asked], Sequence[Hit]] | None:
@@ -81,7 +81,7 @@ def _local(catalog: Catalog, name: str) -> LoadedModel | None:
 def _bundled(catalog: Catalog) -> LoadedModel:
     from worldline.room.models.naming import BUNDLED
 
-    found = _local(catalog, BUNDLED)
-    if found is None:
+    model = _local(catalog, BUNDLED)
+    if model is None:
         raise InputError("no model of this room runs in this process")
-    return found
+    return model

@@ -43,14 +43,14 @@ def checked_name(name: str) -> str:
         or unicodedata.category(name[0]) in _HANGING
     ):
         raise InputError(f"{_called(name)}: marks stand on nothing or in a pile; take them off")
-    if any(look_alike(name, one) for one in (ROOM, f"the {ROOM}")):
+    if any(look_alike(name, room_name) for room_name in (ROOM, f"the {ROOM}")):
         raise InputError(f"{_called(name)}: the room itself speaks under it; take another")
     return name
 
 
 def alike(name: str, names: Iterable[str]) -> str:
     """Which of `names` nobody could tell from `name`; "" for none."""
-    return next((one for one in names if look_alike(name, one)), "")
+    return next((other_name for other_name in names if look_alike(name, other_name)), "")
 
 
 def checked_temperature(value: object) -> float:
@@ -80,10 +80,10 @@ def admitted(state: State, newcomer: Joined) -> Joined:
     or the temperature is out of range.
     """
     name = checked_name(newcomer.name)
-    present = {one.name for one in state.present}
-    if taken := alike(name, present):
-        raise InputError(f"name {name!r}: {_whose(taken, name)}; accepted is another")
-    earlier = alike(name, (one for one in state.names if one not in present))
+    present = {member.name for member in state.present}
+    if taken_name := alike(name, present):
+        raise InputError(f"name {name!r}: {_whose(taken_name, name)}; accepted is another")
+    earlier = alike(name, (member for member in state.names if member not in present))
     if earlier and plain_name(earlier) != plain_name(name):
         raise InputError(f"name {name!r}: it looks like {earlier!r}, who spoke here; take another")
     limit = int(state.settings["max_participants"])

@@ -78,18 +78,18 @@ def marks_in(text: str, code: Sequence[Span] = (), start: int = 0) -> Iterator[M
 
     **Exactness**: linear in the text.
     """
-    around = passed = 0
+    around = pair_end = 0
     for sign in _SIGN.finditer(text, start):
         while around < len(code) and code[around].end <= sign.start():
             around += 1
         if around < len(code) and code[around].start <= sign.start():
             yield from _last_resort(text, _mark_of(sign))
             continue
-        if sign.start() < passed:
+        if sign.start() < pair_end:
             continue
         mark = _mark_of(sign)
         if pair := _pair(text, mark):
-            passed = pair
+            pair_end = pair
         elif _spoken_of(text, mark):
             yield from _last_resort(text, mark)
         else:
@@ -121,31 +121,42 @@ def reasoning_in(text: str, marks: Iterable[Mark], opened: bool = False) -> list
     [Span(start=0, end=2, name='reasoning')]
     """
     every = list(marks)
-    listed = [one for one in every if not one.last_resort]
-    last_close = max((one.start for one in listed if not one.opens and not one.weak), default=-1)
-    found: list[Span] = []
-    opened = opened and not _begins_with_a_mark(text, listed)
+    regular_marks = [candidate for candidate in every if not candidate.last_resort]
+    last_close = max(
+        (
+            candidate.start
+            for candidate in regular_marks
+            if not candidate.opens and not candidate.weak
+        ),
+        default=-1,
+    )
+    spans: list[Span] = []
+    opened = opened and not _begins_with_a_mark(text, regular_marks)
     least = depth = int(opened)  # a weak mark closes no reasoning that no mark opened
-    begun = 0
-    for mark in listed:
+    span_start = 0
+    for mark in regular_marks:
         if mark.opens:
             if mark.needs_close and last_close < mark.start:
                 continue
-            begun = begun if depth else mark.start
+            span_start = span_start if depth else mark.start
             depth += 1
         elif depth:
             depth = least if mark.weak else depth - 1
             if not depth:
                 least = 0
-                found.append(Span(begun, mark.end, "reasoning"))
-        elif found and found[-1].end == mark.start:
-            found[-1] = Span(found[-1].start, mark.end, "reasoning")
+                spans.append(Span(span_start, mark.end, "reasoning"))
+        elif spans and spans[-1].end == mark.start:
+            spans[-1] = Span(spans[-1].start, mark.end, "reasoning")
         elif not mark.weak:
-            found = [Span(0, mark.end, "reasoning")]
+            spans = [Span(0, mark.end, "reasoning")]
     if depth:
-        spoken = (one.end for one in every if one.last_resort and one.start > begun)
-        found.append(Span(begun, next(spoken, len(text)), "reasoning"))
-    return found
+        resort_ends = (
+            candidate.end
+            for candidate in every
+            if candidate.last_resort and candidate.start > span_start
+        )
+        spans.append(Span(span_start, next(resort_ends, len(text)), "reasoning"))
+    return spans
 
 
 def _begins_with_a_mark(text: str, marks: Sequence[Mark]) -> bool:
@@ -195,32 +206,32 @@ class Hushed:
         self._parts.append(piece)
         if self._silent:
             return ""
-        shown = self._more(piece)
+        shown_text = self._more(piece)
         if not self.unsure:
-            return shown
-        self._waiting.append(shown)
+            return shown_text
+        self._waiting.append(shown_text)
         return ""
 
     def _more(self, piece: str) -> str:
-        kept = max(0, self._at - _AHEAD)  # what tells whether a mark is only spoken of
-        self._text, self._at = self._text[kept:] + piece, self._at - kept
-        given: list[str] = []
+        n_dropped = max(0, self._at - _AHEAD)  # what tells whether a mark is only spoken of
+        self._text, self._at = self._text[n_dropped:] + piece, self._at - n_dropped
+        pieces: list[str] = []
         while not self._silent and (sign := _ANY_OPENER.search(self._text, self._at)):
-            self._go_to(sign.start(), given)
-            end = self._past_sign(given)
+            self._go_to(sign.start(), pieces)
+            end = self._past_sign(pieces)
             if not end:
-                return "".join(given)
-            self._go_to(end, given)
-        self._go_to(len(self._text), given)
-        return "".join(given)
+                return "".join(pieces)
+            self._go_to(end, pieces)
+        self._go_to(len(self._text), pieces)
+        return "".join(pieces)
 
     def _go_to(self, end: int, given: list[str]) -> None:
         if end > self._at:
-            passed = self._text[self._at : end]
+            passage = self._text[self._at : end]
             if not self._depth and not self._silent:
-                given.append(passed)
+                given.append(passage)
             self._just_closed = False
-            self._blank = self._blank and not passed.strip()
+            self._blank = self._blank and not passage.strip()
         self._at = end
 
     def _past_sign(self, given: list[str]) -> int:
@@ -279,8 +290,8 @@ class Hushed:
     def _past_other(self, at: int) -> int:
         """Past a sign that begins no mark; 0 while it may become one."""
         short = len(self._text) - at < _LONGEST
-        closed = _ANY_CLOSER.search(self._text, at, at + _LONGEST)
-        if short and (closed is None or len(self._text) < closed.end() + _AHEAD):
+        closer = _ANY_CLOSER.search(self._text, at, at + _LONGEST)
+        if short and (closer is None or len(self._text) < closer.end() + _AHEAD):
             return 0
         return at + 1
 
@@ -302,8 +313,8 @@ def _mark_of(sign: re.Match[str]) -> Mark:
 def _pair(text: str, mark: Mark) -> int:
     """Where "<think> and </think>" ends, which only speaks of the two; 0 for anything else."""
     between = _BETWEEN.match(text, mark.end) if mark.opens else None
-    other = _SIGN.match(text, between.end()) if between else None
-    return other.end() if other and not _mark_of(other).opens else 0
+    second_sign = _SIGN.match(text, between.end()) if between else None
+    return second_sign.end() if second_sign and not _mark_of(second_sign).opens else 0
 
 
 def _spoken_of(text: str, mark: Mark) -> bool:

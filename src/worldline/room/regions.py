@@ -42,13 +42,13 @@ def without_reasoning(text: str, opened: bool = False) -> tuple[str, str]:
     spans = _Scan(text, opened).reasoning
     if not spans:
         return text, ""
-    kept: list[str] = []
+    speech_parts: list[str] = []
     at = 0
     for span in spans:
-        kept.append(text[at : span.start])
+        speech_parts.append(text[at : span.start])
         at = span.end
-    thought = "\n".join(text[one.start : one.end] for one in spans)
-    return "".join([*kept, text[at:]]).strip(), thought
+    reasoning = "\n".join(text[stretch.start : stretch.end] for stretch in spans)
+    return "".join([*speech_parts, text[at:]]).strip(), reasoning
 
 
 def begins_inside(text: str) -> bool | None:
@@ -71,15 +71,15 @@ def may_be_code(text: str, start: int) -> bool:
     A fence is open there, or something in front of it on its line may open code.
     """
     scan = _Scan(text)
-    rest = scan.line_of(start)
+    scan_start = scan.line_of(start)
     for code in scan.codes():
         if not code.closed:
             return True
-        if code.span.end > rest and code.span.name == "code":
-            if _CODE_SIGN.search(text, rest, max(rest, code.span.start)):
+        if code.span.end > scan_start and code.span.name == "code":
+            if _CODE_SIGN.search(text, scan_start, max(scan_start, code.span.start)):
                 return True
-            rest = code.span.end
-    return bool(_CODE_SIGN.search(text, rest))
+            scan_start = code.span.end
+    return bool(_CODE_SIGN.search(text, scan_start))
 
 
 class Cover:
@@ -91,16 +91,16 @@ class Cover:
 
     def at(self, place: int) -> Span | None:
         """The span that holds the character at `place`."""
-        found = bisect_right(self._starts, place) - 1
-        if found < 0 or self._spans[found].end <= place:
+        index = bisect_right(self._starts, place) - 1
+        if index < 0 or self._spans[index].end <= place:
             return None
-        return self._spans[found]
+        return self._spans[index]
 
 
 def line_end(text: str, start: int) -> int:
     """Where the line that holds `start` ends."""
-    found = _BREAK.search(text, start)
-    return found.start() if found else len(text)
+    line_break = _BREAK.search(text, start)
+    return line_break.start() if line_break else len(text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +116,11 @@ class _Scan:
 
     def __init__(self, text: str, opened: bool = False) -> None:
         self._text = text
-        self._lines = [0, *(one.end() for one in _BREAK.finditer(text))]
-        self._blanks = [one.start() for one in _BLANK.finditer(text)]
+        self._lines = [0, *(match.end() for match in _BREAK.finditer(text))]
+        self._blanks = [match.start() for match in _BLANK.finditer(text)]
         self._ticks: dict[int, list[int]] = {}
-        for one in _TICKS.finditer(text):
-            self._ticks.setdefault(len(one[0]), []).append(one.start())
+        for match in _TICKS.finditer(text):
+            self._ticks.setdefault(len(match[0]), []).append(match.start())
         self.marks = list(marks_in(text, self._holding()))
         self.reasoning = reasoning_in(text, self.marks, opened)
 
@@ -128,30 +128,32 @@ class _Scan:
         """Code, quoted lines and reasoning."""
         reasoning = iter(self.reasoning)
         following = next(reasoning, None)
-        for one in self.codes(Cover(self.reasoning)):
-            at = one.span.start
-            while following is not None and following.start < one.span.end:
+        for code in self.codes(Cover(self.reasoning)):
+            at = code.span.start
+            while following is not None and following.start < code.span.end:
                 if at < following.start:
-                    yield Span(at, following.start, one.span.name)
+                    yield Span(at, following.start, code.span.name)
                 yield following
                 at, following = max(at, following.end), next(reasoning, None)
-            if at < one.span.end:
-                yield Span(at, one.span.end, one.span.name)
+            if at < code.span.end:
+                yield Span(at, code.span.end, code.span.name)
         while following is not None:
             yield following
             following = next(reasoning, None)
 
     def _holding(self) -> list[Span]:
         """Code in which a mark is only spoken of: fences that are closed, and ticks on a line."""
-        found: list[Span] = []
-        for one in self.codes():
-            name, start, end = one.span.name, one.span.start, one.span.end
-            if name == "code" and not one.closed:
+        spans: list[Span] = []
+        for code in self.codes():
+            name, start, end = code.span.name, code.span.start, code.span.end
+            if name == "code" and not code.closed:
                 break
-            fenced = self._text[start] in "`~" and self.line_of(start) != self.line_of(end - 1)
-            if name == "code" and (self._fence_at(start) or not fenced):
-                found.append(one.span)
-        return found
+            is_multiline = self._text[start] in "`~" and self.line_of(start) != self.line_of(
+                end - 1
+            )
+            if name == "code" and (self._fence_at(start) or not is_multiline):
+                spans.append(code.span)
+        return spans
 
     def _fence_at(self, start: int) -> bool:
         token = _TOKEN.match(self._text, start)
@@ -162,9 +164,9 @@ class _Scan:
         reasoning = reasoning or Cover(())
         text, at = self._text, 0
         while token := _TOKEN.search(text, at):
-            thought = reasoning.at(token.start())
-            if thought is not None and not token["quote"]:
-                at = max(thought.end, token.start() + 1)
+            reasoning_span = reasoning.at(token.start())
+            if reasoning_span is not None and not token["quote"]:
+                at = max(reasoning_span.end, token.start() + 1)
                 continue
             code = self._code(token)
             at = token.end()
@@ -172,10 +174,10 @@ class _Scan:
                 continue
             yield code
             at = max(at, code.span.end)
-            rest = None if token["quote"] else self._rest_of_quote(at)
-            if rest is not None:
-                yield _Code(rest, True)
-                at = rest.end
+            quote_rest = None if token["quote"] else self._rest_of_quote(at)
+            if quote_rest is not None:
+                yield _Code(quote_rest, True)
+                at = quote_rest.end
 
     def _code(self, token: re.Match[str]) -> _Code | None:
         start, text = token.start(), self._text
@@ -189,14 +191,14 @@ class _Scan:
             end = close.end() if close else len(text)
             return _Code(Span(start, end, "code"), close is not None)
         size = len(token["ticks"])
-        same = self._ticks.get(size, [])
-        place = bisect_right(same, start)
-        if place == len(same):
+        tick_starts = self._ticks.get(size, [])
+        place = bisect_right(tick_starts, start)
+        if place == len(tick_starts):
             return None
         blank = bisect_right(self._blanks, token.end() - 1)
-        if blank < len(self._blanks) and self._blanks[blank] < same[place]:
+        if blank < len(self._blanks) and self._blanks[blank] < tick_starts[place]:
             return None
-        return _Code(Span(start, same[place] + size, "code"), True)
+        return _Code(Span(start, tick_starts[place] + size, "code"), True)
 
     def line_of(self, place: int) -> int:
         """Where the line of a place begins."""

@@ -41,25 +41,29 @@ def replay(line: Sequence[Event], catalog: Catalog, deeds: Deeds | None = None) 
     first = renumbered(line)
     log = Log(clock=lambda: 0.0)
     room = Room(log, catalog, deeds or recorded(first))
-    compared = 0  # so many events are the same
+    n_compared = 0  # so many events are the same
     try:
-        while len(made := log.events()) < len(first):
-            parted = _parted(first[compared : len(made)], made[compared:])
-            if parted:
+        while len(new_events := log.events()) < len(first):
+            differs_at = _parted(first[n_compared : len(new_events)], new_events[n_compared:])
+            if differs_at:
                 break
-            compared = len(made)
-            _next(room, first[len(made)])
-            if len(log.events()) == len(made):
-                number = len(made) + 1
-                return Replay(tuple(made), number, "the second run had nothing to say here")
-        made = log.events()
-        parted = _parted(first, made) or (len(first) + 1 if len(made) > len(first) else 0)
+            n_compared = len(new_events)
+            _next(room, first[len(new_events)])
+            if len(log.events()) == len(new_events):
+                number = len(new_events) + 1
+                return Replay(tuple(new_events), number, "the second run had nothing to say here")
+        new_events = log.events()
+        differs_at = _parted(first, new_events) or (
+            len(first) + 1 if len(new_events) > len(first) else 0
+        )
     finally:
         room.close()
-    if not parted:
-        return Replay(tuple(made), 0)
-    one = first[parted - 1].body if parted <= len(first) else None
-    return Replay(tuple(made), parted, *_difference(one, made[parted - 1].body))
+    if not differs_at:
+        return Replay(tuple(new_events), 0)
+    first_body = first[differs_at - 1].body if differs_at <= len(first) else None
+    return Replay(
+        tuple(new_events), differs_at, *_difference(first_body, new_events[differs_at - 1].body)
+    )
 
 
 def renumbered(line: Sequence[Event]) -> list[Event]:
@@ -75,7 +79,7 @@ def renumbered(line: Sequence[Event]) -> list[Event]:
 def recorded(line: Iterable[Event]) -> Deeds:
     """Deeds that give again what a log says that they gave, one after another."""
     line = list(line)
-    commands = {one.number: one.body for one in line if isinstance(one.body, Command)}
+    commands = {entry.number: entry.body for entry in line if isinstance(entry.body, Command)}
     outcomes: dict[tuple[int, str, str], Outcome] = {}
     for event in line:
         body = event.body
@@ -100,7 +104,7 @@ def recorded(line: Iterable[Event]) -> Deeds:
 
     def search(asked: Asked) -> list[Hit]:
         hits = again("search", asked).get("hits", [])
-        return [Hit(**one) for one in hits] if isinstance(hits, list) else []
+        return [Hit(**hit) for hit in hits] if isinstance(hits, list) else []
 
     return Deeds(draw, search)
 
@@ -117,9 +121,9 @@ def _next(room: Room, event: Event) -> None:
 
 
 def _parted(first: Sequence[Event], second: Sequence[Event]) -> int:
-    for one, two in zip(first, second, strict=False):
-        if timeless(one.body) != timeless(two.body):
-            return one.number
+    for first_event, two in zip(first, second, strict=False):
+        if timeless(first_event.body) != timeless(two.body):
+            return first_event.number
     return 0
 
 
@@ -162,6 +166,6 @@ def _moved_flow(flow: dict[str, Any], numbers: dict[int, int]) -> dict[str, Any]
     """A flow whose messages have other numbers."""
     if not flow:
         return flow
-    rows = [one | {"event": numbers.get(one["event"])} for one in flow["messages"]]
-    unplaced = [numbers[one] for one in flow["unplaced"] if one in numbers]
-    return flow | {"messages": rows, "unplaced": unplaced}
+    rows = [entry | {"event": numbers.get(entry["event"])} for entry in flow["messages"]]
+    unplaced_numbers = [numbers[entry] for entry in flow["unplaced"] if entry in numbers]
+    return flow | {"messages": rows, "unplaced": unplaced_numbers}

@@ -68,8 +68,8 @@ def heard(
     began = time.perf_counter()
     text: list[str] = []
     reasoning: list[str] = []
-    hushed, told = streaming(thinks), list[str]()
-    usage, failure, signed = Usage(), "", False
+    reasoning_filter, sent_pieces = streaming(thinks), list[str]()
+    usage, failure, has_signalled = Usage(), "", False
     stream = model.reply(seen.messages, settings)
     try:
         for piece in stream:
@@ -79,30 +79,30 @@ def heard(
                 usage = piece
                 continue
             (reasoning if piece.reasoning else text).append(piece.text)
-            shown = piece.text if piece.reasoning else hushed.more(piece.text)
-            if piece.reasoning and hushed.unsure:  # it comes on a way of its own
-                told.append(hushed.begin_outside())
-                watch(Provisional(who, told[-1]))
+            shown_text = piece.text if piece.reasoning else reasoning_filter.more(piece.text)
+            if piece.reasoning and reasoning_filter.unsure:  # it comes on a way of its own
+                sent_pieces.append(reasoning_filter.begin_outside())
+                watch(Provisional(who, sent_pieces[-1]))
             if not piece.reasoning:
-                told.append(shown)
-                if hushed.unsure and not signed:
-                    signed = True
+                sent_pieces.append(shown_text)
+                if reasoning_filter.unsure and not has_signalled:
+                    has_signalled = True
                     watch(Provisional(who, "", withheld=True))
-            if shown:
-                watch(Provisional(who, shown, piece.reasoning))
+            if shown_text:
+                watch(Provisional(who, shown_text, piece.reasoning))
     except ReplyError as error:
         failure, usage = str(error) or type(error).__name__, error.usage or usage
     except StoppedError as error:
         failure = str(error)
     finally:
         _close(stream)
-    whole, thought = whole_characters("".join(text)), whole_characters("".join(reasoning))
-    if not failure and not whole.strip():
-        failure = f"the reply was empty{', but for its reasoning' if thought.strip() else ''}"
-    begins = False if thought else thinks
-    if not failure and (rest := _untold(whole, begins, "".join(told))):
-        watch(Provisional(who, rest))
-    return Reply(whole, thought, usage, time.perf_counter() - began, failure, begins)
+    reply_text, thoughts = whole_characters("".join(text)), whole_characters("".join(reasoning))
+    if not failure and not reply_text.strip():
+        failure = f"the reply was empty{', but for its reasoning' if thoughts.strip() else ''}"
+    begins = False if thoughts else thinks
+    if not failure and (withheld_text := _untold(reply_text, begins, "".join(sent_pieces))):
+        watch(Provisional(who, withheld_text))
+    return Reply(reply_text, thoughts, usage, time.perf_counter() - began, failure, begins)
 
 
 def as_events(
@@ -116,18 +116,18 @@ def as_events(
     read: tuple[int, int],
 ) -> list[Body]:
     """The message, numbered `next_number` in the log, then its commands, then remarks on it."""
-    whole = not reply.failure and reply.usage.ending == "stop"
-    speech = speech_of(reply.text, reply.begins, whole, me.name)
-    shown = speech.shown
-    spans = borrowed(shown, me.name, names)
-    parsed = parse(shown, spans, models)
+    is_whole = not reply.failure and reply.usage.ending == "stop"
+    speech = speech_of(reply.text, reply.begins, is_whole, me.name)
+    shown_text = speech.shown
+    spans = borrowed(shown_text, me.name, names)
+    parse_result = parse(shown_text, spans, models)
     message = Message(
         me.name,
         reply.text,
-        shown,
+        shown_text,
         spans,
-        parsed.claims,
-        "\n".join(one for one in (reply.reasoning, speech.reasoning) if one),
+        parse_result.claims,
+        "\n".join(part for part in (reply.reasoning, speech.reasoning) if part),
         model.name,
         settings.temperature,
         settings.seed,
@@ -141,10 +141,10 @@ def as_events(
         *read,
     )
     commands = [
-        Command(next_number, me.name, one.start, one.end, one.name, one.arguments)
-        for one in parsed.commands
+        Command(next_number, me.name, part.start, part.end, part.name, part.arguments)
+        for part in parse_result.commands
     ]
-    remarks = [*_remarks(parsed, message, next_number)]
+    remarks = [*_remarks(parse_result, message, next_number)]
     if speech.unsure:
         text = f"{me.name} was cut off; whether it spoke or still thought, nothing tells"
         remarks.append(Notice("unsure", text, next_number, me.name))
@@ -153,49 +153,63 @@ def as_events(
 
 def _untold(whole: str, begins: bool | None, told: str) -> str:
     """What of a reply that is whole was held back as it streamed, and is no reasoning."""
-    shown = speech_of(whole, begins).shown
+    shown_text = speech_of(whole, begins).shown
     told = told.strip()
-    return shown[len(told) :] if shown.startswith(told) and len(shown) > len(told) else ""
+    return (
+        shown_text[len(told) :]
+        if shown_text.startswith(told) and len(shown_text) > len(told)
+        else ""
+    )
 
 
 def _few(remarks: Iterable[Notice]) -> Iterator[Notice]:
     """The first remarks of each kind; of the others, how many there are."""
     more: dict[str, list[Notice]] = {}
-    for one in remarks:
-        same = more.setdefault(one.code, [])
-        same.append(one)
-        if len(same) <= MOST_REMARKS:
-            yield one
-    for same in more.values():
-        if len(same) > MOST_REMARKS:
-            n = len(same) - MOST_REMARKS
-            text = f"{same[0].who}: {n} more of this kind in the same message"
-            yield replace(same[0], text=text)
+    for remark in remarks:
+        kind_remarks = more.setdefault(remark.code, [])
+        kind_remarks.append(remark)
+        if len(kind_remarks) <= MOST_REMARKS:
+            yield remark
+    for kind_remarks in more.values():
+        if len(kind_remarks) > MOST_REMARKS:
+            n = len(kind_remarks) - MOST_REMARKS
+            text = f"{kind_remarks[0].who}: {n} more of this kind in the same message"
+            yield replace(kind_remarks[0], text=text)
 
 
 def _remarks(parsed: Parsed, message: Message, number: int) -> Iterator[Notice]:
-    who = message.who
+    speaker = message.who
     if message.reasoning and not message.shown:
         cut = ", and was cut off" if message.ending == "length" else ""
-        text = f"{who} only thought{cut}; it said nothing, and nobody reads what it thought"
-        yield Notice("only_reasoning", text, number, who)
-    for name in dict.fromkeys(one.name for one in message.borrowed):
+        text = f"{speaker} only thought{cut}; it said nothing, and nobody reads what it thought"
+        yield Notice("only_reasoning", text, number, speaker)
+    for name in dict.fromkeys(passage.name for passage in message.borrowed):
         whose = "the room's" if name == ROOM else f"{name}'s"
-        yield Notice("borrowed", f"{who} wrote in {whose} name; the words are {who}'s", number, who)
-    for one in parsed.near:
-        excerpt = message.shown[one.start : one.end]
-        text = f"{who}'s {one_line(excerpt, 80)!r} was not run: {one.hint}"
-        yield Notice("near_miss", text, number, who)
-    for one in parsed.imitations:
-        if one.name not in _REMARKED:
-            excerpt = message.shown[one.start : one.end]
-            where = "in a quotation" if one.name == "quotation" else f"in {one.name}'s name"
-            text = f"{one_line(excerpt, 80)!r} {where} was not run"
-            yield Notice("imitation", text, number, who)
-    for one in parsed.repeats:
-        given = Command(number, who, one.start, one.end, one.name, one.arguments)
         yield Notice(
-            "repeat", f"{who}'s {written(given)} was given twice, it runs once", number, who
+            "borrowed",
+            f"{speaker} wrote in {whose} name; the words are {speaker}'s",
+            number,
+            speaker,
+        )
+    for passage in parsed.near:
+        excerpt = message.shown[passage.start : passage.end]
+        text = f"{speaker}'s {one_line(excerpt, 80)!r} was not run: {passage.hint}"
+        yield Notice("near_miss", text, number, speaker)
+    for passage in parsed.imitations:
+        if passage.name not in _REMARKED:
+            excerpt = message.shown[passage.start : passage.end]
+            where = "in a quotation" if passage.name == "quotation" else f"in {passage.name}'s name"
+            text = f"{one_line(excerpt, 80)!r} {where} was not run"
+            yield Notice("imitation", text, number, speaker)
+    for passage in parsed.repeats:
+        command = Command(
+            number, speaker, passage.start, passage.end, passage.name, passage.arguments
+        )
+        yield Notice(
+            "repeat",
+            f"{speaker}'s {written(command)} was given twice, it runs once",
+            number,
+            speaker,
         )
 
 

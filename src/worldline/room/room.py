@@ -94,11 +94,11 @@ class Room:
         Raises: InputError if the room is full, the name or temperature is unusable, or there is
         no such model.
         """
-        scripted = self.catalog.model(model).scripted
+        is_scripted = self.catalog.model(model).scripted
         with self._lock:
             warmth = checked_temperature(temperature)
-            wanted = Joined(name, model, persona, warmth, scripted=scripted)
-            return self.append(admitted(self.state, wanted))[0]
+            newcomer = Joined(name, model, persona, warmth, scripted=is_scripted)
+            return self.append(admitted(self.state, newcomer))[0]
 
     def say(self, who: str, text: str) -> Event:
         """A person speaks; commands are for participants, so this text is not read for any.
@@ -106,8 +106,10 @@ class Room:
         Raises: InputError if the name is a participant's or unusable, or the text is empty.
         """
         who = checked_name(who)
-        if taken := alike(who, (one.name for one in self.state.present)):
-            raise InputError(f"name {who!r}: a participant has it, {taken!r}; accepted is another")
+        if taken_name := alike(who, (participant.name for participant in self.state.present)):
+            raise InputError(
+                f"name {who!r}: a participant has it, {taken_name!r}; accepted is another"
+            )
         if not text.strip():
             raise InputError("an empty message; accepted is any text")
         with self._lock:
@@ -139,9 +141,9 @@ class Room:
         dollars: float | None = None,
     ) -> Event:
         """Set the budget, counted from the beginning; None: no limit."""
-        if any(one is not None and one < 0 for one in (messages, tokens, dollars)):
+        if any(cap is not None and cap < 0 for cap in (messages, tokens, dollars)):
             raise InputError("a budget below 0; accepted are 0 and above")
-        if any(one is not None and one >= 1 << 63 for one in (messages, tokens)):
+        if any(cap is not None and cap >= 1 << 63 for cap in (messages, tokens)):
             raise InputError("a budget of over 2^63 - 1; accepted are smaller ones")
         return self.append(Budget(messages, tokens, dollars))[0]
 
@@ -181,10 +183,10 @@ class Room:
         """
         if self.state.settings["mode"] == "step":
             turns = 1 if turns is None else min(turns, 1)
-        taken = 0
-        while (turns is None or taken < turns) and self.state.playing == "playing":
-            taken += self._turn() is not None
-        return taken
+        n_taken = 0
+        while (turns is None or n_taken < turns) and self.state.playing == "playing":
+            n_taken += self._turn() is not None
+        return n_taken
 
     def step(self, read_to: int | None = None) -> Event | None:
         """One turn, paused or not; the message, or None where there is none.
@@ -209,39 +211,39 @@ class Room:
 
         Raises: InputError if fewer were said.
         """
-        said = [one for one in self.line if isinstance(one.body, Message)]
-        if not said:
+        message_events = [event for event in self.line if isinstance(event.body, Message)]
+        if not message_events:
             raise InputError("rewind: nothing was said yet; accepted is a room with messages")
-        if not 1 <= messages <= len(said):
-            raise InputError(f"{messages} messages back: accepted are 1 to {len(said)}")
-        return self.branch(said[-messages].parent)
+        if not 1 <= messages <= len(message_events):
+            raise InputError(f"{messages} messages back: accepted are 1 to {len(message_events)}")
+        return self.branch(message_events[-messages].parent)
 
     def close(self) -> None:
         """Let the log go."""
         self.log.close()
 
     def _turn(self, read_to: int | None = None) -> Event | None:
-        who = ""
+        speaker_name = ""
         try:
             with self._lock:
                 line, state = self._branch.line, self.state
                 if read_to is not None and read_to < state.tip:
-                    line = [one for one in line if one.number <= read_to]
+                    line = [event for event in line if event.number <= read_to]
                     state = state_of(line)
                 speaker = self._ready(state)
             if speaker is None:
                 return None
-            who = speaker.name
+            speaker_name = speaker.name
             with stoppable(self._stop.is_set), self._hold():
                 return self._spoken(speaker, state, line)
         except InputError:  # the log cannot be written
             raise
         except StoppedError as error:
-            self._no_reply(who, str(error), Usage())
+            self._no_reply(speaker_name, str(error), Usage())
         except Exception as error:
             if error is self._unwatched:
                 raise
-            self._end_in_fault(who, error)
+            self._end_in_fault(speaker_name, error)
         return None
 
     def _end_in_fault(self, who: str, error: Exception) -> None:
@@ -264,7 +266,7 @@ class Room:
     def _ready(self, state: State) -> Participant | None:
         """Who speaks; where nobody may, the room says why and pauses."""
         speaker, reason = next_speaker(state), over_budget(state)
-        able = sum(not one.muted for one in state.present)
+        able = sum(not participant.muted for participant in state.present)
         if not reason and speaker is None:
             reason = "nobody here can speak"
         if not reason and state.failures >= able:
@@ -279,49 +281,53 @@ class Room:
         try:
             model = self.catalog.model(me.model)
             settings = _settings(me, state, model)
-            seen = seen_by(me, state, line, model, settings.max_tokens)
-            self._tell_cut(me, seen, line)
+            prompt = seen_by(me, state, line, model, settings.max_tokens)
+            self._tell_cut(me, prompt, line)
             unknown = None if getattr(model, "template_hidden", False) else False
             thinks = begins_thinking(_words_of(me, model, line), unknown)
-            reply = heard(model, seen, settings, me.name, self._tell, self._stop.is_set, thinks)
+            reply = heard(model, prompt, settings, me.name, self._tell, self._stop.is_set, thinks)
         except (ReplyError, InputError) as error:
             return self._no_reply(me.name, str(error), Usage())
-        reply = replace(reply, usage=counted(reply, model, seen.messages))
+        reply = replace(reply, usage=counted(reply, model, prompt.messages))
         if reply.failure and (self._stop.is_set() or not reply.text.strip()):
             return self._no_reply(me.name, reply.failure, reply.usage)
         if reply.failure:
             reply = replace(reply, usage=replace(reply.usage, ending=BROKEN_OFF))
         with self._lock:
             names = (*state.names, *self.catalog.names())
-            read = (seen.read_from, state.tip)
+            read_range = (prompt.read_from, state.tip)
             number = self.log.last + 1
             bodies = as_events(
-                reply, me, model, settings, names, self.catalog.names(), number, read
+                reply, me, model, settings, names, self.catalog.names(), number, read_range
             )
             events = self.append(*_as_it_was(bodies, reply, me, model, number, line))
             self._unmute()
-        self._run([one for one in events if isinstance(one.body, Command)])
+        self._run([event for event in events if isinstance(event.body, Command)])
         if self._weigh is not None:
             self._drawn(events[0].number, self._weigh, model, reply.usage)
         return events[0]
 
     def _drawn(self, message: int, weigh: Weigh, model: Model, usage: Usage) -> None:
         try:
-            found = weigh(model, usage)
+            flow_or_reason = weigh(model, usage)
         except (InputError, RefusedError, StoppedError) as error:
-            found = " ".join(str(error).split())
-        drawn = Drawn(message, reason=found) if isinstance(found, str) else Drawn(message, found)
-        self.append(drawn)
+            flow_or_reason = " ".join(str(error).split())
+        flow_body = (
+            Drawn(message, reason=flow_or_reason)
+            if isinstance(flow_or_reason, str)
+            else Drawn(message, flow_or_reason)
+        )
+        self.append(flow_body)
 
     def _tell_cut(self, me: Participant, seen: Seen, line: Sequence[Event]) -> None:
         """Say once for each new place from where a speaker reads no further back."""
         last = next(
             (
-                one.body.about
-                for one in reversed(line)
-                if isinstance(one.body, Notice)
-                and one.body.code == "context"
-                and one.body.who == me.name
+                event.body.about
+                for event in reversed(line)
+                if isinstance(event.body, Notice)
+                and event.body.code == "context"
+                and event.body.who == me.name
             ),
             0,
         )
@@ -336,10 +342,10 @@ class Room:
 
     def _unmute(self) -> None:
         """Whoever is silent and was just addressed may speak again."""
-        silent = [one for one in self.state.present if one.muted]
-        for one in mentioned(self.state.last_text, silent):
-            if one.name != self.state.last_speaker:
-                self.append(Setting("muted", False, one.name))
+        silent = [participant for participant in self.state.present if participant.muted]
+        for participant in mentioned(self.state.last_text, silent):
+            if participant.name != self.state.last_speaker:
+                self.append(Setting("muted", False, participant.name))
 
     def _run(self, commands: Sequence[Event]) -> None:
         for place, event in enumerate(commands):
@@ -348,11 +354,11 @@ class Room:
                 self.append(*run(event.number, event.body, state, place, self._means))
 
     def _present(self, name: str) -> Participant:
-        found = self.state.find(name)
-        if found is None:
-            here = ", ".join(one.name for one in self.state.present) or "nobody"
-            raise InputError(f"{name!r} is not here; present: {here}")
-        return found
+        participant = self.state.find(name)
+        if participant is None:
+            present_names = ", ".join(member.name for member in self.state.present) or "nobody"
+            raise InputError(f"{name!r} is not here; present: {present_names}")
+        return participant
 
 
 def _as_it_was(
@@ -367,19 +373,29 @@ def _as_it_was(
 
     No command of a reply that broke off is run: nobody knows how it would have gone on.
     """
-    usage, said = reply.usage, {one.body.text for one in line if isinstance(one.body, Notice)}
-    unset: dict[str, Any] = {one: None for one in ("temperature", "seed") if one in usage.left_out}
-    own = {"estimated": usage.estimated, **unset}
-    found = [replace(one, **own) if isinstance(one, Message) else one for one in bodies]
+    usage, notice_texts = (
+        reply.usage,
+        {entry.body.text for entry in line if isinstance(entry.body, Notice)},
+    )
+    unset: dict[str, Any] = {
+        entry: None for entry in ("temperature", "seed") if entry in usage.left_out
+    }
+    message_fields = {"estimated": usage.estimated, **unset}
+    new_bodies = [
+        replace(entry, **message_fields) if isinstance(entry, Message) else entry
+        for entry in bodies
+    ]
     if usage.left_out:
         text = f"{model.name} does not take {', '.join(usage.left_out)}: asked without"
-        found += [Notice("left_out", text, number, me.name)] if text not in said else []
+        new_bodies += (
+            [Notice("left_out", text, number, me.name)] if text not in notice_texts else []
+        )
     if not reply.failure:
-        return found
-    kept = [one for one in found if not isinstance(one, Command)]
-    quiet = "; its commands were not run" if len(kept) < len(found) else ""
+        return new_bodies
+    non_commands = [entry for entry in new_bodies if not isinstance(entry, Command)]
+    quiet = "; its commands were not run" if len(non_commands) < len(new_bodies) else ""
     text = f"{me.name}'s reply broke off: {_line(reply.failure)}{quiet}"
-    return [*kept, Notice("broken_off", text, number, me.name)]
+    return [*non_commands, Notice("broken_off", text, number, me.name)]
 
 
 def _line(reason: str) -> str:
@@ -388,10 +404,10 @@ def _line(reason: str) -> str:
 
 def _words_of(me: Participant, model: Model, line: Sequence[Event]) -> Iterator[Message]:
     """What somebody said with its model, the latest first; then what others said with it."""
-    said = [one.body for one in reversed(line) if isinstance(one.body, Message)]
-    same = [one for one in said if one.model == model.name]
-    yield from (one for one in same if one.who == me.name)
-    yield from (one for one in same if one.who != me.name)
+    messages = [entry.body for entry in reversed(line) if isinstance(entry.body, Message)]
+    same_model = [entry for entry in messages if entry.model == model.name]
+    yield from (entry for entry in same_model if entry.who == me.name)
+    yield from (entry for entry in same_model if entry.who != me.name)
 
 
 def _settings(me: Participant, state: State, model: Model) -> Settings:

@@ -104,8 +104,8 @@ def read_scenario(path: str | Path) -> Scenario:
     if not file.suffix and str(path) in our_scenarios():
         return scenario_of(_folder().joinpath(f"{path}.toml").read_text("utf-8"), str(path))
     try:
-        with file.open(encoding="utf-8") as opened:
-            return scenario_of(opened.read(MOST_LETTERS + 1), str(path))
+        with file.open(encoding="utf-8") as stream:
+            return scenario_of(stream.read(MOST_LETTERS + 1), str(path))
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -115,8 +115,8 @@ def read_scenario(path: str | Path) -> Scenario:
 
 def our_scenarios() -> tuple[str, ...]:
     """The scenarios that come with the program, by name."""
-    names = (one.name for one in _folder().iterdir())
-    return tuple(sorted(one.removesuffix(".toml") for one in names if one.endswith(".toml")))
+    names = (entry.name for entry in _folder().iterdir())
+    return tuple(sorted(entry.removesuffix(".toml") for entry in names if entry.endswith(".toml")))
 
 
 def scenario_of(text: str, name: str) -> Scenario:
@@ -184,15 +184,15 @@ def seat_all(scenario: Scenario, room: Room) -> None:
     state = room.state
     if state.last_message:
         return
-    for what, value in {"topic": scenario.title, **scenario.rules.model_dump()}.items():
-        if state.settings[what] != value:
-            room.set(what, value)
+    for setting, value in {"topic": scenario.title, **scenario.rules.model_dump()}.items():
+        if state.settings[setting] != value:
+            room.set(setting, value)
     for seat in scenario.participants:
         if seat.name not in state.names:
             room.join(seat.name, seat.model_name, seat.persona, seat.temperature)
     limits = scenario.budget.model_dump()
-    wanted = any(one is not None for one in limits.values())
-    if wanted and state.limits == Budget():
+    has_limits = any(limit is not None for limit in limits.values())
+    if has_limits and state.limits == Budget():
         room.limit(**limits)
     room.say(scenario.opening.who, scenario.opening.text)
 
@@ -204,9 +204,13 @@ def _refuse_unusable(scenario: Scenario, name: str) -> None:
         names.append(checked_name(scenario.opening.who))
     except InputError as error:
         raise InputError(f"scenario {name}: {error}") from None
-    for place, one in enumerate(names):
-        if other := alike(one, names[:place]):
-            two = f"{other!r} twice" if one == other else f"{other!r} and {one!r}, which look alike"
+    for place, speaker_name in enumerate(names):
+        if similar_name := alike(speaker_name, names[:place]):
+            two = (
+                f"{similar_name!r} twice"
+                if speaker_name == similar_name
+                else f"{similar_name!r} and {speaker_name!r}, which look alike"
+            )
             raise InputError(f"scenario {name}: {two}; accepted are names that differ")
     n, most = len(scenario.participants), scenario.rules.max_participants
     if n > most:

@@ -45,8 +45,8 @@ class SearxngSearch:
         path = "/search?" + urlencode({"q": query_of(asked), "format": "json"})
         request = Request(self.url, "GET", path, keyed=False)
         raw = fetched(request, self.patience, sleep=self.sleep)
-        found = json_of(raw, self.url)
-        rows = found.get("results") if isinstance(found, dict) else None
+        response = json_of(raw, self.url)
+        rows = response.get("results") if isinstance(response, dict) else None
         if not isinstance(rows, list):
             raise GarbledError(f"{self.url}: what it found has no results")
         return [_row(row, "content", "url") for row in rows]
@@ -90,8 +90,10 @@ class RecordedSearch:
         Raises InputError for any other file.
         """
         try:
-            found = read_json_file(file)
-            return cls({q: [_row(row, "text", "url") for row in rows] for q, rows in found.items()})
+            recordings = read_json_file(file)
+            return cls(
+                {q: [_row(row, "text", "url") for row in rows] for q, rows in recordings.items()}
+            )
         except (OSError, ValueError, AttributeError, TypeError, RecursionError):
             raise InputError(
                 f'recorded results {file}: accepted is JSON, {{"query": [{{"title", "text", '
@@ -110,5 +112,5 @@ def query_of(asked: Asked) -> str:
 
 def _row(row: Any, text: str, url: str) -> Hit:
     row = row if isinstance(row, dict) else {}
-    found = (row.get(name) for name in ("title", text, url))
-    return Hit(*(one if isinstance(one, str) else "" for one in found))
+    values = (row.get(name) for name in ("title", text, url))
+    return Hit(*(value if isinstance(value, str) else "" for value in values))

@@ -45,10 +45,10 @@ def seen_by(
     """
     system = Said("system", system_text(me, state))
     lines = _lines(me, line)
-    whole = _closed([system, *lines], me, model)
+    messages = _closed([system, *lines], me, model)
     room = None if model.context_tokens is None else model.context_tokens - max_tokens
-    if room is None or model.count_tokens(whole) <= room:
-        return Seen(tuple(whole), 0)
+    if room is None or model.count_tokens(messages) <= room:
+        return Seen(tuple(messages), 0)
     low, high = 1, len(lines)  # the fewest lines to leave out, by halves
     while low < high:
         middle = (low + high) // 2
@@ -61,13 +61,15 @@ def seen_by(
 
 def system_text(me: Participant, state: State) -> str:
     """Who you are, who is present, what is limited, which commands there are."""
-    others = [f"{one.name} ({one.model})" for one in state.present if one.name != me.name]
+    companions = [
+        f"{entry.name} ({entry.model})" for entry in state.present if entry.name != me.name
+    ]
     limit = state.settings["max_participants"]
     parts = [
         f"You are {me.name}, one of several AIs in a conversation.",
         me.persona,
         me.prompt,
-        f"Present besides you: {', '.join(others) or 'no other AI'}.",
+        f"Present besides you: {', '.join(companions) or 'no other AI'}.",
         f"People who spoke: {', '.join(state.people)}." if state.people else "",
         f"{len(state.present)} of at most {limit} AIs are here.",
         "Write only your own next message, without your name in front, and never in anybody "
@@ -77,23 +79,23 @@ def system_text(me: Participant, state: State) -> str:
         "\n".join(f"{form} - {_MEANINGS[name]}" for name, form in FORMS.items()),
         f"A message may give {state.settings['quota_message']} commands.",
     ]
-    return "\n".join(one for one in parts if one)
+    return "\n".join(entry for entry in parts if entry)
 
 
 def _lines(me: Participant, line: Sequence[Event]) -> list[Said]:
-    commands = {one.number: one.body for one in line if isinstance(one.body, Command)}
-    found: list[Said] = []
+    commands = {entry.number: entry.body for entry in line if isinstance(entry.body, Command)}
+    messages: list[Said] = []
     for event in line:
         body = event.body
         if isinstance(body, Message):
             if body.shown:  # else it only thought, which the room says
-                found.append(_message(me, event.number, body))
+                messages.append(_message(me, event.number, body))
         elif isinstance(body, Setting) and body.what in _QUIET_SETTINGS:
             continue
         elif text := told(event, commands):
-            said = without_room_lines(visible(text))
-            found.append(_said("user", f"[room: {said}]", event.number, ""))
-    return found
+            safe_text = without_room_lines(visible(text))
+            messages.append(_said("user", f"[room: {safe_text}]", event.number, ""))
+    return messages
 
 
 def _message(me: Participant, number: int, body: Message) -> Said:
@@ -122,6 +124,6 @@ def _cut(system: Said, lines: Sequence[Said], n: int, me: Participant, model: Mo
 
 def _first(lines: Sequence[Said], n: int) -> int:
     """The number of the first event that is read when `n` lines are left out."""
-    after = next((one.parts[0].event for one in lines[n:] if one.parts), None)
+    after = next((message.parts[0].event for message in lines[n:] if message.parts), None)
     last = lines[-1].parts[0].event if lines else 0
     return after if after is not None else (last or 0) + 1

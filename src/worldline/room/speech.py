@@ -31,11 +31,11 @@ def speech_of(text: str, begins: bool | None, whole: bool = True, own: str = "")
     """
     if own:
         text = without_own_label(text.strip(), own)
-    shown, thought = without_reasoning(text, opened=bool(begins))
+    shown_text, reasoning = without_reasoning(text, opened=bool(begins))
     if own:
-        shown = without_own_label(shown, own) or ("" if thought else text)
-    unsure = begins is None and not whole and begins_inside(text) is None and bool(shown)
-    return Speech(shown, thought, unsure)
+        shown_text = without_own_label(shown_text, own) or ("" if reasoning else text)
+    unsure = begins is None and not whole and begins_inside(text) is None and bool(shown_text)
+    return Speech(shown_text, reasoning, unsure)
 
 
 def streaming(begins: bool | None) -> Hushed:
@@ -50,9 +50,9 @@ def begins_thinking(earlier: Iterable[Message], unknown: bool | None) -> bool | 
     has marks or came to its end. `unknown` is the answer where there is none.
     """
     for message in earlier:
-        told = begins_inside(message.text)
-        if told is not None:
-            return told
+        starts_inside = begins_inside(message.text)
+        if starts_inside is not None:
+            return starts_inside
         if message.text.strip() and not message.shown:  # reasoning without a mark
             return True
         if message.reasoning or message.ending == "stop":  # thoughts on a way of their own

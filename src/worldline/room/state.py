@@ -92,8 +92,15 @@ class State:
 
     def find(self, name: str) -> Participant | None:
         """Who is present under this name, letter case aside."""
-        wanted = name.casefold()
-        return next((one for one in self.present if one.name.casefold() == wanted), None)
+        folded_name = name.casefold()
+        return next(
+            (
+                participant
+                for participant in self.present
+                if participant.name.casefold() == folded_name
+            ),
+            None,
+        )
 
 
 def state_of(events: Iterable[Event]) -> State:
@@ -111,15 +118,15 @@ def after(state: State, event: Event) -> State:
         case Joined() as body:
             return _joined(state, body, event.number)
         case Left(name=name):
-            rest = tuple(one for one in state.present if one.name != name)
-            return replace(state, present=rest)
+            remaining = tuple(entry for entry in state.present if entry.name != name)
+            return replace(state, present=remaining)
         case Message() as body:
             return _said(state, body, event.number)
         case Command() as body:
             pending = (*state.pending, (event.number, body))
             return replace(state, pending=pending, commands=state.commands + 1)
         case Outcome(command=number):
-            pending = tuple(one for one in state.pending if one[0] != number)
+            pending = tuple(entry for entry in state.pending if entry[0] != number)
             return replace(state, pending=pending)
         case Setting() as body:
             return _set(state, body)
@@ -129,9 +136,9 @@ def after(state: State, event: Event) -> State:
             failures = 0 if playing == "playing" else state.failures  # a person asks again
             return replace(state, playing=playing, failures=failures)
         case Notice(code="no_reply", who=who) as body:
-            spent = _taken(state.spent, body)
-            passed = _passed(state, who, event.number)
-            return replace(passed, failures=state.failures + 1, spent=spent)
+            spending = _taken(state.spent, body)
+            new_state = _passed(state, who, event.number)
+            return replace(new_state, failures=state.failures + 1, spent=spending)
         case Notice(code="broken", who=who):
             return _passed(state, who, event.number)
         case Notice(code="ended"):
@@ -142,7 +149,10 @@ def after(state: State, event: Event) -> State:
 
 def _passed(state: State, who: str, number: int) -> State:
     """Its turn is used up, though nothing came."""
-    present = tuple(replace(one, last=number) if one.name == who else one for one in state.present)
+    present = tuple(
+        replace(participant, last=number) if participant.name == who else participant
+        for participant in state.present
+    )
     return replace(state, present=present)
 
 
@@ -161,12 +171,14 @@ def _joined(state: State, body: Joined, number: int) -> State:
 
 def _said(state: State, body: Message, number: int) -> State:
     present = tuple(
-        replace(one, turns=one.turns + 1, last=number) if one.name == body.who else one
-        for one in state.present
+        replace(participant, turns=participant.turns + 1, last=number)
+        if participant.name == body.who
+        else participant
+        for participant in state.present
     )
-    borrowed = dict(state.borrowed)
+    borrowed_counts = dict(state.borrowed)
     if body.borrowed:
-        borrowed[body.who] = borrowed.get(body.who, 0) + len(body.borrowed)
+        borrowed_counts[body.who] = borrowed_counts.get(body.who, 0) + len(body.borrowed)
     return replace(
         state,
         present=present,
@@ -176,7 +188,7 @@ def _said(state: State, body: Message, number: int) -> State:
         last_speaker=body.who,
         last_message=number,
         last_text=body.shown,
-        borrowed=borrowed,
+        borrowed=borrowed_counts,
         failures=state.failures + 1 if body.ending == BROKEN_OFF else 0,
         replies={**state.replies, body.who: state.replies.get(body.who, 0) + 1},
     )
@@ -184,8 +196,8 @@ def _said(state: State, body: Message, number: int) -> State:
 
 def _spent(spent: Spent, body: Message) -> Spent:
     spent = _taken(spent, body)
-    unpriced = spent.unpriced + (body.price is None)
-    return replace(spent, messages=spent.messages + 1, unpriced=unpriced)
+    n_unpriced = spent.unpriced + (body.price is None)
+    return replace(spent, messages=spent.messages + 1, unpriced=n_unpriced)
 
 
 def _taken(spent: Spent, body: Message | Notice) -> Spent:
@@ -199,8 +211,10 @@ def _set(state: State, body: Setting) -> State:
     if body.what not in ("temperature", "muted", "prompt", "persona"):
         return state
     present = tuple(
-        replace(one, **{body.what: body.value}) if one.name == body.who else one
-        for one in state.present
+        replace(participant, **{body.what: body.value})
+        if participant.name == body.who
+        else participant
+        for participant in state.present
     )
     return replace(state, present=present)
 

@@ -41,27 +41,27 @@ def strands(line: Sequence[Event]) -> str:
     flows = readings_of(line)
     if not flows:
         return ""
-    said = [one for one in line if isinstance(one.body, Message)]
-    row_of = {event.number: row for row, event in enumerate(said)}
+    message_events = [entry for entry in line if isinstance(entry.body, Message)]
+    row_of = {event.number: row for row, event in enumerate(message_events)}
     hues = hues_of(line)
-    height = TOP * 2 + ROW * len(said)
+    height = TOP * 2 + ROW * len(message_events)
     pulls = [
-        (abs(one["lost_nats"]), reply, one)
+        (abs(entry["lost_nats"]), reply, entry)
         for reply, flow in flows.items()
-        for one in flow["messages"]
-        if one["event"] in row_of and one["speaker"] and abs(one["lost_nats"]) >= FEWEST_NATS
+        for entry in flow["messages"]
+        if entry["event"] in row_of and entry["speaker"] and abs(entry["lost_nats"]) >= FEWEST_NATS
     ]
     pulls.sort(key=lambda pull: pull[0])
     most = pulls[-1][0] if pulls else 1.0
-    left = len(pulls) - MOST_STRANDS
-    few = f": the {MOST_STRANDS:,} strongest of {len(pulls):,}" if left > 0 else ""
+    n_left_out = len(pulls) - MOST_STRANDS
+    few = f": the {MOST_STRANDS:,} strongest of {len(pulls):,}" if n_left_out > 0 else ""
     parts = [
         f'<svg class="strands" viewBox="0 0 {WIDTH} {height}" role="img">'
         f"<title>Strands from each reply to the messages that it drew on{few}</title>"
     ]
-    for size, reply, one in pulls[max(0, left) :]:
-        parts.append(_strand(size / most, row_of[one["event"]], row_of[reply], one, hues))
-    for event in said:
+    for size, reply, entry in pulls[max(0, n_left_out) :]:
+        parts.append(_strand(size / most, row_of[entry["event"]], row_of[reply], entry, hues))
+    for event in message_events:
         parts.append(_label(event, row_of[event.number], hues, flows))
     return "".join([*parts, "</svg>"])
 
@@ -69,25 +69,26 @@ def strands(line: Sequence[Event]) -> str:
 def table(line: Sequence[Event]) -> str:
     """Who reads whom, as a table: mean attention and mean loss of a reader's replies."""
     flows = readings_of(line)
-    who = {event.number: event.body.who for event in line if isinstance(event.body, Message)}
-    whom = who_reads_whom((who[reply], flow) for reply, flow in flows.items())
+    speakers = {event.number: event.body.who for event in line if isinstance(event.body, Message)}
+    whom = who_reads_whom((speakers[reply], flow) for reply, flow in flows.items())
     if not whom["pairs"]:
         return ""
     readers = list(whom["replies"])
-    read = list(dict.fromkeys(one["read"] for one in whom["pairs"] if one["read"]))
-    cells = {(one["reader"], one["read"]): one for one in whom["pairs"]}
-    head = "".join(f"<th>{escape(name)}</th>" for name in read)
+    read_names = list(dict.fromkeys(pair["read"] for pair in whom["pairs"] if pair["read"]))
+    cells = {(pair["reader"], pair["read"]): pair for pair in whom["pairs"]}
+    head = "".join(f"<th>{escape(name)}</th>" for name in read_names)
     rows = "".join(
         f"<tr><th>{escape(reader)} ({whom['replies'][reader]})</th>"
-        + "".join(_cell(cells.get((reader, name))) for name in read)
+        + "".join(_cell(cells.get((reader, name))) for name in read_names)
         + "</tr>"
         for reader in readers
     )
     most = whom["most_read"]
-    said = f"<p>Most read by the others: {escape(most)}.</p>" if most else ""
+    most_read_line = f"<p>Most read by the others: {escape(most)}.</p>" if most else ""
     return (
         f'<section class="flow"><h2>Who reads whom</h2><table><tr><th>reader (replies)</th>{head}'
-        f"</tr>{rows}</table>{said}<p>Of a reply's attention, the share on that speaker's "
+        f"</tr>{rows}</table>{most_read_line}<p>Of a reply's attention, the share on that "
+        f"speaker's "
         "messages, and what its log-probability would lose without these reads (nats, first "
         "order); means over the reader's replies.</p></section>"
     )
@@ -95,23 +96,25 @@ def table(line: Sequence[Event]) -> str:
 
 def beside(line: Sequence[Event]) -> Callable[[Event], str]:
     """For each message, the markup of its flow: a bar by speaker, and each message in numbers."""
-    found = {one.body.message: one.body for one in line if isinstance(one.body, Drawn)}
+    flow_bodies = {
+        entry.body.message: entry.body for entry in line if isinstance(entry.body, Drawn)
+    }
     hues = hues_of(line)
 
     def markup(event: Event) -> str:
-        drawn = found.get(event.number)
-        if drawn is None:
+        flow_body = flow_bodies.get(event.number)
+        if flow_body is None:
             return ""
-        if not drawn.flow:
-            return f'<p class="flow">{escape(drawn.reason)}</p>'
-        return _flow(drawn.flow, hues)
+        if not flow_body.flow:
+            return f'<p class="flow">{escape(flow_body.reason)}</p>'
+        return _flow(flow_body.flow, hues)
 
     return markup
 
 
 def hues_of(line: Sequence[Event]) -> dict[str, str]:
     """A colour for each speaker, in the order of their first words."""
-    names = dict.fromkeys(one.body.who for one in line if isinstance(one.body, Message))
+    names = dict.fromkeys(event.body.who for event in line if isinstance(event.body, Message))
     return {name: HUES[at % len(HUES)] for at, name in enumerate(names)}
 
 
@@ -120,7 +123,7 @@ def _strand(
 ) -> str:
     y1, y2 = TOP + ROW * (read + 0.5), TOP + ROW * (reply + 0.5)
     bend = LEFT - 14 - min(MOST_BEND, BEND * (reply - read + 1))
-    dashed = "" if one["lost_nats"] > 0 else ' stroke-dasharray="4 4"'
+    dash_markup = "" if one["lost_nats"] > 0 else ' stroke-dasharray="4 4"'
     title = (
         f"{one['speaker']}'s message: {one['lost_nats']:+.2f} nats, {_percent(one['attention'])}"
     )
@@ -128,7 +131,7 @@ def _strand(
         f'<path d="M{LEFT - 14} {y1:.1f}C{bend:.0f} {y1:.1f} {bend:.0f} {y2:.1f} {LEFT - 14} '
         f'{y2:.1f}" fill="none" stroke="{hues.get(one["speaker"], "#888")}" '
         f'stroke-width="{0.6 + 7 * size**0.5:.2f}" stroke-opacity="{0.25 + 0.6 * size:.2f}"'
-        f"{dashed}><title>{escape(title)}</title></path>"
+        f"{dash_markup}><title>{escape(title)}</title></path>"
     )
 
 
@@ -151,13 +154,15 @@ def _label(
 def _flow(flow: Mapping[str, Any], hues: Mapping[str, str]) -> str:
     speakers = sorted(flow["speakers"].items(), key=lambda one: -one[1]["attention"])
     speakers = [(name, one) for name, one in speakers if name]
-    whole = sum(one["attention"] for _, one in speakers) or 1.0
+    total_attention = sum(one["attention"] for _, one in speakers) or 1.0
     bar = "".join(
-        f'<i style="width:{100 * one["attention"] / whole:.1f}%;background:'
+        f'<i style="width:{100 * one["attention"] / total_attention:.1f}%;background:'
         f'{hues.get(name, "#999")}" title="{escape(name)}: {_percent(one["attention"])}"></i>'
         for name, one in speakers
     )
-    said = ", ".join(f"{name} {_percent(one['attention'])}" for name, one in speakers[:4])
+    speaker_summary = ", ".join(
+        f"{name} {_percent(one['attention'])}" for name, one in speakers[:4]
+    )
     rows = "".join(
         f"<tr><td>{_link(one)}</td><td>{_percent(one['attention'])}</td>"
         f"<td>{one['lost_nats']:+.3f}</td>{_cuts(one, flow)}</tr>"
@@ -166,7 +171,7 @@ def _flow(flow: Mapping[str, Any], hues: Mapping[str, str]) -> str:
     exact = any(one.get("cut_nats") is not None for one in flow["messages"])
     cut = "<th>cut, nats</th><th>by way of others, nats</th>" if exact else ""
     return (
-        f'<details class="flow"><summary>drew on {escape(said) or "nobody"}; itself '
+        f'<details class="flow"><summary>drew on {escape(speaker_summary) or "nobody"}; itself '
         f'{_percent(flow["own_attention"])}<div class="bar">{bar}</div></summary><table><tr>'
         f"<th>message</th><th>attention</th><th>loss without, nats</th>{cut}</tr>{rows}</table>"
         f"</details>"
@@ -183,10 +188,12 @@ def _link(one: Mapping[str, Any]) -> str:
 def _cuts(one: Mapping[str, Any], flow: Mapping[str, Any]) -> str:
     if one.get("cut_nats") is None:
         return ""
-    passed = one["whole_nats"] - one["cut_nats"]
+    indirect_nats = one["whole_nats"] - one["cut_nats"]
     known = flow.get("cut_precision")
     precision = Precision(**known) if known else None
-    return "".join(f"<td>{_lost(value, precision)}</td>" for value in (one["cut_nats"], passed))
+    return "".join(
+        f"<td>{_lost(value, precision)}</td>" for value in (one["cut_nats"], indirect_nats)
+    )
 
 
 def _lost(nats: float, precision: Precision | None) -> str:

@@ -17,32 +17,34 @@ def strip(flow: Mapping[str, Any], own: str) -> str:
     messages; the rest of attention lies on the first token, the instructions, the room's lines
     and the reply itself. `own` speaks of its earlier messages.
     """
-    speakers = {name: one for name, one in flow["speakers"].items() if name}
+    speakers = {name: speaker_flow for name, speaker_flow in flow["speakers"].items() if name}
     order = sorted(speakers, key=lambda name: -speakers[name]["attention"])
-    whole = sum(one["attention"] for one in speakers.values())
+    total_attention = sum(speaker_flow["attention"] for speaker_flow in speakers.values())
     strongest = strongest_message(flow)
-    if strongest is None or not whole > 0:
+    if strongest is None or not total_attention > 0:
         return f"read [{OTHERS * CELLS}] nobody's words"
     cells = "".join(
-        (name[:1] or "?") * round(CELLS * speakers[name]["attention"] / whole) for name in order
+        (name[:1] or "?") * round(CELLS * speakers[name]["attention"] / total_attention)
+        for name in order
     )
     cells = (cells + OTHERS * CELLS)[:CELLS]
-    said = ", ".join(
-        f"{'its own earlier words' if name == own else name} {_percent(one['attention'])}"
+    speaker_summary = ", ".join(
+        f"{'its own earlier words' if name == own else name} {_percent(speaker_flow['attention'])}"
         for name in order[:NAMED]
-        for one in [speakers[name]]
+        for speaker_flow in [speakers[name]]
     )
     whose = "itself" if strongest["speaker"] == own else strongest["speaker"]
     return (
-        f"read [{cells}] {_percent(whole)} of its attention on messages: {said}; most by loss: "
+        f"read [{cells}] {_percent(total_attention)} of its attention on messages: "
+        f"{speaker_summary}; most by loss: "
         f"{whose}, {strongest['lost_nats']:+.2f} nats"
     )
 
 
 def strongest_message(flow: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """The message of a speaker without which the reply would lose most, to first order."""
-    spoken = [one for one in flow["messages"] if one["speaker"]]
-    return max(spoken, key=lambda one: abs(one["lost_nats"]), default=None)
+    speaker_messages = [message for message in flow["messages"] if message["speaker"]]
+    return max(speaker_messages, key=lambda message: abs(message["lost_nats"]), default=None)
 
 
 def _percent(share: float) -> str:

@@ -29,8 +29,8 @@ def told(event: Event, commands: Mapping[int, Command]) -> str:
     match event.body:
         case Joined(name=name, model=model, invited_by=inviter, scripted=scripted):
             by = f", invited by {inviter}" if inviter else ""
-            what = f"{model}, scripted" if scripted else model
-            return f"{name} ({what}) joined{by}"
+            model_label = f"{model}, scripted" if scripted else model
+            return f"{name} ({model_label}) joined{by}"
         case Left(name=name, reason=reason):
             return f"{name} left" + (f": {reason}" if reason else "")
         case Outcome() as body:
@@ -55,19 +55,19 @@ def written(command: Command) -> str:
     """
     if command.name == "temperature":
         return f"!temperature {command.arguments[0]}"
-    quoted = [f'"{one[:_SHOWN]}"' for one in command.arguments]
-    return " ".join([f"!{command.name}", *quoted])
+    quoted_arguments = [f'"{argument[:_SHOWN]}"' for argument in command.arguments]
+    return " ".join([f"!{command.name}", *quoted_arguments])
 
 
 def _ended(outcome: Outcome, command: Command | None) -> str:
-    what = f"{command.who}'s {written(command)}" if command else f"command {outcome.command}"
-    line = f"{what}: {outcome.end}" + (f", {outcome.reason}" if outcome.reason else "")
+    subject = f"{command.who}'s {written(command)}" if command else f"command {outcome.command}"
+    line = f"{subject}: {outcome.end}" + (f", {outcome.reason}" if outcome.reason else "")
     hits = outcome.result.get("hits", [])
-    found = [
+    hit_lines = [
         f"    {place}. {hit['title']} | {hit['text']} | {hit['url']}"
         for place, hit in enumerate(hits, 1)
     ]
-    return "\n".join([line, *found])
+    return "\n".join([line, *hit_lines])
 
 
 def _set(setting: Setting) -> str:

@@ -42,16 +42,20 @@ def next_speaker(state: State) -> Participant | None:
 
     **Exactness**: the same state gives the same speaker.
     """
-    able = [one for one in state.present if not one.muted]
+    able = [participant for participant in state.present if not participant.muted]
     if not able:
         return None
-    longest_silent = min(able, key=lambda one: (one.last, one.since))
-    called = [one for one in mentioned(state.last_text, able) if one.name != state.last_speaker]
+    longest_silent = min(able, key=lambda participant: (participant.last, participant.since))
+    addressees = [
+        participant
+        for participant in mentioned(state.last_text, able)
+        if participant.name != state.last_speaker
+    ]
     match state.settings["mode"]:
         case "mention":
-            return called[0] if called and state.failures == 0 else longest_silent
+            return addressees[0] if addressees and state.failures == 0 else longest_silent
         case "natural":
-            return _drawn(state, able, called)
+            return _drawn(state, able, addressees)
     return longest_silent
 
 
@@ -60,24 +64,24 @@ def mentioned(text: str, among: Sequence[Participant]) -> list[Participant]:
 
     Of several that a mention may mean, the one whose name it spells the furthest.
     """
-    found: list[Participant] = []
+    participants: list[Participant] = []
     for mention in _MENTION.finditer(text):
-        scores = [(_likeness(mention[1], one.name), one) for one in among]
-        best = max(scores, key=lambda one: one[0], default=(0, None))
-        if best[0] and best[1] is not None and best[1] not in found:
-            found.append(best[1])
-    return found
+        scores = [(_likeness(mention[1], candidate.name), candidate) for candidate in among]
+        best = max(scores, key=lambda candidate: candidate[0], default=(0, None))
+        if best[0] and best[1] is not None and best[1] not in participants:
+            participants.append(best[1])
+    return participants
 
 
 def over_budget(state: State) -> str:
     """Why the run has to end here, in a sentence; "" where it may go on."""
-    limits, spent = state.limits, state.spent
-    if limits.messages is not None and spent.messages >= limits.messages:
+    limits, spending = state.limits, state.spent
+    if limits.messages is not None and spending.messages >= limits.messages:
         return f"the budget of {limits.messages} replies is used up"
-    if limits.tokens is not None and spent.tokens >= limits.tokens:
-        return f"the budget of {limits.tokens} tokens is used up ({spent.tokens} spent)"
-    if limits.dollars is not None and spent.dollars >= limits.dollars:
-        return f"the budget of {limits.dollars:g} dollars is used up ({spent.dollars:.4g} spent)"
+    if limits.tokens is not None and spending.tokens >= limits.tokens:
+        return f"the budget of {limits.tokens} tokens is used up ({spending.tokens} spent)"
+    if limits.dollars is not None and spending.dollars >= limits.dollars:
+        return f"the budget of {limits.dollars:g} dollars is used up ({spending.dollars:.4g} spent)"
     return ""
 
 
@@ -88,12 +92,12 @@ def reply_seed(state: State, speaker: Participant) -> int:
 
 def _likeness(said: str, name: str) -> int:
     """How many characters of a mention spell the name, from its front or one of its words."""
-    whole = plain_name(name)
-    if _spelt(said, whole):
-        return len(whole) + 1
+    full_name = plain_name(name)
+    if _spelt(said, full_name):
+        return len(full_name) + 1
     first = plain_name(re.split(r"[\s,.;:!?)，。；：！？、]", said, maxsplit=1)[0])
-    words = [plain_name(one) for one in re.split(r"[\s-]+", name)]
-    if len(first) >= 3 and whole.startswith(first):
+    words = [plain_name(word) for word in re.split(r"[\s-]+", name)]
+    if len(first) >= 3 and full_name.startswith(first):
         return len(first)
     return len(first) if first in words and len(first) >= 2 else 0
 
@@ -112,21 +116,21 @@ def _spelt(said: str, whole: str) -> bool:
 
 
 def _drawn(state: State, able: Sequence[Participant], called: Sequence[Participant]) -> Participant:
-    names = {one.name for one in called}
-    by_silence = sorted(able, key=lambda one: (one.last, one.since))
-    silence = {one.name: len(able) - place for place, one in enumerate(by_silence)}
+    names = {participant.name for participant in called}
+    by_silence = sorted(able, key=lambda participant: (participant.last, participant.since))
+    silence = {participant.name: len(able) - place for place, participant in enumerate(by_silence)}
     weights = []
-    for one in able:
-        weight = 1.0 + silence[one.name]
-        if one.name in names:
+    for participant in able:
+        weight = 1.0 + silence[participant.name]
+        if participant.name in names:
             weight *= _ADDRESSED
-        if one.name == state.last_speaker and len(able) > 1:
+        if participant.name == state.last_speaker and len(able) > 1:
             weight = _LATEST
         weights.append(weight)
     number = sum(state.replies.values()) + state.failures
     at = random.Random(f"{state.settings['seed']}|{number}").random() * sum(weights)
-    for one, weight in zip(able, weights, strict=True):
+    for participant, weight in zip(able, weights, strict=True):
         at -= weight
         if at < 0 and weight:
-            return one
+            return participant
     return by_silence[0]

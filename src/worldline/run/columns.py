@@ -41,8 +41,8 @@ def axes_of(model: LoadedModel, ids: Sequence[int], reruns: Sequence[Rerun]) -> 
     `reruns` are the blocks of the run of `ids`; a text of another length shows what changes.
     """
     n_other = N_OTHER if len(ids) != N_OTHER else N_OTHER + 1
-    other = Plan((tuple(ids) * n_other)[:n_other])
-    found: list[Axes] = []
+    other_plan = Plan((tuple(ids) * n_other)[:n_other])
+    layer_axes: list[Axes] = []
 
     def compare(event: BlockEvent) -> None:
         rerun, mine = rerun_of(event), reruns[event.layer]
@@ -53,14 +53,14 @@ def axes_of(model: LoadedModel, ids: Sequence[int], reruns: Sequence[Rerun]) -> 
             if key not in theirs or theirs[key].ndim != tensor.ndim:
                 continue
             pairs = enumerate(zip(tensor.shape, theirs[key].shape, strict=True))
-            changed = [axis for axis, (a, b) in pairs if a != b]
-            if changed:
-                axes[key] = changed[0]  # of a mask, that of the queries
-        found.append(axes)
+            changed_axes = [axis for axis, (a, b) in pairs if a != b]
+            if changed_axes:
+                axes[key] = changed_axes[0]  # of a mask, that of the queries
+        layer_axes.append(axes)
 
-    inputs, anatomy = inputs_of(model, other), anatomy_of(model.module)
+    inputs, anatomy = inputs_of(model, other_plan), anatomy_of(model.module)
     watched_forward(model.module, inputs, anatomy, terms=False, on_block=compare)
-    return found
+    return layer_axes
 
 
 def on_columns(rerun: Rerun, axes: Axes, where: Tensor, x: Float[Tensor, "1 rows d_model"]):
@@ -91,14 +91,14 @@ def column_gradients(
     the model's blocks cannot run on some columns: the whole pass must be asked.
     """
     report, tail = checked(model), tail_of(model.module)
-    blocks = [one for one in reruns if one is not None]
+    blocks = [rerun for rerun in reruns if rerun is not None]
     if tail is None or not report.separable or report.opaque_layers or len(blocks) < len(reruns):
         return None
     if any(c.source != "key" or c.kv_layer != layer for layer, cs in enumerate(calls) for c in cs):
         return None
     places = axes_of(model, ids, blocks)
     where = torch.arange(columns.start, columns.stop, device=rows[0].device)
-    found: list[list[Tensor]] = []
+    layer_gradients: list[list[Tensor]] = []
     with held_weights(model.module), private_keys(model.module), torch.enable_grad():
         end = rows[-1][None, where].detach().requires_grad_()
         value = measure(tail(end)[0])
@@ -119,8 +119,8 @@ def column_gradients(
             leaves = [x, *reads.zs]
             raw = torch.autograd.grad(out, leaves, gradient, allow_unused=True)
             gradient, *at_reads = filled(raw, leaves)
-            found.append(reads.placed(at_reads))
-    return float(value.detach()), found[::-1]
+            layer_gradients.append(reads.placed(at_reads))
+    return float(value.detach()), layer_gradients[::-1]
 
 
 class _Reads:
@@ -142,20 +142,20 @@ class _Reads:
         k = torch.cat([call.k[:, :, : self.first], key], 2)
         v = torch.cat([call.v[:, :, : self.first], value], 2)
         q = torch.cat([torch.zeros_like(call.q[:, :, : self.first]), query], 2)
-        here = dataclasses.replace(call, k=k, v=v)
-        pattern = here.softmaxed(here.scores_at(self.where, q=q[0]))
+        extended_call = dataclasses.replace(call, k=k, v=v)
+        pattern = extended_call.softmaxed(extended_call.scores_at(self.where, q=q[0]))
         z = weighted(pattern, v[0])[None].to(v.dtype)
         self.zs.append(z)
         return call.from_heads(z), None
 
     def placed(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Gradients of all columns, in the layout that the block sees."""
-        found = []
+        in_layout = []
         for call, gradient in zip(self.calls, gradients, strict=True):
-            whole = torch.zeros_like(call.z)
-            whole[:, :, self.first : self.stop] = gradient
-            found.append(call.from_heads(whole))
-        return found
+            full_gradient = torch.zeros_like(call.z)
+            full_gradient[:, :, self.first : self.stop] = gradient
+            in_layout.append(call.from_heads(full_gradient))
+        return in_layout
 
 
 def _tensors(value: Any, key: tuple[Any, ...] = ()):
@@ -163,11 +163,11 @@ def _tensors(value: Any, key: tuple[Any, ...] = ()):
     if isinstance(value, torch.Tensor):
         yield key, value
     elif isinstance(value, (tuple, list)):
-        for n, one in enumerate(value):
-            yield from _tensors(one, (*key, n))
+        for n, element in enumerate(value):
+            yield from _tensors(element, (*key, n))
     elif isinstance(value, dict):
-        for n, one in value.items():
-            yield from _tensors(one, (*key, n))
+        for n, element in value.items():
+            yield from _tensors(element, (*key, n))
 
 
 def _sliced(value: Any, axes: Axes, where: Tensor, row: Tensor, key=()) -> Any:
@@ -177,8 +177,8 @@ def _sliced(value: Any, axes: Axes, where: Tensor, row: Tensor, key=()) -> Any:
     if isinstance(value, torch.Tensor):
         return value if key not in axes else value.index_select(axes[key], where)
     if isinstance(value, (tuple, list)):
-        parts = [_sliced(one, axes, where, row, (*key, n)) for n, one in enumerate(value)]
+        parts = [_sliced(element, axes, where, row, (*key, n)) for n, element in enumerate(value)]
         return tuple(parts) if isinstance(value, tuple) else parts
     if isinstance(value, dict):
-        return {n: _sliced(one, axes, where, row, (*key, n)) for n, one in value.items()}
+        return {n: _sliced(element, axes, where, row, (*key, n)) for n, element in value.items()}
     return value

@@ -45,8 +45,8 @@ class Donated:
 
     def keep_read(self, call: AttentionCall) -> None:
         """Keep one read's Q, K and V, of the first of the batch."""
-        found = (call.q[0].detach(), call.k[0].detach(), call.v[0].detach())
-        self.qkv[call.layer, call.index] = found
+        read_tensors = (call.q[0].detach(), call.k[0].detach(), call.v[0].detach())
+        self.qkv[call.layer, call.index] = read_tensors
 
 
 @dataclass(eq=False)
@@ -78,19 +78,22 @@ class RowEdit:
         pattern = call.softmaxed(scores).nan_to_num(0.0)
         if self.dropped is not None:
             pattern = pattern.masked_fill(self.dropped, 0.0)
-        own, z = pattern, None
+        own_pattern, z = pattern, None
         for where, (_, v, _) in self.reads:
             if v is not None:
                 part = weighted(pattern.masked_fill(~where, 0.0), v)
-                own, z = own.masked_fill(where, 0.0), part if z is None else z + part
-        of_own = weighted(own, call.v[item])
+                own_pattern, z = (
+                    own_pattern.masked_fill(where, 0.0),
+                    part if z is None else z + part,
+                )
+        of_own = weighted(own_pattern, call.v[item])
         return of_own if z is None else z + of_own
 
 
-def _either(one: Tensor | None, two: Tensor | None) -> Tensor | None:
-    if one is None or two is None:
-        return two if one is None else one
-    return one | two
+def _either(one: Tensor | None, second: Tensor | None) -> Tensor | None:
+    if one is None or second is None:
+        return second if one is None else one
+    return one | second
 
 
 def weighted(
@@ -98,8 +101,8 @@ def weighted(
 ) -> Float[Tensor, "head rows d_value"]:
     """Values summed by a pattern, grouped heads not copied; zero weights read nothing."""
     heads, rows, n_pos = pattern.shape
-    grouped = pattern.reshape(v.shape[0], -1, n_pos).to(v.dtype)
-    return (grouped @ v).view(heads, rows, -1)
+    grouped_pattern = pattern.reshape(v.shape[0], -1, n_pos).to(v.dtype)
+    return (grouped_pattern @ v).view(heads, rows, -1)
 
 
 class Edits:
@@ -129,18 +132,18 @@ class Edits:
         first = 0 if call.index == 0 else self.heads_before[call.layer]
         self.heads_before[call.layer] = first + call.n_heads
         self.n_heads = max(self.n_heads, first + call.n_heads)
-        changed: list[tuple[int, RowEdit]] = []
+        item_edits: list[tuple[int, RowEdit]] = []
         for item, edges in enumerate(self.edges):
-            here = [e for e in edges if e.layers is None or call.layer in e.layers]
+            layer_edges = [e for e in edges if e.layers is None or call.layer in e.layers]
             more = self.extra(call, item) if self.extra is not None else []
-            if here:
+            if layer_edges:
                 self.reached.add(call.layer)
-                more = self._rows_of(here, call, first, more)
-            changed += [(item, one) for one in more]
-        if not changed:
+                more = self._rows_of(layer_edges, call, first, more)
+            item_edits += [(item, row_edit) for row_edit in more]
+        if not item_edits:
             return None
         parts = list(call.z)  # put together anew, so that a derivative passes through
-        for item, edit in changed:
+        for item, edit in item_edits:
             step()
             new = edit.z(call, item).to(call.z.dtype)
             parts[item] = parts[item].index_copy(1, edit.rows, new)
@@ -158,10 +161,13 @@ class Edits:
                 continue
             for dst in range(self.n_pos) if edge.dst is None else edge.dst:
                 by_row.setdefault(dst, []).append(edge)
-        both = [one.joined(self._edit(one.rows.tolist(), by_row, heads, call)) for one in more]
-        taken = {row for one in more for row in one.rows.tolist()}
-        rows, height = sorted(set(by_row) - taken), call.block_rows()
-        return both + [
+        joint_edits = [
+            row_edit.joined(self._edit(row_edit.rows.tolist(), by_row, heads, call))
+            for row_edit in more
+        ]
+        covered_rows = {row for row_edit in more for row in row_edit.rows.tolist()}
+        rows, height = sorted(set(by_row) - covered_rows), call.block_rows()
+        return joint_edits + [
             self._edit(rows[at : at + height], by_row, heads, call)
             for at in range(0, len(rows), height)
         ]
@@ -186,7 +192,7 @@ class Edits:
                 last = dst + 1 if edge.own else dst
                 src: slice | list[int] = slice(0, last)
                 if edge.src is not None:
-                    src = [one for one in edge.src if one < last]
+                    src = [src_pos for src_pos in edge.src if src_pos < last]
                 mine = heads[id(edge)]
                 part = mask[:, at]
                 if mine is None:
@@ -206,11 +212,11 @@ class Edits:
 
     def _spliced(self, donor: Donor, parts: str, call: AttentionCall) -> Read:
         """Another run's Q, K and V, moved to this text's positions."""
-        kept = self.donated[donor].qkv[call.layer, call.index]
+        donor_qkv = self.donated[donor].qkv[call.layer, call.index]
         at = torch.tensor([0 if pos is None else pos for pos in donor.at], device=call.q.device)
         q, k, v = (
-            one[:, at].to(call.k.dtype) if name in parts else None
-            for name, one in zip("qkv", kept, strict=True)
+            qkv_part[:, at].to(call.k.dtype) if name in parts else None
+            for name, qkv_part in zip("qkv", donor_qkv, strict=True)
         )
         return Read(k, v, q)
 
@@ -250,11 +256,11 @@ class Edits:
             sums = x.double().cumsum(0) / count.view(-1, *(1,) * (x.ndim - 1))
             return sums[where].to(x.dtype)
         assert node.donor is not None
-        kept = self.donated[node.donor].rows[row].to(x.dtype)
+        donor_row = self.donated[node.donor].rows[row].to(x.dtype)
         if node.how == "mean":
-            return kept.double().mean(0).to(x.dtype).expand(len(where), *x.shape[1:])
+            return donor_row.double().mean(0).to(x.dtype).expand(len(where), *x.shape[1:])
         at = torch.tensor([0 if pos is None else pos for pos in node.donor.at], device=x.device)
-        return kept[at[where]]
+        return donor_row[at[where]]
 
 
 def row_back(x: Tensor, moved: Tensor) -> list[int]:

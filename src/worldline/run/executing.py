@@ -77,11 +77,11 @@ def execute(
             raise InputError("events of a run under a hop budget: accepted are its logits only")
         from worldline.run.hops import copies_of
 
-        said = None
+        run_logits = None
         for copy in copies_of(model, plan):
-            said = copy.said
-        assert said is not None
-        return Watched(said.at(slice(None)), 0, 0)
+            run_logits = copy.said
+        assert run_logits is not None
+        return Watched(run_logits.at(slice(None)), 0, 0)
     return _edited(model, [plan], on_block)
 
 
@@ -129,20 +129,22 @@ def execute_many(
             out[n] = logits[-1:] if last else logits
         else:
             alike.setdefault(plan.ids if reuse else (len(plan.ids),), []).append(n)
-    done = sum(one is not None for one in out)
-    donated: dict[Donor, Donated] = {}
+    n_done = sum(plan_logits is not None for plan_logits in out)
+    source_activations: dict[Donor, Donated] = {}
     for group in alike.values():
         replay = replay_of(model, plans[group[0]]) if reuse and len(group) > 1 else None
         group.sort(key=lambda n: _first_row(plans[n]))
         for at in range(0, len(group), batch):
-            some = group[at : at + batch]
-            found = _edited(model, [plans[n] for n in some], None, donated, replay, last).logits
-            for n, logits in zip(some, found, strict=True):
+            chunk = group[at : at + batch]
+            batch_logits = _edited(
+                model, [plans[n] for n in chunk], None, source_activations, replay, last
+            ).logits
+            for n, logits in zip(chunk, batch_logits, strict=True):
                 out[n] = logits[-1:].clone() if last else logits
-            done += len(some)
+            n_done += len(chunk)
             if on_done is not None:
-                on_done(done)
-    return [one for one in out if one is not None]
+                on_done(n_done)
+    return [plan_logits for plan_logits in out if plan_logits is not None]
 
 
 def _refuse_last_row(model: LoadedModel, edits: frozenset[EdgeCut | NodeCut]) -> None:
@@ -216,7 +218,7 @@ def run_edited(
         inputs["logits_to_keep"] = keep_logits
     device = inputs["input_ids"].device
     inputs["input_ids"] = torch.tensor([plan.ids for plan in plans], device=device)
-    seen = watched_forward(
+    watched_run = watched_forward(
         model.module,
         inputs,
         anatomy_of(model.module),
@@ -226,8 +228,8 @@ def run_edited(
         cut=edits.row if rows_too or any(edits.nodes) else None,
     )
     _refuse_unreached(edits)
-    refuse_nonfinite_logits(seen.logits)
-    return seen
+    refuse_nonfinite_logits(watched_run.logits)
+    return watched_run
 
 
 def refuse_nonfinite_logits(logits: Tensor) -> None:
@@ -240,14 +242,14 @@ def refuse_nonfinite_logits(logits: Tensor) -> None:
 
 def _refuse_unreached(edits: Edits) -> None:
     """Raise where an edit named a head or a layer's attention that did not come."""
-    wanted = {
+    named_layers = {
         layer for edges in edits.edges for edge in edges for layer in edge.layers or edits.reached
     }
     for edge in (edge for edges in edits.edges for edge in edges):
         if edge.heads and max(edge.heads) >= edits.n_heads:
             raise InputError(f"head {max(edge.heads)}: accepted are heads 0 to {edits.n_heads - 1}")
-    if missed := sorted(wanted - edits.reached):
-        raise RefusedError(f"layer {missed[0]} reads no attention: its edges cannot be cut")
+    if missing_layers := sorted(named_layers - edits.reached):
+        raise RefusedError(f"layer {missing_layers[0]} reads no attention: its edges cannot be cut")
 
 
 def donate(
@@ -257,13 +259,13 @@ def donate(
 
     Raises InputError for edits of the last row: what is kept there is what the last block wrote.
     """
-    kept, n_pos = Donated(), len(ids)
+    activations, n_pos = Donated(), len(ids)
 
     def keep(event: BlockEvent) -> None:
-        kept.rows[event.layer] = _raw(event.resid_pre, event)
-        kept.rows[event.layer + 1] = _raw(event.resid_post, event)
+        activations.rows[event.layer] = _raw(event.resid_pre, event)
+        activations.rows[event.layer + 1] = _raw(event.resid_post, event)
         for call in event.calls:
-            kept.keep_read(call)
+            activations.keep_read(call)
 
     plan = Plan(tuple(ids), under)
     if plan.plain:
@@ -271,8 +273,8 @@ def donate(
     else:
         _refuse_last_row(model, under)
         _edited(model, [plan], on_row=keep)
-    assert all(len(row) == n_pos for row in kept.rows.values())
-    return kept
+    assert all(len(row) == n_pos for row in activations.rows.values())
+    return activations
 
 
 def _raw(row: Tensor, event: BlockEvent) -> Tensor:
@@ -312,18 +314,18 @@ def differentiate_between(
     Run n of `steps` starts at row 0 of `other` and n / steps of the way to that of `plan`.
     """
     refuse_other_derivative(model)
-    seen: list[Tensor] = []
+    embeddings: list[Tensor] = []
 
     def keep(x: Tensor) -> Tensor:
-        seen.append(x.detach())
+        embeddings.append(x.detach())
         return x
 
     anatomy = anatomy_of(model.module)
-    for one in (plan, other):
-        first = len(seen)
-        watched_forward(model.module, inputs_of(model, one), anatomy, terms=False, cut=keep)
-        del seen[first + 1 :]
-    whole, start = seen
+    for run_plan in (plan, other):
+        first = len(embeddings)
+        watched_forward(model.module, inputs_of(model, run_plan), anatomy, terms=False, cut=keep)
+        del embeddings[first + 1 :]
+    end, start = embeddings
     sums: list[list[Tensor]] = []
     for n in range(1, steps + 1):
         row = 0
@@ -333,14 +335,17 @@ def differentiate_between(
             row += 1
             if row > 1:
                 return x
-            return torch.lerp(start, whole, n / steps).requires_grad_()
+            return torch.lerp(start, end, n / steps).requires_grad_()
 
-        _, found = whole_gradients(model.module, anatomy, inputs_of(model, plan), measure, between)
-        pairs = zip(sums or found, found, strict=True)
+        _, gradients = whole_gradients(
+            model.module, anatomy, inputs_of(model, plan), measure, between
+        )
+        pairs = zip(sums or gradients, gradients, strict=True)
         sums = [
-            [a if a is b else a + b for a, b in zip(one, two, strict=True)] for one, two in pairs
+            [a if a is b else a + b for a, b in zip(total, new_gradients, strict=True)]
+            for total, new_gradients in pairs
         ]
-    return [[one / steps for one in block] for block in sums]
+    return [[block_sums / steps for block_sums in block] for block in sums]
 
 
 def differentiate(
@@ -368,31 +373,33 @@ def differentiate(
         RefusedError: they are not, so that it would be the gradient of another run; it says whether
             a plain run gives them.
     """
-    rounded = bool(checked(model).floor)
-    given = [rerun for rerun in reruns if rerun is not None]
-    if given and len(given) == len(reruns) and checked(model).separable:
-        found = block_gradients(model.module, given, rows, measure, last, rounded=rounded)
-        if found is not None:
-            return found
-    others: list[tuple[str | None, str | None]] = []
+    allow_rounding = bool(checked(model).floor)
+    recorded_reruns = [rerun for rerun in reruns if rerun is not None]
+    if recorded_reruns and len(recorded_reruns) == len(reruns) and checked(model).separable:
+        gradients = block_gradients(
+            model.module, recorded_reruns, rows, measure, last, rounded=allow_rounding
+        )
+        if gradients is not None:
+            return gradients
+    mismatches: list[tuple[str | None, str | None]] = []
 
     def on_row(row: Tensor) -> None:  # at once: a block may go on in the same memory
-        n = len(others)
-        exact, near = (other_at(n, row, rows[n], rounded=way) for way in (rounded, True))
-        others.append((exact, near))
+        n = len(mismatches)
+        exact, near = (other_at(n, row, rows[n], rounded=way) for way in (allow_rounding, True))
+        mismatches.append((exact, near))
 
     inputs, anatomy = inputs_of(model, plan), anatomy_of(model.module)
-    found = whole_gradients(
+    gradients = whole_gradients(
         model.module, anatomy, inputs, measure, last=last, on_row=on_row if rows else None
     )
-    if any(exact for exact, _ in others):
-        if words := other_row(rows_of(model, plan)[0], rows, rounded=rounded):
+    if any(exact for exact, _ in mismatches):
+        if words := other_row(rows_of(model, plan)[0], rows, rounded=allow_rounding):
             raise RefusedError(
                 f"run again, {words}: this would be the gradient of another run, so record it again"
             )
-        if words := next((near for _, near in others if near), None):
+        if words := next((near for _, near in mismatches if near), None):
             raise other_with_gradients(words)
-    return found
+    return gradients
 
 
 def other_with_gradients(words: str) -> RefusedError:
@@ -406,10 +413,10 @@ def other_with_gradients(words: str) -> RefusedError:
 def rows_of(model: LoadedModel, plan: Plan) -> tuple[list[Tensor], Tensor]:
     """(Every row of the run of a text as it happens, [pos, d_model]; its last logits)."""
     rows: list[Tensor] = []
-    seen = run_plain(
+    watched_run = run_plain(
         model,
         plan,
         lambda event: rows.extend([event.resid_pre[0], event.resid_post[0]][event.layer > 0 :]),
         terms=False,
     )
-    return rows, seen.logits[0, -1]
+    return rows, watched_run.logits[0, -1]

@@ -84,8 +84,10 @@ class Blocks:
             self.calls.append(event.calls)
             self.rows += [event.resid_pre[0], event.resid_post[0]][event.layer > 0 :]
 
-        seen = watched_forward(model.module, self.inputs, anatomy, terms=False, on_block=keep)
-        self.logits = seen.logits[0]
+        watched_run = watched_forward(
+            model.module, self.inputs, anatomy, terms=False, on_block=keep
+        )
+        self.logits = watched_run.logits[0]
         for layer, calls in enumerate(self.calls):
             if any(call.source != "key" or call.kv_layer != layer for call in calls):
                 raise RefusedError(
@@ -102,13 +104,13 @@ class Blocks:
 
     def reads(self, layer: int, pos: int) -> Sequence[int]:
         """The columns whose K and V block `layer` may read at `pos`."""
-        known = self._reads.get((layer, pos))
-        if known is None:
+        columns = self._reads.get((layer, pos))
+        if columns is None:
             at = torch.tensor([pos], device=self.rows[0].device)
-            allowed = [call.allowed_at(at)[:, 0].any(0) for call in self.calls[layer]]
-            known = torch.stack(allowed).any(0).nonzero().flatten().tolist()
-            self._reads[layer, pos] = known
-        return known
+            allowed_masks = [call.allowed_at(at)[:, 0].any(0) for call in self.calls[layer]]
+            columns = torch.stack(allowed_masks).any(0).nonzero().flatten().tolist()
+            self._reads[layer, pos] = columns
+        return columns
 
     @torch.no_grad()
     def run(self, slices: Sequence[Slice], on_slice: Callable[[int], None] | None = None):
@@ -118,16 +120,16 @@ class Blocks:
         stores = [[_Store(call) for call in calls] for calls in self.calls]
         ran: set[tuple[int, int]] = set()
         with private_keys(self.model.module):
-            for number, one in enumerate(slices):
+            for number, order_slice in enumerate(slices):
                 step()
                 # blocks of one layer run together, and write all K and V before they read any
-                for only_kv, cells in ((True, one.only_kv), (False, one.cells)):
+                for only_kv, cells in ((True, order_slice.only_kv), (False, order_slice.cells)):
                     for layer in sorted({layer for layer, _ in cells}):
                         at = sorted(pos for of, pos in cells if of == layer)
                         out = self._block(layer, at, rows[layer], stores[layer], only_kv)
                         if out is not None:
                             rows[layer + 1][at] = out
-                ran |= set(one.cells)
+                ran |= set(order_slice.cells)
                 if on_slice is not None:
                     on_slice(number)
         return Foliated(rows, self._logits(rows[-1]), ran)
@@ -148,12 +150,12 @@ class Blocks:
         self, layer: int, at: list[int], row: Tensor, stores: list[_Store], only_kv: bool
     ) -> Tensor | None:
         """One block on some columns; with `only_kv` it stops once K and V are written."""
-        where, read = torch.tensor(at, device=row.device), iter(stores)
+        where, store_iterator = torch.tensor(at, device=row.device), iter(stores)
         waiting = len(stores)
 
         def tap(_delegate, _module, query, key, value, *_args, **_kwargs):
             nonlocal waiting
-            store = next(read)
+            store = next(store_iterator)
             store.write(where, key, value)
             waiting -= 1
             if only_kv:
@@ -193,9 +195,9 @@ class _Store:
 
     def z(self, where: Tensor, query: Tensor) -> Tensor:
         """What the read returns at these columns, in the layout that the block expects."""
-        allowed = self.call.allowed_at(where).any(0).any(0)
-        if bool((allowed & ~self.wrote).any()):
-            missing = int((allowed & ~self.wrote).nonzero()[0])
+        allowed_columns = self.call.allowed_at(where).any(0).any(0)
+        if bool((allowed_columns & ~self.wrote).any()):
+            missing = int((allowed_columns & ~self.wrote).nonzero()[0])
             raise RefusedError(f"K and V of column {missing} were read before they were written")
         q = torch.zeros_like(self.call.q)
         q[:, :, where] = query

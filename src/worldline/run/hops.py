@@ -87,17 +87,17 @@ def copies_of(
         raise InputError(
             f"layer {max(budget.layers)}: accepted are layers 0 to {report.n_layers - 1}"
         )
-    kept: _Kept | None = None
+    last_copy: _Kept | None = None
     for first in range(0, budget.hops + 1, at_once):
         n = min(at_once, budget.hops + 1 - first)
-        batch = _Batch(budget, first, n, len(plan.ids), report.n_layers, kept)
+        batch = _Batch(budget, first, n, len(plan.ids), report.n_layers, last_copy)
         edits = Edits(len(plan.ids), [tuple(plan.edits)] * n, extra=batch.edits)
-        said = said_by(model, [plan] * n, edits, on_row=batch.on_block)
+        run_logits = said_by(model, [plan] * n, edits, on_row=batch.on_block)
         for item in range(n):
-            yield batch.copy(item, said.of_run(item))
+            yield batch.copy(item, run_logits.of_run(item))
             if on_copy is not None:
                 on_copy(first + item)
-        kept = batch.kept
+        last_copy = batch.kept
 
 
 @dataclass(eq=False)
@@ -129,17 +129,17 @@ class _Batch:
         if self.budget.layers is not None and call.layer not in self.budget.layers:
             return []
         n_pos, step = call.q.shape[2], call.block_rows()
-        other = None
+        previous_qkv = None
         if self.first + item:
             earlier = self.before.kv if self.before is not None else {}
             before = Read(call.k[item - 1], call.v[item - 1])
-            other = before if item else earlier[call.layer, call.index]
+            previous_qkv = before if item else earlier[call.layer, call.index]
         out = []
         for start in range(0, n_pos, step):
             rows = torch.arange(start, min(n_pos, start + step), device=call.q.device)
             past = (torch.arange(n_pos, device=rows.device)[None] < rows[:, None])[None]
-            if other is not None:
-                out.append(RowEdit(rows, reads=[(past, other)]))
+            if previous_qkv is not None:
+                out.append(RowEdit(rows, reads=[(past, previous_qkv)]))
                 continue
             if self.budget.sink == "free":
                 past[..., 0] = False
@@ -165,6 +165,8 @@ class _Batch:
             self.same[item] = before is not None and torch.equal(post[item], before)
         self.kept.rows[row] = event.resid_post[-1]
 
-    def copy(self, item: int, said: Said) -> Copy:
+    def copy(self, item: int, run_logits: Said) -> Copy:
         """One of them."""
-        return Copy(self.first + item, said, self.same[item], self.norms[item], self.sink_cos[item])
+        return Copy(
+            self.first + item, run_logits, self.same[item], self.norms[item], self.sink_cos[item]
+        )

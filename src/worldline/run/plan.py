@@ -38,8 +38,8 @@ class Plan:
         object.__setattr__(self, "ids", whole_numbers("ids", self.ids, least=None))
         object.__setattr__(self, "edits", edits_of(self.edits))
         refuse_conflicts(self.edits, len(self.ids))
-        spliced = any(isinstance(e, EdgeCut) and e.how == "splice" for e in self.edits)
-        if self.budget is not None and spliced:
+        has_patch = any(isinstance(e, EdgeCut) and e.how == "splice" for e in self.edits)
+        if self.budget is not None and has_patch:
             raise InputError("a splice of K/V under a hop budget: both say whose K/V is read")
         if self.order != PREFILL and (self.edits or self.budget is not None):
             raise InputError(
@@ -59,14 +59,14 @@ class Plan:
     def json(self) -> dict[str, Any]:
         """As plain numbers and words; edits in an order of their own."""
         budget = None if self.budget is None else asdict(self.budget)
-        whole = {
+        document = {
             "schema": SCHEMA,
             "ids": self.ids,
             "edits": _edits_json(self.edits),
             "budget": budget,
             "order": asdict(self.order),
         }
-        return json.loads(json.dumps(whole))  # tuples as lists, as they come back
+        return json.loads(json.dumps(document))  # tuples as lists, as they come back
 
     @classmethod
     def from_json(cls, given: dict[str, Any]) -> Plan:
@@ -78,7 +78,7 @@ class Plan:
         if not isinstance(given, dict) or given.get("schema") != SCHEMA:
             raise InputError(f"a plan: accepted is schema {SCHEMA}")
         try:
-            edits = frozenset(_edit(one) for one in given["edits"])
+            edits = frozenset(_edit(edit_data) for edit_data in given["edits"])
             budget = (
                 None
                 if given["budget"] is None
@@ -93,8 +93,8 @@ def _order(given: dict[str, Any]) -> Order:
     if given["slices"] is None:
         return Order.parse(given["name"])
     slices = (
-        Slice(*(tuple(tuple(cell) for cell in one[name]) for name in ("cells", "only_kv")))
-        for one in given["slices"]
+        Slice(*(tuple(tuple(cell) for cell in slice_data[name]) for name in ("cells", "only_kv")))
+        for slice_data in given["slices"]
     )
     return Order(given["name"], tuple(slices))
 
@@ -105,22 +105,24 @@ def _tuple(value: Any) -> Any:
 
 def _edits_json(edits: frozenset[EdgeCut | NodeCut]) -> list[dict[str, Any]]:
     """Edits in an order of their own, donors with theirs."""
-    found = []
+    records = []
     for edit in edits:
-        one = {"kind": type(edit).__name__} | {f.name: getattr(edit, f.name) for f in fields(edit)}
+        record = {"kind": type(edit).__name__} | {
+            f.name: getattr(edit, f.name) for f in fields(edit)
+        }
         if edit.donor is not None:
             donor = edit.donor
             of = {"edits": _edits_json(donor.edits)} if donor.edits else {}
-            one["donor"] = {"ids": donor.ids, "at": donor.at} | of
-        found.append(one)
-    return sorted(found, key=repr)
+            record["donor"] = {"ids": donor.ids, "at": donor.at} | of
+        records.append(record)
+    return sorted(records, key=repr)
 
 
 def _edit(given: dict[str, Any]) -> EdgeCut | NodeCut:
     kinds = {"EdgeCut": EdgeCut, "NodeCut": NodeCut}
-    said = {name: _tuple(v) for name, v in given.items() if name not in ("kind", "donor")}
+    edit_values = {name: _tuple(v) for name, v in given.items() if name not in ("kind", "donor")}
     donor = given["donor"]
     if donor is not None:
-        edits = frozenset(_edit(one) for one in donor.get("edits", ()))
+        edits = frozenset(_edit(donor_edit) for donor_edit in donor.get("edits", ()))
         donor = Donor(tuple(donor["ids"]), tuple(donor["at"]), edits)
-    return kinds[given["kind"]](**said, donor=donor)
+    return kinds[given["kind"]](**edit_values, donor=donor)

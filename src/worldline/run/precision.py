@@ -45,20 +45,22 @@ class PlainRow:
 
     def of_logprob(self, token: int, *altered: Tensor) -> Precision:
         """Of a log-probability, in nats."""
-        asked = torch.tensor([token])
-        floor = float(logprob_floors(self.logits[None], self.others[:, None], asked)[0])
+        token_ids = torch.tensor([token])
+        floor = float(logprob_floors(self.logits[None], self.others[:, None], token_ids)[0])
         rows = torch.stack([self.logits, *(altered or (self.logits,))])
-        bounds = logprob_rounding(rows, asked.expand(len(rows)))
+        bounds = logprob_rounding(rows, token_ids.expand(len(rows)))
         return Precision(floor, float(bounds[0] + bounds[1:].max()), dtype_of(rows))
 
     def of_logit(self, token: int, versus: int | None, *altered: Tensor) -> Precision:
         """Of a logit, or of one less another."""
         change = _changes(self.logits, self.others)
-        seen, size = change[:, token], change
+        token_change, size = change[:, token], change
         if versus is not None:
-            seen = seen - change[:, versus]
+            token_change = token_change - change[:, versus]
             size = (change - change.mean(-1, keepdim=True)) * 2**0.5
-        floor = max(float(seen.abs().max()), FLOOR_SIGMAS * float(size.square().mean().sqrt()))
+        floor = max(
+            float(token_change.abs().max()), FLOOR_SIGMAS * float(size.square().mean().sqrt())
+        )
         rows = torch.stack([self.logits, *(altered or (self.logits,))])
         at = [token] if versus is None else [token, versus]
         bounds = spacing(rows)[:, at].sum(-1) / 2
@@ -72,9 +74,9 @@ class PlainRow:
         change = _changes(self.logits, self.others)
         chances = self.logits.double().softmax(-1)
         level = (chances * change).sum(-1)
-        seen = torch.logsumexp(torch.log(chances) + change, -1) - level
+        divergences = torch.logsumexp(torch.log(chances) + change, -1) - level
         spread = change.var(-1, unbiased=False).mean() * (1 - chances.square().sum())
-        floor = max(float(seen.max()), FLOOR_SIGMAS**2 * float(spread) / 2)
+        floor = max(float(divergences.max()), FLOOR_SIGMAS**2 * float(spread) / 2)
         rows = torch.stack([self.logits, altered])
         finite = torch.isfinite(rows).all(0)
         off = float(spacing(rows)[:, finite].sum(0).max()) / 2
@@ -90,12 +92,12 @@ def logprob_floors(
     """
     change, chances = _changes(logits, others), logits.double().softmax(-1)
     at = tokens.to(logits.device)[:, None]
-    own = chances.gather(-1, at)[:, 0]
-    follows = ((1 - own) ** 2 + chances.square().sum(-1) - own**2).clamp_min(0)
+    token_chance = chances.gather(-1, at)[:, 0]
+    follows = ((1 - token_chance) ** 2 + chances.square().sum(-1) - token_chance**2).clamp_min(0)
     spread = change.var(-1, unbiased=False).mean(0)
-    seen = change.gather(-1, at.expand(len(change), -1, 1))[..., 0]
-    seen = (seen - torch.logsumexp(torch.log(chances) + change, -1)).abs().amax(0)
-    return torch.maximum(seen, FLOOR_SIGMAS * (spread * follows).sqrt())
+    token_change = change.gather(-1, at.expand(len(change), -1, 1))[..., 0]
+    token_change = (token_change - torch.logsumexp(torch.log(chances) + change, -1)).abs().amax(0)
+    return torch.maximum(token_change, FLOOR_SIGMAS * (spread * follows).sqrt())
 
 
 def plain_row(model: LoadedModel, ids: Sequence[int], logits: Tensor) -> PlainRow:
@@ -104,15 +106,15 @@ def plain_row(model: LoadedModel, ids: Sequence[int], logits: Tensor) -> PlainRo
     Kept for the last few texts of a model as it is, so that a text is run anew once: as long as the
     plain run says the same to the last bit, for no identity tells everything.
     """
-    kept = _KEPT.setdefault(model.module, OrderedDict())
+    model_cache = _KEPT.setdefault(model.module, OrderedDict())
     identity = identify(model)
     key = (tuple(ids), identity.key(), torch.get_num_threads())
-    known = kept.get(key) if identity.complete else None
+    known = model_cache.get(key) if identity.complete else None
     if known is None or not _same_bits(known.logits, logits):
         others = equivalent_runs(model, ids, last=1).at(slice(None))[:, -1].clone()
-        known = kept[key] = PlainRow(logits.clone(), others)
-        while len(kept) > TEXTS_KEPT:
-            kept.popitem(last=False)
+        known = model_cache[key] = PlainRow(logits.clone(), others)
+        while len(model_cache) > TEXTS_KEPT:
+            model_cache.popitem(last=False)
     return PlainRow(logits, known.others)
 
 
@@ -157,9 +159,9 @@ def token_precisions(plain: Said, others: Said, tokens: Sequence[int]) -> list[P
     bounds: list[tuple[float, float]] = []
     dtypes: set[str] = set()
     for part, (logits,) in plain.parts(len(tokens)):
-        asked = torch.tensor(tokens[part])
-        floors = logprob_floors(logits, others.at(part), asked)
-        rounding = 2 * logprob_rounding(logits, asked)
+        token_ids = torch.tensor(tokens[part])
+        floors = logprob_floors(logits, others.at(part), token_ids)
+        rounding = 2 * logprob_rounding(logits, token_ids)
         bounds += zip(floors.tolist(), rounding.tolist(), strict=True)
         dtypes.add(dtype_of(logits))
     dtype = _finest(dtypes)
@@ -177,20 +179,20 @@ def precision_at(
     if isinstance(target, int):
         return plain_row(model, ids, logits[-1]).of_logit(target, versus)
     plain = Said(logits[None, target.start - 1 :])
-    others = equivalent_runs(model, ids, last=plain.rows.shape[1])
-    return of_sum(token_precisions(plain, others, ids[target.start : target.stop]))
+    rerun_logits = equivalent_runs(model, ids, last=plain.rows.shape[1])
+    return of_sum(token_precisions(plain, rerun_logits, ids[target.start : target.stop]))
 
 
 def of_any_logprob(plain: Said, others: Said) -> Precision:
     """The precision of the largest difference of any log-probability anywhere, in nats."""
-    floor = bound = 0.0
+    floor = max_rounding = 0.0
     dtypes: set[str] = set()
     for part, (logits,) in plain.parts(plain.rows.shape[1]):
         floor = max(floor, float(_log_difference(logits, others.at(part)).max()))
         sizes = torch.where(torch.isfinite(logits), logits.abs(), 0.0)
-        bound = max(bound, float(logprob_rounding(logits, sizes.argmax(-1)).max()))
+        max_rounding = max(max_rounding, float(logprob_rounding(logits, sizes.argmax(-1)).max()))
         dtypes.add(dtype_of(logits))
-    return Precision(floor, 2 * bound, _finest(dtypes))
+    return Precision(floor, 2 * max_rounding, _finest(dtypes))
 
 
 def of_sum(parts: Sequence[Precision], over: float = 1.0) -> Precision:
@@ -213,8 +215,8 @@ def logprob_rounding(logits: Float[Tensor, "row d_vocab"], tokens: Tensor) -> Fl
     """
     steps, wide = spacing(logits), logits.double()
     mean = (wide.softmax(-1) * steps).sum(-1)
-    own = steps.gather(-1, tokens.to(steps.device)[:, None])[:, 0]
-    return (own + mean) / 2
+    token_step = steps.gather(-1, tokens.to(steps.device)[:, None])[:, 0]
+    return (token_step + mean) / 2
 
 
 def spacing(values: Tensor) -> Tensor:
@@ -254,5 +256,7 @@ def _changes(logits: Tensor, others: Tensor) -> Tensor:
 
 
 def _log_difference(logits: Tensor, others: Tensor) -> Tensor:
-    one, two = (each.double().log_softmax(-1) for each in (logits, others))
-    return torch.where(torch.isfinite(one), (two - one).abs(), 0.0)
+    log_probs, rerun_log_probs = (
+        raw_logits.double().log_softmax(-1) for raw_logits in (logits, others)
+    )
+    return torch.where(torch.isfinite(log_probs), (rerun_log_probs - log_probs).abs(), 0.0)

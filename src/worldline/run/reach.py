@@ -28,14 +28,16 @@ def plain_run(model: LoadedModel, ids: Sequence[int]) -> tuple[Float[Tensor, "po
     masks: dict[int, tuple[Tensor, np.ndarray]] = {}  # by identity, which lasts while it is held
 
     def keep(event: BlockEvent) -> None:
-        here = [LayerReads(_allowed(c, masks), min(c.kv_layer, event.layer)) for c in event.calls]
+        layer_reads = [
+            LayerReads(_allowed(c, masks), min(c.kv_layer, event.layer)) for c in event.calls
+        ]
         if event.layer in opaque:
-            here.append(LayerReads(None, event.layer, opaque=True))
-        reads.append(here)
+            layer_reads.append(LayerReads(None, event.layer, opaque=True))
+        reads.append(layer_reads)
 
     plan = Plan(tuple(ids))
-    seen = run_edited(model, [plan], Edits(len(plan.ids), [()]), on_row=keep)
-    return seen.logits[0], Reach(reads, len(plan.ids))
+    watched_run = run_edited(model, [plan], Edits(len(plan.ids), [()]), on_row=keep)
+    return watched_run.logits[0], Reach(reads, len(plan.ids))
 
 
 def _allowed(call: AttentionCall, masks: dict[int, tuple[Tensor, np.ndarray]]) -> np.ndarray | None:

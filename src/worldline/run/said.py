@@ -45,11 +45,11 @@ class Said:
 
     def at(self, part: slice) -> Float[Tensor, "run pos d_vocab"]:
         """The logits at some positions."""
-        some = self.rows[:, part]
-        if self.tail is None or not some.shape[1]:
-            return some
+        part_rows = self.rows[:, part]
+        if self.tail is None or not part_rows.shape[1]:
+            return part_rows
         with torch.no_grad():
-            return self.tail(some)
+            return self.tail(part_rows)
 
     def parts(self, stop: int) -> Iterator[tuple[slice, Float[Tensor, "run pos d_vocab"]]]:
         """The logits at the positions before `stop`, some at a time, and which these are."""
@@ -80,9 +80,9 @@ def said_by(
     Exactness: as the run's own logits, to within the rounding of two equivalent runs.
     """
     n_pos = len(plans[0].ids)
-    wanted = n_pos if last is None else last
+    n_last = n_pos if last is None else last
     spares = n_pos > 1 and not any(edits.nodes) and _spares(model)
-    tail = _tail_alone(model) if spares and wanted > 1 else None
+    tail = _tail_alone(model) if spares and n_last > 1 else None
     ends: list[Tensor] = []
 
     def keep(event: BlockEvent) -> None:
@@ -90,13 +90,13 @@ def said_by(
         if on_row is not None:
             on_row(event)
 
-    keep_logits = None if not spares else 1 if tail is not None else wanted
-    seen = run_edited(
+    keep_logits = None if not spares else 1 if tail is not None else n_last
+    watched_run = run_edited(
         model, plans, edits, on_row=on_row if tail is None else keep, keep_logits=keep_logits
     )
     if tail is not None:
-        return Said(ends[0][:, n_pos - wanted :], tail)
-    return Said(seen.logits[:, -wanted:])
+        return Said(ends[0][:, n_pos - n_last :], tail)
+    return Said(watched_run.logits[:, -n_last:])
 
 
 def _spares(model: LoadedModel) -> bool:
@@ -109,10 +109,10 @@ def _tail_alone(model: LoadedModel) -> Ends | None:
     tail = tail_of(model.module)
     if not isinstance(tail, Ends) or not _bare(model.module, tail):
         return None
-    known = _proven.get(model.module)
-    if known is None or known[0] is not tail:
-        known = _proven[model.module] = tail, _gives_the_logits(model, tail)
-    return tail if known[1] else None
+    cached_proof = _proven.get(model.module)
+    if cached_proof is None or cached_proof[0] is not tail:
+        cached_proof = _proven[model.module] = tail, _gives_the_logits(model, tail)
+    return tail if cached_proof[1] else None
 
 
 def _gives_the_logits(model: LoadedModel, tail: Ends) -> bool:
@@ -125,10 +125,10 @@ def _gives_the_logits(model: LoadedModel, tail: Ends) -> bool:
     logits = watched_forward(model.module, inputs, anatomy, terms=False, on_block=keep).logits
     if not ends:
         return False
-    allowed = rounding_allowed(logits.dtype) * float(logits.abs().max())
+    tolerance = rounding_allowed(logits.dtype) * float(logits.abs().max())
     with torch.no_grad():
         alone = torch.cat([tail(row) for row in ends[0].split(1, dim=1)], dim=1)
-    return alone.shape == logits.shape and float((alone - logits).abs().max()) <= allowed
+    return alone.shape == logits.shape and float((alone - logits).abs().max()) <= tolerance
 
 
 def _bare(module: torch.nn.Module, tail: Ends) -> bool:

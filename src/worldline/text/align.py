@@ -32,9 +32,9 @@ def byte_alphabet() -> dict[str, int]:
     (32, 65)
     """
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    hidden = [byte for byte in range(256) if byte not in set(printable)]
+    unprintable = [byte for byte in range(256) if byte not in set(printable)]
     return {chr(byte): byte for byte in printable} | {
-        chr(256 + place): byte for place, byte in enumerate(hidden)
+        chr(256 + place): byte for place, byte in enumerate(unprintable)
     }
 
 
@@ -103,23 +103,23 @@ def walk(
     """
     spans: list[Span] = []
     at, fresh = 0, True
-    for piece, gone, is_plain in stepped(zip(pieces, absent, plain, strict=True)):
-        size = 0 if gone else _match(piece, is_plain, raw, at, spelling, fresh)
+    for piece, is_absent, is_plain in stepped(zip(pieces, absent, plain, strict=True)):
+        size = 0 if is_absent else _match(piece, is_plain, raw, at, spelling, fresh)
         if size is None:
             return None
         spans.append((at, at + size))
         at += size
-        fresh = gone or is_plain or (fresh and size == 0)
+        fresh = is_absent or is_plain or (fresh and size == 0)
     return spans if at == len(raw) else None
 
 
 def _match(
     piece: str | bytes, is_plain: bool, raw: bytes, at: int, spelling: Spelling, fresh: bool
 ) -> int | None:
-    own = [spelling(piece)]
+    own_bytes = [spelling(piece)]
     if isinstance(piece, str) and (is_plain or "▁" in piece):  # which may stand for itself
-        own.insert(0, piece.encode())
-    candidates = [candidate for candidate in own if candidate is not None]
+        own_bytes.insert(0, piece.encode())
+    candidates = [candidate for candidate in own_bytes if candidate is not None]
     for candidate in candidates:
         if raw.startswith(candidate, at):
             return len(candidate)
@@ -164,9 +164,11 @@ def from_offsets(
         first, last = spans[group[0]][0], max(spans[index][1] for index in group)
         part = slice(group[0], group[-1] + 1)
         for spelling in SPELLINGS:
-            own = walk(pieces[part], absent[part], plain[part], alignment.raw[first:last], spelling)
-            if own is not None:
-                spans[part] = [(first + start, first + end) for start, end in own]
+            own_spans = walk(
+                pieces[part], absent[part], plain[part], alignment.raw[first:last], spelling
+            )
+            if own_spans is not None:
+                spans[part] = [(first + start, first + end) for start, end in own_spans]
                 chars[part] = [alignment.to_chars(span) for span in spans[part]]
                 break
         else:
@@ -183,21 +185,21 @@ def from_decoding(
     from a replacement character in the text on, spans are empty. Tokens are decoded with a few of
     those before them, not with all: that would take as many steps as the text has tokens, squared.
     """
-    text, at, exact, known = alignment.text.partition("\ufffd")[0], 0, True, True
+    text, at, exact, is_aligned = alignment.text.partition("\ufffd")[0], 0, True, True
     chars: list[Span] = []
-    decoded = Decoded(decode)
-    for token, gone in stepped(zip(ids, absent, strict=True)):
+    decoder = Decoded(decode)
+    for token, is_absent in stepped(zip(ids, absent, strict=True)):
         reach = chars[-1][1] if chars else 0
-        if gone or not known:
+        if is_absent or not is_aligned:
             chars.append((reach, reach))
             continue
-        new, partial = decoded.add(token)
-        if not decoded.n_before and new.startswith(" ") and not text.startswith(" "):
+        new, partial = decoder.add(token)
+        if not decoder.n_before and new.startswith(" ") and not text.startswith(" "):
             new = new[1:]
-        known = text.startswith(new, at) and at + len(new) <= len(text) - partial
-        exact = exact and known and not partial
-        chars.append((at, at + len(new) + partial) if known else (reach, reach))
-        at = at + len(new) if known else at
+        is_aligned = text.startswith(new, at) and at + len(new) <= len(text) - partial
+        exact = exact and is_aligned and not partial
+        chars.append((at, at + len(new) + partial) if is_aligned else (reach, reach))
+        at = at + len(new) if is_aligned else at
     exact = exact and at == len(alignment.text)
     return [alignment.to_bytes(span) for span in chars], chars, exact
 
@@ -224,17 +226,17 @@ class Decoded:
         self.n_before = self.n_chars
         self._ids.append(token)
         text = self._decode(self._ids)
-        whole = text.rstrip("\ufffd")
+        complete_text = text.rstrip("\ufffd")
         if len(self._ids) - self._ends[-1] > _MOST_PARTS:  # no character has as many
-            whole = text
-        new = whole[self._length :]
+            complete_text = text
+        new = complete_text[self._length :]
         self._length += len(new)
         self.n_chars += len(new)
-        if whole == text:
+        if complete_text == text:
             self._ends.append(len(self._ids))
             if len(self._ids) >= _WINDOW:
                 self._forget()
-        return new, whole != text
+        return new, complete_text != text
 
     def _forget(self) -> None:
         start = max(end for end in self._ends if end <= len(self._ids) - _CONTEXT)
@@ -269,8 +271,8 @@ def _settled(
     """Offsets with added tokens placed where they stand; false if some run backwards."""
     chars: list[Span] = []
     at, low, sound = 0, 0, True
-    for (start, end), gone in stepped(zip(offsets, absent, strict=True)):
-        if gone or start == end:
+    for (start, end), is_absent in stepped(zip(offsets, absent, strict=True)):
+        if is_absent or start == end:
             chars.append((at, at))
             continue
         if start < low or end < at or end > length:

@@ -70,8 +70,8 @@ def tokens_of(tokenizer: Tokenizer, text: str, chat: bool = False) -> Tokens:
     """
     if not chat:
         return tokenize(tokenizer, text)
-    shown, _ = render_chat(tokenizer, [Turn("user", text)])
-    return tokenize(tokenizer, shown, add_special_tokens=False)
+    chat_text, _ = render_chat(tokenizer, [Turn("user", text)])
+    return tokenize(tokenizer, chat_text, add_special_tokens=False)
 
 
 def turns_of(
@@ -84,23 +84,23 @@ def turns_of(
     """
     if not chat:
         return ()
-    made, spans = render_chat(tokenizer, [Turn("user", text)])
-    if shown is None or made == shown:
+    new_text, spans = render_chat(tokenizer, [Turn("user", text)])
+    if shown is None or new_text == shown:
         return spans
     place = _only_place(shown, text)
     return () if place is None else (NamedSpan("user 0", *place),)
 
 
-def ends_left_out(text: str, shown: str, turns: Sequence[NamedSpan]) -> str:
+def ends_left_out(text: str, chat_text: str, turns: Sequence[NamedSpan]) -> str:
     """What is said where a chat's template took blanks off the ends of a user's text, else "".
 
     >>> ends_left_out("hi ", "User: hi.", [NamedSpan("user 0", 6, 8)])
     "Blanks at the ends of the text: the model's chat template strips them."
     """
     if not turns:
-        return "" if text in shown else STRIPPED
-    words = shown[turns[0].start : turns[0].end]
-    return "" if shown.startswith(text, turns[0].start - text.find(words)) else STRIPPED
+        return "" if text in chat_text else STRIPPED
+    words = chat_text[turns[0].start : turns[0].end]
+    return "" if chat_text.startswith(text, turns[0].start - text.find(words)) else STRIPPED
 
 
 def unsteady(tokenizer: Tokenizer) -> str:
@@ -150,11 +150,13 @@ class _Template:
             return ""
         (mark,) = _unused_marks(text, 1)
         try:
-            answered = self._plain([*turns, Turn("assistant", mark)], False)
+            answered_text = self._plain([*turns, Turn("assistant", mark)], False)
         except InputError:
             return ""
-        opening = answered[len(text) :].partition(mark)[0] if answered.startswith(text) else ""
-        return opening if opening.strip() and mark in answered else ""
+        opening = (
+            answered_text[len(text) :].partition(mark)[0] if answered_text.startswith(text) else ""
+        )
+        return opening if opening.strip() and mark in answered_text else ""
 
     def _plain(self, turns: Sequence[Turn], prompt: bool) -> str:
         conversation = [{"role": turn.role, "content": self.form(turn)} for turn in turns]
@@ -175,25 +177,27 @@ class _Template:
 
 def _listed_template(tokenizer: Tokenizer) -> str | None:
     """The template called default of a list of named ones, as older files hold them."""
-    held: Any = getattr(tokenizer, "chat_template", None)
-    if not isinstance(held, list):
+    templates: Any = getattr(tokenizer, "chat_template", None)
+    if not isinstance(templates, list):
         return None  # what the tokenizer itself knows to choose from
-    named = {one.get("name"): one.get("template") for one in held if isinstance(one, dict)}
-    if not isinstance(named.get("default"), str):
+    template_by_name = {
+        entry.get("name"): entry.get("template") for entry in templates if isinstance(entry, dict)
+    }
+    if not isinstance(template_by_name.get("default"), str):
         raise InputError(
             "the model has a list of chat templates, and accepted is the one called default; "
-            f"there are {', '.join(map(str, named)) or 'none with a name'}"
+            f"there are {', '.join(map(str, template_by_name)) or 'none with a name'}"
         )
-    return named["default"]
+    return template_by_name["default"]
 
 
 def _checked(template: _Template, turns: Sequence[Turn]) -> tuple[str, tuple[NamedSpan, ...]]:
     """The text, in which the words of every turn stand, and their places."""
     text = template.text(turns)
     marks = _unused_marks(text, len(turns))
-    marked = [Turn(turn.role, mark) for turn, mark in zip(turns, marks, strict=True)]
+    marked_turns = [Turn(turn.role, mark) for turn, mark in zip(turns, marks, strict=True)]
     try:
-        marked_text = template.text(marked)
+        marked_text = template.text(marked_turns)
     except InputError:
         marked_text = None
     if template.form is not _as_words and re.search(
@@ -229,8 +233,8 @@ def _refuse_lost_words(
         where, words = (where, words) if where >= 0 else (text.find(answer, at), answer)
         times = 0 if marked is None else marked.count(mark)
         if where < 0 or (words and marked is not None and mark not in marked):
-            there = _alike(words, text) if marked is None else _alike(mark, marked)
-            how = "changes" if there else "leaves out"
+            has_similar = _alike(words, text) if marked is None else _alike(mark, marked)
+            how = "changes" if has_similar else "leaves out"
             if " ".join(words.split()) in " ".join(text.split()) and times:
                 how = "changes the blanks in"
             raise InputError(
@@ -247,8 +251,8 @@ def _refuse_lost_words(
 
 def _alike(words: str, text: str) -> bool:
     """Whether words stand in a text, be it in other letters and with other blanks."""
-    said, shown = (" ".join(one.lower().split()) for one in (words, text))
-    return said in shown
+    folded_words, folded_text = (" ".join(string.lower().split()) for string in (words, text))
+    return folded_words in folded_text
 
 
 def _unused_marks(text: str, n_marks: int) -> list[str]:
@@ -261,8 +265,8 @@ def _frame(text: str, marks: Sequence[str]) -> list[str] | None:
     """The template's own words before, between and after the contents."""
     parts: list[str] = []
     for mark in marks:
-        before, found, text = text.partition(mark)
-        if not found or mark in text:
+        before, separator, text = text.partition(mark)
+        if not separator or mark in text:
             return None
         parts.append(before)
     return [*parts, text]

@@ -55,14 +55,14 @@ def one_line(text: str, longest: int) -> str:
     >>> one_line("a\u202eb\nc", 40)
     'a‹202E›b c'
     """
-    shown = visible(" ".join(text[: 4 * longest + 64].split()), "")
-    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+    visible_text = visible(" ".join(text[: 4 * longest + 64].split()), "")
+    return visible_text if len(visible_text) <= longest else visible_text[: longest - 1] + "…"
 
 
 def unseen_in(name: str) -> str:
     """The first character of a name that is not seen; "" where all are."""
-    found = _IN_NAMES.search(name)
-    return found[0] if found else ""
+    match = _IN_NAMES.search(name)
+    return match[0] if match else ""
 
 
 def whole_characters(text: str) -> str:

@@ -70,12 +70,12 @@ def sentences(tokens: Tokens) -> Grouping:
 def turns(tokens: Tokens, spans: Sequence[NamedSpan]) -> Grouping:
     """A group per turn of a chat, and one for each run of the template's words between them."""
     starts = sorted({0} | {place for span in spans for place in (span.start, span.end)})
-    found = _grouped("turns", tokens, starts, lone=False)
+    grouping = _grouped("turns", tokens, starts, lone=False)
     names = [
         next((span.name for span in spans if span.start <= low < span.end), None)
-        for low, _ in found.spans
+        for low, _ in grouping.spans
     ]
-    return Grouping("turns", found.group_of, found.spans, tuple(names))
+    return Grouping("turns", grouping.group_of, grouping.spans, tuple(names))
 
 
 def groupings(tokens: Tokens, spans: Sequence[NamedSpan] = ()) -> tuple[Grouping, ...]:
@@ -83,8 +83,8 @@ def groupings(tokens: Tokens, spans: Sequence[NamedSpan] = ()) -> tuple[Grouping
 
     A grouping with a group per token, or with a single group, says nothing and is left out.
     """
-    found = [words(tokens), sentences(tokens), *([turns(tokens, spans)] if spans else [])]
-    return tuple(each for each in found if 1 < each.n_groups < len(tokens))
+    candidates = [words(tokens), sentences(tokens), *([turns(tokens, spans)] if spans else [])]
+    return tuple(grouping for grouping in candidates if 1 < grouping.n_groups < len(tokens))
 
 
 def _grouped(name: str, tokens: Tokens, starts: Collection[int], lone: bool = True) -> Grouping:
@@ -92,9 +92,9 @@ def _grouped(name: str, tokens: Tokens, starts: Collection[int], lone: bool = Tr
     parts = _parts_of(tokens, starts)
     group_of: list[int] = []
     for pos, (group, special) in enumerate(zip(tokens.groups, tokens.specials, strict=True)):
-        joined = pos > 0 and group == tokens.groups[pos - 1]  # pieces of one character
+        shares_character = pos > 0 and group == tokens.groups[pos - 1]  # pieces of one character
         alone = lone and (special or (pos > 0 and tokens.specials[pos - 1]))
-        fresh = pos == 0 or (not joined and (alone or parts[pos] != parts[pos - 1]))
+        fresh = pos == 0 or (not shares_character and (alone or parts[pos] != parts[pos - 1]))
         group_of.append((group_of[-1] if group_of else -1) + fresh)
     spans = _spans_of(tokens, group_of)
     return Grouping(name, tuple(group_of), spans, (None,) * len(spans))
@@ -107,11 +107,11 @@ def _parts_of(tokens: Tokens, starts: Collection[int]) -> list[int]:
         part_of.append(part)
     parts: list[int] = []
     for low, high in tokens.char_spans:
-        reached = parts[-1] if parts else 0
+        last_part = parts[-1] if parts else 0
         if low < high:
             letters = (at for at in range(low, high) if not tokens.text[at].isspace())
-            reached = max(reached, part_of[next(letters, low)])
-        parts.append(reached)
+            last_part = max(last_part, part_of[next(letters, low)])
+        parts.append(last_part)
     return parts
 
 
@@ -120,8 +120,10 @@ def _spans_of(tokens: Tokens, group_of: Sequence[int]) -> tuple[Span, ...]:
     ends = [at for at, (a, b) in enumerate(pairwise([*group_of, -1])) if a != b]
     first = 0
     for last in ends:
-        covered = [span for span in tokens.char_spans[first : last + 1] if span[0] < span[1]]
-        low, high = (covered[0][0], covered[-1][1]) if covered else tokens.char_spans[first]
+        text_spans = [span for span in tokens.char_spans[first : last + 1] if span[0] < span[1]]
+        low, high = (
+            (text_spans[0][0], text_spans[-1][1]) if text_spans else tokens.char_spans[first]
+        )
         text = tokens.text[low:high]
         if text.strip():
             low, high = low + len(text) - len(text.lstrip()), high - len(text) + len(text.rstrip())
@@ -157,15 +159,15 @@ def _starts_of_sentences(text: str) -> list[int]:
 
 
 def _ends_of_sentences(text: str) -> list[int]:
-    found, at = [], 0
+    ends, at = [], 0
     while at < len(text):
         end = _end_of_sentence(text, at)
         if end:
-            found.append(end)
+            ends.append(end)
         at = max(at + 1, end)
         if not end and text[at - 1] in STOPS and _goes_on(text, at):
             at = _past(text, at, lambda c: c in STOPS)  # of a run that goes on no stop ends it
-    return found
+    return ends
 
 
 def _goes_on(text: str, at: int) -> bool:
@@ -212,8 +214,11 @@ def _abbreviated(text: str, stop: int) -> bool:
     while first > 0 and not text[first - 1].isspace():
         first -= 1
     word = text[first:stop].lstrip("([\"'\u201c\u2018")
-    listed = word.isdecimal() and text[first - 1 : first] in ("", *BREAKS)  # "1." opens a line
-    return listed or word.lower() in ABBREVIATED or (len(word) == 1 and word.isupper())
+    is_list_number = word.isdecimal() and text[first - 1 : first] in (
+        "",
+        *BREAKS,
+    )  # "1." opens a line
+    return is_list_number or word.lower() in ABBREVIATED or (len(word) == 1 and word.isupper())
 
 
 UNGROUPED = 60  # tokens that all have their label in a page 1,440 pixels wide

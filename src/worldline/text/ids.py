@@ -54,11 +54,11 @@ def ids_of(value: Any) -> list[int]:
 
 def _row(value: Any) -> Sequence[Any]:
     """A list, array or tensor of one text's numbers, as a sequence."""
-    whole = value.tolist() if hasattr(value, "tolist") else value
-    if not isinstance(whole, (list, tuple, range)):
+    values = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(values, (list, tuple, range)):
         raise InputError(f"text of type {type(value).__name__}; {ACCEPTED}")
-    if whole and isinstance(whole[0], (list, tuple)):
-        if len(whole) != 1:
-            raise InputError(f"text: ids of {len(whole)} texts; accepted are those of one")
-        return whole[0]
-    return whole
+    if values and isinstance(values[0], (list, tuple)):
+        if len(values) != 1:
+            raise InputError(f"text: ids of {len(values)} texts; accepted are those of one")
+        return values[0]
+    return values

@@ -25,20 +25,20 @@ def number_span(given: str, n: int, what: str) -> tuple[int, ...]:
     >>> number_span("0-2,-1", 9, "position")
     (0, 1, 2, 8)
     """
-    found: set[int] = set()
+    numbers: set[int] = set()
     for part in given.split(","):
         match = NUMBERS.fullmatch(part)
         if match is None:
             raise InputError(f"{what} {given!r}: accepted are numbers such as 3, 2-5 or 0-3,7")
-        ends = [int(one) for one in match.groups() if one is not None]
+        ends = [int(digits) for digits in match.groups() if digits is not None]
         for end in ends:
             if not -n <= end < n:
                 raise InputError(f"{what} {end}: accepted are 0 to {n - 1} (-1 is the last)")
         first, last = (end % n for end in (ends[0], ends[-1]))
         if last < first:
             raise InputError(f"{what} {part.strip()}: it runs backwards")
-        found |= set(range(first, last + 1))
-    return tuple(sorted(found))
+        numbers |= set(range(first, last + 1))
+    return tuple(sorted(numbers))
 
 
 def positions_of(tokens: Tokens, given: str, what: str = "position") -> tuple[int, ...]:
@@ -104,26 +104,27 @@ def counterparts(ours: Tokens, theirs: Tokens, align: str | None = None) -> tupl
 
     Raises InputError for an unknown alignment, or none where the lengths differ.
     """
-    n, other = len(ours), len(theirs)
+    n, n_theirs = len(ours), len(theirs)
     if align is None:
-        if n != other:
+        if n != n_theirs:
             raise InputError(
-                f"the text that is spliced in has {other} tokens, this one {n}: name an alignment,"
+                f"the text that is spliced in has {n_theirs} tokens, this one {n}: name an "
+                f"alignment,"
                 " left, right or words"
             )
         return tuple(range(n))
     if align not in ALIGNMENTS:
         raise InputError(f"align={align!r}: accepted are {', '.join(ALIGNMENTS)}")
     if align == "left":
-        return tuple(pos if pos < other else None for pos in range(n))
+        return tuple(pos if pos < n_theirs else None for pos in range(n))
     if align == "right":
-        return tuple(pos - n + other if pos >= n - other else None for pos in range(n))
-    mine, its = _words(ours), _words(theirs)
-    found: list[int | None] = [None] * n
-    for here, there in zip(mine, its, strict=False):
-        for pos, counterpart in zip(here, there, strict=False):
-            found[pos] = counterpart
-    return tuple(found)
+        return tuple(pos - n + n_theirs if pos >= n - n_theirs else None for pos in range(n))
+    mine, their_words = _words(ours), _words(theirs)
+    matches: list[int | None] = [None] * n
+    for our_positions, their_positions in zip(mine, their_words, strict=False):
+        for pos, counterpart in zip(our_positions, their_positions, strict=False):
+            matches[pos] = counterpart
+    return tuple(matches)
 
 
 def _words(tokens: Tokens) -> list[list[int]]:

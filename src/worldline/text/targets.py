@@ -48,23 +48,30 @@ def likelier_twin(
     "Paris" and " Paris" are two tokens, and at most places only one of them can be meant.
     `logprob` gives that of an id in nats, None where all that is known is that it is small.
     """
-    notes = [_note(tokenizer, logprob, one) for one in given if isinstance(one, str)]
+    notes = [
+        _note(tokenizer, logprob, typed_token)
+        for typed_token in given
+        if isinstance(typed_token, str)
+    ]
     return "; ".join(note for note in notes if note is not None) or None
 
 
 def _note(tokenizer: Tokenizer, logprob: Callable[[int], float | None], given: str) -> str | None:
     if given.startswith("id:"):
         return None
-    other = given.removeprefix(" ") if given.startswith(" ") else f" {given}"
-    asked, twin = whole_token(tokenizer, given), whole_token(tokenizer, other) if other else None
-    if asked is None or twin is None or asked == twin:
+    other_spelling = given.removeprefix(" ") if given.startswith(" ") else f" {given}"
+    typed_id, twin = (
+        whole_token(tokenizer, given),
+        whole_token(tokenizer, other_spelling) if other_spelling else None,
+    )
+    if typed_id is None or twin is None or typed_id == twin:
         return None
     chance = logprob(twin)
-    if chance is None or chance <= _or_small(logprob(asked)):
+    if chance is None or chance <= _or_small(logprob(typed_id)):
         return None
     how = "with a space" if given.startswith(" ") else "no space"
     return (
-        f"{quoted(given)} ({how}) is another token than {quoted(other)}, "
+        f"{quoted(given)} ({how}) is another token than {quoted(other_spelling)}, "
         f"which is {_percent(math.exp(chance))} here"
     )
 

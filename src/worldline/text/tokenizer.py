@@ -92,9 +92,9 @@ def _around(ids: list[int], bare: list[int]) -> list[bool]:
 
 def special_ids(tokenizer: Tokenizer) -> set[int]:
     """Ids of special tokens, those of the added vocabulary included."""
-    added = getattr(tokenizer, "added_tokens_decoder", {})
+    added_tokens = getattr(tokenizer, "added_tokens_decoder", {})
     return set(tokenizer.all_special_ids) | {
-        token for token, entry in added.items() if entry.special
+        token for token, entry in added_tokens.items() if entry.special
     }
 
 
@@ -109,9 +109,9 @@ def settings_of(tokenizer: Any) -> tuple[Any, ...]:
         for name in ("normalizer", "pre_tokenizer", "post_processor", "decoder")
         if (step := getattr(backend, name, None)) is not None
     ]
-    added = sorted(tokenizer.get_added_vocab().items())
+    added_vocab = sorted(tokenizer.get_added_vocab().items())
     # a name such as "slow" is a setting; counts and tables are filled by use
     plain = [(k, v) for k, v in sorted(vars(tokenizer).items()) if isinstance(v, (bool, str))]
     template = str(getattr(tokenizer, "chat_template", None))
     specials = str(getattr(tokenizer, "special_tokens_map", None))
-    return id(tokenizer), len(tokenizer), added, steps, plain, template, specials
+    return id(tokenizer), len(tokenizer), added_vocab, steps, plain, template, specials

@@ -78,10 +78,10 @@ class Tokens:
             raise InputError(f"first {n} tokens: accepted are 1 to {len(self)}")
         end = max(end for _, end in self.char_spans[:n])
         per_token = (name for name in Tokens.__dataclass_fields__)
-        kept = {
+        first_values = {
             name: value[:n] for name in per_token if isinstance(value := getattr(self, name), tuple)
         }
-        return replace(self, text=self.text[:end], **kept)
+        return replace(self, text=self.text[:end], **first_values)
 
 
 @with_checked_arguments
@@ -120,8 +120,8 @@ def tokens_of_run(tokenizer: Tokenizer, ids: Sequence[int]) -> Tokens:
     tokens' own bytes, or from decoding token by token.
     """
     text = decode(tokenizer, ids)
-    again, offsets, absent = encode(tokenizer, text, False)
-    if again != list(ids):
+    encoded_ids, offsets, absent = encode(tokenizer, text, False)
+    if encoded_ids != list(ids):
         offsets, absent = None, [False] * len(ids)
     return _placed(tokenizer, text, list(ids), offsets, absent)
 
@@ -134,16 +134,16 @@ def _placed(
     absent: list[bool],
 ) -> Tokens:
     """Ids with their places in a text."""
-    written: list[str | bytes] = list(tokenizer.convert_ids_to_tokens(ids))
-    added = set(tokenizer.get_added_vocab().values())
-    plain = [token in added for token in ids]
+    raw_pieces: list[str | bytes] = list(tokenizer.convert_ids_to_tokens(ids))
+    added_ids = set(tokenizer.get_added_vocab().values())
+    plain = [token in added_ids for token in ids]
     alignment = Alignment(text)
-    spans = from_own_bytes(alignment, written, absent, plain)
+    spans = from_own_bytes(alignment, raw_pieces, absent, plain)
     exact = True
     if spans is not None:
         chars = [alignment.to_chars(span) for span in spans]
     elif offsets is not None:
-        spans, chars, exact = from_offsets(alignment, offsets, written, absent, plain)
+        spans, chars, exact = from_offsets(alignment, offsets, raw_pieces, absent, plain)
     else:
         spans, chars, exact = from_decoding(
             alignment, ids, absent, lambda seen: decode(tokenizer, seen)
@@ -153,7 +153,7 @@ def _placed(
     return Tokens(
         text=text,
         ids=tuple(ids),
-        pieces=_displayed(alignment, written, spans, groups, exact),
+        pieces=_displayed(alignment, raw_pieces, spans, groups, exact),
         char_spans=tuple(chars),
         byte_spans=tuple(spans),
         groups=tuple(groups),
@@ -178,18 +178,18 @@ def continued(tokenizer: Tokenizer, tokens: Tokens, ids: Sequence[int]) -> Token
     together only the last reaches to its end.
     """
     special, size = special_ids(tokenizer), len(tokens.text.encode())
-    said, start, pieces = decode(tokenizer, ids), 0, list(tokens.pieces)
+    new_text, start, pieces = decode(tokenizer, ids), 0, list(tokens.pieces)
     at = len(tokens.text)
     chars, spans, groups = list(tokens.char_spans), list(tokens.byte_spans), list(tokens.groups)
-    for token, end in zip(ids, _ends(tokenizer, ids, len(said)), strict=True):
-        new = said[start:end]
+    for token, end in zip(ids, _ends(tokenizer, ids, len(new_text)), strict=True):
+        new = new_text[start:end]
         pieces.append(new or str(tokenizer.convert_ids_to_tokens([token])[0]))
         chars.append((at + start, at + end))
         spans.append((size, size := size + len(new.encode())))
         groups.append(groups[-1] + 1 if groups else 0)
         start = end
     return Tokens(
-        text=tokens.text + said,
+        text=tokens.text + new_text,
         ids=(*tokens.ids, *ids),
         pieces=tuple(pieces),
         char_spans=tuple(chars),
@@ -202,13 +202,13 @@ def continued(tokenizer: Tokenizer, tokens: Tokens, ids: Sequence[int]) -> Token
 
 def _ends(tokenizer: Tokenizer, ids: Sequence[int], length: int) -> list[int]:
     """How far each of the ids reaches into their text: no further where it ends in a character."""
-    decoded = Decoded(lambda seen: decode(tokenizer, seen))
-    found: list[int] = []
+    decoder = Decoded(lambda seen: decode(tokenizer, seen))
+    ends: list[int] = []
     for token in stepped(ids):
-        _, partial = decoded.add(token)
-        before = found[-1] if found else 0
-        found.append(before if partial else min(length, max(before, decoded.n_chars)))
-    return [*found[:-1], length] if found else []
+        _, partial = decoder.add(token)
+        before = ends[-1] if ends else 0
+        ends.append(before if partial else min(length, max(before, decoder.n_chars)))
+    return [*ends[:-1], length] if ends else []
 
 
 def single_token(
@@ -229,10 +229,10 @@ def single_token(
     if not text:
         raise InputError(f'{name} "" is empty; give the text of one token, or id:NUMBER')
     _refuse_surrogates(text)
-    found = whole_token(tokenizer, text)
-    if found is None:
+    token = whole_token(tokenizer, text)
+    if token is None:
         raise InputError(_split_message(tokenizer, text, name))
-    return found
+    return token
 
 
 def token_id(
@@ -252,8 +252,8 @@ def token_id(
             '"id:NUMBER", or its id as an int'
         )
     if number < 0 or (n_rows is not None and number >= n_rows):
-        rest = "0 and more" if n_rows is None else f"0 to {n_rows - 1}"
-        raise InputError(f"{name} id {number}: accepted are {rest}")
+        id_range = "0 and more" if n_rows is None else f"0 to {n_rows - 1}"
+        raise InputError(f"{name} id {number}: accepted are {id_range}")
     return number
 
 
@@ -262,9 +262,9 @@ def _by_number(tokenizer: Tokenizer, digits: str, n_rows: int | None, name: str)
     size = len(digits.lstrip("+-0"))  # int() refuses thousands of digits in words of its own
     number = int(digits) if size < 20 else -1
     if not 0 <= number < rows:
-        shown = digits if len(digits) <= 40 else f"{digits[:40]}…"
+        short_digits = digits if len(digits) <= 40 else f"{digits[:40]}…"
         raise InputError(
-            f'{name} "id:{shown}": there is no such token; the ids go from 0 to {rows - 1}'
+            f'{name} "id:{short_digits}": there is no such token; the ids go from 0 to {rows - 1}'
         )
     return number
 
@@ -277,8 +277,8 @@ def names_of(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     told apart by their numbers.
     """
     spelling = _spelling(tokenizer)
-    added = set(tokenizer.get_added_vocab().values())
-    names = [_name_of(tokenizer, token, spelling, token in added) for token in ids]
+    added_ids = set(tokenizer.get_added_vocab().values())
+    names = [_name_of(tokenizer, token, spelling, token in added_ids) for token in ids]
     times = Counter(dict(zip(ids, names, strict=True)).values())
     return [
         name if times[name] == 1 else f"{name}<id {token}>"
@@ -292,11 +292,11 @@ def _name_of(tokenizer: Tokenizer, token: int, spelling: Spelling | None, added:
         return f"<id {token}>"
     if added:
         return _named(piece) or f"<id {token}>"
-    own = None if spelling is None else spelling(piece)
-    shown = decode(tokenizer, [token]) if own is None else _readable(own)
-    if "\ufffd" in shown or not shown:
-        shown = _named(piece)
-    return shown or f"<id {token}>"
+    own_bytes = None if spelling is None else spelling(piece)
+    name = decode(tokenizer, [token]) if own_bytes is None else _readable(own_bytes)
+    if "\ufffd" in name or not name:
+        name = _named(piece)
+    return name or f"<id {token}>"
 
 
 def piece_of(tokenizer: Tokenizer, token: int) -> str | bytes | None:
@@ -342,21 +342,21 @@ def _spelling(tokenizer: Tokenizer) -> Spelling | None:
 def _split_message(tokenizer: Tokenizer, text: str, name: str) -> str:
     tokens = tokenize(tokenizer, text, add_special_tokens=False)
     shared = {group for group, after in pairwise(tokens.groups) if group == after}
-    shown = [
+    piece_words = [
         f"{quoted(tokens.pieces[n])}"
         + (f" (id:{tokens.ids[n]})" if tokens.groups[n] in shared else "")
         for n in range(min(8, len(tokens)))
     ]
-    parts = " + ".join(shown) + (" + …" if len(tokens) > 8 else "")
+    parts = " + ".join(piece_words) + (" + …" if len(tokens) > 8 else "")
     message = (
         f"{name} {quoted(text if len(text) < 80 else text[:79] + '…')} is "
         f"{len(tokens)} token{'s' * (len(tokens) != 1)}: {parts}; "
         "give one of these, or id:NUMBER"
     )
-    other = text.removeprefix(" ") if text.startswith(" ") else f" {text}"
-    if other and whole_token(tokenizer, other) is not None:
+    other_spelling = text.removeprefix(" ") if text.startswith(" ") else f" {text}"
+    if other_spelling and whole_token(tokenizer, other_spelling) is not None:
         how = "without" if text.startswith(" ") else "with"
-        message += f"; {how} the leading space, {quoted(other)} is one token"
+        message += f"; {how} the leading space, {quoted(other_spelling)} is one token"
     return message
 
 
@@ -382,15 +382,15 @@ def _named(piece: str | bytes) -> str:
 
 
 def _readable(raw: bytes) -> str:
-    shown = ""
+    text = ""
     while raw:
         try:
-            return shown + raw.decode()
+            return text + raw.decode()
         except UnicodeDecodeError as error:
-            shown += raw[: error.start].decode()
-            shown += "".join(f"<0x{byte:02X}>" for byte in raw[error.start : error.end])
+            text += raw[: error.start].decode()
+            text += "".join(f"<0x{byte:02X}>" for byte in raw[error.start : error.end])
             raw = raw[error.end :]
-    return shown
+    return text
 
 
 def quoted(text: str) -> str:

@@ -27,15 +27,15 @@ def on_trace(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> R:
-        bound = bound_to(function, signature, args, kwargs)
-        trace, model = bound.arguments[first], bound.arguments.get("model")
+        bound_arguments = bound_to(function, signature, args, kwargs)
+        trace, model = bound_arguments.arguments[first], bound_arguments.arguments.get("model")
         refuse_no_trace(trace, function.__name__)
         if model is not None:
-            model = bound.arguments["model"] = model_of(model, function.__name__)
-        refuse_other_kinds(function, bound.arguments)
+            model = bound_arguments.arguments["model"] = model_of(model, function.__name__)
+        refuse_other_kinds(function, bound_arguments.arguments)
         runs = model if trace.model is None else trace.model
         with model_call(None if runs is None else runs.module):
-            return function(*bound.args, **bound.kwargs)
+            return function(*bound_arguments.args, **bound_arguments.kwargs)
 
     return called
 

@@ -38,20 +38,20 @@ def refuse_changed(trace: Trace, *, run_again: bool = False) -> None:
     if trace.model is None:
         return
     now = identify(trace.model)
-    found = _differences(trace, trace.model, now)
-    if not found and not run_again and now.all_told:
+    changes = _differences(trace, trace.model, now)
+    if not changes and not run_again and now.all_told:
         return
-    words = in_one_line(found) if found else ""
-    if not any(one.certain for one in found):
+    words = in_one_line(changes) if changes else ""
+    if not any(difference.certain for difference in changes):
         try:
-            other = _run_again(trace, trace.model)
+            mismatch = _run_again(trace, trace.model)
         except RefusedError as error:  # as it is now it may not pass the checks
-            if not found:
+            if not changes:
                 raise
-            words, other = f"{words}; as it is now, {error}", ""
-        if other is None:
+            words, mismatch = f"{words}; as it is now, {error}", ""
+        if mismatch is None:
             return
-        words = words or f"run again, {other}"
+        words = words or f"run again, {mismatch}"
     raise RefusedError(f"the model changed since the trace was recorded: {words}; record it again")
 
 
@@ -61,9 +61,9 @@ def refuse_other_end(trace: Trace, logits: Tensor) -> None:
     To the rounding of equivalent runs: the end of a model by itself rounds in another way. A plain
     run says whether the model changed, or computes other numbers with gradients.
     """
-    if other := _other_end(trace, logits, rounded=True):
+    if mismatch := _other_end(trace, logits, rounded=True):
         refuse_changed(trace, run_again=True)
-        raise other_with_gradients(other)
+        raise other_with_gradients(mismatch)
 
 
 @on_trace
@@ -85,9 +85,9 @@ def refuse_other_model(trace: Trace, model: LoadedModel) -> None:
     if trace.model is not None and model.module is trace.model.module:
         refuse_changed(trace)
         return
-    found = _certain(trace, model)
-    if found:
-        raise _other(trace, model, found)
+    changes = _certain(trace, model)
+    if changes:
+        raise _other(trace, model, changes)
 
 
 def recorded_anew(trace: Trace, model: LoadedModel) -> Trace:
@@ -103,32 +103,35 @@ def recorded_anew(trace: Trace, model: LoadedModel) -> Trace:
     """
     refuse_other_model(trace, model)
     try:
-        again = record(model, trace.tokens, seed=trace.seed)
+        new_trace = record(model, trace.tokens, seed=trace.seed)
     except RefusedError as error:  # as it is now it may not pass the checks
-        if found := _differences(trace, model):
-            raise InputError(f"{_other(trace, model, found)}; as it is now, {error}") from error
+        if changes := _differences(trace, model):
+            raise InputError(f"{_other(trace, model, changes)}; as it is now, {error}") from error
         raise
-    other = _other_recording(trace, again, _differ_in_rounding(trace, model))
-    if other is None:
-        return again
-    before, now, same_code = trace.identity, again.identity, _same_versions(trace)
-    found = _differences(trace, model)
-    alike = same_code and (before.device, before.settings) == (now.device, now.settings)
-    if not alike and not state_differs(before, now, same_code=same_code):
-        other = _other_recording(trace, again, rounded=True)
-        if other is None:
-            return again
-    if found:
-        raise _other(trace, model, found)
+    mismatch = _other_recording(trace, new_trace, _differ_in_rounding(trace, model))
+    if mismatch is None:
+        return new_trace
+    before, identity_now, same_code = trace.identity, new_trace.identity, _same_versions(trace)
+    changes = _differences(trace, model)
+    alike = same_code and (before.device, before.settings) == (
+        identity_now.device,
+        identity_now.settings,
+    )
+    if not alike and not state_differs(before, identity_now, same_code=same_code):
+        mismatch = _other_recording(trace, new_trace, rounded=True)
+        if mismatch is None:
+            return new_trace
+    if changes:
+        raise _other(trace, model, changes)
     raise RefusedError(
-        f"recorded anew, {other}: what made the trace was not {model.name} as it is now"
+        f"recorded anew, {mismatch}: what made the trace was not {model.name} as it is now"
     )
 
 
 def _other_recording(trace: Trace, again: Trace, rounded: bool) -> str | None:
     """How a trace, recorded again, differs from the stored one, in words; None where not at all."""
-    if other := other_row(again.resid, trace.resid, rounded=rounded):
-        return other
+    if mismatch := other_row(again.resid, trace.resid, rounded=rounded):
+        return mismatch
     if _told(again) == _told(trace):
         return None
     assert again.model is not None
@@ -142,7 +145,7 @@ def _differ_in_rounding(trace: Trace, model: LoadedModel) -> bool:
 
 
 def _told(trace: Trace) -> list[tuple[int, float]]:
-    return [(one.id, one.logprob) for one in trace.predictions]
+    return [(prediction.id, prediction.logprob) for prediction in trace.predictions]
 
 
 def _differences(trace: Trace, model: LoadedModel, now: Identity | None = None) -> list[Difference]:
@@ -154,8 +157,12 @@ def _differences(trace: Trace, model: LoadedModel, now: Identity | None = None) 
 
 def _certain(trace: Trace, model: LoadedModel) -> list[Difference]:
     """What differs for certain; a loaded trace may have been recorded on another device."""
-    found = _differences(trace, model)
-    return [one for one in found if one.certain and not one.words.startswith("device ")]
+    changes = _differences(trace, model)
+    return [
+        difference
+        for difference in changes
+        if difference.certain and not difference.words.startswith("device ")
+    ]
 
 
 def _other(trace: Trace, model: LoadedModel, found: list[Difference]) -> InputError:
@@ -167,29 +174,31 @@ def _other(trace: Trace, model: LoadedModel, found: list[Difference]) -> InputEr
 
 
 def _same_versions(trace: Trace) -> bool:
-    now = versions()
-    return all(trace.versions.get(name) == now[name] for name in CODE)
+    current_versions = versions()
+    return all(trace.versions.get(name) == current_versions[name] for name in CODE)
 
 
 def _run_again(trace: Trace, model: LoadedModel) -> str | None:
     """How a run of the text now differs from the recorded one, in words; None where it does not."""
     rows, logits = rows_of(model, Plan(tuple(trace.tokens.ids)))
-    rounded = _differ_in_rounding(trace, model)
-    return other_row(rows, trace.resid, rounded=rounded) or _other_end(trace, logits, rounded)
+    allow_rounding = _differ_in_rounding(trace, model)
+    return other_row(rows, trace.resid, rounded=allow_rounding) or _other_end(
+        trace, logits, allow_rounding
+    )
 
 
 def _other_end(trace: Trace, logits: Tensor, rounded: bool) -> str | None:
     """The same of what the run says of the next token, from its last logits."""
-    allowed = rounding_allowed(logits.dtype) * float(logits.abs().max()) if rounded else 0.0
+    tolerance = rounding_allowed(logits.dtype) * float(logits.abs().max()) if rounded else 0.0
     error = _apart(trace.predictions, logits)
-    if error <= allowed:
+    if error <= tolerance:
         return None
-    return f"the list of predictions is {error:.1e} nats away, allowed are {allowed:.0e}"
+    return f"the list of predictions is {error:.1e} nats away, allowed are {tolerance:.0e}"
 
 
 def _apart(stored: Sequence[Prediction], logits: Tensor) -> float:
     """The largest difference between stored log-probabilities and those of the same tokens now."""
-    now = logits.detach().double().log_softmax(-1)
-    if not stored or any(not 0 <= one.id < len(now) for one in stored):
+    log_probs = logits.detach().double().log_softmax(-1)
+    if not stored or any(not 0 <= prediction.id < len(log_probs) for prediction in stored):
         return math.inf
-    return max(abs(one.logprob - float(now[one.id])) for one in stored)
+    return max(abs(prediction.logprob - float(log_probs[prediction.id])) for prediction in stored)

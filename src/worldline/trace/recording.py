@@ -121,12 +121,12 @@ class Recorder:
         self.resid.append(self.last)
         if not self.errors:
             return
-        closed = self.worst
+        measured_worst = self.worst
         worst, pos = torch.stack(list(self.errors.values())).sqrt().max(-1)
         for layer, error, at in zip(self.errors, worst.tolist(), pos.tolist(), strict=True):
             self._note(layer, error, at, list(self.live[layer].terms))
         if self.closed:  # what was added once more says nothing beside what was added up anew
-            self.worst = closed
+            self.worst = measured_worst
 
     def _note(self, layer: int, worst: float, pos: int, terms: Iterable[str]) -> None:
         if not worst <= self.tolerance:
@@ -146,16 +146,16 @@ class Recorder:
                 self.arrays[name].append(value)
         for name in ("k", "v", "q"):
             if name in self.arrays:
-                found = [getattr(call, name)[0] for call in calls]
-                self.arrays[name].append(_one(found))
+                values = [getattr(call, name)[0] for call in calls]
+                self.arrays[name].append(_one(values))
         if "rows" in self.keep:
             rows = [row_statistics(call) for call in calls]
             for at, name in enumerate(("row_max", "row_entropy")):
                 self.arrays[name].append(torch.cat([r[at] for r in rows]) if rows else None)
         if self.inside is not None:
-            for name, found in zip(INSIDE, self.inside.take(event), strict=True):
+            for name, values in zip(INSIDE, self.inside.take(event), strict=True):
                 if name in self.arrays:
-                    self.arrays[name].append(found)
+                    self.arrays[name].append(values)
 
 
 def _one(found: list[Tensor]) -> Tensor | None:
@@ -218,8 +218,8 @@ def record(
     over = "sources" if verify else close_over
     blocks = anatomy_of(model.module).distinct_blocks()
     inside = Inside(blocks) if set(INSIDE) & set(keep) else None
-    closed = closed_layers(over, report.n_layers, len(tokens), seed or 0)
-    recorder = Recorder(keep, tolerance_of(model_dtype(model.module)), closed, inside)
+    layers_to_close = closed_layers(over, report.n_layers, len(tokens), seed or 0)
+    recorder = Recorder(keep, tolerance_of(model_dtype(model.module)), layers_to_close, inside)
     plan = Plan(tuple(tokens.ids), frozenset(edits))
     if not plan.plain and over != "terms":
         raise InputError("edits: a run with cuts is closed over its terms, not verified")
@@ -227,9 +227,9 @@ def record(
         refuse_mixing(model.module, anatomy_of(model.module), inputs_of(model, plan), report)
     with inside or nullcontext():
         run = run_plain if plan.plain else execute
-        seen = run(model, plan, recorder.on_block)
+        watched_run = run(model, plan, recorder.on_block)
     recorder.finish()
-    if not bool(torch.isfinite(seen.logits[0, -1]).all()):
+    if not bool(torch.isfinite(watched_run.logits[0, -1]).all()):
         raise RefusedError(
             "the logits of this run are not finite: NaN or infinity in the forward pass"
         )
@@ -244,24 +244,24 @@ def record(
         ),
         resid=recorder.resid,
         arrays=recorder.arrays,
-        predictions=predictions_of(model, seen.logits[0, -1]),
+        predictions=predictions_of(model, watched_run.logits[0, -1]),
         closure=Closure(
             *recorder.worst,
             tolerance=recorder.tolerance,
-            over="sources" if closed else "terms",
-            n_nodes=len(closed) * len(tokens),
+            over="sources" if layers_to_close else "terms",
+            n_nodes=len(layers_to_close) * len(tokens),
             of_nodes=report.n_layers * len(tokens),
-            layers=closed if 0 < len(closed) < report.n_layers else None,
-            seed=(seed or 0) if 0 < len(closed) < report.n_layers else None,
+            layers=layers_to_close if 0 < len(layers_to_close) < report.n_layers else None,
+            seed=(seed or 0) if 0 < len(layers_to_close) < report.n_layers else None,
         ),
-        inert=_inert(model, plan, report, seen if verify else None),
+        inert=_inert(model, plan, report, watched_run if verify else None),
         versions=versions(),
         seed=seed,
         opaque_layers=tuple(report.opaque_layers),
         plan=None if plan.plain else plan.json(),
         live=recorder.live if plan.plain else None,
         model=model,
-        extra={"n_vocab": seen.logits.shape[-1]},
+        extra={"n_vocab": watched_run.logits.shape[-1]},
     )
 
 

@@ -20,8 +20,8 @@ _POS_FIRST = ("attn_out", "mlp_out", "constants", "other", "mlp_hidden")  # the 
 
 def refuse_unsound(trace: Trace) -> None:
     """Raise ValueError, which says what is wrong, for a trace that no run can have left."""
-    for said in _faults(trace):
-        raise ValueError(said)
+    for fault in _faults(trace):
+        raise ValueError(fault)
 
 
 def _faults(trace: Trace) -> Iterator[str]:
@@ -35,12 +35,12 @@ def _faults(trace: Trace) -> Iterator[str]:
     if type(most) is not int or not 1 <= most <= _MOST_IDS:
         yield f"a vocabulary of {str(most)[:24]}"
         return
-    for one in (*trace.tokens.ids, *(p.id for p in trace.predictions)):
-        if not 0 <= one < most:
-            yield f"id {one}: the ids go from 0 to {most - 1}"
-    for one in trace.predictions:
-        if not one.logprob <= 1e-6:
-            yield f"log-probability {one.logprob}"
+    for entry in (*trace.tokens.ids, *(p.id for p in trace.predictions)):
+        if not 0 <= entry < most:
+            yield f"id {entry}: the ids go from 0 to {most - 1}"
+    for entry in trace.predictions:
+        if not entry.logprob <= 1e-6:
+            yield f"log-probability {entry.logprob}"
     if not 0 <= closure.worst < math.inf or not 0 <= closure.tolerance < math.inf:
         yield f"closure {closure.worst} of {closure.tolerance}"
     if not (0 <= closure.layer < max(1, n_layers) and 0 <= closure.pos < trace.n_pos):
@@ -64,8 +64,8 @@ def _of_arrays(trace: Trace) -> Iterator[str]:
             if tensor is None:
                 continue
             place = 0 if name in _POS_FIRST else 1
-            known = tensor.dim() > place and tensor.is_floating_point()
-            if not known or tensor.shape[place] not in (1, len(trace.tokens)):
+            is_well_formed = tensor.dim() > place and tensor.is_floating_point()
+            if not is_well_formed or tensor.shape[place] not in (1, len(trace.tokens)):
                 yield f"{name[:40]}.{at} is {tuple(tensor.shape)}, for {len(trace.tokens)} tokens"
 
 

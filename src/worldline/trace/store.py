@@ -42,10 +42,10 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
     place = expanded(path)
     step()  # what follows is written in one go
     tensors, header = _tensors(trace), json.dumps(_header(trace))
-    kept = {"worldline": header, "sha256": _digest(header, tensors)}
+    file_metadata = {"worldline": header, "sha256": _digest(header, tensors)}
     with path_for(place) as part:
         try:
-            save_file(tensors, part, metadata=kept)
+            save_file(tensors, part, metadata=file_metadata)
         except Exception as error:  # safetensors raises its own kind for a full disk
             size = trace.nbytes()  # of the arrays alone: the header comes to it
             raise InputError(
@@ -69,31 +69,33 @@ def load_trace(path: str | Path) -> Trace:
     try:
         with safe_open(place, framework="pt") as file:
             metadata = file.metadata() or {}
-            written = metadata.get("worldline", "{}")
-            header = read_json(written, "its header", finite=False)  # a config may be infinite
+            header_text = metadata.get("worldline", "{}")
+            header = read_json(header_text, "its header", finite=False)  # a config may be infinite
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except Exception as error:
         raise InputError(f"{place}: not a whole safetensors file ({error})") from None
-    named = header.get("schema") if isinstance(header, dict) else None
-    if named != SCHEMA:
-        found = named or "a file without a worldline header"
-        raise InputError(f"{place}: {found}; this version reads {SCHEMA}")
+    schema_name = header.get("schema") if isinstance(header, dict) else None
+    if schema_name != SCHEMA:
+        found_schema = schema_name or "a file without a worldline header"
+        raise InputError(f"{place}: {found_schema}; this version reads {SCHEMA}")
     try:
         trace = _from(header, tensors)
         refuse_unsound(trace)
-        if metadata.get("sha256", digest := _digest(written, tensors)) != digest:
+        if metadata.get("sha256", digest := _digest(header_text, tensors)) != digest:
             raise ValueError("they are not what was written")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        said = _line(error)
-        raise InputError(f"{place}: its header or its arrays are damaged ({said})") from None
+        reason = _line(error)
+        raise InputError(f"{place}: its header or its arrays are damaged ({reason})") from None
     return trace
 
 
 def _tensors(trace: Trace) -> dict[str, Tensor]:
-    found = {f"resid.{row}": tensor for row, tensor in enumerate(trace.resid)}
+    tensor_by_name = {f"resid.{row}": tensor for row, tensor in enumerate(trace.resid)}
     for name, blocks in trace.arrays.items():
-        found |= {f"{name}.{at}": t for at, t in enumerate(blocks) if t is not None}
-    return {name: tensor.detach().clone().contiguous().cpu() for name, tensor in found.items()}
+        tensor_by_name |= {f"{name}.{at}": t for at, t in enumerate(blocks) if t is not None}
+    return {
+        name: tensor.detach().clone().contiguous().cpu() for name, tensor in tensor_by_name.items()
+    }
 
 
 def _header(trace: Trace) -> dict[str, Any]:
@@ -117,11 +119,11 @@ def _digest(header: str, tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of all that a trace's file says."""
     import torch
 
-    found = hashlib.sha256(header.encode())
+    hasher = hashlib.sha256(header.encode())
     for name, tensor in sorted(tensors.items()):
-        found.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
-        found.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
+        hasher.update(f"\0{name}\0{tensor.dtype}\0{tuple(tensor.shape)}\0".encode())
+        hasher.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return hasher.hexdigest()
 
 
 def _line(error: Exception) -> str:
@@ -147,9 +149,9 @@ def _from(header: dict[str, Any], tensors: dict[str, Tensor]) -> Trace:
     arrays = {
         name: [tensors.get(f"{name}.{at}") for at in range(n_layers)] for name in header["arrays"]
     }
-    placed = len(resid) + sum(t is not None for blocks in arrays.values() for t in blocks)
-    if placed != len(tensors):
-        raise ValueError(f"{len(tensors)} arrays, of which its header names {placed}")
+    n_named = len(resid) + sum(t is not None for blocks in arrays.values() for t in blocks)
+    if n_named != len(tensors):
+        raise ValueError(f"{len(tensors)} arrays, of which its header names {n_named}")
     return Trace(
         tokens=_typed(Tokens, header["tokens"]),
         identity=identity,

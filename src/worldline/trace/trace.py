@@ -129,8 +129,8 @@ class Trace:
             InputError: nothing of that name was kept; says what was.
         """
         if name not in self.arrays:
-            kept = ", ".join(["resid", *self.arrays])
-            raise InputError(f'trace has no "{name}": kept were {kept}; see keep= of record')
+            kept_names = ", ".join(["resid", *self.arrays])
+            raise InputError(f'trace has no "{name}": kept were {kept_names}; see keep= of record')
         return self.arrays[name]
 
     @property
@@ -169,15 +169,19 @@ class Trace:
         """
         if not 0 <= layer < self.n_layers:
             raise InputError(f"layer {layer}: accepted are 0 to {self.n_layers - 1}")
-        given = (self, q_of or self, k_of or self)
-        if any(one.live is None for one in given):
+        traces = (self, q_of or self, k_of or self)
+        if any(trace.live is None for trace in traces):
             raise InputError("a pattern: accepted are traces that this session recorded, uncut")
-        if lengths := {one.n_pos for one in given} - {self.n_pos}:
+        if lengths := {trace.n_pos for trace in traces} - {self.n_pos}:
             raise InputError(f"a trace of {min(lengths)} tokens: accepted are {self.n_pos}")
-        own, of_q, of_k = (one.live[layer].calls for one in given if one.live is not None)
-        if not own:
+        own_calls, of_q, of_k = (
+            trace.live[layer].calls for trace in traces if trace.live is not None
+        )
+        if not own_calls:
             raise InputError(f"layer {layer} reads no attention")
-        calls = [replace(call, q=q.q, k=k.k) for call, q, k in zip(own, of_q, of_k, strict=True)]
+        calls = [
+            replace(call, q=q.q, k=k.k) for call, q, k in zip(own_calls, of_q, of_k, strict=True)
+        ]
         rows = [call.pattern_rows(0, self.n_pos)[..., : self.n_pos] for call in calls]
         return torch.cat(rows).detach().cpu().numpy()
 

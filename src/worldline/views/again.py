@@ -75,8 +75,8 @@ def cut_recipe(
     """
     text = splice or written.get("splice_from")
     other = None if text is None else RecipeText.of(text)
-    words = [w for one in written.get("edges") or () for w in option("edge", one)]
-    words += [w for one in written.get("nodes") or () for w in option("node", one)]
+    words = [w for edge_text in written.get("edges") or () for w in option("edge", edge_text)]
+    words += [w for node_text in written.get("nodes") or () for w in option("node", node_text)]
     words += options([("from", written.get("from_")), ("to", written.get("to"))])
     words += options(
         (name.replace("_", "-"), value)
@@ -85,7 +85,7 @@ def cut_recipe(
     )
     words += ["--own"] if written.get("own") else []
     words += options([("target", _token(target)), ("versus", _token(versus))])
-    python = [f"[{', '.join(_edit(one, other) for one in edits)}]"]
+    python = [f"[{', '.join(_edit(edit, other) for edit in edits)}]"]
     python += _named({"target": target, "versus": versus})
     return _made(run, "cut", "cut", words, python, splice=other)
 
@@ -98,8 +98,8 @@ def paths_recipe(
         [("by", by), ("target", _token(target)), ("versus", _token(versus)), ("top", k)]
     )
     words += option("draws", n_drawn) if by != "share" else []
-    named = {"by": by, "target": target, "versus": versus, "k": k, "n_drawn": n_drawn}
-    return _made(run, "paths", "see_paths", words, _named(named))
+    call_arguments = {"by": by, "target": target, "versus": versus, "k": k, "n_drawn": n_drawn}
+    return _made(run, "paths", "see_paths", words, _named(call_arguments))
 
 
 def sources_recipe(run: Recipe, how: str, target: Target, n_tokens: int) -> Recipe:
@@ -118,14 +118,16 @@ def hops_recipe(
     longest: int | None = None,
 ) -> Recipe:
     """The recipe of hop curves; `sinks` are the conventions that ran."""
-    counted = None if layers is None else ",".join(map(str, layers))
+    layers_text = None if layers is None else ",".join(map(str, layers))
     sink = sinks[0] if len(sinks) == 1 else "both"
-    words = options([("max", max_hops), ("sink", sink), ("layers", counted), ("longest", longest)])
+    words = options(
+        [("max", max_hops), ("sink", sink), ("layers", layers_text), ("longest", longest)]
+    )
     python = [f"max_hops={max_hops}", "sink=sink" if len(sinks) > 1 else f"sink={sink!r}"]
     python += [] if layers is None else [f"layers={_places(layers)}"]
     python += _named({"longest": longest})
-    each = f"sink in {tuple(sinks)!r}" if len(sinks) > 1 else ""
-    return _made(run, "hops", "hop_curve", words, python, each=each)
+    sink_loop = f"sink in {tuple(sinks)!r}" if len(sinks) > 1 else ""
+    return _made(run, "hops", "hop_curve", words, python, each=sink_loop)
 
 
 def cone_recipe(
@@ -158,28 +160,36 @@ def orders_recipe(run: Recipe, names: Sequence[str], slices: str | None = None) 
     """The recipe of orders by name; `slices` is the file of one that was given."""
     words = [w for name in names for w in option("order", name)]
     words += [] if slices is None else option("slices", slices)
-    asked = [repr(name) for name in names]
+    order_arguments = [repr(name) for name in names]
     if slices is not None:
         home = ".expanduser()" if slices.startswith("~") else ""
-        read = f"__import__('pathlib').Path({slices!r}){home}.read_bytes()"
-        asked.append(f"wl.grid.order.Order.given(__import__('json').loads({read}))")
-    return _made(run, "orders", "run_orders", words, [f"[{', '.join(asked)}]"] if asked else [])
+        slices_code = f"__import__('pathlib').Path({slices!r}){home}.read_bytes()"
+        order_arguments.append(
+            f"wl.grid.order.Order.given(__import__('json').loads({slices_code}))"
+        )
+    return _made(
+        run,
+        "orders",
+        "run_orders",
+        words,
+        [f"[{', '.join(order_arguments)}]"] if order_arguments else [],
+    )
 
 
 def again(scene: Scene, kind: str, part: str) -> SceneReproduce:
     """How the number `part` is made again; `kind` says what made it, or "json" and "scene"."""
     if kind in ("json", "scene"):
-        own = scene.reproduce
+        reproduction = scene.reproduce
         if part.startswith("paths.") and scene.paths is not None and scene.paths.reproduce:
-            own = scene.paths.reproduce
+            reproduction = scene.paths.reproduce
         more, part = (JSON if kind == "json" else SCENE), f"scene.{part}"
     else:
-        own, more = getattr(scene.altered, kind).reproduce, ()
-    if own is None:
+        reproduction, more = getattr(scene.altered, kind).reproduce, ()
+    if reproduction is None:
         return SceneReproduce(cli="", python="", note=NOT_SAID)
-    if own.recipe is None:  # an older file: the whole of it
-        return own
-    recipe = own.recipe
+    if reproduction.recipe is None:  # an older file: the whole of it
+        return reproduction
+    recipe = reproduction.recipe
     return SceneReproduce(cli=recipe.line(*more), python=recipe.python(part), note=recipe.note)
 
 
@@ -191,8 +201,13 @@ def _made(
     arguments: Sequence[str],
     **more: Any,
 ) -> Recipe:
-    named = {"command": command, "call": call, "words": tuple(words), "arguments": tuple(arguments)}
-    return run.model_copy(update=named | more)
+    recipe_fields = {
+        "command": command,
+        "call": call,
+        "words": tuple(words),
+        "arguments": tuple(arguments),
+    }
+    return run.model_copy(update=recipe_fields | more)
 
 
 def _token(value: Target) -> str | None:
@@ -212,18 +227,17 @@ def _edit(part: EdgeCut | NodeCut | Donor, splice: RecipeText | None) -> str:
         if value == field.default or (field.name == "edits" and not value):
             continue
         if isinstance(value, Donor):
-            shown = _edit(value, splice)
+            value_code = _edit(value, splice)
         elif isinstance(part, Donor) and field.name == "ids" and splice is not None:
-            shown = f"wl.tokenize(model.tokenizer, {splice.python}).ids"
+            value_code = f"wl.tokenize(model.tokenizer, {splice.python}).ids"
         elif field.name == "edits":
-            shown = (
-                f"frozenset([{', '.join(_edit(one, splice) for one in sorted(value, key=repr))}])"
-            )
+            edit_codes = [_edit(edit, splice) for edit in sorted(value, key=repr)]
+            value_code = f"frozenset([{', '.join(edit_codes)}])"
         elif isinstance(value, tuple) and field.name != "vector":
-            shown = _places(value)
+            value_code = _places(value)
         else:
-            shown = repr(value)
-        words.append(f"{field.name}={shown}")
+            value_code = repr(value)
+        words.append(f"{field.name}={value_code}")
     return f"wl.{type(part).__name__}({', '.join(words)})"
 
 
@@ -240,8 +254,8 @@ def _places(places: Sequence[int | None]) -> str:
             runs[-1].append(place)
         else:
             runs.append([place])
-    shown = [_run(run) for run in runs]
-    return f"({', '.join(shown)}{',' if len(shown) == 1 else ''})"
+    run_texts = [_run(run) for run in runs]
+    return f"({', '.join(run_texts)}{',' if len(run_texts) == 1 else ''})"
 
 
 def _run(places: Sequence[int | None]) -> str:

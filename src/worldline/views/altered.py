@@ -47,11 +47,11 @@ BACKGROUNDS = (230, 229, 223, 222, 221, 220, 214, 208)  # pale to strong, of the
 
 def with_altered(scene: Scene, **parts: Mapping[str, Any]) -> Scene:
     """The Scene with what altered runs said: ``hops``, ``cut``, ``cone``, ``orders``."""
-    known = scene.altered or SceneAltered()
-    added = {name: dict(part) for name, part in parts.items()}
-    altered = SceneAltered.model_validate(known.model_dump() | added)
-    whole = scene.model_dump(by_alias=True) | {"altered": altered.model_dump()}
-    return explained(Scene.model_validate(whole))
+    existing_part = scene.altered or SceneAltered()
+    new_parts = {name: dict(part) for name, part in parts.items()}
+    altered_part = SceneAltered.model_validate(existing_part.model_dump() | new_parts)
+    scene_fields = scene.model_dump(by_alias=True) | {"altered": altered_part.model_dump()}
+    return explained(Scene.model_validate(scene_fields))
 
 
 def altered_lines(
@@ -75,9 +75,9 @@ def hops_lines(
 
     With `color` the tokens have a background that is stronger the more hops they need.
     """
-    said = [f"At most h hops (reads that count: layers {readable_text(part.layers)})"]
+    headings = [f"At most h hops (reads that count: layers {readable_text(part.layers)})"]
     if part.longest is not None:
-        said.append(f"no hop over more than {part.longest} positions")
+        headings.append(f"no hop over more than {part.longest} positions")
     notes = []
     for curve in part.curves:
         if curve.state_gain_nats is not None:
@@ -93,7 +93,7 @@ def hops_lines(
     if precision := part.curves[0].precision.get("loss_nats"):
         notes.append(f"A difference of two losses is {floor_words(precision, 'nats')}")
     table = [clipped(line, width) for line in _losses(part, width)]
-    lines = [*_folded(said, width), "", *table, *_folded(notes, width), ""]
+    lines = [*_folded(headings, width), "", *table, *_folded(notes, width), ""]
     for curve in part.curves:
         title = f"Hops needed per token (column 0 {curve.sink}; – more, or the first):"
         lines += [*folded(title, width), *_tokens(curve, pieces, width, color), ""]
@@ -108,15 +108,15 @@ def _losses(part: SceneHops, width: int) -> list[str]:
     """The table of losses, a row per budget; the bar is the first curve's."""
     budgets = sorted({budget for curve in part.curves for budget in curve.budgets})
     most = max(loss for curve in part.curves for loss in curve.loss_nats) or 1.0
-    lost = [dict(zip(curve.budgets, curve.loss_nats, strict=True)) for curve in part.curves]
-    room = max(4, min(BAR, width - 12 * len(lost) - 7))
+    curve_losses = [dict(zip(curve.budgets, curve.loss_nats, strict=True)) for curve in part.curves]
+    room = max(4, min(BAR, width - 12 * len(curve_losses) - 7))
     lines = ["hops" + "".join(f"{curve.sink:>12}" for curve in part.curves)]
     for budget in budgets:
-        shown = "".join(f"{_number(losses.get(budget)):>12}" for losses in lost)
-        bar = "█" * round(room * lost[0].get(budget, 0.0) / most)
-        lines.append(f"{budget:4}{shown}   {bar}".rstrip())
+        loss_cells = "".join(f"{_number(losses.get(budget)):>12}" for losses in curve_losses)
+        bar = "█" * round(room * curve_losses[0].get(budget, 0.0) / most)
+        lines.append(f"{budget:4}{loss_cells}   {bar}".rstrip())
     full = f"{part.loss_full_nats:.3f}"
-    return [*lines, f"full{full:>{12 * len(lost)}}", "(nats per predicted token)"]
+    return [*lines, f"full{full:>{12 * len(curve_losses)}}", "(nats per predicted token)"]
 
 
 def _number(value: float | None) -> str:
@@ -144,15 +144,15 @@ def _sinks(curve: SceneHopCurve) -> list[str]:
 def _tokens(curve: SceneHopCurve, pieces: Sequence[str], width: int, color: bool) -> list[str]:
     """The text, every token with its number in brackets, folded."""
     most = max((need or 0 for need in curve.hops_needed), default=0)
-    lines, taken = [""], 0
+    lines, used_cells = [""], 0
     for piece, need in zip(pieces, curve.hops_needed, strict=True):
         number = f"[{_whole(need)}]"
         word = clipped(visible_text(piece), width - len(number)) + number
-        if taken and taken + 1 + cell_len(word) > width:
+        if used_cells and used_cells + 1 + cell_len(word) > width:
             lines.append("")
-            taken = 0
-        gap = " " if taken else ""
-        taken += len(gap) + cell_len(word)
+            used_cells = 0
+        gap = " " if used_cells else ""
+        used_cells += len(gap) + cell_len(word)
         lines[-1] += gap + (_coloured(word, need, most) if color else word)
     return lines
 
@@ -172,20 +172,26 @@ def _whole(value: int | None) -> str:
 def sources_lines(part: SceneSources, pieces: Sequence[str], width: int) -> list[str]:
     """What is lost without all reads of each token, the largest loss first."""
     order = sorted(range(len(pieces)), key=lambda pos: part.change_nats[pos])
-    shown, precision = token_name(part.target), part.precision.get("change_nats")
+    target_name, precision = token_name(part.target), part.precision.get("change_nats")
     lines = [
-        *folded(f"What {shown} loses without all reads of one token ({part.how}), in nats", width),
+        *folded(
+            f"What {target_name} loses without all reads of one token ({part.how}), in nats", width
+        ),
         *folded("+ is a loss: without the token the answer is less likely; - a gain", width),
     ]
     for pos in order:
         after = part.after[pos]
         if after is None:
             continue
-        lost = signed(-part.change_nats[pos]) if told(part.change_nats[pos], precision) else "–"
-        lost = "0" if pos in part.powerless else lost
+        loss_text = (
+            signed(-part.change_nats[pos]) if told(part.change_nats[pos], precision) else "–"
+        )
+        loss_text = "0" if pos in part.powerless else loss_text
         name = padded(clipped(visible_text(pieces[pos]), 18), 18)
-        then = f"then {clipped(token_name(after.token), 18)} {percent(math.exp(after.logprob))}"
-        lines.append(clipped(f"  {pos:>4}  {name}{lost:>9}   {then}", width))
+        prediction_text = (
+            f"then {clipped(token_name(after.token), 18)} {percent(math.exp(after.logprob))}"
+        )
+        lines.append(clipped(f"  {pos:>4}  {name}{loss_text:>9}   {prediction_text}", width))
     if precision is not None:
         lines += folded(f"– stands for {under_words(precision, 'nats')}", width)
     if any(part.after[pos] is not None for pos in part.powerless):
@@ -198,8 +204,10 @@ def cut_lines(part: SceneCut, width: int) -> list[str]:
     lines = _folded([*(readable_text(line) for line in part.words), "", *_changes(part)], width)
     half = max(12, min(30, (width - 3) // 2))
     lines += ["", f"{padded('before', half)}   after"]
-    for both in zip_longest(part.before[:N_LISTED], part.after[:N_LISTED]):
-        lines.append("   ".join(_guess(one, half) for one in both).rstrip())
+    for prediction_pair in zip_longest(part.before[:N_LISTED], part.after[:N_LISTED]):
+        lines.append(
+            "   ".join(_guess(prediction, half) for prediction in prediction_pair).rstrip()
+        )
     return [clipped(line, width) for line in lines]
 
 
@@ -210,8 +218,8 @@ def _changes(part: SceneCut) -> list[str]:
     if part.powerless is not None:
         words = f"the cut cannot change anything: {readable_text(part.powerless)}"
         return [f"{before} nats, change exactly 0: {words}", *notes]
-    known = part.precision.get
-    change = change_words(part.change_nats, known("change_nats"), "nats")
+    precision_of = part.precision.get
+    change = change_words(part.change_nats, precision_of("change_nats"), "nats")
     lines = [f"{before} to {part.target_after:.3f} nats, change {change}"]
     if (
         part.versus is not None
@@ -219,12 +227,12 @@ def _changes(part: SceneCut) -> list[str]:
         and part.logits_before is not None
     ):
         after = part.logits_before + part.change_logits
-        change = change_words(part.change_logits, known("change_logits"), "logits")
+        change = change_words(part.change_logits, precision_of("change_logits"), "logits")
         lines.append(
             f"logit of {target} less that of {token_name(part.versus)}: "
             f"{part.logits_before:.3f} to {after:.3f}, change {change}"
         )
-    kl = size_words(part.kl_nats, known("kl_nats"), "nats")
+    kl = size_words(part.kl_nats, precision_of("kl_nats"), "nats")
     return [*lines, f"KL(before || after): {kl}", *notes]
 
 
@@ -301,17 +309,17 @@ def orders_lines(part: SceneOrders, width: int) -> list[str]:
     if part.orders:
         floor += "; " + _nodes_agree(part.orders, precision)
     if width < TABLE:
-        lines = [_order_words(one, precision) for one in part.orders]
+        lines = [_order_words(order, precision) for order in part.orders]
         return _folded([*lines, floor], width)
     lines = [
         "order            slices  widest   chain  blocks of all       seconds       nats       ulp"
     ]
-    for one in part.orders:
-        nats = "–" if one.nats is None else _apart(one.nats, precision)
-        ulp = "–" if one.ulp is None else f"{one.ulp:.1f}"
+    for order in part.orders:
+        nats = "–" if order.nats is None else _apart(order.nats, precision)
+        ulp = "–" if order.ulp is None else f"{order.ulp:.1f}"
         lines.append(
-            f"{padded(readable_text(one.name), 15)}{one.n_slices:8}{one.widest:8}"
-            f"{one.longest_chain:8}{one.blocks:8} of {one.of_blocks:<8}{one.seconds:9.3f}"
+            f"{padded(readable_text(order.name), 15)}{order.n_slices:8}{order.widest:8}"
+            f"{order.longest_chain:8}{order.blocks:8} of {order.of_blocks:<8}{order.seconds:9.3f}"
             f"{nats:>11}{ulp:>10}"
         )
     return [*(clipped(line, width) for line in lines), *folded(floor, width)]

@@ -43,10 +43,10 @@ class SceneHopCurve(Part):
     @model_validator(mode="after")
     def _one_each_per_budget(self) -> SceneHopCurve:
         for name in ("loss_nats", "sink_cos", "norm_ratio"):
-            found = len(getattr(self, name))
-            if found != len(self.budgets):
+            n_values = len(getattr(self, name))
+            if n_values != len(self.budgets):
                 raise ValueError(
-                    f"{name}: {found} for {len(self.budgets)} budgets, expected as many"
+                    f"{name}: {n_values} for {len(self.budgets)} budgets, expected as many"
                 )
         if not self.budgets:
             raise ValueError("budgets: none, expected at least one")
@@ -195,17 +195,17 @@ class SceneAltered(Part):
         size = f"{n_layers} layers x {n_tokens} tokens"
         for curve in self.hops.curves if self.hops else ():
             for name in ("hops_needed", "hops_needed_close"):
-                found = len(getattr(curve, name))
-                if found != n_tokens:
-                    raise ValueError(f"altered.hops.{name}: {found}, expected {n_tokens}")
+                n_values = len(getattr(curve, name))
+                if n_values != n_tokens:
+                    raise ValueError(f"altered.hops.{name}: {n_values}, expected {n_tokens}")
         for name in ("change_nats", "after") if self.sources else ():
-            found = len(getattr(self.sources, name))
-            if found != n_tokens:
-                raise ValueError(f"altered.sources.{name}: {found}, expected {n_tokens}")
+            n_values = len(getattr(self.sources, name))
+            if n_values != n_tokens:
+                raise ValueError(f"altered.sources.{name}: {n_values}, expected {n_tokens}")
         for edge in self.cut.edges if self.cut else ():
             if not (edge.src < edge.dst < n_tokens and edge.layer < n_layers):
                 raise ValueError(f"altered.cut.edges: {edge!r} does not fit {size}")
-        pushed = [SceneNode(layer=self.cone.layer, pos=self.cone.pos)] if self.cone else []
-        for node in [*(self.cut.nodes if self.cut else ()), *pushed]:
+        perturbed_nodes = [SceneNode(layer=self.cone.layer, pos=self.cone.pos)] if self.cone else []
+        for node in [*(self.cut.nodes if self.cut else ()), *perturbed_nodes]:
             if node.layer > n_layers or node.pos >= n_tokens:
                 raise ValueError(f"altered: {node!r} does not fit {size}")

@@ -30,8 +30,10 @@ def claims_text(picture: ClaimsPicture) -> str:
         if node.type != "claim":
             continue
         lines += ["", f"{readable_text(node.title)} ({node.id})", f"  {readable_text(node.text)}"]
-        found = [one for one in picture.verdicts if one.claim == node.id]
-        lines += [f"  {_verdict_line(one)}" for one in found] or ["  not tested on this model yet"]
+        claim_verdicts = [verdict for verdict in picture.verdicts if verdict.claim == node.id]
+        lines += [f"  {_verdict_line(verdict)}" for verdict in claim_verdicts] or [
+            "  not tested on this model yet"
+        ]
     return "\n".join(lines)
 
 

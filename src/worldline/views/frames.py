@@ -126,8 +126,8 @@ def _field(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        quoted = value.replace('"', '""')
-        return f'"{quoted}"'
+        escaped_text = value.replace('"', '""')
+        return f'"{escaped_text}"'
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
@@ -145,27 +145,27 @@ def node_rows(scene: Scene) -> list[dict[str, Any]]:
 
 def _known(scene: Scene, layer: int, pos: int) -> dict[str, Any]:
     """What a Scene knows of one node, by column."""
-    nodes, flow, found = scene.nodes, scene.flow, {}
+    nodes, flow, node_columns = scene.nodes, scene.flow, {}
     if nodes is not None:
-        found["norm"] = nodes.norm[layer][pos]
+        node_columns["norm"] = nodes.norm[layer][pos]
         if nodes.lens is not None and nodes.lens[layer][pos]:
             first = nodes.lens[layer][pos][0]
-            found |= {"lens_token": first.token, "lens_logprob": first.logprob}
+            node_columns |= {"lens_token": first.token, "lens_logprob": first.logprob}
     if nodes is not None and layer > 0:
         if nodes.shares is not None:
-            found |= {
+            node_columns |= {
                 f"share_{name}": matrix[layer - 1][pos]
                 for name in SceneShares.model_fields
                 if (matrix := getattr(nodes.shares, name)) is not None
             }
         if nodes.writes_agree is not None and nodes.writes_agree[layer - 1][pos] is not None:
-            found["writes_agree"] = nodes.writes_agree[layer - 1][pos]
+            node_columns["writes_agree"] = nodes.writes_agree[layer - 1][pos]
     if flow is not None:
         for name in SceneFlow.model_fields:
             at = layer - 1 if name.startswith("in_") else layer
             if 0 <= at < scene.model.n_layers:
-                found[name] = getattr(flow, name)[at][pos]
-    return found
+                node_columns[name] = getattr(flow, name)[at][pos]
+    return node_columns
 
 
 def _edges(scene: Scene) -> list[dict[str, Any]]:
@@ -181,7 +181,9 @@ def _tokens(scene: Scene) -> list[dict[str, Any]]:
 
 
 def _predictions(scene: Scene) -> list[dict[str, Any]]:
-    return [{"rank": at} | given.model_dump() for at, given in enumerate(scene.predictions)]
+    return [
+        {"rank": at} | prediction.model_dump() for at, prediction in enumerate(scene.predictions)
+    ]
 
 
 def _paths(scene: Scene) -> list[dict[str, Any]]:
@@ -195,7 +197,7 @@ def _paths(scene: Scene) -> list[dict[str, Any]]:
             "by": scene.paths.by,
             "hops": path.hops,
             "nodes": json.dumps([[node.layer, node.pos] for node in path.nodes]),
-            "reads": json.dumps([[read.layer, read.head] for read in path.reads]),
+            "reads": json.dumps([[head_read.layer, head_read.head] for head_read in path.reads]),
             "words": path.words,
         }
         for at, path in enumerate(scene.paths.paths)

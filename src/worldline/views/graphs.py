@@ -61,15 +61,15 @@ def to_graphml(scene: Scene) -> str:
         InputError: networkx is not installed.
     """
     nx, graph = imported("networkx"), to_networkx(scene)
-    written = nx.MultiDiGraph(**_in_xml(graph.graph))
-    for node, known in graph.nodes(data=True):
-        written.add_node(_name(node), **_in_xml(known))
-    for source, target, key, known in graph.edges(keys=True, data=True):
-        road = f"H{key}" if known["kind"] == "kv" else key
-        name = f"L{known['layer']}.{road}.P{source[1]}-P{target[1]}"
-        written.add_edge(_name(source), _name(target), key=name, **_in_xml(known))
+    xml_graph = nx.MultiDiGraph(**_in_xml(graph.graph))
+    for node, attributes in graph.nodes(data=True):
+        xml_graph.add_node(_name(node), **_in_xml(attributes))
+    for source, target, key, attributes in graph.edges(keys=True, data=True):
+        road = f"H{key}" if attributes["kind"] == "kv" else key
+        name = f"L{attributes['layer']}.{road}.P{source[1]}-P{target[1]}"
+        xml_graph.add_edge(_name(source), _name(target), key=name, **_in_xml(attributes))
     content = io.BytesIO()
-    nx.write_graphml_xml(written, content)
+    nx.write_graphml_xml(xml_graph, content)
     return content.getvalue().decode("utf-8")
 
 
@@ -92,7 +92,7 @@ def carries(scene: Scene) -> list[tuple[int, int, float]]:
 def asked_of(scene: Scene) -> dict[str, str]:
     """What a weight of this Scene means, in words and without what does not apply."""
     weighing = scene.weighing
-    found = {
+    weighing_fields = {
         "by": weighing.by,
         "target": weighing.target and weighing.target.token,
         "versus": weighing.versus and weighing.versus.token,
@@ -102,7 +102,7 @@ def asked_of(scene: Scene) -> dict[str, str]:
         "unit": weighing.unit,
         "exactness": weighing.exactness,
     }
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in weighing_fields.items() if value is not None}
 
 
 def _about(scene: Scene) -> dict[str, Any]:

@@ -93,7 +93,9 @@ class SceneGrouping(Part):
             raise ValueError(
                 f"{self.name}: not {n} runs of neighbours that cover {n_tokens} tokens"
             )
-        if len(self.names) != n or any(not one.start <= one.end <= n_chars for one in self.spans):
+        if len(self.names) != n or any(
+            not span.start <= span.end <= n_chars for span in self.spans
+        ):
             raise ValueError(f"{self.name}: not a name and a span inside the text for {n} groups")
         strongest = float("inf")
         for at, edge in enumerate(self.edges):

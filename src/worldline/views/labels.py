@@ -35,22 +35,22 @@ def visible_text(text: str) -> str:
     """
     if not text:
         return "∅"
-    shown: list[str] = []
+    visible_chars: list[str] = []
     for at, char in enumerate(text):
         category = unicodedata.category(char)
         if char in _NAMED:
-            shown.append(_NAMED[char])
+            visible_chars.append(_NAMED[char])
         elif char in _JOINERS and 0 < at < len(text) - 1:
-            shown.append(char)
+            visible_chars.append(char)
         elif category in ("Cc", "Cf", "Cs", "Zl", "Zp"):
-            shown.append(code_of(char))
+            visible_chars.append(code_of(char))
         elif category == "Zs":
-            shown.append("␣")
+            visible_chars.append("␣")
         elif category in ("Mn", "Mc", "Me") and at == 0:
-            shown.append(f"◌{char}")
+            visible_chars.append(f"◌{char}")
         else:
-            shown.append(char)
-    return "".join(shown)
+            visible_chars.append(char)
+    return "".join(visible_chars)
 
 
 def token_name(text: str) -> str:
@@ -61,11 +61,11 @@ def token_name(text: str) -> str:
     """
     if not text or text.strip(" \n\t"):
         return visible_text(text)
-    named = []
+    run_names = []
     for char, run in groupby(text):
         (sign, word), n = _BLANKS[char], len(list(run))
-        named.append(f"{sign} {word}" if n == 1 else f"{sign * min(3, n)} {n} {word}s")
-    return ", ".join(named)
+        run_names.append(f"{sign} {word}" if n == 1 else f"{sign * min(3, n)} {n} {word}s")
+    return ", ".join(run_names)
 
 
 def readable_text(text: str) -> str:
@@ -104,7 +104,7 @@ def folded(text: str, width: int) -> list[str]:
 
 def token_label(scene: Scene, token: SceneToken) -> str:
     """Show a token by its text; one that is a piece of a character by that character, numbered."""
-    pieces = [other.pos for other in scene.tokens if other.group == token.group]
+    pieces = [scene_token.pos for scene_token in scene.tokens if scene_token.group == token.group]
     characters = scene.text[token.char_start : token.char_end]
     return _label(token.text, characters, pieces.index(token.pos), len(pieces))
 

@@ -46,18 +46,18 @@ def choose_columns(scene: Scene, edges: Iterable[SceneEdge], width: int) -> Colu
     n_tokens = len(scene.tokens)
     room = max(2, (width - GUTTER) // MIN_COLUMN)
     if n_tokens <= room:
-        shown = set(range(n_tokens))
+        positions = set(range(n_tokens))
     else:
-        shown = {n_tokens - 1}
+        positions = {n_tokens - 1}
         for edge in edges:
-            if len(shown | {edge.src, edge.dst}) <= room:
-                shown |= {edge.src, edge.dst}
+            if len(positions | {edge.src, edge.dst}) <= room:
+                positions |= {edge.src, edge.dst}
         for pos in reversed(range(n_tokens)):
-            if len(shown) == room:
+            if len(positions) == room:
                 break
-            shown.add(pos)
-    step = (width - GUTTER) // max(1, len(shown))
-    return Columns(tuple(sorted(shown)), max(MIN_COLUMN, min(MAX_COLUMN, step)))
+            positions.add(pos)
+    step = (width - GUTTER) // max(1, len(positions))
+    return Columns(tuple(sorted(positions)), max(MIN_COLUMN, min(MAX_COLUMN, step)))
 
 
 def pack(edges: Sequence[SceneEdge]) -> list[list[SceneEdge]]:
@@ -65,7 +65,7 @@ def pack(edges: Sequence[SceneEdge]) -> list[list[SceneEdge]]:
     lanes: list[list[SceneEdge]] = []
     for edge in edges:
         for lane in lanes:
-            if all(edge.dst <= other.src or other.dst <= edge.src for other in lane):
+            if all(edge.dst <= lane_edge.src or lane_edge.dst <= edge.src for lane_edge in lane):
                 lane.append(edge)
                 break
         else:
@@ -99,11 +99,11 @@ def draw_lattice(scene: Scene, edges: Sequence[SceneEdge], columns: Columns) -> 
     strongest = max((abs(edge.weight) for edge in edges), default=0.0)
     lines = [*_prediction(scene, columns), _row(columns, "out")]
     for first, last in _bands(scene.model.n_layers, {edge.layer for edge in edges}):
-        here = [edge for edge in edges if first <= edge.layer <= last]
-        if not here:
+        band_edges = [edge for edge in edges if first <= edge.layer <= last]
+        if not band_edges:
             name = str(first) if first == last else f"{first}–{last}"
             lines.append(Line("".join(_stems(columns, name))))
-        for at, lane in enumerate(pack(here)):
+        for at, lane in enumerate(pack(band_edges)):
             lines.append(draw_lane(columns, lane, strongest, str(first) if at == 0 else ""))
     lines.append(_row(columns, "embed"))
     return lines + _labels(scene, columns)
@@ -175,5 +175,5 @@ def _folded(label: str, room: int) -> tuple[str, str]:
     """Fold a label onto two lines of ``room`` cells each."""
     if cell_len(label) <= room:
         return label, ""
-    first, *rest = chop_cells(label, room)
-    return first, clipped("".join(rest), room)
+    first, *remaining_lines = chop_cells(label, room)
+    return first, clipped("".join(remaining_lines), room)

@@ -14,23 +14,23 @@ from worldline.views.scene import Scene
 
 def meanings_of(scene: Scene) -> dict[str, SceneMeaning]:
     """What the numbers that this Scene's parts need mean, by the name the page gives each."""
-    there, words = _parts(scene), _words(scene)
-    found = {}
-    for name, one in MEANINGS.items():
-        if one.needs not in there:
+    available_parts, words = _parts(scene), _words(scene)
+    meanings = {}
+    for name, meaning in MEANINGS.items():
+        if meaning.needs not in available_parts:
             continue
-        made = again(scene, one.kind, one.of)
-        found[name] = SceneMeaning(
-            title=one.title,
-            formula=_filled(one.formula, words),
-            unit=_filled(one.unit, words),
-            exactness=_filled(one.exactness, words),
-            source=one.source,
-            cli=made.cli,
-            python=made.python,
-            note=made.note,
+        reproduce_lines = again(scene, meaning.kind, meaning.of)
+        meanings[name] = SceneMeaning(
+            title=meaning.title,
+            formula=_filled(meaning.formula, words),
+            unit=_filled(meaning.unit, words),
+            exactness=_filled(meaning.exactness, words),
+            source=meaning.source,
+            cli=reproduce_lines.cli,
+            python=reproduce_lines.python,
+            note=reproduce_lines.note,
         )
-    return found
+    return meanings
 
 
 def explained(scene: Scene) -> Scene:
@@ -39,8 +39,8 @@ def explained(scene: Scene) -> Scene:
 
 
 def _parts(scene: Scene) -> set[str]:
-    nodes, altered = scene.nodes, scene.altered
-    there = {
+    nodes, altered_part = scene.nodes, scene.altered
+    part_flags = {
         "edges": True,
         "predictions": bool(scene.predictions),
         "nodes": nodes is not None,
@@ -52,8 +52,8 @@ def _parts(scene: Scene) -> set[str]:
         "groups": bool(scene.groupings),
     }
     for name in ("hops", "cut", "cone", "orders", "sources"):
-        there[name] = altered is not None and getattr(altered, name) is not None
-    return {name for name, is_there in there.items() if is_there}
+        part_flags[name] = altered_part is not None and getattr(altered_part, name) is not None
+    return {name for name, is_there in part_flags.items() if is_there}
 
 
 def _words(scene: Scene) -> dict[str, str]:

@@ -96,14 +96,17 @@ def _checked(name: str, given: str | None) -> str | None:
 def _scan(name: str) -> str:
     """A model's name as an id: an owner and a name joined, of a path only its last part."""
     parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..", "~")]
-    whole = len(parts) == 2 and name == "/".join(parts)
-    return _as_slug("-".join(parts) if whole else parts[-1] if parts else "") or "model"
+    is_owner_and_name = len(parts) == 2 and name == "/".join(parts)
+    return _as_slug("-".join(parts) if is_owner_and_name else parts[-1] if parts else "") or "model"
 
 
 def _slug(scene: Scene) -> str:
     """A name for the graph: the beginning of the text, and when the picture was made."""
-    said, made = _as_slug(scene.text)[:_SLUG_LENGTH].strip("-"), _as_slug(scene.created or "")
-    return "-".join(part for part in (said, made) if part) or "graph"
+    text_slug, time_slug = (
+        _as_slug(scene.text)[:_SLUG_LENGTH].strip("-"),
+        _as_slug(scene.created or ""),
+    )
+    return "-".join(part for part in (text_slug, time_slug) if part) or "graph"
 
 
 def _as_slug(text: str) -> str:
@@ -111,8 +114,8 @@ def _as_slug(text: str) -> str:
 
 
 def _info(scene: Scene) -> dict[str, Any]:
-    weighing, kept = scene.weighing, scene.kept
-    what = {
+    weighing, coverage = scene.weighing, scene.kept
+    weight_words = {
         "share": "the share of the state it is written into",
         "gradient": "what the target owes to that read (not what the upper state does)",
         "frozen": "what all paths through that read give to the target",
@@ -120,11 +123,11 @@ def _info(scene: Scene) -> dict[str, Any]:
     target = f" Target: {visible_text(weighing.target.token)}." if weighing.target else ""
     if weighing.target and weighing.versus:
         target = f"{target[:-1]} minus {visible_text(weighing.versus.token)}."
-    described = (
+    description = (
         "K/V reads of one run between states of the residual stream (no features). The weight of "
-        f"a link is {what}, summed over the heads it lists. {weighing.formula}; unit: "
-        f"{weighing.unit}; {weighing.exactness}.{target} The {kept.edges:,} strongest of "
-        f"{kept.of:,} reads are here, {percent(kept.share)} of the sum of their sizes. "
+        f"a link is {weight_words}, summed over the heads it lists. {weighing.formula}; unit: "
+        f"{weighing.unit}; {weighing.exactness}.{target} The {coverage.edges:,} strongest of "
+        f"{coverage.of:,} reads are here, {percent(coverage.share)} of the sum of their sizes. "
         + (
             "Carry links are shares too."
             if carries(scene)
@@ -133,12 +136,12 @@ def _info(scene: Scene) -> dict[str, Any]:
         + " Nothing is linked to the logits."
     )
     info: dict[str, Any] = {
-        "description": described.replace("<", "‹").replace(">", "›"),
+        "description": description.replace("<", "‹").replace(">", "›"),
         "generator": {"name": "worldline", "version": scene.versions.get("worldline", "")},
     }
     with suppress(TypeError, ValueError):
-        made = datetime.fromisoformat(scene.created or "")
-        info["create_time_ms"] = round((made - EPOCH) / timedelta(milliseconds=1))
+        creation_time = datetime.fromisoformat(scene.created or "")
+        info["create_time_ms"] = round((creation_time - EPOCH) / timedelta(milliseconds=1))
     return info
 
 
@@ -178,32 +181,34 @@ def _id(scene: Scene, layer: int, pos: int) -> str:
 
 
 def _nodes(scene: Scene, links: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    touched = {link[end] for link in links for end in ("source", "target")}
+    linked_ids = {link[end] for link in links for end in ("source", "target")}
     top = (scene.model.n_layers, len(scene.tokens) - 1)
     states = [
         _state(scene, layer, token.pos)
         for layer in range(scene.model.n_layers + 1)
         for token in scene.tokens
-        if layer == 0 or (layer, token.pos) == top or _id(scene, layer, token.pos) in touched
+        if layer == 0 or (layer, token.pos) == top or _id(scene, layer, token.pos) in linked_ids
     ]
-    return states + ([_logit(scene, given) for given in scene.predictions] if scene.tokens else [])
+    return states + (
+        [_logit(scene, prediction) for prediction in scene.predictions] if scene.tokens else []
+    )
 
 
 def _state(scene: Scene, layer: int, pos: int) -> dict[str, Any]:
     """One state of the residual stream; those of row 0 are the format's embeddings."""
-    token, known = scene.tokens[pos], ""
+    token, lens_words = scene.tokens[pos], ""
     lens = scene.nodes.lens[layer][pos] if scene.nodes and scene.nodes.lens else ()
     if lens:
-        known = f", lens: {visible_text(lens[0].token)}"
-    named = _id(scene, layer, pos)
+        lens_words = f", lens: {visible_text(lens[0].token)}"
+    node_id = _id(scene, layer, pos)
     return _node(
-        named,
+        node_id,
         feature=pos if layer == 0 else None,
         layer=str(layer) if layer else "E",
         ctx_idx=pos,
         feature_type="residual stream" if layer else "embedding",
-        jsNodeId="-".join(named.rsplit("_", 1)),
-        clerp=_shown(f"{visible_text(token.text)} at row {layer}{known}"),
+        jsNodeId="-".join(node_id.rsplit("_", 1)),
+        clerp=_shown(f"{visible_text(token.text)} at row {layer}{lens_words}"),
         norm=scene.nodes.norm[layer][pos] if scene.nodes else None,
     )
 
@@ -212,7 +217,7 @@ def _logit(scene: Scene, given: ScenePrediction) -> dict[str, Any]:
     """One listed prediction. The page reads its probability from the label's "(p="."""
     row, pos, chance = scene.model.n_layers + 1, len(scene.tokens) - 1, math.exp(given.logprob)
     target = scene.weighing.target
-    said = _shown(given.token).replace("(p=", "(p =")
+    token_words = _shown(given.token).replace("(p=", "(p =")
     return _node(
         f"{row}_{given.id}_{pos}",
         feature=given.id,
@@ -220,7 +225,7 @@ def _logit(scene: Scene, given: ScenePrediction) -> dict[str, Any]:
         ctx_idx=pos,
         feature_type="logit",
         jsNodeId=f"L_{given.id}-{pos}",
-        clerp=f'Output "{said}" (p={chance:.3f})',
+        clerp=f'Output "{token_words}" (p={chance:.3f})',
         token_prob=chance,
         is_target_logit=target is not None and target.id == given.id,
     )
@@ -241,5 +246,5 @@ def _node(node_id: str, **known: Any) -> dict[str, Any]:
 
 def _shown(text: str) -> str:
     """A token as a label: spaces stay, controls are shown, and nothing can be an HTML tag."""
-    shown = " ".join(visible_text(part) if part else "" for part in text.split(" "))
-    return shown.replace("<", "‹").replace(">", "›")
+    label = " ".join(visible_text(part) if part else "" for part in text.split(" "))
+    return label.replace("<", "‹").replace(">", "›")

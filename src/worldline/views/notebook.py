@@ -109,9 +109,9 @@ def framed(scene: Scene, *, note: str = "") -> str:
     page = render_html(scene).translate(_IN_ATTRIBUTE)
     title = html.escape(f"{readable_text(scene.title)} · worldline")
     words = html.escape(render_text(scene, width=_TEXT_WIDTH, color=False))
-    said = f"<p>A still picture: {html.escape(note)}.</p>" if note else ""
+    note_html = f"<p>A still picture: {html.escape(note)}.</p>" if note else ""
     return (
         f'<iframe title="{title}" sandbox="allow-scripts" style="{_FRAME_STYLE}" '
         f"srcdoc='{page}'></iframe>"
-        f"<details><summary>The picture as text</summary>{said}<pre>{words}</pre></details>"
+        f"<details><summary>The picture as text</summary>{note_html}<pre>{words}</pre></details>"
     )

@@ -67,7 +67,7 @@ def picture(
         "flow": _totals(vars(flow.totals), rows) if small else None,
         "paths": None if paths is None or isinstance(paths, str) else paths_shown(paths),
         "paths_left_out": paths if isinstance(paths, str) else None,
-        "groupings": [_grouping(each, rows) for each in flow.groups],
+        "groupings": [_grouping(group_flow, rows) for group_flow in flow.groups],
         "left_out": [*filter(None, [left_out]), *_left_out(cells, lens, flow.groups)],
         "inert": vars(trace.inert),
         "closure_error": vars(trace.closure),
@@ -81,7 +81,8 @@ def paths_shown(seen: PathsSeen, recipe: Recipe | None = None) -> ScenePaths:
     fields = vars(seen) | {
         "reproduce": None if recipe is None else recipe.shown(),
         "agreement": [
-            {name: one[name] for name in SceneAgreement.model_fields} for one in seen.agreement
+            {name: agreement[name] for name in SceneAgreement.model_fields}
+            for agreement in seen.agreement
         ],
     }
     return ScenePaths.model_validate({name: fields[name] for name in ScenePaths.model_fields})
@@ -89,8 +90,8 @@ def paths_shown(seen: PathsSeen, recipe: Recipe | None = None) -> ScenePaths:
 
 def _model(trace: Trace) -> dict[str, Any]:
     names = ("name", "n_layers", "n_heads", "n_kv_heads", "d_model", "dtype", "device")
-    found = {name: getattr(trace.identity, name) for name in names}
-    return found | {"weights_hash": trace.identity.weights_hash}
+    identity_fields = {name: getattr(trace.identity, name) for name in names}
+    return identity_fields | {"weights_hash": trace.identity.weights_hash}
 
 
 def _tokens(trace: Trace) -> list[dict[str, Any]]:
@@ -122,20 +123,20 @@ def _tokens(trace: Trace) -> list[dict[str, Any]]:
 
 def _edge(edge: Edge, flow: Flow) -> dict[str, Any]:
     attention = None if edge.attention is None else _short(edge.attention, FEW_DIGITS)
-    marked = flow.meaning.by == "gradient" and edge.saturated
-    return edge._asdict() | {"attention": attention, "saturated": marked}
+    is_saturated = flow.meaning.by == "gradient" and edge.saturated
+    return edge._asdict() | {"attention": attention, "saturated": is_saturated}
 
 
 def _weighing(flow: Flow) -> dict[str, Any]:
     meaning, target = flow.meaning, flow.meaning.target
-    asked = versus = None
+    target_fields = versus = None
     if target is not None:
-        asked = {"token": target.token, "id": target.id, "note": target.note}
+        target_fields = {"token": target.token, "id": target.id, "note": target.note}
         if target.versus_id is not None:
             versus = {"token": target.versus or "", "id": target.versus_id}
     return {
         "by": meaning.by,
-        "target": asked,
+        "target": target_fields,
         "versus": versus,
         "how": meaning.how,
         "metric": meaning.metric,
@@ -160,21 +161,23 @@ def _grouping(group: GroupFlow, rows: Rows) -> dict[str, Any]:
 
 def _left_out(cells: int, lens, groups: Sequence[GroupFlow]) -> list[str]:
     """What a long text has fewer numbers of."""
-    found = [
-        f"Totals of {each.grouping.name}: {size:,} would make this file too large."
-        for each in groups
-        if (size := each.totals["in_positive"].size) > LARGEST_DETAIL
+    notes = [
+        f"Totals of {group_flow.grouping.name}: {size:,} would make this file too large."
+        for group_flow in groups
+        if (size := group_flow.totals["in_positive"].size) > LARGEST_DETAIL
     ]
     if cells > LARGEST_SHORT:
-        return [f"Numbers of nodes: {cells:,} nodes would make this file too large.", *found]
+        return [f"Numbers of nodes: {cells:,} nodes would make this file too large.", *notes]
     if cells > LARGEST_DETAIL:
-        found.append(f"Shares of nodes: {cells:,} nodes would make this file too large.")
+        notes.append(f"Shares of nodes: {cells:,} nodes would make this file too large.")
     if cells > LARGEST_MATRIX:
-        found.append(f"Digits: numbers of {cells:,} nodes have {FEW_DIGITS} significant ones.")
-    read = [row for row, nodes in enumerate(lens or ()) if nodes]
-    if lens and len(read) < len(lens):
-        found.append(f"The logit lens: it was read at rows {', '.join(map(str, read))} only.")
-    return found
+        notes.append(f"Digits: numbers of {cells:,} nodes have {FEW_DIGITS} significant ones.")
+    lens_layers = [row for row, nodes in enumerate(lens or ()) if nodes]
+    if lens and len(lens_layers) < len(lens):
+        notes.append(
+            f"The logit lens: it was read at rows {', '.join(map(str, lens_layers))} only."
+        )
+    return notes
 
 
 def _rows(matrix, digits: int) -> list[list[float | None]]:
@@ -186,13 +189,15 @@ def _short(value: float, digits: int = DIGITS) -> float:
 
 
 def _nodes(trace: Trace, shares, lens, writes, rows: Rows) -> dict[str, Any]:
-    shown = None
+    share_matrices = None
     if shares is not None:
-        shown = {n: rows(m) if n != "other" or m.any() else None for n, m in shares.items()}
+        share_matrices = {
+            n: rows(m) if n != "other" or m.any() else None for n, m in shares.items()
+        }
     return {
         "norm": rows(trace.norms),
         "lens": _lens(trace, lens),
-        "shares": shown,
+        "shares": share_matrices,
         "writes_agree": None if writes is None else rows(writes),
     }
 
@@ -214,16 +219,16 @@ def _totals(matrices: Mapping[str, Any], rows: Rows) -> dict[str, Any]:
 
 def numbers(scene: Scene, opaque_layers: Sequence[int]) -> dict[str, Any]:
     """The numbers of a Scene without what only drawing needs: the command line's --json."""
-    whole = json.loads(scene.to_json())
+    scene_fields = json.loads(scene.to_json())
     names = (
         *("text", "tokens", "inert", "closure_error", "predictions", "weighing", "edges", "kept"),
         *("paths", "paths_left_out", "versions", "seed", "reproduce"),
     )
     return {
         "schema": "worldline.observation/1",
-        "model": whole["model"],
+        "model": scene_fields["model"],
         "n_layers": scene.model.n_layers,
         "n_heads": scene.model.n_heads,
         "opaque_layers": list(opaque_layers),
-        **{name: whole[name] for name in names},
+        **{name: scene_fields[name] for name in names},
     }

@@ -108,7 +108,11 @@ class Recipe(Part):
     @property
     def note(self) -> str:
         """What has to be there before the lines run, and why there is no command line."""
-        texts = dict.fromkeys(one.note for one in (self.text, self.splice) if one and one.note)
+        texts = dict.fromkeys(
+            recipe_text.note
+            for recipe_text in (self.text, self.splice)
+            if recipe_text and recipe_text.note
+        )
         why = " ".join(filter(None, [FROM_PYTHON if self.source is None else "", self.unsaid]))
         set_so = f"torch.set_num_threads({self.threads}) was set." if self.threads and why else ""
         return " ".join(filter(None, [why, *texts, set_so]))
@@ -121,10 +125,14 @@ class Recipe(Part):
         if self.threads is not None:
             options += ["--threads", str(self.threads)]
         start, text = ["worldline", self.command], self.text.words
-        read = [one for one in (self.text, self.splice) if one is not None and one.file]
+        file_texts = [
+            recipe_text
+            for recipe_text in (self.text, self.splice)
+            if recipe_text is not None and recipe_text.file
+        ]
         if text is not None and (text == "-" or "\0" in text):
-            read.append(self.text)
-        is_kept = any(one.ends_in_newline and not one.after for one in read)
+            file_texts.append(self.text)
+        is_kept = any(file_text.ends_in_newline and not file_text.after for file_text in file_texts)
         keep = ["--keep-newline"] if is_kept else []
         if text is None:
             return shell_join([*start, "--file", self.text.file or "", *keep, *options])
@@ -144,12 +152,17 @@ class Recipe(Part):
         if self.call in ("observe", "see_paths"):
             first = [text, *(["model"] if self.source is None else self._load_words("model="))]
         else:
-            first = [self._model(any("model." in one for one in (text, *arguments))), text]
-        made = f"wl.{self.call}({', '.join([*first, *arguments])})" + (f".{part}" if part else "")
+            first = [
+                self._model(any("model." in argument for argument in (text, *arguments))),
+                text,
+            ]
+        call_code = f"wl.{self.call}({', '.join([*first, *arguments])})" + (
+            f".{part}" if part else ""
+        )
         if not self.each:
-            return made
-        loaded = "" if self.source is None else f" for model in [{self._loaded()}]"
-        return f"[{made}{loaded} for {self.each}]"
+            return call_code
+        model_loop = "" if self.source is None else f" for model in [{self._loaded()}]"
+        return f"[{call_code}{model_loop} for {self.each}]"
 
     def shown(self) -> SceneReproduce:
         """Both lines, with the value itself."""
@@ -200,13 +213,13 @@ def recipe_on(model: LoadedModel, text: str | WrittenText, *, threads: int | Non
     `threads` are how many were asked for.
     """
     source, dtype = model.source, model.dtype
-    known = source == BUNDLED_NAME and dtype == BUNDLED_DTYPE
+    is_bundled = source == BUNDLED_NAME and dtype == BUNDLED_DTYPE
     return Recipe(
         command="",
         call="",
         source=source,
         device=model.device,
-        dtype=None if known or dtype not in LOADED_DTYPES else dtype,
+        dtype=None if is_bundled or dtype not in LOADED_DTYPES else dtype,
         text=RecipeText.of(text),
         threads=threads,
     )
@@ -218,8 +231,8 @@ def option(name: str, value: str | int | float) -> list[str]:
     >>> option("target", " Paris"), option("target", "-x")
     (['--target', ' Paris'], ['--target=-x'])
     """
-    shown = str(value)
-    return [f"--{name}={shown}"] if shown.startswith("-") else [f"--{name}", shown]
+    value_text = str(value)
+    return [f"--{name}={value_text}"] if value_text.startswith("-") else [f"--{name}", value_text]
 
 
 def options(pairs: Iterable[tuple[str, str | int | float | None]]) -> list[str]:

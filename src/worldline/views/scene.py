@@ -322,30 +322,30 @@ class Scene(Part):
     def _matrices(self) -> list[tuple[str, tuple[tuple[Any, ...], ...], int]]:
         """Every large matrix as (name, matrix, number of rows it must have)."""
         n_layers = self.model.n_layers
-        found: list[tuple[str, tuple[tuple[Any, ...], ...], int]] = []
+        matrices: list[tuple[str, tuple[tuple[Any, ...], ...], int]] = []
         if self.nodes is not None:
-            found.append(("nodes.norm", self.nodes.norm, n_layers + 1))
+            matrices.append(("nodes.norm", self.nodes.norm, n_layers + 1))
             if self.nodes.lens is not None:
-                found.append(("nodes.lens", self.nodes.lens, n_layers + 1))
+                matrices.append(("nodes.lens", self.nodes.lens, n_layers + 1))
             if self.nodes.writes_agree is not None:
-                found.append(("nodes.writes_agree", self.nodes.writes_agree, n_layers))
+                matrices.append(("nodes.writes_agree", self.nodes.writes_agree, n_layers))
             if self.nodes.shares is not None:
                 for name in SceneShares.model_fields:
                     matrix = getattr(self.nodes.shares, name)
                     if matrix is not None:
-                        found.append((f"nodes.shares.{name}", matrix, n_layers))
+                        matrices.append((f"nodes.shares.{name}", matrix, n_layers))
         cone = self.altered.cone if self.altered is not None else None
         for response in cone.responses if cone is not None else ():
             name = f"altered.cone.{response.through}"
-            found.append((name, response.relative, n_layers + 1))
-            found.append((f"{name}.spread", response.spread, n_layers + 1))
+            matrices.append((name, response.relative, n_layers + 1))
+            matrices.append((f"{name}.spread", response.spread, n_layers + 1))
         orders = self.altered.orders if self.altered is not None else None
         for order in orders.orders if orders is not None else ():
-            found.append((f"altered.orders.{order.name}", order.slices, n_layers))
+            matrices.append((f"altered.orders.{order.name}", order.slices, n_layers))
         if self.flow is not None:
             for name in SceneFlow.model_fields:
-                found.append((f"flow.{name}", getattr(self.flow, name), n_layers))
-        return found
+                matrices.append((f"flow.{name}", getattr(self.flow, name), n_layers))
+        return matrices
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Give the Scene as JSON with its names on the wire (``schema``, not ``schema_``)."""

@@ -41,5 +41,7 @@ class Selection(Part):
         if self.node is not None:
             at = self.node.layer, self.node.pos
             return [e for e in edges if at in ((e.layer, e.src), (e.layer + 1, e.dst))]
-        drawn = [e for e in edges if self.sink or e.src != 0]
-        return [e for e in drawn[: self.n_drawn] if self.layer is None or e.layer == self.layer]
+        drawn_edges = [e for e in edges if self.sink or e.src != 0]
+        return [
+            e for e in drawn_edges[: self.n_drawn] if self.layer is None or e.layer == self.layer
+        ]

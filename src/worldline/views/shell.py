@@ -30,8 +30,8 @@ def pasteable(line: str) -> str:
     >>> print(pasteable("'a\nb'"))
     wl_nl="$(printf '\n.')"; 'a'"${wl_nl%.}"'b'
     """
-    shown = _escaped(line, "\u200c\u200d")
-    return f"""wl_nl="$(printf '\\n.')"; {shown}""" if "\n" in line else shown
+    escaped_line = _escaped(line, "\u200c\u200d")
+    return f"""wl_nl="$(printf '\\n.')"; {escaped_line}""" if "\n" in line else escaped_line
 
 
 def as_output(text: str) -> str:
@@ -42,8 +42,8 @@ def as_output(text: str) -> str:
     """
     if "\0" not in text:
         return f"printf %s {shell_join([text])}"
-    escaped = text.replace("\\", "\\\\").replace("\0", "\\0000")
-    return f"printf %b {shell_join([escaped])}"
+    printf_text = text.replace("\\", "\\\\").replace("\0", "\\0000")
+    return f"printf %b {shell_join([printf_text])}"
 
 
 def _escaped(line: str, kept: str) -> str:

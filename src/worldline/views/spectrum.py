@@ -26,8 +26,8 @@ def spectrum_lines(seen: ScenePaths, labels: Sequence[str], width: int, n_paths:
         lines.append(f"more   {seen.beyond:+8.3f}")
     lines += [f"all    {sum(seen.by_hops) + seen.beyond:+8.3f}   {seen.closing}", ""]
     lines += ["from   contribution, all paths", *_sources(seen.by_source, labels), ""]
-    lines += [line for one in seen.agreement for line in _agreement(one)]
-    lines += [line for one in seen.effective for line in _effective(one)]
+    lines += [line for agreement in seen.agreement for line in _agreement(agreement)]
+    lines += [line for effective_part in seen.effective for line in _effective(effective_part)]
     lines += ["", *folded(readable_text(seen.found_as), width), "   #     weight  hops  path"]
     lines += [
         f"{rank:4}  {signed(path.weight):>9}  {path.hops:4}  {_path_words(path, labels)}"
@@ -67,8 +67,8 @@ def _bar(value: float, most: float, cells: int) -> str:
 
 
 def _sources(by_source: Sequence[float], labels: Sequence[str]) -> list[str]:
-    ranked = sorted(enumerate(by_source), key=lambda pair: -abs(pair[1]))[:N_SOURCES]
-    return [f"{pos:4}   {value:+8.3f}  {labels[pos]}" for pos, value in ranked if value]
+    top_sources = sorted(enumerate(by_source), key=lambda pair: -abs(pair[1]))[:N_SOURCES]
+    return [f"{pos:4}   {value:+8.3f}  {labels[pos]}" for pos, value in top_sources if value]
 
 
 def _agreement(one: SceneAgreement) -> list[str]:

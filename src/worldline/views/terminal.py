@@ -95,19 +95,19 @@ def _printed(lines: Sequence[Text], width: int, color: bool) -> str:
 def _header(scene: Scene, width: int) -> list[Text]:
     model, weighing = scene.model, scene.weighing
     size = f"{_count(model.n_layers, 'layer')} x {_count(len(scene.tokens), 'token')}"
-    asked = f"weighed by {weighing.by}"
+    weighing_words = f"weighed by {weighing.by}"
     if weighing.how:
-        asked += f" ({weighing.how})"
+        weighing_words += f" ({weighing.how})"
     if weighing.target:
-        asked += f" for {visible(weighing.target.token)}"
+        weighing_words += f" for {visible(weighing.target.token)}"
     if weighing.versus:
-        asked += f" versus {visible(weighing.versus.token)}"
+        weighing_words += f" versus {visible(weighing.versus.token)}"
     if weighing.metric:
-        asked += f", metric {weighing.metric}"
+        weighing_words += f", metric {weighing.metric}"
     note = weighing.target.note if weighing.target else None
     return [
         Text(_quoted_end(readable_text(scene.text), width), style=_STRONG),
-        *_wrapped([readable_text(model.name), size, asked], " · ", width),
+        *_wrapped([readable_text(model.name), size, weighing_words], " · ", width),
         *_wrapped([readable_text(weighing.formula), f"unit: {weighing.unit}"], " · ", width, _PALE),
         *(_wrapped([readable_text(note)], "", width, _STRONG) if note else []),
     ]
@@ -117,12 +117,16 @@ def _picture(scene: Scene, width: int) -> list[Text]:
     if not scene.tokens:
         return [Text("No tokens, no picture.")]
     columns = choose_columns(scene, scene.edges[:N_DRAWN], width)
-    shown = set(columns.shown)
-    wanted = scene.edges[:N_DRAWN]
-    edges = [edge for edge in wanted if edge.src in shown and edge.dst in shown]
+    shown_positions = set(columns.shown)
+    strongest_edges = scene.edges[:N_DRAWN]
+    edges = [
+        edge
+        for edge in strongest_edges
+        if edge.src in shown_positions and edge.dst in shown_positions
+    ]
     lines = [_styled(line.text, line.strands) for line in draw_lattice(scene, edges, columns)]
     split = split_note([token.group for token in scene.tokens])
-    notes = _left_out(scene, wanted, edges, columns, width)
+    notes = _left_out(scene, strongest_edges, edges, columns, width)
     return [*lines, *notes, *_wrapped(split, "", width, _PALE)]
 
 
@@ -153,10 +157,10 @@ def _left_out(
     quiet = scene.model.n_layers - len({edge.layer for edge in drawn})
     if quiet and drawn:
         notes.append(f"{_count(quiet, 'layer')} without a drawn edge folded")
-    hidden = len(scene.tokens) - len(columns.shown)
-    if hidden:
+    n_hidden = len(scene.tokens) - len(columns.shown)
+    if n_hidden:
         notes.append(
-            f"{hidden} of {_count(len(scene.tokens), 'token')} left out (⋯): shown are those of "
+            f"{n_hidden} of {_count(len(scene.tokens), 'token')} left out (⋯): shown are those of "
             "the strongest edges, then the last ones"
         )
     return _wrapped(notes, "; ", width, _PALE)
@@ -169,8 +173,8 @@ def _table(scene: Scene, width: int) -> list[Text]:
     head = "   #     weight  layer  head  from → to" if wide else "  #    weight  where  from → to"
     room = (width - (31 if wide else 23) - 4) // 2
     lines = [Text(head, style=_PALE)]
-    listed = scene.edges[:N_LISTED]
-    for at, edge in enumerate(listed):
+    listed_edges = scene.edges[:N_LISTED]
+    for at, edge in enumerate(listed_edges):
         line = Text(f"{at + 1:>4}  " if wide else f"{at + 1:>3} ")
         line.append(f"{signed(edge.weight):>9}", _POSITIVE if edge.weight > 0 else _NEGATIVE)
         mark = SATURATED if edge.saturated else " "
@@ -179,10 +183,10 @@ def _table(scene: Scene, width: int) -> list[Text]:
         line.append(where if wide else f"{where:<10}")
         line.append(f"{_place(scene, edge.src, room)} → {_place(scene, edge.dst, room)}")
         lines.append(line)
-    rest = len(scene.edges) - N_LISTED
-    if rest > 0:
-        lines.append(Text(f"      and {rest:,} weaker ones kept", style=_PALE))
-    if any(edge.saturated for edge in listed):
+    n_unlisted = len(scene.edges) - N_LISTED
+    if n_unlisted > 0:
+        lines.append(Text(f"      and {n_unlisted:,} weaker ones kept", style=_PALE))
+    if any(edge.saturated for edge in listed_edges):
         lines += _wrapped([f"{SATURATED} {SATURATED_WORDS}"], "", width, _PALE)
     return lines
 
@@ -226,16 +230,17 @@ def _predictions(scene: Scene, width: int) -> list[Text]:
 
 
 def _checks(scene: Scene, width: int) -> list[Text]:
-    kept, inert, closed = scene.kept, scene.inert, scene.closure_error
+    coverage, inert, closure_error = scene.kept, scene.inert, scene.closure_error
     where = "on a probe text" if inert.checked == "probe" else "on this very run"
     calls = f"{inert.calls} of {inert.expected_calls} attention calls seen"
     ok = inert.equal and inert.calls == inert.expected_calls
     equal = "logits bitwise equal with and without recording" if inert.equal else "LOGITS DIFFER"
-    closure = closure_words(closed)
-    holds = "holds" if kept.edges == 1 else "hold"
-    share = f"{kept.edges:,} of {_count(kept.of, 'edge')} {holds} {percent(kept.share)} of the flow"
-    if not kept.total:
-        share = _no_share(kept)
+    closure = closure_words(closure_error)
+    holds = "holds" if coverage.edges == 1 else "hold"
+    edges = f"{coverage.edges:,} of {_count(coverage.of, 'edge')}"
+    share = f"{edges} {holds} {percent(coverage.share)} of the flow"
+    if not coverage.total:
+        share = _no_share(coverage)
     return [
         *_wrapped([share], "", width, _STRONG),
         *_wrapped([f"{'inert' if ok else 'NOT INERT'}: {equal}, {where}", calls], "; ", width),

@@ -70,20 +70,20 @@ class Picture(anywidget.AnyWidget):
     @traitlets.validate("selection")
     def _fitting(self, proposal: Any) -> dict[str, Any]:
         try:
-            found = Selection.model_validate(proposal["value"])
+            new_selection = Selection.model_validate(proposal["value"])
         except ValidationError as error:
             fault = error.errors()[0]
-            accepted = ", ".join(Selection.model_fields)
+            field_names = ", ".join(Selection.model_fields)
             raise traitlets.TraitError(
                 f"selection: {fault_line(fault, field_of(fault) or 'it')}; its fields are "
-                f"{accepted}"
+                f"{field_names}"
             ) from None
-        if not found.fits(self.scene):
+        if not new_selection.fits(self.scene):
             raise traitlets.TraitError(
                 f"selection {proposal['value']!r} lies outside {self.scene.model.n_layers} layers "
                 f"x {len(self.scene.tokens)} tokens"
             )
-        return found.model_dump()
+        return new_selection.model_dump()
 
     @traitlets.observe("scene")
     def _forget(self, change: Any) -> None:

@@ -73,14 +73,14 @@ def _misused(error: Any) -> int:
     context = getattr(error, "ctx", None)
     names = getattr(getattr(error, "param", None), "opts", ())
     value = next((v for name, v in pairwise(sys.argv) if name in names), None)
-    shown = "" if value is None else f" (given: {value[:40]})"
-    known = f" (see {context.command_path} --help)" if context is not None else ""
+    given_words = "" if value is None else f" (given: {value[:40]})"
+    help_hint = f" (see {context.command_path} --help)" if context is not None else ""
     faults = getattr(error.__cause__, "errors", None)  # of the validator that read a value
     if faults is not None and names:
         from worldline.field_faults import fault_line
 
-        return _said(fault_line(faults()[0], max(names, key=len)) + known)
-    return _said(error.format_message()[:300].rstrip(".") + shown + known)
+        return _said(fault_line(faults()[0], max(names, key=len)) + help_hint)
+    return _said(error.format_message()[:300].rstrip(".") + given_words + help_hint)
 
 
 def _refuse_bytes() -> None:

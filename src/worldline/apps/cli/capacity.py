@@ -38,14 +38,14 @@ def capacity(
     options.refuse_unknown(device=device, dtype=dtype)
     if n < LEAST:
         raise InputError(f"--n {n}: accepted are whole numbers from {LEAST}")
-    found = _measured(n, model, device, dtype, threads, seed or 0)
+    results = _measured(n, model, device, dtype, threads, seed or 0)
     if json != "-":
-        shown = console(highlight=False)
-        shown.print(table_of(found))
-        for line in notes_of(found):
-            shown.print(line, markup=False)
+        output = console(highlight=False)
+        output.print(table_of(results))
+        for line in notes_of(results):
+            output.print(line, markup=False)
     if json is not None:
-        write_json(json, found)
+        write_json(json, results)
 
 
 def _measured(n, model, device, dtype, threads, seed) -> dict[str, Any]:
@@ -60,8 +60,8 @@ def _measured(n, model, device, dtype, threads, seed) -> dict[str, Any]:
 
         torch.set_num_threads(threads)
     with elapsed_line(console(stderr=True)) as say:
-        loaded = load_model(model, device=device, dtype=dtype, progress=say)
-        return measure(loaded, read_passages(loaded, n, seed), seed, say)
+        loaded_model = load_model(model, device=device, dtype=dtype, progress=say)
+        return measure(loaded_model, read_passages(loaded_model, n, seed), seed, say)
 
 
 def table_of(found: dict[str, Any]) -> Table:
@@ -73,16 +73,16 @@ def table_of(found: dict[str, Any]) -> Table:
         table.add_column(name, justify="right")
     for name in ("share of x\nin V", "\nin K and V", "\nin all V"):
         table.add_column(name, no_wrap=True)
-    for one in found["layers"]:
+    for layer in found["layers"]:
         table.add_row(
-            str(one["layer"]),
-            _number(one["cached"], ".2f"),
-            _number(one["rank_v"]),
-            _number(one["rank_kv"]),
-            _number(one["effective_v"], ".0f"),
-            _number(one["effective_kv"], ".0f"),
-            _number(one["state"]["entropy"], ".0f"),
-            *(_share(one[name]) for name in ("v", "kv", "all_v")),
+            str(layer["layer"]),
+            _number(layer["cached"], ".2f"),
+            _number(layer["rank_v"]),
+            _number(layer["rank_kv"]),
+            _number(layer["effective_v"], ".0f"),
+            _number(layer["effective_kv"], ".0f"),
+            _number(layer["state"]["entropy"], ".0f"),
+            *(_share(layer[name]) for name in ("v", "kv", "all_v")),
         )
     return table
 
@@ -90,26 +90,33 @@ def table_of(found: dict[str, Any]) -> Table:
 def notes_of(found: dict[str, Any]) -> list[str]:
     """What the columns mean, with the levels to compare with."""
     layers = found["layers"]
-    one = layers[0]
+    first_layer = layers[0]
     chance, random, best = (
         sum(layer[name] for layer in layers) / len(layers) for name in ("chance", "random", "best")
     )
-    short = [name for name in ("v", "kv") if one[name] and one[name]["inputs"] < one[name]["given"]]
+    short = [
+        name
+        for name in ("v", "kv")
+        if first_layer[name] and first_layer[name]["inputs"] < first_layer[name]["given"]
+    ]
     lines = [
         "",
         f"{found['model']}, {found['texts']} texts, {found['states']:,} states; d = "
-        f"{one['d_model']}, V of layer {one['layer']} has {one['width_v']} numbers.",
+        f"{first_layer['d_model']}, V of layer {first_layer['layer']} has "
+        f"{first_layer['width_v']} numbers.",
         "cached/d: numbers of K and V a token, of d. eff.: effective rank by entropy of what is "
         "written, and of the state x that enters the layer. K is taken before positions.",
         f"Shares are of variance, held out. Mean by chance {chance:.3f}, from as many random "
         f"combinations of x {random:.3f}; V's width allows a linear reader at most {best:.3f}.",
-        f"In all V: {one['all_v']['inputs']} inputs, principal components of V of every layer, "
-        f"for {one['all_v']['samples']:,} samples: ten an input.",
+        f"In all V: {first_layer['all_v']['inputs']} inputs, principal components of V of every "
+        f"layer, "
+        f"for {first_layer['all_v']['samples']:,} samples: ten an input.",
     ]
     if short:
         words = " and of ".join({"v": "V", "kv": "K with V"}[name] for name in short)
         lines.append(
-            f"Of {words} only {one[short[-1]]['inputs']} components are read, as many as ten "
+            f"Of {words} only {first_layer[short[-1]]['inputs']} components are read, as many as "
+            f"ten "
             "samples an input allow; more passages (--n) allow more."
         )
     return lines
@@ -132,5 +139,5 @@ def bar(share: float, cells: int = BAR_CELLS) -> str:
     '██  '
     """
     eighths = round(min(1.0, max(0.0, share)) * cells * 8)
-    whole, rest = divmod(eighths, 8)
-    return ("█" * whole + (BARS[rest] if rest else "")).ljust(cells)
+    n_full, remainder = divmod(eighths, 8)
+    return ("█" * n_full + (BARS[remainder] if remainder else "")).ljust(cells)

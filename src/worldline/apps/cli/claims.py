@@ -48,17 +48,17 @@ def claims(context: typer.Context, model: options.Model = None, json: options.Js
         write_json(json, picture.model_dump(mode="json", by_alias=True))
     if json == "-":
         return
-    shown = console(highlight=False)
-    shown.print(f"{len(graph.claims)} claims on {name}", markup=False)
-    shown.print(claims_table(picture, shown.width))
+    output = console(highlight=False)
+    output.print(f"{len(graph.claims)} claims on {name}", markup=False)
+    output.print(claims_table(picture, output.width))
     for line in stale_note(picture):
-        shown.print(line, markup=False)
+        output.print(line, markup=False)
     several = len(weights_of(graph, store, name))
     if several > 1:
-        shown.print(f"{several} weights were run under this name: these are those run last")
-    others = [one for one in known_models(graph, store) if one != name]
-    if others:
-        shown.print(f"also run: {', '.join(others)} (--model)", markup=False)
+        output.print(f"{several} weights were run under this name: these are those run last")
+    other_models = [model_name for model_name in known_models(graph, store) if model_name != name]
+    if other_models:
+        output.print(f"also run: {', '.join(other_models)} (--model)", markup=False)
 
 
 @app.command()
@@ -79,20 +79,30 @@ def show(
     graph, store = load_graph(), Store()
     name = _name(model, graph, store)
     verdicts = model_verdicts(graph, store, name)
-    whole = with_runs(graph, [one for found in verdicts.values() for one in pick(found)])
-    known = whole.find(node)
+    full_graph = with_runs(
+        graph,
+        [
+            current_verdict
+            for claim_verdicts in verdicts.values()
+            for current_verdict in pick(claim_verdicts)
+        ],
+    )
+    record = full_graph.find(node)
     refuse_unwritable(json, reads=[store.path])
-    around = neighbourhood(whole, node, shown_words(verdicts))
+    around = neighbourhood(full_graph, node, shown_words(verdicts))
     stood = verdicts.get(node, [])
     first = pick(stood)
-    rest = [one for one in stood if one not in first]
-    parts = [verdict_part(graph, one) for one in (*first, *rest)]
+    other_verdicts = [current_verdict for current_verdict in stood if current_verdict not in first]
+    parts = [verdict_part(graph, current_verdict) for current_verdict in (*first, *other_verdicts)]
     if json is not None:
-        numbers = {one.verdict.run.id: finite(one.verdict.finding.numbers) for one in stood}
-        write_json(json, _node_json(graph, known, parts, around) | {"numbers": numbers})
+        numbers = {
+            current_verdict.verdict.run.id: finite(current_verdict.verdict.finding.numbers)
+            for current_verdict in stood
+        }
+        write_json(json, _node_json(graph, record, parts, around) | {"numbers": numbers})
     if json != "-":
         width = min(console().width, MOST)
-        typer.echo("\n".join(node_lines(graph, known, parts, around, width)))
+        typer.echo("\n".join(node_lines(graph, record, parts, around, width)))
 
 
 @app.command()
@@ -125,8 +135,8 @@ def run(
     graph = load_graph()
     if every == bool(claims):
         raise InputError("claims run: give the ids of claims, or --all")
-    wanted = in_order(graph) if every else [graph.claim(name).id for name in claims or ()]
-    asked = Asked(n, seed or 0, quick)
+    claim_ids = in_order(graph) if every else [graph.claim(name).id for name in claims or ()]
+    request = Asked(n, seed or 0, quick)
     options.refuse_unknown(device=device, dtype=dtype)
     refuse_unwritable(json, reads=[Store().path], models=[model])
     if threads is not None:
@@ -134,12 +144,14 @@ def run(
 
         torch.set_num_threads(threads)
     errors, parts = console(stderr=True), []
-    failed = False
+    has_failed = False
     try:
-        with _bar(errors) as (say, heard):
-            loaded = load_model(model, device=device, dtype=dtype, progress=say)
-            for outcome in run_claims(graph, Store(), loaded, wanted, asked, heard):
-                failed |= outcome.error is not None
+        with _bar(errors) as (say, on_progress):
+            loaded_model = load_model(model, device=device, dtype=dtype, progress=say)
+            for outcome in run_claims(
+                graph, Store(), loaded_model, claim_ids, request, on_progress
+            ):
+                has_failed |= outcome.error is not None
                 if outcome.verdict is not None:
                     part = verdict_part(graph, Shown(outcome.verdict, None))
                     parts.append(part)
@@ -154,8 +166,10 @@ def run(
         )
         raise typer.Exit(130) from None
     if json is not None:
-        write_json(json, {"verdicts": [one.model_dump(mode="json") for one in parts]})
-    if failed:
+        write_json(
+            json, {"verdicts": [claim_verdict.model_dump(mode="json") for claim_verdict in parts]}
+        )
+    if has_failed:
         raise typer.Exit(1)
 
 
@@ -199,10 +213,14 @@ def _exported(format_: str, model: str | None) -> str:
     if format_ == "verdicts":
         from worldline.claims.shipped import write_verdicts
 
-        found = model_verdicts(graph, store, name).values()
-        if not found:
+        verdict_lists = model_verdicts(graph, store, name).values()
+        if not verdict_lists:
             raise InputError(f"--format verdicts: there are none on {name}; claims run makes them")
-        return write_verdicts(one.verdict for each in found for one in pick(each))
+        return write_verdicts(
+            current_verdict.verdict
+            for claim_verdicts in verdict_lists
+            for current_verdict in pick(claim_verdicts)
+        )
     picture = claims_picture(graph, store, name)
     if format_ == "json":
         return picture.model_dump_json(by_alias=True, indent=1) + "\n"
@@ -230,11 +248,12 @@ def _name(model: str | None, graph: Graph, store: Store) -> str:
 
     if model is None or model.lower() in ("bundled", BUNDLED):
         return BUNDLED
-    name, known = bare_name(model), known_models(graph, store)
-    if name not in known:
+    name, known_names = bare_name(model), known_models(graph, store)
+    if name not in known_names:
+        others = [known_name for known_name in known_names if known_name != BUNDLED]
         raise InputError(
             f"--model {model}: there are none on {name}: no claim was run on it; known are "
-            f"{', '.join([BUNDLED, *(one for one in known if one != BUNDLED)])}"
+            f"{', '.join([BUNDLED, *others])}"
         )
     return name
 
@@ -247,14 +266,15 @@ def _node_json(graph, node, verdicts, around) -> dict[str, Any]:
             name: getattr(claim, name)
             for name in ("metric", "unit", "support", "refute", "decides", "why")
         },
-        "verdicts": [one.model_dump(mode="json") for one in verdicts],
+        "verdicts": [verdict.model_dump(mode="json") for verdict in verdicts],
         "neighbourhood": {
             kind: [
-                {"id": one.node.id, "title": one.node.title, "relations": list(one.relations),
-                 "edge_count": one.edge_count, "verdict": one.verdict}
-                for one in found
+                {"id": neighbour.node.id, "title": neighbour.node.title,
+                 "relations": list(neighbour.relations),
+                 "edge_count": neighbour.edge_count, "verdict": neighbour.verdict}
+                for neighbour in neighbours
             ]
-            for kind, found in around.items()
+            for kind, neighbours in around.items()
         },
     }  # fmt: skip
 
@@ -299,13 +319,13 @@ def _bar(shown: Console) -> Iterator[tuple[Any, Heard]]:
 
 
 def _lines(shown: Console) -> Heard:
-    said: set[tuple[str, bool]] = set()
+    reported_pairs: set[tuple[str, bool]] = set()
     pace = Pace()
 
     def heard(claim: str, done: int, of: int) -> None:
-        if not pace.due((claim, of > 0) not in said):
+        if not pace.due((claim, of > 0) not in reported_pairs):
             return
-        said.add((claim, of > 0))
+        reported_pairs.add((claim, of > 0))
         words = f"{done} of {of} items" if of else "waiting: another process runs it"
         shown.print(f"{claim}: {words} …", markup=False, highlight=False)
 

@@ -41,7 +41,7 @@ def cone(
     """Push one node a little and see its light cone: which nodes change, by which highway."""
     from worldline.text.spans import MORE_THAN_ANY
 
-    given = read_written(text, file, keep_newline=keep_newline)
+    input_text = read_written(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out, reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     if at is None:
@@ -53,7 +53,7 @@ def cone(
     if not 0 < step < math.inf:
         raise InputError(f"--step {step}: accepted are finite numbers above 0")
     _node(at, MORE_THAN_ANY)  # its grammar; whether the text has it is seen when it is read
-    with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
+    with opened(input_text.text, model, device, dtype, threads) as (loaded_model, tokens, say):
         from worldline.contrast.cone import light_cone
         from worldline.views.again import cone_recipe
         from worldline.views.altered import cone_lines
@@ -62,20 +62,22 @@ def cone(
         from worldline.views.recipe import recipe_on
 
         node = _node(at, len(tokens))
-        seen = light_cone(
-            loaded, tokens, at=node, directions=directions, step=step,
+        cone_result = light_cone(
+            loaded_model, tokens, at=node, directions=directions, step=step,
             seed=seed or 0, through=(through,) if through else THROUGH, progress=say,
         )  # fmt: skip
-        lines = cone_lines(SceneCone.model_validate(seen.scene()), token_labels(tokens), WIDTH)
+        lines = cone_lines(
+            SceneCone.model_validate(cone_result.scene()), token_labels(tokens), WIDTH
+        )
         lines += split_note(tokens.groups)
-        if seen.derivative_error is None:
-            lines.append(seen.derivative)
+        if cone_result.derivative_error is None:
+            lines.append(cone_result.derivative)
         recipe = cone_recipe(
-            recipe_on(loaded, given, threads=threads), node.layer,
+            recipe_on(loaded_model, input_text, threads=threads), node.layer,
             node.pos, directions=directions, seed=seed or 0, step=step, through=through,
         )  # fmt: skip
-        write_numbers(lines, seen.json(), loaded, recipe, json)
-        write_picture(out, loaded, recipe, given, say, json, cone=seen.scene())
+        write_numbers(lines, cone_result.json(), loaded_model, recipe, json)
+        write_picture(out, loaded_model, recipe, input_text, say, json, cone=cone_result.scene())
 
 
 def _layer_and_position(given: str) -> tuple[int, str]:
@@ -90,7 +92,7 @@ def _node(given: str, n_pos: int) -> Node:
     from worldline.text.spans import number_span
 
     layer, pos = _layer_and_position(given)
-    found = number_span(pos, n_pos, "--at position")
-    if len(found) != 1:
-        raise InputError(f"--at {given}: names {len(found)} positions; accepted is one node")
-    return Node(layer=layer, pos=min(found))
+    positions = number_span(pos, n_pos, "--at position")
+    if len(positions) != 1:
+        raise InputError(f"--at {given}: names {len(positions)} positions; accepted is one node")
+    return Node(layer=layer, pos=min(positions))

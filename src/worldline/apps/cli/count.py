@@ -82,13 +82,13 @@ def _shown(counts: list[PathCount]) -> str:
     table.add_column("what is one path")
     width = max(NARROW, shutil.get_terminal_size((WIDE, 24)).columns)
     digits = 30 if width >= WIDE else 15
-    for each in counts:
+    for path_count in counts:
         table.add_row(
-            each.convention,
-            _number(each.count, digits),
-            "yes" if each.passes_atoms else "no",
-            _usual(each),
-            MEANINGS[each.convention],
+            path_count.convention,
+            _number(path_count.count, digits),
+            "yes" if path_count.passes_atoms else "no",
+            _usual(path_count),
+            MEANINGS[path_count.convention],
         )
     out = StringIO()
     Console(file=out, width=width, highlight=False).print(table)

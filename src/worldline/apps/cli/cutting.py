@@ -69,7 +69,7 @@ def cut(
     json: options.Json = None,
 ) -> None:
     """Sever K/V edges or residual nodes, and show the next token before and after."""
-    given = read_written(text, file, keep_newline=keep_newline)
+    input_text = read_written(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out, reads=[file, splice_file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     options.refuse_target(target, None if each else versus)  # --each takes no --versus at all
@@ -99,35 +99,41 @@ def cut(
             heads=heads, parts=parts, splice_from=splice_from, align=align, own=own,
         )  # fmt: skip
         refuse_unreadable(
-            given.text, edges=edge or [], nodes=node or [], from_=from_, to=to, layers=layers,
+            input_text.text, edges=edge or [], nodes=node or [], from_=from_, to=to, layers=layers,
             heads=heads,
         )  # fmt: skip
-    with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
-        run = recipe_on(loaded, given, threads=threads)
+    with opened(input_text.text, model, device, dtype, threads) as (loaded_model, tokens, say):
+        run = recipe_on(loaded_model, input_text, threads=threads)
         if each:
             from worldline.contrast.cutting import cut_sources
 
-            found = cut_sources(loaded, tokens, how=how or "", target=target, progress=say)
-            recipe = sources_recipe(run, found.how, target, len(tokens))
-            write_numbers(_source_lines(found), found.json(), loaded, recipe, json)
-            write_picture(out, loaded, recipe, given, say, json, sources=found.scene())
+            source_effects = cut_sources(
+                loaded_model, tokens, how=how or "", target=target, progress=say
+            )
+            recipe = sources_recipe(run, source_effects.how, target, len(tokens))
+            write_numbers(
+                _source_lines(source_effects), source_effects.json(), loaded_model, recipe, json
+            )
+            write_picture(
+                out, loaded_model, recipe, input_text, say, json, sources=source_effects.scene()
+            )
             return
         from worldline.contrast.cutting import cut as cut_text
         from worldline.contrast.cutting import cut_scene
 
-        written = {
+        cut_fields = {
             "edges": edge or [], "from_": from_, "to": to, "layers": layers, "heads": heads,
             "how": how, "parts": parts, "splice_from": splice_from, "align": align, "own": own,
             "nodes": node or [], "node_how": node_how,
         }  # fmt: skip
-        edits = written_cuts(loaded, tokens, **written)
+        edits = written_cuts(loaded_model, tokens, **cut_fields)
         say("running with and without the cut")
-        seen = cut_text(loaded, tokens, edits, target=target, versus=versus)
+        cut_result = cut_text(loaded_model, tokens, edits, target=target, versus=versus)
         recipe = cut_recipe(
-            run, edits, written=written, target=target, versus=versus, splice=splice
+            run, edits, written=cut_fields, target=target, versus=versus, splice=splice
         )
-        write_numbers(_lines(seen), seen.json(), loaded, recipe, json)
-        write_picture(out, loaded, recipe, given, say, json, cut=cut_scene(seen))
+        write_numbers(_lines(cut_result), cut_result.json(), loaded_model, recipe, json)
+        write_picture(out, loaded_model, recipe, input_text, say, json, cut=cut_scene(cut_result))
 
 
 def _refuse_beside_each(more: bool, how: str | None) -> None:
@@ -137,8 +143,8 @@ def _refuse_beside_each(more: bool, how: str | None) -> None:
             "--how and --target"
         )
     if how not in ("mask", "drop"):
-        given = "no --how" if how is None else f"--how {how}"
-        raise InputError(f"--each with {given}: accepted are mask, drop")
+        how_words = "no --how" if how is None else f"--how {how}"
+        raise InputError(f"--each with {how_words}: accepted are mask, drop")
 
 
 def _source_lines(seen: SourcesSeen) -> list[str]:

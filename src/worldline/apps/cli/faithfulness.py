@@ -74,8 +74,10 @@ def faithfulness(
         )
     n = PROMPTS if n is None else n
     hows = HOWS if how in (None, "all") else tuple(how.split(","))
-    wanted = [one.strip() for one in _parts(measures)] if measures is not None else None
-    refuse_unknown(wanted, hows, n)
+    measure_names = (
+        [measure.strip() for measure in _parts(measures)] if measures is not None else None
+    )
+    refuse_unknown(measure_names, hows, n)
     if split not in SPLITS:
         raise InputError(f"--split {split}: accepted are {', '.join(SPLITS)}")
     refuse_unwritable(json, reads=[data, *_raw_files(raw)], models=[model])
@@ -91,9 +93,9 @@ def faithfulness(
             import torch
 
             torch.set_num_threads(threads)
-        store, prompts = _run(data, hows, wanted, n, split, raw, model, device, dtype)
+        store, prompts = _run(data, hows, measure_names, n, split, raw, model, device, dtype)
         families = None
-    table = make_table(store, hows, wanted, families, split, prompts)
+    table = make_table(store, hows, measure_names, families, split, prompts)
     table["settings"] = settings(data, hows, None if prompts is None else n, model)
     if json != "-":
         typer.echo("\n".join(table_lines(table)))
@@ -130,23 +132,24 @@ def _run(data, hows, wanted, n, split, raw, model, device, dtype):
             load_pairs(name)  # refused before anything is loaded
     if raw is not None:
         atomic_file.refuse_unwritable(raw / "part.npz")
-    with bar(console(stderr=True)) as heard:
-        loaded = load_model(
-            model, device=device, dtype=dtype, progress=lambda line: heard(0, 1, line)
+    with bar(console(stderr=True)) as on_progress:
+        loaded_model = load_model(
+            model, device=device, dtype=dtype, progress=lambda line: on_progress(0, 1, line)
         )
-        cases = cases_of(loaded, names, n)
+        cases = cases_of(loaded_model, names, n)
         _refuse_empty_half(data, split, [case.prompt for case in cases])
-        store = Store(raw or _cached(loaded))
+        store = Store(raw or _cached(loaded_model))
         typer.echo(f"each part is kept in {store.path}", err=True)
-        run(cases, hows, wanted, store, heard)
+        run(cases, hows, wanted, store, on_progress)
     return store, [(case.prompt.family, case.prompt.number) for case in cases]
 
 
 def _refuse_empty_half(data: str, split: str, prompts: list[Any]) -> None:
     if not any(prompt.split == split for prompt in prompts):
-        kept = "1 prompt passes" if len(prompts) == 1 else f"{len(prompts)} prompts pass"
+        passing_words = "1 prompt passes" if len(prompts) == 1 else f"{len(prompts)} prompts pass"
         raise InputError(
-            f"--data {data}: {kept} the filter, none in the half that --split {split} shows; odd "
+            f"--data {data}: {passing_words} the filter, none in the half that --split {split} "
+            f"shows; odd "
             "lines are to choose by, even ones are reported: give two pairs or more, or the other "
             "--split"
         )
@@ -159,21 +162,26 @@ def _cached(model: LoadedModel) -> Path:
 
 
 def _families(store) -> list[str]:
-    found = {store.read(name)[0]["family"] for name in sorted(store.names()) if "circuit" in name}
-    return sorted(found)
+    family_names = {
+        store.read(name)[0]["family"] for name in sorted(store.names()) if "circuit" in name
+    }
+    return sorted(family_names)
 
 
 def _parts(measures: str) -> list[str]:
     """Names at the commas, but for those with a comma inside."""
     from worldline import edge_measures
 
-    left, found = measures, []
-    known = sorted(edge_measures(), key=len, reverse=True)
-    while left:
-        name = next((one for one in known if left.startswith(one)), left.split(",")[0])
-        found.append(name)
-        left = left[len(name) :].lstrip(", ")
-    return found
+    remaining_text, measure_names = measures, []
+    known_measures = sorted(edge_measures(), key=len, reverse=True)
+    while remaining_text:
+        name = next(
+            (measure for measure in known_measures if remaining_text.startswith(measure)),
+            remaining_text.split(",")[0],
+        )
+        measure_names.append(name)
+        remaining_text = remaining_text[len(name) :].lstrip(", ")
+    return measure_names
 
 
 @contextmanager
@@ -197,6 +205,8 @@ def bar(console) -> Iterator[Heard]:
         TimeElapsedColumn(),
         TextColumn("{task.description}", markup=False),
     )
-    with Progress(*columns, console=console, transient=True) as shown:
-        task = shown.add_task("", total=None)
-        yield lambda done, of, line: shown.update(task, completed=done, total=of, description=line)
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda done, of, line: progress.update(
+            task, completed=done, total=of, description=line
+        )

@@ -50,7 +50,7 @@ def hops(
 
     With --layers only reads in those layers count as hops.
     """
-    given = read_written(text, file, keep_newline=keep_newline)
+    input_text = read_written(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out, reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     if max_ < 0:
@@ -62,32 +62,38 @@ def hops(
     from worldline.text.spans import refuse_no_numbers
 
     refuse_no_numbers(layers, "--layers")
-    with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
+    with opened(input_text.text, model, device, dtype, threads) as (loaded_model, tokens, say):
         from worldline.contrast.curve import curves_scene, hop_curves
         from worldline.model.guard import checked
         from worldline.text.spans import number_span
         from worldline.views.again import hops_recipe
         from worldline.views.recipe import recipe_on
 
-        counted = None
+        counted_layers = None
         if layers is not None:
-            n_layers = checked(loaded).n_layers
-            counted = number_span(layers, n_layers, "--layers")
+            n_layers = checked(loaded_model).n_layers
+            counted_layers = number_span(layers, n_layers, "--layers")
         curves = hop_curves(
-            loaded, tokens, sink=sink, max_hops=max_, layers=counted, longest=longest, progress=say
+            loaded_model,
+            tokens,
+            sink=sink,
+            max_hops=max_,
+            layers=counted_layers,
+            longest=longest,
+            progress=say,
         )
         recipe = hops_recipe(
-            recipe_on(loaded, given, threads=threads),
-            [curve.sink for curve in curves], max_hops=max_, layers=counted, longest=longest,
+            recipe_on(loaded_model, input_text, threads=threads),
+            [curve.sink for curve in curves], max_hops=max_, layers=counted_layers, longest=longest,
         )  # fmt: skip
-        write_numbers(_lines(curves), as_json(curves), loaded, recipe, json)
-        write_picture(out, loaded, recipe, given, say, json, hops=curves_scene(curves))
+        write_numbers(_lines(curves), as_json(curves), loaded_model, recipe, json)
+        write_picture(out, loaded_model, recipe, input_text, say, json, hops=curves_scene(curves))
 
 
 def as_json(curves: list[HopCurve]) -> dict[str, Any]:
     """The numbers: those of the first curve, and all of them where there are two."""
-    whole = [curve.json() for curve in curves]
-    return {"schema": "worldline.hops/1"} | whole[0] | {"curves": whole}
+    curve_numbers = [curve.json() for curve in curves]
+    return {"schema": "worldline.hops/1"} | curve_numbers[0] | {"curves": curve_numbers}
 
 
 def _lines(curves: list[HopCurve]) -> list[str]:

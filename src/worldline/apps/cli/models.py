@@ -23,18 +23,18 @@ def models(
     from worldline.model.census import census, summary
     from worldline.model.tiny import causal_types
 
-    known = causal_types()
-    unknown = [name for name in names or [] if name not in known]
+    known_types = causal_types()
+    unknown = [name for name in names or [] if name not in known_types]
     if unknown:
         raise InputError(
-            f"model type {unknown[0]!r}: not among the {len(known)} that are installed"
+            f"model type {unknown[0]!r}: not among the {len(known_types)} that are installed"
         )
-    chosen = names or known
+    model_types = names or known_types
     if not check:
-        typer.echo("\n".join(chosen))
+        typer.echo("\n".join(model_types))
         return
     rows = []
-    for row in census(chosen):
+    for row in census(model_types):
         rows.append(row)
         if json != "-":
             typer.echo(_line(row))

@@ -68,14 +68,14 @@ def refuse_unknown(
 ) -> None:
     """Raise InputError, before anything is loaded, for a word that no command knows."""
     kind = device.partition(":")[0]
-    for name, value, accepted in (
+    for name, value, accepted_values in (
         ("--device", kind, DEVICES),
         ("--dtype", dtype, DTYPES),
         ("--by", by, BY),
         ("--how", how, HOW),
     ):
-        if value is not None and value not in accepted:
-            raise InputError(f"{name} {value[:40]}: accepted are {', '.join(accepted)}")
+        if value is not None and value not in accepted_values:
+            raise InputError(f"{name} {value[:40]}: accepted are {', '.join(accepted_values)}")
 
 
 def refuse_target(target: str | None, versus: str | None) -> None:

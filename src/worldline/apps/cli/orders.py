@@ -39,29 +39,31 @@ def orders(
     json: options.Json = None,
 ) -> None:
     """Execute the blocks of a run in other legal orders: slices, time, and that nothing changes."""
-    given = read_written(text, file, keep_newline=keep_newline)
+    input_text = read_written(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out, reads=[file, slices], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     from worldline.grid.order import Order
 
-    asked = [Order.parse(one) for one in order or ()]
+    parsed_orders = [Order.parse(order_text) for order_text in order or ()]
     if slices is not None:
-        asked.append(_read(slices))
-    with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
+        parsed_orders.append(_read(slices))
+    with opened(input_text.text, model, device, dtype, threads) as (loaded_model, tokens, say):
         from worldline.contrast.ordering import ORDERS, run_orders
         from worldline.views.again import orders_recipe
         from worldline.views.altered import orders_lines
         from worldline.views.altered_parts import SceneOrders
         from worldline.views.recipe import recipe_on
 
-        seen = run_orders(loaded, tokens, asked or ORDERS, progress=say)
+        orders_result = run_orders(loaded_model, tokens, parsed_orders or ORDERS, progress=say)
         recipe = orders_recipe(
-            recipe_on(loaded, given, threads=threads), order or (),
+            recipe_on(loaded_model, input_text, threads=threads), order or (),
             slices and str(slices),
         )  # fmt: skip
-        lines = orders_lines(SceneOrders.model_validate(seen.scene()), WIDTH)
-        write_numbers(lines, seen.json(), loaded, recipe, json)
-        write_picture(out, loaded, recipe, given, say, json, orders=seen.scene())
+        lines = orders_lines(SceneOrders.model_validate(orders_result.scene()), WIDTH)
+        write_numbers(lines, orders_result.json(), loaded_model, recipe, json)
+        write_picture(
+            out, loaded_model, recipe, input_text, say, json, orders=orders_result.scene()
+        )
 
 
 def _read(place: Path) -> Order:

@@ -111,7 +111,7 @@ def refuse_unwritable(
 def _read_by(
     reads: Iterable[str | Path | None], models: Iterable[str | None]
 ) -> Iterator[str | Path]:
-    yield from (one for one in reads if one is not None and not is_folder(expanded(one)))
+    yield from (place for place in reads if place is not None and not is_folder(expanded(place)))
     for name in models:
         from worldline.model.origins import origins
 

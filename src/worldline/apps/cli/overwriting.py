@@ -28,26 +28,28 @@ def refuse_overwriting(outputs: Sequence[Path], reads: Iterable[str | Path]) -> 
     Raises:
         InputError: naming the output.
     """
-    marked = [
+    marked_outputs = [
         (place, _marks(place)) for place in map(expanded, outputs) if not written_directly(place)
     ]
-    for index, (place, marks) in enumerate(marked):
-        if any(marks & others for _, others in marked[:index]):
+    for index, (place, marks) in enumerate(marked_outputs):
+        if any(marks & earlier_marks for _, earlier_marks in marked_outputs[:index]):
             raise InputError(
                 f"{place}: two outputs would be written there; accepted is a name for each"
             )
-    for read in map(expanded, reads):
-        held = _marks_of_all(read)
-        folder = os.path.realpath(read) if is_folder(read) else None
-        for place, marks in marked:
-            if marks & held:
-                raise _refused(place, f"this command reads it{f' in {read}' if folder else ''}")
+    for input_path in map(expanded, reads):
+        input_marks = _marks_of_all(input_path)
+        folder = os.path.realpath(input_path) if is_folder(input_path) else None
+        for place, marks in marked_outputs:
+            if marks & input_marks:
+                raise _refused(
+                    place, f"this command reads it{f' in {input_path}' if folder else ''}"
+                )
             if folder and place.suffix.lower() not in NO_PART_OF_A_MODEL and _inside(place, folder):
-                raise _refused(place, f"it would lie in {read}, which this command reads")
+                raise _refused(place, f"it would lie in {input_path}, which this command reads")
     for number, name in enumerate(("standard input", "standard output", "standard error")):
         with suppress(OSError):
             stream = _of_disk(os.fstat(number))
-            for place, marks in marked:
+            for place, marks in marked_outputs:
                 if stream & marks:
                     raise _refused(place, f"{name} is that file")
 
@@ -58,10 +60,10 @@ def _refused(place: Path, why: str) -> InputError:
 
 def _marks(place: Path) -> Marks:
     """What tells a file from others: where its name leads to, and itself if it is there."""
-    found: set[object] = {os.path.normcase(os.path.realpath(place))}
+    marks: set[object] = {os.path.normcase(os.path.realpath(place))}
     with suppress(OSError, ValueError):
-        found |= _of_disk(place.stat())
-    return frozenset(found)
+        marks |= _of_disk(place.stat())
+    return frozenset(marks)
 
 
 def _of_disk(known: os.stat_result) -> Marks:

@@ -45,13 +45,13 @@ def paths(
 
     Weighed by frozen (to a target) unless --by share (no target) is asked for.
     """
-    given = read_written(text, file, keep_newline=keep_newline)
+    input_text = read_written(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     by = by or WEIGHINGS[0]
     if by not in WEIGHINGS:
-        accepted = ", ".join(WEIGHINGS)
-        raise InputError(f"--by {by}: the edges of paths are weighed by {accepted}")
+        accepted_weighings = ", ".join(WEIGHINGS)
+        raise InputError(f"--by {by}: the edges of paths are weighed by {accepted_weighings}")
     if top < 1:
         raise InputError(f"--top {top}: accepted are whole numbers from 1")
     if by == "share" and draws is not None:
@@ -66,10 +66,10 @@ def paths(
     from worldline.views.again import paths_recipe
     from worldline.views.recipe import recipe_on
 
-    with opened(given.text, model, device, dtype, threads) as (loaded, tokens, say):
-        seen = see_paths(
-            given.text,
-            loaded,
+    with opened(input_text.text, model, device, dtype, threads) as (loaded_model, tokens, say):
+        paths_summary = see_paths(
+            input_text.text,
+            loaded_model,
             by=by,
             target=target,
             versus=versus,
@@ -78,10 +78,12 @@ def paths(
             progress=say,
         )
         recipe = paths_recipe(
-            recipe_on(loaded, given, threads=threads), by=by,
+            recipe_on(loaded_model, input_text, threads=threads), by=by,
             target=target, versus=versus, k=top, n_drawn=draws,
         )  # fmt: skip
-        write_numbers(lines(seen, tokens), seen.json(), loaded, recipe, json)
+        write_numbers(
+            lines(paths_summary, tokens), paths_summary.json(), loaded_model, recipe, json
+        )
 
 
 def lines(seen: PathsSeen, tokens: Tokens) -> list[str]:

@@ -37,10 +37,10 @@ def opened(
 
         torch.set_num_threads(threads)
     with elapsed_line(console(stderr=True)) as say:
-        loaded = load_model(model, device=device, dtype=dtype, progress=say)
-        tokens = tokenize(loaded.tokenizer, text)
-        refuse_length(loaded, tokens)
-        yield loaded, tokens, say
+        loaded_model = load_model(model, device=device, dtype=dtype, progress=say)
+        tokens = tokenize(loaded_model.tokenizer, text)
+        refuse_length(loaded_model, tokens)
+        yield loaded_model, tokens, say
 
 
 def write_numbers(
@@ -53,13 +53,15 @@ def write_numbers(
     """
     from worldline.views.recipe import printed
 
-    again = recipe.shown()
+    reproduce_lines = recipe.shown()
     if json != "-":
-        typer.echo("\n".join([*lines, "", printed(again), *filter(None, [again.note])]))
+        typer.echo(
+            "\n".join([*lines, "", printed(reproduce_lines), *filter(None, [reproduce_lines.note])])
+        )
     if json is not None:
         names = ("name", "dtype", "device", "weights_hash")
         of = {"model": {name: getattr(model, name) for name in names}}
-        write_json(json, numbers | of | {"reproduce": again.model_dump(mode="json")})
+        write_json(json, numbers | of | {"reproduce": reproduce_lines.model_dump(mode="json")})
 
 
 def write_picture(
@@ -77,7 +79,7 @@ def write_picture(
     from worldline.views.altered import with_altered
     from worldline.views.html import render_html
 
-    seen = observe_written(written, model, paths=False, threads=recipe.threads, progress=say)
+    observation = observe_written(written, model, paths=False, threads=recipe.threads, progress=say)
     parts = {name: part | {"reproduce": recipe.shown()} for name, part in altered.items()}
-    page = render_html(with_altered(seen.scene, **parts))
+    page = render_html(with_altered(observation.scene, **parts))
     typer.echo(str(write_text(out, page)), err=json == "-")

@@ -42,11 +42,11 @@ def elapsed_line(console: Console) -> Iterator[Callable[[str], None]]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as shown:
+    with Progress(*columns, console=console, transient=True) as progress:
 
         def say(line: str) -> None:
-            for task in shown.task_ids:
-                shown.remove_task(task)
-            shown.add_task(line, total=None)
+            for task in progress.task_ids:
+                progress.remove_task(task)
+            progress.add_task(line, total=None)
 
         yield say

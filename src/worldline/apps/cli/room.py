@@ -117,17 +117,25 @@ def room(
         turns = 12
     path, with_ = expanded(log or new_log()), with_ or []
     refuse_unwritable(out, json, path, reads=[*beside(path), scenario, search])
-    given = scenario_for(scenario, with_, log)
+    chosen_scenario = scenario_for(scenario, with_, log)
     events = events_of(path) if out or json or start is not None else ()
     if out or json:
-        refuse_unwritable(out, json, models=local_models(events, given, with_, images))
+        refuse_unwritable(out, json, models=local_models(events, chosen_scenario, with_, images))
     set_threads(threads)
     n_events = len(events)
     if start is not None and not 0 < start <= n_events:
-        found = f"accepted are 1 to {n_events}" if n_events else "accepted is a log with events"
-        raise InputError(f"--branch {start}: {found}")
-    made = making(
-        given, with_, path, images, search, weigh_for(flow, cuts), _say if headless else _quiet
+        accepted_words = (
+            f"accepted are 1 to {n_events}" if n_events else "accepted is a log with events"
+        )
+        raise InputError(f"--branch {start}: {accepted_words}")
+    make_room = making(
+        chosen_scenario,
+        with_,
+        path,
+        images,
+        search,
+        weigh_for(flow, cuts),
+        _say if headless else _quiet,
     )
     quiet = json == "-"
 
@@ -138,11 +146,11 @@ def room(
             opened.branch(start)
 
     if headless:
-        code = _talked(made, prepare, turns, quiet)
+        code = _talked(make_room, prepare, turns, quiet)
     else:
         from worldline.apps.terminal.opening import sit_in
 
-        code = sit_in(path.stem, made, prepare, name, _save, turns)
+        code = sit_in(path.stem, make_room, prepare, name, _save, turns)
     if out or json:
         _write_both(path, out, json)
     typer.echo(f"the log: {path} (worldline room --log goes on with it)", err=quiet)
@@ -173,8 +181,8 @@ def export(
     if out is None or out.suffix.lower() not in FORMS:
         raise InputError(f"--out {out}: accepted are names that end in {', '.join(FORMS)}")
     refuse_unwritable(out, reads=[log, *beside(log)])
-    with reading(log) as found:
-        content = _content(found, FORMS[out.suffix.lower()], at)
+    with reading(log) as log_reading:
+        content = _content(log_reading, FORMS[out.suffix.lower()], at)
     typer.echo(str(write_text(out, content)))
 
 
@@ -199,19 +207,31 @@ def import_(
         _filled(log, lambda new: from_json(text, new))
         typer.echo(f"{log}: as it was")
         return
-    found = from_elsewhere(text)
-    _filled(log, lambda new: new.append(found.bodies))
-    columns = {name: getattr(found.columns, name) for name in found.columns.__slots__}
-    mended = {name: getattr(found.mended, name) for name in ("mended", "guessed", "gone")}
+    conversation = from_elsewhere(text)
+    _filled(log, lambda new: new.append(conversation.bodies))
+    columns = {name: getattr(conversation.columns, name) for name in conversation.columns.__slots__}
+    repair_counts = {
+        name: getattr(conversation.mended, name) for name in ("mended", "guessed", "gone")
+    }
     if json is not None:
-        write_json(json, {"columns": columns, "mended": mended, "left_out": dict(found.left_out)})
+        write_json(
+            json,
+            {"columns": columns, "mended": repair_counts, "left_out": dict(conversation.left_out)},
+        )
     if json != "-":
-        for name, counted in columns.items():
-            listed = ", ".join(f"{what} {n}" for what, n in counted.items()) or "none"
-            typer.echo(f"{name:>10}: {listed}")
-        typer.echo(f"{'mended':>10}: " + ", ".join(f"{n} {what}" for what, n in mended.items()))
-        lost = ", ".join(f"{n} {what}" for what, n in found.left_out.items()) or "nothing"
-        typer.echo(f"{'left out':>10}: {lost}")
+        for name, counts in columns.items():
+            count_words = (
+                ", ".join(f"{column_key} {n}" for column_key, n in counts.items()) or "none"
+            )
+            typer.echo(f"{name:>10}: {count_words}")
+        typer.echo(
+            f"{'mended':>10}: " + ", ".join(f"{n} {reason}" for reason, n in repair_counts.items())
+        )
+        left_out_words = (
+            ", ".join(f"{n} {repair_kind}" for repair_kind, n in conversation.left_out.items())
+            or "nothing"
+        )
+        typer.echo(f"{'left out':>10}: {left_out_words}")
 
 
 @app.command()
@@ -230,11 +250,11 @@ def replay(
     from worldline.room.scenarios import catalog_of, read_scenario
 
     set_threads(threads)
-    given = None if scenario is None else read_scenario(scenario)
-    with reading(log) as found:
-        events = found.events()
-    _refuse_scripts_unsaid(given, events)
-    catalog = catalog_of(given, models_for(given, with_ or [], events))
+    chosen_scenario = None if scenario is None else read_scenario(scenario)
+    with reading(log) as log_reading:
+        events = log_reading.events()
+    _refuse_scripts_unsaid(chosen_scenario, events)
+    catalog = catalog_of(chosen_scenario, models_for(chosen_scenario, with_ or [], events))
     result = replay_line(line_of(events), catalog)
     if not result.differs:
         typer.echo(f"{len(result.events)} events, all as they were")
@@ -272,14 +292,14 @@ def _where(result: Replay, line: Sequence[Event], catalog: Catalog) -> str:
 
     body = line[result.differs - 1].body
     model = catalog.model(body.model) if isinstance(body, Message) else None
-    said = f", from character {result.at} on"
+    position_words = f", from character {result.at} on"
     if not isinstance(body, Message) or not isinstance(model, Local):
-        return said
+        return position_words
     from worldline import tokenize
 
     tokens = tokenize(model.model.tokenizer, body.text)
     at = next((n for n, (_, end) in enumerate(tokens.char_spans) if end > result.at), None)
-    return said + (", its end" if at is None else f", token {at} ({tokens.pieces[at]!r})")
+    return position_words + (", its end" if at is None else f", token {at} ({tokens.pieces[at]!r})")
 
 
 def _say(line: str) -> None:
@@ -295,15 +315,15 @@ def _talked(
     """Turns taken without anybody there; the exit code."""
     from worldline.apps.cli.room_lines import Lines
 
-    shown = Lines(sys.stderr if quiet else sys.stdout)
-    running = made(shown)
+    line_writer = Lines(sys.stderr if quiet else sys.stdout)
+    running = made(line_writer)
     try:
         prepare(running)
         before = running.log.last
         running.play(turns)
         return 1 if _failed(running.log.events(before)) else 0
     except KeyboardInterrupt:
-        shown.broken()
+        line_writer.broken()
         return 130
     finally:
         running.close()
@@ -313,9 +333,9 @@ def _failed(events: Sequence[Event]) -> bool:
     """Whether a turn ended in a fault, or replies were asked for and not one came."""
     from worldline.room.events import Message, Notice
 
-    codes = {one.body.code for one in events if isinstance(one.body, Notice)}
-    answered = any(isinstance(one.body, Message) for one in events)
-    return "broken" in codes or ("no_reply" in codes and not answered)
+    codes = {event.body.code for event in events if isinstance(event.body, Notice)}
+    has_reply = any(isinstance(event.body, Message) for event in events)
+    return "broken" in codes or ("no_reply" in codes and not has_reply)
 
 
 def _refuse_no_terminal(name: str) -> None:
@@ -323,9 +343,9 @@ def _refuse_no_terminal(name: str) -> None:
     from worldline.room.participants import checked_name
 
     checked_name(name)
-    for called, stream in (("input", sys.stdin), ("output", sys.stdout)):
+    for stream_name, stream in (("input", sys.stdin), ("output", sys.stdout)):
         if not stream.isatty():
-            raise InputError(f"room: standard {called} is no terminal; accepted is --headless")
+            raise InputError(f"room: standard {stream_name} is no terminal; accepted is --headless")
     try:
         import textual  # noqa: F401
     except ModuleNotFoundError as error:

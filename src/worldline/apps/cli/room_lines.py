@@ -49,11 +49,11 @@ class Lines:
             self._speakers[event.number] = body.who
             self._message(event.number, body)
         elif isinstance(body, Drawn):
-            said = strip(body.flow, self._speakers.get(body.message, "")) if body.flow else ""
-            self._line(f"{INDENT}{said or body.reason}")
+            strip_text = strip(body.flow, self._speakers.get(body.message, "")) if body.flow else ""
+            self._line(f"{INDENT}{strip_text or body.reason}")
         elif text := told(event, self._commands):
             self._end()
-            self._line("\n".join(f"{INDENT}[{one}]" for one in text.splitlines()))
+            self._line("\n".join(f"{INDENT}[{line}]" for line in text.splitlines()))
 
     def _message(self, number: int, body: Message) -> None:
         marks = [f"#{number}"]
@@ -64,8 +64,8 @@ class Lines:
         else:
             self._end()
             self._line(f"{body.who} ({', '.join(marks)}): {body.shown}")
-        for one in body.claims:
-            self._line(f"{INDENT}({BADGES.get(one.name, one.name)})")
+        for claim in body.claims:
+            self._line(f"{INDENT}({BADGES.get(claim.name, claim.name)})")
 
     def _end(self, last: str = "") -> None:
         if self._open:

@@ -48,8 +48,8 @@ def making(
 
     refuse_shared(endpoints(scenario, with_, images))
     catalog = catalog_of(scenario, models_for(scenario, with_, events_of(path), say))
-    called = [(model_named(model)[0], name) for model, name in map(with_name, with_)]
-    for model, _ in called:
+    named_models = [(model_named(model)[0], name) for model, name in map(with_name, with_)]
+    for model, _ in named_models:
         catalog.model(model)
     deeds = deeds_named(images, search, catalog)
 
@@ -60,7 +60,7 @@ def making(
             room = Room(log, catalog, deeds, watch, weigh)
             if scenario is not None:
                 seat_all(scenario, room)
-            for model, name in called:
+            for model, name in named_models:
                 if room.state.find(name or model) is None:
                     room.join(name or model, model)
         except BaseException:
@@ -81,15 +81,15 @@ def models_for(
     from worldline.room.events import Joined
     from worldline.room.models.naming import BUNDLED, models_named, with_name
 
-    names = [with_name(one)[0] for one in with_]
+    names = [with_name(with_spec)[0] for with_spec in with_]
     if scenario is not None:
         names += [seat.model for seat in scenario.participants if seat.model]
-    made = models_named([*names, BUNDLED], say)
-    joined = [one.body for one in events if isinstance(one.body, Joined)]
-    for body in joined:
-        if not body.scripted and body.model not in made:
-            made[body.model] = _of_the_log(body.model, say)
-    return made
+    model_makers = models_named([*names, BUNDLED], say)
+    arrivals = [event.body for event in events if isinstance(event.body, Joined)]
+    for body in arrivals:
+        if not body.scripted and body.model not in model_makers:
+            model_makers[body.model] = _of_the_log(body.model, say)
+    return model_makers
 
 
 def _of_the_log(name: str, say: Callable[[str], None]) -> Callable[[], Model]:
@@ -112,10 +112,12 @@ def endpoints(scenario: Scenario | None, with_: Sequence[str], images: str | Non
     """The addresses that a key may be sent to."""
     from worldline.room.models.naming import AT, place_of, with_name
 
-    given = [with_name(one)[0] for one in with_]
-    given += [seat.model for seat in scenario.participants if seat.endpoint] if scenario else []
-    given += [images] if images and AT in images else []
-    yield from (url for one in given if (url := place_of(one)[1]))
+    model_specs = [with_name(with_spec)[0] for with_spec in with_]
+    model_specs += (
+        [seat.model for seat in scenario.participants if seat.endpoint] if scenario else []
+    )
+    model_specs += [images] if images and AT in images else []
+    yield from (url for model_spec in model_specs if (url := place_of(model_spec)[1]))
 
 
 def local_models(
@@ -128,10 +130,10 @@ def local_models(
     from worldline.room.events import Joined
     from worldline.room.models.naming import AT, with_name
 
-    names = [with_name(one)[0] for one in with_]
+    names = [with_name(with_spec)[0] for with_spec in with_]
     names += [seat.model for seat in scenario.participants if seat.model] if scenario else []
     names += [(images or "").removeprefix("diffusers:")]
-    names += [one.body.model for one in events if isinstance(one.body, Joined)]
+    names += [event.body.model for event in events if isinstance(event.body, Joined)]
     return [name for name in dict.fromkeys(names) if name and AT not in name]
 
 
@@ -154,8 +156,8 @@ def events_of(path: Path) -> list[Event]:
     """What is in a log already; nothing where there is none."""
     if not path.exists():
         return []
-    with reading(path) as found:
-        return found.events()
+    with reading(path) as log_reading:
+        return log_reading.events()
 
 
 @contextmanager
@@ -163,21 +165,21 @@ def reading(path: Path) -> Iterator[Reading]:
     """A log to look into, let go afterwards."""
     from worldline.room.log import Reading
 
-    found = Reading(expanded(path))
+    log_reading = Reading(expanded(path))
     try:
-        yield found
-        if found.damage:
-            typer.echo(f"worldline: {found.damage}", err=True)
+        yield log_reading
+        if log_reading.damage:
+            typer.echo(f"worldline: {log_reading.damage}", err=True)
     finally:
-        found.close()
+        log_reading.close()
 
 
 def new_log() -> Path:
     """A place among the user's own data, named by the time."""
     from worldline.places import data_folder
 
-    named = time.strftime("%Y-%m-%d-%H%M%S")
-    return data_folder() / "rooms" / f"{named}-{os.getpid()}.room"
+    timestamp = time.strftime("%Y-%m-%d-%H%M%S")
+    return data_folder() / "rooms" / f"{timestamp}-{os.getpid()}.room"
 
 
 def weigh_for(flow: bool, cuts: bool) -> Weigh | None:

@@ -61,7 +61,7 @@ def serve(
         raise InputError(f'{error.name} is not installed: pip install "worldline[serve]"') from None
     from worldline.apps.server.guard import host_named, loopback
 
-    forwarded = frozenset(map(host_named, allow_host or ()))
+    forwarded_hosts = frozenset(map(host_named, allow_host or ()))
     options.refuse_unknown(device=device, dtype=dtype)
     listening = _listening(host, port)  # before anything that takes its time
     from worldline.apps.server.app import make_app
@@ -78,15 +78,15 @@ def serve(
 
         torch.set_num_threads(threads)
     with elapsed_line(console(stderr=True)) as say:
-        loaded = load_model(model, device=device, dtype=dtype, progress=say)
-    worker = Worker(in_turn(Answering(loaded, folder), loaded.module))
+        loaded_model = load_model(model, device=device, dtype=dtype, progress=say)
+    worker = Worker(in_turn(Answering(loaded_model, folder), loaded_model.module))
     worker.submit(FIRST, SeeQuestion(text=text, paths=False))  # recorded before it is asked for
-    token = None if loopback(host) and not forwarded else secrets.token_urlsafe(24)
-    about = {"model": loaded.name, "example": text, "version": _version()}
-    claims = _claims_on(loaded)
-    desk = _desk(loaded)
+    token = None if loopback(host) and not forwarded_hosts else secrets.token_urlsafe(24)
+    about = {"model": loaded_model.name, "example": text, "version": _version()}
+    claims = _claims_on(loaded_model)
+    desk = _desk(loaded_model)
     app = make_app(
-        worker, about, hosts=_names(host), forwarded=forwarded, token=token, claims=claims,
+        worker, about, hosts=_names(host), forwarded=forwarded_hosts, token=token, claims=claims,
         desk=desk,
     )  # fmt: skip
     address = _address(host, listening.getsockname()[1], token)
@@ -97,7 +97,7 @@ def serve(
     server = uvicorn.Server(config)
     _told_of_the_end(server, worker, desk)
     typer.echo(f"worldline is at {address}")
-    for name in sorted(forwarded):
+    for name in sorted(forwarded_hosts):
         typer.echo(f"and wherever {name} leads to it, with #token={token} behind the address")
     sys.stdout.flush()
     typer.echo("Ctrl+C ends it", err=True)
@@ -128,22 +128,23 @@ def _listening(host: str, port: int | None) -> socket.socket:
     if not host:
         raise InputError("--host: it is empty; accepted are an address or a name of this machine")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    tried = [port] if port is not None else [*range(PORT, PORT + TRIED_PORTS), 0]
+    ports = [port] if port is not None else [*range(PORT, PORT + TRIED_PORTS), 0]
     why: OSError | None = None
-    for one in tried:
-        found = socket.socket(family, socket.SOCK_STREAM)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    for port_number in ports:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            found.bind((host, one))
-            found.listen(128)
+            listener.bind((host, port_number))
+            listener.listen(128)
         except (OSError, OverflowError) as error:
-            found.close()
+            listener.close()
             why = error if isinstance(error, OSError) else OSError(str(error))
         else:
-            return found
-    said = why.strerror or why if why else "no port was tried"
+            return listener
+    reason = why.strerror or why if why else "no port was tried"
     raise InputError(
-        f"--host {host}{'' if port is None else f' --port {port}'}: cannot listen there ({said}); "
+        f"--host {host}{'' if port is None else f' --port {port}'}: cannot listen there "
+        f"({reason}); "
         "accepted are an address of this machine and a free port, 0 for any"
     )
 
@@ -187,24 +188,27 @@ def _told_of_the_end(server: Any, worker: Worker, desk: Desk) -> None:
 def _names(host: str) -> frozenset[str]:
     """The names by which the page may be addressed."""
     bare = f"[{host}]" if ":" in host else host
-    own = {"localhost", "127.0.0.1", "[::1]"}
+    own_names = {"localhost", "127.0.0.1", "[::1]"}
     if host in ("0.0.0.0", "::"):
-        own |= {socket.gethostname().lower(), *_addresses()}
-    return frozenset(own | {bare.lower()})
+        own_names |= {socket.gethostname().lower(), *_addresses()}
+    return frozenset(own_names | {bare.lower()})
 
 
 def _addresses() -> set[str]:
     """The addresses under which this machine is known to itself."""
     try:
-        found = socket.getaddrinfo(socket.gethostname(), None)
+        address_infos = socket.getaddrinfo(socket.gethostname(), None)
     except OSError:
         return set()
-    return {f"[{info[4][0]}]" if info[0] == socket.AF_INET6 else str(info[4][0]) for info in found}
+    return {
+        f"[{info[4][0]}]" if info[0] == socket.AF_INET6 else str(info[4][0])
+        for info in address_infos
+    }
 
 
 def _address(host: str, port: int, token: str | None) -> str:
-    shown = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
-    return f"http://{shown}:{port}/" + ("" if token is None else f"#token={token}")
+    shown_host = "127.0.0.1" if host == "0.0.0.0" else f"[{host}]" if ":" in host else host
+    return f"http://{shown_host}:{port}/" + ("" if token is None else f"#token={token}")
 
 
 def _open_when_ready(server: Any, address: str) -> None:

@@ -41,10 +41,10 @@ def prepare_streams() -> None:
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         if getattr(sys, name) is None:
-            opened = os.open(os.devnull, os.O_RDWR)
-            if opened != number:
-                os.dup2(opened, number)
-                os.close(opened)
+            null_handle = os.open(os.devnull, os.O_RDWR)
+            if null_handle != number:
+                os.dup2(null_handle, number)
+                os.close(null_handle)
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     codecs.register_error("worldline", _alike)
     for stream in (sys.stdout, sys.stderr):
@@ -61,8 +61,8 @@ def _alike(error: UnicodeError) -> tuple[str, int]:
 
 def wants_color(stream: TextIO) -> bool:
     """Whether a stream is a terminal that shows colours, and nobody asked for none."""
-    asked = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return asked and stream.isatty()
+    allows_color = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return allows_color and stream.isatty()
 
 
 def console(*, stderr: bool = False, **options: object) -> Console:

@@ -68,7 +68,7 @@ def trace(
     """Record one run, weigh every K/V edge, and show where the next token came from."""
     from worldline.views.exports import ending_of, export_bytes
 
-    given = read_written(text, file, keep_newline=keep_newline)
+    input_text = read_written(text, file, keep_newline=keep_newline)
     forms = [(place, ending_of(place)) for place in export or ()]
     refuse_unwritable(out, save, json, *(export or ()), reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype, by=by)
@@ -90,27 +90,28 @@ def trace(
     _set_up(threads, seed)
     with elapsed_line(console(stderr=True)) as say:
         loaded = load_model(model, device=device, dtype=dtype, progress=say)
-        seen = observe_written(
-            given, loaded, by=by, target=target, versus=versus, how=how, chat=chat, verify=verify,
+        observation = observe_written(
+            input_text, loaded, by=by, target=target, versus=versus, how=how, chat=chat,
+            verify=verify,
             seed=seed, top=top, paths=paths, threads=threads, progress=say,
         )  # fmt: skip
-    if STRIPPED in seen.scene.left_out:
+    if STRIPPED in observation.scene.left_out:
         typer.echo(f"left out: {STRIPPED}", err=True)
     if json != "-":
         width = min(WIDE, max(NARROW, shutil.get_terminal_size((100, 24)).columns))
-        typer.echo(seen.show(width, color=wants_color(sys.stdout)))
+        typer.echo(observation.show(width, color=wants_color(sys.stdout)))
     if json is not None:
-        write_json(json, seen.json())
+        write_json(json, observation.json())
     if save is not None:
         make_folder(save)
-        saved = save_trace(seen.trace, save)
+        saved = save_trace(observation.trace, save)
         if not written_directly(saved):
             typer.echo(f"saved {saved.stat().st_size:,} bytes to {save}", err=True)
     if out is not None:
-        typer.echo(str(write_text(out, seen.html())), err=json == "-")
+        typer.echo(str(write_text(out, observation.html())), err=json == "-")
     for place, ending in forms:
-        written = write_bytes(place, export_bytes(seen.scene, ending))
-        typer.echo(str(written), err=json == "-")
+        written_path = write_bytes(place, export_bytes(observation.scene, ending))
+        typer.echo(str(written_path), err=json == "-")
 
 
 def _set_up(threads: int | None, seed: int | None) -> None:

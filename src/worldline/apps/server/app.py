@@ -140,12 +140,12 @@ def make_app(
 
     @app.exception_handler(RequestValidationError)
     async def refused(_request: Request, error: RequestValidationError) -> Response:
-        return said(422, "; ".join(_in_words(one) for one in error.errors()[:3]))
+        return said(422, "; ".join(_in_words(problem) for problem in error.errors()[:3]))
 
     @app.exception_handler(HTTPException)
     async def unmet(request: Request, error: HTTPException) -> Response:
-        asked = f"{request.method} {request.url.path[:100]}"
-        return said(error.status_code, f"{asked}: {error.detail}", error.headers)
+        request_line = f"{request.method} {request.url.path[:100]}"
+        return said(error.status_code, f"{request_line}: {error.detail}", error.headers)
 
     @app.exception_handler(Exception)
     async def broken(_request: Request, error: Exception) -> Response:
@@ -169,8 +169,8 @@ def make_app(
     @app.get("/api/claims", response_model=ClaimsPicture | None)
     async def claims_() -> Response:
         """The claims and the verdicts on this model; null where this server has none."""
-        found = None if claims is None else await asyncio.to_thread(claims)
-        wire = "null" if found is None else claims_json(found)
+        claims_picture = None if claims is None else await asyncio.to_thread(claims)
+        wire = "null" if claims_picture is None else claims_json(claims_picture)
         return Response(wire, media_type="application/json")
 
     @app.post("/api/questions", status_code=202, response_model=Taken)
@@ -225,14 +225,17 @@ def make_app(
         job = worker.get(name)
         if job is None or job.answer is None or job.answer.scene is None:
             return _unknown(name)
-        others: list[Answer] = []
-        for other in (worker.get(one) for one in with_ or ()):
-            if other is None or other.answer is None:
+        altered_answers: list[Answer] = []
+        for altered_job in (worker.get(job_name) for job_name in with_ or ()):
+            if altered_job is None or altered_job.answer is None:
                 return said(404, "a run that is gone: ask again")
-            if (other.question.text, other.question.chat) != (job.question.text, job.question.chat):
+            if (altered_job.question.text, altered_job.question.chat) != (
+                job.question.text,
+                job.question.chat,
+            ):
                 return said(409, "a run of another text")
-            others.append(other.answer)
-        content = await asyncio.to_thread(_page_of, job.answer.scene, others, claims)
+            altered_answers.append(altered_job.answer)
+        content = await asyncio.to_thread(_page_of, job.answer.scene, altered_answers, claims)
         disposition = {"Content-Disposition": 'attachment; filename="worldline.html"'}
         return Response(content, media_type="text/html", headers=disposition)
 
@@ -243,26 +246,26 @@ def make_app(
 
 def _page_of(scene: Scene, others: list[Answer], claims: Callable[[], ClaimsPicture] | None) -> str:
     """The exported file: a Scene, what altered runs of the same text said, and the claims."""
-    altered: dict[str, Any] = {}
+    altered_parts: dict[str, Any] = {}
     for answer in others:
-        altered |= answer.altered or {}
+        altered_parts |= answer.altered or {}
         if answer.paths is not None:
             update = {"paths": answer.paths, "paths_left_out": None}
             scene = scene.model_copy(update=update)
-    shown = with_altered(scene, **altered) if altered else explained(scene)
-    return render_html(shown, None if claims is None else claims())
+    full_scene = with_altered(scene, **altered_parts) if altered_parts else explained(scene)
+    return render_html(full_scene, None if claims is None else claims())
 
 
 async def _events(worker: Worker, job: Job) -> AsyncIterator[str]:
     """Everything that was and will be said of a job; whoever hangs up stops it."""
-    told, quiet = 0, 0.0
+    n_sent, quiet = 0, 0.0
     try:
         while True:
-            ended, fresh = job.ended, job.events[told:]
-            for event, what in fresh:
-                yield event_of(event, what)
-            told += len(fresh)
-            if ended:
+            has_ended, fresh = job.ended, job.events[n_sent:]
+            for event, details in fresh:
+                yield event_of(event, details)
+            n_sent += len(fresh)
+            if has_ended:
                 return
             if worker.closing:
                 yield event_of("cancelled", {"why": "the server ends"})

@@ -57,12 +57,12 @@ class Rate:
 
     def allows(self, address: str, now: float) -> bool:
         """Take one request out of the bucket, if there is one."""
-        held, since = self.left.pop(address, (float(self.burst), now))
-        held = min(self.burst, held + (now - since) * self.per_second)
-        self.left[address] = (held - 1 if held >= 1 else held), now
+        allowance, since = self.left.pop(address, (float(self.burst), now))
+        allowance = min(self.burst, allowance + (now - since) * self.per_second)
+        self.left[address] = (allowance - 1 if allowance >= 1 else allowance), now
         while len(self.left) > MOST_ADDRESSES:
             self.left.popitem(last=False)
-        return held >= 1
+        return allowance >= 1
 
 
 class Guard:
@@ -115,8 +115,8 @@ class Guard:
     def _refusal(self, scope: Message, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
         if _name(host) not in self.hosts:
-            accepted = ", ".join(sorted(self.hosts))
-            return 421, f"Host {host[:100]!r}: this server answers as {accepted}"
+            accepted_hosts = ", ".join(sorted(self.hosts))
+            return 421, f"Host {host[:100]!r}: this server answers as {accepted_hosts}"
         asks = scope["method"] not in ("GET", "HEAD")
         origin = headers.get("origin")
         if origin is not None and not self._own(origin.lower(), host):
@@ -143,8 +143,8 @@ class Guard:
 
     def _known(self, headers: dict[str, str]) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
-        same = hmac.compare_digest(given.encode(), (self.token or "").encode())
-        return same and scheme.lower() == "bearer"
+        is_same_token = hmac.compare_digest(given.encode(), (self.token or "").encode())
+        return is_same_token and scheme.lower() == "bearer"
 
 
 def _name(host: str) -> str:
@@ -180,15 +180,15 @@ class _TooLargeError(Exception):
 
 async def _body(receive: Receive) -> bytes | None:
     """All of a request's body; None where whoever sent it hung up before its end."""
-    parts, seen, more = [], 0, True
+    parts, n_bytes, more = [], 0, True
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
         parts.append(message.get("body", b""))
-        seen += len(parts[-1])
+        n_bytes += len(parts[-1])
         more = message.get("more_body", False)
-        if seen > MOST_BODY_BYTES:
+        if n_bytes > MOST_BODY_BYTES:
             raise _TooLargeError
     return b"".join(parts)
 

@@ -220,31 +220,31 @@ def room_routes(desk: Desk) -> APIRouter:
     @router.post("/deeds", response_model=Standing)
     async def do(deed: Annotated[Deed, Body()]) -> Any:
         """What a person does in the open room."""
-        hosted = desk.hosted
-        if hosted is None:
+        open_room = desk.hosted
+        if open_room is None:
             return said(409, "no room is open")
         try:
-            await asyncio.to_thread(_done, hosted, deed)
+            await asyncio.to_thread(_done, open_room, deed)
         except InputError as error:
             return said(409, str(error))
-        return Standing(**hosted.standing())
+        return Standing(**open_room.standing())
 
     @router.get("/events", response_class=Response, responses=ROOM_EVENTS)
     async def events(after: Annotated[int, Query(ge=0)] = 0) -> Any:
         """What happens in the open room, as server-sent events; `after` is the last one known."""
-        hosted = desk.hosted
-        if hosted is None:
+        open_room = desk.hosted
+        if open_room is None:
             return said(409, "no room is open")
-        return StreamingResponse(_events(desk, hosted, after), media_type="text/event-stream")
+        return StreamingResponse(_events(desk, open_room, after), media_type="text/event-stream")
 
     @router.get("/pictures/{name}", response_class=Response, responses=PICTURES)
     async def picture(name: str) -> Response:
         """A picture that an outcome names."""
-        hosted = desk.hosted
-        if hosted is None:
+        open_room = desk.hosted
+        if open_room is None:
             return said(409, "no room is open")
         try:
-            kind, content = await asyncio.to_thread(hosted.room.log.content, name)
+            kind, content = await asyncio.to_thread(open_room.room.log.content, name)
         except InputError as error:
             return said(404, str(error))
         if not kind.startswith("image/"):
@@ -254,14 +254,14 @@ def room_routes(desk: Desk) -> APIRouter:
     @router.get("/export.{form}", response_class=Response, responses=EXPORTS)
     async def export(form: Form, at: Annotated[int | None, Query(ge=0)] = None) -> Response:
         """The open room as Markdown, JSON (every branch) or one HTML file; `at` ends a branch."""
-        hosted = desk.hosted
-        if hosted is None:
+        open_room = desk.hosted
+        if open_room is None:
             return said(409, "no room is open")
         try:
-            content = await asyncio.to_thread(_exported, hosted, form, at)
+            content = await asyncio.to_thread(_exported, open_room, form, at)
         except InputError as error:
             return said(404, str(error))
-        headers = {"Content-Disposition": f'attachment; filename="{hosted.name}.{form}"'}
+        headers = {"Content-Disposition": f'attachment; filename="{open_room.name}.{form}"'}
         if form == "html":
             headers["Content-Security-Policy"] = PAGE
         return Response(content, media_type=FORMS[form], headers=headers)
@@ -270,14 +270,14 @@ def room_routes(desk: Desk) -> APIRouter:
 
 
 def _rooms(desk: Desk) -> Rooms:
-    hosted = desk.hosted
-    standing = None if hosted is None or hosted.closed else hosted.standing()
+    open_room = desk.hosted
+    status = None if open_room is None or open_room.closed else open_room.standing()
     return Rooms.model_validate(
         {
             "scenarios": desk.scenarios(),
             "logs": desk.logs(),
             "models": list(desk.models),
-            "open": standing,
+            "open": status,
         }
     )
 
@@ -303,8 +303,8 @@ def _done(hosted: Hosted, deed: Any) -> None:
             room.remove(name)
         case Limit():
             was = hosted.standing()["limits"]
-            given = deed.model_dump(include=deed.model_fields_set & set(LIMITS))
-            room.limit(**(was | given))
+            new_limits = deed.model_dump(include=deed.model_fields_set & set(LIMITS))
+            room.limit(**(was | new_limits))
 
 
 def _exported(hosted: Hosted, form: Form, at: int | None) -> str:
@@ -321,7 +321,7 @@ async def _events(desk: Desk, hosted: Hosted, after: int) -> AsyncIterator[str]:
     """Everything that was and will be; many may listen, and none of them is waited for."""
     serial, quiet, stood = -1, 0.0, ""
     while True:
-        closed = hosted.closed or desk.closing
+        is_closed = hosted.closed or desk.closing
         fresh, piece = hosted.after(after), hosted.piece
         for event in fresh:
             yield event_of("event", _plain(event))
@@ -329,14 +329,14 @@ async def _events(desk: Desk, hosted: Hosted, after: int) -> AsyncIterator[str]:
         if piece.serial != serial:
             serial = piece.serial
             yield event_of("piece", {"who": piece.who, "text": piece.text})
-        if closed:
+        if is_closed:
             yield event_of("closed", {})
             return
-        standing = hosted.standing()
-        wire = json.dumps(standing)
+        status = hosted.standing()
+        wire = json.dumps(status)
         if wire != stood:
             stood = wire
-            yield event_of("standing", standing)
+            yield event_of("standing", status)
             quiet = 0.0
         quiet = 0.0 if fresh else quiet + LISTEN_S
         if quiet > KEEPALIVE_S:

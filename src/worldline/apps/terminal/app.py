@@ -124,9 +124,9 @@ class RoomApp(App[None]):
     def action_copy_or_break(self) -> None:
         """Copy what is selected; where nothing is, leave as after Ctrl+C."""
         line = self.query_one(Line)
-        chosen = self.screen.get_selected_text() or line.selected_text
-        if chosen:
-            self.copy_to_clipboard(chosen)
+        selection_text = self.screen.get_selected_text() or line.selected_text
+        if selection_text:
+            self.copy_to_clipboard(selection_text)
             self.screen.clear_selection()
             line.selection = Selection.cursor(line.cursor_position)
         else:
@@ -141,9 +141,9 @@ class RoomApp(App[None]):
         """Whoever ends this from outside gets the terminal back as it was, and a closed log."""
         loop = asyncio.get_running_loop()
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            if (one := getattr(signal, name, None)) is not None:
+            if (signal_number := getattr(signal, name, None)) is not None:
                 with suppress(NotImplementedError, RuntimeError, ValueError):
-                    loop.add_signal_handler(one, self._break, one)
+                    loop.add_signal_handler(signal_number, self._break, signal_number)
 
     def _break(self, what: int) -> None:
         self.code = 128 + what
@@ -163,13 +163,13 @@ class RoomApp(App[None]):
     def _slowly(self, order: Order) -> None:
         """An order that takes its time, in a thread that nobody waits for."""
         try:
-            said = carried_out(order, self.hosted, self._save)
+            answer_text = carried_out(order, self.hosted, self._save)
         except InputError as error:
             self._answers.put((str(error), WARNING))
         except Exception as error:  # a model that does not load: the room goes on
             self._answers.put((f"/{order.name}: {type(error).__name__}: {error}", WARNING))
         else:
-            self._answers.put((said, QUIET))
+            self._answers.put((answer_text, QUIET))
 
     def _try(self, deed: Callable[[], None]) -> None:
         self._answer("")
@@ -185,11 +185,13 @@ class RoomApp(App[None]):
         answer.display = bool(text)
 
     async def _help(self) -> None:
-        width = max(len(one) for one, _ in order_list())
+        width = max(len(usage) for usage, _ in order_list())
         wide = self.size.width >= WIDE
         lines = [
-            Content.assemble((f"{one:<{width}}  " if wide else f"{one}\n  ", "bold"), (does, QUIET))
-            for one, does in order_list()
+            Content.assemble(
+                (f"{usage:<{width}}  " if wide else f"{usage}\n  ", "bold"), (does, QUIET)
+            )
+            for usage, does in order_list()
         ]
         block = Static(Content("\n").join(lines), classes="help", markup=False)
         talk = self.query_one("#talk")
@@ -215,19 +217,19 @@ class RoomApp(App[None]):
     async def _tell(self, events: Sequence[Event]) -> None:
         """Show new events; where they leave from an earlier one, that branch from its beginning."""
         before, self._seen = self._seen, events[-1].number
-        follow = all(one.parent == one.number - 1 for one in events)
+        follow = all(new_event.parent == new_event.number - 1 for new_event in events)
         if not before or not follow:
             events = line_of(self.hosted.after(0), self._seen)
             await self.query_one("#talk").remove_children(".entry, .help")
             self._blocks, self._hidden = {}, 0
-        if any(isinstance(one.body, Drawn) for one in events):
+        if any(isinstance(new_event.body, Drawn) for new_event in events):
             self._most = most_read(line_of(self.hosted.after(0), self._seen))
-        found: dict[int, Entry] = {}
+        new_entries: dict[int, Entry] = {}
         for event in events:
             entry = self._telling.entry(event)
             if entry is not None:
-                found[entry.number] = entry
-        await self._place(list(found.values()))
+                new_entries[entry.number] = entry
+        await self._place(list(new_entries.values()))
 
     async def _place(self, entries: Sequence[Entry]) -> None:
         """Put blocks at the end, or where an earlier state of them stands; few enough of all."""
@@ -243,9 +245,11 @@ class RoomApp(App[None]):
             self._blocks[entry.number] = block
             new.append(block)
         await self._drop(len(self._blocks) - MOST)
-        kept = set(self._blocks.values())
+        kept_blocks = set(self._blocks.values())
         talk = self.query_one("#talk")
-        await talk.mount_all([one for one in new if one in kept], before="#writing")
+        await talk.mount_all(
+            [new_block for new_block in new if new_block in kept_blocks], before="#writing"
+        )
 
     async def _drop(self, surplus: int) -> None:
         """Take the first blocks off the screen, and say how many."""
@@ -260,9 +264,9 @@ class RoomApp(App[None]):
         earlier.update(Content.styled(text, QUIET))
 
     def _stand(self) -> None:
-        now, wide = self.hosted.standing(), self.size.width >= WIDE
-        shown = (now, wide, self._most)
-        if shown != self._shown:
-            self._shown = shown
-            self.query_one("#head", Static).update(headline(now, wide))
-            self.query_one("#panel", Static).update(panel(now, self._most, self._telling))
+        status, wide = self.hosted.standing(), self.size.width >= WIDE
+        shown_state = (status, wide, self._most)
+        if shown_state != self._shown:
+            self._shown = shown_state
+            self.query_one("#head", Static).update(headline(status, wide))
+            self.query_one("#panel", Static).update(panel(status, self._most, self._telling))

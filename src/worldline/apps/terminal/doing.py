@@ -25,8 +25,8 @@ def carried_out(order: Order, hosted: Hosted, save: Save) -> str:
         raise InputError("the room is closed")
     if order.name == "save":
         return f"written: {save(hosted.room, expanded(order.words[0]))}"
-    said = _DEEDS[order.name](order, hosted)
-    return said if isinstance(said, str) else ""
+    answer = _DEEDS[order.name](order, hosted)
+    return answer if isinstance(answer, str) else ""
 
 
 def play(hosted: Hosted, turns: int | None = None) -> None:

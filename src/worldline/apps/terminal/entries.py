@@ -46,8 +46,8 @@ class Telling:
         if person:
             return self.colours.setdefault(who, PERSON)
         if who not in self.colours:
-            given = sum(one != PERSON for one in self.colours.values())
-            self.colours[who] = COLOURS[given % len(COLOURS)]
+            n_assigned = sum(used_colour != PERSON for used_colour in self.colours.values())
+            self.colours[who] = COLOURS[n_assigned % len(COLOURS)]
         return self.colours[who]
 
     def entry(self, event: Event) -> Entry | None:
@@ -81,10 +81,12 @@ class Telling:
         if body.ending not in ("stop", ""):
             by = "" if body.ending == "broken off" else "ended by "
             marks += f", {by}{plain(body.ending)}"
-        shown = _marked(plain(body.shown), body.borrowed, body.claims)
+        marked_text = _marked(plain(body.shown), body.borrowed, body.claims)
         head = (plain(body.who), f"bold {colour}"), (f"{marks}\n", QUIET)
-        badges = [(f"\n! {BADGES.get(one.name, plain(one.name))}", WARNING) for one in body.claims]
-        return Entry(number, Content.assemble(*head, shown, *badges), colour)
+        badges = [
+            (f"\n! {BADGES.get(claim.name, plain(claim.name))}", WARNING) for claim in body.claims
+        ]
+        return Entry(number, Content.assemble(*head, marked_text, *badges), colour)
 
     def _outcome(self, event: Event, colour: str) -> Content:
         text = _told(event, self.commands, colour)
@@ -120,9 +122,9 @@ def _told(event: Event, commands: Mapping[int, Command], style: str) -> Content:
 
 def _marked(text: str, borrowed: tuple[Span, ...], claims: tuple[Span, ...]) -> Content:
     """A message's words; passages in another's name, and claims that nothing backs, stand out."""
-    shown = Content(text)
-    for one in borrowed:
-        shown = shown.stylize("italic dim", one.start, one.end)
-    for one in claims:
-        shown = shown.stylize(f"underline {WARNING}", one.start, one.end)
-    return shown
+    content = Content(text)
+    for span in borrowed:
+        content = content.stylize("italic dim", span.start, span.end)
+    for span in claims:
+        content = content.stylize(f"underline {WARNING}", span.start, span.end)
+    return content

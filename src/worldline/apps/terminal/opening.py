@@ -26,16 +26,16 @@ def sit_in(
     130 after Ctrl+C, 128 + n after signal n. However it ends, the reply that is being written is
     cut off and the log is closed.
     """
-    hosted = Hosted(name, made)
+    open_room = Hosted(name, made)
     try:
-        prepare(hosted.room)
-        app = RoomApp(hosted, who, save, turns)
+        prepare(open_room.room)
+        app = RoomApp(open_room, who, save, turns)
         try:
             app.run()
         except KeyboardInterrupt:
             app.code = 130
-        if hosted.talking:
+        if open_room.talking:
             sys.stderr.write("the reply that is being written is cut off\n")
     finally:
-        hosted.close(LEFT)
+        open_room.close(LEFT)
     return app.code or app.return_code or 0

@@ -81,11 +81,11 @@ def read_order(line: str) -> Order:
     >>> read_order("/temperature Ada the First 0.7")
     Order(name='temperature', words=('Ada the First', '0.7'))
     """
-    name, _, rest = line.strip().removeprefix(MARK).partition(" ")
+    name, _, argument_text = line.strip().removeprefix(MARK).partition(" ")
     form = _BY_NAME.get(name.casefold())
     if form is None:
         raise InputError(f"{MARK}{name[:40]}: no such order; accepted are {_nearest(name)}")
-    words = _words(form, rest.strip())
+    words = _words(form, argument_text.strip())
     if not form.least <= len(words) <= form.most:
         raise InputError(f"{line.strip()[:60]}: accepted is {form.written}: {form.does}")
     if form.name in _NUMBERED and words:
@@ -97,7 +97,7 @@ def read_order(line: str) -> Order:
 
 def order_list() -> list[tuple[str, str]]:
     """Each order as it is typed, and what it does."""
-    return [(one.written, one.does) for one in FORMS]
+    return [(form.written, form.does) for form in FORMS]
 
 
 def _words(form: Form, rest: str) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ def _words(form: Form, rest: str) -> tuple[str, ...]:
         pair = before.strip(), last
     else:
         return (rest,)
-    return tuple(_unquoted(one) for one in pair if one)
+    return tuple(_unquoted(word) for word in pair if word)
 
 
 def _unquoted(word: str) -> str:
@@ -129,5 +129,5 @@ def _check_number(word: str, least: int, form: Form) -> None:
 
 def _nearest(name: str) -> str:
     near = closest(name, _BY_NAME)
-    named = ", ".join(f"{MARK}{one}" for one in near or _BY_NAME)
-    return f"{named}; {MARK}help lists all" if near else named
+    order_names = ", ".join(f"{MARK}{order_name}" for order_name in near or _BY_NAME)
+    return f"{order_names}; {MARK}help lists all" if near else order_names

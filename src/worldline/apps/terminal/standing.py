@@ -19,9 +19,9 @@ def most_read(line: Sequence[Event]) -> str:
     """Whose words the others read most, over the flows of a branch; "" where none is known."""
     flows = readings_of(line)
     replies = [
-        (one.body.who, flows[one.number])
-        for one in line
-        if isinstance(one.body, Message) and one.number in flows
+        (event.body.who, flows[event.number])
+        for event in line
+        if isinstance(event.body, Message) and event.number in flows
     ]
     return who_reads_whom(replies)["most_read"] or ""
 
@@ -29,8 +29,8 @@ def most_read(line: Sequence[Event]) -> str:
 def panel(now: Mapping[str, Any], most: str, telling: Telling) -> Content:
     """Everything at the side: who is here, how turns are taken, what was spent."""
     parts: list[Any] = [("Here\n", "bold")]
-    for one in now["present"]:
-        parts += _seated(one, now["next"], telling)
+    for participant in now["present"]:
+        parts += _seated(participant, now["next"], telling)
     if not now["present"]:
         parts.append(("nobody\n", QUIET))
     parts += ["\n", ("Turns  ", QUIET), f"{now['settings']['mode']}\n"]
@@ -48,10 +48,14 @@ def headline(now: Mapping[str, Any], wide: bool) -> Content:
     if wide:
         return Content.assemble(title, (f"   {doing(now)}", QUIET))
     limit = now["limits"]["messages"]
-    spent = f"{now['spent']['messages']}" + ("" if limit is None else f"/{limit}")
+    replies_text = f"{now['spent']['messages']}" + ("" if limit is None else f"/{limit}")
     following = f", next {plain(now['next'])}" if now["next"] else ""
     return Content.assemble(
-        (f"{doing(now)}{following} · {spent} replies · {len(now['present'])} here · ", QUIET), title
+        (
+            f"{doing(now)}{following} · {replies_text} replies · {len(now['present'])} here · ",
+            QUIET,
+        ),
+        title,
     )
 
 
@@ -66,26 +70,26 @@ def _seated(one: Mapping[str, Any], following: str | None, telling: Telling) -> 
     name, model = plain(one["name"]), plain(one["model"])
     mark = "▸ " if one["name"] == following else "  "
     about = "scripted" if one["scripted"] else model
-    said = f"{one['replies']} {'reply' if one['replies'] == 1 else 'replies'}"
-    muted = [(" silent", "italic #ffaf00")] if one["muted"] else []
+    replies_text = f"{one['replies']} {'reply' if one['replies'] == 1 else 'replies'}"
+    mute_mark = [(" silent", "italic #ffaf00")] if one["muted"] else []
     return [
         mark,
         (name, f"bold {telling.colour(one['name'])}"),
-        *muted,
-        (f"\n  {about}\n  t {one['temperature']:g}, {said}\n", QUIET),
+        *mute_mark,
+        (f"\n  {about}\n  t {one['temperature']:g}, {replies_text}\n", QUIET),
     ]
 
 
 def _spent(now: Mapping[str, Any]) -> list[Any]:
-    found: list[Any] = []
+    lines: list[Any] = []
     for key, unit in UNITS:
-        limit, spent = now["limits"][key], now["spent"][key]
-        if key == "dollars" and not spent and limit is None:
+        limit, amount = now["limits"][key], now["spent"][key]
+        if key == "dollars" and not amount and limit is None:
             continue
         of = "" if limit is None else f" of {limit:g}"
-        found.append(
-            f"  {spent:.4g}{of} {unit}\n" if key == "dollars" else f"  {spent}{of} {unit}\n"
+        lines.append(
+            f"  {amount:.4g}{of} {unit}\n" if key == "dollars" else f"  {amount}{of} {unit}\n"
         )
     if now["spent"]["unpriced"]:
-        found.append((f"  {now['spent']['unpriced']} replies without a known price\n", QUIET))
-    return found
+        lines.append((f"  {now['spent']['unpriced']} replies without a known price\n", QUIET))
+    return lines

@@ -25,10 +25,10 @@ def claims_graphml(picture: ClaimsPicture) -> str:
     for verdict in picture.verdicts:
         first.setdefault(verdict.claim, verdict)
     for node in picture.nodes:
-        known = node.model_dump(exclude={"id"})
+        attributes = node.model_dump(exclude={"id"})
         if node.id in first:
-            known |= _of_verdict(first[node.id])
-        graph.add_node(node.id, **_in_xml(known))
+            attributes |= _of_verdict(first[node.id])
+        graph.add_node(node.id, **_in_xml(attributes))
     for edge in picture.edges:
         graph.add_edge(edge.source, edge.target, key=edge.type, type=edge.type)
     content = io.BytesIO()
@@ -37,11 +37,11 @@ def claims_graphml(picture: ClaimsPicture) -> str:
 
 
 def _of_verdict(one: ClaimsVerdict) -> dict[str, Any]:
-    said = one.model_dump(
+    attributes = one.model_dump(
         include={"verdict", "quick", "stale", "metric", "unit", "value", "low", "high", "support",
                  "refute", "n", "reason", "seed", "run", "date"}
     )  # fmt: skip
-    return {**said, "says": " ".join(one.says)}
+    return {**attributes, "says": " ".join(one.says)}
 
 
 def _in_xml(known: dict[str, Any]) -> dict[str, Any]:

@@ -61,25 +61,25 @@ BACKWARDS: dict[str, tuple[str, ...]] = {
 
 def claims_jsonld(picture: ClaimsPicture) -> str:
     """Write the whole picture as one JSON-LD document; whatever it refers to stands in it."""
-    verdicts = {f"verdict-{one.run}": one for one in picture.verdicts}
-    said = {node.id: _node(node) for node in picture.nodes}
+    verdicts = {f"verdict-{verdict.run}": verdict for verdict in picture.verdicts}
+    nodes_by_id = {node.id: _node(node) for node in picture.nodes}
     for edge in picture.edges:
-        _add_edge(said, edge)
+        _add_edge(nodes_by_id, edge)
     for node in picture.nodes:
         if node.id in verdicts:
-            said[node.id] |= _review(verdicts[node.id])
-    for one in picture.verdicts:
-        if one.run:
-            said[one.claim]["terms:metric"] = one.metric
-            said[f"run-{one.run}"] |= _activity(one)
+            nodes_by_id[node.id] |= _review(verdicts[node.id])
+    for verdict in picture.verdicts:
+        if verdict.run:
+            nodes_by_id[verdict.claim]["terms:metric"] = verdict.metric
+            nodes_by_id[f"run-{verdict.run}"] |= _activity(verdict)
         else:
-            said[one.claim]["terms:untestable"] = one.reason
+            nodes_by_id[verdict.claim]["terms:untestable"] = verdict.reason
     software = {
         "@id": SOFTWARE,
         "@type": ["schema:SoftwareApplication", "prov:SoftwareAgent"],
         "schema:name": "worldline",
     }
-    document = {"@context": CONTEXT, "@graph": [software, *said.values()]}
+    document = {"@context": CONTEXT, "@graph": [software, *nodes_by_id.values()]}
     return json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
@@ -89,14 +89,14 @@ def identifier(node: str) -> str:
 
 
 def _node(node: ClaimsNode) -> dict[str, Any]:
-    said: dict[str, Any] = {
+    properties: dict[str, Any] = {
         "@id": identifier(node.id),
         "@type": [*TYPES[node.type], f"terms:{node.type}"],
         "schema:name": node.title,
         "schema:text": node.text,
         "terms:source": node.source,
     }
-    return said if node.url is None else {**said, "schema:url": node.url}
+    return properties if node.url is None else {**properties, "schema:url": node.url}
 
 
 def _add_edge(said: dict[str, dict[str, Any]], edge: ClaimsEdge) -> None:
@@ -135,7 +135,7 @@ def _activity(one: ClaimsVerdict) -> dict[str, Any]:
 
 
 def _review(one: ClaimsVerdict) -> dict[str, Any]:
-    measured = {
+    measured_value = {
         "@type": "schema:PropertyValue",
         "schema:name": one.metric,
         "schema:value": one.value,
@@ -143,17 +143,19 @@ def _review(one: ClaimsVerdict) -> dict[str, Any]:
         "schema:maxValue": one.high,
         "schema:unitText": one.unit,
     }
-    said: dict[str, Any] = {
+    properties: dict[str, Any] = {
         "schema:itemReviewed": {"@id": identifier(one.claim)},
         "schema:author": {"@id": SOFTWARE},
         "schema:datePublished": one.date,
         "schema:reviewRating": {"@type": "schema:Rating", "schema:alternateName": one.verdict},
         "schema:reviewBody": " ".join((f"{one.reason}.", *one.says)),
-        "terms:measured": {key: value for key, value in measured.items() if value is not None},
+        "terms:measured": {
+            key: value for key, value in measured_value.items() if value is not None
+        },
         "terms:n": one.n,
         "terms:counts": one.counts,
     }
     for name in ("support", "refute", "stale"):
         if (value := getattr(one, name)) is not None:
-            said[f"terms:{name}"] = value
-    return said
+            properties[f"terms:{name}"] = value
+    return properties

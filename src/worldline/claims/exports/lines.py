@@ -33,13 +33,19 @@ def claims_table(picture: ClaimsPicture, width: int) -> Table:
     if width >= WIDE:
         table.add_column("model", overflow="fold")
     for node in picture.nodes:
-        found = [one for one in picture.verdicts if one.claim == node.id]
-        for at, one in enumerate(found):
-            word = Text(mark(one), "dim" if one.stale else _COLOURS.get(one.verdict, ""))
-            numbers = _with_unit(one), f"{one.n:,}" if one.run else "", readable_text(one.model)
+        node_verdicts = [verdict for verdict in picture.verdicts if verdict.claim == node.id]
+        for at, verdict in enumerate(node_verdicts):
+            word = Text(
+                mark(verdict), "dim" if verdict.stale else _COLOURS.get(verdict.verdict, "")
+            )
+            numbers = (
+                _with_unit(verdict),
+                f"{verdict.n:,}" if verdict.run else "",
+                readable_text(verdict.model),
+            )
             cells = [Text(node.id if at == 0 else ""), word, *map(Text, numbers)]
             table.add_row(*cells[: len(table.columns)])
-        if not found and node.type == "claim":
+        if not node_verdicts and node.type == "claim":
             table.add_row(node.id, Text("not run yet", "dim"), Text("–", "dim"))
     return table
 
@@ -100,14 +106,14 @@ def node_lines(
             yield "a measurement: nothing was fixed that it must reach"
         else:
             yield from _wrapped(f"not testable: {claim.why}", width)
-    for one in verdicts:
+    for verdict in verdicts:
         yield ""
-        yield from _verdict_lines(one, width)
-    for kind, found in around.items():
+        yield from _verdict_lines(verdict, width)
+    for kind, neighbours in around.items():
         yield ""
-        yield f"{kind} ({len(found)})"
-        for other in found:
-            yield from _wrapped(_neighbour(other), width, "  ", "      ")
+        yield f"{kind} ({len(neighbours)})"
+        for neighbour in neighbours:
+            yield from _wrapped(_neighbour(neighbour), width, "  ", "      ")
 
 
 def _verdict_lines(one: ClaimsVerdict, width: int) -> Iterator[str]:
@@ -117,8 +123,8 @@ def _verdict_lines(one: ClaimsVerdict, width: int) -> Iterator[str]:
     if one.stale is not None:
         yield from _wrapped(one.stale, width, "  ", "  ")
     yield from _wrapped(one.reason, width, "  ", "  ")
-    for said in one.says:
-        yield from _wrapped(said, width, "  - ", "    ")
+    for sentence in one.says:
+        yield from _wrapped(sentence, width, "  - ", "    ")
     yield from _wrapped(f"{one.model}, seed {one.seed}, {one.date}, run {one.run}", width, "  ")
     yield f"  {readable_text(one.command)}"
 

@@ -14,7 +14,9 @@ def number_of(one: ClaimsVerdict) -> str:
     """
     if one.value is None:
         return "–"
-    levels = [read_comparison(said).level for said in (one.support, one.refute) if said]
+    levels = [
+        read_comparison(comparison).level for comparison in (one.support, one.refute) if comparison
+    ]
     value = shown_beside(one.value, *levels)
     if one.value == one.low == one.high:
         return value

@@ -29,7 +29,7 @@ STEPS = 5  # between the two prompts, as its authors take
 
 @torch.no_grad()
 def edge_attribution(
-    clean: Trace,
+    clean_trace: Trace,
     corrupted: Trace,
     *,
     target: str | int | None = None,
@@ -50,23 +50,28 @@ def edge_attribution(
         InputError: prompts of different lengths, or over 64 tokens; another model's trace.
         RefusedError: a layer moves information between columns without attention.
     """
-    refuse_pair(clean, corrupted)
-    asked = target_of(clean, target, versus)
-    assert clean.model is not None
+    refuse_pair(clean_trace, corrupted)
+    resolved_target = target_of(clean_trace, target, versus)
+    assert clean_trace.model is not None
     with torch.enable_grad():
         if steps:
-            plans = Plan(tuple(clean.tokens.ids)), Plan(tuple(corrupted.tokens.ids))
-            gradients = differentiate_between(clean.model, *plans, measure_of(asked), steps)
+            plans = Plan(tuple(clean_trace.tokens.ids)), Plan(tuple(corrupted.tokens.ids))
+            gradients = differentiate_between(
+                clean_trace.model, *plans, measure_of(resolved_target), steps
+            )
         else:
-            _, gradients = target_gradients(clean.model, clean, asked)
+            _, gradients = target_gradients(clean_trace.model, clean_trace, resolved_target)
     return _by_edge(
-        clean, corrupted, gradients, lambda one, two, u: _carried(one, u) - _carried(two, u)
+        clean_trace,
+        corrupted,
+        gradients,
+        lambda one, other_call, u: _carried(one, u) - _carried(other_call, u),
     )
 
 
 @torch.no_grad()
 def spliced_gradient(
-    clean: Trace,
+    clean_trace: Trace,
     corrupted: Trace,
     *,
     target: str | int | None = None,
@@ -83,43 +88,52 @@ def spliced_gradient(
         InputError: prompts of different lengths, or over 64 tokens; another model's trace.
         RefusedError: a layer moves information between columns without attention.
     """
-    refuse_pair(clean, corrupted)
-    assert clean.model is not None
+    refuse_pair(clean_trace, corrupted)
+    assert clean_trace.model is not None
     with torch.enable_grad():
-        _, gradients = target_gradients(clean.model, clean, target_of(clean, target, versus))
-    return _by_edge(clean, corrupted, gradients, _spliced)
+        _, gradients = target_gradients(
+            clean_trace.model, clean_trace, target_of(clean_trace, target, versus)
+        )
+    return _by_edge(clean_trace, corrupted, gradients, _spliced)
 
 
-def refuse_pair(clean: Trace, corrupted: Trace) -> None:
+def refuse_pair(clean_trace: Trace, corrupted: Trace) -> None:
     """Raise InputError where two runs are not of one model and one length."""
-    for trace in (clean, corrupted):
+    for trace in (clean_trace, corrupted):
         refuse_long(trace)
-    if clean.n_pos != corrupted.n_pos:
+    if clean_trace.n_pos != corrupted.n_pos:
         raise InputError(
-            f"a counterfactual of {corrupted.n_pos} tokens for a prompt of {clean.n_pos}: accepted "
+            f"a counterfactual of {corrupted.n_pos} tokens for a prompt of {clean_trace.n_pos}: "
+            f"accepted "
             "are prompts of one length"
         )
-    found = [d for d in differences(clean.identity, corrupted.identity) if d.certain]
-    if found:  # what is not certain was settled by either trace's own model
-        raise InputError(f"the two traces were not made by one model: {in_one_line(found)}")
+    changes = [d for d in differences(clean_trace.identity, corrupted.identity) if d.certain]
+    if changes:  # what is not certain was settled by either trace's own model
+        raise InputError(f"the two traces were not made by one model: {in_one_line(changes)}")
 
 
 def _by_edge(
-    clean: Trace,
+    clean_trace: Trace,
     corrupted: Trace,
     gradients: list[list[Tensor]],
     of: Callable[[AttentionCall, AttentionCall, Tensor], Tensor],
 ) -> Float[np.ndarray, "layer head dst src"]:
-    assert clean.live is not None
+    assert clean_trace.live is not None
     assert corrupted.live is not None
-    found = np.zeros((clean.n_layers, n_heads(clean), clean.n_pos, clean.n_pos))
-    for layer, (one, two) in enumerate(zip(clean.live, corrupted.live, strict=True)):
+    weights = np.zeros(
+        (clean_trace.n_layers, n_heads(clean_trace), clean_trace.n_pos, clean_trace.n_pos)
+    )
+    for layer, (clean_block, corrupted_block) in enumerate(
+        zip(clean_trace.live, corrupted.live, strict=True)
+    ):
         head = 0
-        for call, other, u in zip(one.calls, two.calls, gradients[layer], strict=True):
-            lost = of(call, other, call.to_heads(u)[0].double())
-            found[layer, head : head + len(lost)] = lost.cpu().numpy()
-            head += len(lost)
-    return found
+        for call, other_call, u in zip(
+            clean_block.calls, corrupted_block.calls, gradients[layer], strict=True
+        ):
+            losses = of(call, other_call, call.to_heads(u)[0].double())
+            weights[layer, head : head + len(losses)] = losses.cpu().numpy()
+            head += len(losses)
+    return weights
 
 
 def _values(call: AttentionCall) -> Tensor:
@@ -140,11 +154,11 @@ def _spliced(call: AttentionCall, other: AttentionCall, u: Tensor) -> Tensor:
     theirs = call.scores_at(rows, 0, other.k[0].to(call.k.dtype)).double()
     log_a = call.softmaxed(scores).log()  # -inf where it may not read
     weight = (log_a + (theirs - scores).nan_to_num(0.0)).exp()  # a r
-    rest = -torch.expm1(log_a)  # 1 - a
+    remainder = -torch.expm1(log_a)  # 1 - a
     a = log_a.exp()
-    reads, their_reads = (u @ _values(one).transpose(1, 2) for one in (call, other))
+    reads, their_reads = (u @ _values(each_call).transpose(1, 2) for each_call in (call, other))
     z = (a * reads).sum(-1, keepdim=True)
-    new = (z - a * reads + weight * their_reads) / (rest + weight)
+    new = (z - a * reads + weight * their_reads) / (remainder + weight)
     return torch.where(a > 0, z - new, 0.0)
 
 
@@ -152,8 +166,8 @@ def _of_pair(how: Callable[..., np.ndarray], **options: int):
     def of(question: Question) -> Float[np.ndarray, "layer head dst src"]:
         if question.corrupted is None:
             raise InputError("edge attribution: a counterfactual prompt is needed")
-        asked = {"target": question.target, "versus": question.versus}
-        return how(question.trace, question.corrupted, **asked, **options)
+        target_options = {"target": question.target, "versus": question.versus}
+        return how(question.trace, question.corrupted, **target_options, **options)
 
     return of
 

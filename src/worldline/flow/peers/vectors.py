@@ -111,14 +111,14 @@ def patterns(trace: Trace) -> Float[np.ndarray, "layer head dst src"]:
     refuse_long(trace)
     assert trace.live is not None
     n = trace.n_pos
-    found = np.zeros((trace.n_layers, n_heads(trace), n, n))
+    stacked_patterns = np.zeros((trace.n_layers, n_heads(trace), n, n))
     for layer, block in enumerate(trace.live):
         head = 0
         for call in block.calls:
             rows = call.pattern_rows(0, n).double().cpu().numpy()
-            found[layer, head : head + len(rows)] = rows
+            stacked_patterns[layer, head : head + len(rows)] = rows
             head += len(rows)
-    return found
+    return stacked_patterns
 
 
 def edge_vectors(
@@ -150,15 +150,15 @@ def carry_and_rest(
     block = trace.live[layer]
     reads = {attn_name(call.index) for call in block.calls}
     carry = np.zeros((trace.n_pos, trace.identity.d_model))
-    rest = carry.copy()
+    additions = carry.copy()
     for name, term in block.terms.items():
         if name not in reads:
             value = term.value()[0].detach().double().cpu().numpy()
             if name == CARRY:
                 carry += value
             else:
-                rest += value
-    return carry, rest
+                additions += value
+    return carry, additions
 
 
 def routed(

@@ -28,11 +28,11 @@ def value_norms(trace: Trace) -> Float[np.ndarray, "layer head dst src"]:
     Exactness: closed to the tolerance of the dtype. Units: those of the stream.
     """
     refuse_long(trace)
-    found = np.zeros((trace.n_layers, n_heads(trace), trace.n_pos, trace.n_pos))
+    norms = np.zeros((trace.n_layers, n_heads(trace), trace.n_pos, trace.n_pos))
     for layer in range(trace.n_layers):
         for head, wrote in edge_vectors(trace, layer):
-            found[layer, head] = np.linalg.norm(wrote, axis=-1)
-    return found
+            norms[layer, head] = np.linalg.norm(wrote, axis=-1)
+    return norms
 
 
 def rollout(trace: Trace) -> Float[np.ndarray, "layer head dst src"]:

@@ -56,17 +56,17 @@ def fetched(
 
     Raises: ReplyError; InputError for a key, a proxy or certificates that cannot be used.
     """
-    chance, failed, clock = random.Random(0), 0, Clock(patience)
+    chance, n_failures, clock = random.Random(0), 0, Clock(patience)
     while True:
         try:
             with asked(request, clock) as exchange:
                 return b"".join(within(exchange.pieces(), largest, request.url))
         except AgainError as error:
             failure, asked_to_wait = error.failure, error.wait
-        failed += 1
-        if failed >= patience.tries or not clock.may_wait(asked_to_wait):
+        n_failures += 1
+        if n_failures >= patience.tries or not clock.may_wait(asked_to_wait):
             raise failure
-        sleep(clock.wait_of(failed, asked_to_wait, chance))
+        sleep(clock.wait_of(n_failures, asked_to_wait, chance))
 
 
 def within(pieces: Iterator[bytes], largest: int, url: str) -> Iterator[bytes]:
@@ -97,11 +97,13 @@ def _refusal(exchange: Exchange, head: Head) -> Exception:
         with suppress(ValueError):
             parts = urlsplit(place)
             bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
-            shown = plain(bare.geturl(), url)
-            return RejectedError(f"{url}: {status}, it points to {shown}; not followed", status)
-    told = complaint_of(_reason(exchange), url)
-    said = f"{url}: {status}" + (f", {told.reason}" if told.reason else "")
-    failure = RejectedError(said, status, told.fields, told.roles)
+            target_url = plain(bare.geturl(), url)
+            return RejectedError(
+                f"{url}: {status}, it points to {target_url}; not followed", status
+            )
+    complaint = complaint_of(_reason(exchange), url)
+    error_text = f"{url}: {status}" + (f", {complaint.reason}" if complaint.reason else "")
+    failure = RejectedError(error_text, status, complaint.fields, complaint.roles)
     if status in RETRIED:
         return AgainError(failure, retry_after(head.headers))
     return failure

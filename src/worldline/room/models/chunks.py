@@ -44,8 +44,8 @@ def whole_of(sent: Any, url: str) -> Chunk:
     """A whole answer of an endpoint that does not stream. Raises: as `chunk_of`."""
     if isinstance(sent, dict) and not _is_error(sent) and not isinstance(sent.get("choices"), list):
         raise GarbledError(f"{url}: an answer without choices")
-    found = _chunk(sent, url, ("message", "delta"), False)
-    return found if found.reason else replace(found, done=True)
+    chunk = _chunk(sent, url, ("message", "delta"), False)
+    return chunk if chunk.reason else replace(chunk, done=True)
 
 
 def _chunk(sent: Any, url: str, holders: tuple[str, str], wrong: bool) -> Chunk:
@@ -56,19 +56,22 @@ def _chunk(sent: Any, url: str, holders: tuple[str, str], wrong: bool) -> Chunk:
     choices = sent.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else {}
     choice = choice if isinstance(choice, dict) else {}
-    holder = next((one for one in holders if isinstance(choice.get(one), dict)), "")
-    said = choice[holder] if holder else {}
+    holder = next((key for key in holders if isinstance(choice.get(key), dict)), "")
+    message = choice[holder] if holder else {}
     usage = sent.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     reason = choice.get("finish_reason")
     reason = reason if isinstance(reason, str) and reason.lower() not in NO_REASON else None
     if reason == "error":
         raise RejectedError(f"{url}: the reply ended with an error", 0)
-    text, thought = _spoken(said.get("content"))
+    text, reasoning = _spoken(message.get("content"))
     return Chunk(
         text=text or (_text(choice.get("text")) if not holder else ""),
-        thought=thought or next(filter(None, (_text(said.get(one)) for one in THOUGHTS)), ""),
-        refusal=_text(said.get("refusal")),
+        thought=reasoning
+        or next(
+            filter(None, (_text(message.get(reasoning_key)) for reasoning_key in THOUGHTS)), ""
+        ),
+        refusal=_text(message.get("refusal")),
         reason=reason,
         model=_text(sent.get("model")),
         tokens_in=_count(usage.get("prompt_tokens")),
@@ -90,13 +93,13 @@ def _is_error(sent: dict[str, Any]) -> bool:
 
 
 def _error(sent: Any, url: str) -> RejectedError:
-    told = complaint(sent, url)
+    details = complaint(sent, url)
     error = sent.get("error") if isinstance(sent, dict) else None
-    held = error if isinstance(error, dict) else sent if isinstance(sent, dict) else {}
-    code = held.get("code")
+    error_fields = error if isinstance(error, dict) else sent if isinstance(sent, dict) else {}
+    code = error_fields.get("code")
     status = code if isinstance(code, int) and not isinstance(code, bool) else 0
-    reason = told.reason or plain(sent, url)
-    return RejectedError(f"{url}: {reason}", status, told.fields, told.roles)
+    reason = details.reason or plain(sent, url)
+    return RejectedError(f"{url}: {reason}", status, details.fields, details.roles)
 
 
 def _spoken(content: Any) -> tuple[str, str]:
@@ -110,8 +113,10 @@ def _spoken(content: Any) -> tuple[str, str]:
         elif isinstance(part, dict):
             kind = _text(part.get("type"))
             if "think" in kind or "reason" in kind:
-                held = next((part[k] for k in ("thinking", "reasoning", "text") if k in part), "")
-                thoughts += "".join(_spoken(held))
+                thinking = next(
+                    (part[k] for k in ("thinking", "reasoning", "text") if k in part), ""
+                )
+                thoughts += "".join(_spoken(thinking))
             else:
                 words += _text(part.get("text"))
     return words, thoughts
@@ -122,8 +127,8 @@ def _text(value: Any) -> str:
 
 
 def _count(value: Any) -> int | None:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return value if whole and 0 <= value <= MOST_TOKENS else None
+    is_integer = isinstance(value, int) and not isinstance(value, bool)
+    return value if is_integer and 0 <= value <= MOST_TOKENS else None
 
 
 def _price(value: Any) -> float | None:

@@ -57,5 +57,7 @@ def _certificates(library: Any) -> ssl.SSLContext:
 
 def _proxies() -> str:
     """The variables that name a proxy, without what stands in them: it may hold a password."""
-    names = [f"{one.upper()}_PROXY" for one in getproxies() if one in ("http", "https", "all")]
+    names = [
+        f"{scheme.upper()}_PROXY" for scheme in getproxies() if scheme in ("http", "https", "all")
+    ]
     return " or ".join(names) or "the proxy"

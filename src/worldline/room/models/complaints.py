@@ -51,7 +51,7 @@ def complaint_of(raw: bytes, url: str) -> Complaint:
 def complaint(told: Any, url: str) -> Complaint:
     """The same of what JSON held. Raises: RecursionError where it is nested too deep."""
     text = "; ".join(list(_reasons(told))[:MOST_REASONS])
-    exact = tuple(one for one in dict.fromkeys(_places(told)) if one in FIELDS)
+    exact = tuple(field_name for field_name in dict.fromkeys(_places(told)) if field_name in FIELDS)
     return Complaint(plain(text, url), exact or named(text)[:1], bool(ROLES.search(text)))
 
 
@@ -59,17 +59,21 @@ def named(text: str) -> tuple[str, ...]:
     """The fields that a text names, the first one first; none where it is about a length."""
     if TOO_LONG.search(text):
         return ()
-    places = {one: re.search(rf"\b{one}\b", text) for one in FIELDS}
-    found = sorted((at.start(), one) for one, at in places.items() if at)
-    return tuple(one for _, one in found)
+    places = {field_name: re.search(rf"\b{field_name}\b", text) for field_name in FIELDS}
+    by_position = sorted((at.start(), found_field) for found_field, at in places.items() if at)
+    return tuple(ordered_field for _, ordered_field in by_position)
 
 
 def leave_out(error: RejectedError, sent: dict[str, Any], refused: set[str]) -> bool:
     """Note the fields that an endpoint does not take; whether asking without them may help."""
-    again = [one for one in error.fields if one in sent and one not in refused]
-    if error.status not in REFUSING or not again:
+    newly_refused = [
+        field_name
+        for field_name in error.fields
+        if field_name in sent and field_name not in refused
+    ]
+    if error.status not in REFUSING or not newly_refused:
         return False
-    refused.update(again)
+    refused.update(newly_refused)
     return True
 
 
@@ -77,16 +81,18 @@ def _reasons(told: Any) -> Iterator[str]:
     if isinstance(told, str):
         yield told
     elif isinstance(told, list):
-        for one in told[:MOST_REASONS]:
-            yield from _reasons(one)
+        for item in told[:MOST_REASONS]:
+            yield from _reasons(item)
     elif isinstance(told, dict):
         place = told.get("loc") or told.get("param")
         steps = place if isinstance(place, list) else [place]
-        where = ".".join(str(one) for one in steps if isinstance(one, (str, int)) and one != "body")
+        where = ".".join(
+            str(step) for step in steps if isinstance(step, (str, int)) and step != "body"
+        )
         for name in ("error", "detail", "errors", "message", "msg", "error_description", "title"):
             reasons = list(_reasons(told.get(name)))
             if reasons:
-                yield from (f"{one} ({where})" if where else one for one in reasons)
+                yield from (f"{reason} ({where})" if where else reason for reason in reasons)
                 return
 
 
@@ -95,8 +101,8 @@ def _places(told: Any, depth: int = 0) -> Iterator[str]:
     if depth > 4:
         return
     if isinstance(told, list):
-        for one in told[:20]:
-            yield from _places(one, depth + 1)
+        for item in told[:20]:
+            yield from _places(item, depth + 1)
     elif isinstance(told, dict):
         if isinstance(told.get("param"), str):
             yield told["param"].removeprefix("body.")

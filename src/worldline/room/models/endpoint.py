@@ -60,7 +60,7 @@ class Endpoint:
 
     def count_tokens(self, messages: Sequence[Said]) -> int:
         """An estimate: a token for four characters, and four for each message."""
-        return sum(4 + -(-len(one.text) // 4) for one in messages)
+        return sum(4 + -(-len(message.text) // 4) for message in messages)
 
     def models(self) -> list[str]:
         """The models that the endpoint offers, by name.
@@ -68,8 +68,8 @@ class Endpoint:
         Raises: ReplyError.
         """
         raw = fetched(Request(self.url, "GET", "/models"), self.patience, sleep=self.sleep)
-        found = json_of(raw, self.url)
-        rows = found.get("data") if isinstance(found, dict) else None
+        answer = json_of(raw, self.url)
+        rows = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(rows, list):
             raise GarbledError(f"{self.url}: its list of models has no data")
         return sorted(str(row["id"]) for row in rows if isinstance(row, dict) and row.get("id"))
@@ -80,28 +80,28 @@ class Endpoint:
         Raises: ReplyError, by the types in `failures`; CutOffError where it broke off after some
         of its words were shown.
         """
-        chance, failed, clock = random.Random(settings.seed), 0, Clock(self.patience)
+        chance, n_failures, clock = random.Random(settings.seed), 0, Clock(self.patience)
         while True:
-            heard = Heard(self.url, self.model, self.priced, *self._unheard())
-            again, asked_to_wait = False, None
+            attempt = Heard(self.url, self.model, self.priced, *self._unheard())
+            may_retry, asked_to_wait = False, None
             try:
-                yield from self._once(messages, settings, clock, heard)
+                yield from self._once(messages, settings, clock, attempt)
                 return
             except AgainError as error:
-                failure, asked_to_wait, again = error.failure, error.wait, True
+                failure, asked_to_wait, may_retry = error.failure, error.wait, True
             except ReplyError as error:
                 failure = error
-            shown = bool(heard.words.size or heard.thoughts.size)
-            if not shown and self._adapted(failure, messages, settings):
+            has_output = bool(attempt.words.size or attempt.thoughts.size)
+            if not has_output and self._adapted(failure, messages, settings):
                 continue
-            failed += 1
-            if again and not shown and failed < self.patience.tries and clock.may_wait(
+            n_failures += 1
+            if may_retry and not has_output and n_failures < self.patience.tries and clock.may_wait(
                 asked_to_wait
             ):  # fmt: skip
-                self.sleep(clock.wait_of(failed, asked_to_wait, chance))
+                self.sleep(clock.wait_of(n_failures, asked_to_wait, chance))
                 continue
-            yield from heard.rest()
-            raise self._final(failure, heard)
+            yield from attempt.rest()
+            raise self._final(failure, attempt)
 
     def _unheard(self) -> tuple[Whole, Whole]:
         """Words and thoughts, in which no key will stand, though the endpoint knows its own."""
@@ -112,10 +112,10 @@ class Endpoint:
         """The failure, with the words that were shown and what they took."""
         text = heard.words.text
         if text.strip():
-            taken = heard.taken("broken off")
-            told = f"{failure} (after {len(text)} characters)"
-            cut = failure if isinstance(failure, CutOffError) else CutOffError(told, text)
-            cut.usage = taken
+            usage = heard.taken("broken off")
+            error_text = f"{failure} (after {len(text)} characters)"
+            cut = failure if isinstance(failure, CutOffError) else CutOffError(error_text, text)
+            cut.usage = usage
             return cut
         failure.usage = failure.usage or heard.taken("broken off")
         return failure
@@ -124,9 +124,9 @@ class Endpoint:
         self, messages: Sequence[Said], settings: Settings, clock: Clock, heard: Heard
     ) -> Iterator[Delta | Usage]:
         """One attempt; raises AgainError where another may help."""
-        sent = self._body(messages, settings)
-        heard.left_out = _left_out(sent)
-        request = Request(self.url, "POST", "/chat/completions", sent)
+        body = self._body(messages, settings)
+        heard.left_out = _left_out(body)
+        request = Request(self.url, "POST", "/chat/completions", body)
         with asked(request, clock) as exchange:
             try:
                 for chunk in chunks_of(exchange, exchange.head()):
@@ -149,8 +149,8 @@ class Endpoint:
         """Whether what the endpoint refused can be put otherwise; how is remembered."""
         if not isinstance(failure, RejectedError):
             return False
-        sent = self._body(messages, settings)
-        return leave_out(failure, sent, self._refused) or self._reshaped(failure, messages)
+        body = self._body(messages, settings)
+        return leave_out(failure, body, self._refused) or self._reshaped(failure, messages)
 
     def _reshaped(self, error: RejectedError, messages: Sequence[Said]) -> bool:
         """Whether there is another shape of the conversation, where the endpoint wants one."""
@@ -165,10 +165,10 @@ class Endpoint:
         return False
 
     def _body(self, messages: Sequence[Said], settings: Settings) -> dict[str, Any]:
-        said = [(one.role, one.text) for one in SHAPES[self._shape](messages)]
+        role_texts = [(message.role, message.text) for message in SHAPES[self._shape](messages)]
         body: dict[str, Any] = {
             "model": self.model,
-            "messages": [{"role": role, "content": _sendable(text)} for role, text in said],
+            "messages": [{"role": role, "content": _sendable(text)} for role, text in role_texts],
             "stream": True,
             "stream_options": {"include_usage": True},
             "temperature": settings.temperature,
@@ -191,9 +191,11 @@ class Endpoint:
 
 def _left_out(sent: Mapping[str, Any]) -> tuple[str, ...]:
     """The settings that are not among what was sent."""
-    found = [one for one in ("temperature", "seed") if one not in sent]
-    limited = "max_tokens" in sent or "max_completion_tokens" in sent
-    return tuple(found if limited else [*found, "max_tokens"])
+    missing_fields = [
+        field_name for field_name in ("temperature", "seed") if field_name not in sent
+    ]
+    has_limit = "max_tokens" in sent or "max_completion_tokens" in sent
+    return tuple(missing_fields if has_limit else [*missing_fields, "max_tokens"])
 
 
 def _sendable(text: str) -> str:

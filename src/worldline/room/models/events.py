@@ -29,17 +29,17 @@ def chunks_of(exchange: Exchange, head: Head) -> Iterator[Chunk]:
     """
     url = exchange.url
     start, pieces = _started(exchange.pieces())
-    sent = chain([start], pieces)
+    all_pieces = chain([start], pieces)
     if start[:1] in (b"{", b"["):
         exchange.clock.start("next")
-        raw = b"".join(within(sent, LARGEST_WHOLE_BYTES, url))
+        raw = b"".join(within(all_pieces, LARGEST_WHOLE_BYTES, url))
         yield _whole(raw, url)
         return
     kind = head.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "text/event-stream" and not start.startswith((b"data", b":", b"event", b"id")):
         raise GarbledError(f"{url}: it sent {plain(kind) or 'nothing'}, not events")
-    library, text = http(), _Text(sent, url)
-    garbled = ""
+    library, text = http(), _Text(all_pieces, url)
+    fault = ""
     try:
         for event in library.EventSource(text, LARGEST_EVENT_BYTES):
             data = event.data.strip()
@@ -51,11 +51,11 @@ def chunks_of(exchange: Exchange, head: Head) -> Iterator[Chunk]:
             if data:
                 yield chunk_of(json_of(data, url), url, event.event == "error")
     except library.SSEError as error:
-        garbled = plain(error, url)
+        fault = plain(error, url)
     except RecursionError:
-        garbled = TOO_DEEP
-    if garbled:
-        raise GarbledError(f"{url}: {garbled}")
+        fault = TOO_DEEP
+    if fault:
+        raise GarbledError(f"{url}: {fault}")
 
 
 def _started(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:

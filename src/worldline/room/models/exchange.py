@@ -99,8 +99,8 @@ class Exchange:
 
         Raises: AgainError, ReplyError.
         """
-        while (got := self._next(by)) is not END:
-            yield got
+        while (piece := self._next(by)) is not END:
+            yield piece
 
     def close(self) -> None:
         """Hang up: the server is to notice at once."""
@@ -112,20 +112,20 @@ class Exchange:
     def _next(self, by: float | None) -> Any:  # a Head, then bytes, then END
         while True:
             refuse_stopped()
-            left, why = self.clock.due()
+            seconds_left, why = self.clock.due()
             if by is not None:
-                left = min(left, by - time.monotonic())
-            if self.clock.left() <= 0 or (by is not None and left <= 0):
+                seconds_left = min(seconds_left, by - time.monotonic())
+            if self.clock.left() <= 0 or (by is not None and seconds_left <= 0):
                 raise TooLateError(f"{self.url}: waited for {why}")
             try:
-                got = self._held.get(timeout=max(0.0, min(left, LOOK_SECONDS)))
+                item = self._held.get(timeout=max(0.0, min(seconds_left, LOOK_SECONDS)))
             except queue.Empty:
-                if left <= 0:
+                if seconds_left <= 0:
                     raise self._late(why) from None
                 continue
-            if isinstance(got, Exception):
-                raise got
-            return got
+            if isinstance(item, Exception):
+                raise item
+            return item
 
     def _late(self, why: str) -> Exception:
         if self.clock.phase == "connection":
@@ -160,12 +160,12 @@ class Exchange:
         """
         place = http().URL(address)
         name = place.raw_host.decode("ascii")
-        checked = public_address(name, place.port or 443)
+        public_ip = public_address(name, place.port or 443)
         if not self._pinned:
             return address
         headers["Host"] = place.netloc.decode("ascii")
         extensions["sni_hostname"] = name
-        return str(place.copy_with(host=checked))
+        return str(place.copy_with(host=public_ip))
 
     def _put(self, item: object) -> bool:
         while not self._over.is_set():

@@ -56,13 +56,13 @@ class Whole:
     def _unfinished(self, piece: str) -> int:
         """How many characters at its end may be the beginning of a character, or of a secret."""
         longest = min(max(map(len, self.secrets), default=1) - 1, len(piece))
-        begun = (
+        partial_lengths = (
             n
             for n in range(longest, 0, -1)
-            if any(n < len(one) and one.startswith(piece[-n:]) for one in self.secrets)
+            if any(n < len(secret) and secret.startswith(piece[-n:]) for secret in self.secrets)
         )
         half = int("\ud800" <= piece[-1:] <= "\udbff")
-        return next(begun, half)
+        return next(partial_lengths, half)
 
 
 @dataclass(eq=False)
@@ -88,12 +88,12 @@ class Heard:
         self.ended = self.ended or chunk.done or chunk.reason is not None
         self.refusal = self.refusal or bool(chunk.refusal)
         for name in ("tokens_in", "tokens_out", "price"):
-            if (told := getattr(chunk, name)) is not None:
-                self._counts = replace(self._counts, **{name: told})
-        again = chunk.whole and bool(self.words.size)  # the whole once more, at the end
-        if not again and (thought := self.thoughts.add(chunk.thought)):
-            yield Delta(thought, reasoning=True)
-        for piece in () if again else (chunk.text, chunk.refusal):
+            if (value := getattr(chunk, name)) is not None:
+                self._counts = replace(self._counts, **{name: value})
+        is_repeat = chunk.whole and bool(self.words.size)  # the whole once more, at the end
+        if not is_repeat and (reasoning := self.thoughts.add(chunk.thought)):
+            yield Delta(reasoning, reasoning=True)
+        for piece in () if is_repeat else (chunk.text, chunk.refusal):
             if text := self.words.add(piece):
                 yield Delta(text)
         if self.words.size + self.thoughts.size > LARGEST_REPLY:
@@ -101,31 +101,31 @@ class Heard:
 
     def rest(self) -> Iterator[Delta]:
         """What was held back."""
-        if thought := self.thoughts.add("", last=True):
-            yield Delta(thought, reasoning=True)
+        if reasoning := self.thoughts.add("", last=True):
+            yield Delta(reasoning, reasoning=True)
         if text := self.words.add("", last=True):
             yield Delta(text)
 
     def usage(self) -> Usage:
         """How it ended, or why it did not. Raises: EmptyError, RefusedReplyError."""
-        declined = self.refusal or self.reason == "content_filter"
+        is_declined = self.refusal or self.reason == "content_filter"
         if not self.words.text.strip():
-            if declined:
+            if is_declined:
                 error = RefusedReplyError(f"{self.url}: {self.name} declined to answer")
             else:
                 error = EmptyError(f"{self.url}: {self.name} said nothing{self._why()}")
-            error.usage = self.taken("refused" if declined else "stop")
+            error.usage = self.taken("refused" if is_declined else "stop")
             raise error
-        ending: Ending = "refused" if declined else "stop"
-        if self.reason == "length" and not declined:
+        ending: Ending = "refused" if is_declined else "stop"
+        if self.reason == "length" and not is_declined:
             ending = "length"
         return self.taken(ending)
 
     def taken(self, ending: Ending) -> Usage:
         """What it took so far, as far as the endpoint said."""
-        read, written = self._counts.tokens_in, self._counts.tokens_out
-        price = self.price(read, written, self._counts.price)
-        return Usage(read, written, price, ending, self.model, self.left_out)
+        tokens_in, tokens_out = self._counts.tokens_in, self._counts.tokens_out
+        price = self.price(tokens_in, tokens_out, self._counts.price)
+        return Usage(tokens_in, tokens_out, price, ending, self.model, self.left_out)
 
     def _why(self) -> str:
         if self.thoughts.size:

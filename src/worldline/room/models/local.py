@@ -75,41 +75,43 @@ class Local:
             raise ReplyError(
                 f"{self.name} reads at most {self.context_tokens} tokens, these are {n_read}"
             )
-        drawn = self.model.continuation(
+        token_ids = self.model.continuation(
             reading.tokens.ids,
             temperature=settings.temperature,
             seed=settings.seed,
             max_tokens=room,
             stop=reading.stops,
         )
-        return self._stream(reading, drawn)
+        return self._stream(reading, token_ids)
 
     def _stream(self, reading: Reading, drawn: Iterable[int]) -> Iterator[Delta | Usage]:
         if reading.opened:  # whoever listens is to know that this begins as reasoning
             yield Delta(reading.opened)
-        written: list[int] = []
+        reply_ids: list[int] = []
         text = ""
         ending: Ending = "length"
         for token in drawn:
-            written.append(token)
+            reply_ids.append(token)
             if token in reading.stops:
                 ending = "stop"
                 break
-            whole = decode(self.model.tokenizer, written)
-            whole, ended = before_break(whole, reading.breaks)
-            shown = whole if ended else whole[: whole_until(whole, reading.breaks)]
-            if len(shown) > len(text) and shown.startswith(text):
-                yield Delta(shown[len(text) :])
-                text = shown
-            if ended:
+            full_text = decode(self.model.tokenizer, reply_ids)
+            full_text, at_break = before_break(full_text, reading.breaks)
+            visible_text = (
+                full_text if at_break else full_text[: whole_until(full_text, reading.breaks)]
+            )
+            if len(visible_text) > len(text) and visible_text.startswith(text):
+                yield Delta(visible_text[len(text) :])
+                text = visible_text
+            if at_break:
                 ending = "stop"
                 break
-        words = [token for token in written if token not in reading.stops]
-        rest, _ = before_break(decode(self.model.tokenizer, words), reading.breaks)
-        if len(rest) > len(text):  # what was held back
-            yield Delta(rest[len(text) :])
-            text = rest
-        yield self._told(reading, written, text, ending)
+        words = [token for token in reply_ids if token not in reading.stops]
+        final_text, _ = before_break(decode(self.model.tokenizer, words), reading.breaks)
+        if len(final_text) > len(text):  # what was held back
+            yield Delta(final_text[len(text) :])
+            text = final_text
+        yield self._told(reading, reply_ids, text, ending)
 
     def _told(self, reading: Reading, written: Sequence[int], text: str, ending: Ending) -> Told:
         return Told(
@@ -125,8 +127,10 @@ class Local:
 
     def _own_name(self, messages: Sequence[Said]) -> str:
         """Who speaks, as the assistant's own earlier words say; else the model's name."""
-        own = (p.speaker for m in messages if m.role == "assistant" for p in m.parts if p.speaker)
-        return next(own, self.name)
+        speakers = (
+            p.speaker for m in messages if m.role == "assistant" for p in m.parts if p.speaker
+        )
+        return next(speakers, self.name)
 
 
 def before_break(text: str, breaks: Sequence[str]) -> tuple[str, bool]:
@@ -136,7 +140,7 @@ def before_break(text: str, breaks: Sequence[str]) -> tuple[str, bool]:
     ('yes', True)
     """
     start = len(text) - len(text.lstrip())
-    places = [at for one in breaks if (at := text.find(one, start)) >= 0]
+    places = [at for break_text in breaks if (at := text.find(break_text, start)) >= 0]
     return (text[: min(places)], True) if places else (text, False)
 
 
@@ -146,9 +150,9 @@ def whole_until(text: str, breaks: Sequence[str]) -> int:
     >>> whole_until("yes\nBo", ("\nBob:",))
     3
     """
-    shown = len(text.rstrip(UNFINISHED))
+    n_shown = len(text.rstrip(UNFINISHED))
     longest = max(map(len, breaks), default=1)
-    for size in range(min(longest - 1, shown), 0, -1):
-        if any(one.startswith(text[shown - size : shown]) for one in breaks):
-            return shown - size
-    return shown
+    for size in range(min(longest - 1, n_shown), 0, -1):
+        if any(break_text.startswith(text[n_shown - size : n_shown]) for break_text in breaks):
+            return n_shown - size
+    return n_shown

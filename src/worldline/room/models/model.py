@@ -139,16 +139,18 @@ def merged(messages: Sequence[Said]) -> list[Said]:
     >>> [one.text for one in merged(two)]
     ['a\n\nb']
     """
-    found: list[Said] = []
-    for one in messages:
-        if found and found[-1].role == one.role:
-            found[-1] = _joined(found[-1], one)
+    merged_messages: list[Said] = []
+    for message in messages:
+        if merged_messages and merged_messages[-1].role == message.role:
+            merged_messages[-1] = _joined(merged_messages[-1], message)
         else:
-            found.append(one)
-    return found
+            merged_messages.append(message)
+    return merged_messages
 
 
 def _joined(first: Said, second: Said) -> Said:
     by = len(first.text) + len(JOINT)
-    moved = (replace(part, start=part.start + by, end=part.end + by) for part in second.parts)
-    return Said(first.role, first.text + JOINT + second.text, (*first.parts, *moved))
+    shifted_parts = (
+        replace(part, start=part.start + by, end=part.end + by) for part in second.parts
+    )
+    return Said(first.role, first.text + JOINT + second.text, (*first.parts, *shifted_parts))

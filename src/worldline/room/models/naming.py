@@ -56,8 +56,8 @@ def models_named(given: Iterable[str], say: Say | None = None) -> dict[str, Call
     participant would be asked at the wrong one.
     """
     places: dict[str, str] = {}
-    for one in given:
-        name, url = place_of(one)
+    for spec in given:
+        name, url = place_of(spec)
         if places.setdefault(name, url) != url:
             two = " and ".join(place or "this process" for place in (places[name], url))
             raise InputError(f"model {name!r}: at {two}; accepted is one place for one name")
@@ -75,14 +75,14 @@ def place_of(given: str) -> tuple[str, str]:
     (('qwen3', 'http://localhost:11434/v1'), ('bundled', ''))
     """
     given = given.strip()
-    name, found, rest = given.rpartition(AT)
-    if not found:
+    name, separator, address_tail = given.rpartition(AT)
+    if not separator:
         if not given:
             raise InputError(f"model: it is empty; accepted are {BUNDLED}, and NAME@https://HOST")
         return given, ""
     if not name:
         raise InputError(f"model {given!r}: give its name before the @")
-    return name, base_url("http" + rest)
+    return name, base_url("http" + address_tail)
 
 
 def with_name(given: str) -> tuple[str, str]:

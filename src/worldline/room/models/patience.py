@@ -40,12 +40,12 @@ class Clock:
         times = self.patience
         seconds = {"connection": times.connect, "first": times.first, "next": times.between}
         step = seconds[self.phase]
-        left, whole = self.since + step - time.monotonic(), self.left()
-        if whole < left:
-            return whole, f"the whole reply within {times.total:g} s"
+        step_left, total_left = self.since + step - time.monotonic(), self.left()
+        if total_left < step_left:
+            return total_left, f"the whole reply within {times.total:g} s"
         if self.phase == "connection":
-            return left, f"a connection within {step:g} s"
-        return left, f"the {self.phase} piece within {step:g} s"
+            return step_left, f"a connection within {step:g} s"
+        return step_left, f"the {self.phase} piece within {step:g} s"
 
     def may_wait(self, seconds: float | None) -> bool:
         """Whether the wait that a server asks for is one that the room makes."""
@@ -54,6 +54,6 @@ class Clock:
 
     def wait_of(self, failed: int, asked: float | None, chance: random.Random) -> float:
         """Seconds to wait: at least what the server asks for, with some chance in it."""
-        drawn = self.patience.before_try(failed, chance)
-        wanted = drawn if asked is None else asked + drawn * 0.1
-        return max(0.0, min(wanted, self.left()))
+        backoff = self.patience.before_try(failed, chance)
+        wait_seconds = backoff if asked is None else asked + backoff * 0.1
+        return max(0.0, min(wait_seconds, self.left()))

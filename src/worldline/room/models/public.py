@@ -21,9 +21,13 @@ def is_public(address: str) -> bool:
     >>> [is_public(one) for one in ("1.1.1.1", "10.0.0.1", "169.254.169.254", "::ffff:127.0.0.1")]
     [True, False, False, False]
     """
-    given = _meant(ipaddress.ip_address(address.partition("%")[0]))
-    own = given.is_multicast or given.is_reserved or getattr(given, "is_site_local", False)
-    return given.is_global and not own
+    effective_address = _meant(ipaddress.ip_address(address.partition("%")[0]))
+    is_special = (
+        effective_address.is_multicast
+        or effective_address.is_reserved
+        or getattr(effective_address, "is_site_local", False)
+    )
+    return effective_address.is_global and not is_special
 
 
 def public_address(host: str, port: int) -> str:
@@ -32,13 +36,13 @@ def public_address(host: str, port: int) -> str:
     Raises: GarbledError where any address of it is not public, OSError where it has none.
     """
     try:
-        found = [str(ipaddress.ip_address(host))]
+        addresses = [str(ipaddress.ip_address(host))]
     except ValueError:
         rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-        found = [str(row[4][0]) for row in rows]
-    if not found or not all(map(is_public, found)):
+        addresses = [str(row[4][0]) for row in rows]
+    if not addresses or not all(map(is_public, addresses)):
         raise GarbledError(f"{host[:80]} is on no public network; accepted is the endpoint's own")
-    return found[0]
+    return addresses[0]
 
 
 def proxied(host: str) -> bool:

@@ -46,29 +46,31 @@ def read(tokenizer: Tokenizer, messages: Sequence[Said], own_name: str) -> Readi
 
     Raises: ReplyError where the template takes the messages in no shape.
     """
-    messages = [disarmed(tokenizer, one) for one in messages]
+    messages = [disarmed(tokenizer, message) for message in messages]
     if not getattr(tokenizer, "chat_template", None):
         return _plain(tokenizer, messages, own_name)
     reason = "there is nothing to answer"
     for shape in SHAPES:
-        shaped = shape(messages)
-        if not shaped:
+        shaped_messages = shape(messages)
+        if not shaped_messages:
             continue
         try:
-            text, spans = render_chat(tokenizer, [Turn(one.role, one.text) for one in shaped])
+            text, spans = render_chat(
+                tokenizer, [Turn(message.role, message.text) for message in shaped_messages]
+            )
         except InputError as error:
             reason = str(error)
             continue
         tokens = tokenize(tokenizer, text, add_special_tokens=False)
-        parts, unplaced = _placed(shaped, text, spans)
-        return Reading(tokens, parts, unplaced, stops_of(tokenizer), (), _opened(text))
+        parts, unplaced_parts = _placed(shaped_messages, text, spans)
+        return Reading(tokens, parts, unplaced_parts, stops_of(tokenizer), (), _opened(text))
     raise ReplyError(f"the model cannot read this conversation: {reason}")
 
 
 def _opened(text: str) -> str:
     """The mark of reasoning that stands open at the end of what a template wrote."""
     end = text[-_TAIL:].rstrip()
-    last = next((one for one in marks_in(end) if one.end == len(end)), None)
+    last = next((mark for mark in marks_in(end) if mark.end == len(end)), None)
     return end[last.start :] if last is not None and last.opens else ""
 
 
@@ -98,7 +100,7 @@ def alternates(tokenizer: Tokenizer) -> bool:
 
 def stops_of(tokenizer: Tokenizer) -> frozenset[int]:
     """Special tokens that the template itself writes around turns, and the end of a text."""
-    found = {getattr(tokenizer, "eos_token_id", None)}
+    stop_ids = {getattr(tokenizer, "eos_token_id", None)}
     turns = [Turn("user", "a"), Turn("assistant", "b"), Turn("user", "c")]
     try:
         text, _ = render_chat(tokenizer, turns)
@@ -106,8 +108,8 @@ def stops_of(tokenizer: Tokenizer) -> frozenset[int]:
         text = ""
     if text:
         ids = tokenize(tokenizer, text, add_special_tokens=False).ids
-        found |= set(ids) & special_ids(tokenizer)
-    return frozenset(one for one in found if one is not None)
+        stop_ids |= set(ids) & special_ids(tokenizer)
+    return frozenset(token_id for token_id in stop_ids if token_id is not None)
 
 
 def _placed(
@@ -115,29 +117,29 @@ def _placed(
 ) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     """(Parts in characters of the rendered text, parts whose place is not certain)."""
     where = {span.name: span for span in spans}
-    placed: list[Part] = []
-    unplaced: list[Part] = []
-    for index, one in enumerate(shaped):
-        span = where.get(f"{one.role} {index}")
+    placed_parts: list[Part] = []
+    unplaced_parts: list[Part] = []
+    for index, message in enumerate(shaped):
+        span = where.get(f"{message.role} {index}")
         if span is None:
-            unplaced += one.parts
+            unplaced_parts += message.parts
             continue
-        by = span.start - one.text.find(text[span.start : span.end])
-        for part in one.parts:
+        by = span.start - message.text.find(text[span.start : span.end])
+        for part in message.parts:
             start, end = max(part.start + by, span.start), min(part.end + by, span.end)
-            placed.append(replace(part, start=start, end=max(start, end)))
-    return tuple(placed), tuple(unplaced)
+            placed_parts.append(replace(part, start=start, end=max(start, end)))
+    return tuple(placed_parts), tuple(unplaced_parts)
 
 
 def _plain(tokenizer: Tokenizer, messages: Sequence[Said], own_name: str) -> Reading:
     """Lines "Name: ...", for a model that knows no turns."""
     text, parts = "", []
-    speakers = {part.speaker for one in messages for part in one.parts if part.speaker}
-    for one in messages:
-        label = f"{own_name}: " if one.role == "assistant" else ""
+    speakers = {part.speaker for message in messages for part in message.parts if part.speaker}
+    for message in messages:
+        label = f"{own_name}: " if message.role == "assistant" else ""
         by = len(text) + len(label)
-        parts += [replace(p, start=p.start + by, end=p.end + by) for p in one.parts]
-        text += label + one.text + JOINT
+        parts += [replace(p, start=p.start + by, end=p.end + by) for p in message.parts]
+        text += label + message.text + JOINT
     tokens = tokenize(tokenizer, f"{text}{own_name}:")
     breaks = tuple(sorted({f"\n{name}:" for name in (*speakers, own_name)} | {JOINT}))
     return Reading(tokens, tuple(parts), (), stops_of(tokenizer), breaks)

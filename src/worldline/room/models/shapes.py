@@ -12,11 +12,11 @@ OPENING = "(The conversation begins.)"
 
 def from_user(messages: Sequence[Said]) -> list[Said]:
     """Alternating, and opened by a user, after the system text."""
-    found = merged(messages)
-    first = 1 if found and found[0].role == "system" else 0
-    if first < len(found) and found[first].role == "assistant":
-        found.insert(first, Said("user", OPENING))
-    return found
+    merged_messages = merged(messages)
+    first = 1 if merged_messages and merged_messages[0].role == "system" else 0
+    if first < len(merged_messages) and merged_messages[first].role == "assistant":
+        merged_messages.insert(first, Said("user", OPENING))
+    return merged_messages
 
 
 def without_system(messages: Sequence[Said]) -> list[Said]:

@@ -47,9 +47,9 @@ def refuse_stopped() -> None:
 def wait(seconds: float) -> None:
     """Let time pass. Raises: StoppedError as soon as it is stopped."""
     end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
+    while (seconds_left := end - time.monotonic()) > 0:
         refuse_stopped()
-        time.sleep(min(left, LOOK_SECONDS))
+        time.sleep(min(seconds_left, LOOK_SECONDS))
 
 
 def waited(call: Callable[[], T], seconds: float, what: str) -> T:
@@ -57,23 +57,23 @@ def waited(call: Callable[[], T], seconds: float, what: str) -> T:
 
     Raises: TooLateError, naming `what`; StoppedError; whatever `call` raises.
     """
-    held: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+    result_queue: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
     def work() -> None:
         try:
-            held.put((call(), None))
+            result_queue.put((call(), None))
         except Exception as error:
-            held.put((None, error))
+            result_queue.put((None, error))
 
     threading.Thread(target=work, daemon=True).start()
     end = time.monotonic() + seconds
     while True:
         refuse_stopped()
-        left = end - time.monotonic()
+        seconds_left = end - time.monotonic()
         try:
-            value, error = held.get(timeout=max(0.0, min(left, LOOK_SECONDS)))
+            value, error = result_queue.get(timeout=max(0.0, min(seconds_left, LOOK_SECONDS)))
         except queue.Empty:
-            if left <= 0:
+            if seconds_left <= 0:
                 raise TooLateError(f"{what}: nothing came within {seconds:g} s") from None
             continue
         if error is not None:

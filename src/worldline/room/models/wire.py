@@ -127,7 +127,7 @@ def key_names(url: str) -> tuple[str, ...]:
         host = ipaddress.ip_address(host.partition("%")[0]).exploded.replace(":", ".")
     elif not HOST.fullmatch(host) or (re.search(r"(^|\.)\d+$", host) and not IPV4.fullmatch(host)):
         return ()  # a number at its end would read as a port
-    name = f"{KEY}_" + "".join(SIGNS.get(one, one.upper()) for one in host)
+    name = f"{KEY}_" + "".join(SIGNS.get(char, char.upper()) for char in host)
     return (f"{name}_{parts.port}", name) if parts.port else (name,)
 
 
@@ -153,9 +153,9 @@ def key_of(url: str) -> str | None:
     Raises: InputError where it would go over the network unencrypted, to a second host, or could
     not be sent.
     """
-    own = next((found for one in key_names(url) if (found := os.environ.get(one))), "")
-    general = "" if own else os.environ.get(KEY, "")
-    key = own or general or _from_keyring(url)
+    host_key = next((value for name in key_names(url) if (value := os.environ.get(name))), "")
+    general = "" if host_key else os.environ.get(KEY, "")
+    key = host_key or general or _from_keyring(url)
     if not key:
         _refuse_mistaken(url)
         return None
@@ -176,10 +176,12 @@ def key_of(url: str) -> str | None:
 def _refuse_mistaken(url: str) -> None:
     """Raise InputError where the key meant for a host is most likely in another's variable."""
     names = key_names(url)
-    other = f"{KEY}_" + re.sub(r"[^A-Z0-9]", "_", (urlsplit(url).hostname or "").upper())
-    if names and other not in names and os.environ.get(other):
+    mistaken_name = f"{KEY}_" + re.sub(r"[^A-Z0-9]", "_", (urlsplit(url).hostname or "").upper())
+    if names and mistaken_name not in names and os.environ.get(mistaken_name):
         host = urlsplit(url).hostname
-        raise InputError(f"{other} names a host with dots alone; the key of {host} is {names[-1]}")
+        raise InputError(
+            f"{mistaken_name} names a host with dots alone; the key of {host} is {names[-1]}"
+        )
 
 
 _sent_to: dict[bytes, str] = {}  # by the hash of a general key, the host that has it
@@ -197,8 +199,8 @@ def refuse_shared(urls: Iterable[str]) -> None:
     """Raise InputError where the general key would be asked for by two hosts."""
     if not os.environ.get(KEY):
         return
-    keyless = [one for one in urls if not any(os.environ.get(name) for name in key_names(one))]
-    places = {_place(one): one for one in keyless}
+    keyless = [url for url in urls if not any(os.environ.get(name) for name in key_names(url))]
+    places = {_place(url): url for url in keyless}
     if len(places) > 1:
         first, second = list(places.items())[:2]
         raise InputError(_shared(first[0], second[1]))
@@ -237,12 +239,14 @@ def secrets_of(url: str = "") -> tuple[str, ...]:
     secret: under 8 characters ("ollama"), or, for this machine, without a digit
     ("sk-no-key-required").
     """
-    here = bool(url) and this_machine(urlsplit(url).hostname or "")
-    names = {KEY, *key_names(url)} | {one for one in os.environ if one.startswith(f"{KEY}_")}
-    found = {os.environ.get(name, "").strip() for name in names}
-    found.add((_from_keyring(url) or "").strip() if url else "")
-    long = (key for key in found if len(key) >= SHORTEST_SECRET)
-    secret = (key for key in long if not here or any(map(str.isdigit, key)))
+    on_this_machine = bool(url) and this_machine(urlsplit(url).hostname or "")
+    names = {KEY, *key_names(url)} | {
+        variable for variable in os.environ if variable.startswith(f"{KEY}_")
+    }
+    keys = {os.environ.get(name, "").strip() for name in names}
+    keys.add((_from_keyring(url) or "").strip() if url else "")
+    long = (key for key in keys if len(key) >= SHORTEST_SECRET)
+    secret = (key for key in long if not on_this_machine or any(map(str.isdigit, key)))
     forms = {form for key in secret for form in _forms(key)}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
@@ -282,15 +286,15 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
     >>> retry_after({"retry-after": "2"})
     2.0
     """
-    given = headers.get("retry-after", "").strip()
-    if not given:
+    header = headers.get("retry-after", "").strip()
+    if not header:
         return None
     try:
-        return max(0.0, float(given))
+        return max(0.0, float(header))
     except ValueError:
         pass
     try:
-        at = parsedate_to_datetime(given).timestamp()
+        at = parsedate_to_datetime(header).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
     return max(0.0, at - (time.time() if now is None else now))
