@@ -16,7 +16,7 @@ from worldline.errors import InputError
 P = ParamSpec("P")
 R = TypeVar("R")
 #: What a whole number of this name is at least, in every function that refuses no more by itself.
-LEAST = {"seed": 0, "top": 0, "longest": 1, "at_once": 1}
+LEAST = {"seed": 0, "top": 0, "longest": 0, "at_once": 1}
 LARGEST_SEED = 2**64 - 1  # what torch's generators take
 _WORDS: dict[Any, str] = {
     int: "a whole number", float: "a number", bool: "True or False", str: "a text",

@@ -53,7 +53,7 @@ def test_a_small_table_on_the_bundled_model(bundled, tmp_path, command):
     assert rows.keys() >= {"gradient (drop)", "EAP", "flow routes, local"}
     assert rows["gradient (drop)"]["rank_signed"][0] > 0.8
     assert rows["gradient (drop)"]["rank_signed"][0] > rows["EAP"]["rank_signed"][0]
-    assert "agreement: 1 prompts to report on" in done.out
+    assert "agreement: 1 prompt to report on" in done.out
     files = {path.name: path.stat().st_mtime_ns for path in raw.iterdir()}
     asked = ["--raw", raw, "--measures", "gradient (drop),EAP,flow routes, local"]
     again = command.line(LINE, tmp_path, *asked)

@@ -12,7 +12,7 @@ from worldline.errors import RefusedError
 from worldline.flow.flow import Conserved, Meaning, Target, asked
 from worldline.flow.gradient import measure_of
 from worldline.model.frozen import frozen_run
-from worldline.model.gradients import batched_backward
+from worldline.model.gradients import NO_GRADIENT, batched_backward
 from worldline.model.guard import anatomy_of, refuse_other_derivative
 from worldline.model.rows import other_at
 from worldline.model.surroundings import around
@@ -142,7 +142,7 @@ def frozen_of(trace: Trace, target: Target) -> FrozenRun:
     """
     assert trace.model is not None
     refuse_changed(trace, run_again=True)
-    refuse_other_derivative(trace.model)
+    refuse_other_derivative(trace.model, but=NO_GRADIENT)  # the remainder says what is missing
     module, plan = trace.model.module, Plan(tuple(trace.tokens.ids))
     run = frozen_run(module, anatomy_of(module), inputs_of(trace.model, plan), measure_of(target))
     for row, (piece, true) in enumerate(zip(run.pieces, trace.resid, strict=True)):

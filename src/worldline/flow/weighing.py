@@ -45,6 +45,7 @@ UsOf = Callable[[int], "list[Tensor]"]
 WEIGHINGS = ("share", "gradient", "frozen")
 TOP = 2000
 LISTED = 10  # of the likeliest next tokens, which are shown with their probabilities
+END_NATS = 0.05  # a model's end by itself, from its listed predictions: rounding, in any dtype
 
 
 @on_trace
@@ -224,11 +225,15 @@ def _unlisted(trace: Trace, token: int) -> str | None:
 def _chances(trace: Trace) -> Callable[[int], float | None]:
     """The log-probability of a next token; where only the likeliest are known, None of others."""
     assert trace.model is not None
-    tail = tail_of(trace.model.module)
-    if tail is None:
-        return {prediction.id: prediction.logprob for prediction in trace.predictions}.get
+    listed = {prediction.id: prediction.logprob for prediction in trace.predictions}
+    tail, row = tail_of(trace.model.module), trace.resid[-1][None, -1:]
+    width = None if tail is None else getattr(tail.norm, "weight", row[0, 0]).numel()
+    if tail is None or width != row.numel():  # the row is projected, or streams are joined, first
+        return listed.get
     with torch.no_grad():
-        logprobs = tail(trace.resid[-1][None, -1:])[0, -1].double().log_softmax(-1)
+        logprobs = tail(row)[0, -1].double().log_softmax(-1)
+    if any(abs(float(logprobs[token]) - chance) > END_NATS for token, chance in listed.items()):
+        return listed.get  # something else lies between
     return lambda token: float(logprobs[token])
 
 

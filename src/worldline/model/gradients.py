@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 Measure = Callable[["Tensor"], "Tensor"]
 Gradients = tuple[float, list[list["Tensor"]]]
+NO_GRADIENT = "no gradient reaches what this model says: its own code stops it"
 NUMBERS_AT_ONCE = 1 << 22  # of gradients at a block's end, in one batched pass
 
 
@@ -108,7 +109,7 @@ def whole_gradients(
             watched_run.logits[0, -1] if last is None else watched_run.logits[0, -last:]
         )
         if not value.requires_grad:
-            raise RefusedError("no gradient reaches what this model says: its own code stops it")
+            raise RefusedError(NO_GRADIENT)
         flat = [z for block in reads for z in block]
         flat_gradients = torch.autograd.grad(value, flat, allow_unused=True)
     gradients = iter(filled(flat_gradients, flat))

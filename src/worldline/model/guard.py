@@ -68,9 +68,12 @@ def checked(model: LoadedModel, identity: Identity | None = None, *, again: bool
     return report
 
 
-def refuse_other_derivative(model: LoadedModel) -> None:
-    """Raise RefusedError where gradients of a model are not of what it computes, with what is."""
-    if words := checked(model).gradient:
+def refuse_other_derivative(model: LoadedModel, *, but: str | None = None) -> None:
+    """Raise RefusedError where gradients of a model are not of what it computes, with what is.
+
+    `but`: words for which the caller has an answer of its own.
+    """
+    if (words := checked(model).gradient) and words != but:
         raise RefusedError(f"{model.name}: {words}; what needs no gradient: by share, and cuts")
 
 

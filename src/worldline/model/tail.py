@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
@@ -18,7 +18,7 @@ N_PROBE = 4
 _known: WeakKeyDictionary[torch.nn.Module, Ends | None] = WeakKeyDictionary()
 
 
-def tail_of(model: torch.nn.Module) -> Callable[[Tensor], Tensor] | None:
+def tail_of(model: torch.nn.Module) -> Ends | None:
     """The function from the last row to the logits; None where `find_tail` finds no such.
 
     Looked for once a model and output embedding.
