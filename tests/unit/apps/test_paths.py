@@ -33,7 +33,13 @@ def test_what_is_printed_is_what_is_written(run, tmp_path):
     assert "(100 drawn): about" in out
     assert f"paths in effect: {numbers['effective'][0]['effective']:,.1f}" in out
     assert "Caution: patterns are held" in out
-    assert all(path["words"] in out for path in numbers["paths"])
+    for path in numbers["paths"]:
+        start, end = (node["pos"] for node in (path["nodes"][0], path["nodes"][-1]))
+        reads = " → ".join(f"{read['layer']}.{read['head']}" for read in path["reads"])
+        listed = f"{path['weight']:+.3f} {path['hops']:5}  "
+        (line,) = [line for line in out.splitlines() if listed in line and f"({start})" in line]
+        assert reads in line
+        assert line.endswith(f"({end})")
 
 
 def test_shares_need_no_target(run):

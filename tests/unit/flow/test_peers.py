@@ -142,7 +142,7 @@ def test_counterfactuals_of_another_length_or_model(witness):
         longer = record(witness.trace.model, tokens_of((1, 2, 3)))
         with pytest.raises(ValueError, match="a counterfactual of 3 tokens for a prompt of 5"):
             edge_attribution(witness.trace, longer)
-    other = record(loaded("llama"), some_tokens(5))
+        other = record(loaded("gpt2", FLOAT64), some_tokens(5))
     with Float64(), pytest.raises(ValueError, match="not made by one model"):
         edge_attribution(witness.trace, other)
 
