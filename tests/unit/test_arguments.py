@@ -473,7 +473,7 @@ def test_a_loaded_trace_asks_for_its_model_in_the_name_of_the_function(name, tmp
         (lambda _trace: wl.light_cone(model(), IDS, at=NODE, seed=2**70), "seed"),
         (lambda trace: wl.weigh(trace, top=-1), "top"),
         (lambda _trace: wl.observe(IDS, model(), top=-1), "top"),
-        (lambda _trace: wl.hop_curve(model(), IDS, longest=0), "longest"),
+        (lambda _trace: wl.hop_curve(model(), IDS, longest=-1), "longest"),
         (lambda _trace: wl.hop_curve(model(), IDS, at_once=0), "at_once"),
         (lambda _trace: wl.hop_curve(model(), IDS, stop_within_nats=float("nan")), "stop_within"),
         (lambda _trace: wl.light_cone(model(), IDS, at=NODE, step=float("nan")), "step"),
