@@ -41,20 +41,25 @@ class Precision:
     @property
     def least(self) -> float:
         """The larger of both."""
-        return max(self.floor, self.resolution)
+        return least_of(self)
 
     def tells(self, value: float) -> bool:
         """Whether a difference is more than rounding."""
-        return abs(value) > self.least
+        return told(value, self)
 
     def json(self) -> dict[str, Any]:
         """As plain numbers."""
         return asdict(self)
 
 
+def least_of(precision: HasPrecision) -> float:
+    """The larger of both parts, which a difference has to exceed."""
+    return max(precision.floor, precision.resolution)
+
+
 def told(value: float, precision: HasPrecision | None) -> bool:
     """Whether a difference is more than rounding."""
-    return precision is None or abs(value) > max(precision.floor, precision.resolution)
+    return precision is None or abs(value) > least_of(precision)
 
 
 def under_words(precision: HasPrecision, unit: str = "") -> str:
@@ -63,8 +68,7 @@ def under_words(precision: HasPrecision, unit: str = "") -> str:
     >>> under_words(Precision(floor=0.01, resolution=0.06, dtype="bfloat16"), "nats")
     '< 0.06 nats (resolution of bfloat16)'
     """
-    least = max(precision.floor, precision.resolution)
-    return f"< {least:.2g}{unit and f' {unit}'} ({larger_part(precision)})"
+    return f"< {least_of(precision):.2g}{unit and f' {unit}'} ({larger_part(precision)})"
 
 
 def larger_part(precision: HasPrecision) -> str:

@@ -95,8 +95,7 @@ def refuse_changed_meanwhile(model: LoadedModel, before: Identity) -> None:
     now = identify(model)
     found = differences(before, now)
     if not any(difference.certain for difference in found):
-        mover = _movers.get(model.module)
-        names = frozenset() if mover is None else mover.names
+        mover, names = _movers.get(model.module), moving_of(model.module)
         if now.complete and (not found or _place(before, names) == _place(now, names)):
             return
         reports = _passed.get(model.module, {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worldline.resolution import larger_part, told, under_words
+from worldline.resolution import larger_part, least_of, told, under_words
 from worldline.views.labels import signed
 from worldline.views.parts import ScenePrecision
 
@@ -18,7 +18,7 @@ def change_words(value: float, precision: ScenePrecision | None, unit: str = "")
     if precision is None:
         return f"{signed(value)}{_after(unit)}"
     if told(value, precision):
-        least = f"{max(precision.floor, precision.resolution):.2g}"
+        least = f"{least_of(precision):.2g}"
         return f"{signed(value)}{_after(unit)} ({larger_part(precision)} {least})"
     return under_words(precision, unit)
 
@@ -34,7 +34,7 @@ def size_words(value: float, precision: ScenePrecision | None, unit: str = "") -
 
 def floor_words(precision: ScenePrecision, unit: str) -> str:
     """What a difference has to exceed, where numbers stand alone."""
-    least = max(precision.floor, precision.resolution)
+    least = least_of(precision)
     return (
         f"more than rounding where above {least:.2g} {unit} (floor {precision.floor:.2g}, "
         f"resolution of {precision.dtype} {precision.resolution:.2g})"

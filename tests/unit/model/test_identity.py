@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import worldline as wl
+from looks import counted_looks
 from tiny_runs import NamesIds, some_tokens
 from worldline.claims import running
 from worldline.errors import InputError, RefusedError
@@ -325,18 +326,6 @@ def test_a_refusal_that_a_second_look_does_not_confirm_is_not_kept(tmp_path, mon
         checked(model)
     assert not list(tmp_path.rglob("*.json"))
     assert checked(model).status == "exact"
-
-
-def counted_looks(monkeypatch) -> list[int]:
-    looks: list[int] = []
-    honest = guard.check_model
-
-    def look(module, **options):
-        looks.append(1)
-        return honest(module, **options)
-
-    monkeypatch.setattr(guard, "check_model", look)
-    return looks
 
 
 def test_a_hook_that_counts_and_changes_nothing_does_not_make_a_new_model_of_each_run(monkeypatch):

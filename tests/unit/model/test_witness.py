@@ -12,6 +12,7 @@ import torch
 from accelerate.hooks import ModelHook, add_hook_to_module
 
 import worldline as wl
+from looks import counted_looks
 from tiny_runs import NamesIds, some_tokens
 from worldline.errors import RefusedError
 from worldline.model import guard
@@ -91,18 +92,6 @@ def hooked(hook):
     return model
 
 
-def looks_of(monkeypatch) -> list[int]:
-    looks: list[int] = []
-    honest = guard.check_model
-
-    def look(module, **options):
-        looks.append(1)
-        return honest(module, **options)
-
-    monkeypatch.setattr(guard, "check_model", look)
-    return looks
-
-
 def test_a_report_of_another_computation_does_not_count(monkeypatch, tmp_path):
     honest = hooked(mix)
     assert checked(honest).status == "exact"
@@ -139,7 +128,7 @@ def test_a_refusal_of_another_computation_does_not_count(monkeypatch):
 
 
 def test_the_same_computation_is_not_checked_again(monkeypatch):
-    looks = looks_of(monkeypatch)
+    looks = counted_looks(monkeypatch)
     first = checked(hooked(mix))
     before = len(looks)
     assert checked(hooked(mix)) == first
@@ -173,7 +162,7 @@ def test_the_floor_is_of_the_model_that_runs(monkeypatch):
 def test_where_the_description_ends_the_probe_decides(monkeypatch, tmp_path):
     model, tokens = hooked(mix_far_below), some_tokens(6)
     assert not model.identity.complete
-    looks = looks_of(monkeypatch)
+    looks = counted_looks(monkeypatch)
     trace = wl.record(model, tokens)
     wl.hop_curve(model, tokens)
     n_looks = len(looks)
