@@ -384,7 +384,7 @@ def test_any_text_comes_through_a_shell(text, shell, as_shown, monkeypatch):
     else:
         monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(given)))
         options = words[2:]
-        assert read_text("-", None, keep_newline="--keep-newline" in options).text == text
+        assert read_text("-", None, keep_newline="--keep-newline" in options) == text
     splice = text.replace("\0", "")
     at_splice = (
         ["--splice-from", splice] if not splice.startswith("-") else [f"--splice-from={splice}"]
@@ -460,7 +460,7 @@ def test_a_long_text_of_no_file_is_read_from_the_one_that_is_named(text, monkeyp
     assert hashlib.sha256(content).hexdigest() == read.sha256
     Path(read.file).write_bytes(content)
     line = recipe_of(text).line()
-    assert read_text(None, Path(read.file), keep_newline="--keep-newline" in line).text == text
+    assert read_text(None, Path(read.file), keep_newline="--keep-newline" in line) == text
     assert eval(read.python) == text
 
 
