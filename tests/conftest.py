@@ -34,12 +34,12 @@ if any(name.partition(".")[0] == "worldline" for name in sys.modules):
     raise RuntimeError("worldline was imported before its run-time type checks were installed")
 with warnings.catch_warnings():
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"jaxtyping|beartype")
-    from jaxtyping import install_import_hook
+    from checked_types import check_types
 
     # apps is left out: typer hands its commands another Context than the one it has them name.
     package = Path(__file__).parents[1] / "src" / "worldline"
     parts = {entry.stem for entry in package.iterdir()} - {"apps", "__init__", "__pycache__"}
-    install_import_hook([f"worldline.{part}" for part in sorted(parts)], "beartype.beartype")
+    check_types([f"worldline.{part}" for part in sorted(parts)])
 
 settings.register_profile(
     "local", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60
