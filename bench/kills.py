@@ -137,7 +137,7 @@ def room(place: Path, n: int, seed: int) -> str:
         events = reading.events()
         reading.close()
         again = Log(log)  # a writer can go on
-        sound = not reading.damage and not again.repaired and again.events() == events
+        sound = not reading.damage and not again.repair_note and again.events() == events
         again.close()
         numbers = [one.number for one in events]
         sound = sound and numbers == list(range(1, len(events) + 1)) and set(shown) <= {*numbers}

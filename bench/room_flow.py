@@ -17,22 +17,22 @@ import torch
 
 import worldline as wl
 from worldline.room.flow import flow_of_reply
-from worldline.room.models.local import Local, Told
-from worldline.room.models.model import Part, Said, Settings
+from worldline.room.models.local import Local, LocalUsage
+from worldline.room.models.model import ChatMessage, Part, Settings
 
 WORDS = "the river that I remember carries what was said before and never says it twice. "
 
 
-def conversation(local: Local, n_tokens: int) -> list[Said]:
+def conversation(local: Local, n_tokens: int) -> list[ChatMessage]:
     """Two speakers in turn, together about so many tokens."""
-    found = [Said("system", "You are Ada.", (Part(None, "", 0, 12),))]
+    found = [ChatMessage("system", "You are Ada.", (Part(None, "", 0, 12),))]
     while local.count_tokens(found) < n_tokens - 20:
         text = f"Bob: {WORDS}" if len(found) % 2 else WORDS
         start, speaker = (5, "Bob") if len(found) % 2 else (0, "Ada")
         part = Part(len(found), speaker, start, len(text))
-        found.append(Said("user" if len(found) % 2 else "assistant", text, (part,)))
+        found.append(ChatMessage("user" if len(found) % 2 else "assistant", text, (part,)))
     if found[-1].role == "assistant":
-        found.append(Said("user", "Bob: and then?", (Part(len(found), "Bob", 5, 14),)))
+        found.append(ChatMessage("user", "Bob: and then?", (Part(len(found), "Bob", 5, 14),)))
     return found
 
 
@@ -40,16 +40,16 @@ def timed(local: Local, read: int, write: int, repeat: int) -> tuple[int, int, l
     """(Tokens read, written, seconds of generating, seconds of weighing)."""
     said = conversation(local, read)
     generated, weighed = [], []
-    told = Told()
+    told = LocalUsage()
     for _ in range(repeat):
         began = time.process_time()
         *_, told = local.reply(said, Settings(1.0, 3, write))
         generated.append(time.process_time() - began)
-        assert isinstance(told, Told)
+        assert isinstance(told, LocalUsage)
         began = time.process_time()
         flow_of_reply(local.model, told)
         weighed.append(time.process_time() - began)
-    return told.tokens_in or 0, len(told.written), generated, weighed
+    return told.tokens_in or 0, len(told.reply_ids), generated, weighed
 
 
 def main() -> None:

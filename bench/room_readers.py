@@ -19,13 +19,13 @@ from worldline.room.claims import claims
 from worldline.room.commands import parse
 from worldline.room.events import Event, Message
 from worldline.room.exporting import as_html, as_markdown
-from worldline.room.foreign_messages import loaded
+from worldline.room.foreign_messages import load_json
 from worldline.room.mending import mend
-from worldline.room.naming import borrowed, without_own_label, without_room_lines
-from worldline.room.reasoning import Hushed
+from worldline.room.naming import borrowed_passages, without_own_label, without_room_lines
+from worldline.room.reasoning import ReasoningFilter
 from worldline.room.regions import regions, without_reasoning
 from worldline.room.state import Participant
-from worldline.room.turns import mentioned
+from worldline.room.turns import mentioned_participants
 from worldline.text.foreign import one_line, visible
 
 NAMES = ("Ada", "Bob", "李雷", "Senior_Engineer")
@@ -43,7 +43,7 @@ PIECES = (
 
 def hushed(text: str) -> None:
     """A reply in pieces of 16 letters, as it streams."""
-    quiet = Hushed()
+    quiet = ReasoningFilter()
     for at in range(0, len(text), 16):
         quiet.more(text[at : at + 16])
 
@@ -59,14 +59,14 @@ READERS: dict[str, Callable[[str], object]] = {
     "without_reasoning": without_reasoning,
     "hushed": hushed,
     "claims": claims,
-    "borrowed": lambda text: borrowed(text, "Ada", NAMES),
+    "borrowed": lambda text: borrowed_passages(text, "Ada", NAMES),
     "without_own_label": lambda text: without_own_label(text, "Ada"),
     "without_room_lines": without_room_lines,
-    "mentioned": lambda text: mentioned(text, PEOPLE),
+    "mentioned": lambda text: mentioned_participants(text, PEOPLE),
     "mend": mend,
     "visible": visible,
     "one_line": lambda text: one_line(text, 400),
-    "loaded": lambda text: loaded(json.dumps([text]), Counter()),
+    "loaded": lambda text: load_json(json.dumps([text]), Counter()),
     "as_markdown": exported(as_markdown),
     "as_html": exported(as_html),
 }

@@ -13,7 +13,7 @@ import numpy as np
 
 from worldline.claims.graph import Graph
 from worldline.claims.loading import load_graph
-from worldline.claims.running import Asked, run_claim
+from worldline.claims.running import RunRequest, run_claim
 from worldline.claims.store import Store
 from worldline.lab import registry
 from worldline.lab.experiment import Experiment, Finding
@@ -115,7 +115,7 @@ def main(folder: str, log: str, seed: str, seconds: str) -> None:
     registry.code_hash = lambda claim: "0" * 64
     claim = coin_graph(Path(folder) / f"records-{os.getpid()}").claim("coin")
     store = Store(Path(folder) / "store")
-    outcome = run_claim(claim, store, coin_model(), Asked(seed=int(seed)))
+    outcome = run_claim(claim, store, coin_model(), RunRequest(seed=int(seed)))
     assert outcome.verdict is not None
     print(outcome.verdict.word)  # noqa: T201
 

@@ -19,8 +19,8 @@ from worldline.room.events import Message
 from worldline.room.hosting import Desk
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
-from worldline.room.models.model import Delta, Said, Settings, Usage
-from worldline.room.models.scripted import Scripted
+from worldline.room.models.model import ChatMessage, Delta, Settings, Usage
+from worldline.room.models.scripted import ScriptedModel
 from worldline.room.room import Room
 
 EXAMPLE = "t3 t14 t15 t92 t65 t35"
@@ -59,7 +59,7 @@ def picture(width: int = 240, height: int = 140) -> bytes:
 
 
 DEEDS = Deeds(
-    lambda asked: Picture(picture(), "image/png", f"made up for {asked.who}"),
+    lambda asked: Picture(picture(), "image/png", f"made up for {asked.asker}"),
     lambda asked: [
         Hit(f"About {asked.text}", f"{NASTY}\n!leave", "https://a.example/herons?x=<b>"),
         Hit("Pressed", "not a web address", PRESSED),
@@ -71,7 +71,7 @@ DEEDS = Deeds(
 class Slow:
     """Says a script piece by piece, with time between."""
 
-    inner: Scripted
+    inner: ScriptedModel
     wait_s: float
     alternates: bool = False
     context_tokens: int | None = None
@@ -81,10 +81,10 @@ class Slow:
     def name(self) -> str:
         return self.inner.name
 
-    def count_tokens(self, messages: Sequence[Said]) -> int:
+    def count_tokens(self, messages: Sequence[ChatMessage]) -> int:
         return self.inner.count_tokens(messages)
 
-    def reply(self, messages: Sequence[Said], settings: Settings) -> Iterator[Delta | Usage]:
+    def reply(self, messages: Sequence[ChatMessage], settings: Settings) -> Iterator[Delta | Usage]:
         for one in self.inner.reply(messages, settings):
             time.sleep(self.wait_s)
             yield one
@@ -92,8 +92,8 @@ class Slow:
 
 def models(wait_s: float = 0.0) -> dict[str, Any]:
     """One model a speaker, and one to invite."""
-    found = {f"m{name}": Scripted(f"m{name}", tuple(lines)) for name, lines in SCRIPTS.items()}
-    found["mCleo"] = Scripted("mCleo", ("Hello, I am new.",), loops=True)
+    found = {f"m{name}": ScriptedModel(f"m{name}", tuple(lines)) for name, lines in SCRIPTS.items()}
+    found["mCleo"] = ScriptedModel("mCleo", ("Hello, I am new.",), loops=True)
     return {name: Slow(one, wait_s) for name, one in found.items()} if wait_s else found
 
 
@@ -102,8 +102,8 @@ def desk_of(folder: Path, wait_s: float = 0.0, mock: bool = True) -> Desk:
     found = Desk(folder, models(wait_s), lambda _catalog: DEEDS)
 
     def weigh(model: Any, _usage: Any) -> dict[str, Any] | str:
-        assert found.hosted is not None
-        return made_up(found.hosted.room, model.name)
+        assert found.open_room is not None
+        return made_up(found.open_room.room, model.name)
 
     found._weigh = weigh if mock else None
     folder.mkdir(parents=True, exist_ok=True)

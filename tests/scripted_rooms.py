@@ -10,7 +10,7 @@ from worldline.room.deeds import Deeds, Hit, Picture
 from worldline.room.events import Command, Event, Message, Notice, Outcome
 from worldline.room.log import MEMORY, Log
 from worldline.room.models.catalog import Catalog
-from worldline.room.models.scripted import Scripted
+from worldline.room.models.scripted import ScriptedModel
 from worldline.room.room import Room
 
 DEEDS = Deeds(
@@ -34,8 +34,8 @@ def room_of(
     **settings: Any,
 ) -> Room:
     """A room in which each name says its lines; `guests` are models that may be invited."""
-    models = {n: Scripted(n, tuple(x), loops) for n, x in (guests or {}).items()}
-    own = {f"m{n}": Scripted(f"m{n}", tuple(x), loops) for n, x in scripts.items()}
+    models = {n: ScriptedModel(n, tuple(x), loops) for n, x in (guests or {}).items()}
+    own = {f"m{n}": ScriptedModel(f"m{n}", tuple(x), loops) for n, x in scripts.items()}
     room = Room(Log(path, clock()), Catalog(models, own), deeds)
     for what, value in settings.items():
         room.set(what, value)

@@ -38,7 +38,9 @@ def whole_number(name: str, value: Any, least: int | None = 0) -> int:
         number = index(value)
     except TypeError:
         low = "" if least is None else f" from {least}"
-        raise InputError(f"{_shown(name, value)}: accepted are whole numbers{low}") from None
+        raise InputError(
+            f"{_argument_text(name, value)}: accepted are whole numbers{low}"
+        ) from None
     if least is not None and number < least:
         raise InputError(f"{name} {number}: accepted are whole numbers from {least}")
     return number
@@ -62,12 +64,12 @@ def with_checked_arguments(function: Callable[P, R]) -> Callable[P, R]:
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         bound_arguments = bound_to(function, signature, args, kwargs)
         refuse_other_kinds(function, bound_arguments.arguments)
         return function(*bound_arguments.args, **bound_arguments.kwargs)
 
-    return called
+    return wrapper
 
 
 def bound_to(
@@ -103,9 +105,12 @@ def refuse_other_kinds(function: Callable[..., Any], arguments: dict[str, Any]) 
         elif float in kinds and value != value:
             raise InputError(f"{function.__name__}: {name}={value}: accepted are numbers")
         elif not any(_is(kind, value) for kind in kinds):
-            accepted_kinds = " or ".join(_said(kind) for kind in kinds if kind is not type(None))
+            accepted_kinds = " or ".join(
+                _kind_words(kind) for kind in kinds if kind is not type(None)
+            )
             raise InputError(
-                f"{_shown(f'{function.__name__}: {name}', value)}: accepted is {accepted_kinds}"
+                f"{_argument_text(f'{function.__name__}: {name}', value)}: accepted is "
+                f"{accepted_kinds}"
             )
 
 
@@ -144,7 +149,7 @@ def _is(kind: Any, value: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _said(kind: Any) -> str:
+def _kind_words(kind: Any) -> str:
     return _WORDS.get(kind) or f"a {kind.__name__}"
 
 
@@ -152,7 +157,7 @@ def _is_listing(values: Any) -> bool:
     return isinstance(values, Iterable) and getattr(values, "ndim", 1) != 0
 
 
-def _shown(name: str, value: Any) -> str:
+def _argument_text(name: str, value: Any) -> str:
     """A value in few words, in one line."""
     if isinstance(value, (str, bytes, int, float, bool)):
         return f"{name}={repr(value)[:40]}"

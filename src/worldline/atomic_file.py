@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from worldline.errors import InputError
-from worldline.places import expanded
+from worldline.places import expand_path
 
 THERE = "it is there already; accepted is a new file"
 _MOST_LINKS = 40
@@ -55,7 +55,7 @@ def write_bytes(place: str | Path, content: bytes, *, exclusive: bool = False) -
     """
     with stream_to(place, exclusive=exclusive) as out:
         out.write(content)
-    return expanded(place)
+    return expand_path(place)
 
 
 @contextmanager
@@ -67,11 +67,11 @@ def stream_to(place: str | Path, *, exclusive: bool = False) -> Iterator[BinaryI
             was there before stays.
     """
     with _words(place):
-        target, direct = _resolved(place)
+        target, direct = _resolve_target(place)
         if exclusive and target.exists():
             raise FileExistsError(errno.EEXIST, THERE)
         if direct:
-            with _opened(target) as out:
+            with _open_directly(target) as out:
                 yield out
             return
         with (
@@ -89,7 +89,7 @@ def path_for(place: str | Path) -> Iterator[Path]:
         InputError: it cannot be written; what was there before stays.
     """
     with _words(place):
-        target, direct = _resolved(place)
+        target, direct = _resolve_target(place)
         if not direct:
             with _part_of(target) as (_, part):
                 yield part
@@ -97,7 +97,7 @@ def path_for(place: str | Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="worldline-") as folder:
             temporary_path = Path(folder) / "part"
             yield temporary_path
-            with temporary_path.open("rb") as content, _opened(target) as out:
+            with temporary_path.open("rb") as content, _open_directly(target) as out:
                 shutil.copyfileobj(content, out)
 
 
@@ -108,10 +108,10 @@ def refuse_unwritable(place: str | Path) -> None:
     link leads into is never made.
     """
     with _words(place):
-        target, direct = _resolved(place)
+        target, direct = _resolve_target(place)
         if direct:
             return
-        path = expanded(place)
+        path = expand_path(place)
         folder = path.parent
         if path.is_symlink():
             folder = target.parent
@@ -132,7 +132,7 @@ def written_directly(place: str | Path) -> bool:
         InputError: it is no place for a file.
     """
     with _words(place):
-        return _resolved(place)[1]
+        return _resolve_target(place)[1]
 
 
 @contextmanager
@@ -143,9 +143,9 @@ def _words(place: str | Path) -> Iterator[None]:
         raise InputError(f"{place}: cannot be written ({error.strerror or error})") from None
 
 
-def _resolved(place: str | Path) -> tuple[Path, bool]:
+def _resolve_target(place: str | Path) -> tuple[Path, bool]:
     """(The real place, links followed; whether what is there is written to, not replaced)."""
-    path = expanded(place)
+    path = expand_path(place)
     try:
         impossible = b"\0" in os.fsencode(path)
     except UnicodeEncodeError:
@@ -195,7 +195,7 @@ def _kind(mode: int) -> str:
     return "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
-def _opened(path: Path) -> BinaryIO:
+def _open_directly(path: Path) -> BinaryIO:
     """What is no file, to be written to; an open stream goes on where it stands."""
     stream = _own_stream(path)
     return os.fdopen(os.dup(stream) if stream is not None else os.open(path, os.O_WRONLY), "wb")

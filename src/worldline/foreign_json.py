@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from worldline.errors import InputError
-from worldline.places import expanded
+from worldline.places import expand_path
 
 MOST_BYTES = 1 << 28  # of one document
 DEEPEST = 64  # lists and objects in one another: what comes after reads them by recursion
@@ -26,7 +26,7 @@ def read_json_file(path: str | Path, *, most_bytes: int = MOST_BYTES) -> Any:
         InputError: as of `read_json`, or the file cannot be read; the line names it.
     """
     try:
-        with expanded(path).open("rb") as file:
+        with expand_path(path).open("rb") as file:
             content = file.read(most_bytes + 1)
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
@@ -40,13 +40,13 @@ def read_json(
     most_bytes: int = MOST_BYTES,
     most_bits: int = MOST_BITS,
     finite: bool = True,
-    changed: Callable[[dict[str, Any]], Any] = lambda found: found,
-    mended: Callable[[str], str] | None = None,
+    replace_object: Callable[[dict[str, Any]], Any] = lambda found: found,
+    repair_text: Callable[[str], str] | None = None,
 ) -> Any:
     """What a JSON text says; `name` is what it is called in errors.
 
-    `changed` is given every object, and gives what stands in its place. With `finite=False` the
-    words NaN and Infinity are numbers. `mended` is given every text with half of a pair of
+    `replace_object` is given every object, and gives what stands in its place. With `finite=False`
+    the words NaN and Infinity are numbers. `repair_text` is given every text with half of a pair of
     characters, and gives what stands in its place; without it they are refused.
 
     Raises:
@@ -63,7 +63,7 @@ def read_json(
             seen_keys: set[str] = set()
             key = next(key for key, _ in pairs if key in seen_keys or seen_keys.add(key))
             raise InputError(f"key {key[:40]!r} twice")
-        return changed(members)
+        return replace_object(members)
 
     try:
         if isinstance(content, bytes):
@@ -71,14 +71,14 @@ def read_json(
         found = json.loads(
             content,
             object_pairs_hook=whole_object,
-            parse_int=lambda written: _whole(written, most_bits),
+            parse_int=lambda written: _bounded_integer(written, most_bits),
             parse_float=_finite,
-            parse_constant=_refused if finite else float,
+            parse_constant=_refuse_number if finite else float,
         )
         _refuse_deep(found)
         if _HALF.search(content):
-            if mended is not None:
-                found = _mended(found, mended)
+            if repair_text is not None:
+                found = _repair_texts(found, repair_text)
             json.dumps(found, ensure_ascii=False, default=str).encode()
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: not UTF-8 at byte {error.start}") from None
@@ -94,35 +94,40 @@ def read_json(
     return found
 
 
-def _whole(written: str, most_bits: int) -> int:
-    if len(written) > most_bits or (number := int(written)).bit_length() > most_bits:
-        raise InputError(f"number {written[:24]}: accepted are whole numbers of {most_bits} bits")
+def _bounded_integer(number_text: str, most_bits: int) -> int:
+    if len(number_text) > most_bits or (number := int(number_text)).bit_length() > most_bits:
+        raise InputError(
+            f"number {number_text[:24]}: accepted are whole numbers of {most_bits} bits"
+        )
     return number
 
 
-def _finite(written: str) -> float:
-    number = float(written)
+def _finite(number_text: str) -> float:
+    number = float(number_text)
     if not math.isfinite(number):
-        _refused(written)
+        _refuse_number(number_text)
     return number
 
 
-def _mended(found: Any, mended: Callable[[str], str]) -> Any:
-    if isinstance(found, str):
-        return mended(found) if _HALF.search(found) else found
-    if isinstance(found, list):
-        return [_mended(inner, mended) for inner in found]
-    if isinstance(found, dict):
-        return {_mended(key, mended): _mended(inner, mended) for key, inner in found.items()}
-    return found
+def _repair_texts(value: Any, repair_text: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return repair_text(value) if _HALF.search(value) else value
+    if isinstance(value, list):
+        return [_repair_texts(inner, repair_text) for inner in value]
+    if isinstance(value, dict):
+        return {
+            _repair_texts(key, repair_text): _repair_texts(inner, repair_text)
+            for key, inner in value.items()
+        }
+    return value
 
 
-def _refused(written: str) -> None:
-    raise InputError(f"number {written[:24]}: accepted are finite ones")
+def _refuse_number(number_text: str) -> None:
+    raise InputError(f"number {number_text[:24]}: accepted are finite ones")
 
 
-def _refuse_deep(found: Any) -> None:
-    level, depth = [found], 0
+def _refuse_deep(value: Any) -> None:
+    level, depth = [value], 0
     while level := [container for container in level if isinstance(container, (list, dict))]:
         depth += 1
         if depth > DEEPEST:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from worldline.views.notebook import Shown
+from worldline.views.notebook import SceneDisplay
 from worldline.views.picture import numbers
 from worldline.views.scene import Scene
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False, repr=False)
-class Observation(Shown):
+class Observation(SceneDisplay):
     """What observe() saw: the trace, the flow, and the Scene that shows them.
 
     `show()` is the picture as text, `html()` as a file, `picture` as a widget; as the last line of

@@ -12,13 +12,13 @@ def data_folder() -> Path:
     """The environment variable WORLDLINE_DATA, or the user's data folder; it may not be there."""
     folder_setting = os.environ.get("WORLDLINE_DATA")
     return (
-        expanded(folder_setting)
+        expand_path(folder_setting)
         if folder_setting
         else Path(platformdirs.user_data_dir("worldline"))
     )
 
 
-def expanded(place: str | Path) -> Path:
+def expand_path(place: str | Path) -> Path:
     """A path with `~` as the user's folder; of an unknown user it stays, and there is no such file.
 
     >>> expanded("~nobody-of-this-name/a").name

@@ -158,10 +158,10 @@ def see(
         flow,
         shares=shares.shares,
         lens=logit_lens(trace),
-        writes=write_coherence(trace) if _whole(trace) else None,
+        writes=write_coherence(trace) if _is_fully_closed(trace) else None,
         paths=paths_of(trace, flow.meaning.target, paths, say),
         recipe=recipe,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         left_out=left_out,
     )
     return Observation(trace, flow, scene)
@@ -198,7 +198,7 @@ def recipe_of_run(
     return as_given.model_copy(update={"unsaid": unsaid}), True
 
 
-def _whole(trace: Trace) -> bool:
+def _is_fully_closed(trace: Trace) -> bool:
     """Whether every node was closed: then its writes were looked at one by one as well."""
     return trace.closure.over == "sources" and trace.closure.layers is None
 

@@ -36,9 +36,9 @@ def stepping(listener: Callable[[], None]) -> Iterator[None]:
         _LISTENER.reset(token)
 
 
-def stepped(things: Iterable[Thing]) -> Iterator[Thing]:
+def with_steps(items: Iterable[Thing]) -> Iterator[Thing]:
     """The same things, with a step at every 1,024th: for loops over the tokens of a text."""
-    for n, item in enumerate(things, 1):
+    for n, item in enumerate(items, 1):
         if n % _EACH == 0:
             step()
         yield item

@@ -17,7 +17,7 @@ from worldline.contrast.curve import hop_curve
 from worldline.contrast.cutting import cut, donor_of
 from worldline.flow.weighing import weigh
 from worldline.grid.cuts import EdgeCut, HopBudget
-from worldline.model.attention import private_keys, tapped
+from worldline.model.attention import private_keys, tap_attention
 from worldline.model.bundled import bundled_folder
 from worldline.model.guard import anatomy_of
 from worldline.model.load import load_model
@@ -394,7 +394,7 @@ def slow_copy(module, ids, before, sink):
                 out[0, h, j] = scores.softmax(-1) @ v
         return out.transpose(1, 2), None
 
-    with torch.no_grad(), private_keys(module), tapped(attend):
+    with torch.no_grad(), private_keys(module), tap_attention(attend):
         logits = module(torch.tensor([ids]), use_cache=False).logits[0]
     assert len(kept) == len(layers)
     return logits, kept

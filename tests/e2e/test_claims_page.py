@@ -14,7 +14,7 @@ from served import in_thread
 from tiny_scenes import tiny_scene
 from worldline.views.claims_html import render_claims_html
 from worldline.views.html import render_html
-from worldline.views.meanings import explained
+from worldline.views.meanings import with_meanings
 
 PICTURE = claims_picture()
 N_CLAIMS = sum(node.type == "claim" for node in PICTURE.nodes)
@@ -55,7 +55,7 @@ def alone():
 
 
 def in_scene():
-    return render_html(explained(tiny_scene("gradient")), PICTURE)
+    return render_html(with_meanings(tiny_scene("gradient")), PICTURE)
 
 
 def verdict(claim):
@@ -75,7 +75,7 @@ def test_the_tab_takes_the_place_of_the_lattice_and_gives_it_back(page_of):
 
 
 def test_without_claims_there_is_no_tab(page_of):
-    page = page_of(render_html(explained(tiny_scene("gradient"))))
+    page = page_of(render_html(with_meanings(tiny_scene("gradient"))))
     assert page.get_by_role("tab", name="Claims").count() == 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from browsing import CHROMIUM, TABS, altered_scene, open_tab
-from worldline.views.meanings import explained
+from worldline.views.meanings import with_meanings
 from worldline.views.named_numbers import MEANINGS
 from worldline.views.scene import Scene
 
@@ -62,7 +62,7 @@ def whole():
     wire = altered_scene().model_dump(by_alias=True)
     wire["paths"] = PATHS
     wire["nodes"]["writes_agree"] = [[0.5] * len(wire["tokens"])] * wire["model"]["n_layers"]
-    return explained(Scene.model_validate(wire))
+    return with_meanings(Scene.model_validate(wire))
 
 
 def test_every_number_on_the_page_has_a_meaning(shown, whole):

@@ -16,7 +16,7 @@ from worldline.room.claims import BADGES
 from worldline.room.drawn import readings_of, who_reads_whom
 from worldline.room.events import Command, Message, Notice, Outcome
 from worldline.room.strands import FEWEST_NATS, HUES
-from worldline.views.meanings import explained
+from worldline.views.meanings import with_meanings
 
 NARROW = {"width": 390, "height": 800}
 
@@ -412,6 +412,6 @@ def test_no_finding_and_no_scrolling(visitor, size, scheme):
 
 
 def test_a_file_has_no_room(shown):
-    page = shown(explained(tiny_scene("gradient")), fragment="#tab=room").page
+    page = shown(with_meanings(tiny_scene("gradient")), fragment="#tab=room").page
     assert page.get_by_role("tab", name="Room").count() == 0
     assert page.locator(".wl-stage").is_visible()

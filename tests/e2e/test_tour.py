@@ -11,7 +11,7 @@ from claims_pictures import claims_picture
 from live_page import findings
 from tiny_scenes import tiny_scene
 from worldline.views.html import render_html
-from worldline.views.meanings import explained
+from worldline.views.meanings import with_meanings
 
 STEPS = 12
 LOOKED_AT = (1, 5, 10, 12)
@@ -89,7 +89,7 @@ def expected(scene, drawn, share):
 
 
 def test_by_keys_from_start_to_end(tour):
-    scene = explained(tiny_scene("gradient"))
+    scene = with_meanings(tiny_scene("gradient"))
     page = tour(scene, claims=claims_picture())
     drawn = int(page.locator(".wl-says [data-name=drawn_edges]").get_attribute("value"))
     share = sum(abs(one.weight) for one in scene.edges[:drawn]) / scene.kept.total
@@ -115,7 +115,7 @@ def test_by_keys_from_start_to_end(tour):
 
 
 def test_verdicts_stand_beside_what_they_are_about(tour):
-    page = tour(explained(tiny_scene("gradient")), "#step=12", claims=claims_picture())
+    page = tour(with_meanings(tiny_scene("gradient")), "#step=12", claims=claims_picture())
     told = page.locator(".wl-tour-claims").inner_text()
     for words in ("supported", "6.20 [5.90, 6.40] log10", "measured", "0.410 [0.330, 0.490]",
                   "inconclusive", "quick", "not testable here"):  # fmt: skip
@@ -127,7 +127,7 @@ def test_verdicts_stand_beside_what_they_are_about(tour):
 
 
 def test_back_escape_reload_and_the_browsers_back(tour):
-    page = tour(explained(tiny_scene("gradient")), "#step=5")
+    page = tour(with_meanings(tiny_scene("gradient")), "#step=5")
     card = page.locator(".wl-tour")
     assert "Step 5" in card.inner_text()
     page.keyboard.press("ArrowLeft")
@@ -169,7 +169,7 @@ def test_what_was_run_later_is_told_and_what_is_missing_is_said(tour):
 
 
 def test_the_lattice_shows_what_is_spoken_of(tour):
-    scene = explained(tiny_scene("gradient"))
+    scene = with_meanings(tiny_scene("gradient"))
     page = tour(scene, "#step=3")
     ring = page.locator(".wl-ring")
     ring.wait_for()
@@ -196,7 +196,7 @@ def test_the_lattice_shows_what_is_spoken_of(tour):
 @pytest.mark.parametrize(("size", "scheme"), [((1440, 900), "light"), ((1024, 700), "dark")])
 def test_no_step_has_a_finding_or_makes_the_page_scroll(tour, size, scheme):
     page = tour(
-        explained(tiny_scene("gradient")), "#step=1", size=size, scheme=scheme,
+        with_meanings(tiny_scene("gradient")), "#step=1", size=size, scheme=scheme,
         claims=claims_picture(),
     )  # fmt: skip
     for step in range(1, STEPS + 1):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from worldline.views.html import built, scene_json
-from worldline.views.notebook import WIDGET_TYPE, framed
+from worldline.views.html import scene_json, static_text
+from worldline.views.notebook import WIDGET_TYPE, iframe_html
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 jupyter_client = pytest.importorskip("jupyter_client")
@@ -129,8 +129,8 @@ def test_the_last_line_of_a_cell_shows_itself_and_is_read_back(kernel):
     state = picture["data"]["state"]
     assert picture["target_name"] == "jupyter.widget"
     assert state["_model_module"] == "anywidget"
-    assert state["_esm"] == built("worldline.js")
-    assert state["_css"] == built("worldline.css")
+    assert state["_esm"] == static_text("worldline.js")
+    assert state["_css"] == static_text("worldline.css")
     scene = json.loads(state["scene"])
     assert scene["schema"] == "worldline.scene/1"
 
@@ -219,8 +219,8 @@ def cell(browser):
         state = json.dumps({"scene": scene_json(scene), "selection": {}})
         parts = {
             "/": ("text/html", host.replace("WIDTH", str(width))),
-            "/worldline.js": ("text/javascript", built("worldline.js")),
-            "/worldline.css": ("text/css", built("worldline.css")),
+            "/worldline.js": ("text/javascript", static_text("worldline.js")),
+            "/worldline.css": ("text/css", static_text("worldline.css")),
             "/state.json": ("application/json", state),
         }
 
@@ -360,7 +360,7 @@ def test_the_notebooks_theme_comes_before_the_systems(cell, scenes):
 def test_the_frame_draws_the_picture_without_a_complaint(cell, scenes):
     for texts in (None, scenes.AWKWARD):
         scene = scenes.make_scene(texts)
-        host = f"<!doctype html><meta charset=utf-8><title>n</title>{framed(scene)}"
+        host = f"<!doctype html><meta charset=utf-8><title>n</title>{iframe_html(scene)}"
         page = cell(scene, host=host)
         inside = page.frame_locator("iframe")
         inside.locator(".wl-row").first.wait_for()

@@ -13,7 +13,7 @@ import pytest
 from damage import damaged_bytes, damaged_json, examples, in_one_line
 from stub_endpoint import Plan, answer, stub_endpoint
 from worldline.room.models.endpoint import Endpoint
-from worldline.room.models.model import Delta, ReplyError, Said, Settings, Usage
+from worldline.room.models.model import ChatMessage, Delta, ReplyError, Settings, Usage
 from worldline.room.models.wire import KEY, Patience
 
 SHORT = Patience(connect=0.5, first=0.5, between=0.5, total=0.5, tries=1, wait=0.01)
@@ -68,7 +68,7 @@ def survived(seed: int | str) -> None:
         began = time.monotonic()
         try:
             *deltas, usage = Endpoint(stub.url, "m", patience=SHORT).reply(
-                (Said("user", "Bob: a"),), Settings()
+                (ChatMessage("user", "Bob: a"),), Settings()
             )
         except ReplyError as error:
             in_one_line(str(error))

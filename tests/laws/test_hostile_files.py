@@ -138,7 +138,7 @@ KINDS = {
     "search": Kind(
         ".json",
         _text('{"q": [{"title": "t", "text": "x", "url": "u"}]}'),
-        lambda one: RecordedSearch.read(one).results,
+        lambda one: RecordedSearch.from_file(one).results,
         False,
     ),
 }

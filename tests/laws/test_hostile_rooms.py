@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from damage import REFUSED, damaged_bytes, examples, outcome
 from scripted_rooms import room_of
 from worldline.errors import InputError
-from worldline.room.events import Event, Left, Notice
+from worldline.room.events import Departure, Event, Notice
 from worldline.room.exporting import as_html, as_json, as_markdown
 from worldline.room.importing import from_elsewhere, from_json, is_room
 from worldline.room.log import Log, Reading, line_of
@@ -122,8 +122,8 @@ def opened(path: Path) -> list[Event]:
     reading.close()
     log = Log(path)
     assert log.events() == read
-    assert bool(log.repaired) == bool(reading.damage)
-    log.append([Left("Ada")])
+    assert bool(log.repair_note) == bool(reading.damage)
+    log.append([Departure("Ada")])
     log.close()
     return read
 
@@ -220,7 +220,7 @@ def test_a_damaged_row_ends_a_log_before_it_and_the_file_as_it_was_stays(tmp_pat
     again.close()
     assert (tmp_path / "a.room.damaged-1").read_bytes() == before
     whole = Log(path)
-    assert whole.repaired == ""
+    assert whole.repair_note == ""
     assert whole.events()[:3] == sound
     whole.close()
 
@@ -230,7 +230,7 @@ def test_a_file_without_a_byte_is_a_log_without_events(tmp_path):
     path.touch()
     assert opened(path) == []
     reading = Reading(path)
-    assert [one.body for one in reading.events()] == [Left("Ada")]
+    assert [one.body for one in reading.events()] == [Departure("Ada")]
     reading.close()
     path.write_bytes(b"")
     room = Room(Log(path), Catalog({}))
@@ -242,14 +242,14 @@ def test_a_second_copy_takes_another_name(tmp_path):
     path, mine = tmp_path / "a.room", tmp_path / "a.room.damaged-1"
     mine.write_text("mine")
     log = Log(path)
-    log.append([Left("Ada"), Left("Bob")])
+    log.append([Departure("Ada"), Departure("Bob")])
     log.close()
     base = sqlite3.connect(path)
     base.executescript("DROP TRIGGER events_keep; DELETE FROM events WHERE number = 1;")
     base.close()
     log = Log(path)
     assert log.events() == []
-    assert "damaged-2" in log.repaired
+    assert "damaged-2" in log.repair_note
     log.close()
     assert mine.read_text() == "mine"
     assert (tmp_path / "a.room.damaged-2").is_file()

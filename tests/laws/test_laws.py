@@ -156,12 +156,12 @@ def test_a_model_is_left_as_found_when_a_run_fails():
 def test_a_key_that_disturbs_is_refused(monkeypatch):
     from worldline.model import watch
 
-    true = watch.Watch._read
+    true = watch.Watch._note_read
 
     def disturbed(self, call, out):
         return true(self, call, out) * (1 + 1e-3)
 
-    monkeypatch.setattr(watch.Watch, "_read", disturbed)
+    monkeypatch.setattr(watch.Watch, "_note_read", disturbed)
     report = check_model(copy.deepcopy(loaded("llama").module))
     assert report.status == "refused"
     assert not report.equal

@@ -64,7 +64,7 @@ def test_what_is_just_right():
     assert read_json('["\\ud83d\\ude00", 18446744073709551615]', "it") == ["😀", 2**64 - 1]
     assert read_json("[Infinity, -Infinity]", "it", finite=False) == [float("inf"), -float("inf")]
     assert read_json(str(2**99), "it", most_bits=100) == 2**99
-    assert read_json('{"a": {"b": 1}}', "it", changed=lambda one: sorted(one)) == ["a"]
+    assert read_json('{"a": {"b": 1}}', "it", replace_object=lambda one: sorted(one)) == ["a"]
 
 
 def test_no_more_is_read_than_accepted(tmp_path):
@@ -86,9 +86,9 @@ def test_halves_of_pairs_can_be_mended_instead():
         return text.replace("\ud83d", "?")
 
     content = r'{"\ud83d": ["a\ud83d", "\ud83d\ude00", 1]}'
-    assert read_json(content, "x", mended=mended) == {"?": ["a?", "\U0001f600", 1]}
+    assert read_json(content, "x", repair_text=mended) == {"?": ["a?", "\U0001f600", 1]}
     assert heard == ["\ud83d", "a\ud83d"]
     with pytest.raises(InputError, match="half of a pair"):
-        read_json(content, "x", mended=lambda text: text)
+        read_json(content, "x", repair_text=lambda text: text)
     with pytest.raises(InputError, match="half of a pair"):
         read_json('["\ud83d"]', "x")  # the half itself, not its number

@@ -143,7 +143,7 @@ def test_a_chat_whose_template_has_a_clock_is_said_or_stands_as_it_was_read(tmp_
     from tiny_folder import tiny_folder
     from worldline.model.load import load_model
     from worldline.session import observe
-    from worldline.views.recipe import printed
+    from worldline.views.recipe import terminal_line
 
     model = load_model(str(tiny_folder(tmp_path / "m")))
     model.tokenizer.chat_template = "{{ strftime_now('%f') }}:{{ messages[0].content }}"
@@ -161,7 +161,7 @@ def test_a_chat_whose_template_has_a_clock_is_said_or_stands_as_it_was_read(tmp_
     lines = observe("hi", model, chat=True, paths=False).scene.reproduce
     assert lines.cli == ""
     assert "writes the date or the time" in lines.note
-    assert "writes the date or the time" in printed(lines)
+    assert "writes the date or the time" in terminal_line(lines)
 
 
 def test_a_target_that_no_list_shows_has_its_probability_told():

@@ -200,7 +200,7 @@ def test_the_checks_of_a_model_can_be_stopped_and_are_not_kept(monkeypatch, tmp_
     from worldline.model import guard
 
     monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path))
-    monkeypatch.setattr(guard, "_passed", WeakKeyDictionary())
+    monkeypatch.setattr(guard, "_reports", WeakKeyDictionary())
     model = loaded("gpt_neox")
     for after in (1, 3, 8):
         taken = 0
@@ -212,9 +212,9 @@ def test_the_checks_of_a_model_can_be_stopped_and_are_not_kept(monkeypatch, tmp_
                 raise StoppedError
 
         with pytest.raises(StoppedError), stepping(stop):
-            guard.checked(model)
+            guard.checked_report(model)
     assert not list(tmp_path.rglob("*.json"))
-    assert guard.checked(model).status == "exact"
+    assert guard.checked_report(model).status == "exact"
 
 
 @pytest.mark.parametrize("name", ["decode", "random(0)", "wavefront(1)", "cone"])

@@ -75,10 +75,10 @@ class Claim(Record):
 
     @field_validator("support", "refute")
     @classmethod
-    def _is_comparison(cls, written: str | None) -> str | None:
-        if written is not None:
-            read_comparison(written)
-        return written
+    def _is_comparison(cls, comparison_text: str | None) -> str | None:
+        if comparison_text is not None:
+            read_comparison(comparison_text)
+        return comparison_text
 
     @model_validator(mode="after")
     def _is_decided(self) -> Claim:

@@ -35,31 +35,32 @@ class Comparison:
         return self.sign in (">=", ">")
 
 
-def read_comparison(written: str) -> Comparison:
+def read_comparison(comparison_text: str) -> Comparison:
     """Read a comparison such as ">= 0.9".
 
     Raises:
         ValueError: it is written in another way, or its level is not finite.
     """
-    match = _WRITTEN.fullmatch(written)
+    match = _WRITTEN.fullmatch(comparison_text)
     level = float(match[2]) if match else math.nan
     if match is None or not math.isfinite(level):
         raise ValueError(
-            f'comparison "{written}": accepted is one of >=, <=, > and <, a space and a number, '
+            f'comparison "{comparison_text}": accepted is one of >=, <=, > and <, a space and '
+            "a number, "
             'such as ">= 0.9"'
         )
     return Comparison(match[1], level)
 
 
-def overlap(one: Comparison, second: Comparison) -> bool:
+def overlap(first: Comparison, second: Comparison) -> bool:
     """Whether some number satisfies both.
 
     >>> overlap(read_comparison(">= 1"), read_comparison("< 1"))
     False
     """
-    if one.upwards() == second.upwards():
+    if first.upwards() == second.upwards():
         return True
-    up, down = (one, second) if one.upwards() else (second, one)
+    up, down = (first, second) if first.upwards() else (second, first)
     return up.level < down.level or (
         up.level == down.level and up.sign == ">=" and down.sign == "<="
     )

@@ -55,7 +55,7 @@ class Graph:
         """How many edges begin or end at each node."""
         return Counter(end for edge in self.edges for end in (edge.source, edge.target))
 
-    def joined(self, nodes: Iterable[ClaimsNode], edges: Iterable[ClaimsEdge]) -> Graph:
+    def with_additions(self, nodes: Iterable[ClaimsNode], edges: Iterable[ClaimsEdge]) -> Graph:
         """The same graph with more nodes and edges.
 
         Raises:
@@ -94,13 +94,13 @@ class Graph:
         return self.claims[name]
 
 
-def closest(name: str, known: Iterable[str]) -> str:
+def closest(name: str, known_names: Iterable[str]) -> str:
     """Say which known names are near a wrong one, or where all are listed.
 
     >>> closest("redundanci", ["redundancy", "deltas"])
     'near it: redundancy'
     """
-    near = get_close_matches(name.lower(), sorted(known), 3, 0.5)
+    near = get_close_matches(name.lower(), sorted(known_names), 3, 0.5)
     return f"near it: {', '.join(near)}" if near else "`worldline claims` lists all claims"
 
 

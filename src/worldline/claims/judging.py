@@ -27,12 +27,12 @@ def judge(claim: Claim, finding: Finding, least: int) -> tuple[Word, str]:
             return "inconclusive", f"what the measurement rests on did not hold: {finding.broken}"
         if finding.value is None or math.isnan(finding.value):
             return "inconclusive", "the number is missing"
-        return "measured", f"{_measured(finding)}; nothing was fixed that it must reach"
+        return "measured", f"{_measurement_words(finding)}; nothing was fixed that it must reach"
     if finding.broken is not None:
         return "refuted", finding.broken
     assert claim.support is not None
     assert claim.refute is not None
-    return _compared(read_comparison(claim.support), read_comparison(claim.refute), finding)
+    return _judge_interval(read_comparison(claim.support), read_comparison(claim.refute), finding)
 
 
 def interval(finding: Finding) -> tuple[float, float]:
@@ -43,7 +43,7 @@ def interval(finding: Finding) -> tuple[float, float]:
     )
 
 
-def _compared(support: Comparison, refute: Comparison, finding: Finding) -> tuple[Word, str]:
+def _judge_interval(support: Comparison, refute: Comparison, finding: Finding) -> tuple[Word, str]:
     low, high = interval(finding)
     value = math.nan if finding.value is None else finding.value
     interval_words = _interval(low, high, support.level, refute.level)
@@ -58,18 +58,23 @@ def _compared(support: Comparison, refute: Comparison, finding: Finding) -> tupl
     if support.holds(low, high):
         if finding.bounds is not None:
             return "qualified", finding.bounds
-        return "supported", f"{number_words} is {_said(support)}"
+        return "supported", f"{number_words} is {_comparison_words(support)}"
     if refute.holds(low, high):
-        return "refuted", f"{number_words} is {_said(refute)}"
+        return "refuted", f"{number_words} is {_comparison_words(refute)}"
     if is_exact:
-        return "inconclusive", f"{number_words} is neither {_said(support)} nor {_said(refute)}"
+        return (
+            "inconclusive",
+            f"{number_words} is neither {_comparison_words(support)} nor "
+            f"{_comparison_words(refute)}",
+        )
     return (
         "inconclusive",
-        f"not all of {interval_words} is {_said(support)}, and not all is {_said(refute)}",
+        f"not all of {interval_words} is {_comparison_words(support)}, and not all is "
+        f"{_comparison_words(refute)}",
     )
 
 
-def _measured(finding: Finding) -> str:
+def _measurement_words(finding: Finding) -> str:
     value = math.nan if finding.value is None else finding.value
     return f"{value:.4g} in {_interval(*interval(finding))}"
 
@@ -78,7 +83,7 @@ def _interval(low: float, high: float, *levels: float) -> str:
     return f"[{shown_beside(low, *levels)}, {shown_beside(high, *levels)}]"
 
 
-def _said(comparison: Comparison) -> str:
+def _comparison_words(comparison: Comparison) -> str:
     return f"{comparison.sign} {comparison.level:g}"
 
 

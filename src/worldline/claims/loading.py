@@ -47,7 +47,7 @@ def load_graph(folder: Path = RECORDS) -> Graph:
         files_by_id[record.id] = path, record
     records = {key: files_by_id[key][1] for key in sorted(files_by_id)}
     for path, record in files_by_id.values():
-        if problem := _wrong_edge(record, records) or _untested(record, records):
+        if problem := _wrong_edge(record, records) or _experiment_problem(record, records):
             _refuse(path, folder, problem)
     return Graph(
         nodes={key: record.node() for key, record in records.items()},
@@ -75,8 +75,8 @@ def read_record(path: Path, name: str) -> Record:
     return record
 
 
-def _refuse(path: Path, folder: Path, said: str) -> None:
-    raise InputError(f"{path.relative_to(folder).as_posix()}: {said}")
+def _refuse(path: Path, folder: Path, problem: str) -> None:
+    raise InputError(f"{path.relative_to(folder).as_posix()}: {problem}")
 
 
 def _first(error: ValidationError) -> str:
@@ -116,7 +116,7 @@ def _wrong_edge(record: Record, records: Mapping[str, Record]) -> str | None:
     return f'{twice.type}: "{twice.target}" is named twice' if twice and count > 1 else None
 
 
-def _untested(record: Record, records: Mapping[str, Record]) -> str | None:
+def _experiment_problem(record: Record, records: Mapping[str, Record]) -> str | None:
     """A claim and its experiment belong together; what is missing, or None."""
     if record.type == "experiment":
         n = len(record.edges.get("tests", []))

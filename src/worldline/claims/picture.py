@@ -10,7 +10,7 @@ from worldline.claims.loading import load_graph
 from worldline.claims.plain import finite
 from worldline.claims.shipped import shipped_verdicts, with_shipped
 from worldline.claims.store import Store
-from worldline.claims.verdict import Shown, Verdict, pick, stale_reason
+from worldline.claims.verdict import CurrentVerdict, Verdict, pick, stale_reason
 from worldline.lab import registry
 from worldline.lab.experiment import Figure, Picture
 from worldline.views.claims_parts import (
@@ -64,7 +64,7 @@ def claims_picture(
         verdicts=(
             *(verdict_part(graph, current_verdict) for current_verdict in shown_verdicts),
             *(
-                _untested(claim_record, model_name)
+                _untestable_verdict(claim_record, model_name)
                 for claim_record in graph.claims.values()
                 if claim_record.why is not None
             ),
@@ -83,7 +83,7 @@ def current_picture(model_name: str, weights_hash: str | None = None) -> ClaimsP
 
 def model_verdicts(
     graph: Graph, store: Store, model_name: str, weights_hash: str | None = None
-) -> dict[str, list[Shown]]:
+) -> dict[str, list[CurrentVerdict]]:
     """Every verdict on one model, by claim, in the order of the experiments; the latest last.
 
     Of a name that was given to several models, without a hash, only the weights last run count.
@@ -94,10 +94,12 @@ def model_verdicts(
         last = max(named_verdicts, key=lambda verdict: verdict.date, default=None)
         weights_hash = None if last is None else last.run.key.weights_hash
     runs = [verdict for verdict in all_verdicts if verdict.run.key.weights_hash == weights_hash]
-    verdicts_by_claim: dict[str, list[Shown]] = {}
+    verdicts_by_claim: dict[str, list[CurrentVerdict]] = {}
     for claim in in_order(graph):
         stood = [
-            Shown(verdict, _stale(graph, verdict)) for verdict in runs if verdict.run.claim == claim
+            CurrentVerdict(verdict, _stale(graph, verdict))
+            for verdict in runs
+            if verdict.run.claim == claim
         ]
         if stood:
             verdicts_by_claim[claim] = stood
@@ -128,12 +130,12 @@ def in_order(graph: Graph) -> list[str]:
     return sorted(graph.claims, key=lambda claim: (order.get(claim, len(order)), claim))
 
 
-def with_runs(graph: Graph, shown: Sequence[Shown]) -> Graph:
+def with_runs(graph: Graph, shown_verdicts: Sequence[CurrentVerdict]) -> Graph:
     """The graph with the runs and verdicts that are shown as nodes of their own."""
     nodes: list[ClaimsNode] = []
     edges: list[ClaimsEdge] = []
     tests = {edge.target: edge.source for edge in graph.edges if edge.type == "tests"}
-    for current_verdict in shown:
+    for current_verdict in shown_verdicts:
         verdict, run = current_verdict.verdict, current_verdict.verdict.run
         nodes += _run_nodes(graph, current_verdict)
         names = f"run-{run.id}", f"verdict-{run.id}"
@@ -144,11 +146,11 @@ def with_runs(graph: Graph, shown: Sequence[Shown]) -> Graph:
         if verdict.word in _EDGE_OF:
             kind = _EDGE_OF[verdict.word]
             edges.append(ClaimsEdge(source=names[1], type=kind, target=run.claim))
-    return graph.joined(nodes, edges)
+    return graph.with_additions(nodes, edges)
 
 
-def _run_nodes(graph: Graph, one: Shown) -> list[ClaimsNode]:
-    verdict, run = one.verdict, one.verdict.run
+def _run_nodes(graph: Graph, current_verdict: CurrentVerdict) -> list[ClaimsNode]:
+    verdict, run = current_verdict.verdict, current_verdict.verdict.run
     title = graph.claims[run.claim].title
     versions = ", ".join(f"{name} {version}" for name, version in sorted(run.versions.items()))
     size = "quick" if run.quick else "full"
@@ -160,21 +162,27 @@ def _run_nodes(graph: Graph, one: Shown) -> list[ClaimsNode]:
         ),
         ClaimsNode(
             id=f"verdict-{run.id}", type="verdict", title=f"{title}: {verdict.word}",
-            text=verdict.reason if one.stale is None else f"{one.stale}. {verdict.reason}",
+            text=verdict.reason
+            if current_verdict.stale is None
+            else f"{current_verdict.stale}. {verdict.reason}",
             source=f"run {run.id}", url=None,
         ),
     ]  # fmt: skip
 
 
-def verdict_part(graph: Graph, one: Shown) -> ClaimsVerdict:
+def verdict_part(graph: Graph, current_verdict: CurrentVerdict) -> ClaimsVerdict:
     """One verdict as the page is told of it."""
-    verdict, run, finding = one.verdict, one.verdict.run, one.verdict.finding
+    verdict, run, finding = (
+        current_verdict.verdict,
+        current_verdict.verdict.run,
+        current_verdict.verdict.finding,
+    )
     claim = graph.claims[run.claim]
     return ClaimsVerdict(
         claim=claim.id,
         verdict=verdict.word,
         quick=run.quick,
-        stale=one.stale,
+        stale=current_verdict.stale,
         metric=claim.metric or "",
         unit=claim.unit or "",
         value=finite(finding.value),
@@ -187,7 +195,7 @@ def verdict_part(graph: Graph, one: Shown) -> ClaimsVerdict:
         reason=verdict.reason,
         says=finding.says,
         figures=tuple(_figure(figure) for figure in finding.figures),
-        picture=None if finding.picture is None else _shown(finding.picture),
+        picture=None if finding.picture is None else _picture_part(finding.picture),
         model=run.model,
         weights_hash=run.key.weights_hash,
         seed=run.key.seed,
@@ -197,7 +205,7 @@ def verdict_part(graph: Graph, one: Shown) -> ClaimsVerdict:
     )
 
 
-def _untested(claim: Claim, model_name: str) -> ClaimsVerdict:
+def _untestable_verdict(claim: Claim, model_name: str) -> ClaimsVerdict:
     return ClaimsVerdict(
         claim=claim.id, verdict="not testable here", quick=False, stale=None, metric="", unit="",
         value=None, low=None, high=None, support=None, refute=None, n=0, counts="",
@@ -223,17 +231,28 @@ def command(verdict: Verdict) -> str:
     return shell_join(["worldline", "claims", "run", run.claim, *words])
 
 
-def shown_words(verdicts: dict[str, list[Shown]]) -> dict[str, str]:
+def shown_words(verdicts: dict[str, list[CurrentVerdict]]) -> dict[str, str]:
     """The word beside each claim, with what it must not be read without."""
     return {
         claim: word_of(pick(current_verdicts)[0]) for claim, current_verdicts in verdicts.items()
     }
 
 
-def word_of(one: Shown) -> str:
+def word_of(current_verdict: CurrentVerdict) -> str:
     """The word, and whether it is quick or stale."""
-    marks = [name for name, on in (("quick", one.verdict.run.quick), ("stale", one.stale)) if on]
-    return f"{one.verdict.word} ({', '.join(marks)})" if marks else one.verdict.word
+    marks = [
+        name
+        for name, on in (
+            ("quick", current_verdict.verdict.run.quick),
+            ("stale", current_verdict.stale),
+        )
+        if on
+    ]
+    return (
+        f"{current_verdict.verdict.word} ({', '.join(marks)})"
+        if marks
+        else current_verdict.verdict.word
+    )
 
 
 def _stale(graph: Graph, verdict: Verdict) -> str | None:
@@ -271,7 +290,7 @@ def _numbers(values: Iterable[float] | None) -> tuple[float | None, ...] | None:
     return None if values is None else tuple(finite(float(value)) for value in values)
 
 
-def _shown(picture: Picture) -> ClaimsShown:
+def _picture_part(picture: Picture) -> ClaimsShown:
     return ClaimsShown(
         text=picture.text,
         says=picture.says,

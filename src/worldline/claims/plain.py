@@ -18,10 +18,10 @@ def pack(value: Any) -> str:
     Raises:
         TypeError: something is no plain JSON: a tensor, a set, a key that is no string.
     """
-    return json.dumps(_tagged(value), ensure_ascii=False, allow_nan=False)
+    return json.dumps(_tag_floats(value), ensure_ascii=False, allow_nan=False)
 
 
-def unpack(written: str) -> Any:
+def unpack(json_text: str) -> Any:
     """Read what ``pack`` wrote; tuples come back as lists.
 
     Raises:
@@ -30,30 +30,30 @@ def unpack(written: str) -> Any:
     >>> unpack(pack({"x": (1.5, float("inf"))}))
     {'x': [1.5, inf]}
     """
-    return read_json(written, "numbers", most_bits=1 << 12, changed=_untagged)
+    return read_json(json_text, "numbers", most_bits=1 << 12, replace_object=_untag_float)
 
 
-def _tagged(value: Any) -> Any:
+def _tag_floats(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {_TAG: str(float(value))}
     if isinstance(value, dict):
         for key in value:
             if not isinstance(key, str):
                 raise TypeError(f"key {key!r} of {type(key).__name__}: keys of plain JSON are text")
-        return {str(key): _tagged(element) for key, element in value.items()}
+        return {str(key): _tag_floats(element) for key, element in value.items()}
     if isinstance(value, list | tuple):
-        return [_tagged(element) for element in value]
+        return [_tag_floats(element) for element in value]
     if value is None or isinstance(value, str | int):
         return value
     raise TypeError(f"{type(value).__name__}: plain JSON has numbers, text, lists and objects")
 
 
-def _untagged(found: dict[str, Any]) -> Any:
-    if found.keys() != {_TAG}:
-        return found
-    if found[_TAG] not in ("nan", "inf", "-inf"):
-        raise InputError(f"{_TAG} {str(found[_TAG])[:24]!r}: accepted are nan, inf, -inf")
-    return float(found[_TAG])
+def _untag_float(json_object: dict[str, Any]) -> Any:
+    if json_object.keys() != {_TAG}:
+        return json_object
+    if json_object[_TAG] not in ("nan", "inf", "-inf"):
+        raise InputError(f"{_TAG} {str(json_object[_TAG])[:24]!r}: accepted are nan, inf, -inf")
+    return float(json_object[_TAG])
 
 
 def finite(value: Any) -> Any:

@@ -22,7 +22,7 @@ from worldline.claims.store import Store
 from worldline.claims.verdict import Run, RunKey, Verdict
 from worldline.lab import registry
 from worldline.lab.experiment import Experiment, Finding
-from worldline.places import expanded
+from worldline.places import expand_path
 from worldline.steps import StoppedError
 
 Heard = Callable[[str, int, int], None]
@@ -33,7 +33,7 @@ _OF_PLACE = ("_name_or_path", "transformers_version")
 
 
 @dataclass(frozen=True)
-class Asked:
+class RunRequest:
     """How much to measure: ``n`` of what the experiment counts, or its quick or full number."""
 
     n: int | None = None
@@ -57,15 +57,15 @@ class Asked:
 class Outcome:
     """What became of one claim: a verdict, or the error that kept it from one.
 
-    ``found`` of the run's items were in the store before. A claim that nothing can test has
-    neither: ``untested`` says why.
+    ``n_stored`` of the run's items were in the store before. A claim that nothing can test has
+    neither: ``untestable_reason`` says why.
     """
 
     claim: str
     verdict: Verdict | None = None
-    found: int = 0
+    n_stored: int = 0
     error: str | None = None
-    untested: str | None = None
+    untestable_reason: str | None = None
 
 
 def run_claims(
@@ -73,8 +73,8 @@ def run_claims(
     store: Store,
     model: wl.LoadedModel,
     claims: Iterable[str],
-    asked: Asked,
-    heard: Heard = lambda *_: None,
+    request: RunRequest,
+    on_progress: Heard = lambda *_: None,
 ) -> Iterator[Outcome]:
     """Run several claims, one after the other; an error in one is its outcome, the rest go on.
 
@@ -85,22 +85,22 @@ def run_claims(
             anything is run.
     """
     claim_records = [graph.claim(name) for name in claims]
-    _refuse_number(claim_records, model, asked)
+    _refuse_number(claim_records, model, request)
     for claim in claim_records:
         try:
-            yield run_claim(claim, store, model, asked, heard)
+            yield run_claim(claim, store, model, request, on_progress)
         except StoppedError:
             raise
         except Exception as error:
-            yield Outcome(claim.id, error=_said(error))
+            yield Outcome(claim.id, error=_error_line(error))
 
 
 def run_claim(
     claim: Claim,
     store: Store,
     model: wl.LoadedModel,
-    asked: Asked,
-    heard: Heard = lambda *_: None,
+    request: RunRequest,
+    on_progress: Heard = lambda *_: None,
 ) -> Outcome:
     """Run one claim's experiment on a model, or go on with the same run where it was stopped.
 
@@ -108,73 +108,79 @@ def run_claim(
     that is refused is not testable here, with the refusal's reason.
     """
     if claim.decides == "not testable":
-        return Outcome(claim.id, untested=claim.why)
+        return Outcome(claim.id, untestable_reason=claim.why)
     experiment = registry.find_experiment(claim.id)
-    run = store.start(_described(claim, experiment, model, asked))
-    with store.alone(run.id, lambda: heard(claim.id, 0, 0)):
+    run = store.start(_new_run(claim, experiment, model, request))
+    with store.alone(run.id, lambda: on_progress(claim.id, 0, 0)):
         stored_items, stored_verdict = store.items(run.id), store.verdict(run.id)
         n_stored = len(stored_items)
         if stored_verdict is not None and stored_verdict.word != "not testable here":
             return Outcome(claim.id, stored_verdict, n_stored)
         try:
-            finding = _measured(experiment, store, run, model, stored_items, heard)
+            finding = _measure_and_conclude(
+                experiment, store, run, model, stored_items, on_progress
+            )
         except wl.RefusedError as error:
             finding = Finding(None, None, None, 0, untestable=" ".join(str(error).split()))
         word, reason = judge(claim, finding, experiment.least)
-        verdict = Verdict(run, word, finding, reason, _now())
+        verdict = Verdict(run, word, finding, reason, _utc_now())
         store.conclude(verdict)
         return Outcome(claim.id, verdict, n_stored)
 
 
-def _refuse_number(claims: Iterable[Claim], model: wl.LoadedModel, asked: Asked) -> None:
+def _refuse_number(claims: Iterable[Claim], model: wl.LoadedModel, request: RunRequest) -> None:
     """List the items of all claims, where a number was given that an experiment may not take."""
-    if asked.n is None:
+    if request.n is None:
         return
     for claim in claims:
         if claim.decides == "not testable":
             continue
         try:
-            registry.find_experiment(claim.id).items(model, asked.n, asked.seed)
+            registry.find_experiment(claim.id).items(model, request.n, request.seed)
         except wl.InputError as error:
-            raise wl.InputError(f"--n {asked.n}: {claim.id}: {error}") from None
+            raise wl.InputError(f"--n {request.n}: {claim.id}: {error}") from None
         except Exception:  # said when the claim's turn comes
             continue
 
 
-def _measured(
+def _measure_and_conclude(
     experiment: Experiment,
     store: Store,
     run: Run,
     model: wl.LoadedModel,
-    kept: dict[str, Any],
-    heard: Heard,
+    stored_items: dict[str, Any],
+    on_progress: Heard,
 ) -> Finding:
     items = experiment.items(model, run.key.n, run.key.seed)
     keys = [item["key"] for item in items]
     if len(set(keys)) < len(keys):
         raise ValueError(f"{run.claim}: two items have the same key")
-    pairs, n_done = [], sum(key in kept for key in keys)
-    heard(run.claim, n_done, len(items))
+    pairs, n_done = [], sum(key in stored_items for key in keys)
+    on_progress(run.claim, n_done, len(items))
     for item in items:
-        if item["key"] not in kept:
+        if item["key"] not in stored_items:
             measurement = experiment.measure(model, item)
             store.keep_item(run.id, item["key"], measurement)
-            kept[item["key"]] = unpack(pack(measurement))  # as it would be read from the store
+            stored_items[item["key"]] = unpack(
+                pack(measurement)
+            )  # as it would be read from the store
             n_done += 1
-            heard(run.claim, n_done, len(items))
-        pairs.append((item, kept[item["key"]]))
+            on_progress(run.claim, n_done, len(items))
+        pairs.append((item, stored_items[item["key"]]))
     return experiment.conclude(pairs, run.key.seed)
 
 
-def _described(claim: Claim, experiment: Experiment, model: wl.LoadedModel, asked: Asked) -> Run:
-    n = asked.number(experiment)
+def _new_run(
+    claim: Claim, experiment: Experiment, model: wl.LoadedModel, request: RunRequest
+) -> Run:
+    n = request.number(experiment)
     key = RunKey(
         claim=claim.id,
         weights_hash=model.weights_hash,
         config_hash=_config_hash(model),
         code_hash=registry.code_hash(claim.id),
         record_hash=claim.decision_hash(),
-        seed=asked.seed,
+        seed=request.seed,
         n=n,
     )
     return Run(
@@ -183,7 +189,7 @@ def _described(claim: Claim, experiment: Experiment, model: wl.LoadedModel, aske
         quick=n < experiment.n,
         counts=experiment.counts,
         versions=_versions() | {"dtype": model.dtype},
-        started=_now(),
+        started=_utc_now(),
     )
 
 
@@ -193,7 +199,7 @@ def bare_name(name: str) -> str:
     >>> bare_name("/models/mine/tiny"), bare_name("owner/name"), bare_name("tiny:llama")
     ('tiny', 'owner/name', 'tiny:llama')
     """
-    path = expanded(name)
+    path = expand_path(name)
     is_place = name.startswith((".", "/", "~")) or "\\" in name or path.exists()
     return path.resolve().name if is_place else name
 
@@ -220,11 +226,11 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _now() -> str:
+def _utc_now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _said(error: Exception) -> str:
+def _error_line(error: Exception) -> str:
     """One line: what was raised, and where in the lab if it was there."""
     line = " ".join(str(error).split()) or "no message"
     if isinstance(error, wl.InputError):

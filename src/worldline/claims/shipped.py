@@ -117,23 +117,28 @@ def shipped_verdicts(claims: Iterable[str], folder: Path = SHIPPED) -> list[Verd
     return verdicts
 
 
-def with_shipped(kept: Sequence[Verdict], shipped: Iterable[Verdict]) -> list[Verdict]:
+def with_shipped(
+    own_verdicts: Sequence[Verdict], packaged_verdicts: Iterable[Verdict]
+) -> list[Verdict]:
     """The user's own, and of the shipped ones those that are of no run of the user's."""
-    own_run_ids = {verdict.run.id for verdict in kept}
-    return [*kept, *(verdict for verdict in shipped if verdict.run.id not in own_run_ids)]
+    own_run_ids = {verdict.run.id for verdict in own_verdicts}
+    return [
+        *own_verdicts,
+        *(verdict for verdict in packaged_verdicts if verdict.run.id not in own_run_ids),
+    ]
 
 
-def _read_run(path: Path, said: _Run) -> Run:
-    fields = said.model_dump()
+def _read_run(path: Path, record: _Run) -> Run:
+    fields = record.model_dump()
     key = RunKey(**{name: fields.pop(name) for name in RunKey.__dataclass_fields__})
     if key.run != fields.pop("id"):
-        raise InputError(f'{path.name}: run "{said.id}" has not the id of what it says')
+        raise InputError(f'{path.name}: run "{record.id}" has not the id of what it says')
     return Run(key=key, **fields)
 
 
-def _read_finding(path: Path, said: dict[str, Any]) -> Finding:
+def _read_finding(path: Path, fields: dict[str, Any]) -> Finding:
     try:
-        return read_finding(said)
+        return read_finding(fields)
     except (TypeError, ValueError, KeyError) as error:
         raise InputError(f"{path.name}: a finding that is none ({error})") from None
 

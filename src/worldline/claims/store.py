@@ -66,13 +66,13 @@ class Store:
             (row,) = connection.execute("SELECT * FROM runs WHERE id = ?", (run.id,))
         return _run(row)
 
-    def keep_item(self, run: str, key: str, measured: Any) -> None:
+    def keep_item(self, run: str, key: str, measurement: Any) -> None:
         """Keep what was measured for one item; what is there already stays as it is.
 
         Raises:
             TypeError: it is not plain JSON.
         """
-        json_text = pack(measured)
+        json_text = pack(measurement)
         with self._writing() as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO items VALUES (?, ?, ?)", (run, key, json_text)
@@ -127,7 +127,7 @@ class Store:
             lock = sqlite3.connect(place, timeout=0, isolation_level=None)
         try:
             is_announced = False
-            while not _locked(lock):
+            while not _try_lock(lock):
                 if not is_announced:
                     waiting()
                 is_announced = True
@@ -176,7 +176,7 @@ class Store:
         if self._open is None:
             with self._words():
                 self.folder.mkdir(parents=True, exist_ok=True)
-                self._open = _opened(only_name(self.path))
+                self._open = _open_database(only_name(self.path))
         return self._open
 
 
@@ -198,7 +198,7 @@ def _refuse_other_file(path: str) -> None:
         raise InputError(f"{path}: made by another worldline (version {version})")
 
 
-def _opened(path: str) -> sqlite3.Connection:
+def _open_database(path: str) -> sqlite3.Connection:
     _refuse_other_file(path)
     connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
@@ -232,7 +232,7 @@ def _until_free(act: Callable[[], Any]) -> None:
             time.sleep(0.05)
 
 
-def _locked(lock: sqlite3.Connection) -> bool:
+def _try_lock(lock: sqlite3.Connection) -> bool:
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as error:

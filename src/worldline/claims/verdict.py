@@ -70,22 +70,22 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Shown:
+class CurrentVerdict:
     """A verdict as it stands now: ``stale`` says what changed since, or is None."""
 
     verdict: Verdict
     stale: str | None
 
 
-def read_finding(said: Mapping[str, Any]) -> Finding:
+def read_finding(finding_json: Mapping[str, Any]) -> Finding:
     """A finding from its JSON."""
-    fields = dict(said)
-    fields["says"] = tuple(said.get("says", ()))
+    fields = dict(finding_json)
+    fields["says"] = tuple(finding_json.get("says", ()))
     fields["figures"] = tuple(
         Figure(**{**figure, "series": tuple(_series(line) for line in figure["series"])})
-        for figure in said.get("figures", ())
+        for figure in finding_json.get("figures", ())
     )
-    picture = said.get("picture")
+    picture = finding_json.get("picture")
     if picture is not None:
         fields["picture"] = Picture(**{**picture, "cuts": tuple(picture["cuts"])})
     return Finding(**fields)
@@ -96,9 +96,9 @@ def pack_finding(finding: Finding) -> str:
     return pack(finding.json())
 
 
-def unpack_finding(written: str) -> Finding:
+def unpack_finding(json_text: str) -> Finding:
     """A finding from its JSON text."""
-    return read_finding(unpack(written))
+    return read_finding(unpack(json_text))
 
 
 def _series(line: Mapping[str, Any]) -> Series:
@@ -118,7 +118,7 @@ def stale_reason(key: RunKey, code_hash: str | None, record_hash: str) -> str | 
     return f"stale: {' and '.join(changed_parts)} changed since" if changed_parts else None
 
 
-def pick(verdicts: Iterable[Shown]) -> tuple[Shown, ...]:
+def pick(verdicts: Iterable[CurrentVerdict]) -> tuple[CurrentVerdict, ...]:
     """The verdict on one claim that is shown, and a quick one beside it where there is one.
 
     Of full ones and of quick ones alike: what stands before what is stale, then that of most
@@ -150,6 +150,6 @@ def pick(verdicts: Iterable[Shown]) -> tuple[Shown, ...]:
     return shown_verdicts
 
 
-def _rank(one: Shown) -> tuple[bool, int, int, str]:
-    key = one.verdict.run.key
-    return one.stale is None, key.n, -key.seed, one.verdict.date
+def _rank(current_verdict: CurrentVerdict) -> tuple[bool, int, int, str]:
+    key = current_verdict.verdict.run.key
+    return current_verdict.stale is None, key.n, -key.seed, current_verdict.verdict.date

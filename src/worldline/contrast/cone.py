@@ -15,9 +15,9 @@ from torch.overrides import TorchFunctionMode
 from worldline.errors import InputError, RefusedError
 from worldline.grid.node import Node
 from worldline.model.calls import on_model
-from worldline.model.guard import checked
+from worldline.model.guard import checked_report
 from worldline.model.watch import batch_first
-from worldline.run.editing import Edits, Read, RowEdit, row_back
+from worldline.run.editing import Edits, QkvOverride, RowEdit, row_back
 from worldline.run.executing import run_edited
 from worldline.run.plan import Plan
 from worldline.run.precision import Precision, equivalent_runs
@@ -105,11 +105,11 @@ class _Push(Edits):
     """
 
     def __init__(self, n_pos: int, at: Node, push: Tensor):
-        super().__init__(n_pos, [(), (), ()], extra=self._swapped)
+        super().__init__(n_pos, [(), (), ()], extra=self._swapped_reads)
         self.at, self.push = at, push
-        self.others: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
+        self.swapped_kv: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
-    def _swapped(self, call: AttentionCall, item: int) -> list[RowEdit]:
+    def _swapped_reads(self, call: AttentionCall, item: int) -> list[RowEdit]:
         if call.kv_layer != self.at.layer or item == 0 or self.at.pos + 1 >= self.n_pos:
             return []
         kv_item = 2 if item == 1 else 0
@@ -117,7 +117,7 @@ class _Push(Edits):
         device = call.q.device
         rows = torch.arange(self.at.pos + 1, self.n_pos, device=device)
         where = (torch.arange(self.n_pos, device=device) == self.at.pos).expand(1, len(rows), -1)
-        return [RowEdit(rows, reads=[(where, Read(call.k[kv_item], call.v[kv_item]))])]
+        return [RowEdit(rows, reads=[(where, QkvOverride(call.k[kv_item], call.v[kv_item]))])]
 
     def _refuse_made(self, call: AttentionCall) -> None:
         """Raise where later columns' masks in this block follow the push, which no swap undoes."""
@@ -177,7 +177,7 @@ def light_cone(
     if not isinstance(at, Node):
         raise InputError(f"at={at!r}: accepted is a wl.Node(layer=..., pos=...)")
     tokens = tokens_to_run(model, text)
-    report, n_pos = checked(model), len(tokens)
+    report, n_pos = checked_report(model), len(tokens)
     _refuse(at, report.n_layers, n_pos, directions, step, through)
     if above := [layer for layer in report.opaque_layers if layer >= at.layer]:
         raise RefusedError(
@@ -329,19 +329,19 @@ def _tangents(model: LoadedModel, plan: Plan, at: Node, push: Tensor) -> list[Te
     return out
 
 
-def _apart(one: Tensor, reference: Tensor) -> float:
+def _apart(value: Tensor, reference: Tensor) -> float:
     return float(
-        (one.double() - reference.double()).norm() / reference.double().norm().clamp_min(1e-300)
+        (value.double() - reference.double()).norm() / reference.double().norm().clamp_min(1e-300)
     )
 
 
-def _worst_apart(one: Tensor, reference: Tensor) -> float:
+def _worst_apart(value: Tensor, reference: Tensor) -> float:
     """As `_apart`, at the worst node of a row [item, pos, ...]; a change without one counts as 1.
 
     Where both are exactly zero nothing is compared.
     """
     size = reference.norm(dim=-1)
-    off = (one - reference).norm(dim=-1)
+    off = (value - reference).norm(dim=-1)
     error_at_zero = torch.where(off > 0, 1.0, 0.0)
     return float(torch.where(size > 0, off / size.clamp_min(1e-300), error_at_zero).max())
 

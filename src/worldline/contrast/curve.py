@@ -18,7 +18,7 @@ from worldline.run.hops import AT_ONCE, Copy, copies_of, most_hops
 from worldline.run.plan import Plan
 from worldline.run.precision import Precision, equivalent_runs, of_sum, token_precisions
 from worldline.run.said import Said, said_by
-from worldline.text.spans import said
+from worldline.text.spans import ranges_text
 from worldline.text.tokens import Tokens
 from worldline.trace.recording import tokens_to_run
 
@@ -152,7 +152,7 @@ def hop_curve(
         _note(copy, norms, cosines, ratios)
         if progress is not None:
             progress(f"hop budget {copy.hops} of {n - 1}")
-        if copy.same:
+        if copy.equals_previous:
             tail = f"at {copy.hops} hops every node is bitwise that of {copy.hops - 1}: so it stays"
             break
         if (
@@ -178,8 +178,8 @@ def hop_curve(
         loss_nats=np.nanmean(table, axis=1),
         token_loss_nats=table,
         loss_full_nats=float(np.nanmean(full_loss)),
-        hops_needed=(None, *_needed(top_agrees)),
-        hops_needed_close=(None, *_needed(close)),
+        hops_needed=(None, *_least_hops(top_agrees)),
+        hops_needed_close=(None, *_least_hops(close)),
         tail=tail,
         precision=of_sum(precisions, over=float(len(precisions))),
         token_precision=(None, *precisions),
@@ -243,7 +243,7 @@ def _still(losses: list[np.ndarray], full: np.ndarray, within: float) -> bool:
     return abs(last - before) < within and abs(last - full_loss) < within
 
 
-def _needed(agrees: np.ndarray) -> list[int | None]:
+def _least_hops(agrees: np.ndarray) -> list[int | None]:
     """Per column the first row from which on all agree, None where the last does not."""
     suffix = np.logical_and.accumulate(agrees[::-1], axis=0)[::-1]
     return [int(column.argmax()) if column[-1] else None for column in suffix.T]
@@ -267,7 +267,7 @@ def curves_scene(curves: Sequence[HopCurve]) -> dict[str, Any]:
     return {
         "loss_full_nats": first.loss_full_nats,
         "curves": curve_parts,
-        "layers": "all" if first.layers is None else said(first.layers),
+        "layers": "all" if first.layers is None else ranges_text(first.layers),
         "longest": first.longest,
         "tail": first.tail,
     }

@@ -12,13 +12,13 @@ import torch
 from worldline.errors import InputError, RefusedError
 from worldline.grid.cuts import Donor, EdgeCut, NodeCut, edits_of
 from worldline.model.calls import on_model
-from worldline.model.guard import checked
+from worldline.model.guard import checked_report
 from worldline.model.positions import fixed_length
 from worldline.run.executing import execute, execute_many
 from worldline.run.plan import Plan
 from worldline.run.precision import Precision, of_sum, plain_row
 from worldline.run.reach import plain_run
-from worldline.text.spans import counterparts, said
+from worldline.text.spans import counterparts, ranges_text
 from worldline.text.targets import likelier_twin, refuse_itself, refuse_targets
 from worldline.text.tokens import Tokens, names_of, token_id
 from worldline.trace.recording import predictions_of, tokens_to_run
@@ -91,7 +91,7 @@ class CutSeen:
 
 
 @dataclass(frozen=True, eq=False)
-class SourcesSeen:
+class SourceEffects:
     """What is lost where every read of one token is cut, token by token.
 
     `change_nats[i]` is what the target's log-probability gains without all reads of token i, and
@@ -199,7 +199,7 @@ def cut(
         },
         before=predictions_of(model, before),
         after=predictions_of(model, after),
-        n_layers=checked(model).n_layers,
+        n_layers=checked_report(model).n_layers,
         powerless=powerless,
         note=likelier_twin(model.tokenizer, chances(before), target, versus),
     )
@@ -213,7 +213,7 @@ def cut_sources(
     how: str = "mask",
     target: str | int | None = None,
     progress: Callable[[str], None] | None = None,
-) -> SourcesSeen:
+) -> SourceEffects:
     """Cut all reads of one token, in all layers and heads, for each token in turn.
 
     One run for every token but the last. Effects of single tokens do not add up: what two tokens
@@ -247,7 +247,7 @@ def cut_sources(
     for at in powerless:
         _refuse_felt(precision, changes[at])
         changes[at], cuts[at] = 0.0, before
-    return SourcesSeen(
+    return SourceEffects(
         tokens=tokens,
         how=how,
         target=names_of(model.tokenizer, [target_id])[0],
@@ -323,22 +323,22 @@ def in_words(plan: Plan) -> list[str]:
     return sorted(_edge_words(e) if isinstance(e, EdgeCut) else _node_words(e) for e in plan.edits)
 
 
-def cut_scene(seen: CutSeen) -> dict[str, Any]:
+def cut_scene(cut_result: CutSeen) -> dict[str, Any]:
     """What the picture shows of it."""
-    n_pos = len(seen.tokens)
+    n_pos = len(cut_result.tokens)
     edges, nodes, n_edges = [], [], 0
-    for edit in sorted(seen.plan.edits, key=repr):
+    for edit in sorted(cut_result.plan.edits, key=repr):
         if isinstance(edit, NodeCut):
             where = range(n_pos) if edit.positions is None else edit.positions
             nodes += [{"layer": row, "pos": pos} for row in edit.rows for pos in where]
             continue
         for src, dst in edit.pairs(n_pos):
-            for layer in edit.layers or range(seen.n_layers):
+            for layer in edit.layers or range(cut_result.n_layers):
                 for head in edit.heads or (None,):
                     n_edges += 1
                     if src != dst and len(edges) < LARGEST_DRAWN:
                         edges.append({"layer": layer, "head": head, "src": src, "dst": dst})
-    result_json = seen.json()
+    result_json = cut_result.json()
     names = ("words", "target", "versus", "target_before", "target_after", "change_nats")
     more = ("logits_before", "change_logits", "kl_nats", "precision", "powerless", "note")
     scene_part = {name: result_json[name] for name in (*names, *more, "before", "after")}
@@ -353,11 +353,11 @@ def targets(
     Raises InputError for what is not one token, and one token held against itself.
     """
 
-    def one(name: str, given: str | int) -> int:
-        return token_id(model.tokenizer, given, len(logits), name)
+    def id_of(name: str, token: str | int) -> int:
+        return token_id(model.tokenizer, token, len(logits), name)
 
-    target_id = int(logits.argmax()) if target is None else one("target", target)
-    versus_id = None if versus is None else one("versus", versus)
+    target_id = int(logits.argmax()) if target is None else id_of("target", target)
+    versus_id = None if versus is None else id_of("versus", versus)
     refuse_itself(model.tokenizer, target_id, versus_id)
     return target_id, versus_id
 
@@ -391,9 +391,9 @@ def _value(logits: Tensor, target: int, versus: int | None) -> float:
     return float(value[target] - (0.0 if versus is None else value[versus]))
 
 
-def _may_be_worded(one: frozenset[Edit], second: frozenset[Edit], n_pos: int) -> bool:
+def _may_be_worded(first: frozenset[Edit], second: frozenset[Edit], n_pos: int) -> bool:
     """Whether no two masks or splices share a row of a pattern, where they move each other."""
-    for a in one:
+    for a in first:
         for b in second:
             if not isinstance(a, EdgeCut) or not isinstance(b, EdgeCut):
                 return False
@@ -409,21 +409,23 @@ def _may_be_worded(one: frozenset[Edit], second: frozenset[Edit], n_pos: int) ->
     return True
 
 
-def _apart(one: Sequence[int] | None, second: Sequence[int] | None) -> bool:
-    return one is not None and second is not None and not set(one) & set(second)
+def _apart(first: Sequence[int] | None, second: Sequence[int] | None) -> bool:
+    return first is not None and second is not None and not set(first) & set(second)
 
 
 def _edge_words(edit: EdgeCut) -> str:
     spans = {"layers": edit.layers, "heads": edit.heads, "from": edit.src, "to": edit.dst}
-    parts = [f"{name} {'all' if span is None else said(span)}" for name, span in spans.items()]
+    parts = [
+        f"{name} {'all' if span is None else ranges_text(span)}" for name, span in spans.items()
+    ]
     how = edit.how if edit.parts == "kv" else f"{edit.how} {edit.parts.upper()} only"
     own_words = ", self-attention too" if edit.own else ""
     return f"{how}: {', '.join(parts)}{own_words}"
 
 
 def _node_words(edit: NodeCut) -> str:
-    where = "all" if edit.positions is None else said(edit.positions)
+    where = "all" if edit.positions is None else ranges_text(edit.positions)
     of = "" if edit.how != "mean" else (" so far" if edit.donor is None else " of another text")
     if edit.vector is not None:
         of = f" by a vector of norm {hypot(*edit.vector):.3g}"
-    return f"{edit.how}{of}: rows {said(edit.rows)}, positions {where}"
+    return f"{edit.how}{of}: rows {ranges_text(edit.rows)}, positions {where}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from worldline.contrast.cutting import Edit, donor_of
 from worldline.errors import InputError
 from worldline.grid.cuts import EdgeCut, NodeCut
-from worldline.model.guard import checked
+from worldline.model.guard import checked_report
 from worldline.text.spans import (
     MORE_THAN_ANY,
     number_span,
@@ -53,7 +53,7 @@ def written_cuts(
     refuse_unsaid(edges, spans, how, nodes, node_how)
     refuse_unused(
         how, node_how, spans=spans, edges=bool(edges), nodes=bool(nodes), layers=layers,
-        heads=heads, parts=parts, splice_from=splice_from, align=align, own=own,
+        heads=heads, parts=parts, splice_from=splice_from, align=align, include_self=own,
     )  # fmt: skip
     cuts: list[Edit] = []
     if edges or spans:
@@ -99,7 +99,7 @@ def refuse_unused(
     parts: str,
     splice_from: str | None,
     align: str | None,
-    own: bool,
+    include_self: bool,
 ) -> None:
     """Raise InputError for what was said and would change nothing: it was meant to."""
     ways = " and ".join(f"{n} {v}" for n, v in (("--how", how), ("--node-how", node_how)) if v)
@@ -115,7 +115,7 @@ def refuse_unused(
             raise InputError(f"{name}: goes with --from and --to; an --edge names its own")
     if not (edges or spans):
         for name, is_given in (
-            ("--own", own),
+            ("--own", include_self),
             ("--parts", parts != "kv"),
             ("--how", how is not None),
         ):
@@ -125,18 +125,18 @@ def refuse_unused(
         raise InputError(f"--node-how {node_how}: name the --node")
 
 
-def _edge(model: LoadedModel, tokens: Tokens, given: str) -> tuple[Any, Any, Any, Any]:
+def _edge(model: LoadedModel, tokens: Tokens, edge_text: str) -> tuple[Any, Any, Any, Any]:
     """(src, dst, layers, heads) of LAYERS.HEADS:SRC>DST; None is all."""
-    layers, heads, src, dst = _edge_parts(given)
-    label = f"--edge {given}: position"
+    layers, heads, src, dst = _edge_parts(edge_text)
+    label = f"--edge {edge_text}: position"
     src, dst = (_span(end_text, len(tokens), label) for end_text in (src, dst))
     layers = None if layers.strip() == EVERY else layers
     heads = None if heads.strip() == EVERY else heads
     return (
         src,
         dst,
-        _layers(model, layers, f"--edge {given}: layer"),
-        _heads(model, heads, f"--edge {given}: head"),
+        _layers(model, layers, f"--edge {edge_text}: layer"),
+        _heads(model, heads, f"--edge {edge_text}: head"),
     )
 
 
@@ -170,7 +170,7 @@ def refuse_unreadable(
 ) -> None:
     """Raise InputError for places that no model and no tokens of `text` could have.
 
-    What these have is asked in `written_cuts`; this needs neither, and goes before loading.
+    What these have is asked in `own`; this needs neither, and goes before loading.
     """
     for edge in edges:
         for part, name in zip(_edge_parts(edge), ("layer", "head", *["position"] * 2), strict=True):
@@ -183,22 +183,22 @@ def refuse_unreadable(
     refuse_unwritten(text, to, "--to")
 
 
-def _span(given: str, n: int, what: str) -> tuple[int, ...] | None:
-    return None if given.strip() == EVERY else number_span(given, n, what)
+def _span(span_text: str, n: int, label: str) -> tuple[int, ...] | None:
+    return None if span_text.strip() == EVERY else number_span(span_text, n, label)
 
 
-def _layers(model: LoadedModel, given: str | None, what: str) -> tuple[int, ...] | None:
-    if given is None:
+def _layers(model: LoadedModel, span_text: str | None, label: str) -> tuple[int, ...] | None:
+    if span_text is None:
         return None
-    return number_span(given, checked(model).n_layers, what)
+    return number_span(span_text, checked_report(model).n_layers, label)
 
 
-def _heads(model: LoadedModel, given: str | None, what: str) -> tuple[int, ...] | None:
-    if given is None:
+def _heads(model: LoadedModel, span_text: str | None, label: str) -> tuple[int, ...] | None:
+    if span_text is None:
         return None
     config: Any = model.module.config
     n_heads = getattr(config.get_text_config(), "num_attention_heads", None)
-    return number_span(given, n_heads or MOST_HEADS, what)
+    return number_span(span_text, n_heads or MOST_HEADS, label)
 
 
 def _node_cuts(

@@ -17,7 +17,7 @@ from worldline.model.calls import on_model
 from worldline.model.load import LoadedModel
 from worldline.model.rows import worse
 from worldline.model.speaking import Asking
-from worldline.run.foliation import Blocks, Foliated
+from worldline.run.foliation import Blocks, FoliatedRun
 from worldline.run.plan import Plan
 from worldline.run.precision import Precision, equivalent_runs, of_any_logprob
 from worldline.run.said import Said
@@ -134,7 +134,7 @@ def run_orders(
         refuse_illegal(slices, blocks.n_layers, len(tokens), blocks.reads)
         if progress is not None:
             progress(f"order {order.name}, {len(slices)} slices")
-        results.append(_seen(order, slices, blocks))
+        results.append(_run_order(order, slices, blocks))
     if progress is not None:
         progress("the floor: equivalent runs of other shapes")
     return OrdersSeen(tokens, _precision(blocks, plan), results)
@@ -166,7 +166,7 @@ def _token_by_token(blocks: Blocks, plan: Plan) -> list[Said]:
     return [Said(logits[None])] if bool(apart <= allowed) else []
 
 
-def _seen(order: Order, slices: Sequence[Slice], blocks: Blocks) -> OrderSeen:
+def _run_order(order: Order, slices: Sequence[Slice], blocks: Blocks) -> OrderSeen:
     start = time.perf_counter()
     foliated_run = blocks.run(slices)
     seconds = time.perf_counter() - start
@@ -197,31 +197,34 @@ def _seen(order: Order, slices: Sequence[Slice], blocks: Blocks) -> OrderSeen:
     )
 
 
-def _row_error(found: Foliated, blocks: Blocks) -> float:
+def _row_error(foliated_run: FoliatedRun, blocks: Blocks) -> float:
     worst = 0.0
     for layer in range(blocks.n_layers):
-        at = sorted(pos for of, pos in found.ran if of == layer)
+        at = sorted(pos for of, pos in foliated_run.ran if of == layer)
         if at:
             true = blocks.rows[layer + 1][at].double()
-            off, size = (found.rows[layer + 1][at].double() - true).norm(dim=-1), true.norm(dim=-1)
+            off, size = (
+                (foliated_run.rows[layer + 1][at].double() - true).norm(dim=-1),
+                true.norm(dim=-1),
+            )
             worst = worse(worst, float((off / torch.where(size > 0, size, 1.0)).max()))
     return worst
 
 
-def _differences(found: Foliated, blocks: Blocks) -> tuple[float | None, float | None]:
+def _differences(foliated_run: FoliatedRun, blocks: Blocks) -> tuple[float | None, float | None]:
     """(nats, ulp) over the columns whose last block ran."""
-    at = sorted(pos for layer, pos in found.ran if layer == blocks.n_layers - 1)
+    at = sorted(pos for layer, pos in foliated_run.ran if layer == blocks.n_layers - 1)
     if not at:
         return None, None
-    return logit_difference(found.logits[at], blocks.logits[at])
+    return logit_difference(foliated_run.logits[at], blocks.logits[at])
 
 
-def logit_difference(one: torch.Tensor, plain_logits: torch.Tensor) -> tuple[float, float]:
+def logit_difference(new_logits: torch.Tensor, plain_logits: torch.Tensor) -> tuple[float, float]:
     """(largest difference of a log-probability, of a logit in ulp at the largest |logit|)."""
     finite = torch.isfinite(plain_logits)
-    a, b = (torch.log_softmax(logits.double(), -1) for logits in (one, plain_logits))
+    a, b = (torch.log_softmax(logits.double(), -1) for logits in (new_logits, plain_logits))
     nats = float((a - b)[finite].abs().max())
     size = float(plain_logits[finite].abs().max())
     bits = torch.finfo(plain_logits.dtype).eps
     spacing = bits * 2.0 ** np.floor(np.log2(size)) if size else bits
-    return nats, float((one - plain_logits)[finite].abs().max()) / float(spacing)
+    return nats, float((new_logits - plain_logits)[finite].abs().max()) / float(spacing)

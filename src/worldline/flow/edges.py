@@ -56,21 +56,21 @@ def edge_rows(
     return _mend_near_one(weights, pattern, reads, remainder, call, start)
 
 
-def _mend_near_one(weights, pattern, reads, rest, call: AttentionCall, start: int) -> Tensor:
+def _mend_near_one(weights, pattern, reads, remainder, call: AttentionCall, start: int) -> Tensor:
     """Where one entry holds nearly the whole row: a <v - z_rest, u>, z_rest from the others.
 
     The others are a softmax of their own: their shares of the row may be too small for a number.
     """
-    head, row = (rest.amin(-1) < NEAR_ONE).nonzero(as_tuple=True)
+    head, row = (remainder.amin(-1) < NEAR_ONE).nonzero(as_tuple=True)
     if not head.numel():
         return weights
-    src = rest[head, row].argmin(-1)
+    src = remainder[head, row].argmin(-1)
     at = head, row, src
-    scores = call.score_rows(start, start + rest.shape[1])[head, row]
+    scores = call.score_rows(start, start + remainder.shape[1])[head, row]
     scores[torch.arange(len(src), device=src.device), src] = float("-inf")
     if call.sinks is not None:
         scores = torch.cat([scores, call.sinks.to(scores.dtype)[head][:, None]], -1)
-    other_weights = torch.softmax(scores, -1)[:, : rest.shape[2]].nan_to_num(
+    other_weights = torch.softmax(scores, -1)[:, : remainder.shape[2]].nan_to_num(
         0.0
     )  # an emptied row is 0
     weights[at] = pattern[at] * (reads[at] - (other_weights * reads[head, row]).sum(-1))
@@ -84,23 +84,25 @@ class Strongest:
         self.top, self.floor = top, 0.0
         self.keys: list[np.ndarray] = []
         self.weights: list[np.ndarray] = []  # [2, edge]: the weight, and the attention
-        self.held = 0
+        self.n_held = 0
 
-    def offer(self, heads: np.ndarray, start: int, both: Tensor, pattern: Tensor) -> None:
+    def offer(
+        self, heads: np.ndarray, start: int, weights_and_sizes: Tensor, pattern: Tensor
+    ) -> None:
         """Look through [2, head, rows, pos]: weights and their absolute values.
 
         `heads` says which these are: [2, head], layer and number; `pattern` is their attention.
         """
         if self.top == 0:
             return
-        peaks = both[1].amax(-1).cpu().numpy()
+        peaks = weights_and_sizes[1].amax(-1).cpu().numpy()
         if self.floor == 0.0 and peaks.size > self.top:  # as many rows hold an edge of this size
             self.floor = float(np.nextafter(np.partition(peaks, -self.top, None)[-self.top], 0))
         at, rows = np.nonzero(peaks > self.floor)
         if not len(at):
             return
-        index = tuple(torch.from_numpy(i).to(both.device) for i in (at, rows))
-        candidates = both[0][index].cpu().numpy()
+        index = tuple(torch.from_numpy(i).to(weights_and_sizes.device) for i in (at, rows))
+        candidates = weights_and_sizes[0][index].cpu().numpy()
         sizes = np.abs(candidates)
         candidate_index, src = np.nonzero(sizes > self.floor)
         if len(candidate_index) > 2 * self.top:
@@ -117,15 +119,15 @@ class Strongest:
         self.keys.append(
             np.stack([*heads[:, at[candidate_index]], src, rows[candidate_index] + start])
         )
-        self.held += len(candidate_index)
-        if self.held > 2 * self.top:
+        self.n_held += len(candidate_index)
+        if self.n_held > 2 * self.top:
             self._prune()
 
     def _prune(self) -> None:
         keys, weights = np.concatenate(self.keys, 1), np.concatenate(self.weights, 1)
         order = np.argsort(-np.abs(weights[0]), kind="stable")[: self.top]
-        self.keys, self.weights, self.held = [keys[:, order]], [weights[:, order]], len(order)
-        if self.held == self.top:
+        self.keys, self.weights, self.n_held = [keys[:, order]], [weights[:, order]], len(order)
+        if self.n_held == self.top:
             self.floor = max(self.floor, float(abs(weights[0, order[-1]])))
 
     def edges(self) -> list[Edge]:
@@ -179,8 +181,8 @@ def batches(
         yield _batch(pending, rule)
 
 
-def _batch(held: list[tuple[int, int, AttentionCall, Tensor]], rule: Rule) -> Batch:
-    layers, head0, calls, us = (list(part) for part in zip(*held, strict=True))
+def _batch(pending: list[tuple[int, int, AttentionCall, Tensor]], rule: Rule) -> Batch:
+    layers, head0, calls, us = (list(part) for part in zip(*pending, strict=True))
     call = side_by_side(calls, USED[rule])
     return Batch(layers, head0, call, us[0] if len(us) == 1 else torch.cat(us))
 
@@ -206,8 +208,8 @@ class Sums:
     def add(self, batch: Batch, blocks: Iterable[tuple[int, Tensor, Tensor]]) -> None:
         """Add all rows of a batch, a block at a time: (first row, own, both).
 
-        `own` [head, rows] is self-attention, `both` [2, head, rows, pos] the weights of the other
-        edges and their absolute values.
+        `self_weights` [head, rows] is self-attention, `weights_and_sizes` [2, head, rows, pos] the
+        weights of the other edges and their absolute values.
         """
         n, n_pos = len(batch.layers), batch.call.q.shape[2]
         n_heads = batch.call.n_heads // n

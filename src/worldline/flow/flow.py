@@ -83,7 +83,7 @@ class Meaning:
     exactness: str
 
 
-def asked(target: Target) -> str:
+def target_words(target: Target) -> str:
     """A target in words."""
     if target.span is not None:
         first, stop = target.span

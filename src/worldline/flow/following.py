@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from worldline.flow.ways import FrozenPath, hopped, top_row, ways_on
+from worldline.flow.ways import FrozenPath, follow_hops, top_row, ways_on
 
 if TYPE_CHECKING:
     from worldline.flow.ways import Suffix
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class Followed:
-    """Paths found, strongest first; `whole` where no way with any weight was left aside."""
+class FollowedPaths:
+    """Paths found, strongest first; `is_complete` where no way with any weight was left aside."""
 
     paths: list[FrozenPath] = field(default_factory=list)
     n_followed: int = 0
-    whole: bool = True
+    is_complete: bool = True
 
 
-def follow(run: FrozenRun, k: int, width: int, *, heads: bool) -> Followed:
+def follow(run: FrozenRun, k: int, width: int, *, heads: bool) -> FollowedPaths:
     """The `k` strongest of the paths from row 0 that keep to the `width` fullest ways in a row.
 
     A way's fullness is the size of the signed sum of all paths that end in it. With `heads` each
@@ -35,7 +35,7 @@ def follow(run: FrozenRun, k: int, width: int, *, heads: bool) -> Followed:
     Raises:
         RefusedError: a block moves information between columns without K/V.
     """
-    followed_paths = Followed()
+    followed_paths = FollowedPaths()
     fronts: list[list[Suffix]] = [[] for _ in run.pieces]
     fronts[-1] = top_row(run)
     for layer in range(len(run.pieces) - 2, -1, -1):
@@ -50,17 +50,17 @@ def follow(run: FrozenRun, k: int, width: int, *, heads: bool) -> Followed:
             if flow
         ]
         edges.sort(reverse=True)
-        followed_paths.whole &= len(edges) <= width
-        below = hopped(run, ways, [(n, road, src) for _, n, road, src in edges[:width]])
+        followed_paths.is_complete &= len(edges) <= width
+        below = follow_hops(run, ways, [(n, road, src) for _, n, road, src in edges[:width]])
         for suffix in (*(suffix for _, suffix in stays), *below):
             fronts[suffix.row].append(suffix)
     ends = sorted((end for end in fronts[0] if end.flow), key=lambda end: -abs(end.flow))
     followed_paths.n_followed = len(ends)
-    followed_paths.paths = [end.whole() for end in ends[:k]]
+    followed_paths.paths = [end.to_path() for end in ends[:k]]
     return followed_paths
 
 
-def _fullest(items: list[Suffix], width: int, found: Followed) -> list[Suffix]:
+def _fullest(items: list[Suffix], width: int, followed_paths: FollowedPaths) -> list[Suffix]:
     items = sorted((item for item in items if item.flow), key=lambda item: -abs(item.flow))
-    found.whole &= len(items) <= width
+    followed_paths.is_complete &= len(items) <= width
     return items[:width]

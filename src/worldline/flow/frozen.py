@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from worldline.errors import RefusedError
-from worldline.flow.flow import Conserved, Meaning, Target, asked
+from worldline.flow.flow import Conserved, Meaning, Target, target_words
 from worldline.flow.gradient import measure_of
 from worldline.model.frozen import frozen_run
 from worldline.model.gradients import NO_GRADIENT, batched_backward
@@ -42,7 +42,7 @@ def frozen_meaning(target: Target) -> Meaning:
         metric=None,
         target=target,
         formula="a <v, U>, U = d target / d z in the frozen-linear model: all paths through it",
-        unit=f"{asked(target)}, in logits: what arrives through the edge",
+        unit=f"{target_words(target)}, in logits: what arrives through the edge",
         exactness="exact sum over all paths of the frozen-linear model; remainder given",
     )
 
@@ -52,22 +52,22 @@ class Sweep:
     """What one backward sweep through the frozen model gives, graded by hops.
 
     `nodes` [hops, row, pos] is <x, G>: the sum of all paths through a node, by the hops above it;
-    `sources` [hops, layer, pos] what enters above row 0 (biases), `unplaced` [hops, layer] the part
-    of it that belongs to no one position; `carry` [layer, pos] what stays in its column across a
-    block; `us` per block and read U, [head, pos, d_value], all hops together.
+    `sources` [hops, layer, pos] what enters above row 0 (biases), `unplaced_sources` [hops, layer]
+    the part of it that belongs to no one position; `carry` [layer, pos] what stays in its column
+    across a block; `us` per block and read U, [head, pos, d_value], all hops together.
     """
 
     target: float
     nodes: Float[np.ndarray, "hops row pos"]
     sources: Float[np.ndarray, "hops layer pos"]
-    unplaced: Float[np.ndarray, "hops layer"]
+    unplaced_sources: Float[np.ndarray, "hops layer"]
     carry: Float[np.ndarray, "layer pos"]
     us: list[list[Tensor]]
 
     @property
     def by_hops(self) -> Float[np.ndarray, " hops"]:
         """Contribution of the paths with exactly h hops, all sources together."""
-        return self.nodes[:, 0].sum(-1) + self.sources.sum((1, 2)) + self.unplaced.sum(-1)
+        return self.nodes[:, 0].sum(-1) + self.sources.sum((1, 2)) + self.unplaced_sources.sum(-1)
 
     @property
     def by_source(self) -> Float[np.ndarray, "hops pos"]:
@@ -98,15 +98,15 @@ class HopSpectrum:
     caution: str = CAUTION
 
 
-def spectrum_of(swept: Sweep, target: Target, kept: int) -> HopSpectrum:
-    """The spectrum of a graded sweep, degrees 0..`kept` apart."""
+def spectrum_of(swept: Sweep, target: Target, max_degree: int) -> HopSpectrum:
+    """The spectrum of a graded sweep, degrees 0..`max_degree` apart."""
     by_hops, by_source = swept.by_hops, swept.by_source
-    beyond = float(by_hops[kept + 1 :].sum())
+    beyond = float(by_hops[max_degree + 1 :].sum())
     return HopSpectrum(
         target,
         swept.target,
-        by_hops[: kept + 1],
-        by_source[: kept + 1],
+        by_hops[: max_degree + 1],
+        by_source[: max_degree + 1],
         beyond,
         swept.remainder,
     )
@@ -115,17 +115,26 @@ def spectrum_of(swept: Sweep, target: Target, kept: int) -> HopSpectrum:
 def conserved_of(swept: Sweep, edges_into_top: float) -> Conserved:
     """What flows through nodes, of a sweep that is not graded; edges_into_top is sum |F|."""
     last = np.abs(swept.carry[-1]).sum() + np.abs(swept.sources[0, -1]).sum()
-    top_row = edges_into_top + float(last) + abs(float(swept.unplaced[0, -1]))
+    top_row = edges_into_top + float(last) + abs(float(swept.unplaced_sources[0, -1]))
     return Conserved(
-        swept.nodes[0], swept.carry, swept.sources[0], swept.unplaced[0], swept.remainder, top_row
+        swept.nodes[0],
+        swept.carry,
+        swept.sources[0],
+        swept.unplaced_sources[0],
+        swept.remainder,
+        top_row,
     )
 
 
-def books_of(found: Conserved) -> str:
+def books_of(conserved_flow: Conserved) -> str:
     """How exact a frozen flow is, in words: its remainder, and whether that leaves it partial."""
-    part = abs(found.remainder) / found.top_row if found.top_row else 0.0
-    words = f"no path carries {found.remainder:+.1e}, {part:.1e} of the flow into the last row"
-    verdict = "exact sum over all paths" if found.whole else "partly: parts have no frozen form"
+    part = abs(conserved_flow.remainder) / conserved_flow.top_row if conserved_flow.top_row else 0.0
+    words = (
+        f"no path carries {conserved_flow.remainder:+.1e}, {part:.1e} of the flow into the last row"
+    )
+    verdict = (
+        "exact sum over all paths" if conserved_flow.whole else "partly: parts have no frozen form"
+    )
     return f"{verdict} of the frozen-linear model; {words}"
 
 
@@ -148,7 +157,9 @@ def frozen_of(trace: Trace, target: Target) -> FrozenRun:
     for row, (piece, true) in enumerate(zip(run.pieces, trace.resid, strict=True)):
         if piece.row.ndim != 3:
             continue  # streams side by side come in another order
-        if mismatch := other_at(row, piece.row.detach().reshape(true.shape), true, rounded=True):
+        if mismatch := other_at(
+            row, piece.row.detach().reshape(true.shape), true, allow_rounding=True
+        ):
             raise RefusedError(f"the frozen model is not the recorded run: {mismatch}{around()}")
     return run
 
@@ -182,7 +193,7 @@ def sweep(run: FrozenRun, max_hops: int = 0) -> Sweep:
     return swept
 
 
-def _through(piece: Piece, layer: int, above: Tensor, waiting, found: Sweep) -> Tensor:
+def _through(piece: Piece, layer: int, above: Tensor, waiting, swept: Sweep) -> Tensor:
     """One block: from the gradients at its output row, by degree, to those at its input row."""
     assert piece.out is not None
     leaves = [piece.row, *(attention_read.z for attention_read in piece.reads), *piece.constants]
@@ -191,7 +202,7 @@ def _through(piece: Piece, layer: int, above: Tensor, waiting, found: Sweep) -> 
     at_reads, at_constants = other_gradients[:n_reads], other_gradients[n_reads:]
     for us, attention_read in zip(at_reads, piece.reads, strict=True):
         us = us[:, 0]
-        found.us[layer].append(us.sum(0))
+        swept.us[layer].append(us.sum(0))
         alone, hops = spread_back(attention_read.call, us)
         shifted_hops = torch.zeros_like(hops)
         shifted_hops[1:] = hops[:-1]
@@ -199,7 +210,7 @@ def _through(piece: Piece, layer: int, above: Tensor, waiting, found: Sweep) -> 
         waiting.setdefault(attention_read.call.kv_layer, []).append(
             (attention_read, alone + shifted_hops, hops.sum(0))
         )
-    row_total = np.zeros(found.nodes.shape[-1])
+    row_total = np.zeros(swept.nodes.shape[-1])
     for attention_read, dv, hops in waiting.pop(layer, ()):
         linear = (
             attention_read.v.detach()
@@ -216,14 +227,14 @@ def _through(piece: Piece, layer: int, above: Tensor, waiting, found: Sweep) -> 
         ]
     for h, gradient in enumerate(below):
         _note(
-            found,
+            swept,
             h,
             layer,
             piece,
             gradient,
             [constant_gradient[h] for constant_gradient in at_constants],
         )
-    found.carry[layer] = found.nodes[:, layer].sum(0) - row_total
+    swept.carry[layer] = swept.nodes[:, layer].sum(0) - row_total
     return below
 
 
@@ -247,29 +258,29 @@ def spread_back(call: AttentionCall, us: Tensor) -> tuple[Tensor, Tensor]:
         diagonal.zero_()
         hops[:, :, :stop] += torch.matmul(pattern.transpose(1, 2)[None], rows)
 
-    def grouped(value: Tensor) -> Tensor:
+    def sum_groups(value: Tensor) -> Tensor:
         return value.view(n, kv_heads, heads // kv_heads, n_pos, d).sum(2).to(us.dtype)
 
-    return grouped(alone), grouped(hops)
+    return sum_groups(alone), sum_groups(hops)
 
 
 def _inner(left: Tensor, right: Tensor) -> np.ndarray:
     return (left.double() * right.double()).sum(-1).cpu().numpy()
 
 
-def _note(found: Sweep, h: int, layer: int, piece: Piece, gradient: Tensor, constants) -> None:
+def _note(swept: Sweep, h: int, layer: int, piece: Piece, gradient: Tensor, constants) -> None:
     """What flows through the nodes of a row, and from the constants of the block above it."""
-    n_pos = found.nodes.shape[-1]
+    n_pos = swept.nodes.shape[-1]
     product = (piece.row.detach().double() * gradient.double()).cpu()
-    found.nodes[h, layer] = _by_position(product, n_pos)
-    at = min(layer, found.sources.shape[1] - 1)  # what follows the last block counts with it
+    swept.nodes[h, layer] = _by_position(product, n_pos)
+    at = min(layer, swept.sources.shape[1] - 1)  # what follows the last block counts with it
     for leaf, back in zip(piece.constants, constants, strict=True):
         product = (leaf.detach().double() * back.double()).cpu()
         by_pos = _by_position(product, n_pos)
         if by_pos is None:
-            found.unplaced[h, at] += float(product.sum())
+            swept.unplaced_sources[h, at] += float(product.sum())
         else:
-            found.sources[h, at] += by_pos
+            swept.sources[h, at] += by_pos
 
 
 def _n_pos(run: FrozenRun) -> int:

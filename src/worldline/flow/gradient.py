@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from worldline.flow.flow import Meaning, Target, asked
+from worldline.flow.flow import Meaning, Target, target_words
 from worldline.model.gradients import Measure
 from worldline.model.guard import refuse_other_derivative
 from worldline.run.columns import column_gradients
@@ -34,8 +34,8 @@ def gradient_meaning(target: Target, how: str) -> Meaning:
         metric=None,
         target=target,
         formula=FORMULAS[how],
-        unit=f"{asked(target)}{_not_nats(target)} lost if the edge is cut ({how}), a first-order "
-        f"estimate; in {unit_of(target)}",
+        unit=f"{target_words(target)}{_not_nats(target)} lost if the edge is cut ({how}), "
+        f"a first-order estimate; in {unit_of(target)}",
         exactness=f"first-order estimate ({exact})" if how == "mask" else "first-order estimate",
     )
 

@@ -69,7 +69,7 @@ class GroupSums:
         self.grouping, self.top, self.dtype = grouping, top, dtype
         self.group_of = torch.tensor(grouping.group_of, dtype=torch.long, device=device)
         self.open: dict[int, Tensor] = {}
-        self.kept = np.zeros((5, 0))  # layer, src, dst, signed, absolute
+        self.strongest = np.zeros((5, 0))  # layer, src, dst, signed, absolute
         self.floor, self.total, self.n_edges = 0.0, 0.0, 0
         self.sums = np.zeros((2, 2))  # within, between; signed, absolute
         self.by_group = np.zeros((2, 2, n_layers, grouping.n_groups))  # in, out; signed, absolute
@@ -108,27 +108,29 @@ class GroupSums:
         if self.top:
             self._keep(layer, signed_sums, absolute, size)
 
-    def _keep(self, layer: int, signed: Tensor, absolute: Tensor, size: Tensor) -> None:
+    def _keep(self, layer: int, signed_sums: Tensor, absolute: Tensor, size: Tensor) -> None:
         at = (size > self.floor).nonzero()
         if len(at) > self.top:
             at = at[size[tuple(at.T)].topk(self.top).indices]
         dst, src = at.T
-        pairs = torch.stack([signed[dst, src], absolute[dst, src]]).double().cpu().numpy()
+        pairs = torch.stack([signed_sums[dst, src], absolute[dst, src]]).double().cpu().numpy()
         places = np.stack([np.full(len(at), layer), src.cpu().numpy(), dst.cpu().numpy()])
-        candidates = np.concatenate([self.kept, np.concatenate([places, pairs])], 1)
+        candidates = np.concatenate([self.strongest, np.concatenate([places, pairs])], 1)
         layers, sources, ends, net, _ = candidates
-        self.kept = candidates[:, np.lexsort((sources, ends, layers, -np.abs(net)))[: self.top]]
-        if self.kept.shape[1] == self.top:
-            self.floor = float(abs(self.kept[3, -1]))
+        self.strongest = candidates[
+            :, np.lexsort((sources, ends, layers, -np.abs(net)))[: self.top]
+        ]
+        if self.strongest.shape[1] == self.top:
+            self.floor = float(abs(self.strongest[3, -1]))
 
     def flow(self) -> GroupFlow:
         """What was found, once all edges are in."""
         self.begin(())
-        layer, src, dst = self.kept[:3].astype(int).tolist()
-        positive, negative = _parts(*self.kept[3:])
+        layer, src, dst = self.strongest[:3].astype(int).tolist()
+        positive, negative = _parts(*self.strongest[3:])
         edges = list(map(GroupEdge, layer, src, dst, positive.tolist(), negative.tolist()))
         edges.sort(key=lambda edge: -abs(edge.net))  # as the two parts add up, to the last bit
-        strongest_size = float(np.abs(self.kept[3]).sum())
+        strongest_size = float(np.abs(self.strongest[3]).sum())
         share = min(1.0, strongest_size / self.total) if self.total > 0 else 0.0
         coverage = Kept(len(edges), self.n_edges, share, self.total)
         positive, negative = (part.tolist() for part in _parts(*self.sums.T))
@@ -145,6 +147,6 @@ class GroupSums:
         )
 
 
-def _parts(signed: np.ndarray, absolute: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _parts(signed_sums: np.ndarray, absolute: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The positive and the negative part of a sum."""
-    return (absolute + signed) / 2, (signed - absolute) / 2
+    return (absolute + signed_sums) / 2, (signed_sums - absolute) / 2

@@ -71,7 +71,7 @@ def joint_reads(
 
 
 def _add(
-    found: Sequence[JointReads],
+    results: Sequence[JointReads],
     call: AttentionCall,
     u: Tensor,
     rule: Rule,
@@ -85,7 +85,7 @@ def _add(
     pattern = call.pattern_rows(start, stop)
     row_gradients = u[:, start:stop].to(pattern.dtype)
     parts = call.products(row_gradients, call.v[0, :, :stop].to(pattern.dtype)).mul_(pattern)
-    for group_reads in found:
+    for group_reads in results:
         first, n_rows = group_reads.rows[0], group_reads.rows[1] - group_reads.rows[0]
         group_of = torch.tensor(group_reads.grouping.group_of[:stop], device=pattern.device)
         member = torch.nn.functional.one_hot(group_of, group_reads.grouping.n_groups).to(
@@ -95,7 +95,7 @@ def _add(
         group_loss = (
             group_parts
             if rule == "linear"
-            else _renormalised(group_weights, group_parts, call.sinks is not None)
+            else _renormalised_loss(group_weights, group_parts, call.sinks is not None)
         )
         group_reads.lost[layer, heads] += group_loss.sum(1).double().cpu().numpy()
         group_reads.by_row[start - first : stop - first] += group_loss.sum(0).double().cpu().numpy()
@@ -104,19 +104,21 @@ def _add(
         )
 
 
-def _renormalised(
-    held: Float[Tensor, "head row group"], given: Float[Tensor, "head row group"], sinks: bool
+def _renormalised_loss(
+    group_weights: Float[Tensor, "head row group"],
+    group_parts: Float[Tensor, "head row group"],
+    sinks: bool,
 ) -> Float[Tensor, "head row group"]:
     """What a row loses if a group is masked and the others take its place.
 
     The others are summed, not taken as the remainder, which may be too small for a number.
     """
-    n_groups = held.shape[-1]
-    other_groups = 1 - torch.eye(n_groups, dtype=held.dtype, device=held.device)
-    other_weights = held @ other_groups
+    n_groups = group_weights.shape[-1]
+    other_groups = 1 - torch.eye(n_groups, dtype=group_weights.dtype, device=group_weights.device)
+    other_weights = group_weights @ other_groups
     if sinks:
-        other_weights = other_weights + (1 - held.sum(-1, keepdim=True)).clamp_min(0)
-    mean_of_others = (given @ other_groups) / other_weights.clamp_min(
+        other_weights = other_weights + (1 - group_weights.sum(-1, keepdim=True)).clamp_min(0)
+    mean_of_others = (group_parts @ other_groups) / other_weights.clamp_min(
         torch.finfo(other_weights.dtype).tiny
     )
-    return given.sum(-1, keepdim=True) - mean_of_others
+    return group_parts.sum(-1, keepdim=True) - mean_of_others

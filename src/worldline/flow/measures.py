@@ -51,7 +51,7 @@ def edge_measures() -> dict[str, Measure]:
 def _gradient(how: str) -> Measure:
     def of(question: Question) -> Float[np.ndarray, "layer head dst src"]:
         refuse_long(question.trace)
-        return _stacked(_weighed(question, "gradient", how))
+        return _stack_layers(_weigh_question(question, "gradient", how))
 
     return Measure(
         f"gradient ({how})",
@@ -66,19 +66,19 @@ def _gradient(how: str) -> Measure:
 
 def _frozen(question: Question) -> Float[np.ndarray, "layer head dst src"]:
     refuse_long(question.trace)
-    return _stacked(_weighed(question, "frozen", "drop"))
+    return _stack_layers(_weigh_question(question, "frozen", "drop"))
 
 
-def _weighed(question: Question, by: str, how: str) -> Flow:
+def _weigh_question(question: Question, by: str, how: str) -> Flow:
     return weigh(question.trace, by, target=question.target, versus=question.versus, how=how, top=0)
 
 
 def _share(question: Question) -> Float[np.ndarray, "layer head dst src"]:
     refuse_long(question.trace)
-    return _stacked(weigh(question.trace, "share", top=0))
+    return _stack_layers(weigh(question.trace, "share", top=0))
 
 
-def _stacked(flow: Flow) -> Float[np.ndarray, "layer head dst src"]:
+def _stack_layers(flow: Flow) -> Float[np.ndarray, "layer head dst src"]:
     layers = [flow.dense(layer) for layer in range(flow.n_layers)]
     stacked_weights = np.zeros((len(layers), max(map(len, layers)), flow.n_pos, flow.n_pos))
     for layer, layer_weights in enumerate(layers):

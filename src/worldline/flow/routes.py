@@ -139,7 +139,9 @@ def found_in(
             raise InputError(f"{name} = {count}: accepted are whole numbers from 1")
     followed_paths = follow(run, k + 1, width or WIDTH * k, heads=heads)
     best = followed_paths.paths
-    weight_bound = (abs(best[k].weight) if len(best) > k else 0.0) if followed_paths.whole else None
+    weight_bound = (
+        (abs(best[k].weight) if len(best) > k else 0.0) if followed_paths.is_complete else None
+    )
     return FoundPaths(
         best[:k], target, float(run.target.detach()), followed_paths.n_followed, weight_bound
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from worldline.errors import InputError
 from worldline.flow.frozen import frozen_of, sweep
-from worldline.flow.ways import FrozenPath, Suffix, hopped, top_row, ways_on
+from worldline.flow.ways import FrozenPath, Suffix, follow_hops, top_row, ways_on
 from worldline.flow.weighing import live_trace, target_of
 from worldline.steps import step
 from worldline.trace.calls import on_trace
@@ -67,7 +67,7 @@ class FlowSample:
 
 
 @dataclass(frozen=True, eq=False)
-class Drawn:
+class DrawnSuffix:
     """The upper part of paths being drawn: how many of them go this way, and at what odds."""
 
     item: Suffix
@@ -115,10 +115,10 @@ def sample_in(
     if n < 1:
         raise InputError(f"n = {n}: accepted are whole numbers from 1")
     random = np.random.default_rng(seed)
-    fronts: list[list[Drawn]] = [[] for _ in run.pieces]
+    fronts: list[list[DrawnSuffix]] = [[] for _ in run.pieces]
     tops = top_row(run)
-    for top_index, times, log_odds in _divided(n, [top.flow for top in tops], random):
-        fronts[-1].append(Drawn(tops[top_index], times, log_odds))
+    for top_index, times, log_odds in _split_draws(n, [top.flow for top in tops], random):
+        fronts[-1].append(DrawnSuffix(tops[top_index], times, log_odds))
     for layer in range(len(run.pieces) - 2, -1, -1):
         front = fronts[layer + 1]
         for at in range(0, len(front), AT_ONCE):
@@ -137,13 +137,13 @@ def sample_in(
         signed_estimate=float(times @ stands) / n,
         absolute=float(times @ np.abs(stands)) / n,
         absolute_range=_bootstrap(np.abs(stands), times, n, random),
-        paths=[end.item.whole() for end in ends if end.item.flow],
+        paths=[end.item.to_path() for end in ends if end.item.flow],
     )
 
 
 def _onward(
-    run: FrozenRun, layer: int, front: list[Drawn], random: np.random.Generator, heads: bool
-) -> Iterator[Drawn]:
+    run: FrozenRun, layer: int, front: list[DrawnSuffix], random: np.random.Generator, heads: bool
+) -> Iterator[DrawnSuffix]:
     """What the paths of a front draw across one block."""
     stays, ways = ways_on(run, layer, [drawn_suffix.item for drawn_suffix in front], heads)
     chosen_hops, drawn_by = [], []
@@ -156,15 +156,17 @@ def _onward(
             for (road, src), size in np.ndenumerate(_size(way.flows, way.chances)[:, :-1])
         ]
         sizes = [*(_size(stay.flow, stay.chance) for stay in mine), *(size for *_, size in edges)]
-        for way_index, times, log_odds in _divided(drawn_suffix.times, sizes, random):
+        for way_index, times, log_odds in _split_draws(drawn_suffix.times, sizes, random):
             log_odds += drawn_suffix.log_odds
             if way_index < len(mine):
-                yield Drawn(mine[way_index], times, log_odds)
+                yield DrawnSuffix(mine[way_index], times, log_odds)
             else:
                 chosen_hops.append(edges[way_index - len(mine)][:3])
                 drawn_by.append((times, log_odds))
-    for suffix, (times, log_odds) in zip(hopped(run, ways, chosen_hops), drawn_by, strict=True):
-        yield Drawn(suffix, times, log_odds)
+    for suffix, (times, log_odds) in zip(
+        follow_hops(run, ways, chosen_hops), drawn_by, strict=True
+    ):
+        yield DrawnSuffix(suffix, times, log_odds)
 
 
 def _size(flow: Any, chance: Any) -> Any:
@@ -172,7 +174,7 @@ def _size(flow: Any, chance: Any) -> Any:
     return np.sqrt(flow * flow + DEFENCE * chance * chance)
 
 
-def _divided(
+def _split_draws(
     n: int, flows: list[float], random: np.random.Generator
 ) -> Iterator[tuple[int, int, float]]:
     """(which, how many, log of the odds) of `n` draws in proportion to |flows|; none if all 0."""

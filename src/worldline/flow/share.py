@@ -77,7 +77,7 @@ class NodeShares:
     NAMES: ClassVar = {"carry": CARRY, "mlp": MLP, "constants": CONSTANTS, "other": OTHER}
 
     def __init__(self, trace: Trace):
-        self.found = {name: np.zeros((trace.n_layers, trace.n_pos)) for name in self.NAMES}
+        self.shares = {name: np.zeros((trace.n_layers, trace.n_pos)) for name in self.NAMES}
 
     def add(self, layer: int, block: LiveBlock, gradient: Tensor) -> None:
         """Shares of one block's terms along the node's dual `gradient`."""
@@ -85,7 +85,7 @@ class NodeShares:
             if term in block.terms:
                 value = block.terms[term].value()[0].detach()
                 inner = torch.linalg.vecdot(value.to(gradient.dtype), gradient)
-                self.found[name][layer] = inner.cpu().numpy()
+                self.shares[name][layer] = inner.cpu().numpy()
 
 
 def refuse_open(
@@ -102,7 +102,7 @@ def refuse_open(
     assert trace.live is not None
     y = trace.resid[layer + 1]
     total = torch.from_numpy(
-        np.sum([share_table[layer] for share_table in nodes.found.values()], 0)
+        np.sum([share_table[layer] for share_table in nodes.shares.values()], 0)
     )
     allowed_error = (y.double().norm(dim=-1) * gradient.double().norm(dim=-1)).cpu()
     allowed_error = trace.closure.tolerance * allowed_error

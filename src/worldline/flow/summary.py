@@ -8,7 +8,7 @@ from math import comb
 from typing import TYPE_CHECKING, Any
 
 from worldline.errors import InputError, RefusedError
-from worldline.flow.flow import Target, asked
+from worldline.flow.flow import Target, target_words
 from worldline.flow.frozen import frozen_of
 from worldline.flow.routes import FoundPaths, found_in, path_grid
 from worldline.flow.sampling import sample_in
@@ -98,16 +98,16 @@ def see_paths(
 
 
 def paths_of(
-    trace: Trace, target: Target | None, wanted: bool | None, progress: Callable[[str], None]
+    trace: Trace, target: Target | None, with_paths: bool | None, progress: Callable[[str], None]
 ) -> PathsSeen | str:
     """The paths of a run by frozen for a target, by share without; or why they are left out.
 
     `wanted=None` leaves them out of texts over `LONGEST_FOLLOWED` tokens: there following takes
     longer than all the rest.
     """
-    if wanted is False:
+    if with_paths is False:
         return "not asked for"
-    if wanted is None and trace.n_pos > LONGEST_FOLLOWED:
+    if with_paths is None and trace.n_pos > LONGEST_FOLLOWED:
         return f"{trace.n_pos} tokens: paths of over {LONGEST_FOLLOWED} are followed when asked for"
     progress("following paths")
     try:
@@ -139,18 +139,18 @@ def summary_of(
     raise InputError(f"by={by!r}: accepted are frozen, share")
 
 
-def _frozen_to(trace: Trace, wanted: Target, k: int, n_drawn: int = 0) -> PathsSeen:
-    run = frozen_of(trace, wanted)
-    spectrum, found_paths = hops_in(run, trace, wanted), found_in(run, wanted, k)
+def _frozen_to(trace: Trace, target: Target, k: int, n_drawn: int = 0) -> PathsSeen:
+    run = frozen_of(trace, target)
+    spectrum, found_paths = hops_in(run, trace, target), found_in(run, target, k)
     remainder = spectrum.target_value - float(spectrum.by_hops.sum()) - spectrum.beyond
     by_source = spectrum.by_source.sum(0)
     groups = [("hop counts", spectrum.by_hops), ("source tokens", by_source)]
     agreement = [_agreement(interference(v, grouping=name)) for name, v in groups]
     if n_drawn:
-        agreement.append(_drawn(sample_in(run, wanted, n_drawn)))
+        agreement.append(_sampled_agreement(sample_in(run, target, n_drawn)))
     words = trace.tokens.pieces
     return PathsSeen(
-        title=f"All paths to the {asked(wanted)} = {spectrum.target_value:+.3f} logits",
+        title=f"All paths to the {target_words(target)} = {spectrum.target_value:+.3f} logits",
         by="frozen",
         tokens=list(words),
         ways=_ways(trace),
@@ -159,21 +159,26 @@ def _frozen_to(trace: Trace, wanted: Target, k: int, n_drawn: int = 0) -> PathsS
         by_source=by_source.tolist(),
         closing=f"of {spectrum.target_value:+.3f}; remainder, carried by no path: {remainder:+.1e}",
         agreement=agreement,
-        effective=_effective(path_grid(flow_in(run, trace, wanted, 0)), ["rows"]),
+        effective=_effective(path_grid(flow_in(run, trace, target, 0)), ["rows"]),
         paths=[_path(p.nodes, p.weight, [*p.reads], words) for p in found_paths.paths],
         found_as=_found_as(found_paths),
         caution=spectrum.caution,
     )
 
 
-def _found_as(found: FoundPaths) -> str:
+def _found_as(found_paths: FoundPaths) -> str:
     """What the list of paths may claim."""
-    if found.bound is None:
-        claim = f"Strong paths found (of {found.n_followed} followed; no bound on those not found)"
+    if found_paths.bound is None:
+        n_followed = found_paths.n_followed
+        claim = f"Strong paths found (of {n_followed} followed; no bound on those not found)"
     else:
-        most = f"more than {found.bound:.3g}" if found.bound else "anything"
+        most = f"more than {found_paths.bound:.3g}" if found_paths.bound else "anything"
         claim = f"The strongest paths (no other carries {most})"
-    part = "of a target of 0" if found.share is None else f"{found.share:.0%} of the target"
+    part = (
+        "of a target of 0"
+        if found_paths.share is None
+        else f"{found_paths.share:.0%} of the target"
+    )
     return f"{claim}, each head a road; together {part}"
 
 
@@ -217,13 +222,13 @@ def _closing(signed: float, absolute: float) -> str:
     return f"{words}; the rest of 1, {rest:+.3f}, began at constants on the way"
 
 
-def _agreement(found: Interference) -> dict[str, Any]:
-    chance = found.shuffled
+def _agreement(agreement: Interference) -> dict[str, Any]:
+    chance = agreement.shuffled
     interval = None if chance is None else {"low": chance[0], "high": chance[1]}
-    return asdict(found) | {"shuffled": interval, "estimated": None}
+    return asdict(agreement) | {"shuffled": interval, "estimated": None}
 
 
-def _drawn(sample: FlowSample) -> dict[str, Any]:
+def _sampled_agreement(sample: FlowSample) -> dict[str, Any]:
     """How far single paths agree, as far as the drawn ones say."""
     interval, total = sample.coherence_range, sample.absolute
     return {

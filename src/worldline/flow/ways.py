@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from worldline.model.frozen import FrozenRun, Piece, Read
+    from worldline.model.frozen import AttentionRead, FrozenRun, Piece
 
 LARGEST_LEAK = 1e-3  # of a block's gradients, outside the column they came from
 
@@ -64,7 +64,7 @@ class Suffix:
         """The row it has come down to."""
         return self.nodes[-1].layer
 
-    def whole(self) -> FrozenPath:
+    def to_path(self) -> FrozenPath:
         """As a path, once it has come down to row 0."""
         return FrozenPath(self.nodes[::-1], self.reads[::-1], self.flow)
 
@@ -75,7 +75,7 @@ class Ways:
 
     at: int
     item: Suffix
-    read: Read
+    attention_read: AttentionRead
     at_v: Float[Tensor, "head src d_value"]  # what goes back to v along each edge
     flows: Float[np.ndarray, "road src"]
     chances: Float[np.ndarray, "road src"]
@@ -120,7 +120,7 @@ def ways_on(
     assert piece.out is not None
     at = [item.pos for item in items]
     leaves = [piece.row, *(attention_read.z for attention_read in piece.reads)]
-    gradients = _placed(piece.row, at, [item.gradient for item in items])
+    gradients = _at_positions(piece.row, at, [item.gradient for item in items])
     rows, *at_z = batched_backward(piece.out, leaves, gradients)
     stays = rows[range(len(at)), 0, at]
     outside = float(rows.abs().sum() - stays.abs().sum())
@@ -130,13 +130,15 @@ def ways_on(
     return _stays(run, layer, items, list(stays), ways), ways
 
 
-def hopped(run: FrozenRun, ways: list[Ways], chosen: list[tuple[int, int, int]]) -> list[Suffix]:
+def follow_hops(
+    run: FrozenRun, ways: list[Ways], chosen_hops: list[tuple[int, int, int]]
+) -> list[Suffix]:
     """What follows the chosen hops, each (number in `ways`, road, source)."""
-    at_v = [_along(ways[n], road, src) for n, road, src in chosen]
-    below, out = _back(run, [ways[n].read for n, _, _ in chosen], at_v), []
-    for (n, road, src), gradient in zip(chosen, below, strict=True):
+    at_v = [_along(ways[n], road, src) for n, road, src in chosen_hops]
+    below, out = _back(run, [ways[n].attention_read for n, _, _ in chosen_hops], at_v), []
+    for (n, road, src), gradient in zip(chosen_hops, below, strict=True):
         way = ways[n]
-        nodes = (*way.item.nodes, Node(layer=way.read.call.kv_layer, pos=src))
+        nodes = (*way.item.nodes, Node(layer=way.attention_read.call.kv_layer, pos=src))
         reads = (*way.item.reads, Hop(layer=way.layer, head=way.heads[road]))
         out.append(_suffix(run, nodes, reads, gradient))
     return out
@@ -174,17 +176,19 @@ def _hops(
 
 
 def _stays(
-    run: FrozenRun, layer: int, items: list[Suffix], carried: list[Tensor], ways: list[Ways]
+    run: FrozenRun, layer: int, items: list[Suffix], stay_gradients: list[Tensor], ways: list[Ways]
 ) -> list[tuple[int, Suffix]]:
     stays, alone = [], [(way.item.pos, way.at_v[:, -1]) for way in ways]
-    for way, gradient in zip(ways, _back(run, [way.read for way in ways], alone), strict=True):
-        row = way.read.call.kv_layer
+    for way, gradient in zip(
+        ways, _back(run, [way.attention_read for way in ways], alone), strict=True
+    ):
+        row = way.attention_read.call.kv_layer
         if row == layer:
-            carried[way.at] = carried[way.at] + gradient
+            stay_gradients[way.at] = stay_gradients[way.at] + gradient
         else:  # to itself, but to a lower row: a road of its own
             nodes = (*way.item.nodes, Node(layer=row, pos=way.item.pos))
             stays.append((way.at, _suffix(run, nodes, way.item.reads, gradient)))
-    for at, (item, gradient) in enumerate(zip(items, carried, strict=True)):
+    for at, (item, gradient) in enumerate(zip(items, stay_gradients, strict=True)):
         nodes = (*item.nodes, Node(layer=layer, pos=item.pos))
         stays.append((at, _suffix(run, nodes, item.reads, gradient)))
     return stays
@@ -198,7 +202,9 @@ def _along(way: Ways, road: int, src: int) -> tuple[int, Tensor]:
     return src, only
 
 
-def _back(run: FrozenRun, reads: list[Read], at_v: list[tuple[int, Tensor]]) -> list[Tensor]:
+def _back(
+    run: FrozenRun, reads: list[AttentionRead], at_v: list[tuple[int, Tensor]]
+) -> list[Tensor]:
     """From what goes back to v at one source each, [head, d_value], to the row that made v."""
     out: list[Tensor] = [torch.empty(0)] * len(reads)
     for attention_read in {id(attention_read): attention_read for attention_read in reads}.values():
@@ -217,7 +223,7 @@ def _back(run: FrozenRun, reads: list[Read], at_v: list[tuple[int, Tensor]]) -> 
     return out
 
 
-def _placed(row: Tensor, at: list[int], gradients: list[Tensor]) -> Tensor:
+def _at_positions(row: Tensor, at: list[int], gradients: list[Tensor]) -> Tensor:
     spread_gradients = row.new_zeros(len(at), *row.shape)
     spread_gradients[range(len(at)), 0, at] = torch.stack(gradients).to(row.dtype)
     return spread_gradients

@@ -28,7 +28,7 @@ from worldline.flow.share import NodeShares, pulled_back, read_gradient, refuse_
 from worldline.model.tail import tail_of
 from worldline.model.torch_modes import usual_modes
 from worldline.text.targets import likelier_twin, refuse_itself
-from worldline.text.tokens import decode, names_of, quoted, token_id
+from worldline.text.tokens import decode, names_of, quoted_text, token_id
 from worldline.trace.calls import on_trace
 from worldline.trace.match import recorded_anew, refuse_changed, refuse_other_model
 
@@ -193,11 +193,11 @@ def target_of(trace: Trace, target: str | int | None, versus: str | int | None) 
     tokenizer = trace.model.tokenizer
     n_vocab = trace.extra.get("n_vocab")
 
-    def one(name: str, given: str | int) -> int:
-        return token_id(tokenizer, given, n_vocab, name)
+    def id_of(name: str, token: str | int) -> int:
+        return token_id(tokenizer, token, n_vocab, name)
 
-    target_id = trace.predictions[0].id if target is None else one("target", target)
-    versus_id = None if versus is None else one("versus", versus)
+    target_id = trace.predictions[0].id if target is None else id_of("target", target)
+    versus_id = None if versus is None else id_of("versus", versus)
     refuse_itself(tokenizer, target_id, versus_id)
     note = None
     if isinstance(target, str) or isinstance(versus, str):
@@ -219,7 +219,7 @@ def _unlisted(trace: Trace, token: int) -> str | None:
         return None
     assert trace.model is not None
     (name,) = names_of(trace.model.tokenizer, [token])
-    return f"{quoted(name)} has probability {math.exp(chance):.2g} here ({chance:.3f} nats)"
+    return f"{quoted_text(name)} has probability {math.exp(chance):.2g} here ({chance:.3f} nats)"
 
 
 def _chances(trace: Trace) -> Callable[[int], float | None]:
@@ -274,7 +274,7 @@ def _share(trace: Trace, metric: str, top: int, groups: Sequence[Grouping]) -> F
     later = True
     totals = flow.totals
     kv = totals.in_positive + totals.in_negative
-    flow.shares = nodes.found | {"self_attention": totals.self_attention, "kv": kv}
+    flow.shares = nodes.shares | {"self_attention": totals.self_attention, "kv": kv}
     return flow
 
 

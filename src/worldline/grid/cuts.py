@@ -215,22 +215,25 @@ def refuse_conflicts(edits: Iterable[EdgeCut | NodeCut], n_pos: int) -> None:
             raise _conflict(first_edit, second_edit, f"node at {where}")
 
 
-def _refuse_overlap(one: EdgeCut, second_edit: EdgeCut, n_pos: int) -> None:
-    if _way(one) == _way(second_edit):
+def _refuse_overlap(first_edit: EdgeCut, second_edit: EdgeCut, n_pos: int) -> None:
+    if _way(first_edit) == _way(second_edit):
         return
-    layers, heads = _common(one.layers, second_edit.layers), _common(one.heads, second_edit.heads)
+    layers, heads = (
+        _common(first_edit.layers, second_edit.layers),
+        _common(first_edit.heads, second_edit.heads),
+    )
     if layers == () or heads == ():
         return
-    if common := sorted(set(one.pairs(n_pos)) & set(second_edit.pairs(n_pos))):
+    if common := sorted(set(first_edit.pairs(n_pos)) & set(second_edit.pairs(n_pos))):
         src, dst = common[0]
         place = (layers[0] if layers else 0, heads[0] if heads else 0, src, dst)
-        raise _conflict(one, second_edit, f"edge {_edge(place)}")
+        raise _conflict(first_edit, second_edit, f"edge {_edge(place)}")
 
 
-def _conflict(one: Any, second_edit: Any, what: str) -> InputError:
-    alike = one.how == second_edit.how
-    words = f"two ways of {one.how}" if alike else f"{one.how} and {second_edit.how}"
-    return InputError(f"{what}: {words}; a plan changes one thing in one way")
+def _conflict(first_edit: Any, second_edit: Any, place: str) -> InputError:
+    alike = first_edit.how == second_edit.how
+    words = f"two ways of {first_edit.how}" if alike else f"{first_edit.how} and {second_edit.how}"
+    return InputError(f"{place}: {words}; a plan changes one thing in one way")
 
 
 def _way(edit: EdgeCut | NodeCut) -> tuple[Any, ...]:
@@ -254,33 +257,33 @@ def _single(edit: EdgeCut) -> tuple[int, int, int, int] | None:
     return layer, head, src, dst
 
 
-def _common(one: Places | None, second_places: Places | None) -> Places | None:
-    if one is None or second_places is None:
-        return second_places if one is None else one
-    return tuple(sorted(set(one) & set(second_places)))
+def _common(first_places: Places | None, second_places: Places | None) -> Places | None:
+    if first_places is None or second_places is None:
+        return second_places if first_places is None else first_places
+    return tuple(sorted(set(first_places) & set(second_places)))
 
 
-def _places(name: str, given: Any) -> Places | None:
-    if given is None:
+def _places(name: str, value: Any) -> Places | None:
+    if value is None:
         return None
-    places = tuple(sorted(set(whole_numbers(name, given))))
+    places = tuple(sorted(set(whole_numbers(name, value))))
     if not places:
         raise InputError(f"{name}: it is empty; give at least one number, or None for all")
     return places
 
 
-def _numbers(name: str, given: Any) -> tuple[float, ...]:
+def _numbers(name: str, values: Any) -> tuple[float, ...]:
     try:
-        if isinstance(given, (str, bytes)) or any(isinstance(item, str) for item in given):
+        if isinstance(values, (str, bytes)) or any(isinstance(item, str) for item in values):
             raise TypeError
-        return tuple(float(item) for item in given)
+        return tuple(float(item) for item in values)
     except (TypeError, ValueError):
-        raise InputError(f"{name} of type {type(given).__name__}: accepted are numbers") from None
+        raise InputError(f"{name} of type {type(values).__name__}: accepted are numbers") from None
 
 
-def _one_of(name: str, given: str, accepted: Sequence[str]) -> None:
-    if given not in accepted:
-        raise InputError(f"{name}={given!r}: accepted are {', '.join(accepted)}")
+def _one_of(name: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise InputError(f"{name}={value!r}: accepted are {', '.join(choices)}")
 
 
 def _refuse_donor(how: str, donor: Donor | None) -> None:

@@ -59,7 +59,7 @@ class Order:
 
         Raises InputError for an unknown name, and numbers that do not fit it.
         """
-        _parsed(words)
+        _parse_order(words)
         return cls(words.replace(" ", ""))
 
     @classmethod
@@ -82,16 +82,16 @@ class Order:
         if self.slices is not None:
             refuse_illegal(self.slices, n_layers, n_pos, reads)
             return self.slices
-        kind, numbers = _parsed(self.name)
+        kind, numbers = _parse_order(self.name)
         cells = [(layer, pos) for layer in range(n_layers) for pos in range(n_pos)]
         if kind == "prefill":
-            return _timed(cells, lambda cell: cell[0])
+            return _slices_by_time(cells, lambda cell: cell[0])
         if kind == "decode":  # column by column: a column is a chain of blocks
             return tuple(
                 Slice(((layer, pos),)) for pos in range(n_pos) for layer in range(n_layers)
             )
         if kind == "wavefront":
-            return _timed(cells, lambda cell: cell[1] + numbers[0] * cell[0])
+            return _slices_by_time(cells, lambda cell: cell[1] + numbers[0] * cell[0])
         if kind == "random":
             return _random(n_layers, n_pos, int(numbers[0]), reads)
         layer, pos = n_layers, n_pos - 1
@@ -170,7 +170,7 @@ def _all_before(_layer: int, pos: int) -> Sequence[int]:
     return range(pos + 1)
 
 
-def _timed(cells: list[Cell], time: Callable[[Cell], float]) -> tuple[Slice, ...]:
+def _slices_by_time(cells: list[Cell], time: Callable[[Cell], float]) -> tuple[Slice, ...]:
     cells = sorted(cells, key=lambda cell: (time(cell), cell))
     return tuple(Slice(tuple(group)) for _, group in groupby(cells, key=time))
 
@@ -200,7 +200,7 @@ def _random(n_layers: int, n_pos: int, seed: int, reads: Reads) -> tuple[Slice, 
     return tuple(out)
 
 
-def _parsed(words: str) -> tuple[str, list[float]]:
+def _parse_order(words: str) -> tuple[str, list[float]]:
     match = CALL.fullmatch(words.strip())
     kind = match.group(1) if match else ""
     arguments = match.group(2) if match else None

@@ -18,17 +18,18 @@ NO_WAY = "no path leads from there to the last token's last state"
 class LayerReads:
     """What one block's attention may read.
 
-    `allowed` [dst, src] over all heads, None for every earlier column; `kv_layer` is the row whose
-    K and V are read; `opaque` marks a block that moves information between columns by other means.
+    `allowed_mask` [dst, src] over all heads, None for every earlier column; `kv_layer` is the row
+    whose K and V are read; `opaque` marks a block that moves information between columns by other
+    means.
     """
 
-    allowed: np.ndarray | None
+    allowed_mask: np.ndarray | None
     kv_layer: int
     opaque: bool = False
 
     def may(self, src: int, dst: int) -> bool:
         """Whether the edge is there."""
-        return src <= dst and (self.allowed is None or bool(self.allowed[dst, src]))
+        return src <= dst and (self.allowed_mask is None or bool(self.allowed_mask[dst, src]))
 
 
 class Reach:
@@ -50,10 +51,10 @@ class Reach:
             above = self.alive[layer + 1]
             self.alive[layer] |= above
             for layer_reads in reads[layer]:
-                if layer_reads.allowed is None or layer_reads.opaque:
+                if layer_reads.allowed_mask is None or layer_reads.opaque:
                     is_readable = np.arange(n_pos) <= np.flatnonzero(above).max()
                 else:
-                    is_readable = layer_reads.allowed[above].any(0)
+                    is_readable = layer_reads.allowed_mask[above].any(0)
                 self.alive[layer_reads.kv_layer] |= is_readable
 
     def why_powerless(self, edits: Iterable[EdgeCut | NodeCut]) -> str | None:

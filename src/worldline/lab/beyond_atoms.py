@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import worldline as wl
-from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measurement
 from worldline.lab.laws import context_of, exact, saying_refusals, series, untestable
 from worldline.lab.model_grid import Grid, grid_of
 
@@ -50,59 +50,61 @@ def _count(grid: Grid, convention: str, distance: int):
 
 
 @saying_refusals
-def measure(model: wl.LoadedModel, item: Item) -> Measured:
+def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """The least distance in one convention, and the counts on the way there."""
     grid, convention = grid_of(model), item["convention"]
     least = least_distance(grid, convention)
-    shown = [] if least is None else sorted({least * part // 8 for part in range(9)})
+    distances = [] if least is None else sorted({least * part // 8 for part in range(9)})
     return {
         "grid": grid._asdict(),
         "least": None if least is None else str(least),
         "context": context_of(model),
-        "curve": [[float(m), _count(grid, convention, m).log10] for m in shown],
+        "curve": [[float(m), _count(grid, convention, m).log10] for m in distances],
     }
 
 
-def conclude(measured: Sequence[tuple[Item, Measured]], _seed: int) -> Finding:
+def conclude(measurements: Sequence[tuple[Item, Measurement]], _seed: int) -> Finding:
     """The least distance of the lattice, of the context length."""
-    if (nothing := untestable(measured)) is not None:
-        return nothing
-    found = {item["convention"]: one for item, one in measured}
-    grid, context = Grid(**measured[0][1]["grid"]), measured[0][1]["context"]
+    if (untestable_finding := untestable(measurements)) is not None:
+        return untestable_finding
+    by_convention = {item["convention"]: result for item, result in measurements}
+    grid, context = Grid(**measurements[0][1]["grid"]), measurements[0][1]["context"]
     numbers = {
-        "least_positions": {name: one["least"] for name, one in found.items()},
+        "least_positions": {name: result["least"] for name, result in by_convention.items()},
         "context_length": context,
         **grid._asdict(),
     }
-    lattice = found["lattice"]["least"]
+    lattice = by_convention["lattice"]["least"]
     if context is None or lattice is None:
         reason = f"with {grid.n_layers} block(s) the count never passes 10^80"
         if context is None:
             reason = "the model's configuration names no context length"
         return Finding(None, None, None, 0, numbers=numbers, untestable=reason)
-    figures = (_figure(found),)
-    listed = ", ".join(f"{name} {_grouped(one['least'])}" for name, one in found.items())
+    figures = (_figure(by_convention),)
+    least_words = ", ".join(
+        f"{name} {_format_count(one['least'])}" for name, one in by_convention.items()
+    )
     says = (
         f"In this model ({grid.n_layers} blocks) the lattice's count C(m+{grid.n_layers - 1}, "
-        f"{grid.n_layers - 1}) first passes 10^80 at m = {_grouped(lattice)} positions to the "
+        f"{grid.n_layers - 1}) first passes 10^80 at m = {_format_count(lattice)} positions to the "
         f"right; the model reads at most {context:,}.",
-        f"By convention, with {grid.n_heads} heads: {listed} positions.",
+        f"By convention, with {grid.n_heads} heads: {least_words} positions.",
         "This is arithmetic on the model's shape: it says how many paths there are, not how many "
         "carry anything.",
     )
     value = int(lattice) / context
-    return Finding(*exact(value), n=len(measured), numbers=numbers, says=says, figures=figures)
+    return Finding(*exact(value), n=len(measurements), numbers=numbers, says=says, figures=figures)
 
 
-def _grouped(number: str | None) -> str:
+def _format_count(number: str | None) -> str:
     return "never" if number is None else f"{int(number):,}" if len(number) < 16 else "over 10^15"
 
 
-def _figure(found: dict[str, Measured]) -> Figure:
+def _figure(by_convention: dict[str, Measurement]) -> Figure:
     lines = [
-        series(name, *zip(*one["curve"], strict=True))
-        for name, one in found.items()
-        if one["curve"]
+        series(name, *zip(*result["curve"], strict=True))
+        for name, result in by_convention.items()
+        if result["curve"]
     ]
     return Figure(
         title="Paths by how far they go, up to 10^80",

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 import worldline as wl
-from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Picture
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measurement, Picture
 from worldline.lab.laws import (
-    REFUSED,
+    REFUSAL_KEY,
     apart,
     draw_texts,
     finite,
@@ -35,76 +35,78 @@ def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     """Two beginnings of one length, and the middle of a third text to go on with."""
     texts = draw_texts(model, 3 * n, seed, N_BEFORE)
     if len(texts) < 3:
-        return [one for one in texts if REFUSED in one]
+        return [text_item for text_item in texts if REFUSAL_KEY in text_item]
     return [
         {
-            "key": one["key"],
-            "tokens": one["ids"],
+            "key": text_item["key"],
+            "tokens": text_item["ids"],
             "cache": two["ids"],
             "after": three["ids"][-N_AFTER:],
-            "text": one["text"],
+            "text": text_item["text"],
         }
-        for one, two, three in zip(texts[::3], texts[1::3], texts[2::3], strict=False)
+        for text_item, two, three in zip(texts[::3], texts[1::3], texts[2::3], strict=False)
     ]
 
 
 @saying_refusals
-def measure(model: wl.LoadedModel, item: Item) -> Measured:
+def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """KL at the continuation to the tokens' run and to the cache's run; decoding with the cache."""
     tokens, cache, after = (tuple(item[name]) for name in ("tokens", "cache", "after"))
     n = len(tokens)
-    own = wl.execute(model, wl.Plan(tokens + after)).logits[0].detach()
-    other = wl.execute(model, wl.Plan(cache + after)).logits[0].detach()[n:]
-    plans = [_spliced(tokens, cache, after, parts) for parts in PARTS]
-    seen = dict(zip(PARTS, wl.execute_many(model, plans), strict=True))
-    found = {
+    tokens_logits = wl.execute(model, wl.Plan(tokens + after)).logits[0].detach()
+    cache_logits = wl.execute(model, wl.Plan(cache + after)).logits[0].detach()[n:]
+    plans = [_patch_plan(tokens, cache, after, parts) for parts in PARTS]
+    logits_by_parts = dict(zip(PARTS, wl.execute_many(model, plans), strict=True))
+    kl_by_parts = {
         parts: {
-            "to_tokens": float(kl_nats(logits[n:], own[n:]).mean()),
-            "to_cache": float(kl_nats(logits[n:], other).mean()),
+            "to_tokens": float(kl_nats(logits[n:], tokens_logits[n:]).mean()),
+            "to_cache": float(kl_nats(logits[n:], cache_logits).mean()),
         }
-        for parts, logits in seen.items()
+        for parts, logits in logits_by_parts.items()
     }
-    ends = {"spliced": seen["kv"], "tokens": own, "cache": other}
+    ends = {"spliced": logits_by_parts["kv"], "tokens": tokens_logits, "cache": cache_logits}
     first = {name: int(logits[-1].argmax()) for name, logits in ends.items()}
     return {
-        "kl": found,
-        "between": float(kl_nats(own[n:], other).mean()),
-        "decoding": _decoding(model, tokens + after, n, own),
+        "kl": kl_by_parts,
+        "between": float(kl_nats(tokens_logits[n:], cache_logits).mean()),
+        "decoding": _decoding(model, tokens + after, n, tokens_logits),
         "greedy": _greedy(model, tokens, cache, after, first),
         "dtype": model.dtype,
     }
 
 
-def _spliced(
+def _patch_plan(
     tokens: tuple[int, ...], cache: tuple[int, ...], after: tuple[int, ...], parts: str = "kv"
 ) -> wl.Plan:
     """A continuation that reads, of all positions before it, the K and V of another text."""
-    n, whole = len(tokens), tokens + after
+    n, ids = len(tokens), tokens + after
     donor = wl.Donor(cache, (*range(n), *(None for _ in after)))
-    src, dst = tuple(range(n)), tuple(range(n, len(whole)))
+    src, dst = tuple(range(n)), tuple(range(n, len(ids)))
     edit = wl.EdgeCut("splice", src=src, dst=dst, parts=parts, donor=donor)
-    return wl.Plan(whole, frozenset({edit}))
+    return wl.Plan(ids, frozenset({edit}))
 
 
-def _decoding(model: wl.LoadedModel, ids: tuple[int, ...], n: int, whole: Any) -> float | None:
+def _decoding(
+    model: wl.LoadedModel, ids: tuple[int, ...], n: int, full_logits: Any
+) -> float | None:
     """Worst difference of logits, token by token with the model's own cache, from the whole run.
 
     None where the model keeps no cache.
     """
-    taken = inspect.signature(model.module.forward).parameters
-    name = next((one for one in CACHES if one in taken), None)
+    forward_parameters = inspect.signature(model.module.forward).parameters
+    name = next((cache for cache in CACHES if cache in forward_parameters), None)
     if name is None:
         return None
     worst = 0.0
     with weights_held(model):
         past = model.module(input_ids=on_device(model, ids[:n]), use_cache=True)
         for at in range(n, len(ids)):
-            kept = next((one for key in CACHES if (one := past.get(key)) is not None), None)
-            if kept is None:
+            kv_cache = next((cache for key in CACHES if (cache := past.get(key)) is not None), None)
+            if kv_cache is None:
                 return None
-            step = {name: kept, "use_cache": True}
+            step = {name: kv_cache, "use_cache": True}
             past = model.module(input_ids=on_device(model, ids[at : at + 1]), **step)
-            worst = max(worst, apart(past.logits[0, -1], whole[at]))
+            worst = max(worst, apart(past.logits[0, -1], full_logits[at]))
     return min(worst, 1e9)  # plain JSON knows no infinity
 
 
@@ -116,66 +118,69 @@ def _greedy(
     first: dict[str, int],
 ) -> dict[str, list[int]]:
     """The likeliest tokens that follow, each fed back: of the spliced run and of both texts."""
-    found = {name: [token] for name, token in first.items()}
-    for name, said in found.items():
+    tokens_by_run = {name: [token] for name, token in first.items()}
+    for name, new_tokens in tokens_by_run.items():
         for _ in range(N_GREEDY - 1):
-            longer = after + tuple(said)
+            longer = after + tuple(new_tokens)
             if name == "spliced":
-                plan = _spliced(tokens, cache, longer)
+                plan = _patch_plan(tokens, cache, longer)
             else:
                 plan = wl.Plan((tokens if name == "tokens" else cache) + longer)
-            said.append(int(wl.execute(model, plan).logits[0, -1].argmax()))
-    return found
+            new_tokens.append(int(wl.execute(model, plan).logits[0, -1].argmax()))
+    return tokens_by_run
 
 
-def _followed(kl: dict[str, float]) -> float:
+def _cache_share(kl: dict[str, float]) -> float:
     """How far the cache is followed: 1 where its run is reached, 0 where the tokens' run is."""
-    both = kl["to_tokens"] + kl["to_cache"]
-    return kl["to_tokens"] / both if both else float("nan")
+    kl_sum = kl["to_tokens"] + kl["to_cache"]
+    return kl["to_tokens"] / kl_sum if kl_sum else float("nan")
 
 
-def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
+def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """The mean share by which the continuation follows the cache, over texts."""
-    if (nothing := untestable(measured)) is not None:
-        return nothing
-    found = [one for _, one in measured]
-    shares = {parts: [_followed(one["kl"][parts]) for one in found] for parts in PARTS}
+    if (untestable_finding := untestable(measurements)) is not None:
+        return untestable_finding
+    results = [result for _, result in measurements]
+    shares = {
+        parts: [_cache_share(tokens_by_run["kl"][parts]) for tokens_by_run in results]
+        for parts in PARTS
+    }
     if not np.isfinite(shares["kv"]).any():
         reason = "the runs of two texts do not differ in their continuation"
         return Finding(None, None, None, 0, untestable=reason)
     by = {parts: bootstrap(shares[parts], seed) for parts in PARTS}
-    decoding = [one["decoding"] for one in found if one["decoding"] is not None]
-    greedy = [one["greedy"] for one in found]
+    decoding = [result["decoding"] for result in results if result["decoding"] is not None]
+    greedy = [one["greedy"] for one in results]
     as_cache = sum(one["spliced"] == one["cache"] for one in greedy)
     as_tokens = sum(one["spliced"] == one["tokens"] for one in greedy)
     numbers = {
         "followed": {parts: finite(by[parts]) for parts in PARTS},
         "kl_nats": {
             parts: {
-                to: float(np.mean([one["kl"][parts][to] for one in found]))
+                to: float(np.mean([one["kl"][parts][to] for one in results]))
                 for to in ("to_tokens", "to_cache")
             }
             for parts in PARTS
         },
-        "kl_between_the_texts_nats": float(np.mean([one["between"] for one in found])),
+        "kl_between_the_texts_nats": float(np.mean([one["between"] for one in results])),
         "decoding_worst": max(decoding, default=None),
-        "decoding_tolerance": TOLERANCE.get(found[0]["dtype"]),
+        "decoding_tolerance": TOLERANCE.get(results[0]["dtype"]),
         "greedy_as_cache": [as_cache, len(greedy)],
         "greedy_as_cache_interval": list(wilson(as_cache, len(greedy))),
         "greedy_as_tokens": [as_tokens, len(greedy)],
     }
     return Finding(
         *by["kv"],
-        n=len(found),
+        n=len(results),
         numbers=numbers,
         says=_says(numbers),
         figures=(_figure(by),),
-        picture=_picture(measured[0][0]),
-        broken=_broken(numbers["decoding_worst"], numbers["decoding_tolerance"]),
+        picture=_picture(measurements[0][0]),
+        broken=_violation(numbers["decoding_worst"], numbers["decoding_tolerance"]),
     )
 
 
-def _broken(worst: float | None, tolerance: float | None) -> str | None:
+def _violation(worst: float | None, tolerance: float | None) -> str | None:
     if worst is None or tolerance is None or worst <= tolerance:
         return None
     return (
@@ -185,14 +190,14 @@ def _broken(worst: float | None, tolerance: float | None) -> str | None:
 
 
 def _says(numbers: dict[str, Any]) -> tuple[str, ...]:
-    kl, followed = numbers["kl_nats"], numbers["followed"]
+    kl, cache_shares = numbers["kl_nats"], numbers["followed"]
     worst, tolerance = numbers["decoding_worst"], numbers["decoding_tolerance"]
     decoding = "This model keeps no cache of its own: decoding with it is left out."
     if worst is not None:
-        asked = "none in half precision" if tolerance is None else f"{tolerance:.0e}"
+        tolerance_words = "none in half precision" if tolerance is None else f"{tolerance:.0e}"
         decoding = (
             f"Token by token with the model's own cache, logits are within {worst:.1e} of the "
-            f"largest of those of the whole text (tolerance: {asked})."
+            f"largest of those of the whole text (tolerance: {tolerance_words})."
         )
     cache, tokens = numbers["greedy_as_cache"], numbers["greedy_as_tokens"]
     return (
@@ -201,8 +206,9 @@ def _says(numbers: dict[str, Any]) -> tuple[str, ...]:
         f"{N_AFTER} predictions are {kl['kv']['to_tokens']:.2g} nats away from the run of the "
         f"tokens that stand there and {kl['kv']['to_cache']:.1g} from the run of the other text "
         f"(the two runs: {numbers['kl_between_the_texts_nats']:.2g}).",
-        f"With only V taken the other text is followed by {followed['v'][0]:.2f}, with only K by "
-        f"{followed['k'][0]:.2f} (0: the tokens', 1: the cache's).",
+        f"With only V taken the other text is followed by {cache_shares['v'][0]:.2f}, with "
+        "only K by "
+        f"{cache_shares['k'][0]:.2f} (0: the tokens', 1: the cache's).",
         f"{N_GREEDY} tokens said after that are those after the other text in {cache[0]} of "
         f"{cache[1]} texts, and those after the own tokens in {tokens[0]}.",
         "That all of K and V decides follows from how attention is built; the parts and the text "

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 import worldline as wl
-from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Picture, Series
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measurement, Picture, Series
 from worldline.lab.refusals import of_accepted, or_reason, untestable
 from worldline.lab.statistics import bootstrap, wilson
 from worldline.lab.stimuli.passages import cut_to
-from worldline.lab.stimuli.prompts import predicted, question
+from worldline.lab.stimuli.prompts import prediction_prompts, question
 
 N_TOKENS = 12
 N_DRAWN = 30  # single paths drawn for an estimate
@@ -28,11 +28,11 @@ PLACES = ("above", "inside", "below")
 
 def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     """`n` prompts with a predicted token: beginnings of passages, and known answers."""
-    return predicted(model, n, N_TOKENS, seed)
+    return prediction_prompts(model, n, N_TOKENS, seed)
 
 
 @or_reason
-def measure(model: wl.LoadedModel, item: Item) -> Measured:
+def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """Coherence of one prediction's parts, in four groupings of the same sum over all paths.
 
     The frozen flow into the difference of two logits. A path that is not in the last column from
@@ -75,24 +75,28 @@ def measure(model: wl.LoadedModel, item: Item) -> Measured:
 
 
 @of_accepted
-def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
+def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """1 - coherence by source token, mean over prompts; and where each grouping lies."""
-    found = [one for _, one in measured if one["groupings"]["source"]["coherence"] is not None]
-    if not found:
+    results = [
+        coherence
+        for _, coherence in measurements
+        if coherence["groupings"]["source"]["coherence"] is not None
+    ]
+    if not results:
         return untestable("nothing flows into any of the predictions: nothing can cancel")
-    value, low, high = bootstrap(_cancelled(found, "source"), seed)
-    table = {name: _row(found, name, seed) for name in GROUPINGS}
-    one_logit = bootstrap([1 - one["one_logit"]["coherence"] for one in found], seed)
-    nodes = {name: bootstrap([one["nodes"][name] for one in found], seed) for name in NODES}
+    value, low, high = bootstrap(_cancelled_shares(results, "source"), seed)
+    table = {name: _row(results, name, seed) for name in GROUPINGS}
+    one_logit = bootstrap([1 - result["one_logit"]["coherence"] for result in results], seed)
+    nodes = {name: bootstrap([result["nodes"][name] for result in results], seed) for name in NODES}
     node_places = {
-        place: _count([one["nodes"]["place"] for one in found], place) for place in PLACES
+        place: _count([one["nodes"]["place"] for one in results], place) for place in PLACES
     }
-    paths = [one["paths"]["coherence"] for one in found]
+    paths = [one["paths"]["coherence"] for one in results]
     single = bootstrap([1 - one for one in paths if one is not None], seed)
-    gaps = [one["unaccounted"] for one in found]
+    gaps = [one["unaccounted"] for one in results]
     numbers = {
         "groupings": table,
-        "cancelled_by_kind": _by_kind(measured),
+        "cancelled_by_kind": _by_kind(measurements),
         "largest_part_unaccounted": max(gaps),
         "cancelled_one_logit": one_logit,
         "edges_into_each_node": nodes | {"places": node_places},
@@ -102,10 +106,10 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
     source = table["source"]
     says = (
         f"By source token {value:.0%} of the flow into a prediction cancels ({low:.0%} to "
-        f"{high:.0%}, mean over {len(found)} prompts): some tokens speak for it, others against.",
-        f"Random signs would do the like: {source['above']} of {len(found)} prompts agree more "
+        f"{high:.0%}, mean over {len(results)} prompts): some tokens speak for it, others against.",
+        f"Random signs would do the like: {source['above']} of {len(results)} prompts agree more "
         f"than 95 % of random signs, {source['inside']} lie inside, {source['below']} cancel more; "
-        f"chance alone would leave about {0.05 * len(found):.1f} outside.",
+        f"chance alone would leave about {0.05 * len(results):.1f} outside.",
         *(
             f"Grouped by {GROUPINGS[name]}: {row['cancelled'][0]:.0%} cancels; above, inside, "
             f"below chance: {row['above']}, {row['inside']}, {row['below']}."
@@ -124,8 +128,8 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
     )
     no_more = source["inside"] + source["above"]
     return Finding(
-        value, low, high, len(found), numbers, says, _figures(table), _picture(found),
-        bounds=_as_chance(no_more, len(found)) if 2 * no_more > len(found) else None,
+        value, low, high, len(results), numbers, says, _figures(table), _picture(results),
+        bounds=_as_chance(no_more, len(results)) if 2 * no_more > len(results) else None,
     )  # fmt: skip
 
 
@@ -139,28 +143,28 @@ NODES = ("cancelled", "cancelled_by_chance")
 def _edges(flow: wl.Flow) -> np.ndarray:
     """Every weight [layer, head, dst, src], self-attention left out; heads that are not there 0."""
     planes = [flow.dense(layer) for layer in range(flow.n_layers)]
-    found = np.zeros((flow.n_layers, max(map(len, planes)), flow.n_pos, flow.n_pos))
+    weights = np.zeros((flow.n_layers, max(map(len, planes)), flow.n_pos, flow.n_pos))
     for layer, plane in enumerate(planes):
-        found[layer, : len(plane)] = plane
+        weights[layer, : len(plane)] = plane
     diagonal = np.arange(flow.n_pos)
-    found[:, :, diagonal, diagonal] = 0.0
-    return found
+    weights[:, :, diagonal, diagonal] = 0.0
+    return weights
 
 
-def _agreement(name: str, values: np.ndarray) -> Measured:
+def _agreement(name: str, values: np.ndarray) -> Measurement:
     """Coherence, the interval of random signs, and where it lies to that."""
-    found = wl.interference(values, grouping=GROUPINGS[name])
+    interference = wl.interference(values, grouping=GROUPINGS[name])
     place = None
-    if found.coherence is not None and found.shuffled is not None:
-        low, high = found.shuffled
-        place = _place(found.coherence, low, high)
+    if interference.coherence is not None and interference.shuffled is not None:
+        low, high = interference.shuffled
+        place = _place(interference.coherence, low, high)
     return {
-        "coherence": found.coherence,
-        "absolute": found.absolute,
-        "n_values": found.n_values,
-        "shuffled": None if found.shuffled is None else list(found.shuffled),
+        "coherence": interference.coherence,
+        "absolute": interference.absolute,
+        "n_values": interference.n_values,
+        "shuffled": None if interference.shuffled is None else list(interference.shuffled),
         "place": place,
-        "sum": found.signed,
+        "sum": interference.signed,
     }
 
 
@@ -178,7 +182,7 @@ def _place(coherence: float, low: float, high: float) -> str:
     return "above" if coherence > high else "below" if coherence < low else "inside"
 
 
-def _nodes(edges: np.ndarray) -> Measured:
+def _nodes(edges: np.ndarray) -> Measurement:
     """Reads into every node: sum of |net| over the sum of sizes, and the same of random signs."""
     values = np.moveaxis(edges, 2, 1).reshape(-1, edges.shape[1] * edges.shape[3])
     values = values[np.abs(values).any(1)]
@@ -187,58 +191,66 @@ def _nodes(edges: np.ndarray) -> Measured:
         return dict.fromkeys((*NODES, "place"))
     coherence = float(np.abs(values.sum(1)).sum() / total)
     draw = np.random.default_rng(0)
-    flipped = np.array([
+    chance_coherences = np.array([
         np.abs((values * draw.choice((-1.0, 1.0), values.shape)).sum(1)).sum() / total
         for _ in range(N_FLIPS)
     ])  # fmt: skip
-    low, high = np.quantile(flipped, [0.025, 0.975])
+    low, high = np.quantile(chance_coherences, [0.025, 0.975])
     return {
         "cancelled": 1 - coherence,
-        "cancelled_by_chance": 1 - float(flipped.mean()),
+        "cancelled_by_chance": 1 - float(chance_coherences.mean()),
         "place": _place(coherence, low, high),
     }
 
 
-def _cancelled(found: Sequence[Measured], name: str) -> list[float]:
-    each = [one["groupings"][name]["coherence"] for one in found]
-    return [1 - one for one in each if one is not None]
+def _cancelled_shares(results: Sequence[Measurement], name: str) -> list[float]:
+    coherences = [coherence["groupings"][name]["coherence"] for coherence in results]
+    return [1 - result for result in coherences if result is not None]
 
 
 def _count(places: Sequence[str | None], place: str) -> int:
-    return sum(one == place for one in places)
+    return sum(prompt_place == place for prompt_place in places)
 
 
-def _by_kind(measured: Sequence[tuple[Item, Measured]]) -> dict[str, float]:
-    kinds: dict[str, list[Measured]] = {}
-    for item, one in measured:
-        kinds.setdefault(item["kind"], []).append(one)
-    means = {kind: _cancelled(ones, "source") for kind, ones in kinds.items()}
-    return {kind: float(np.mean(each)) for kind, each in means.items() if each}
+def _by_kind(measurements: Sequence[tuple[Item, Measurement]]) -> dict[str, float]:
+    kinds: dict[str, list[Measurement]] = {}
+    for item, result in measurements:
+        kinds.setdefault(item["kind"], []).append(result)
+    means = {
+        kind: _cancelled_shares(kind_results, "source") for kind, kind_results in kinds.items()
+    }
+    return {kind: float(np.mean(shares)) for kind, shares in means.items() if shares}
 
 
-def _row(found: Sequence[Measured], name: str, seed: int) -> Measured:
+def _row(results: Sequence[Measurement], name: str, seed: int) -> Measurement:
     """One grouping over all prompts: what cancels, by chance too, and where the prompts lie."""
-    ones = [one["groupings"][name] for one in found]
-    ranges = [one["shuffled"] for one in ones if one["shuffled"] is not None]
+    agreements = [agreement["groupings"][name] for agreement in results]
+    ranges = [result["shuffled"] for result in agreements if result["shuffled"] is not None]
     ranges = ranges or [[math.nan, math.nan]]  # all parts are 0: nothing to compare with
-    places = [one["place"] for one in ones]
+    places = [result["place"] for result in agreements]
     counts = {place: _count(places, place) for place in PLACES}
     return {
         "parts": GROUPINGS[name],
-        "cancelled": bootstrap(_cancelled(found, name), seed),
+        "cancelled": bootstrap(_cancelled_shares(results, name), seed),
         "chance_mean_range": [1 - float(np.mean([r[side] for r in ranges])) for side in (1, 0)],
-        "above_share": [counts["above"] / len(ones), *wilson(counts["above"], len(ones))],
-        "below_share": [counts["below"] / len(ones), *wilson(counts["below"], len(ones))],
+        "above_share": [
+            counts["above"] / len(agreements),
+            *wilson(counts["above"], len(agreements)),
+        ],
+        "below_share": [
+            counts["below"] / len(agreements),
+            *wilson(counts["below"], len(agreements)),
+        ],
         **counts,
     }
 
 
-def _figures(table: dict[str, Measured]) -> tuple[Figure, ...]:
+def _figures(table: dict[str, Measurement]) -> tuple[Figure, ...]:
     names = tuple(table)
     values, lows, highs = zip(*(table[name]["cancelled"] for name in names), strict=True)
     chance = [table[name]["chance_mean_range"] for name in names]
     middle = tuple((low + high) / 2 for low, high in chance)
-    cancelled = Figure(
+    share_figure = Figure(
         title="Share of the flow that cancels, by what is grouped",
         mark="point",
         x="grouping",
@@ -258,19 +270,19 @@ def _figures(table: dict[str, Measured]) -> tuple[Figure, ...]:
             for place in PLACES
         ),
     )
-    return cancelled, places
+    return share_figure, places
 
 
-def _picture(found: Sequence[Measured]) -> Picture:
+def _picture(results: Sequence[Measurement]) -> Picture:
     """The prompt where most cancels, without its token that speaks most against the answer."""
-    one = max(found, key=lambda one: 1 - one["groupings"]["source"]["coherence"])
-    against = np.array(one["by_source"][:-1]) * np.sign(one["target_value"])
+    result = max(results, key=lambda result: 1 - result["groupings"]["source"]["coherence"])
+    against = np.array(result["by_source"][:-1]) * np.sign(result["target_value"])
     at = int(against.argmin())
     says = (
-        f'Cuts every read of "{one["pieces"][at].strip()}", the token whose paths speak most '
+        f'Cuts every read of "{result["pieces"][at].strip()}", the token whose paths speak most '
         "against the prediction."
     )
-    return Picture(one["prompt"], says, one["target"], one["versus"], (f"*.*:{at}>*",))
+    return Picture(result["prompt"], says, result["target"], result["versus"], (f"*.*:{at}>*",))
 
 
 EXPERIMENT = Experiment(

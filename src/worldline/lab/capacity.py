@@ -23,7 +23,7 @@ from worldline.lab.reading import (
     fitting_rows,
     product,
     read_out,
-    standardised,
+    standardise,
 )
 from worldline.lab.spectra import Moments, cross_products, participation, spectrum_of
 
@@ -38,7 +38,7 @@ NO_READS = "no layer of this model reads K and V by softmax attention"
 
 
 @dataclass
-class Collected:
+class LayerSample:
     """Rows of some layers of a model, with exact moments of what these layers write."""
 
     rows: Rows
@@ -61,7 +61,7 @@ def collect_layers(
     of: int = 1,
     every_v: bool = False,
     on_done: Callable[[int], None] | None = None,
-) -> Collected | None:
+) -> LayerSample | None:
     """States, K and V of the layers part, part + of, ...; `every_v`: V of all other layers too.
 
     None where no layer reads K and V.
@@ -72,61 +72,63 @@ def collect_layers(
 
     def take(trace: wl.Trace) -> dict[str, np.ndarray]:
         nonlocal n_layers
-        n_layers, found = trace.n_layers, {}
+        n_layers, arrays = trace.n_layers, {}
         for layer, array in enumerate(trace.v):
-            v, chosen = head_rows(array), layer % of == part % of
-            if v is None or not (chosen or every_v):
+            v, in_part = head_rows(array), layer % of == part % of
+            if v is None or not (in_part or every_v):
                 continue
-            found[f"v{layer}"] = v
-            if chosen:
+            arrays[f"v{layer}"] = v
+            if in_part:
                 k = head_rows(trace.array("k_unplaced")[layer])
                 keys[layer] = 0 if k is None else k.shape[1]
-                found[f"x{layer}"] = state_rows(trace, layer)
+                arrays[f"x{layer}"] = state_rows(trace, layer)
                 if k is not None:
-                    found[f"k{layer}"] = k
-                both = v if k is None else np.concatenate([k, v], axis=1)
-                moments.setdefault(layer, Moments()).add(both)
-        return found or {"none": np.zeros((1, 1))}
+                    arrays[f"k{layer}"] = k
+                kv = v if k is None else np.concatenate([k, v], axis=1)
+                moments.setdefault(layer, Moments()).add(kv)
+        return arrays or {"none": np.zeros((1, 1))}
 
     rows = collect(model, texts, KEEP, take, on_done)
     if not moments:
         return None
     tolerance = TOLERANCE.get(model.dtype, TOLERANCE["bfloat16"])
-    return Collected(rows, sorted(moments), n_layers, keys, moments, tolerance)
+    return LayerSample(rows, sorted(moments), n_layers, keys, moments, tolerance)
 
 
-def written(found: Collected, layer: int) -> dict[str, Any]:
+def kv_dimensions(sample: LayerSample, layer: int) -> dict[str, Any]:
     """Widths and ranks of V, and of K with V, of one layer; None where K is not to be told."""
-    moments, width_k = found.moments[layer], found.keys[layer]
-    v = spectrum_of(moments.correlations(width_k), found.tolerance)
-    both = spectrum_of(moments.correlations(), found.tolerance) if width_k else None
-    d_model = found.rows[f"x{layer}"].shape[1]
+    moments, width_k = sample.moments[layer], sample.keys[layer]
+    v = spectrum_of(moments.correlations(width_k), sample.tolerance)
+    kv = spectrum_of(moments.correlations(), sample.tolerance) if width_k else None
+    d_model = sample.rows[f"x{layer}"].shape[1]
     return {
         "layer": layer,
         "d_model": d_model,
         "width_v": v.width,
-        "width_kv": both.width if both else None,
-        "cached": both.width / d_model if both else None,
+        "width_kv": kv.width if kv else None,
+        "cached": kv.width / d_model if kv else None,
         "rank_v": v.rank,
-        "rank_kv": both.rank if both else None,
+        "rank_kv": kv.rank if kv else None,
         "effective_v": v.entropy,
-        "effective_kv": both.entropy if both else None,
+        "effective_kv": kv.entropy if kv else None,
         "participation_v": v.participation,
-        "participation_kv": both.participation if both else None,
+        "participation_kv": kv.participation if kv else None,
     }
 
 
-def every_value(found: Collected) -> Float[np.ndarray, "row dim"]:
+def every_value(sample: LayerSample) -> Float[np.ndarray, "row dim"]:
     """Principal components of V of every layer, as many of each as leave room for one V whole."""
-    fitting = fitting_rows(found.text_of)
-    values = [name for name in found.rows.arrays if name.startswith("v")]
-    widest = max(found.rows[name].shape[1] for name in values)
-    each = max(1, (allowed_inputs(found.text_of) - widest) // len(values))
-    return np.concatenate([components(found.rows[name], fitting, each) for name in values], axis=1)
+    fitting = fitting_rows(sample.text_of)
+    values = [name for name in sample.rows.arrays if name.startswith("v")]
+    widest = max(sample.rows[name].shape[1] for name in values)
+    n_components = max(1, (allowed_inputs(sample.text_of) - widest) // len(values))
+    return np.concatenate(
+        [components(sample.rows[name], fitting, n_components) for name in values], axis=1
+    )
 
 
 def readers(
-    found: Collected, layer: int, seed: int, every: Float[np.ndarray, "row dim"]
+    sample: LayerSample, layer: int, seed: int, every: Float[np.ndarray, "row dim"]
 ) -> dict[str, Any]:
     """What linear readers recover of the state entering one layer, with what to compare it to.
 
@@ -134,42 +136,42 @@ def readers(
     other rows. `random`: as many random combinations of the state as V has numbers. `best`: the
     same number of its principal components, which no linear map of that width surpasses.
     """
-    rows, text_of = found.rows, found.text_of
+    rows, text_of = sample.rows, sample.text_of
     x, v = rows[f"x{layer}"], rows[f"v{layer}"]
     key = f"k{layer}"
-    both = np.concatenate([rows[key], v], axis=1) if key in rows else None
+    kv = np.concatenate([rows[key], v], axis=1) if key in rows else None
     draw = np.random.default_rng([seed, layer])
-    whole = standardised(x, fitting_rows(text_of))
-    mixed = whole @ draw.standard_normal((whole.shape[1], v.shape[1]), dtype=np.float32)
-    wide = np.concatenate([standardised(v, fitting_rows(text_of)), every], axis=1)
+    states = standardise(x, fitting_rows(text_of))
+    random_mix = states @ draw.standard_normal((states.shape[1], v.shape[1]), dtype=np.float32)
+    wide = np.concatenate([standardise(v, fitting_rows(text_of)), every], axis=1)
     return {
         "v": read_out(v, x, text_of).json(),
-        "kv": None if both is None else read_out(both, x, text_of).json(),
+        "kv": None if kv is None else read_out(kv, x, text_of).json(),
         "all_v": read_out(wide, x, text_of).json(),
         "chance": read_out(v, x, text_of, shuffle=seed).share,
-        "random": read_out(mixed, x, text_of).share,
+        "random": read_out(random_mix, x, text_of).share,
         "best": best_of_width(x, text_of, v.shape[1]),
     }
 
 
-def state_dimension(found: Collected, layer: int) -> dict[str, Any]:
+def state_dimension(sample: LayerSample, layer: int) -> dict[str, Any]:
     """Effective dimension of the state entering one layer, and what its interval is made of.
 
     `traces` and `cross` are of blocks of texts: tr M and <M, M'> of their products; see
     `participation`. `raw` is the same of states that are only divided by their RMS.
     """
-    x, text_of = found.rows[f"x{layer}"], found.text_of
-    whole = standardised(x, np.ones(len(x), dtype=bool))
-    traces, cross = cross_products(whole, text_of)
+    x, text_of = sample.rows[f"x{layer}"], sample.text_of
+    states = standardise(x, np.ones(len(x), dtype=bool))
+    traces, cross = cross_products(states, text_of)
     wide = x.astype(np.float64)
     raw = cross_products((wide - wide.mean(0)).astype(np.float32), text_of)
-    correlations = product(whole, whole) / len(whole)
+    correlations = product(states, states) / len(states)
     return {
-        "traces": [float(f"{one:.7g}") for one in traces],
-        "cross": [[float(f"{one:.7g}") for one in line] for line in cross],
+        "traces": [float(f"{number:.7g}") for number in traces],
+        "cross": [[float(f"{number:.7g}") for number in line] for line in cross],
         "participation": participation(traces, cross),
         "raw": participation(*raw),
-        "entropy": spectrum_of(correlations, found.tolerance).entropy,
+        "entropy": spectrum_of(correlations, sample.tolerance).entropy,
         "samples": len(x),
     }
 
@@ -194,23 +196,26 @@ def capacity(
     layers: list[dict[str, Any]] = []
     for part in range(of):
 
-        def heard(done: int, part: int = part) -> None:
-            if done % 10 == 0 or done == len(texts):
-                say(f"pass {part + 1} of {of}: text {done} of {len(texts)}")
+        def report_progress(n_done: int, part: int = part) -> None:
+            if n_done % 10 == 0 or n_done == len(texts):
+                say(f"pass {part + 1} of {of}: text {n_done} of {len(texts)}")
 
-        found = collect_layers(model, texts, part, of, every_v=True, on_done=heard)
-        if found is None:
+        sample = collect_layers(model, texts, part, of, every_v=True, on_done=report_progress)
+        if sample is None:
             raise wl.InputError(f"{model.name}: {NO_READS}")
-        every = every_value(found)
-        for layer in found.layers:
+        every = every_value(sample)
+        for layer in sample.layers:
             if layer % 10 == part:
-                say(f"reading layer {layer} of {found.n_layers}")
+                say(f"reading layer {layer} of {sample.n_layers}")
             layers.append(
-                written(found, layer)
-                | {"state": _short_dimension(state_dimension(found, layer))}
-                | {name: _short(one) for name, one in readers(found, layer, seed, every).items()}
+                kv_dimensions(sample, layer)
+                | {"state": _short_dimension(state_dimension(sample, layer))}
+                | {
+                    name: _short(layer_numbers)
+                    for name, layer_numbers in readers(sample, layer, seed, every).items()
+                }
             )
-    layers.sort(key=lambda one: one["layer"])
+    layers.sort(key=lambda reading: reading["layer"])
     return {
         "schema": "worldline.capacity/1",
         "model": model.name,
@@ -224,9 +229,9 @@ def capacity(
 
 def _short(reading: Any) -> Any:
     if isinstance(reading, dict):
-        return {key: one for key, one in reading.items() if key not in ("residual", "total")}
+        return {key: value for key, value in reading.items() if key not in ("residual", "total")}
     return reading
 
 
-def _short_dimension(found: dict[str, Any]) -> dict[str, Any]:
-    return {key: one for key, one in found.items() if key not in ("traces", "cross")}
+def _short_dimension(dimension: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in dimension.items() if key not in ("traces", "cross")}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MOST_TOKENS = 128
 
-Taken = dict[str, np.ndarray]
+RowArrays = dict[str, np.ndarray]
 
 
 @dataclass
@@ -46,15 +46,15 @@ def read_passages(
     Raises:
         InputError: more passages than there are, or words that the tokenizer does not know.
     """
-    found = [wl.tokenize(model.tokenizer, text) for text in draw_passages(n, seed)]
-    return [one.first(min(most, len(one))) for one in found]
+    passages = [wl.tokenize(model.tokenizer, text) for text in draw_passages(n, seed)]
+    return [passage.first(min(most, len(passage))) for passage in passages]
 
 
 def collect(
     model: wl.LoadedModel,
     texts: Sequence[wl.Tokens],
     keep: Sequence[str],
-    take: Callable[[wl.Trace], Taken],
+    take: Callable[[wl.Trace], RowArrays],
     on_done: Callable[[int], None] | None = None,
 ) -> Rows:
     """Record every text and keep what `take` takes of each, in half precision.
@@ -64,35 +64,35 @@ def collect(
     lists: dict[str, list[np.ndarray]] = {}
     text_of: list[np.ndarray] = []
     for number, tokens in enumerate(texts):
-        taken = take(wl.record(model, tokens, keep=keep))
-        for name, rows in taken.items():
-            lists.setdefault(name, []).append(clipped(rows))
-        text_of.append(np.full(len(next(iter(taken.values()))), number))
+        row_arrays = take(wl.record(model, tokens, keep=keep))
+        for name, rows in row_arrays.items():
+            lists.setdefault(name, []).append(clip_to_half(rows))
+        text_of.append(np.full(len(next(iter(row_arrays.values()))), number))
         if on_done is not None:
             on_done(number + 1)
-    whole = [name for name, parts in lists.items() if len(parts) == len(texts)]
+    common_names = [name for name, parts in lists.items() if len(parts) == len(texts)]
     # one array at a time, so that rows are not held twice
-    arrays = {name: np.concatenate(lists.pop(name)) for name in whole}
+    arrays = {name: np.concatenate(lists.pop(name)) for name in common_names}
     return Rows(arrays, np.concatenate(text_of))
 
 
-def clipped(rows: np.ndarray) -> np.ndarray:
+def clip_to_half(rows: np.ndarray) -> np.ndarray:
     """In half precision; what it cannot hold is held at its largest number."""
     return np.clip(rows, -65504, 65504).astype(np.float16)
 
 
 def state_rows(trace: wl.Trace, row: int) -> Float[np.ndarray, "pos d_model"]:
     """One row of the residual stream without column 0, each state divided by its RMS."""
-    found = plain(trace.resid[row])[1:]
-    return found / np.sqrt(np.mean(found**2, axis=1, keepdims=True))
+    states = plain(trace.resid[row])[1:]
+    return states / np.sqrt(np.mean(states**2, axis=1, keepdims=True))
 
 
 def head_rows(array: Any) -> Float[np.ndarray, "pos dim"] | None:
     """[head, pos, d_head] as [pos, head x d_head] without column 0; None of None."""
     if array is None:
         return None
-    found = plain(array)
-    return found.transpose(1, 0, 2).reshape(found.shape[1], -1)[1:]
+    heads = plain(array)
+    return heads.transpose(1, 0, 2).reshape(heads.shape[1], -1)[1:]
 
 
 def plain(tensor: Any) -> np.ndarray:
@@ -100,13 +100,13 @@ def plain(tensor: Any) -> np.ndarray:
     return tensor.detach().float().cpu().numpy()
 
 
-def spread_over(n: int, wanted: int) -> list[int]:
-    """`wanted` whole numbers below n, evenly spread, first and last among them.
+def spread_over(n: int, count: int) -> list[int]:
+    """`count` whole numbers below n, evenly spread, first and last among them.
 
     >>> spread_over(30, 4)
     [0, 10, 19, 29]
     """
-    return sorted({round(one) for one in np.linspace(0, n - 1, max(1, min(n, wanted)))})
+    return sorted({round(point) for point in np.linspace(0, n - 1, max(1, min(n, count)))})
 
 
 def untestable(why: str) -> Finding:
@@ -114,6 +114,8 @@ def untestable(why: str) -> Finding:
     return Finding(None, None, None, 0, untestable=why)
 
 
-def first_reason(measured: Sequence[tuple[Any, dict[str, Any]]]) -> str | None:
+def first_reason(measurements: Sequence[tuple[Any, dict[str, Any]]]) -> str | None:
     """Why the items could not be measured, if one could not."""
-    return next((str(one["untestable"]) for _, one in measured if "untestable" in one), None)
+    return next(
+        (str(result["untestable"]) for _, result in measurements if "untestable" in result), None
+    )

@@ -16,7 +16,7 @@ from worldline.lab.collecting import (
     state_rows,
     untestable,
 )
-from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Series
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measurement, Series
 from worldline.lab.reading import (
     allowed_inputs,
     components,
@@ -37,38 +37,38 @@ NAMES: tuple[str, ...] = ("difference", "one", "two", "tokens")
 def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     """Pairs of rows are tested by the handful, one handful an item, a pair for each 90 passages."""
     draw_passages(n, seed)  # more than there are is refused here
-    wanted = max(2, n // TEXTS_PER_PAIR)
-    parts = -(-wanted // AT_ONCE)
+    n_pairs = max(2, n // TEXTS_PER_PAIR)
+    parts = -(-n_pairs // AT_ONCE)
     return [
-        {"key": f"part {part}", "part": part, "of": parts, "wanted": wanted,
+        {"key": f"part {part}", "part": part, "of": parts, "wanted": n_pairs,
          "texts": n, "seed": seed}
         for part in range(parts)
     ]  # fmt: skip
 
 
-def measure(model: wl.LoadedModel, item: Item) -> Measured:
+def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """Fit readers of past states in later ones, for some pairs of rows."""
     try:
         texts = read_passages(model, item["texts"], item["seed"])
     except wl.InputError as error:
         return {"untestable": str(error)}
-    texts = [one for one in texts if len(one) > 3]
+    texts = [text for text in texts if len(text) > 3]
     pairs = row_pairs(wl.record(model, texts[0], keep=()).n_layers, item["wanted"])
-    chosen = pairs[item["part"] :: item["of"]]
-    rows = {0, *(row for pair in chosen for row in pair)}
-    found = collect(
+    part_pairs = pairs[item["part"] :: item["of"]]
+    rows = {0, *(row for pair in part_pairs for row in pair)}
+    states = collect(
         model, texts, (), lambda trace: {f"x{row}": state_rows(trace, row) for row in sorted(rows)}
     )
     return {
         "pairs": [
             {"past": past, "later": later}
-            | compare(found[f"x{past}"], found[f"x{later}"], found["x0"], found.text_of)
-            for past, later in chosen
+            | compare(states[f"x{past}"], states[f"x{later}"], states["x0"], states.text_of)
+            for past, later in part_pairs
         ]
     }
 
 
-def row_pairs(n_layers: int, wanted: int) -> list[tuple[int, int]]:
+def row_pairs(n_layers: int, n_pairs: int) -> list[tuple[int, int]]:
     """(Row of the past states, row of the later node), evenly spread; row 0 is tokens, no state.
 
     >>> row_pairs(30, 3)
@@ -76,12 +76,12 @@ def row_pairs(n_layers: int, wanted: int) -> list[tuple[int, int]]:
     """
     rise = max(1, n_layers // RISE)
     first = min(1, n_layers - rise)
-    rows = spread_over(n_layers - rise - first + 1, wanted)
+    rows = spread_over(n_layers - rise - first + 1, n_pairs)
     return [(first + row, first + row + rise) for row in rows]
 
 
 def compare(
-    past: np.ndarray, later: np.ndarray, embedded: np.ndarray, text_of: np.ndarray
+    past: np.ndarray, later: np.ndarray, embeddings: np.ndarray, text_of: np.ndarray
 ) -> dict[str, Any]:
     """Readings of s1 = past[j-1], s2 = past[j-2] and s1 - s2 in later[j]; of s1 - s2 in tokens.
 
@@ -89,23 +89,23 @@ def compare(
     """
     at = np.flatnonzero(text_of[2:] == text_of[:-2]) + 2
     text_of_row, fitting = text_of[at], fitting_rows(text_of[at])
-    one, two = past[at - 1].astype(np.float32), past[at - 2].astype(np.float32)
-    each = max(1, allowed_inputs(text_of_row) // 3)
+    s1, two = past[at - 1].astype(np.float32), past[at - 2].astype(np.float32)
+    n_components = max(1, allowed_inputs(text_of_row) // 3)
     tokens = np.concatenate(
-        [components(embedded[at - back], fitting, each) for back in range(3)], axis=1
+        [components(embeddings[at - back], fitting, n_components) for back in range(3)], axis=1
     )
-    difference = one - two
+    difference = s1 - two
     state = later[at]
-    found = {
+    readings = {
         "difference": read_out(state, difference, text_of_row),
-        "one": read_out(state, one, text_of_row),
+        "one": read_out(state, s1, text_of_row),
         "two": read_out(state, two, text_of_row),
         "tokens": read_out(tokens, difference, text_of_row),
     }
     chance = read_out(state, difference, text_of_row, shuffle=0).share
-    z1, z2 = (values - values.mean(0) for values in (one, two))
+    z1, z2 = (values - values.mean(0) for values in (s1, two))
     alike = float((z1 * z2).sum() / np.sqrt((z1**2).sum() * (z2**2).sum()))
-    return {name: reading.json() for name, reading in found.items()} | {
+    return {name: reading.json() for name, reading in readings.items()} | {
         "chance": chance, "correlation": alike,
     }  # fmt: skip
 
@@ -117,14 +117,17 @@ def margins(shares: dict[str, float]) -> dict[str, float]:
     return {"states": states, "tokens": tokens, "both": min(states, tokens)}
 
 
-def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
+def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """The margin of the difference's R2, mean over pairs of rows; interval over held-out texts."""
-    why = first_reason(measured)
-    if why is not None or not measured:
+    why = first_reason(measurements)
+    if why is not None or not measurements:
         return untestable(why or "nothing was measured")
-    pairs = sorted((one for _, m in measured for one in m["pairs"]), key=lambda one: one["past"])
-    found = {name: _interval(pairs, name, seed) for name in ("both", "states", "tokens")}
-    value, low, high = found["both"]
+    pairs = sorted(
+        (interval for _, m in measurements for interval in m["pairs"]),
+        key=lambda pair: pair["past"],
+    )
+    margin_intervals = {name: _interval(pairs, name, seed) for name in ("both", "states", "tokens")}
+    value, low, high = margin_intervals["both"]
     n_texts = len(pairs[0]["difference"]["total"])
     return Finding(
         value,
@@ -132,39 +135,45 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
         high,
         n_texts,
         numbers={
-            "margins": {name: list(one) for name, one in found.items()},
+            "margins": {name: list(pair) for name, pair in margin_intervals.items()},
             "pairs": [_row(one) for one in pairs],
         },
-        says=_says(pairs, found, n_texts),
+        says=_says(pairs, margin_intervals, n_texts),
         figures=(_figure(pairs),),
     )
 
 
-def _interval(pairs: list[dict[str, Any]], which: str, seed: int) -> tuple[float, float, float]:
+def _interval(
+    pairs: list[dict[str, Any]], margin_name: str, seed: int
+) -> tuple[float, float, float]:
     table = np.array(
-        [[one[name][part] for name in NAMES for part in ("residual", "total")] for one in pairs]
+        [[pair[name][part] for name in NAMES for part in ("residual", "total")] for pair in pairs]
     )
 
     def mean_margin(values: np.ndarray) -> float:
         sums = values.reshape(-1, len(pairs), len(NAMES), 2).sum(0)
         shares = 1 - sums[..., 0] / sums[..., 1]
-        named = (dict(zip(NAMES, line, strict=True)) for line in shares)
-        return float(np.mean([margins(line)[which] for line in named]))
+        named_shares = (dict(zip(NAMES, line, strict=True)) for line in shares)
+        return float(np.mean([margins(line)[margin_name] for line in named_shares]))
 
     clusters = [table[:, :, text].ravel().tolist() for text in range(table.shape[2])]
     return bootstrap(clusters, seed, mean_margin)
 
 
-def _row(one: dict[str, Any]) -> dict[str, Any]:
-    shares = {name: share_of(one[name]["residual"], one[name]["total"]) for name in NAMES}
-    kept = {name: one[name] for name in ("past", "later", "chance", "correlation")}
-    return kept | shares | {"margins": margins(shares), "token_inputs": one["tokens"]["inputs"]}
+def _row(pair: dict[str, Any]) -> dict[str, Any]:
+    shares = {name: share_of(pair[name]["residual"], pair[name]["total"]) for name in NAMES}
+    pair_numbers = {name: pair[name] for name in ("past", "later", "chance", "correlation")}
+    return (
+        pair_numbers
+        | shares
+        | {"margins": margins(shares), "token_inputs": pair["tokens"]["inputs"]}
+    )
 
 
-def _says(pairs, found, n_texts) -> tuple[str, ...]:
-    mean = {name: np.mean([one[name]["share"] for one in pairs]) for name in NAMES}
+def _says(pairs, margin_intervals, n_texts) -> tuple[str, ...]:
+    mean = {name: np.mean([pair[name]["share"] for pair in pairs]) for name in NAMES}
     tokens, state = pairs[0]["tokens"], pairs[0]["difference"]
-    where = ", ".join(f"{one['past']} in {one['later']}" for one in pairs)
+    where = ", ".join(f"{pair['past']} in {pair['later']}" for pair in pairs)
     lines = [
         f"Rows of past states in rows of later nodes: {where}; {state['samples']:,} samples to "
         f"fit, {n_texts} other texts to judge, column 0 left out.",
@@ -174,7 +183,8 @@ def _says(pairs, found, n_texts) -> tuple[str, ...]:
         f"The same difference, read in the embeddings of tokens j, j-1 and j-2: "
         f"{mean['tokens']:.3f}, from {tokens['inputs']} principal components of their numbers"
         f"{'' if tokens['inputs'] >= state['given'] * 3 else ': samples allow no more'}.",
-        f"Margin over the states {_of(found['states'])}, over the tokens {_of(found['tokens'])}; "
+        f"Margin over the states {_of(margin_intervals['states'])}, over the tokens "
+        f"{_of(margin_intervals['tokens'])}; "
         "the smaller of the two decides.",
         "A linear reader of a difference is the difference of the readers, so that it can always "
         "be read; only how well, beside the states and the tokens, says whether it is favoured.",
@@ -194,7 +204,7 @@ def _of(interval: tuple[float, float, float]) -> str:
 
 
 def _figure(pairs: list[dict[str, Any]]) -> Figure:
-    x = tuple(float(one["past"]) for one in pairs)
+    x = tuple(float(pair["past"]) for pair in pairs)
     words = {
         "difference": "s1 - s2", "one": "s1 (one back)", "two": "s2 (two back)",
         "tokens": "s1 - s2, from tokens",
@@ -205,7 +215,7 @@ def _figure(pairs: list[dict[str, Any]]) -> Figure:
         "row of the past states",
         "R2, held out",
         tuple(
-            Series(name, x, tuple(one[key]["share"] for one in pairs))
+            Series(name, x, tuple(pair[key]["share"] for pair in pairs))
             for key, name in words.items()
         ),
     )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import worldline as wl
-from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Picture
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measurement, Picture
 from worldline.lab.laws import (
     context_of,
     draw_texts,
@@ -20,7 +20,7 @@ from worldline.lab.laws import (
 )
 
 LONGEST = 64
-SAMPLED = range(5)
+SAMPLED_COUNTS = range(5)
 
 
 def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
@@ -38,11 +38,11 @@ def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
 
 
 @saying_refusals
-def measure(model: wl.LoadedModel, item: Item) -> Measured:
+def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """The longest chain of blocks at one length, and the run in as many steps as there are rows."""
     n_pos = len(item["ids"])
-    seen = wl.run_orders(model, tokens_of(item["ids"]), ["prefill"])
-    order = seen.orders[0]
+    runs = wl.run_orders(model, tokens_of(item["ids"]), ["prefill"])
+    order = runs.orders[0]
     n_layers = order.of_blocks // n_pos
     paths = wl.count_paths(n_layers=n_layers, distance=n_pos - 1)
     return {
@@ -53,7 +53,7 @@ def measure(model: wl.LoadedModel, item: Item) -> Measured:
         "reads": max(hops for hops, count in enumerate(paths.by_hops) if count),
         "paths_log10": paths.log10,
         "nats": order.nats,
-        "floor_nats": seen.floor_nats,
+        "floor_nats": runs.floor_nats,
     }
 
 
@@ -75,62 +75,64 @@ def chain_with_sampling(n_layers: int, n_prompt: int, n_sampled: int) -> int:
     return rows[n_layers][n_pos - 1]
 
 
-def conclude(measured: Sequence[tuple[Item, Measured]], _seed: int) -> Finding:
+def conclude(measurements: Sequence[tuple[Item, Measurement]], _seed: int) -> Finding:
     """The longest chain, or the steps of the run if more, less the number of blocks."""
-    if (nothing := untestable(measured)) is not None:
-        return nothing
-    found = [one for _, one in measured]
-    n_layers = found[0]["n_layers"]
-    over = [max(one["chain"], one["steps"]) - one["n_layers"] for one in found]
-    sampled = {n: chain_with_sampling(n_layers, 8, n) for n in SAMPLED}
+    if (untestable_finding := untestable(measurements)) is not None:
+        return untestable_finding
+    results = [result for _, result in measurements]
+    n_layers = results[0]["n_layers"]
+    over = [max(result["chain"], result["steps"]) - result["n_layers"] for result in results]
+    chain_by_sampled = {n: chain_with_sampling(n_layers, 8, n) for n in SAMPLED_COUNTS}
     numbers = {
         "n_layers": n_layers,
         "by_length": [
             {name: one[name] for name in ("n_pos", "chain", "steps", "reads", "paths_log10")}
-            for one in found
+            for one in results
         ],
-        "chain_by_sampled_tokens": {str(n): chain for n, chain in sampled.items()},
-        "worst_nats": max(one["nats"] or 0.0 for one in found),
-        "floor_nats": max(one["floor_nats"] for one in found),
+        "chain_by_sampled_tokens": {str(n): chain for n, chain in chain_by_sampled.items()},
+        "worst_nats": max(one["nats"] or 0.0 for one in results),
+        "floor_nats": max(one["floor_nats"] for one in results),
     }
     return Finding(
         *exact(max(over)),
-        n=len(found),
+        n=len(results),
         numbers=numbers,
-        says=_says(found, numbers),
-        figures=_figures(found, sampled),
+        says=_says(results, numbers),
+        figures=_figures(results, chain_by_sampled),
         picture=Picture(
-            text=measured[-1][0]["text"],
+            text=measurements[-1][0]["text"],
             says=f"However long the text, a path crosses {n_layers} blocks on its way up.",
         ),
     )
 
 
-def _says(found: list[Measured], numbers: dict[str, Any]) -> tuple[str, ...]:
-    first, last, n_layers = found[0], found[-1], numbers["n_layers"]
-    sampled = numbers["chain_by_sampled_tokens"]
+def _says(results: list[Measurement], numbers: dict[str, Any]) -> tuple[str, ...]:
+    first, last, n_layers = results[0], results[-1], numbers["n_layers"]
+    chain_by_sampled = numbers["chain_by_sampled_tokens"]
     return (
         f"From {first['n_pos']} to {last['n_pos']} tokens the longest chain of blocks that wait "
-        f"for each other stays {max(one['chain'] for one in found)}, the number of blocks "
+        f"for each other stays {max(result['chain'] for result in results)}, the number of blocks "
         f"({n_layers}).",
         f"Run in {last['steps']} steps, all positions of a row at once, the model's logits come "
         f"out within {numbers['worst_nats']:.1e} nats (two equivalent plain runs: "
         f"{numbers['floor_nats']:.1e}): no longer chain was needed.",
         f"What grows is the number of routes side by side: 10^{first['paths_log10']:.1f} at "
         f"{first['n_pos']} tokens, 10^{last['paths_log10']:.1f} at {last['n_pos']}; none makes "
-        f"more than {max(one['reads'] for one in found)} reads of the past, one after the other.",
+        f"more than {max(result['reads'] for result in results)} reads of the past, one after "
+        "the other.",
         f"Only a token that is sampled and fed back adds to the chain, {n_layers} blocks each: "
-        f"{sampled['0']} without, {sampled['1']} with one, {sampled['4']} with four; that is "
+        f"{chain_by_sampled['0']} without, {chain_by_sampled['1']} with one, "
+        f"{chain_by_sampled['4']} with four; that is "
         "counted on the grid, and what passes there is one token, not a state.",
     )
 
 
-def _figures(found: list[Measured], sampled: dict[int, int]) -> tuple[Figure, ...]:
-    lengths, n_layers = [one["n_pos"] for one in found], float(found[0]["n_layers"])
-    deep = series("longest chain of blocks", lengths, [one["chain"] for one in found])
-    reads = series("longest chain of reads", lengths, [one["reads"] for one in found])
-    many = series("paths", lengths, [one["paths_log10"] for one in found])
-    loops = series("longest chain of blocks", sampled, sampled.values())
+def _figures(results: list[Measurement], chain_by_sampled: dict[int, int]) -> tuple[Figure, ...]:
+    lengths, n_layers = [result["n_pos"] for result in results], float(results[0]["n_layers"])
+    deep = series("longest chain of blocks", lengths, [result["chain"] for result in results])
+    reads = series("longest chain of reads", lengths, [one["reads"] for one in results])
+    many = series("paths", lengths, [one["paths_log10"] for one in results])
+    loops = series("longest chain of blocks", chain_by_sampled, chain_by_sampled.values())
     return (
         Figure(
             title="The longest chain, by length of text",

@@ -11,7 +11,7 @@ import worldline as wl
 Item = dict[str, Any]
 """What is measured in one go, as plain JSON: `key` names it, the rest says how (seeds included)."""
 
-Measured = dict[str, Any]
+Measurement = dict[str, Any]
 """What came out for one item, as plain JSON: numbers, strings, lists; never a tensor."""
 
 
@@ -78,7 +78,7 @@ class Finding:
     untestable: str | None = None
 
     def __post_init__(self) -> None:
-        if sum(one is not None for one in (self.broken, self.bounds, self.untestable)) > 1:
+        if sum(reason is not None for reason in (self.broken, self.bounds, self.untestable)) > 1:
             raise ValueError("a finding is broken, bounded or untestable, one of them")
         if self.value is None and self.untestable is None:
             raise ValueError("a finding has a value, or says why it is untestable")
@@ -107,5 +107,5 @@ class Experiment:
     quick: int
     least: int
     items: Callable[[wl.LoadedModel, int, int], list[Item]]
-    measure: Callable[[wl.LoadedModel, Item], Measured]
-    conclude: Callable[[Sequence[tuple[Item, Measured]], int], Finding]
+    measure: Callable[[wl.LoadedModel, Item], Measurement]
+    conclude: Callable[[Sequence[tuple[Item, Measurement]], int], Finding]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import worldline as wl
-from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Picture
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measurement, Picture
 from worldline.lab.laws import (
     EPS,
     as_array,
@@ -23,16 +23,16 @@ from worldline.lab.laws import (
 )
 
 N_TOKENS = 10
-NOTHING = 1e-12  # a difference of 0 is drawn here
+PLOT_FLOOR = 1e-12  # a difference of 0 is drawn here
 SMALL_GRIDS = ((2, 2), (3, 3), (3, 4), (4, 4))  # where every order can be counted
 
 
 def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     """Short passages, each with the seed of its random order."""
-    if refused := refuse_coarse(model):
-        return refused
+    if refusals := refuse_coarse(model):
+        return refusals
     texts = draw_texts(model, n, seed, N_TOKENS)
-    return [one | {"random": seed * 1000 + number} for number, one in enumerate(texts)]
+    return [text_item | {"random": seed * 1000 + number} for number, text_item in enumerate(texts)]
 
 
 def orders_of(item: Item) -> list[str]:
@@ -41,26 +41,26 @@ def orders_of(item: Item) -> list[str]:
 
 
 @saying_refusals
-def measure(model: wl.LoadedModel, item: Item) -> Measured:
+def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """Each order's largest difference of logits from the model's own run, and what it takes."""
     ids = tuple(item["ids"])
-    seen = wl.run_orders(model, tokens_of(ids), orders_of(item))
+    runs = wl.run_orders(model, tokens_of(ids), orders_of(item))
     plain = as_array(wl.execute(model, wl.Plan(ids)).logits[0])
-    found: dict[str, Any] = {}
-    for one in seen.orders:
-        at = [pos for pos, ran in enumerate(one.slices[-1]) if ran is not None]
-        found[one.name.split("(")[0]] = {
-            "apart": of_largest(one.ulp or 0.0, plain[at], model.dtype),
-            "nats": one.nats,
-            "ulp": one.ulp,
-            "row_error": one.row_error,
-            "slices": one.n_slices,
-            "widest": one.widest,
-            "longest_chain": one.longest_chain,
-            "blocks": one.blocks,
-            "of_blocks": one.of_blocks,
+    result_by_order: dict[str, Any] = {}
+    for order in runs.orders:
+        at = [pos for pos, ran in enumerate(order.slices[-1]) if ran is not None]
+        result_by_order[order.name.split("(")[0]] = {
+            "apart": of_largest(order.ulp or 0.0, plain[at], model.dtype),
+            "nats": order.nats,
+            "ulp": order.ulp,
+            "row_error": order.row_error,
+            "slices": order.n_slices,
+            "widest": order.widest,
+            "longest_chain": order.longest_chain,
+            "blocks": order.blocks,
+            "of_blocks": order.of_blocks,
         }
-    return {"orders": found, "floor_nats": seen.floor_nats, "n_pos": len(ids)}
+    return {"orders": result_by_order, "floor_nats": runs.floor_nats, "n_pos": len(ids)}
 
 
 def of_largest(ulp: float, logits: np.ndarray, dtype: str) -> float:
@@ -69,23 +69,23 @@ def of_largest(ulp: float, logits: np.ndarray, dtype: str) -> float:
     return ulp * EPS[dtype] * 2.0 ** math.floor(math.log2(size)) / size if size else ulp
 
 
-def conclude(measured: Sequence[tuple[Item, Measured]], _seed: int) -> Finding:
+def conclude(measurements: Sequence[tuple[Item, Measurement]], _seed: int) -> Finding:
     """The largest difference of any order, and the number of orders there are."""
-    if (nothing := untestable(measured)) is not None:
-        return nothing
-    names = list(measured[0][1]["orders"])
+    if (untestable_finding := untestable(measurements)) is not None:
+        return untestable_finding
+    names = list(measurements[0][1]["orders"])
     by: dict[str, list[dict[str, Any]]] = {
-        name: [one["orders"][name] for _, one in measured] for name in names
+        name: [order_numbers["orders"][name] for _, order_numbers in measurements] for name in names
     }
-    worst = {name: max(one["apart"] for one in by[name]) for name in names}
-    first = measured[0][1]
+    worst = {name: max(result["apart"] for result in by[name]) for name in names}
+    first = measurements[0][1]
     n_pos = first["n_pos"]
     n_layers = first["orders"]["prefill"]["of_blocks"] // n_pos
     numbers = {
         "worst": worst,
-        "worst_nats": {name: max(one["nats"] or 0.0 for one in by[name]) for name in names},
+        "worst_nats": {name: max(result["nats"] or 0.0 for result in by[name]) for name in names},
         "worst_ulp": {name: max(one["ulp"] or 0.0 for one in by[name]) for name in names},
-        "floor_nats": max(one["floor_nats"] for _, one in measured),
+        "floor_nats": max(one["floor_nats"] for _, one in measurements),
         "slices": {name: by[name][0]["slices"] for name in names},
         "longest_chain": {name: by[name][0]["longest_chain"] for name in names},
         "blocks": {name: by[name][0]["blocks"] for name in names},
@@ -104,12 +104,12 @@ def conclude(measured: Sequence[tuple[Item, Measured]], _seed: int) -> Finding:
     }
     return Finding(
         *exact(max(worst.values())),
-        n=len(measured),
+        n=len(measurements),
         numbers=numbers,
         says=_says(numbers),
         figures=(_differences(worst), _slices(numbers["slices"])),
         picture=Picture(
-            text=measured[0][0]["text"],
+            text=measurements[0][0]["text"],
             says="Row by row, column by column, slanted or at random: the same logits.",
         ),
     )
@@ -118,7 +118,7 @@ def conclude(measured: Sequence[tuple[Item, Measured]], _seed: int) -> Finding:
 def _says(numbers: dict[str, Any]) -> tuple[str, ...]:
     n_layers, n_pos, slices = numbers["n_layers"], numbers["n_pos"], numbers["slices"]
     ulp, worst = max(numbers["worst_ulp"].values()), max(numbers["worst"].values())
-    small = next(one for one in numbers["orders_of_small_grids"] if one["n_layers"] == 3)
+    small = next(grid for grid in numbers["orders_of_small_grids"] if grid["n_layers"] == 3)
     return (
         f"Run row by row ({slices['prefill']} steps), column by column ({slices['decode']}), "
         f"slanted ({slices['wavefront']}), at random ({slices['random']}) or only what the last "
@@ -136,13 +136,13 @@ def _says(numbers: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _differences(worst: dict[str, float]) -> Figure:
-    shown = np.log10(np.maximum(list(worst.values()), NOTHING))
+    heights = np.log10(np.maximum(list(worst.values()), PLOT_FLOOR))
     return Figure(
         title="Orders of execution against the model's own run",
         mark="bar",
         x="order",
         y="log10 of the largest difference, of the largest logit (nothing: -12)",
-        series=(series("worst over texts", worst, shown),),
+        series=(series("worst over texts", worst, heights),),
         rule=-4.0,
         rule_name="1e-4",
     )

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 import worldline as wl
-from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Picture
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measurement, Picture
 from worldline.lab.laws import (
     EPS,
-    REFUSED,
+    REFUSAL_KEY,
     as_array,
     draw_texts,
     finite,
@@ -43,34 +43,35 @@ def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     """Passages in three spans, each with the beginning of another one."""
     texts = draw_texts(model, 2 * n, seed, N_PREFIX + N_MIDDLE + N_END)
     if len(texts) < 2:
-        return [one for one in texts if REFUSED in one]
+        return [text_item for text_item in texts if REFUSAL_KEY in text_item]
     return [
-        one | {"prefix": two["ids"][:N_PREFIX], "n_middle": N_MIDDLE, "seed": seed + number}
-        for number, (one, two) in enumerate(zip(texts[::2], texts[1::2], strict=False))
+        text_item
+        | {"prefix": next_item["ids"][:N_PREFIX], "n_middle": N_MIDDLE, "seed": seed + number}
+        for number, (text_item, next_item) in enumerate(zip(texts[::2], texts[1::2], strict=False))
     ]
 
 
 @saying_refusals
-def measure(model: wl.LoadedModel, item: Item) -> Measured:
+def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """KL in nats at the end's positions, for each kind of change and each part of K/V."""
     ids, prefix = tuple(item["ids"]), tuple(item["prefix"])
     middle = tuple(range(len(prefix), len(prefix) + item["n_middle"]))
     end = tuple(range(middle[-1] + 1, len(ids)))
     donors, push = _donors(model, ids, prefix, middle, item["seed"])
-    named = [(name, part) for name in donors for part in (("kv",) if name in BESIDE else PARTS)]
+    run_keys = [(name, part) for name in donors for part in (("kv",) if name in BESIDE else PARTS)]
     plans = [wl.Plan(ids)]
-    for name, parts in named:
-        read = wl.EdgeCut("splice", src=middle, dst=end, parts=parts, donor=donors[name])
-        plans.append(wl.Plan(ids, frozenset({read})))
+    for name, parts in run_keys:
+        kv_patch = wl.EdgeCut("splice", src=middle, dst=end, parts=parts, donor=donors[name])
+        plans.append(wl.Plan(ids, frozenset({kv_patch})))
     runs = wl.execute_many(model, plans, batch=8, reuse=False)
-    plain, *altered = (logits.detach()[end[0] :] for logits in runs)
-    found: dict[str, dict[str, float]] = {name: {} for name in donors}
-    for (name, parts), logits in zip(named, altered, strict=True):
-        found[name][parts] = float(kl_nats(plain, logits).mean())
+    plain, *altered_logits = (logits.detach()[end[0] :] for logits in runs)
+    kl_by_kind: dict[str, dict[str, float]] = {name: {} for name in donors}
+    for (name, parts), logits in zip(run_keys, altered_logits, strict=True):
+        kl_by_kind[name][parts] = float(kl_nats(plain, logits).mean())
     logits = as_array(plain)
     largest = float(np.abs(logits[np.isfinite(logits)]).max())
     rounding = max((EPS[model.dtype] * largest) ** 2 / 2, ARITHMETIC)
-    return {"kl": found, "rounding": rounding, "push": push}
+    return {"kl": kl_by_kind, "rounding": rounding, "push": push}
 
 
 def _donors(
@@ -81,25 +82,27 @@ def _donors(
     seed: int,
 ) -> tuple[dict[str, wl.Donor], dict[str, float | int]]:
     """The runs whose K and V are read instead, and how the pushes were made."""
-    at, other = same_places(len(ids)), prefix + ids[len(prefix) :]
-    own = wl.record(model, tokens_of(ids), keep=())
-    donated = wl.record(model, tokens_of(other), keep=())
-    row = own.n_layers // 2
-    states = as_array(own.resid[row])[list(middle)]
-    apart = as_array(donated.resid[row])[list(middle)] - states
+    at, other_ids = same_places(len(ids)), prefix + ids[len(prefix) :]
+    own_trace = wl.record(model, tokens_of(ids), keep=())
+    other_trace = wl.record(model, tokens_of(other_ids), keep=())
+    row = own_trace.n_layers // 2
+    states = as_array(own_trace.resid[row])[list(middle)]
+    apart = as_array(other_trace.resid[row])[list(middle)] - states
     length = float(np.linalg.norm(apart, axis=-1).mean())
     way = apart.mean(0)
     random = np.random.default_rng(seed).standard_normal(way.shape)
     edits = {
         IDENTITY: (ids, frozenset()),
-        "another prefix": (other, frozenset()),
+        "another prefix": (other_ids, frozenset()),
         "pushed": (ids, _push(row, middle, way, length)),
         "tokens alone": (ids, frozenset({wl.EdgeCut("mask", src=at[1:])})),
         "pushed at random": (ids, _push(row, middle, random, length)),
         "tokens alone, no column 0": (ids, frozenset({wl.EdgeCut("mask")})),
     }
     push = {"row": row, "norm": length, "of": float(np.linalg.norm(states, axis=-1).mean())}
-    return {name: wl.Donor(which, at, under) for name, (which, under) in edits.items()}, push
+    return {
+        name: wl.Donor(donor_ids, at, under) for name, (donor_ids, under) in edits.items()
+    }, push
 
 
 def _push(
@@ -113,10 +116,10 @@ def _push(
     return frozenset({wl.NodeCut("push", rows=(row,), positions=middle, vector=vector)})
 
 
-def _above(one: Measured, kind: str, parts: str) -> float:
+def _above(result: Measurement, kind: str, parts: str) -> float:
     """log10 of a change's KL over the floor: that of an identity splice, or rounding if larger."""
-    floor = max(one["kl"][IDENTITY][parts], one["rounding"])
-    return math.log10(max(one["kl"][kind][parts], floor) / floor)
+    floor = max(result["kl"][IDENTITY][parts], result["rounding"])
+    return math.log10(max(result["kl"][kind][parts], floor) / floor)
 
 
 def _least_median(values: np.ndarray) -> float:
@@ -128,35 +131,37 @@ def _median(values: list[float], seed: int) -> tuple[float, float, float]:
     return bootstrap(values, seed, lambda drawn: float(np.median(drawn)))
 
 
-def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
+def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """The least of the three kinds' median ratios, K and V both changed."""
-    if (nothing := untestable(measured)) is not None:
-        return nothing
-    found = [one for _, one in measured]
-    by_text = [[_above(one, kind, "kv") for kind in KINDS] for one in found]
+    if (untestable_finding := untestable(measurements)) is not None:
+        return untestable_finding
+    interval = [result for _, result in measurements]
+    by_text = [[_above(result, kind, "kv") for kind in KINDS] for result in interval]
     value, low, high = bootstrap(by_text, seed, _least_median)
-    measured_of = {kind: list(by) for kind, by in found[0]["kl"].items()}
+    measured_of = {kind: list(by) for kind, by in interval[0]["kl"].items()}
     above = {
-        kind: {part: _median([_above(one, kind, part) for one in found], seed) for part in parts}
+        kind: {part: _median([_above(one, kind, part) for one in interval], seed) for part in parts}
         for kind, parts in measured_of.items()
         if kind != IDENTITY
     }
     nats = {
-        kind: {part: float(np.median([one["kl"][kind][part] for one in found])) for part in parts}
+        kind: {
+            part: float(np.median([one["kl"][kind][part] for one in interval])) for part in parts
+        }
         for kind, parts in measured_of.items()
     }
     random = nats["pushed at random"]["kv"]
     numbers = {
         "above_floor_log10": {
-            kind: {parts: finite(found) for parts, found in by.items()}
+            kind: {parts: finite(results) for parts, results in by.items()}
             for kind, by in above.items()
         },
         "kl_nats_median": nats,
-        "rounding_floor_nats": float(np.median([one["rounding"] for one in found])),
-        "floor_is_rounding": sum(one["kl"][IDENTITY]["kv"] < one["rounding"] for one in found),
+        "rounding_floor_nats": float(np.median([one["rounding"] for one in interval])),
+        "floor_is_rounding": sum(one["kl"][IDENTITY]["kv"] < one["rounding"] for one in interval),
         "pushed_over_random": nats["pushed"]["kv"] / random if random else None,
         "push": {
-            name: float(np.median([one["push"][name] for one in found]))
+            name: float(np.median([one["push"][name] for one in interval]))
             for name in ("row", "norm", "of")
         },
     }
@@ -164,11 +169,11 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
         value,
         low,
         high,
-        n=len(found),
+        n=len(interval),
         numbers=numbers,
-        says=_says(numbers, len(found)),
+        says=_says(numbers, len(interval)),
         figures=(_figure(above),),
-        picture=_picture(measured[0][0]),
+        picture=_picture(measurements[0][0]),
     )
 
 
@@ -208,8 +213,12 @@ def _says(numbers: dict[str, Any], n: int) -> tuple[str, ...]:
 def _figure(above: dict[str, dict[str, tuple[float, float, float]]]) -> Figure:
     lines = []
     for part in PARTS:
-        shown = {kind: by[part] for kind, by in above.items() if part in by}
-        lines.append(series(PART_NAMES[part], shown, *zip(*shown.values(), strict=True)))
+        interval_by_kind = {kind: by[part] for kind, by in above.items() if part in by}
+        lines.append(
+            series(
+                PART_NAMES[part], interval_by_kind, *zip(*interval_by_kind.values(), strict=True)
+            )
+        )
     return Figure(
         title="Past states changed, past tokens not: what later predictions notice",
         mark="bar",

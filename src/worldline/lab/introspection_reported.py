@@ -11,18 +11,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import worldline as wl
-from worldline.lab.experiment import Experiment, Finding, Item, Measured, Picture
+from worldline.lab.experiment import Experiment, Finding, Item, Measurement, Picture
 from worldline.lab.introspection.choosing import Cell, best_of, measure_grid, table_of
 from worldline.lab.introspection.comparing import measure_compare
 from worldline.lab.introspection.concluding import (
-    compared,
+    concept_choice,
     confident,
-    detected,
+    detection,
     grid,
-    localised,
-    named,
-    owned,
+    localisation,
+    ownership,
     split,
+    strength_comparison,
 )
 from worldline.lab.introspection.confidence import PER_ITEM, measure_confidence
 from worldline.lab.introspection.detecting import measure_detect
@@ -31,14 +31,14 @@ from worldline.lab.introspection.naming import choices, measure_choice
 from worldline.lab.introspection.owning import measure_own
 from worldline.lab.introspection.reporting import measure_picture, measure_report
 from worldline.lab.introspection.saying import figures_of, sentences_of
-from worldline.lab.introspection.scope import LISTED, Scope
+from worldline.lab.introspection.scope import N_SENTENCES, Scope
 from worldline.lab.introspection.splitting import measure_split
-from worldline.lab.refusals import REFUSED, or_reason
+from worldline.lab.refusals import REFUSAL_KEY, or_reason
 
 GATE_AT_ONCE = 8
-NEEDED = ("gate", "grid", "localise")
+REQUIRED_KINDS = ("gate", "grid", "localise")
 FACTS = {False: 16, True: 60}
-OF_A_CONCEPT: dict[str, Callable[[wl.LoadedModel, Scope, str], Measured]] = {
+OF_A_CONCEPT: dict[str, Callable[[wl.LoadedModel, Scope, str], Measurement]] = {
     "grid": measure_grid,
     "localise": measure_report,
     "split": measure_split,
@@ -57,21 +57,23 @@ def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     if not 4 <= n <= 100:
         raise wl.InputError(f"{n} concepts: accepted are 4 to 100")
     scope = Scope(n, seed)
-    found = [("gate", str(first)) for first in range(0, len(questions()), GATE_AT_ONCE)]
-    found += [("confidence", str(first)) for first in range(0, FACTS[scope.wide], PER_ITEM)]
-    found += [("grid", concept) for concept in scope.choosing]
+    kind_name_pairs = [("gate", str(first)) for first in range(0, len(questions()), GATE_AT_ONCE)]
+    kind_name_pairs += [
+        ("confidence", str(first)) for first in range(0, FACTS[scope.wide], PER_ITEM)
+    ]
+    kind_name_pairs += [("grid", concept) for concept in scope.choosing]
     for kind in list(OF_A_CONCEPT)[1:]:
-        found += [(kind, concept) for concept in scope.reported]
-    found += [("choice", label) for label in choices(scope.wide)]
-    found.append(("picture", ""))
+        kind_name_pairs += [(kind, concept) for concept in scope.reported_concepts]
+    kind_name_pairs += [("choice", label) for label in choices(scope.wide)]
+    kind_name_pairs.append(("picture", ""))
     return [
         {"key": f"{kind} {name}".strip(), "kind": kind, "name": name, "n": n, "seed": seed}
-        for kind, name in found
+        for kind, name in kind_name_pairs
     ]
 
 
 @or_reason
-def measure(model: wl.LoadedModel, item: Item) -> Measured:
+def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """One item; where the model cannot be asked, the reason."""
     scope, kind, name = Scope(item["n"], item["seed"]), item["kind"], item["name"]
     if kind in OF_A_CONCEPT:
@@ -85,108 +87,116 @@ def measure(model: wl.LoadedModel, item: Item) -> Measured:
     return measure_picture(model, scope)
 
 
-def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
+def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """All protocols together; the gate decides whether the number may be read.
 
     What the model refused is left out and listed; without gate, choice or reported half there is
     no finding.
     """
-    refused = [(item["key"], found[REFUSED]) for item, found in measured if REFUSED in found]
-    of = _by_kind([pair for pair in measured if REFUSED not in pair[1]])
-    missing = [kind for kind in NEEDED if not of[kind]]
+    refusals = [
+        (item["key"], concept_share[REFUSAL_KEY])
+        for item, concept_share in measurements
+        if REFUSAL_KEY in concept_share
+    ]
+    of = _by_kind([pair for pair in measurements if REFUSAL_KEY not in pair[1]])
+    missing = [kind for kind in REQUIRED_KINDS if not of[kind]]
     if missing:
-        reasons = [f"{key}: {reason}" for key, reason in refused if key.split()[0] in missing]
+        reasons = [f"{key}: {reason}" for key, reason in refusals if key.split()[0] in missing]
         why = reasons[0] if reasons else f"nothing was measured of {', '.join(missing)}"
-        return Finding(None, None, None, 0, {REFUSED: dict(refused)}, untestable=why)
-    gate = judge_gate([one for some in of["gate"] for one in some["answers"]], seed)
-    numbers = _numbers(of, gate, _cell(of), seed) | {REFUSED: dict(refused)}
-    found = numbers["localisation"]["concept"]
+        return Finding(None, None, None, 0, {REFUSAL_KEY: dict(refusals)}, untestable=why)
+    gate = judge_gate(
+        [answer for gate_result in of["gate"] for answer in gate_result["answers"]], seed
+    )
+    numbers = _numbers(of, gate, _cell(of), seed) | {REFUSAL_KEY: dict(refusals)}
+    result = numbers["localisation"]["concept"]
     return Finding(
-        value=found["share"] - 1 / LISTED,
-        low=found["low"] - 1 / LISTED,
-        high=found["high"] - 1 / LISTED,
+        value=result["share"] - 1 / N_SENTENCES,
+        low=result["low"] - 1 / N_SENTENCES,
+        high=result["high"] - 1 / N_SENTENCES,
         n=len(of["localise"]),
         numbers=numbers,
         says=sentences_of(numbers),
         figures=figures_of(numbers),
         picture=_picture(of["picture"]),
-        untestable=None if gate["open"] else _closed(gate),
+        untestable=None if gate["open"] else _closed_gate_reason(gate),
         bounds=_bounds(numbers["localisation"]) if gate["open"] else None,
     )
 
 
-def _by_kind(measured: Sequence[tuple[Item, Measured]]) -> dict[str, list[Measured]]:
-    found: dict[str, list[Measured]] = {
+def _by_kind(measurements: Sequence[tuple[Item, Measurement]]) -> dict[str, list[Measurement]]:
+    results_by_kind: dict[str, list[Measurement]] = {
         kind: [] for kind in (*OF_A_CONCEPT, "gate", "confidence", "choice", "picture")
     }
-    for item, one in measured:
-        found[item["kind"]].append(one)
-    return found
+    for item, result in measurements:
+        results_by_kind[item["kind"]].append(result)
+    return results_by_kind
 
 
-def _cell(of: dict[str, list[Measured]]) -> Cell:
+def _cell(of: dict[str, list[Measurement]]) -> Cell:
     """The chosen cell, told from the choosing half alone; all of the others must have used it."""
     cell = best_of(table_of(of["grid"]))
     for kind in ("localise", "split", "compare", "detect", "own", "choice"):
-        for one in of[kind]:
-            if (one["row"], one["strength"]) != (cell.row, cell.strength):
+        for result in of[kind]:
+            if (result["row"], result["strength"]) != (cell.row, cell.strength):
                 raise wl.InputError(
-                    f"{kind} at row {one['row']}, strength {one['strength']}: the choosing half "
+                    f"{kind} at row {result['row']}, strength {result['strength']}: the "
+                    "choosing half "
                     f"gives row {cell.row}, strength {cell.strength}; accepted are items of one run"
                 )
     return cell
 
 
 def _numbers(
-    of: dict[str, list[Measured]], gate: dict[str, Any], cell: Cell, seed: int
+    of: dict[str, list[Measurement]], gate: dict[str, Any], cell: Cell, seed: int
 ) -> dict[str, Any]:
     return {
         "interpretable": gate["open"],
         "gate": gate,
         "chosen": {"row": cell.row, "strength": cell.strength, "concepts": len(of["grid"])},
         "grid": grid(table_of(of["grid"])),
-        "localisation": localised(of["localise"], seed),
-        "strength_comparison": compared(of["compare"], seed),
-        "detection": detected(of["detect"], seed),
-        "concept_choice": named(of["choice"], seed),
-        "ownership": owned(of["own"], seed),
+        "localisation": localisation(of["localise"], seed),
+        "strength_comparison": strength_comparison(of["compare"], seed),
+        "detection": detection(of["detect"], seed),
+        "concept_choice": concept_choice(of["choice"], seed),
+        "ownership": ownership(of["own"], seed),
         "confidence": confident(of["confidence"], seed),
         "split": split(of["split"], seed),
     }
 
 
-def _closed(gate: dict[str, Any]) -> str:
-    found = gate["as_answered"]
+def _closed_gate_reason(gate: dict[str, Any]) -> str:
+    accuracy = gate["as_answered"]
     return (
         f"the model does not answer plain yes/no questions: balanced accuracy "
-        f"{found['balanced_accuracy']:.2f} ({found['low']:.2f} to {found['high']:.2f}) on "
+        f"{accuracy['balanced_accuracy']:.2f} ({accuracy['low']:.2f} to {accuracy['high']:.2f}) on "
         f"{gate['n']} control questions, chance 0.5; what it says of itself cannot be read"
     )
 
 
-def _bounds(found: dict[str, Any]) -> str | None:
+def _bounds(shares: dict[str, Any]) -> str | None:
     """Where a question that has nothing to do with it finds the pushed sentence as well."""
-    above, other = found["concept_less_unrelated"], found["unrelated"]
-    if other["low"] > other["chance"] and not (above["low"] or 0) > 0:
+    above, unrelated_share = shares["concept_less_unrelated"], shares["unrelated"]
+    if unrelated_share["low"] > unrelated_share["chance"] and not (above["low"] or 0) > 0:
         return (
-            f"the number of the pushed sentence is given as often ({other['share']:.2f}) where the "
+            "the number of the pushed sentence is given as often "
+            f"({unrelated_share['share']:.2f}) where the "
             "question asks for any sentence at random: a push attracts the answer, no report"
         )
     return None
 
 
-def _picture(measured: Sequence[Measured]) -> Picture | None:
-    if not measured:
+def _picture(measurements: Sequence[Measurement]) -> Picture | None:
+    if not measurements:
         return None
-    shown = measured[0]
+    result = measurements[0]
     return Picture(
-        text=shown["text"],
+        text=result["text"],
         says=(
-            f"A push at row {shown['row']} of the first sentence can reach the answer only by "
+            f"A push at row {result['row']} of the first sentence can reach the answer only by "
             "reads of its K and V. Cut are those by question and answer, in the layers from there "
             "up; what still gets through went by other sentences first."
         ),
-        cuts=tuple(shown["cuts"]),
+        cuts=tuple(result["cuts"]),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 import worldline as wl
 from worldline.lab.collecting import first_reason, plain, read_passages, untestable
-from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Series
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measurement, Series
 from worldline.lab.statistics import bootstrap, discoveries, spearman
 from worldline.lab.stimuli.passages import draw_passages
 
@@ -27,22 +27,24 @@ def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     return [{"key": f"half {fold}", "fold": fold, "texts": n, "seed": seed} for fold in range(2)]
 
 
-def measure(model: wl.LoadedModel, item: Item) -> Measured:
+def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """Mean queries and mean received attention of one half; rank correlations on the other."""
     try:
         texts = read_passages(model, item["texts"], item["seed"], LENGTH)
     except wl.InputError as error:
         return {"untestable": str(error)}
-    texts = [one for one in texts if len(one) == LENGTH]
+    texts = [text for text in texts if len(text) == LENGTH]
     if len(texts) < 2 * FOLDS:
         return {"untestable": f"{len(texts)} texts of {LENGTH} tokens"}
-    given = [one for n, one in enumerate(texts) if n % FOLDS != item["fold"]]
-    asked = [one for n, one in enumerate(texts) if n % FOLDS == item["fold"]]
-    layers, queries, positions = _averages(model, given)
+    fitting_texts = [text for n, text in enumerate(texts) if n % FOLDS != item["fold"]]
+    held_out_texts = [one for n, one in enumerate(texts) if n % FOLDS == item["fold"]]
+    layers, queries, positions = _averages(model, fitting_texts)
     if not layers:
         return {"untestable": "no layer of this model reads K and V by softmax attention"}
-    found = np.stack([_correlations(model, one, layers, queries, positions) for one in asked])
-    return {"layers": layers, "found": np.round(found, 5).tolist()}
+    correlations = np.stack(
+        [_correlations(model, one, layers, queries, positions) for one in held_out_texts]
+    )
+    return {"layers": layers, "found": np.round(correlations, 5).tolist()}
 
 
 def _averages(
@@ -56,12 +58,12 @@ def _averages(
         for layer, q in enumerate(trace.array("q")):
             if q is not None:
                 queries[layer] = queries.get(layer, 0) + plain(q).astype(np.float64) / len(texts)
-                got = received(trace.pattern(layer))
-                positions[layer] = positions.get(layer, 0) + got / len(texts)
+                attention = attention_received(trace.pattern(layer))
+                positions[layer] = positions.get(layer, 0) + attention / len(texts)
     return sorted(queries), queries, positions
 
 
-def received(pattern: np.ndarray) -> np.ndarray:
+def attention_received(pattern: np.ndarray) -> np.ndarray:
     """[head, pos]: the attention that each column gets from later rows, as a mean over them.
 
     A row j spreads one unit over j + 1 columns, so that early rows give more to each: what row j
@@ -72,9 +74,9 @@ def received(pattern: np.ndarray) -> np.ndarray:
     [0.75, 1.0, 0.0]
     """
     n_pos = pattern.shape[-1]
-    weighed = pattern.astype(np.float64) * np.arange(n_pos)[None, :, None]
+    weighted_pattern = pattern.astype(np.float64) * np.arange(n_pos)[None, :, None]
     later = np.tril(np.ones((n_pos, n_pos)), -1)
-    return (weighed * later).sum(1) / np.maximum(later.sum(0), 1)
+    return (weighted_pattern * later).sum(1) / np.maximum(later.sum(0), 1)
 
 
 def facing(q_mean: np.ndarray, k: np.ndarray) -> np.ndarray:
@@ -98,33 +100,33 @@ def _correlations(
     inner = slice(1, LENGTH - FEWEST_READERS)
     rows = []
     for layer in layers:
-        got = received(trace.pattern(layer))
+        attention = attention_received(trace.pattern(layer))
         by_key = facing(queries[layer], plain(trace.k[layer]).astype(np.float64))
         rows.append(
             [
                 (_rho(k[inner], true[inner]), _rho(p[inner], true[inner]))
-                for true, k, p in zip(got, by_key, positions[layer], strict=True)
+                for true, k, p in zip(attention, by_key, positions[layer], strict=True)
             ]
         )
     return np.array(rows)
 
 
-def _rho(one: np.ndarray, two: np.ndarray) -> float:
+def _rho(first: np.ndarray, two: np.ndarray) -> float:
     """Spearman's correlation; 0 where one of them does not vary, and so predicts nothing."""
-    found = spearman(one, two)
-    return 0.0 if math.isnan(found) else found
+    rho = spearman(first, two)
+    return 0.0 if math.isnan(rho) else rho
 
 
-def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
+def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """The rank correlation by keys less that by positions, mean over heads; interval over texts."""
-    why = first_reason(measured)
-    if why is not None or not measured:
+    why = first_reason(measurements)
+    if why is not None or not measurements:
         return untestable(why or "nothing was measured")
-    table = np.concatenate([np.array(one["found"]) for _, one in measured])
+    table = np.concatenate([np.array(result["found"]) for _, result in measurements])
     ahead = table[..., 0] - table[..., 1]
     value, low, high = bootstrap(ahead.mean((1, 2)).tolist(), seed)
-    above, below = (_standing(sign * ahead) for sign in (1, -1))
-    layers = measured[0][1]["layers"]
+    above, below = (_significant_heads(sign * ahead) for sign in (1, -1))
+    layers = measurements[0][1]["layers"]
     numbers: dict[str, Any] = {
         "keys": bootstrap(table[..., 0].mean((1, 2)).tolist(), seed),
         "positions": bootstrap(table[..., 1].mean((1, 2)).tolist(), seed),
@@ -148,13 +150,13 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
     )  # fmt: skip
 
 
-def _standing(ahead: np.ndarray) -> np.ndarray:
+def _significant_heads(ahead: np.ndarray) -> np.ndarray:
     """[layer, head]: mean over texts above 0, by a one-sided z test, false discoveries at 5 %."""
     n_texts = len(ahead)
     if n_texts < 2:
         return np.zeros(ahead.shape[1:], dtype=bool)
     error = np.maximum(ahead.std(0, ddof=1) / math.sqrt(n_texts), 1e-12)
-    p = [0.5 * math.erfc(one / math.sqrt(2)) for one in (ahead.mean(0) / error).ravel()]
+    p = [0.5 * math.erfc(z_score / math.sqrt(2)) for z_score in (ahead.mean(0) / error).ravel()]
     return np.array(discoveries(p)).reshape(ahead.shape[1:])
 
 
@@ -178,14 +180,14 @@ def _says(numbers: dict[str, Any], n_texts: int) -> tuple[str, ...]:
 
 
 def _figure(layers: list[dict[str, Any]]) -> Figure:
-    x = tuple(float(one["layer"]) for one in layers)
+    x = tuple(float(layer["layer"]) for layer in layers)
     return Figure(
         "Attention received later: predicted by keys, by positions",
         "line",
         "layer",
         "rank correlation",
         (
-            Series("keys", x, tuple(one["keys"] for one in layers)),
+            Series("keys", x, tuple(layer["keys"] for layer in layers)),
             Series("positions", x, tuple(one["positions"] for one in layers)),
             Series("share of heads where keys are ahead", x,
                    tuple(one["heads_above"] for one in layers)),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import worldline as wl
-from worldline.lab.experiment import Finding, Item, Measured, Series
+from worldline.lab.experiment import Finding, Item, Measurement, Series
 from worldline.lab.stimuli.passages import all_passages, draw_passages
 
 COARSE = ("float16", "bfloat16")
@@ -25,7 +25,7 @@ LIMITS = (
     "context_length",
 )
 WORDS = range(3, 112)  # of a model that knows numbered words only: "t3" to "t111"
-REFUSED = "refused"
+REFUSAL_KEY = "refused"
 
 
 def context_of(model: wl.LoadedModel) -> int | None:
@@ -51,35 +51,37 @@ def draw_texts(model: wl.LoadedModel, n: int, seed: int, n_tokens: int) -> list[
         wl.tokenize(model.tokenizer, all_passages()[0])
     except wl.InputError:
         return _draw_words(model, n, seed, n_tokens)
-    found: list[Item] = []
+    text_items: list[Item] = []
     for number, text in enumerate(draw_passages(len(all_passages()), seed)):
         tokens = wl.tokenize(model.tokenizer, text)
         if len(tokens) >= n_tokens:
             first = tokens.first(n_tokens)
-            found.append({"key": f"passage {number}", "ids": list(first.ids), "text": first.text})
-        if len(found) == n:
+            text_items.append(
+                {"key": f"passage {number}", "ids": list(first.ids), "text": first.text}
+            )
+        if len(text_items) == n:
             break
-    return found
+    return text_items
 
 
 def _draw_words(model: wl.LoadedModel, n: int, seed: int, n_tokens: int) -> list[Item]:
-    draw, found = np.random.default_rng(seed), []
+    draw, text_items = np.random.default_rng(seed), []
     for number in range(n):
         text = " ".join(f"t{word}" for word in draw.choice(WORDS, size=n_tokens))
         ids = wl.tokenize(model.tokenizer, text).ids
-        found.append({"key": f"drawn words {number}", "ids": list(ids), "text": text})
-    return found
+        text_items.append({"key": f"drawn words {number}", "ids": list(ids), "text": text})
+    return text_items
 
 
 def tokens_of(ids: Sequence[int]) -> wl.Tokens:
     """Tokens known by their numbers alone, without the text that they spell."""
-    none = ((0, 0),) * len(ids)
+    no_spans = ((0, 0),) * len(ids)
     return wl.Tokens(
         text="",
         ids=tuple(ids),
         pieces=("",) * len(ids),
-        char_spans=none,
-        byte_spans=none,
+        char_spans=no_spans,
+        byte_spans=no_spans,
         groups=tuple(range(len(ids))),
         specials=(False,) * len(ids),
         exact_offsets=False,
@@ -95,14 +97,14 @@ def on_device(model: wl.LoadedModel, ids: Sequence[int]) -> Any:
 @contextlib.contextmanager
 def weights_held(model: wl.LoadedModel) -> Iterator[None]:
     """The weights take no gradient meanwhile, so that a forward pass keeps no graph."""
-    taking = [one for one in model.module.parameters() if one.requires_grad]
-    for one in taking:
-        one.requires_grad_(False)
+    taking = [parameter for parameter in model.module.parameters() if parameter.requires_grad]
+    for parameter in taking:
+        parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for one in taking:
-            one.requires_grad_(True)
+        for parameter in taking:
+            parameter.requires_grad_(True)
 
 
 def same_places(n_pos: int) -> tuple[int, ...]:
@@ -112,7 +114,7 @@ def same_places(n_pos: int) -> tuple[int, ...]:
 
 def refusal(reason: str) -> Item:
     """An item that stands for what could not be asked."""
-    return {"key": REFUSED, REFUSED: reason}
+    return {"key": REFUSAL_KEY, REFUSAL_KEY: reason}
 
 
 def refuse_coarse(model: wl.LoadedModel) -> list[Item]:
@@ -124,27 +126,27 @@ def refuse_coarse(model: wl.LoadedModel) -> list[Item]:
 
 
 def saying_refusals(
-    measure: Callable[[wl.LoadedModel, Item], Measured],
-) -> Callable[[wl.LoadedModel, Item], Measured]:
+    measure: Callable[[wl.LoadedModel, Item], Measurement],
+) -> Callable[[wl.LoadedModel, Item], Measurement]:
     """The same measurement; where the instrument refuses the model, the reason is the result."""
 
     @functools.wraps(measure)
-    def measured(model: wl.LoadedModel, item: Item) -> Measured:
-        if REFUSED in item:
-            return {REFUSED: item[REFUSED]}
+    def measure_or_refuse(model: wl.LoadedModel, item: Item) -> Measurement:
+        if REFUSAL_KEY in item:
+            return {REFUSAL_KEY: item[REFUSAL_KEY]}
         try:
             return measure(model, item)
         except wl.RefusedError as error:
-            return {REFUSED: str(error)}
+            return {REFUSAL_KEY: str(error)}
 
-    return measured
+    return measure_or_refuse
 
 
-def untestable(measured: Sequence[tuple[Item, Measured]]) -> Finding | None:
+def untestable(measurements: Sequence[tuple[Item, Measurement]]) -> Finding | None:
     """The finding where nothing was measured, or something was refused; None where all was."""
-    if not measured:
+    if not measurements:
         return Finding(None, None, None, 0, untestable="no text is long enough")
-    reasons = [found[REFUSED] for _, found in measured if REFUSED in found]
+    reasons = [result[REFUSAL_KEY] for _, result in measurements if REFUSAL_KEY in result]
     if reasons:
         return Finding(None, None, None, 0, untestable=reasons[0])
     return None
@@ -157,7 +159,7 @@ def exact(value: float | int) -> tuple[float, float, float]:
 
 def finite(numbers: Iterable[float]) -> list[float | None]:
     """The numbers, None where one is not finite: an interval of one text is unbounded."""
-    return [one if np.isfinite(one) else None for one in map(float, numbers)]
+    return [number if np.isfinite(number) else None for number in map(float, numbers)]
 
 
 def series(
@@ -168,7 +170,7 @@ def series(
     high: Iterable[Any] | None = None,
 ) -> Series:
     """One series of a figure, its numbers as floats; no interval where an end is unbounded."""
-    places = tuple(one if isinstance(one, str) else float(one) for one in x)
+    places = tuple(x_value if isinstance(x_value, str) else float(x_value) for x_value in x)
     ends = [None if end is None else tuple(map(float, end)) for end in (low, high)]
     if any(end is not None and not np.isfinite(end).all() for end in ends):
         ends = [None, None]
@@ -180,12 +182,12 @@ def as_array(tensor: Any) -> np.ndarray:
     return tensor.detach().double().cpu().numpy()
 
 
-def apart(one: Any, two: Any) -> float:
+def apart(first: Any, two: Any) -> float:
     """Largest difference of two tensors of logits, of the largest |logit| of the second.
 
     Logits that are minus infinity in both (tokens that a model never says) are left out.
     """
-    a, b = as_array(one), as_array(two)
+    a, b = as_array(first), as_array(two)
     finite = np.isfinite(b)
     if not np.array_equal(finite, np.isfinite(a)):
         return float("inf")
@@ -195,12 +197,12 @@ def apart(one: Any, two: Any) -> float:
     return float(np.abs(a - b)[finite].max()) / (size or 1.0)
 
 
-def kl_nats(one: Any, two: Any) -> np.ndarray:
+def kl_nats(first: Any, two: Any) -> np.ndarray:
     """KL(one || two) of the distributions that rows of logits stand for, in nats, [pos].
 
     Exactness: in float64 from the logits as they are; what rounding makes negative is 0.
     """
-    a, b = (_log_softmax(as_array(logits)) for logits in (one, two))
+    a, b = (_log_softmax(as_array(logits)) for logits in (first, two))
     p = np.exp(a)
     with np.errstate(invalid="ignore"):
         terms = np.where(p > 0, p * (a - b), 0.0)
@@ -208,5 +210,5 @@ def kl_nats(one: Any, two: Any) -> np.ndarray:
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    shifted_logits = logits - logits.max(-1, keepdims=True)
+    return shifted_logits - np.log(np.exp(shifted_logits).sum(-1, keepdims=True))

@@ -19,6 +19,6 @@ def token_losses(
     >>> token_losses(np.zeros((2, 4)), [0, 3]).round(3).tolist()
     [1.386]
     """
-    shifted = logits[: len(ids) - 1] - logits[: len(ids) - 1].max(-1, keepdims=True)
-    chosen = shifted[np.arange(len(shifted)), np.asarray(ids[1:])]
-    return np.log(np.exp(shifted).sum(-1)) - chosen
+    shifted_logits = logits[: len(ids) - 1] - logits[: len(ids) - 1].max(-1, keepdims=True)
+    target_logits = shifted_logits[np.arange(len(shifted_logits)), np.asarray(ids[1:])]
+    return np.log(np.exp(shifted_logits).sum(-1)) - target_logits

@@ -10,7 +10,7 @@ import worldline as wl
 from worldline.lab.laws import tokens_of
 
 PROBE = (4, 7, 5, 9, 6, 8)  # ids that every vocabulary has
-CHANGED = 1e-4  # of the MLP term's size; parallel blocks give 0, rounding about 1e-6
+PARALLEL_TOLERANCE = 1e-4  # of the MLP term's size; parallel blocks give 0, rounding about 1e-6
 
 
 class Grid(NamedTuple):
@@ -41,7 +41,7 @@ def grid_of(model: wl.LoadedModel) -> Grid:
     trace = wl.record(model, tokens_of(PROBE), keep=("kv",))
     identity = trace.identity
     changes = mlp_changes(model, PROBE)
-    parallel = bool(changes) and max(change for _, _, change in changes) <= CHANGED
+    parallel = bool(changes) and max(change for _, _, change in changes) <= PARALLEL_TOLERANCE
     return Grid(identity.n_layers, identity.n_heads, parallel)
 
 
@@ -61,16 +61,19 @@ def mlp_changes(
     plain = wl.record(model, tokens_of(ids), keep=("terms",))
     nodes = _antichain(plain.n_layers, plain.n_pos, draw)
     edits = [wl.EdgeCut("drop", dst=(pos,), layers=(layer,), own=True) for layer, pos in nodes]
-    altered = wl.record(model, tokens_of(ids), keep=("terms",), edits=edits)
-    found = []
+    altered_trace = wl.record(model, tokens_of(ids), keep=("terms",), edits=edits)
+    changes = []
     for layer, pos in nodes:
-        one, two = altered.mlp_out[layer], plain.mlp_out[layer]
-        if one is not None and two is not None:
-            a, b = (rows[pos].detach().double().cpu().numpy().ravel() for rows in (one, two))
+        altered_out, plain_out = altered_trace.mlp_out[layer], plain.mlp_out[layer]
+        if altered_out is not None and plain_out is not None:
+            a, b = (
+                rows[pos].detach().double().cpu().numpy().ravel()
+                for rows in (altered_out, plain_out)
+            )
             size = float(np.linalg.norm(b))
             if size > 0 or np.linalg.norm(a) > 0:
-                found.append((layer, pos, float(np.linalg.norm(a - b)) / (size or 1.0)))
-    return found
+                changes.append((layer, pos, float(np.linalg.norm(a - b)) / (size or 1.0)))
+    return changes
 
 
 def _antichain(

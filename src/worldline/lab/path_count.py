@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from math import comb, log10
 
 import worldline as wl
-from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measurement
 from worldline.lab.laws import exact, series
 
 CONVENTIONS = ("block", "lattice", "streams", "blocks", "heads")
@@ -25,11 +25,11 @@ def steps_in_order(up: int, right: int) -> Iterator[tuple[str, ...]]:
     if not up and not right:
         yield ()
     if up:
-        for rest in steps_in_order(up - 1, right):
-            yield ("up", *rest)
+        for remaining_steps in steps_in_order(up - 1, right):
+            yield ("up", *remaining_steps)
     if right:
-        for rest in steps_in_order(up, right - 1):
-            yield ("right", *rest)
+        for remaining_steps in steps_in_order(up, right - 1):
+            yield ("right", *remaining_steps)
 
 
 def roads(convention: str, stays: bool, parallel: bool) -> list[str]:
@@ -56,8 +56,8 @@ def walks(
         return
     for hop in range(right + 1):
         for road in roads(convention, hop == 0, parallel):
-            for rest in walks(convention, n_blocks - 1, right - hop, parallel):
-                yield (f"{road} +{hop}", *rest)
+            for remaining_roads in walks(convention, n_blocks - 1, right - hop, parallel):
+                yield (f"{road} +{hop}", *remaining_roads)
 
 
 def counted_one_by_one(convention: str, n_blocks: int, right: int, parallel: bool = False) -> int:
@@ -77,10 +77,10 @@ def items(_model: wl.LoadedModel, n: int, _seed: int) -> list[Item]:
     return [{"key": f"N={b}, m={m}", "n_blocks": b, "right": m} for b, m in grids[:n]]
 
 
-def measure(_model: wl.LoadedModel, item: Item) -> Measured:
+def measure(_model: wl.LoadedModel, item: Item) -> Measurement:
     """The paths of one grid, written out and by formula, in every convention."""
     n_blocks, right = item["n_blocks"], item["right"]
-    found: dict[str, list[int]] = {}
+    counts_by_convention: dict[str, list[int]] = {}
     for convention in CONVENTIONS:
         for parallel in (False, True) if convention in ("blocks", "heads") else (False,):
             name = f"{convention} in parallel" if parallel else convention
@@ -91,59 +91,69 @@ def measure(_model: wl.LoadedModel, item: Item) -> Measured:
                 convention=convention,
                 parallel=parallel,
             ).count
-            found[name] = [counted_one_by_one(convention, n_blocks, right, parallel), formula]
-    return {"binomial": comb(right + n_blocks - 1, n_blocks - 1), "conventions": found}
+            counts_by_convention[name] = [
+                counted_one_by_one(convention, n_blocks, right, parallel),
+                formula,
+            ]
+    return {
+        "binomial": comb(right + n_blocks - 1, n_blocks - 1),
+        "conventions": counts_by_convention,
+    }
 
 
-def conclude(measured: Sequence[tuple[Item, Measured]], _seed: int) -> Finding:
+def conclude(measurements: Sequence[tuple[Item, Measurement]], _seed: int) -> Finding:
     """The share of grids on which C(m+n, n) is the number of paths in the lattice."""
-    if not measured:
+    if not measurements:
         return Finding(None, None, None, 0, untestable="no grid was counted")
-    names = list(measured[0][1]["conventions"])
+    names = list(measurements[0][1]["conventions"])
     holds = {
-        name: sum(one["conventions"][name][0] == one["binomial"] for _, one in measured)
+        name: sum(
+            result["conventions"][name][0] == result["binomial"] for _, result in measurements
+        )
         for name in names
     }
     wrong = [
         f"{name} at {item['key']}: {pair[0]} one by one, {pair[1]} by its formula"
-        for item, one in measured
-        for name, pair in one["conventions"].items()
+        for item, result in measurements
+        for name, pair in result["conventions"].items()
         if pair[0] != pair[1]
     ]
-    share = holds["lattice"] / len(measured)
-    true = [name for name in names if holds[name] == len(measured)]
+    share = holds["lattice"] / len(measurements)
+    true = [name for name in names if holds[name] == len(measurements)]
     false = [name for name in names if name not in true]
     bounds = f"holds when paths are counted by {' and '.join(true)}, not by {', '.join(false)}"
     return Finding(
         *exact(share),
-        n=len(measured),
+        n=len(measurements),
         numbers={
             "holds_on_grids": holds,
             "counts": {
                 item["key"]: {name: pair[0] for name, pair in one["conventions"].items()}
-                for item, one in measured
+                for item, one in measurements
             },
             "example": [" ".join(path) for path in steps_in_order(*EXAMPLE)],
             "disagreements": wrong,
         },
-        says=_says(measured, holds, len(wrong)),
+        says=_says(measurements, holds, len(wrong)),
         figures=(_figure(names),),
         broken=f"a formula is not the count: {wrong[0]}" if wrong else None,
         bounds=bounds if share == 1 and false and not wrong else None,
     )
 
 
-def _says(measured: Sequence[tuple[Item, Measured]], holds: dict[str, int], wrong: int):
-    last, counts = max(measured, key=lambda pair: pair[1]["binomial"])
-    listed = ", ".join(f"{name} {pair[0]:,}" for name, pair in counts["conventions"].items())
+def _says(measurements: Sequence[tuple[Item, Measurement]], holds: dict[str, int], wrong: int):
+    last, counts = max(measurements, key=lambda pair: pair[1]["binomial"])
+    convention_counts = ", ".join(
+        f"{name} {pair[0]:,}" for name, pair in counts["conventions"].items()
+    )
     example = "; ".join(" ".join(path) for path in steps_in_order(*EXAMPLE))
-    of = len(measured)
+    of = len(measurements)
     return (
         f"Every path of {of} grids was written out; n steps up and m to the right, in any order, "
         f"can be taken in C(m+n, n) ways on {holds['lattice']} of {of}.",
         f"The example with n=1, m=2 has C(3, 1) = 3 paths: {example}.",
         f"Counting other things as one path gives other numbers: at {last['key']} C(m+n, n) is "
-        f"{counts['binomial']:,}, the conventions give {listed}.",
+        f"{counts['binomial']:,}, the conventions give {convention_counts}.",
         f"Counts one by one and by each convention's own formula differ {wrong} times. No model is "
         "run: this is arithmetic on grids.",
     )

@@ -9,7 +9,7 @@ import numpy as np
 
 import worldline as wl
 from worldline.lab.collecting import first_reason, read_passages, spread_over, untestable
-from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Series
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measurement, Series
 from worldline.lab.statistics import bootstrap
 from worldline.lab.stimuli.passages import draw_passages
 
@@ -29,33 +29,35 @@ def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     ]
 
 
-def measure(model: wl.LoadedModel, item: Item) -> Measured:
+def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """Swap queries, keys and values of one text for those of another of the same length."""
     try:
         texts = read_passages(model, 2 * item["pair"] + 2, item["seed"], LENGTH)[-2:]
     except wl.InputError as error:
         return {"untestable": str(error)}
     length = min(map(len, texts))
-    one, two = (wl.record(model, text.first(length), keep=("kv", "q")) for text in texts)
-    layers = [layer for layer, k in enumerate(one.k) if k is not None]
+    first_trace, second_trace = (
+        wl.record(model, text.first(length), keep=("kv", "q")) for text in texts
+    )
+    layers = [layer for layer, k in enumerate(first_trace.k) if k is not None]
     if not layers:
         return {"untestable": "no layer of this model reads K and V by softmax attention"}
     if length < 3:
         return {"untestable": "texts of fewer than three tokens"}
-    moved = [_moved(one, two, layer) for layer in layers]
-    cut = _effects(model, one, two, layers) if item["cut"] else {"cut": []}
-    return {"length": length, "layers": layers, "moved": moved} | cut
+    pattern_shifts = [_pattern_shifts(first_trace, second_trace, layer) for layer in layers]
+    cut = _effects(model, first_trace, second_trace, layers) if item["cut"] else {"cut": []}
+    return {"length": length, "layers": layers, "moved": pattern_shifts} | cut
 
 
-def _moved(one: wl.Trace, two: wl.Trace, layer: int) -> dict[str, dict[str, float]]:
-    own = one.pattern(layer)
+def _pattern_shifts(trace: wl.Trace, two: wl.Trace, layer: int) -> dict[str, dict[str, float]]:
+    own_pattern = trace.pattern(layer)
     return {
-        "q": distances(own, one.pattern(layer, q_of=two)),
-        "k": distances(own, one.pattern(layer, k_of=two)),
+        "q": distances(own_pattern, trace.pattern(layer, q_of=two)),
+        "k": distances(own_pattern, trace.pattern(layer, k_of=two)),
     }
 
 
-def distances(own: np.ndarray, other: np.ndarray) -> dict[str, float]:
+def distances(own_pattern: np.ndarray, other_pattern: np.ndarray) -> dict[str, float]:
     """How far two patterns [head, q_pos, k_pos] are apart, mean over heads and rows from 2 on.
 
     `tv`: half the sum of |a - a'| over columns from 1 on, as they are; `sink`: half of |a - a'| in
@@ -65,10 +67,10 @@ def distances(own: np.ndarray, other: np.ndarray) -> dict[str, float]:
     >>> distances(np.eye(3)[None], np.eye(3)[None])["tv"]
     0.0
     """
-    a, b = own[:, 2:].astype(np.float64), other[:, 2:].astype(np.float64)
+    a, b = own_pattern[:, 2:].astype(np.float64), other_pattern[:, 2:].astype(np.float64)
     tv = 0.5 * np.abs(a - b)
-    rest_a, rest_b = (one[..., 1:] / np.maximum(one[..., 1:].sum(-1), 1e-30)[..., None]
-                      for one in (a, b))  # fmt: skip
+    rest_a, rest_b = (pattern[..., 1:] / np.maximum(pattern[..., 1:].sum(-1), 1e-30)[..., None]
+                      for pattern in (a, b))  # fmt: skip
     return {
         "tv": float(tv[..., 1:].sum(-1).mean()),
         "sink": float(tv[..., 0].mean()),
@@ -78,58 +80,60 @@ def distances(own: np.ndarray, other: np.ndarray) -> dict[str, float]:
 
 
 def _effects(
-    model: wl.LoadedModel, one: wl.Trace, two: wl.Trace, layers: list[int]
+    model: wl.LoadedModel, trace: wl.Trace, two: wl.Trace, layers: list[int]
 ) -> dict[str, Any]:
     """KL of the predictions, nats, mean over positions from 1, each part swapped in one layer."""
-    chosen = [layers[k] for k in spread_over(len(layers), LAYERS_CUT)]
-    ids = tuple(one.tokens.ids)
+    cut_layers = [layers[k] for k in spread_over(len(layers), LAYERS_CUT)]
+    ids = tuple(trace.tokens.ids)
     donor = wl.Donor(tuple(two.tokens.ids), tuple(range(len(ids))))
     plans = [wl.Plan(ids)] + [
         wl.Plan(
             ids,
             frozenset({wl.EdgeCut("splice", layers=(layer,), parts=part, own=True, donor=donor)}),
         )
-        for layer in chosen
+        for layer in cut_layers
         for part in PARTS
     ]
     try:
-        plain, *altered = wl.execute_many(model, plans, batch=16)
+        plain, *swapped_logits = wl.execute_many(model, plans, batch=16)
     except wl.RefusedError as error:
         return {"cut": [], "refused": str(error)}
     logp = plain[1:].double().log_softmax(-1)
     kl = [
-        float((logp.exp() * (logp - found[1:].double().log_softmax(-1))).sum(-1).mean())
-        for found in altered
+        float((logp.exp() * (logp - logits[1:].double().log_softmax(-1))).sum(-1).mean())
+        for logits in swapped_logits
     ]
-    return {"cut": chosen, "kl": {part: kl[at::3] for at, part in enumerate(PARTS)}}
+    return {"cut": cut_layers, "kl": {part: kl[at::3] for at, part in enumerate(PARTS)}}
 
 
-def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
+def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """Total variation under swapped queries less that under swapped keys; interval over pairs."""
-    why = first_reason(measured)
-    if why is not None or not measured:
+    why = first_reason(measurements)
+    if why is not None or not measurements:
         return untestable(why or "nothing was measured")
-    found = [one for _, one in measured]
+    results = [interval for _, interval in measurements]
     per_pair = {
-        (part, what): np.array([[one[part][what] for one in m["moved"]] for m in found])
+        (part, metric): np.array(
+            [[layer_shifts[part][metric] for layer_shifts in m["moved"]] for m in results]
+        )
         for part in ("q", "k")
-        for what in ("tv", "sink", "whole", "rest")
+        for metric in ("tv", "sink", "whole", "rest")
     }
     margins = {
-        what: bootstrap((per_pair["q", what] - per_pair["k", what]).mean(1).tolist(), seed)
-        for what in ("tv", "sink", "whole", "rest")
+        metric: bootstrap((per_pair["q", metric] - per_pair["k", metric]).mean(1).tolist(), seed)
+        for metric in ("tv", "sink", "whole", "rest")
     }
     means = {part: {w: float(per_pair[part, w].mean()) for w in margins} for part in ("q", "k")}
-    cut, effects = _mean_effects(found, seed)
+    cut, effects = _mean_effects(results, seed)
     value, low, high = margins["tv"]
-    layers = tuple(float(layer) for layer in found[0]["layers"])
+    layers = tuple(float(layer) for layer in results[0]["layers"])
     return Finding(
         value,
         low,
         high,
-        len(found),
+        len(results),
         numbers={
-            "margins": {what: list(one) for what, one in margins.items()},
+            "margins": {what: list(result) for what, result in margins.items()},
             "means": means,
             "layers": [
                 {"layer": int(layer)}
@@ -145,14 +149,14 @@ def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
 
 
 def _mean_effects(
-    found: list[dict[str, Any]], seed: int
+    results: list[dict[str, Any]], seed: int
 ) -> tuple[list[int], dict[str, dict[str, Any]]]:
-    ran = [one for one in found if one["cut"]]
+    ran = [result for result in results if result["cut"]]
     if not ran:
         return [], {}
     effects = {}
     for part in PARTS:
-        table = np.array([one["kl"][part] for one in ran])
+        table = np.array([result["kl"][part] for result in ran])
         mean, low, high = bootstrap(table.mean(1).tolist(), seed)
         effects[part] = {
             "mean": mean, "low": low, "high": high, "layers": table.mean(0).tolist(),
@@ -197,11 +201,11 @@ def _of(interval: tuple[float, float, float]) -> str:
 
 def _figures(layers, per_pair, cut, effects) -> tuple[Figure, ...]:
     lines = tuple(
-        Series(f"{name}{where}", layers, tuple(per_pair[part, what].mean(0).tolist()))
+        Series(f"{name}{where}", layers, tuple(per_pair[part, metric].mean(0).tolist()))
         for part, name in (("q", "queries"), ("k", "keys"))
-        for what, where in (("tv", ""), ("sink", ", column 0"))
+        for metric, where in (("tv", ""), ("sink", ", column 0"))
     )
-    moved = Figure(
+    shift_figure = Figure(
         "How far a pattern moves when one part is another text's",
         "line",
         "layer",
@@ -209,12 +213,12 @@ def _figures(layers, per_pair, cut, effects) -> tuple[Figure, ...]:
         lines,
     )
     if not effects:
-        return (moved,)
+        return (shift_figure,)
     bars = tuple(
-        Series(name, tuple(float(one) for one in cut), tuple(effects[part]["layers"]))
+        Series(name, tuple(float(layer) for layer in cut), tuple(effects[part]["layers"]))
         for part, name in (("q", "queries"), ("k", "keys"), ("v", "values"))
     )
-    return moved, Figure(
+    return shift_figure, Figure(
         "What swapping one part in one layer does", "bar", "layer", "KL, nats", bars
     )
 

@@ -33,14 +33,14 @@ FIVE = 10  # every fifth of the even texts: number 8 of ten
 class Reading:
     """How well one thing is read in another; sums of squares are per held-out text.
 
-    `inputs` is how many numbers were read, out of `given` where the samples did not allow all.
-    `dims` is how many dimensions the target has that vary.
+    `inputs` is how many numbers were read, out of `available_inputs` where the samples did not
+    allow all. `dims` is how many dimensions the target has that vary.
     """
 
     residual: tuple[float, ...]
     total: tuple[float, ...]
     inputs: int
-    given: int
+    available_inputs: int
     dims: int
     samples: int
     penalty: float
@@ -54,10 +54,10 @@ class Reading:
         """As plain words and numbers; sums of squares to seven digits."""
         return {
             "share": self.share,
-            "residual": [float(f"{one:.7g}") for one in self.residual],
-            "total": [float(f"{one:.7g}") for one in self.total],
+            "residual": [float(f"{square_sum:.7g}") for square_sum in self.residual],
+            "total": [float(f"{square_sum:.7g}") for square_sum in self.total],
             "inputs": self.inputs,
-            "given": self.given,
+            "given": self.available_inputs,
             "dims": self.dims,
             "samples": self.samples,
             "penalty": self.penalty,
@@ -75,7 +75,7 @@ def share_of(residual: Sequence[float], total: Sequence[float]) -> float:
 
 def shares_interval(readings: Sequence[dict[str, Any]], seed: int) -> tuple[float, float, float]:
     """(Mean share over readings, low, high): bootstrap over the held-out texts that they share."""
-    table = np.array([one["residual"] + one["total"] for one in readings])
+    table = np.array([reading["residual"] + reading["total"] for reading in readings])
     n_texts = table.shape[1] // 2
     clusters = [table[:, [text, text + n_texts]].ravel().tolist() for text in range(n_texts)]
 
@@ -96,7 +96,7 @@ def allowed_inputs(text_of: Int[np.ndarray, " row"]) -> int:
     return max(1, int(fitting_rows(text_of).sum()) // SAMPLES_PER_INPUT)
 
 
-def standardised(
+def standardise(
     values: Float[np.ndarray, "row dim"], fitting: np.ndarray
 ) -> Float[np.ndarray, "row dim"]:
     """Mean 0 on the rows that fit, variance 1 about it over all rows, in float32.
@@ -108,29 +108,31 @@ def standardised(
     wide = values.astype(np.float64)
     mean, spread = wide[fitting].mean(0), wide[fitting].std(0)
     varies = spread > 1e-6 * np.abs(mean) + 1e-30
-    found = wide[:, varies] - mean[varies]
-    found /= np.sqrt(np.mean(found**2, axis=0))
-    return found.astype(np.float32)
+    scaled_values = wide[:, varies] - mean[varies]
+    scaled_values /= np.sqrt(np.mean(scaled_values**2, axis=0))
+    return scaled_values.astype(np.float32)
 
 
 def components(
     values: Float[np.ndarray, "row dim"], fitting: np.ndarray, most: int
 ) -> Float[np.ndarray, "row dim"]:
     """The values, or their `most` first principal components where there are more dimensions."""
-    found = standardised(values, fitting)
-    if found.shape[1] <= most:
-        return found
-    _, axes = np.linalg.eigh(product(found[fitting], found[fitting]))
-    return found @ axes[:, ::-1][:, :most].astype(np.float32)
+    scaled_values = standardise(values, fitting)
+    if scaled_values.shape[1] <= most:
+        return scaled_values
+    _, axes = np.linalg.eigh(product(scaled_values[fitting], scaled_values[fitting]))
+    return scaled_values @ axes[:, ::-1][:, :most].astype(np.float32)
 
 
 def product(
-    one: Float[np.ndarray, "row a"], two: Float[np.ndarray, "row b"]
+    first: Float[np.ndarray, "row a"], two: Float[np.ndarray, "row b"]
 ) -> Float[np.ndarray, "a b"]:
     """one^T two in float64, a chunk of rows at a time."""
-    total = np.zeros((one.shape[1], two.shape[1]))
-    for at in range(0, len(one), CHUNK):
-        total += one[at : at + CHUNK].astype(np.float64).T @ two[at : at + CHUNK].astype(np.float64)
+    total = np.zeros((first.shape[1], two.shape[1]))
+    for at in range(0, len(first), CHUNK):
+        total += first[at : at + CHUNK].astype(np.float64).T @ two[at : at + CHUNK].astype(
+            np.float64
+        )
     return total
 
 
@@ -153,18 +155,22 @@ def read_out(
     """
     _refuse_few(text_of)
     fitting = fitting_rows(text_of)
-    given = inputs.shape[1]
+    available_inputs = inputs.shape[1]
     x = components(inputs, fitting, allowed_inputs(text_of))
-    x = standardised(x, fitting)
-    y = standardised(targets, fitting)
+    x = standardise(x, fitting)
+    y = standardise(targets, fitting)
     if not x.shape[1] or not y.shape[1]:
         raise wl.InputError("a reader: inputs and targets must vary over the texts")
-    fitted = y[fitting]
+    fitting_targets = y[fitting]
     if shuffle is not None:
-        fitted = fitted[np.random.default_rng(shuffle).permutation(len(fitted))]
-    weights, penalty = _fit(x[fitting], fitted, text_of[fitting])
+        fitting_targets = fitting_targets[
+            np.random.default_rng(shuffle).permutation(len(fitting_targets))
+        ]
+    weights, penalty = _fit(x[fitting], fitting_targets, text_of[fitting])
     residual, total = _sums(x, y, weights, text_of)
-    return Reading(residual, total, x.shape[1], given, y.shape[1], int(fitting.sum()), penalty)
+    return Reading(
+        residual, total, x.shape[1], available_inputs, y.shape[1], int(fitting.sum()), penalty
+    )
 
 
 def _refuse_few(text_of: np.ndarray) -> None:
@@ -182,8 +188,8 @@ def _fit(
     n_fit, eye = int((~choosing).sum()), np.eye(x.shape[1])
 
     def loss(penalty: float) -> float:
-        found = np.linalg.solve(xx + penalty * n_fit * eye, xy)
-        return float(np.sum(found * (held_xx @ found - 2 * held_xy)))
+        weights = np.linalg.solve(xx + penalty * n_fit * eye, xy)
+        return float(np.sum(weights * (held_xx @ weights - 2 * held_xy)))
 
     best = min(PENALTIES, key=loss)
     return np.linalg.solve(xx + held_xx + best * len(x) * eye, xy + held_xy), best
@@ -198,8 +204,8 @@ def _sums(
         rows = text_of == text
         if rows.any():
             true = y[rows].astype(np.float64)
-            missed = true - x[rows].astype(np.float64) @ weights
-            residual.append(float(np.sum(missed**2)))
+            errors = true - x[rows].astype(np.float64) @ weights
+            residual.append(float(np.sum(errors**2)))
             total.append(float(np.sum(true**2)))
     return tuple(residual), tuple(total)
 
@@ -213,8 +219,8 @@ def best_of_width(
     on the held-out half only by luck.
     """
     fitting = fitting_rows(text_of)
-    found = standardised(values, fitting)
-    _, axes = np.linalg.eigh(product(found[fitting], found[fitting]))
-    kept = found[~fitting] @ axes[:, ::-1][:, :width].astype(np.float32)
-    total = np.sum(found[~fitting].astype(np.float64) ** 2)
-    return float(np.sum(kept.astype(np.float64) ** 2) / total)
+    scaled_values = standardise(values, fitting)
+    _, axes = np.linalg.eigh(product(scaled_values[fitting], scaled_values[fitting]))
+    projections = scaled_values[~fitting] @ axes[:, ::-1][:, :width].astype(np.float32)
+    total = np.sum(scaled_values[~fitting].astype(np.float64) ** 2)
+    return float(np.sum(projections.astype(np.float64) ** 2) / total)

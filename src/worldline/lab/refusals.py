@@ -7,45 +7,49 @@ from dataclasses import replace
 from functools import wraps
 
 import worldline as wl
-from worldline.lab.experiment import Finding, Item, Measured
+from worldline.lab.experiment import Finding, Item, Measurement
 
-REFUSED = "refused"
-NOTHING = "the model's tokenizer reads none of the texts, or none of them is long enough"
+REFUSAL_KEY = "refused"
+NO_TEXT_REASON = "the model's tokenizer reads none of the texts, or none of them is long enough"
 
-Measure = Callable[[wl.LoadedModel, Item], Measured]
-Conclude = Callable[[Sequence[tuple[Item, Measured]], int], Finding]
+Measure = Callable[[wl.LoadedModel, Item], Measurement]
+Conclude = Callable[[Sequence[tuple[Item, Measurement]], int], Finding]
 
 
 def or_reason(measure: Measure) -> Measure:
     """The same measure, which gives the reason alone where worldline refuses the model or text."""
 
     @wraps(measure)
-    def measured(model: wl.LoadedModel, item: Item) -> Measured:
+    def measure_or_reason(model: wl.LoadedModel, item: Item) -> Measurement:
         try:
             return measure(model, item)
         except (wl.RefusedError, wl.InputError) as error:
-            return {REFUSED: str(error)}
+            return {REFUSAL_KEY: str(error)}
 
-    return measured
+    return measure_or_reason
 
 
 def of_accepted(conclude: Conclude) -> Conclude:
     """The same conclusion, from the items that were not refused; untestable where there is none."""
 
     @wraps(conclude)
-    def concluded(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
-        reasons = [found[REFUSED] for _, found in measured if REFUSED in found]
-        accepted = [(item, found) for item, found in measured if REFUSED not in found]
-        if not accepted:
-            return untestable(reasons[0] if reasons else NOTHING)
-        finding = conclude(accepted, seed)
+    def conclude_accepted(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
+        reasons = [result[REFUSAL_KEY] for _, result in measurements if REFUSAL_KEY in result]
+        accepted_measurements = [
+            (item, result) for item, result in measurements if REFUSAL_KEY not in result
+        ]
+        if not accepted_measurements:
+            return untestable(reasons[0] if reasons else NO_TEXT_REASON)
+        finding = conclude(accepted_measurements, seed)
         if not reasons:
             return finding
-        said = f"{len(reasons)} of {len(measured)} items were refused; the first: {reasons[0]}."
+        refusal_sentence = (
+            f"{len(reasons)} of {len(measurements)} items were refused; the first: {reasons[0]}."
+        )
         numbers = finding.numbers | {"refused_items": len(reasons)}
-        return replace(finding, numbers=numbers, says=(*finding.says, said))
+        return replace(finding, numbers=numbers, says=(*finding.says, refusal_sentence))
 
-    return concluded
+    return conclude_accepted
 
 
 def untestable(why: str, **numbers: float) -> Finding:

@@ -54,14 +54,14 @@ def find_experiment(claim: str) -> Experiment:
 
 def code_hash(claim: str) -> str:
     """SHA-256 of what makes this experiment: its file, and the files of the lab it imports."""
-    waiting, seen = [_module(claim)], set()
+    waiting, hashed_modules = [_module(claim)], set()
     while waiting:
         name = waiting.pop()
-        if name not in seen:
-            seen.add(name)
+        if name not in hashed_modules:
+            hashed_modules.add(name)
             waiting += _lab_imports(_source(name))
     digest = hashlib.sha256()
-    for name in sorted(seen):
+    for name in sorted(hashed_modules):
         digest.update(name.encode() + b"\0" + _source(name).read_bytes() + b"\0")
     return digest.hexdigest()
 

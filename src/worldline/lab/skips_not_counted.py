@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import worldline as wl
-from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measurement
 from worldline.lab.laws import exact, saying_refusals, series, untestable
 from worldline.lab.model_grid import grid_of
 
@@ -19,7 +19,7 @@ def items(_model: wl.LoadedModel, n: int, _seed: int) -> list[Item]:
 
 
 @saying_refusals
-def measure(model: wl.LoadedModel, item: Item) -> Measured:
+def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """log10 of the counts at one distance, on this model's blocks and heads."""
     grid = grid_of(model)
     counts = {
@@ -34,27 +34,30 @@ def measure(model: wl.LoadedModel, item: Item) -> Measured:
     }
     return {
         "grid": grid._asdict(),
-        "log10": {name: one.log10 for name, one in counts.items()},
-        "digits": {name: one.json()["count"] for name, one in counts.items()},
+        "log10": {name: count.log10 for name, count in counts.items()},
+        "digits": {name: count.json()["count"] for name, count in counts.items()},
     }
 
 
-def conclude(measured: Sequence[tuple[Item, Measured]], _seed: int) -> Finding:
+def conclude(measurements: Sequence[tuple[Item, Measurement]], _seed: int) -> Finding:
     """log10 of `heads` over `lattice`, ten positions on."""
-    if (nothing := untestable(measured)) is not None:
-        return nothing
-    found = {item["distance"]: one for item, one in measured}
-    at, one = DISTANCES[0], found[DISTANCES[0]]
+    if (untestable_finding := untestable(measurements)) is not None:
+        return untestable_finding
+    results_by_distance = {item["distance"]: result for item, result in measurements}
+    at, result = DISTANCES[0], results_by_distance[DISTANCES[0]]
     more = {
-        m: {name: seen["log10"][name] - seen["log10"]["lattice"] for name in CONVENTIONS[1:]}
-        for m, seen in sorted(found.items())
+        m: {
+            name: distance_result["log10"][name] - distance_result["log10"]["lattice"]
+            for name in CONVENTIONS[1:]
+        }
+        for m, distance_result in sorted(results_by_distance.items())
     }
-    grid = one["grid"]
+    grid = result["grid"]
     kind = "beside each other" if grid["parallel"] else "one after the other"
     says = (
         f"{at} positions on, across {grid['n_layers']} blocks, the lattice has "
-        f"10^{one['log10']['lattice']:.1f} paths; with the residual stream, the MLP and "
-        f"{grid['n_heads']} heads apart there are 10^{one['log10']['heads']:.1f}.",
+        f"10^{result['log10']['lattice']:.1f} paths; with the residual stream, the MLP and "
+        f"{grid['n_heads']} heads apart there are 10^{result['log10']['heads']:.1f}.",
         f"Of the factor 10^{more[at]['heads']:.1f}, residual against self-attention alone makes "
         f"10^{more[at]['streams']:.1f}, the MLP with it 10^{more[at]['blocks']:.1f}. In this model "
         f"attention and MLP stand {kind}.",
@@ -75,11 +78,14 @@ def conclude(measured: Sequence[tuple[Item, Measured]], _seed: int) -> Finding:
     numbers = {
         **grid,
         "more_log10": {f"m={m}": by for m, by in more.items()},
-        "counts": {f"m={m}": seen["digits"] for m, seen in sorted(found.items())},
+        "counts": {
+            f"m={m}": distance_result["digits"]
+            for m, distance_result in sorted(results_by_distance.items())
+        },
     }
     return Finding(
         *exact(more[at]["heads"]),
-        n=len(measured),
+        n=len(measurements),
         numbers=numbers,
         says=says,
         figures=(figure,),

@@ -36,11 +36,11 @@ class Moments:
     def correlations(self, first: int = 0) -> Float[np.ndarray, "dim dim"]:
         """Of the dimensions from `first` on; zero rows for those that do not vary."""
         mean = self.total / self.n
-        found = (self.products / self.n - np.outer(mean, mean))[first:, first:]
-        spread = np.sqrt(np.clip(np.diag(found), 0, None))
+        covariance = (self.products / self.n - np.outer(mean, mean))[first:, first:]
+        spread = np.sqrt(np.clip(np.diag(covariance), 0, None))
         varies = spread > 1e-9 * (1 + np.abs(mean[first:]))
         by = np.where(varies, 1 / np.where(varies, spread, 1), 0)
-        return found * np.outer(by, by)
+        return covariance * np.outer(by, by)
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,10 @@ def cross_products(
 ) -> tuple[Float[np.ndarray, " block"], Float[np.ndarray, "block block"]]:
     """(tr M_b, <M_a, M_b>) of the products M of blocks of whole texts, in float64."""
     blocks = [values[text_of % N_BLOCKS == block] for block in range(N_BLOCKS)]
-    made = [product(one, one).ravel() for one in blocks if len(one)]
-    table = np.stack(made)
+    block_products = [
+        product(block_rows, block_rows).ravel() for block_rows in blocks if len(block_rows)
+    ]
+    table = np.stack(block_products)
     side = int(np.sqrt(table.shape[1]))
     return table[:, :: side + 1].sum(1), table @ table.T
 
@@ -91,20 +93,22 @@ def participation(traces: Sequence[float] | np.ndarray, cross: Any) -> float:
     return _participation(np.asarray(traces), np.asarray(cross), np.arange(len(traces)))
 
 
-def _participation(traces: np.ndarray, cross: np.ndarray, chosen: np.ndarray) -> float:
-    apart = chosen[:, None] != chosen[None, :]
-    above = np.outer(traces[chosen], traces[chosen])[apart].sum()
-    return float(above / cross[np.ix_(chosen, chosen)][apart].sum())
+def _participation(traces: np.ndarray, cross: np.ndarray, block_indices: np.ndarray) -> float:
+    apart = block_indices[:, None] != block_indices[None, :]
+    above = np.outer(traces[block_indices], traces[block_indices])[apart].sum()
+    return float(above / cross[np.ix_(block_indices, block_indices)][apart].sum())
 
 
 def dimension_interval(
     layers: Sequence[dict[str, Any]], seed: int, draws: int = 1000
 ) -> tuple[float, float, float]:
     """(Mean participation of d_model over layers, low, high): bootstrap over blocks of texts."""
-    tables = [(np.array(one["traces"]), np.array(one["cross"]), one["d_model"]) for one in layers]
+    tables = [
+        (np.array(layer["traces"]), np.array(layer["cross"]), layer["d_model"]) for layer in layers
+    ]
 
-    def mean(chosen: np.ndarray) -> float:
-        picked = chosen.astype(int)
-        return float(np.mean([_participation(t, c, picked) / d for t, c, d in tables]))
+    def mean(sample: np.ndarray) -> float:
+        block_indices = sample.astype(int)
+        return float(np.mean([_participation(t, c, block_indices) / d for t, c, d in tables]))
 
     return bootstrap([float(k) for k in range(len(tables[0][0]))], seed, mean, draws)

@@ -41,8 +41,8 @@ def bootstrap(
     draw takes as many items as there are, with replacement, and all values of each. Of fewer than
     two items the interval is unbounded.
     """
-    parts = [np.atleast_1d(np.asarray(one, dtype=np.float64)) for one in clusters]
-    parts = [one[np.isfinite(one)] for one in parts]
+    parts = [np.atleast_1d(np.asarray(cluster, dtype=np.float64)) for cluster in clusters]
+    parts = [cluster[np.isfinite(cluster)] for cluster in parts]
     parts = [one for one in parts if len(one)]
     if not parts:
         return math.nan, -math.inf, math.inf
@@ -50,11 +50,11 @@ def bootstrap(
     if len(parts) < 2:
         return value, -math.inf, math.inf
     draw = np.random.default_rng(seed)
-    found = [
+    resampled_values = [
         statistic(np.concatenate([parts[k] for k in draw.integers(len(parts), size=len(parts))]))
         for _ in range(draws)
     ]
-    low, high = np.quantile(found, [0.025, 0.975])
+    low, high = np.quantile(resampled_values, [0.025, 0.975])
     return value, float(low), float(high)
 
 
@@ -67,14 +67,14 @@ def ranks(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     order = np.argsort(values, kind="stable")
     _, first, count = np.unique(values[order], return_index=True, return_counts=True)
     mean = first + (count + 1) / 2
-    found = np.empty(len(values))
-    found[order] = np.repeat(mean, count)
-    return found
+    value_ranks = np.empty(len(values))
+    value_ranks[order] = np.repeat(mean, count)
+    return value_ranks
 
 
-def spearman(one: Float[np.ndarray, " n"], two: Float[np.ndarray, " n"]) -> float:
+def spearman(first: Float[np.ndarray, " n"], two: Float[np.ndarray, " n"]) -> float:
     """Spearman's rank correlation; nan where one of them does not vary."""
-    a, b = ranks(np.asarray(one)), ranks(np.asarray(two))
+    a, b = ranks(np.asarray(first)), ranks(np.asarray(two))
     if len(a) < 2 or not a.std() or not b.std():
         return math.nan
     return float(np.corrcoef(a, b)[0, 1])
@@ -88,8 +88,8 @@ def discoveries(p_values: Sequence[float], rate: float = 0.05) -> list[bool]:
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p)
-    passed = p[order] <= rate * np.arange(1, len(p) + 1) / max(len(p), 1)
-    keep = int(np.max(np.flatnonzero(passed), initial=-1)) + 1
-    found = np.zeros(len(p), dtype=bool)
-    found[order[:keep]] = True
-    return found.tolist()
+    below_threshold = p[order] <= rate * np.arange(1, len(p) + 1) / max(len(p), 1)
+    keep = int(np.max(np.flatnonzero(below_threshold), initial=-1)) + 1
+    is_discovery = np.zeros(len(p), dtype=bool)
+    is_discovery[order[:keep]] = True
+    return is_discovery.tolist()

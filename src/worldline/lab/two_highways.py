@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 import worldline as wl
-from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Picture
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measurement, Picture
 from worldline.lab.laws import (
-    REFUSED,
+    REFUSAL_KEY,
     apart,
     as_array,
     draw_texts,
@@ -36,56 +36,69 @@ N_TOKENS = 48
 N_COLUMNS = 2
 PARTS = ("other tokens", "alone", "replaced node", "column 0", "before")
 CONTROLS = ("control: not cut off", "control: own node")
-NOTHING = 1e-12  # a change of 0 is drawn here
+PLOT_FLOOR = 1e-12  # a change of 0 is drawn here
 BEYOND = 1e9  # stands for a logit that is finite in one run only: plain JSON knows no infinity
 
 
 def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     """Passages, each with another one to take tokens and nodes from, and the columns to test."""
-    if refused := refuse_coarse(model):
-        return refused
+    if refusals := refuse_coarse(model):
+        return refusals
     texts = draw_texts(model, n + 1, seed, N_TOKENS)
     if len(texts) < 2:
-        return [one for one in texts if REFUSED in one]
+        return [text_item for text_item in texts if REFUSAL_KEY in text_item]
     draw = np.random.default_rng(seed)
     return [
-        one
+        text_item
         | {
-            "others": two["ids"],
+            "others": next_item["ids"],
             "number": number,
             "columns": sorted(draw.choice(range(1, N_TOKENS), N_COLUMNS, replace=False).tolist()),
         }
-        for number, (one, two) in enumerate(pairwise(texts))
+        for number, (text_item, next_item) in enumerate(pairwise(texts))
     ]
 
 
 @saying_refusals
-def measure(model: wl.LoadedModel, item: Item) -> Measured:
+def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """How far each law is from holding, of the largest |logit|, and what the controls move."""
-    ids, others = tuple(item["ids"]), tuple(item["others"])
+    ids, other_ids = tuple(item["ids"]), tuple(item["others"])
     plain, n_layers = _logits(model, ids), n_layers_of(model)
-    found: dict[str, list[float]] = {"floor": [_floor(model, ids, plain)]}
+    changes_by_law: dict[str, list[float]] = {"floor": [_floor(model, ids, plain)]}
     bits: list[bool] = []
     row = (0, n_layers // 2, n_layers - 1)[item["number"] % 3]
     for at in item["columns"]:
         cut = wl.EdgeCut("mask", dst=(at,))
-        mixed = (*others[:at], ids[at], *others[at + 1 :])
-        own, other, donors = (_logits(model, which, cut)[at] for which in (ids, mixed, others))
-        bits.append(np.array_equal(as_array(own), as_array(other)))
-        _note(found, "other tokens", apart(other, own))
-        _note(found, "control: not cut off", apart(_logits(model, mixed)[at], plain[at]))
+        mixed_ids = (*other_ids[:at], ids[at], *other_ids[at + 1 :])
+        own_logits, mixed_logits, donors = (
+            _logits(model, run_ids, cut)[at] for run_ids in (ids, mixed_ids, other_ids)
+        )
+        bits.append(np.array_equal(as_array(own_logits), as_array(mixed_logits)))
+        _note(changes_by_law, "other tokens", apart(mixed_logits, own_logits))
+        _note(
+            changes_by_law, "control: not cut off", apart(_logits(model, mixed_ids)[at], plain[at])
+        )
         if (alone := _alone(model, ids[at], at)) is not None:
-            _note(found, "alone", apart(own, alone))
-        _note(found, "replaced node", apart(_replaced(model, ids, others, at, row), donors))
-        _note(found, "control: own node", apart(own, donors))
+            _note(changes_by_law, "alone", apart(own_logits, alone))
+        _note(
+            changes_by_law,
+            "replaced node",
+            apart(_patched_logits(model, ids, other_ids, at, row), donors),
+        )
+        _note(changes_by_law, "control: own node", apart(own_logits, donors))
     uncut = _logits(model, ids, wl.EdgeCut("mask", dst=(0,)))
-    _note(found, "column 0", apart(uncut, plain))
-    before = _before(model, ids, others, item["columns"][-1], plain)
-    return {"apart": found, "bitwise": bits, "before": before, "experts": _has_experts(model)}
+    _note(changes_by_law, "column 0", apart(uncut, plain))
+    before = _before(model, ids, other_ids, item["columns"][-1], plain)
+    return {
+        "apart": changes_by_law,
+        "bitwise": bits,
+        "before": before,
+        "experts": _has_experts(model),
+    }
 
 
-def _note(found: dict[str, list[float]], name: str, value: float) -> None:
-    found.setdefault(name, []).append(min(value, BEYOND))
+def _note(changes_by_law: dict[str, list[float]], name: str, value: float) -> None:
+    changes_by_law.setdefault(name, []).append(min(value, BEYOND))
 
 
 def _logits(model: wl.LoadedModel, ids: tuple[int, ...], *edits: Any) -> Any:
@@ -108,26 +121,26 @@ def _alone(model: wl.LoadedModel, token: int, at: int) -> Any | None:
         return model.module(input_ids=on_device(model, [token]), **places).logits[0, 0]
 
 
-def _replaced(
-    model: wl.LoadedModel, ids: tuple[int, ...], others: tuple[int, ...], at: int, row: int
+def _patched_logits(
+    model: wl.LoadedModel, ids: tuple[int, ...], other_ids: tuple[int, ...], at: int, row: int
 ) -> Any:
     """Logits of a column that is cut off and whose node in one row is the other text's."""
     cut = wl.EdgeCut("mask", dst=(at,))
-    donor = wl.Donor(others, same_places(len(ids)), frozenset({cut}))
+    donor = wl.Donor(other_ids, same_places(len(ids)), frozenset({cut}))
     node = wl.NodeCut("splice", rows=(row,), positions=(at,), donor=donor)
     return _logits(model, ids, cut, node)[at]
 
 
 def _before(
-    model: wl.LoadedModel, ids: tuple[int, ...], others: tuple[int, ...], at: int, plain: Any
-) -> Measured:
+    model: wl.LoadedModel, ids: tuple[int, ...], other_ids: tuple[int, ...], at: int, plain: Any
+) -> Measurement:
     """Of the columns before a changed token: how many, how many not bitwise the same, how far."""
-    token = next(one for one in (*others[at:], *others) if one != ids[at])
-    changed = _logits(model, (*ids[:at], token, *ids[at + 1 :]))
-    pairs = zip(as_array(changed)[:at], as_array(plain)[:at], strict=True)
-    same = [np.array_equal(a, b) for a, b in pairs]
-    far = min(apart(changed[:at], plain[:at]), BEYOND)
-    return {"columns": at, "changed": same.count(False), "apart": far}
+    token = next(token_id for token_id in (*other_ids[at:], *other_ids) if token_id != ids[at])
+    changed_logits = _logits(model, (*ids[:at], token, *ids[at + 1 :]))
+    pairs = zip(as_array(changed_logits)[:at], as_array(plain)[:at], strict=True)
+    bitwise_same = [np.array_equal(a, b) for a, b in pairs]
+    far = min(apart(changed_logits[:at], plain[:at]), BEYOND)
+    return {"columns": at, "changed": bitwise_same.count(False), "apart": far}
 
 
 def _has_experts(model: wl.LoadedModel) -> bool:
@@ -136,46 +149,48 @@ def _has_experts(model: wl.LoadedModel) -> bool:
     return any("expert" in name and isinstance(n, int) and n > 1 for name, n in config.items())
 
 
-def conclude(measured: Sequence[tuple[Item, Measured]], _seed: int) -> Finding:
+def conclude(measurements: Sequence[tuple[Item, Measurement]], _seed: int) -> Finding:
     """The worst of all changes that no highway explains, and whether the past ever moved."""
-    if (nothing := untestable(measured)) is not None:
-        return nothing
+    if (untestable_finding := untestable(measurements)) is not None:
+        return untestable_finding
     every: dict[str, list[float]] = {}
-    for _, one in measured:
-        for name, values in one["apart"].items():
+    for _, result in measurements:
+        for name, values in result["apart"].items():
             every.setdefault(name, []).extend(values)
-    experts = measured[0][1]["experts"]
+    experts = measurements[0][1]["experts"]
     if experts:  # bitwise is asked of dense models only
-        every["before"] = [one["before"]["apart"] for _, one in measured]
+        every["before"] = [result["before"]["apart"] for _, result in measurements]
     worst = {name: max(every[name]) for name in PARTS if name in every}
-    columns = sum(one["before"]["columns"] for _, one in measured)
-    changed = sum(one["before"]["changed"] for _, one in measured)
-    bits = [bit for _, one in measured for bit in one["bitwise"]]
+    columns = sum(one["before"]["columns"] for _, one in measurements)
+    n_changed = sum(one["before"]["changed"] for _, one in measurements)
+    bits = [bit for _, one in measurements for bit in one["bitwise"]]
     numbers = {
         "worst": worst,
         "floor_of_two_plain_runs": max(every["floor"]),
         "bitwise_under_other_tokens": [sum(bits), len(bits)],
-        "columns_before_a_change": [columns, changed],
+        "columns_before_a_change": [columns, n_changed],
         "controls_median": {name: float(np.median(every[name])) for name in CONTROLS},
         "experts": experts,
     }
-    broken = None
-    if changed and not experts:
-        broken = f"{changed} of {columns} columns before a changed token were not bitwise the same"
+    violation = None
+    if n_changed and not experts:
+        violation = (
+            f"{n_changed} of {columns} columns before a changed token were not bitwise the same"
+        )
     return Finding(
         *exact(max(worst.values())),
-        n=len(measured),
+        n=len(measurements),
         numbers=numbers,
         says=_says(numbers, "alone" in worst),
         figures=(_figure(worst, numbers["controls_median"]),),
-        picture=_picture(measured[0][0]),
-        broken=broken,
+        picture=_picture(measurements[0][0]),
+        broken=violation,
     )
 
 
 def _says(numbers: dict[str, Any], ran_alone: bool) -> tuple[str, ...]:
     worst, controls = numbers["worst"], numbers["controls_median"]
-    (same, of), (columns, changed) = (
+    (n_same, of), (columns, n_changed) = (
         numbers["bitwise_under_other_tokens"],
         numbers["columns_before_a_change"],
     )
@@ -187,13 +202,13 @@ def _says(numbers: dict[str, Any], ran_alone: bool) -> tuple[str, ...]:
     )
     return (
         "A column whose every K/V edge is cut does not see the other tokens: all of them replaced, "
-        f"its logits move by at most {worst['other tokens']:.1e} of the largest ({same} of {of} "
+        f"its logits move by at most {worst['other tokens']:.1e} of the largest ({n_same} of {of} "
         f"times bitwise nothing); not cut off, by {controls['control: not cut off']:.2f}.",
         alone,
         "With one node of a cut column replaced by another text's, its logits are that text's to "
         f"{worst['replaced node']:.1e}; before, the two differed by "
         f"{controls['control: own node']:.2f}: nothing passes beside the residual stream.",
-        f"A changed token changed {changed} of {columns} columns before it, by a single bit or "
+        f"A changed token changed {n_changed} of {columns} columns before it, by a single bit or "
         "more; the cut into the first column, which nobody reads into, moved logits by "
         f"{worst['column 0']:.1e}.",
         f"Two equivalent plain runs differ by {numbers['floor_of_two_plain_runs']:.1e}: what is "
@@ -204,8 +219,8 @@ def _says(numbers: dict[str, Any], ran_alone: bool) -> tuple[str, ...]:
 def _figure(worst: dict[str, float], controls: dict[str, float]) -> Figure:
     lines = []
     for name, values in (("worst change", worst), ("control, median", controls)):
-        shown = np.maximum(list(values.values()), NOTHING)
-        lines.append(series(name, values, np.log10(shown)))
+        plotted_values = np.maximum(list(values.values()), PLOT_FLOOR)
+        lines.append(series(name, values, np.log10(plotted_values)))
     return Figure(
         title="What moves a column's logits when its highways are cut",
         mark="bar",

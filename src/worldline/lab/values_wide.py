@@ -12,11 +12,11 @@ from worldline.lab.capacity import (
     NO_READS,
     collect_layers,
     every_value,
+    kv_dimensions,
     readers,
-    written,
 )
 from worldline.lab.collecting import first_reason, read_passages, untestable
-from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Series
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measurement, Series
 from worldline.lab.reading import shares_interval
 from worldline.lab.stimuli.passages import draw_passages
 
@@ -37,35 +37,37 @@ def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     ]
 
 
-def measure(model: wl.LoadedModel, item: Item) -> Measured:
+def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """Fit the readers of some layers on half of the texts and judge them on the other half."""
     try:
         texts = read_passages(model, item["texts"], item["seed"])
     except wl.InputError as error:
         return {"untestable": str(error)}
-    found = collect_layers(model, texts, item["part"], PARTS, every_v=True)
-    if found is None:
+    sample = collect_layers(model, texts, item["part"], PARTS, every_v=True)
+    if sample is None:
         return {"untestable": NO_READS} if item["part"] == 0 else {"layers": []}
-    every = every_value(found)
+    every = every_value(sample)
     return {
         "layers": [
-            written(found, layer) | readers(found, layer, item["seed"], every)
-            for layer in found.layers
+            kv_dimensions(sample, layer) | readers(sample, layer, item["seed"], every)
+            for layer in sample.layers
         ]
     }
 
 
-def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
+def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """The mean share over layers that is read in V of the layer; interval over held-out texts."""
-    why = first_reason(measured)
-    if why is not None or not measured:
+    why = first_reason(measurements)
+    if why is not None or not measurements:
         return untestable(why or "nothing was measured")
-    layers = sorted((one for _, m in measured for one in m["layers"]), key=lambda one: one["layer"])
+    layers = sorted(
+        (layer for _, m in measurements for layer in m["layers"]), key=lambda layer: layer["layer"]
+    )
     value, low, high = shares_interval([one["v"] for one in layers], seed)
-    known = [one for one in layers if one["kv"] is not None]
+    layers_with_kv = [one for one in layers if one["kv"] is not None]
     mean = {
         "v": value,
-        "kv": _mean([one["kv"]["share"] for one in known]),
+        "kv": _mean([one["kv"]["share"] for one in layers_with_kv]),
         "all_v": _mean([one["all_v"]["share"] for one in layers]),
         "chance": _mean([one["chance"] for one in layers]),
         "random": _mean([one["random"] for one in layers]),
@@ -88,13 +90,24 @@ def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
-def _row(one: dict[str, Any]) -> dict[str, Any]:
+def _row(layer: dict[str, Any]) -> dict[str, Any]:
     shares = {
-        name: None if one[name] is None else one[name]["share"] for name in ("v", "kv", "all_v")
+        name: None if layer[name] is None else layer[name]["share"] for name in ("v", "kv", "all_v")
     }
-    inputs = {f"{name}_inputs": one[name] and one[name]["inputs"] for name in ("v", "kv", "all_v")}
-    kept = ("layer", "d_model", "width_v", "rank_v", "effective_v", "chance", "random", "best")
-    return {name: one[name] for name in kept} | shares | inputs
+    inputs = {
+        f"{name}_inputs": layer[name] and layer[name]["inputs"] for name in ("v", "kv", "all_v")
+    }
+    copied_keys = (
+        "layer",
+        "d_model",
+        "width_v",
+        "rank_v",
+        "effective_v",
+        "chance",
+        "random",
+        "best",
+    )
+    return {name: layer[name] for name in copied_keys} | shares | inputs
 
 
 def _says(layers: list[dict[str, Any]], mean: dict[str, Any], n_texts: int) -> tuple[str, ...]:
@@ -127,9 +140,9 @@ def _says(layers: list[dict[str, Any]], mean: dict[str, Any], n_texts: int) -> t
 
 
 def _figure(layers: list[dict[str, Any]]) -> Figure:
-    x = tuple(float(one["layer"]) for one in layers)
+    x = tuple(float(layer["layer"]) for layer in layers)
     lines = [
-        Series("V of the layer", x, tuple(one["v"]["share"] for one in layers)),
+        Series("V of the layer", x, tuple(layer["v"]["share"] for layer in layers)),
         Series("V of all layers", x, tuple(one["all_v"]["share"] for one in layers)),
         Series("best of V's width", x, tuple(one["best"] for one in layers)),
         Series("random of V's width", x, tuple(one["random"] for one in layers)),

@@ -11,11 +11,11 @@ import worldline as wl
 from worldline.lab.capacity import (
     NO_READS,
     collect_layers,
+    kv_dimensions,
     state_dimension,
-    written,
 )
 from worldline.lab.collecting import first_reason, read_passages, untestable
-from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measured, Series
+from worldline.lab.experiment import Experiment, Figure, Finding, Item, Measurement, Series
 from worldline.lab.spectra import dimension_interval
 from worldline.lab.stimuli.passages import draw_passages
 
@@ -33,66 +33,72 @@ def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     ]
 
 
-def measure(model: wl.LoadedModel, item: Item) -> Measured:
+def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """Dimension of the states and of what is written, for some layers."""
     try:
         texts = read_passages(model, item["texts"], item["seed"])
     except wl.InputError as error:
         return {"untestable": str(error)}
-    found = collect_layers(model, texts, item["part"], PARTS)
-    if found is None:
+    sample = collect_layers(model, texts, item["part"], PARTS)
+    if sample is None:
         return {"untestable": NO_READS} if item["part"] == 0 else {"layers": []}
     return {
         "texts": len(texts),
-        "layers": [written(found, layer) | state_dimension(found, layer) for layer in found.layers],
+        "layers": [
+            kv_dimensions(sample, layer) | state_dimension(sample, layer) for layer in sample.layers
+        ],
     }
 
 
-def conclude(measured: Sequence[tuple[Item, Measured]], seed: int) -> Finding:
+def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """The mean over layers of effective dimension / d_model; interval over blocks of texts."""
-    why = first_reason(measured)
-    if why is not None or not measured:
+    why = first_reason(measurements)
+    if why is not None or not measurements:
         return untestable(why or "nothing was measured")
-    layers = sorted((one for _, m in measured for one in m["layers"]), key=lambda one: one["layer"])
+    layers = sorted(
+        (layer for _, m in measurements for layer in m["layers"]), key=lambda layer: layer["layer"]
+    )
     value, low, high = dimension_interval(layers, seed)
     return Finding(
         value,
         low,
         high,
-        measured[0][1]["texts"],
+        measurements[0][1]["texts"],
         numbers={"layers": [_row(one) for one in layers], "samples": layers[0]["samples"]},
         says=_says(layers, value),
         figures=(_figure(layers),),
     )
 
 
-def _row(one: dict[str, Any]) -> dict[str, Any]:
-    return {name: found for name, found in one.items() if name not in ("traces", "cross")}
+def _row(layer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in layer.items() if name not in ("traces", "cross")}
 
 
 def _says(layers: list[dict[str, Any]], value: float) -> tuple[str, ...]:
-    one = layers[0]
+    first_layer = layers[0]
     raw = [layer["raw"] / layer["d_model"] for layer in layers]
     entropy = [layer["entropy"] / layer["d_model"] for layer in layers]
     lines = [
-        f"The stream has {one['d_model']} numbers a token. Were they spread evenly over "
-        f"orthogonal directions, {value * one['d_model']:.0f} directions would do, "
+        f"The stream has {first_layer['d_model']} numbers a token. Were they spread evenly over "
+        f"orthogonal directions, {value * first_layer['d_model']:.0f} directions would do, "
         f"{value:.3f} of the width: the participation ratio of its correlations, mean of "
-        f"{len(layers)} layers, {one['samples']:,} states, column 0 left out.",
+        f"{len(layers)} layers, {first_layer['samples']:,} states, column 0 left out.",
         f"Counted by entropy it is {np.mean(entropy):.3f} of the width; without standardising "
         f"the dimensions, where few large ones lead, the participation ratio is "
         f"{np.mean(raw):.3f}.",
-        f"V writes {one['width_v']} numbers of rank {one['rank_v']}, in effect "
+        f"V writes {first_layer['width_v']} numbers of rank {first_layer['rank_v']}, in effect "
         f"{np.mean([layer['participation_v'] for layer in layers]):.0f} directions by the same "
         f"ratio.",
     ]
-    known = [layer for layer in layers if layer["width_kv"] is not None]
-    if known:
+    layers_with_kv = [layer for layer in layers if layer["width_kv"] is not None]
+    if layers_with_kv:
         lines.append(
-            f"K and V together cache {known[0]['width_kv']} numbers a token and layer, "
-            f"{known[0]['cached']:.2f} of the stream's width, of rank {known[0]['rank_kv']} "
+            f"K and V together cache {layers_with_kv[0]['width_kv']} numbers a token and layer, "
+            f"{layers_with_kv[0]['cached']:.2f} of the stream's width, of rank "
+            f"{layers_with_kv[0]['rank_kv']} "
             f"(K before positions); in effect "
-            f"{np.mean([layer['participation_kv'] for layer in known]):.0f} directions. Keys and "
+            f"{np.mean([layer['participation_kv'] for layer in layers_with_kv]):.0f} "
+            "directions. Keys and "
             "values are counted as attention reads them, also where a cache stores less."
         )
     lines.append(
@@ -103,9 +109,9 @@ def _says(layers: list[dict[str, Any]], value: float) -> tuple[str, ...]:
 
 
 def _figure(layers: list[dict[str, Any]]) -> Figure:
-    x = tuple(float(one["layer"]) for one in layers)
+    x = tuple(float(layer["layer"]) for layer in layers)
     lines = [
-        Series("state, participation", x, tuple(one["participation"] for one in layers)),
+        Series("state, participation", x, tuple(layer["participation"] for layer in layers)),
         Series("state, entropy", x, tuple(one["entropy"] for one in layers)),
         Series("V, rank", x, tuple(float(one["rank_v"]) for one in layers)),
         Series("V, participation", x, tuple(one["participation_v"] for one in layers)),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from worldline.live.answering import Answer
-from worldline.live.questions import Asked
+from worldline.live.questions import TextQuestion
 from worldline.live.worker import Answers
 from worldline.model.calls import model_call
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def in_turn(answers: Answers, module: torch.nn.Module) -> Answers:
     """The same answers, each while nobody else has the model; a question is stopped even before."""
 
-    def answered(question: Asked, say: Callable[[str], None]) -> Answer:
+    def answer_in_turn(question: TextQuestion, say: Callable[[str], None]) -> Answer:
         with model_call(module, waits=lambda: say("waiting for the room")):
             return answers(question, say)
 
-    return answered
+    return answer_in_turn

@@ -13,7 +13,6 @@ from worldline.errors import InputError
 from worldline.flow.summary import paths_of
 from worldline.flow.weighing import target_of
 from worldline.live.questions import (
-    Asked,
     ConeQuestion,
     CutQuestion,
     HopsQuestion,
@@ -21,6 +20,7 @@ from worldline.live.questions import (
     PathsQuestion,
     SeeQuestion,
     SourcesQuestion,
+    TextQuestion,
     TraceQuestion,
 )
 from worldline.session import recipe_of_run, record_tokens, see
@@ -40,7 +40,7 @@ from worldline.views.again import (
 from worldline.views.altered import with_altered
 from worldline.views.altered_parts import SceneAltered
 from worldline.views.html import scene_json
-from worldline.views.meanings import explained
+from worldline.views.meanings import with_meanings
 from worldline.views.picture import paths_shown
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Answer:
 
     wire: str
     scene: Scene | None = None
-    altered: dict[str, Any] | None = None
+    scene_parts: dict[str, Any] | None = None
     paths: ScenePaths | None = None
     file: Path | None = None
 
@@ -98,7 +98,7 @@ class Answering:
         self.chats: OrderedDict[str, str] = OrderedDict()
         self.n_saved = 0
 
-    def __call__(self, question: Asked, say: Say) -> Answer:
+    def __call__(self, question: TextQuestion, say: Say) -> Answer:
         """The answer.
 
         Raises: InputError, RefusedError as the call behind the question; StoppedError.
@@ -112,26 +112,26 @@ class Answering:
         if isinstance(question, PathsQuestion):
             return self._paths(question, say)
         if isinstance(question, TraceQuestion):
-            return self._saved(question, say)
+            return self._save(question, say)
         tokens = self.tokens_of(question)
-        part, value, recipe = self._altered(question, tokens, say)
-        value["reproduce"] = recipe.shown()
+        part, value, recipe = self._scene_part(question, tokens, say)
+        value["reproduce"] = recipe.reproduce_lines()
         checked_part = SceneAltered.model_validate({part: value})
         wire: dict[str, Any] = {part: checked_part.model_dump(mode="json")[part]}
         return Answer(
             json.dumps(wire | self._meanings(question, **{part: value}), allow_nan=False),
-            altered={part: value},
+            scene_parts={part: value},
         )
 
-    def _meanings(self, question: Asked, **altered: Any) -> dict[str, Any]:
+    def _meanings(self, question: TextQuestion, **scene_parts: Any) -> dict[str, Any]:
         """What the numbers of a part mean, beside the Scene that it is shown in."""
         scene = self.scenes.get((question.text, question.chat))
         if scene is None:
             return {}
-        full_scene = with_altered(scene, **altered)
+        full_scene = with_altered(scene, **scene_parts)
         return {"meanings": {n: m.model_dump() for n, m in full_scene.meanings.items()}}
 
-    def tokens_of(self, question: Asked) -> Tokens:
+    def tokens_of(self, question: TextQuestion) -> Tokens:
         """The tokens of the question's text.
 
         A chat is rendered once: where its template has a clock, all parts are of one text.
@@ -147,7 +147,7 @@ class Answering:
             held -= len(self.chats.popitem(last=False)[1])
         return tokenize(tokenizer, self.chats[text], add_special_tokens=False)
 
-    def trace_of(self, question: Asked, say: Say) -> Trace:
+    def trace_of(self, question: TextQuestion, say: Say) -> Trace:
         """The recorded run of the question's text: kept, or recorded now."""
         key = question.text, question.chat
         if key not in self.traces or has_changed(self.traces[key]):
@@ -194,11 +194,11 @@ class Answering:
         wire = {"paths": scene_paths.model_dump(mode="json"), "paths_left_out": None}
         scene = self.scenes.get((question.text, question.chat))
         if scene is not None:
-            full_scene = explained(scene.model_copy(update={"paths": scene_paths}))
+            full_scene = with_meanings(scene.model_copy(update={"paths": scene_paths}))
             wire["meanings"] = {n: m.model_dump() for n, m in full_scene.meanings.items()}
         return Answer(json.dumps(wire, allow_nan=False), paths=scene_paths)
 
-    def _saved(self, question: TraceQuestion, say: Say) -> Answer:
+    def _save(self, question: TraceQuestion, say: Say) -> Answer:
         from worldline.trace.store import save_trace
 
         trace = self.trace_of(question, say)
@@ -209,14 +209,14 @@ class Answering:
         return Answer(json.dumps({"bytes": place.stat().st_size}), file=place)
 
     def _run(
-        self, question: Asked, tokens: Tokens, takes_chats: bool = True
+        self, question: TextQuestion, tokens: Tokens, takes_chats: bool = True
     ) -> tuple[Recipe, bool]:
         """What a part of this question was run on, and whether its recipe is of a chat."""
         written = WrittenText.of_no_file(question.text)
         return recipe_of_run(self.model, tokens, written, question.chat, takes_chats=takes_chats)
 
-    def _altered(
-        self, question: Asked, tokens: Tokens, say: Say
+    def _scene_part(
+        self, question: TextQuestion, tokens: Tokens, say: Say
     ) -> tuple[str, dict[str, Any], Recipe]:
         """(part of the Scene, its value, what made it)."""
         run, _ = self._run(question, tokens, takes_chats=False)
@@ -270,5 +270,5 @@ class Answering:
         say("running with and without the cut")
         target, versus = question.target, question.versus
         result = cut(self.model, tokens, edits, target=target, versus=versus)
-        recipe = cut_recipe(run, edits, written=cut_fields, target=target, versus=versus)
+        recipe = cut_recipe(run, edits, cut_fields=cut_fields, target=target, versus=versus)
         return "cut", cut_scene(result), recipe

@@ -10,7 +10,7 @@ MOST_CHARS = 200_000
 Words = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
-class Asked(BaseModel):
+class TextQuestion(BaseModel):
     """What all questions share: the text, and whether it is a user's turn of a chat."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -19,7 +19,7 @@ class Asked(BaseModel):
     chat: bool = False
 
 
-class SeeQuestion(Asked):
+class SeeQuestion(TextQuestion):
     """Record the text and weigh every K/V edge: answered by a Scene."""
 
     ask: Literal["see"] = "see"
@@ -31,7 +31,7 @@ class SeeQuestion(Asked):
     paths: bool | None = None
 
 
-class PathsQuestion(Asked):
+class PathsQuestion(TextQuestion):
     """Sum and follow the paths to a target, however long the text."""
 
     ask: Literal["paths"] = "paths"
@@ -39,7 +39,7 @@ class PathsQuestion(Asked):
     versus: Words | None = None
 
 
-class CutQuestion(Asked):
+class CutQuestion(TextQuestion):
     """Run the text with and without a set of cuts, each as the command line writes it."""
 
     ask: Literal["cut"] = "cut"
@@ -54,7 +54,7 @@ class CutQuestion(Asked):
     versus: Words | None = None
 
 
-class SourcesQuestion(Asked):
+class SourcesQuestion(TextQuestion):
     """Cut all reads of each token in turn."""
 
     ask: Literal["sources"] = "sources"
@@ -62,7 +62,7 @@ class SourcesQuestion(Asked):
     target: Words | None = None
 
 
-class HopsQuestion(Asked):
+class HopsQuestion(TextQuestion):
     """Limit how many hops information may make."""
 
     ask: Literal["hops"] = "hops"
@@ -70,7 +70,7 @@ class HopsQuestion(Asked):
     sink: Literal["counted", "free", "both"] | None = None
 
 
-class ConeQuestion(Asked):
+class ConeQuestion(TextQuestion):
     """Push one node a little."""
 
     ask: Literal["cone"] = "cone"
@@ -80,14 +80,14 @@ class ConeQuestion(Asked):
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
 
 
-class OrdersQuestion(Asked):
+class OrdersQuestion(TextQuestion):
     """Run the blocks in other legal orders."""
 
     ask: Literal["orders"] = "orders"
     orders: tuple[Words, ...] = Field(default=(), max_length=8)
 
 
-class TraceQuestion(Asked):
+class TraceQuestion(TextQuestion):
     """Record the text and keep the trace as a safetensors file."""
 
     ask: Literal["trace"] = "trace"

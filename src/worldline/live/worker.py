@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from worldline.errors import InputError, RefusedError
 from worldline.live.answering import Answer
-from worldline.live.questions import Asked
+from worldline.live.questions import TextQuestion
 from worldline.model.cache import is_marked, is_running, mark
 from worldline.model.quiet import one_line
 from worldline.steps import StoppedError, stepping
@@ -30,7 +30,7 @@ MOST_EVENTS_A_SECOND = 8
 OUT_OF_MEMORY = ("OutOfMemoryError", "can't allocate memory")  # as torch says it
 ENDED = ("done", "failed", "cancelled")
 State = Literal["queued", "running", "done", "failed", "cancelled"]
-Answers = Callable[[Asked, Callable[[str], None]], Answer]
+Answers = Callable[[TextQuestion, Callable[[str], None]], Answer]
 
 
 class BusyError(RuntimeError):
@@ -43,25 +43,25 @@ class Job:
 
     id: str
     client: str
-    question: Asked
+    question: TextQuestion
     state: State = "queued"
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     answer: Answer | None = None
-    started: float = 0.0
+    start_time: float = 0.0
     steps: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     why: str = ""
     _line: str = ""
-    _told: float = 0.0
+    _progress_time: float = 0.0
 
     @property
-    def ended(self) -> bool:
+    def has_ended(self) -> bool:
         """Whether nothing more will happen."""
         return self.state in ENDED
 
-    def tell(self, event: str, **what: Any) -> None:
+    def tell(self, event: str, **details: Any) -> None:
         """Note something that happened, for whoever listens."""
-        self.events.append((event, what))
+        self.events.append((event, details))
 
     def say(self, line: str) -> None:
         """What the work is at."""
@@ -73,12 +73,12 @@ class Job:
         self.steps += 1
         if self.stop.is_set():
             raise StoppedError
-        if time.monotonic() - self._told > 1 / MOST_EVENTS_A_SECOND:
+        if time.monotonic() - self._progress_time > 1 / MOST_EVENTS_A_SECOND:
             self._progress()
 
     def _progress(self) -> None:
-        self._told = time.monotonic()
-        seconds = round(self._told - self.started, 2)
+        self._progress_time = time.monotonic()
+        seconds = round(self._progress_time - self.start_time, 2)
         self.tell("progress", line=self._line, steps=self.steps, seconds=seconds)
 
 
@@ -97,7 +97,7 @@ class Worker:
         self.thread = threading.Thread(target=self._work, name="worldline-worker", daemon=True)
         self.thread.start()
 
-    def submit(self, client: str, question: Asked) -> Job:
+    def submit(self, client: str, question: TextQuestion) -> Job:
         """Put a question in the queue; what this client asked before and has no answer is stopped.
 
         Raises: BusyError where too many wait, and nothing is stopped then; where the server ends.
@@ -105,7 +105,7 @@ class Worker:
         with self.lock:
             if self.closing:
                 raise BusyError("the server ends")
-            mine = [job for job in self.jobs.values() if job.client == client and not job.ended]
+            mine = [job for job in self.jobs.values() if job.client == client and not job.has_ended]
             n_others = sum(job.client != client for job in self.waiting)
             if n_others >= self.most_waiting:
                 raise BusyError(f"{n_others} questions wait already: ask again in a moment")
@@ -113,7 +113,8 @@ class Worker:
                 self._stop(job, "superseded by a newer question")
             job = Job(secrets.token_urlsafe(12), client, question)
             job.tell(
-                "queued", before=sum(not earlier_job.ended for earlier_job in self.jobs.values())
+                "queued",
+                before=sum(not earlier_job.has_ended for earlier_job in self.jobs.values()),
             )
             self.jobs[job.id] = job
             self.waiting.append(job)
@@ -156,7 +157,7 @@ class Worker:
             many = len(self.jobs) > MOST_KEPT or held_bytes > MOST_KEPT_BYTES
             if not many and file_bytes <= MOST_FILE_BYTES:
                 return
-            if not job.ended or not (many or (job.answer and job.answer.file)):
+            if not job.has_ended or not (many or (job.answer and job.answer.file)):
                 continue
             if job.answer is not None:
                 held_bytes -= job.answer.nbytes()
@@ -172,7 +173,7 @@ class Worker:
                 if self.closing:
                     return
                 job = self.waiting.popleft()
-                job.state, job.started = "running", time.monotonic()
+                job.state, job.start_time = "running", time.monotonic()
             self._run(job)
 
     def _run(self, job: Job) -> None:
@@ -188,11 +189,11 @@ class Worker:
             self._end(job, *_ending(job, error))
         else:
             job.answer = answer
-            self._end(job, "done", {"seconds": round(time.monotonic() - job.started, 3)})
+            self._end(job, "done", {"seconds": round(time.monotonic() - job.start_time, 3)})
 
-    def _end(self, job: Job, state: State, what: dict[str, Any]) -> None:
+    def _end(self, job: Job, state: State, details: dict[str, Any]) -> None:
         with self.lock:
-            job.tell(state, **what)
+            job.tell(state, **details)
             job.state = state
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from worldline.errors import InputError
 from worldline.model.quiet import one_line, quiet
 from worldline.model.refuse import read_json
-from worldline.places import expanded, is_folder
+from worldline.places import expand_path, is_folder
 
 ADAPTER_CONFIG = "adapter_config.json"
 _WEIGHTS = "adapter_model.safetensors"
@@ -86,7 +86,7 @@ def _refuse_circle(name: str, folder: Path) -> None:
             )
             raise InputError(f'model "{name}": adapters that lead back to themselves: {names}')
         visited_folders.append(folder.resolve())
-        folder = expanded(_base_of(str(folder), folder)[1])
+        folder = expand_path(_base_of(str(folder), folder)[1])
 
 
 def full_name(name: str, module: Any) -> str:
@@ -113,7 +113,7 @@ def full_name(name: str, module: Any) -> str:
     return f"{name} ({', '.join(kinds)} on {', '.join(bases)})"
 
 
-def unwrapped(module: Any) -> Any:
+def unwrap_peft(module: Any) -> Any:
     """The module inside a peft model, whose layers hold the adapters; any other as it is.
 
     Raises: InputError for adapters that put tokens in front of the text.
@@ -139,15 +139,15 @@ def _peft(name: str, base: str) -> Any:
     return peft
 
 
-def _refuse_other_weights(name: str, folder: Path, made: dict[str, Any]) -> None:
+def _refuse_other_weights(name: str, folder: Path, module_weights: dict[str, Any]) -> None:
     """Peft only warns of adapter weights that are missing, and leaves them at nothing."""
     from safetensors import safe_open
 
     with safe_open(folder / _WEIGHTS, framework="np") as weights:
         file_keys = set(weights.keys())
     for keys, problem in (
-        (set(made) - file_keys, "lacks"),
-        (file_keys - set(made), "has, without a place,"),
+        (set(module_weights) - file_keys, "lacks"),
+        (file_keys - set(module_weights), "has, without a place,"),
     ):
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""

@@ -145,12 +145,12 @@ def _see_reads(
     return watched_run, False
 
 
-def _nothing_read(seen: Watched, n_pos: int) -> str:
+def _nothing_read(watched_run: Watched, n_pos: int) -> str:
     """Why no attention read was seen."""
     other_shapes = sorted(
         {
             (shape[-2], shape[-1])
-            for shape in seen.softmaxes
+            for shape in watched_run.softmaxes
             if len(shape) > 3 or shape[-1] == shape[-2]
         }
     )
@@ -214,12 +214,12 @@ def _block_of(name: str, names: dict[str, torch.nn.Module]) -> str | None:
     return None
 
 
-def _expected_calls(seen: Watched, names: dict[str, torch.nn.Module]) -> int:
+def _expected_calls(watched_run: Watched, names: dict[str, torch.nn.Module]) -> int:
     """Reads expected if every module of a kind that reads does so as often as the first did."""
     n_expected = 0
-    for kind in {type(names[name]) for name in seen.callers}:
-        ran = [name for name in seen.runs if type(names[name]) is kind]
-        first = next(name for name in ran if name in seen.callers)
-        reads = seen.callers.count(first) // seen.runs[first]
-        n_expected += reads * sum(seen.runs[name] for name in ran)
+    for kind in {type(names[name]) for name in watched_run.callers}:
+        ran = [name for name in watched_run.runs if type(names[name]) is kind]
+        first = next(name for name in ran if name in watched_run.callers)
+        reads = watched_run.callers.count(first) // watched_run.runs[first]
+        n_expected += reads * sum(watched_run.runs[name] for name in ran)
     return n_expected

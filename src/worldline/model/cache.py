@@ -16,7 +16,7 @@ import platformdirs
 
 from worldline.errors import InputError
 from worldline.foreign_json import read_json_file
-from worldline.places import expanded
+from worldline.places import expand_path
 
 MANIFEST = "manifest.json"
 _UNFINISHED = ".making-"
@@ -40,7 +40,7 @@ def cache_root() -> Path:
     """Where the cache is: the environment variable WORLDLINE_CACHE, or the user's cache folder."""
     configured_path = os.environ.get("WORLDLINE_CACHE")
     return (
-        expanded(configured_path)
+        expand_path(configured_path)
         if configured_path
         else Path(platformdirs.user_cache_dir("worldline"))
     )

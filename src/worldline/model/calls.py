@@ -38,7 +38,7 @@ def on_model(function: Callable[P, R]) -> Callable[P, R]:
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         bound_arguments = bound_to(function, signature, args, kwargs)
         values = bound_arguments.arguments
         if "text" in values and is_text(values["model"]) and is_model(values["text"]):
@@ -53,7 +53,7 @@ def on_model(function: Callable[P, R]) -> Callable[P, R]:
         with model_call(model.module):
             return function(*bound_arguments.args, **bound_arguments.kwargs)
 
-    return called
+    return wrapper
 
 
 def text_first(function: Callable[P, R]) -> Callable[P, R]:
@@ -64,7 +64,7 @@ def text_first(function: Callable[P, R]) -> Callable[P, R]:
     signature = inspect.signature(function)
 
     @functools.wraps(function)
-    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         bound_arguments = bound_to(function, signature, args, kwargs)
         text, model = bound_arguments.arguments["text"], bound_arguments.arguments.get("model")
         if is_model(text) and not is_model(model):
@@ -79,7 +79,7 @@ def text_first(function: Callable[P, R]) -> Callable[P, R]:
         refuse_other_kinds(function, bound_arguments.arguments)
         return function(*bound_arguments.args, **bound_arguments.kwargs)
 
-    return called
+    return wrapper
 
 
 @contextmanager

@@ -111,10 +111,12 @@ def recomputed_z(call: AttentionCall, batch: int = 0) -> Tensor:
     return torch.cat(rows, 1)
 
 
-def row_error(found: Tensor, true: Tensor) -> Tensor:
+def row_error(recomputed_rows: Tensor, true: Tensor) -> Tensor:
     """Error of each row relative to the row's norm; rows that are zero count absolutely."""
     norm = true.double().norm(dim=-1)
-    return (found.double() - true.double()).norm(dim=-1) / torch.where(norm > 0, norm, 1.0)
+    return (recomputed_rows.double() - true.double()).norm(dim=-1) / torch.where(
+        norm > 0, norm, 1.0
+    )
 
 
 def readable_rows(call: AttentionCall, batch: int) -> Tensor:
@@ -179,14 +181,14 @@ def check_model(
         except StoppedError:
             raise
         except Exception as error:  # a model's own code raises what it likes
-            error_text = _said(error)
+            error_text = _error_line(error)
             return report.refuse(
                 f"watching this model failed, so nothing is claimed ({error_text})",
                 is_finding=False,
             )
 
 
-def _said(error: Exception) -> str:
+def _error_line(error: Exception) -> str:
     line = str(error).strip().splitlines()[0] if str(error).strip() else ""
     return f"{type(error).__name__}: {line}"[:160]
 
@@ -205,7 +207,7 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
     except Exception as error:
         return report.refuse(
             f"the model itself, unwatched, fails on {PROBE_POSITIONS} random tokens: "
-            f"{_said(error)}",
+            f"{_error_line(error)}",
             is_finding=False,
         )
     if not problem and bool(torch.isfinite(plain).all()):
@@ -225,8 +227,10 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
     report.calls = watched_run.n_calls
     report.reached_by = "key" if watched_run.n_key_calls == watched_run.n_calls else "operations"
     report.equal = torch.equal(plain, watched_run.logits)
-    if not _same(plain, watched_run.logits, rounding_of(plain, report)):
-        return report.refuse(_moved("logits change when watched", plain, watched_run.logits))
+    if not _is_close(plain, watched_run.logits, rounding_of(plain, report)):
+        return report.refuse(
+            _difference_words("logits change when watched", plain, watched_run.logits)
+        )
     if watched_run.n_calls != anatomy.expected_calls or not watched_run.n_calls:
         return report.refuse(
             f"{watched_run.n_calls} attention reads were seen, {anatomy.expected_calls} were "
@@ -241,7 +245,9 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
     report.opaque_layers = _leaks(model, anatomy, inputs, report)
     report.separable = _separable(model, anatomy, inputs, events, report)
     report.gradient = not_the_derivative(model, anatomy, inputs, events)
-    if problem := _padded(model, anatomy, probe_of(model, vocab, draw, 2)["input_ids"], report):
+    if problem := _padding_problem(
+        model, anatomy, probe_of(model, vocab, draw, 2)["input_ids"], report
+    ):
         return report.refuse(problem)
     if report.opaque_layers:
         report.status = "partly"
@@ -254,9 +260,11 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
     return report
 
 
-def _unsteady(model: torch.nn.Module, plain: Tensor, again: list[Tensor], report: Report) -> str:
+def _unsteady(
+    model: torch.nn.Module, plain: Tensor, repeated_logits: list[Tensor], report: Report
+) -> str:
     """Why plain runs of one text differ by more than the order of sums; "" where they do not."""
-    report.floor = max(_largest_difference(plain, logits) for logits in again)
+    report.floor = max(_largest_difference(plain, logits) for logits in repeated_logits)
     hooks = hooks_of(model)
     if not report.floor or (not hooks and report.floor <= rounding_of(plain, report)):
         return ""
@@ -300,16 +308,18 @@ def probe_of(
     return {"input_ids": ids.to(next(model.parameters()).device), "use_cache": False}
 
 
-def _same(left: Tensor, right: Tensor, allowed: float) -> bool:
-    return torch.equal(left, right) or (allowed > 0 and _largest_difference(left, right) <= allowed)
+def _is_close(left: Tensor, right: Tensor, tolerance: float) -> bool:
+    return torch.equal(left, right) or (
+        tolerance > 0 and _largest_difference(left, right) <= tolerance
+    )
 
 
 def _largest_difference(left: Tensor, right: Tensor) -> float:
     return float((left.double() - right.double()).abs().nan_to_num(float("inf")).max())
 
 
-def _moved(what: str, plain: Tensor, seen: Tensor) -> str:
-    return f"{what}: largest difference {_largest_difference(plain, seen):.1e}"
+def _difference_words(description: str, plain: Tensor, watched_logits: Tensor) -> str:
+    return f"{description}: largest difference {_largest_difference(plain, watched_logits):.1e}"
 
 
 def _structure(events: list[BlockEvent]) -> str:
@@ -425,7 +435,7 @@ def refuse_mixing(
         raise RefusedError(f"on this text: {problem}")
 
 
-def _changed(ids: Tensor, positions: Sequence[int]) -> Tensor:
+def _replace_tokens(ids: Tensor, positions: Sequence[int]) -> Tensor:
     """Other tokens at `positions`: of the next ones in the text the first that differs."""
     new_ids = ids.clone()
     for pos in positions:
@@ -445,7 +455,7 @@ def _causality(
 ) -> str:
     n_pos = inputs["input_ids"].shape[1]
     keep = n_pos - min(6, n_pos // 2)
-    changed_ids = _changed(inputs["input_ids"], range(keep, n_pos))
+    changed_ids = _replace_tokens(inputs["input_ids"], range(keep, n_pos))
     later = _rows(model, anatomy, inputs | {"input_ids": changed_ids})
     differences = [
         _largest_difference(a[:, :keep], b[:, :keep]) for a, b in zip(first, later, strict=True)
@@ -541,7 +551,7 @@ def _leaks(model, anatomy: Anatomy, inputs, report: Report) -> list[int]:
     leaky_layers: list[int] = []
 
     def same_there(left: Tensor, right: Tensor) -> bool:
-        return _same(left, right, max(rounding_of(left, report), 10 * report.shape_floor))
+        return _is_close(left, right, max(rounding_of(left, report), 10 * report.shape_floor))
 
     def compare(event: BlockEvent) -> None:
         first_event = first[event.layer]
@@ -562,7 +572,7 @@ def _leaks(model, anatomy: Anatomy, inputs, report: Report) -> list[int]:
             leaky_layers.append(event.layer)
         event.put_back(unchanged_positions, before)  # what the next block is given
 
-    changed_ids = _changed(inputs["input_ids"], changed_at)
+    changed_ids = _replace_tokens(inputs["input_ids"], changed_at)
     changed_run = watched_forward(
         model, inputs | {"input_ids": changed_ids}, anatomy, terms=False,
         on_block=compare, rewrite=_alone,
@@ -574,7 +584,7 @@ def _leaks(model, anatomy: Anatomy, inputs, report: Report) -> list[int]:
     return leaky_layers
 
 
-def _padded(model, anatomy: Anatomy, ids: Tensor, report: Report) -> str:
+def _padding_problem(model, anatomy: Anatomy, ids: Tensor, report: Report) -> str:
     """A batch of two, one of them padded on the left: equal logits, and z under that mask."""
     mask = torch.ones_like(ids)
     mask[1, :5] = 0
@@ -585,7 +595,9 @@ def _padded(model, anatomy: Anatomy, ids: Tensor, report: Report) -> str:
     except StoppedError:
         raise
     except Exception as error:
-        report.reason = f"the model takes no padded batch ({_said(error)}): not checked on one"
+        report.reason = (
+            f"the model takes no padded batch ({_error_line(error)}): not checked on one"
+        )
         return ""
     real = mask.bool()
     if not bool(torch.isfinite(plain[real]).all()):
@@ -595,8 +607,8 @@ def _padded(model, anatomy: Anatomy, ids: Tensor, report: Report) -> str:
         return ""
     events: list[BlockEvent] = []
     watched_run = watched_forward(model, inputs, anatomy, on_block=events.append)
-    if not _same(plain[real], watched_run.logits[real], rounding_of(plain[real], report)):
-        return _moved(
+    if not _is_close(plain[real], watched_run.logits[real], rounding_of(plain[real], report)):
+        return _difference_words(
             "logits of a padded batch change when watched", plain[real], watched_run.logits[real]
         )
     for event in events:

@@ -139,18 +139,18 @@ def refuse_damaged(folder: Path) -> None:
         )
 
 
-def refuse_small_disk(parent: Path, what: str, needed: int) -> None:
-    """Raise InputError if a folder's disk has less than ``needed`` bytes free."""
+def refuse_small_disk(parent: Path, item_name: str, needed_bytes: int) -> None:
+    """Raise InputError if a folder's disk has less than ``needed_bytes`` bytes free."""
     free = shutil.disk_usage(parent).free
-    if free < needed:
+    if free < needed_bytes:
         raise InputError(
-            f"no room for {what}: it needs {needed // 10**6} MB in {parent}, "
+            f"no room for {item_name}: it needs {needed_bytes // 10**6} MB in {parent}, "
             f"{free // 10**6} MB are free; free some, or set WORLDLINE_CACHE to another folder"
         )
 
 
 @contextmanager
-def disk_errors(parent: Path, what: str, needed: int) -> Iterator[None]:
+def disk_errors(parent: Path, item_name: str, needed_bytes: int) -> Iterator[None]:
     """A full or closed disk is the user's to mend: say where, and what would help."""
     from safetensors import SafetensorError
 
@@ -162,6 +162,6 @@ def disk_errors(parent: Path, what: str, needed: int) -> Iterator[None]:
             raise
         reason = "the disk is full" if full else one_line(error)
         raise InputError(
-            f"{what} could not be stored in {parent}: {reason}; "
-            f"free {needed // 10**6} MB there, or set WORLDLINE_CACHE to another folder"
+            f"{item_name} could not be stored in {parent}: {reason}; "
+            f"free {needed_bytes // 10**6} MB there, or set WORLDLINE_CACHE to another folder"
         ) from error

@@ -58,7 +58,7 @@ def looks_on(function: object) -> bool:
     return str(home).startswith(_ONLOOKERS)
 
 
-def sampled(tensor: torch.Tensor) -> str:
+def tensor_summary(tensor: torch.Tensor) -> str:
     """Type, shape and a digest of the values of a tensor.
 
     Of a large one the digest is taken again once its address, its version or one of a few values
@@ -85,17 +85,18 @@ def _digest_of(flat: torch.Tensor) -> str:
     return hashlib.blake2b(memoryview(raw), digest_size=6).hexdigest()
 
 
-def named(thing: Any) -> str:
+def qualified_name(value: Any) -> str:
     """The qualified name of a function or a class."""
-    name = getattr(thing, "__qualname__", None) or type(thing).__qualname__
+    name = getattr(value, "__qualname__", None) or type(value).__qualname__
     return str(name).rpartition("<locals>.")[2]
 
 
-class Described:
+class Describer:
     """What has been met on the way through one function or one value: code, and values.
 
     `deps`: where the way led through, for those who want to see whether it still does; what can
-    change in place is then noted in `held`. `within`: ids of modules that are described elsewhere.
+    change in place is then noted in `held_values`. `within`: ids of modules that are described
+    elsewhere.
     """
 
     def __init__(
@@ -103,10 +104,10 @@ class Described:
     ):
         self.code: list[str] = []
         self.values: list[tuple[str, Any]] = []
-        self.held: list[tuple[str, Any]] = []
-        self.seen: set[int] = set()
+        self.held_values: list[tuple[str, Any]] = []
+        self.visited_ids: set[int] = set()
         self.deps, self.within = deps, within
-        self.left = MOST_VALUES
+        self.n_remaining = MOST_VALUES
         self.cut = False  # whether functions call others that were not followed
 
     def mark(self) -> str:
@@ -119,14 +120,14 @@ class Described:
         kind = type(value)
         if kind in SCALARS:
             return value
-        self.left -= 1
+        self.n_remaining -= 1
         if isinstance(value, torch.Tensor):
-            return sampled(value)
+            return tensor_summary(value)
         if isinstance(value, (torch.dtype, torch.device, torch.Size, enum.Enum)):
             return str(value)
-        if id(value) in self.seen:
+        if id(value) in self.visited_ids:
             return kind.__qualname__
-        if depth > DEEPEST or self.left < 0:
+        if depth > DEEPEST or self.n_remaining < 0:
             return f"{kind.__qualname__} {CUT}"
         if isinstance(value, torch.nn.Module):
             return kind.__qualname__ if id(value) in self.within else self._module(value, depth)
@@ -141,7 +142,7 @@ class Described:
         return self._object(value, depth)
 
     def _container(self, value: Any, depth: int) -> Any:
-        self.seen.add(id(value))
+        self.visited_ids.add(id(value))
         description: Any
         if isinstance(value, Mapping):
             first_items = list(value.items())[: self._most(value.values())]
@@ -153,7 +154,7 @@ class Described:
             first_items = list(value)[: self._most(value)]
             description = tuple(self.plain(item, depth + 1) for item in first_items)
             description += (f"{len(value)} {CUT}",) * (len(first_items) < len(value))
-        self.seen.discard(id(value))
+        self.visited_ids.discard(id(value))
         return description
 
     def _most(self, items: Collection[Any]) -> int:
@@ -172,7 +173,7 @@ class Described:
             return kind.__qualname__
         if isinstance(value, contextvars.ContextVar):
             return self.plain(value.get(None), depth + 1)
-        self.seen.add(id(value))
+        self.visited_ids.add(id(value))
         attributes = dict(getattr(value, "__dict__", None) or {})
         for base in kind.__mro__:
             for name in _slots(base):
@@ -191,7 +192,7 @@ class Described:
         """A module that stands nowhere in the model, yet is used: classes, values and weights."""
         part_descriptions = []
         for name, part in module.named_modules():
-            self.seen.add(id(part))
+            self.visited_ids.add(id(part))
             attributes = {k: v for k, v in vars(part).items() if k not in _OF_MODULES}
             tensors = part._parameters | part._buffers
             part_descriptions.append((
@@ -199,7 +200,7 @@ class Described:
                 (
                     ("class", class_code(type(part))),
                     *((k, self.plain(v, depth + 1)) for k, v in attributes.items()),
-                    *((k, sampled(v)) for k, v in tensors.items() if v is not None),
+                    *((k, tensor_summary(v)) for k, v in tensors.items() if v is not None),
                 ),
             ))  # fmt: skip
         return tuple(part_descriptions)
@@ -223,23 +224,23 @@ class Described:
             for code in (call_method, getattr(function, "__wrapped__", None)):
                 if isinstance(code, types.FunctionType):
                     self._walk(code, depth)
-            self.values.append((named(function), self._object(function, depth + 1)))
-        return named(function)
+            self.values.append((qualified_name(function), self._object(function, depth + 1)))
+        return qualified_name(function)
 
     def _walk(self, function: types.FunctionType, depth: int) -> None:
-        if id(function) in self.seen:
+        if id(function) in self.visited_ids:
             return
         if depth > DEEPEST:
             self._cut_at(function.__module__)
             return
-        self.seen.add(id(function))
+        self.visited_ids.add(id(function))
         code = function.__code__
-        self.code.append(f"{named(function)}#{_digest(code)}")
+        self.code.append(f"{qualified_name(function)}#{_digest(code)}")
         defaults = (function.__defaults__, function.__kwdefaults__)
         if self.deps is not None:
             self.deps.append((_CODE.__get__, function, code))
         elif any(defaults):
-            self.values.append((f"{named(function)}()", self.plain(defaults, depth + 1)))
+            self.values.append((f"{qualified_name(function)}()", self.plain(defaults, depth + 1)))
         names = _names_read(code)
         for name, value in function.__dict__.items():
             if name in names:
@@ -262,7 +263,7 @@ class Described:
             if type(used) is types.FunctionType:
                 if depth < DEEPEST_CALL:
                     self._used(name, used, depth + 1, names)
-                elif id(used) not in self.seen:
+                elif id(used) not in self.visited_ids:
                     self._cut_at(used.__module__)
             elif type(used) in SCALARS or not foreign:
                 self._used(name, used, depth + 1, names)
@@ -285,13 +286,13 @@ class Described:
             if self.deps is None:
                 self.values.append((name, self.plain(value, depth + 1)))
             else:
-                self.held.append((name, value))
+                self.held_values.append((name, value))
             self._members(name, type(value), depth, names)
 
     def _members(self, name: str, holder: Any, depth: int, names: Collection[str]) -> None:
         """What a function reads of a module of Python or of a class that is the user's."""
         home = holder.__name__ if isinstance(holder, types.ModuleType) else holder.__module__
-        if _is_foreign(home) or id(holder) in self.seen:
+        if _is_foreign(home) or id(holder) in self.visited_ids:
             return
         if depth > DEEPEST_CALL:
             self._cut_at(home)
@@ -313,7 +314,11 @@ class Described:
 
 
 def _key(key: Any) -> str:
-    return str(key) if type(key) in SCALARS or isinstance(key, (tuple, enum.Enum)) else named(key)
+    return (
+        str(key)
+        if type(key) in SCALARS or isinstance(key, (tuple, enum.Enum))
+        else qualified_name(key)
+    )
 
 
 def _slots(kind: type) -> tuple[str, ...]:
@@ -364,7 +369,7 @@ def class_code(kind: type) -> str:
 def class_values(kind: type, within: Collection[int]) -> tuple[tuple[str, Any], ...]:
     """What lies in the modules of a class's code and is read there: tables, tensors, objects."""
     held_values = _class_of(kind)[3]
-    return tuple((name, Described(within=within).plain(value)) for name, value in held_values)
+    return tuple((name, Describer(within=within).plain(value)) for name, value in held_values)
 
 
 def _class_of(kind: type) -> _Class:
@@ -377,7 +382,7 @@ def _class_of(kind: type) -> _Class:
         if same_members and all(map(operator.is_, values_now, expected_values)):
             return cached_class
     deps: list[tuple[Any, ...]] = []
-    describer = Described(deps)
+    describer = Describer(deps)
     for base in kind.__mro__[:-1]:
         home = base.__module__
         long = home.startswith(_LIBRARIES) and not home.startswith(_MODELS)
@@ -391,7 +396,7 @@ def _class_of(kind: type) -> _Class:
                 describer.code.append(f"{name}={member!r}")
     name_and_digest = f"{kind.__module__}.{kind.__qualname__}{describer.mark()}"
     columns = tuple(zip(*deps, strict=True)) or ((), (), ())
-    _classes[kind] = cached_class = members, columns, name_and_digest, describer.held
+    _classes[kind] = cached_class = members, columns, name_and_digest, describer.held_values
     return cached_class
 
 
@@ -421,7 +426,7 @@ def code_of(
     function: Callable[..., Any], within: Collection[int] = frozenset()
 ) -> tuple[str, tuple[Any, ...]]:
     """(Name and digest of a function's code, the values that it holds)."""
-    describer = Described(within=within)
+    describer = Describer(within=within)
     name = describer.function(function)
     return f"{name}{describer.mark()}", tuple(describer.values)
 

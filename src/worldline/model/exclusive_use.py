@@ -35,18 +35,18 @@ class _Turn:
 
     thread: int
     keys: frozenset[int] | None
-    nested: bool  # its thread has a turn already
-    held: bool = False
+    is_nested: bool  # its thread has a turn already
+    is_held: bool = False
 
-    def meets(self, other: _Turn) -> bool:
+    def meets(self, other_turn: _Turn) -> bool:
         """Whether both may not be had at once."""
-        if self.keys is None or other.keys is None:
+        if self.keys is None or other_turn.keys is None:
             return True
-        return not self.keys.isdisjoint(other.keys)
+        return not self.keys.isdisjoint(other_turn.keys)
 
 
 _changed = threading.Condition()
-_turns: list[_Turn] = []  # in the order of asking; under `_changed`
+_turns: list[_Turn] = []  # in the order of asking; under `_turns_changed`
 _watchers: WeakKeyDictionary[torch.nn.Module, TurnWatcher] = WeakKeyDictionary()
 
 
@@ -80,8 +80,8 @@ def exclusive(
         return
     parts = list(module.modules())
     with (
-        _taken(frozenset(map(id, _shared(parts))), looks, waits),
-        _told(module),
+        _take_turn(frozenset(map(id, _shared(parts))), looks, waits),
+        _notify_watcher(module),
         _buffers_kept(parts),
     ):
         yield
@@ -90,7 +90,7 @@ def exclusive(
 @contextmanager
 def exclusive_everywhere(looks: Callable[[], object] = step) -> Iterator[None]:
     """Use torch alone, for what changes the whole process: no other thread has any model."""
-    with _taken(None, looks, lambda: None):
+    with _take_turn(None, looks, lambda: None):
         yield
 
 
@@ -141,7 +141,7 @@ def _buffers_kept(parts: Sequence[torch.nn.Module]) -> Iterator[None]:
 
 
 @contextmanager
-def _told(module: torch.nn.Module) -> Iterator[None]:
+def _notify_watcher(module: torch.nn.Module) -> Iterator[None]:
     """Tell who watches a module's turns, while the module is still had."""
     if module in _watchers:
         _watchers[module].begins()
@@ -157,25 +157,25 @@ def has(module: torch.nn.Module) -> bool:
     me, key = threading.get_ident(), id(module)
     with _changed:
         return any(
-            turn.held and turn.thread == me and (turn.keys is None or key in turn.keys)
+            turn.is_held and turn.thread == me and (turn.keys is None or key in turn.keys)
             for turn in _turns
         )
 
 
 @contextmanager
-def _taken(
+def _take_turn(
     keys: frozenset[int] | None, looks: Callable[[], object], waits: Callable[[], object]
 ) -> Iterator[None]:
     me = threading.get_ident()
     with _changed:
-        mine = [turn for turn in _turns if turn.held and turn.thread == me]
+        mine = [turn for turn in _turns if turn.is_held and turn.thread == me]
         had = frozenset().union(*(turn.keys for turn in mine if turn.keys is not None))
         missing_keys = None if keys is None else keys - had
-        turn = _Turn(me, missing_keys, nested=bool(mine))
+        turn = _Turn(me, missing_keys, is_nested=bool(mine))
         _turns.append(turn)
-        turn.held = not _before(turn)
+        turn.is_held = not _before(turn)
     try:
-        if not turn.held:
+        if not turn.is_held:
             waits()
         while not _come(turn):
             looks()
@@ -189,10 +189,10 @@ def _taken(
 def _come(turn: _Turn) -> bool:
     """Wait a little for a turn; whether it has come."""
     with _changed:
-        if not turn.held and _circular(turn):
+        if not turn.is_held and _circular(turn):
             raise RefusedError(MANY_WAYS)
-        turn.held = turn.held or _changed.wait_for(lambda: not _before(turn), LOOK_S)
-        return turn.held
+        turn.is_held = turn.is_held or _changed.wait_for(lambda: not _before(turn), LOOK_S)
+        return turn.is_held
 
 
 def _before(turn: _Turn) -> list[_Turn]:
@@ -205,7 +205,7 @@ def _before(turn: _Turn) -> list[_Turn]:
         other_turn
         for other_turn in _turns
         if other_turn.thread != turn.thread
-        and (other_turn.held or (not turn.nested and other_turn in earlier))
+        and (other_turn.is_held or (not turn.is_nested and other_turn in earlier))
         and other_turn.meets(turn)
     ]
 
@@ -219,7 +219,7 @@ def _circular(turn: _Turn) -> bool:
         waiting = [
             waiting_turn
             for waiting_turn in _turns
-            if not waiting_turn.held and waiting_turn.thread in reached_threads
+            if not waiting_turn.is_held and waiting_turn.thread in reached_threads
         ]
         ahead = {before.thread for waiting_turn in waiting for before in _before(waiting_turn)}
     return turn.thread in reached_threads
@@ -246,10 +246,10 @@ class OwnHooks:
             self._handles.pop().remove()
 
     def _deaf(self, hook: Callable[..., Any]) -> Callable[..., Any]:
-        def heard(*args: Any) -> Any:
+        def own_thread_hook(*args: Any) -> Any:
             return hook(*args) if threading.get_ident() == self._thread else None
 
-        return heard
+        return own_thread_hook
 
 
 @contextmanager

@@ -7,13 +7,13 @@ from pathlib import Path
 from worldline.atomic_file import sync
 
 
-def publish(made: Path, destination: Path) -> bool:
+def publish(finished_folder: Path, destination: Path) -> bool:
     """Rename a finished folder to its place; False if someone else's got there first.
 
     The one already there is kept: both were made from the same checked bytes.
     """
     try:
-        made.rename(destination)
+        finished_folder.rename(destination)
     except OSError:
         if destination.is_dir():
             return False

@@ -53,13 +53,13 @@ class Piece:
     """
 
     row: Tensor
-    reads: list[Read] = field(default_factory=list)
+    reads: list[AttentionRead] = field(default_factory=list)
     constants: list[Tensor] = field(default_factory=list)
     out: Tensor | None = None
 
 
 @dataclass(eq=False)
-class Read:
+class AttentionRead:
     """One attention read: `z` as the block goes on with it, `v` as earlier code made it."""
 
     call: AttentionCall
@@ -98,7 +98,7 @@ class Frozen(TorchFunctionMode):
         if name in RATIOS:
             return _by_ratio(args[0], func(args[0].detach(), *args[1:], **kwargs))
         if name in HELD:
-            return func(*_held(args), **kwargs)
+            return func(*_detach_args(args), **kwargs)
         if name == "linear":
             return self._linear(func, args, kwargs)
         if name == "addmm" and not kwargs:
@@ -182,11 +182,11 @@ def _is_parameter(value: Any) -> bool:
     )
 
 
-def _held(args: Any) -> Any:
+def _detach_args(args: Any) -> Any:
     return tuple(a.detach() if isinstance(a, torch.Tensor) else a for a in args)
 
 
-class _Held(torch.autograd.Function):
+class _HeldRatio(torch.autograd.Function):
     """`y` as it is, with the derivative `ratio`."""
 
     @staticmethod
@@ -206,7 +206,7 @@ def _by_ratio(x: Tensor, y: Tensor) -> Tensor:
     """`y` with the derivative y/x: how an activation with act(0) = 0 is held."""
     y, x_value = y.detach(), x.detach()
     ratio = torch.where((x_value == 0) | ~x_value.isfinite(), 0.0, y / x_value)
-    return _Held.apply(x, y, ratio)  # type: ignore[return-value]
+    return _HeldRatio.apply(x, y, ratio)  # type: ignore[return-value]
 
 
 def _product(func: Callable[..., Tensor], left: Any, right: Any) -> Tensor:
@@ -245,15 +245,15 @@ def frozen_run(
         pieces.append(Piece(leaf, constants=mode.constants))
         return leaf
 
-    def read(call: AttentionCall) -> Tensor:
+    def cut_read(call: AttentionCall) -> Tensor:
         z = call.z.detach().requires_grad_()
-        attention_read = Read(call, z, call.v)
+        attention_read = AttentionRead(call, z, call.v)
         attention_read.v_constant = _constant_part(pieces[call.kv_layer], call.v)
         pieces[-1].reads.append(attention_read)
         call.release_inputs()  # the pattern is held
         return z
 
-    def done(event: BlockEvent) -> None:
+    def finish_block(event: BlockEvent) -> None:
         pieces[event.layer].out = event.raw_post
 
     with ExitStack() as stack:
@@ -261,7 +261,14 @@ def frozen_run(
         stack.enter_context(_activations(model, mode))
         stack.enter_context(mode)
         watched_run = watched_forward(
-            model, inputs, anatomy, terms=False, grad=True, on_block=done, rewrite=read, cut=cut
+            model,
+            inputs,
+            anatomy,
+            terms=False,
+            grad=True,
+            on_block=finish_block,
+            rewrite=cut_read,
+            cut=cut,
         )
         target = measure(watched_run.logits[0, -1])
     pieces[-1].out = target

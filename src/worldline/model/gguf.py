@@ -94,18 +94,18 @@ def _shapes(file: Path) -> list[tuple[int, ...]]:
     return [tensor.shape for tensor in GgufHeader.from_file(str(file)).tensors]
 
 
-def _refuse_left_tensors(head: GgufHead, taken: set[str], report: Mapping[str, Any]) -> None:
+def _refuse_left_tensors(head: GgufHead, placed_names: set[str], report: Mapping[str, Any]) -> None:
     """Raise InputError for a tensor that went nowhere: the numbers would be another model's."""
     leftover_names = sorted(map(str, report.get("unexpected_keys") or ()))
-    if taken:  # by the older of transformers' two readers, which reports none
+    if placed_names:  # by the older of transformers' two readers, which reports none
         leftover_names = [
-            name for name in head.tensors if not {name, name.removesuffix(".weight")} & taken
+            name for name in head.tensors if not {name, name.removesuffix(".weight")} & placed_names
         ]
     leftover_names = [
         name for name in leftover_names if name not in FACTORS and not name.endswith(_NO_WEIGHTS)
     ]
     if leftover_names:
-        raise head.refused(
+        raise head.refusal(
             leftover_names[0],
             f"one of {len(leftover_names)} that went nowhere" * (len(leftover_names) > 1),
         )
@@ -157,15 +157,17 @@ def _tamed_loader() -> Iterator[set[str]]:
     places = loader.get_gguf_hf_weights_map
     placed_names: set[str] = set()
 
-    def noted(module: Any, processor: Any, kind: str | None = None, *rest: Any, **more: Any) -> Any:
+    def noting_weights_map(
+        module: Any, processor: Any, kind: str | None = None, *more_args: Any, **more: Any
+    ) -> Any:
         if kind is None and module.config.model_type == "mistral":
             kind = "llama"  # the reader gives it a name of its own, and no table
-        weights_map = places(module, processor, kind, *rest, **more)
+        weights_map = places(module, processor, kind, *more_args, **more)
         placed_names.update(weights_map)
         return weights_map
 
     package.GGUFReader, package.get_tensor_name_map = cache(reader), cache(names)
-    loader.tqdm, loader.get_gguf_hf_weights_map = partial(bar, disable=True), noted
+    loader.tqdm, loader.get_gguf_hf_weights_map = partial(bar, disable=True), noting_weights_map
     try:
         yield placed_names
     finally:

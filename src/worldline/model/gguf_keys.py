@@ -39,7 +39,7 @@ class GgufHead:
         """Value of a key of the architecture."""
         return self.metadata.get(f"{self.architecture}.{key}", default)
 
-    def refused(self, key: str, why: str = "") -> InputError:
+    def refusal(self, key: str, why: str = "") -> InputError:
         """The error that a key (or a tensor, where it is one's name) cannot be taken up."""
         full = key if key in self.tensors else f"{self.architecture}.{key}"
         value = self.metadata.get(full)
@@ -127,7 +127,7 @@ def refuse_lists(head: GgufHead) -> None:
     """Raise InputError for widths that differ from layer to layer, before a reader meets them."""
     for key in ("attention.head_count", "attention.head_count_kv", "feed_forward_length"):
         if isinstance(head.get(key), list) and (head.architecture, key) != _LAYER_KINDS:
-            raise head.refused(key, "it differs from layer to layer")
+            raise head.refusal(key, "it differs from layer to layer")
 
 
 def refuse_unfit_numbers(head: GgufHead) -> None:
@@ -139,15 +139,15 @@ def refuse_unfit_numbers(head: GgufHead) -> None:
         key = full.removeprefix(prefix)
         numbers = value if isinstance(value, list) else [value]
         if any(isinstance(number, float) and not math.isfinite(number) for number in numbers):
-            raise head.refused(key, "accepted are finite numbers")
+            raise head.refusal(key, "accepted are finite numbers")
         if key in ROPE_KEYS - _WORDS:
             least = "0 or more" if key in _NONE_IS_0 else "more than 0"
             for number in numbers:
                 if number < 0 or (number == 0 and key not in _NONE_IS_0):
-                    raise head.refused(key, f"accepted is {least}")
+                    raise head.refusal(key, f"accepted is {least}")
     for name, factors in head.factors.items():
         if not all(math.isfinite(factor) and factor > 0 for factor in factors):
-            raise head.refused(name, "accepted are finite numbers above 0")
+            raise head.refusal(name, "accepted are finite numbers above 0")
 
 
 _WORDS = {"rope.scaling.type"}
@@ -189,27 +189,27 @@ def _settle_key(config: Any, head: GgufHead, key: str) -> None:
         return
     target_field = _FIELDS.get(key)
     if target_field is None:
-        raise head.refused(key, "it is not known here")
+        raise head.refusal(key, "it is not known here")
     if isinstance(value, list):
-        value = _same(head, key, value)
+        value = _shared_value(head, key, value)
     present = [name for name in target_field.fields if hasattr(config, name)]
     if value in target_field.off:
         present = [
             name for name in present if getattr(config, name) not in (None, *target_field.off)
         ]
         if present and target_field.unset is ...:
-            raise head.refused(key, f"{type(config).__name__} is not made without it")
+            raise head.refusal(key, f"{type(config).__name__} is not made without it")
         value = target_field.unset
     elif not present:
-        raise head.refused(key, f"{type(config).__name__} has nothing of the kind")
+        raise head.refusal(key, f"{type(config).__name__} has nothing of the kind")
     for name in present:
         setattr(config, name, value)
 
 
-def _same(head: GgufHead, key: str, values: list[Any]) -> Any:
+def _shared_value(head: GgufHead, key: str, values: list[Any]) -> Any:
     """The value that all layers share."""
     if len(set(values)) != 1:
-        raise head.refused(key, "it differs from layer to layer")
+        raise head.refusal(key, "it differs from layer to layer")
     return values[0]
 
 
@@ -220,12 +220,12 @@ def _context(config: Any, _head: GgufHead, _key: str, value: int) -> None:
 
 def _blocks(config: Any, head: GgufHead, key: str, value: int) -> None:
     if config.num_hidden_layers != value - head.get("nextn_predict_layers", 0):
-        raise head.refused(key)
+        raise head.refusal(key)
 
 
 def _next_tokens(_config: Any, head: GgufHead, key: str, value: int) -> None:
     if value and head.architecture not in _SHAPES:
-        raise head.refused(key)
+        raise head.refusal(key)
 
 
 def _feed_forward(config: Any, head: GgufHead, _key: str, value: int) -> None:
@@ -240,7 +240,7 @@ def _expert_feed_forward(config: Any, head: GgufHead, key: str, value: int) -> N
         config.moe_intermediate_size = value
     elif value not in {0, config.intermediate_size}:
         if head.get("feed_forward_length") not in {None, 0, value}:
-            raise head.refused(key)
+            raise head.refusal(key)
         config.intermediate_size = value
 
 
@@ -252,7 +252,7 @@ def _kv_heads(config: Any, head: GgufHead, key: str, value: Any) -> None:
     elif hasattr(config, "num_key_value_heads"):
         config.num_key_value_heads = value
     elif value != config.num_attention_heads:
-        raise head.refused(key)
+        raise head.refusal(key)
 
 
 def _falcon_heads(config: Any, head: GgufHead, key: str, value: int) -> None:
@@ -260,9 +260,9 @@ def _falcon_heads(config: Any, head: GgufHead, key: str, value: int) -> None:
     if value not in {1, config.num_attention_heads} or any(
         "attn_norm_2" in t for t in head.tensors
     ):
-        raise head.refused(key, "Falcon with groups of heads is not read right by transformers")
+        raise head.refusal(key, "Falcon with groups of heads is not read right by transformers")
     if value > 1:
-        raise head.refused(key, "the order of its heads is not known here")
+        raise head.refusal(key, "the order of its heads is not known here")
     config.multi_query, config.new_decoder_architecture = True, False
     config.num_kv_heads = value
 
@@ -272,11 +272,11 @@ def _head_width(config: Any, head: GgufHead, key: str, value: int) -> None:
         return
     usual = config.hidden_size // config.num_attention_heads
     if head.get("attention.key_length", usual) != head.get("attention.value_length", usual):
-        raise head.refused(key, "keys and values have different widths")
+        raise head.refusal(key, "keys and values have different widths")
     if _has_own_width(config):
         config.head_dim = value
     elif value != usual:
-        raise head.refused(key, f"{type(config).__name__} has no field for it")
+        raise head.refusal(key, f"{type(config).__name__} has no field for it")
 
 
 def _has_own_width(config: Any) -> bool:
@@ -294,11 +294,11 @@ def _window(config: Any, head: GgufHead, key: str, value: int) -> None:
     optional = hasattr(config, "use_sliding_window")
     always = not optional and getattr(config, "sliding_window", None) is not None
     if not value and always:
-        raise head.refused(key, f"{type(config).__name__} is not made without it")
+        raise head.refusal(key, f"{type(config).__name__} is not made without it")
     if not always and (not value or value >= head.get("context_length", 0) > 0):
         return
     if optional or not hasattr(config, "sliding_window"):
-        raise head.refused(key, "which layers look through it is not said")
+        raise head.refusal(key, "which layers look through it is not said")
     config.sliding_window = value
 
 
@@ -308,7 +308,7 @@ def _window_pattern(config: Any, head: GgufHead, key: str, value: Any) -> None:
     if isinstance(value, int):
         value = [(layer + 1) % value != 0 for layer in range(layers)] if value else [False] * layers
     if not hasattr(config, "layer_types") or len(value) != layers:
-        raise head.refused(key)
+        raise head.refusal(key)
     config.layer_types = ["sliding_attention" if near else "full_attention" for near in value]
 
 
@@ -322,30 +322,30 @@ def _attention_scale(config: Any, head: GgufHead, key: str, value: float) -> Non
         if value:
             config.query_pre_attn_scalar = value**-2
     elif value and abs(value / usual - 1) > 1e-5:
-        raise head.refused(key)
+        raise head.refusal(key)
 
 
 def _gating(config: Any, head: GgufHead, key: str, value: int) -> None:
     """How routers turn scores into weights: 0 and 1 by softmax, 2 by the sigmoid."""
     if hasattr(config, "scoring_func"):
         if value not in {1, 2}:
-            raise head.refused(key)
+            raise head.refusal(key)
         config.scoring_func = ("softmax", "sigmoid")[value - 1]
     elif value not in {0, 1}:
-        raise head.refused(key)
+        raise head.refusal(key)
 
 
 def _logit_scale(config: Any, head: GgufHead, key: str, value: float) -> None:
     if hasattr(config, "logit_scale"):
         config.logit_scale = value or 1.0
     elif value not in {0, 1}:
-        raise head.refused(key)
+        raise head.refusal(key)
 
 
 def _alibi(config: Any, head: GgufHead, key: str, value: float) -> None:
     has_alibi = config.model_type == "bloom" or getattr(config, "alibi", False)
     if value != (8.0 if has_alibi else 0.0):
-        raise head.refused(key)
+        raise head.refusal(key)
 
 
 _SPECIAL: dict[str, Callable[[Any, GgufHead, str, Any], None]] = {

@@ -37,7 +37,7 @@ def settle_rope(config: Any, head: GgufHead) -> None:
             "rope.freq_base", "rope.scaling.type", "rope.scale_linear", "rope.scaling.factor",
         ):  # fmt: skip
             if head.get(key) not in {None, "none", 0.0, 1.0}:
-                raise head.refused(key, f"{type(config).__name__} has no rotary positions")
+                raise head.refusal(key, f"{type(config).__name__} has no rotary positions")
         _refuse_attention_factor(head)
         return
     is_nested = len(parts) > 1 or parts[0] is not config.rope_parameters
@@ -48,14 +48,14 @@ def settle_rope(config: Any, head: GgufHead) -> None:
     parameters["rope_theta"] = head.get("rope.freq_base", _BASE)
     if (base := head.get("rope.freq_base_swa")) is not None:
         if not is_nested:
-            raise head.refused("rope.freq_base_swa")
+            raise head.refusal("rope.freq_base_swa")
         config.rope_parameters["sliding_attention"]["rope_theta"] = base
     _settle_width(config, parameters, head)
     scaling = _scaling(config, head)
     if is_nested and (
         FREQUENCIES in head.tensors or scaling.get("rope_type") not in {None, "linear"}
     ):
-        raise head.refused(FREQUENCIES if FREQUENCIES in head.tensors else "rope.scaling.type")
+        raise head.refusal(FREQUENCIES if FREQUENCIES in head.tensors else "rope.scaling.type")
     if scaling:
         truncates = parameters.get("truncate") if scaling["rope_type"] == "yarn" else None
         parameters.update(scaling)
@@ -82,7 +82,7 @@ def _refuse_unmakeable(config: Any, head: GgufHead) -> None:
     except Exception as error:
         key = FREQUENCIES if FREQUENCIES in head.tensors else "rope.scaling.type"
         key = key if key in head.tensors or head.get(key) else "rope.scale_linear"
-        raise head.refused(key, one_line(error, 120)) from error
+        raise head.refusal(key, one_line(error, 120)) from error
 
 
 def _parts(config: Any) -> list[dict[str, Any]]:
@@ -98,10 +98,10 @@ def _as_the_family_has_it(head: GgufHead) -> None:
     _refuse_attention_factor(head)
     for key in ("rope.scaling.type", "rope.scaling.factor", "rope.scale_linear"):
         if head.get(key) not in {None, "none", 0.0, 1.0}:
-            raise head.refused(key)
+            raise head.refusal(key)
 
 
-def _settle_width(config: Any, own: dict[str, Any], head: GgufHead) -> None:
+def _settle_width(config: Any, parameters: dict[str, Any], head: GgufHead) -> None:
     """Heads that turn in a part of their width only."""
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     rotary_width = head.get("rope.dimension_count")
@@ -109,8 +109,8 @@ def _settle_width(config: Any, own: dict[str, Any], head: GgufHead) -> None:
         return
     if hasattr(config, "rotary_dim"):
         config.rotary_dim = rotary_width
-    if rotary_width != width or own.get("partial_rotary_factor", 1.0) != 1.0:
-        own["partial_rotary_factor"] = rotary_width / width
+    if rotary_width != width or parameters.get("partial_rotary_factor", 1.0) != 1.0:
+        parameters["partial_rotary_factor"] = rotary_width / width
 
 
 def _scaling(config: Any, head: GgufHead) -> dict[str, Any]:
@@ -121,7 +121,7 @@ def _scaling(config: Any, head: GgufHead) -> dict[str, Any]:
         kind = "linear"  # as readers of these files take it
     if FREQUENCIES in head.tensors:
         if kind not in {None, "none"} and not (kind == "linear" and factor in {None, 0.0, 1.0}):
-            raise head.refused("rope.scaling.type", f"together with {FREQUENCIES}")
+            raise head.refusal("rope.scaling.type", f"together with {FREQUENCIES}")
         _refuse_attention_factor(head)
         factors = head.factors[FREQUENCIES]
         return _by_factors(config.max_position_embeddings, factors, factors, 1.0)
@@ -131,13 +131,13 @@ def _scaling(config: Any, head: GgufHead) -> dict[str, Any]:
         _refuse_attention_factor(head)  # readers differ on whether it counts without a scaling
         return {}
     if not factor or factor <= 0:
-        raise head.refused("rope.scaling.type", "without a factor")
+        raise head.refusal("rope.scaling.type", "without a factor")
     if kind in {"linear", "dynamic"}:
         _refuse_attention_factor(head)
         return {"rope_type": kind, "factor": factor} if factor != 1.0 else {}
     if kind == "yarn":
         return _yarn(head, factor)
-    raise head.refused("rope.scaling.type")
+    raise head.refusal("rope.scaling.type")
 
 
 def _yarn(head: GgufHead, factor: float) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def _yarn(head: GgufHead, factor: float) -> dict[str, Any]:
 
 def _long(config: Any, head: GgufHead) -> dict[str, Any]:
     if LONG not in head.tensors or SHORT not in head.tensors:
-        raise head.refused("rope.scaling.type", f"without {LONG} and {SHORT}")
+        raise head.refusal("rope.scaling.type", f"without {LONG} and {SHORT}")
     original = head.get("rope.scaling.original_context_length") or config.max_position_embeddings
     _refuse_attention_factor(head, _OF_YARN)
     attention = head.get("rope.scaling.attn_factor")
@@ -186,7 +186,7 @@ _OF_YARN = "rope.scaling.yarn_attn_factor"
 def _refuse_attention_factor(head: GgufHead, *keys: str) -> None:
     for key in keys or ("rope.scaling.attn_factor", _OF_YARN):
         if head.get(key) not in {None, 1.0}:
-            raise head.refused(key)
+            raise head.refusal(key)
 
 
 def refuse_other_rope(module: torch.nn.Module, head: GgufHead) -> None:
@@ -208,18 +208,18 @@ def refuse_other_rope(module: torch.nn.Module, head: GgufHead) -> None:
     for part in module.modules():
         part_type = getattr(part, "rope_type", None)
         if isinstance(part_type, str) and part_type != config_type:
-            raise head.refused("rope.scaling.type")
+            raise head.refusal("rope.scaling.type")
     for _, buffer in frequencies:
         if rotary_width is not None and 2 * buffer.numel() != rotary_width:
-            raise head.refused("rope.dimension_count")
+            raise head.refusal("rope.dimension_count")
         if FREQUENCIES in head.tensors:
             steps = torch.arange(0, 2 * buffer.numel(), 2).double() / (2 * buffer.numel())
             expected_frequencies = 1 / (
                 base**steps * torch.tensor(head.factors[FREQUENCIES]).double()
             )
             if not torch.allclose(buffer.double(), expected_frequencies, rtol=1e-5, atol=0):
-                raise head.refused(FREQUENCIES)
+                raise head.refusal(FREQUENCIES)
     if not frequencies and (set(head.tensors) & set(FACTORS)):
-        raise head.refused(next(name for name in FACTORS if name in head.tensors))
+        raise head.refusal(next(name for name in FACTORS if name in head.tensors))
     if head.get("rope.scaling.type") not in {None, "none"} and not frequencies:
-        raise head.refused("rope.scaling.type")
+        raise head.refusal("rope.scaling.type")

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from worldline.errors import RefusedError
-from worldline.model.attention import private_keys, tapped
+from worldline.model.attention import private_keys, tap_attention
 from worldline.model.held_weights import held_weights
 from worldline.model.rows import other_at
 from worldline.model.tail import tail_of
@@ -53,7 +53,7 @@ class Rerun:
 
         args = tuple(x if arg is ROW else arg for arg in self.args)
         kwargs = {name: x if arg is ROW else arg for name, arg in self.kwargs.items()}
-        with tapped(tap):
+        with tap_attention(tap):
             return stream_output(self.module(*args, **kwargs)), reads
 
 
@@ -112,7 +112,7 @@ def whole_gradients(
             raise RefusedError(NO_GRADIENT)
         flat = [z for block in reads for z in block]
         flat_gradients = torch.autograd.grad(value, flat, allow_unused=True)
-    gradients = iter(filled(flat_gradients, flat))
+    gradients = iter(fill_unused(flat_gradients, flat))
     return float(value.detach()), [[next(gradients) for _ in block] for block in reads]
 
 
@@ -147,13 +147,13 @@ def block_gradients(
     measure: Measure,
     last: int | None = None,
     *,
-    rounded: bool = False,
+    allow_rounding: bool = False,
 ) -> Gradients | None:
     """The same, block by block: `rows` are the recorded rows [pos, d_model], one more than blocks.
 
     None where the model's end is more than a norm and an unembedding, or where a block that runs
-    again does not give the recorded row bitwise; with `rounded`, to within the rounding of two
-    equivalent runs at every position.
+    again does not give the recorded row bitwise; with `allow_rounding`, to within the rounding of
+    two equivalent runs at every position.
     """
     tail = tail_of(model)
     if tail is None:
@@ -170,16 +170,16 @@ def block_gradients(
             step()
             row = x[None].detach().requires_grad_()
             out, reads = rerun(row)
-            if out is None or other_at(0, out[0], y, rounded=rounded):
+            if out is None or other_at(0, out[0], y, allow_rounding=allow_rounding):
                 return None
             leaves = [row, *reads]
             raw = torch.autograd.grad(out, leaves, gradient, allow_unused=True)
-            gradient, *at_reads = filled(raw, leaves)
+            gradient, *at_reads = fill_unused(raw, leaves)
             read_gradients.append(at_reads)
     return float(value.detach()), read_gradients[::-1]
 
 
-def filled(gradients: Sequence[Tensor | None], leaves: Sequence[Tensor]) -> list[Tensor]:
+def fill_unused(gradients: Sequence[Tensor | None], leaves: Sequence[Tensor]) -> list[Tensor]:
     """Gradients with zeros where a leaf was not used."""
     pairs = zip(gradients, leaves, strict=True)
     return [torch.zeros_like(z) if g is None else g for g, z in pairs]

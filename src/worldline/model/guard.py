@@ -42,12 +42,14 @@ if TYPE_CHECKING:
 
 SCHEMA = 8  # raise when the checks change: older results no longer count
 
-_passed: WeakKeyDictionary[torch.nn.Module, dict[Path, Report]] = WeakKeyDictionary()
+_reports: WeakKeyDictionary[torch.nn.Module, dict[Path, Report]] = WeakKeyDictionary()
 _anatomies: WeakKeyDictionary[torch.nn.Module, Anatomy] = WeakKeyDictionary()
 _movers: WeakKeyDictionary[torch.nn.Module, _Mover] = WeakKeyDictionary()
 
 
-def checked(model: LoadedModel, identity: Identity | None = None, *, again: bool = False) -> Report:
+def checked_report(
+    model: LoadedModel, identity: Identity | None = None, *, recheck: bool = False
+) -> Report:
     """The report of the checks on `model` as it is now, from the cache where they ran before.
 
     `identity` is that of the model at this moment, for those who need it too. Only findings about
@@ -58,7 +60,7 @@ def checked(model: LoadedModel, identity: Identity | None = None, *, again: bool
         RefusedError: the model failed a check: which one, where and by how much.
     """
     identity = identity or identify(model)
-    report = None if again else _known(model.module, identity)
+    report = None if recheck else _known(model.module, identity)
     was_cached = report is not None
     if report is None:
         report = _checked_now(model, identity)
@@ -73,14 +75,14 @@ def refuse_other_derivative(model: LoadedModel, *, but: str | None = None) -> No
 
     `but`: words for which the caller has an answer of its own.
     """
-    if (words := checked(model).gradient) and words != but:
+    if (words := checked_report(model).gradient) and words != but:
         raise RefusedError(f"{model.name}: {words}; what needs no gradient: by share, and cuts")
 
 
 def _known(module: torch.nn.Module, identity: Identity) -> Report | None:
     """The report of the model as it is; where others' code takes part, as the probe has it now."""
     mover = _movers.get(module)
-    report = _kept(identity, module) if mover is None else mover.report_on(identity)
+    report = _cached_report(identity, module) if mover is None else mover.report_on(identity)
     if report is not None and not identity.all_told and first_time(module):
         return report if _witnessed(report, module) else None
     return report
@@ -98,7 +100,7 @@ def refuse_changed_meanwhile(model: LoadedModel, before: Identity) -> None:
         mover, names = _movers.get(model.module), moving_of(model.module)
         if now.complete and (not found or _place(before, names) == _place(now, names)):
             return
-        reports = _passed.get(model.module, {})
+        reports = _reports.get(model.module, {})
         report = reports.get(_place(before)) if mover is None else mover.report
         if report is None or _witnessed(report, model.module):
             return
@@ -113,15 +115,15 @@ def refuse_changed_meanwhile(model: LoadedModel, before: Identity) -> None:
 class _Mover(TurnWatcher):
     """A model of which some values move as it merely runs: the last report, and what it is of.
 
-    `left` are those values as worldline's last call left them; where the next call finds others,
-    the report is forgotten.
+    `last_values` are those values as worldline's last call left them; where the next call finds
+    others, the report is forgotten.
     """
 
     module: weakref.ref[torch.nn.Module]
     names: frozenset[str]
     place: Path | None
     report: Report | None
-    left: dict[str, str] = field(default_factory=dict)
+    last_values: dict[str, str] = field(default_factory=dict)
 
     def report_on(self, identity: Identity) -> Report | None:
         """The last report, if it is of the model as it is now."""
@@ -132,17 +134,17 @@ class _Mover(TurnWatcher):
 
     def begins(self) -> None:
         """Somebody else may have moved the values."""
-        self._forget_moved(self._now())
+        self._forget_moved(self._current_values())
 
     def ends(self) -> None:
         """As they are now they are left."""
-        self.left = self._now()
+        self.last_values = self._current_values()
 
-    def _forget_moved(self, now: dict[str, str]) -> None:
-        if self.left != now:
+    def _forget_moved(self, current_values: dict[str, str]) -> None:
+        if self.last_values != current_values:
             self.report = None
 
-    def _now(self) -> dict[str, str]:
+    def _current_values(self) -> dict[str, str]:
         module = self.module()
         return {} if module is None else self._some_of(state_of(module))
 
@@ -156,16 +158,16 @@ def moving_of(module: torch.nn.Module) -> frozenset[str]:
     return frozenset() if mover is None else mover.names
 
 
-def _kept(identity: Identity, module: torch.nn.Module) -> Report | None:
+def _cached_report(identity: Identity, module: torch.nn.Module) -> Report | None:
     """The report that was kept, and with it the anatomy of the module.
 
     One that another process or another model in memory left counts where the probe gives here what
     it gave there: no identity tells everything.
     """
-    reports, place = _passed.setdefault(module, {}), _place(identity)
+    reports, place = _reports.setdefault(module, {}), _place(identity)
     report = reports.get(place)
     if report is None and identity.complete:
-        report = _read(place, module)
+        report = _read_report(place, module)
         if report is None or not _witnessed(report, module):
             return None
         reports[place] = report
@@ -176,7 +178,7 @@ def _kept(identity: Identity, module: torch.nn.Module) -> Report | None:
 
 def _is_of_another(place: Path, report: Report, module: torch.nn.Module) -> bool:
     """Whether another computation's report is kept there: no identity tells the two apart."""
-    other = _read(place, module)
+    other = _read_report(place, module)
     if other is None or other.witness is None or report.witness is None:
         return False
     return not other.witness.agrees(report.witness)
@@ -193,7 +195,7 @@ def _witnessed(report: Report, module: torch.nn.Module) -> bool:
 def _checked_now(model: LoadedModel, identity: Identity) -> Report:
     """The report of checks that run now; kept if it is a finding about the model."""
     _anatomies.pop(model.module, None)
-    _passed.setdefault(model.module, {}).pop(_place(identity), None)
+    _reports.setdefault(model.module, {}).pop(_place(identity), None)
     report = _look(model)
     if report.status == "refused" and report.is_finding:
         report.is_finding = _look(model).reason == report.reason
@@ -218,7 +220,7 @@ def _checked_now(model: LoadedModel, identity: Identity) -> Report:
     else:
         place = _place(identity)
         if report.is_finding:
-            _passed[model.module][place] = report
+            _reports[model.module][place] = report
     if report.anatomy is not None and report.status != "refused":
         _anatomies[model.module] = report.anatomy
     keeps = report.is_finding and mover is None and current_identity.complete
@@ -293,7 +295,7 @@ def _versions() -> tuple[str, ...]:
     return version("torch"), version("transformers"), version("worldline")
 
 
-def _read(place: Path, module: torch.nn.Module) -> Report | None:
+def _read_report(place: Path, module: torch.nn.Module) -> Report | None:
     """What was kept: the report, with its anatomy and witness. None if it is not usable."""
     try:
         record = json.loads(place.read_text())
@@ -307,14 +309,14 @@ def _read(place: Path, module: torch.nn.Module) -> Report | None:
     return report
 
 
-def _anatomy(kept: dict[str, Any], module: torch.nn.Module) -> Anatomy:
-    end = kept["end"]
+def _anatomy(anatomy_record: dict[str, Any], module: torch.nn.Module) -> Anatomy:
+    end = anatomy_record["end"]
     return Anatomy(
-        kept["order"],
-        [module.get_submodule(name) for name in kept["order"]],
-        kept["keys"],
-        kept["expected_calls"],
-        kept["late"],
+        anatomy_record["order"],
+        [module.get_submodule(name) for name in anatomy_record["order"]],
+        anatomy_record["keys"],
+        anatomy_record["expected_calls"],
+        anatomy_record["late"],
         None if end is None else module.get_submodule(end),
     )
 

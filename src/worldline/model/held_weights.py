@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 from worldline.model.exclusive_use import exclusive
 
 
-class _Held(TorchFunctionMode):
+class _DetachedWeights(TorchFunctionMode):
     """Hands every call in this thread the weights' values in place of the weights."""
 
     def __init__(self, module: torch.nn.Module) -> None:
@@ -30,10 +30,10 @@ class _Held(TorchFunctionMode):
             kwargs = {name: self._value(value) for name, value in kwargs.items()}
         return func(*map(self._value, args), **(kwargs or {}))
 
-    def _value(self, thing: Any) -> Any:
-        if type(thing) is tuple or type(thing) is list:
-            return type(thing)(map(self._value, thing))
-        return self.values.get(id(thing), thing)
+    def _value(self, value: Any) -> Any:
+        if type(value) is tuple or type(value) is list:
+            return type(value)(map(self._value, value))
+        return self.values.get(id(value), value)
 
 
 @contextmanager
@@ -43,5 +43,5 @@ def held_weights(module: torch.nn.Module) -> Iterator[None]:
     The weights themselves are not touched: a thread of the user's own that trains the model
     meanwhile gets all its gradients.
     """
-    with exclusive(module), _Held(module):
+    with exclusive(module), _DetachedWeights(module):
         yield

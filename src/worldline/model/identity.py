@@ -16,13 +16,13 @@ import torch
 
 from worldline.model.description import (
     SCALARS,
-    Described,
+    Describer,
     class_code,
     class_values,
     code_of,
     is_cut,
     looks_on,
-    sampled,
+    tensor_summary,
 )
 from worldline.model.meanwhile import note_first
 from worldline.model.surroundings import entered_modes, replaced_functions
@@ -144,8 +144,8 @@ def identify(model: LoadedModel) -> Identity:
             device=str(next(module.parameters()).device),
             implementation=_implementation(module),
             tensors=dict(weights.digests),
-            code=_worded(code),
-            state=_worded(state),
+            code=_facts_in_words(code),
+            state=_facts_in_words(state),
             settings=settings,
             complete=not any(is_cut(value) for facts in (code, state) for value in facts.values()),
         )
@@ -161,7 +161,7 @@ def identify(model: LoadedModel) -> Identity:
 
 def state_of(module: torch.nn.Module) -> dict[str, str]:
     """What modules and hooks hold at this moment: the `state` of the identity."""
-    return _worded(facts_of(module)[1])
+    return _facts_in_words(facts_of(module)[1])
 
 
 def _dtype(module: torch.nn.Module) -> str:
@@ -214,12 +214,12 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
                 if values:
                     part_state.append((attribute, values))
             else:
-                part_state.append((attribute, Described(within=within).plain(value)))
+                part_state.append((attribute, Describer(within=within).plain(value)))
         for buffer in sorted(
             part._non_persistent_buffers_set
         ):  # not saved, so no part of the weights
             if (tensor := part._buffers.get(buffer)) is not None:
-                part_state.append((f"buffer {buffer}", sampled(tensor)))
+                part_state.append((f"buffer {buffer}", tensor_summary(tensor)))
         if part_state:
             state[name] = tuple(part_state)
     everywhere = torch.nn.modules.module
@@ -230,7 +230,7 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
         if values := code_of(function, within)[1]:
             state[f"|{place}"] = (("", values),)
     for mode in entered_modes():
-        values = Described(within=within).plain(mode)
+        values = Describer(within=within).plain(mode)
         state[f"|{MODES}, {type(mode).__qualname__}"] = (("", values),)
     return code, state
 
@@ -254,7 +254,7 @@ def _note_accelerate(code: Facts, state: Facts, name: str, hook: Any, within: se
     held = []
     for each in hooks:
         if not type(each).__module__.startswith("accelerate."):
-            own = Described(within=within).plain(each)
+            own = Describer(within=within).plain(each)
             held.append((type(each).__qualname__, (*class_values(type(each), within), *own)))
     if held:
         state[where] = tuple(held)
@@ -273,15 +273,17 @@ def _note_configs(code: Facts, state: Facts, configs: Mapping[int, tuple[str, An
             )
 
 
-def _flat(config: Any, where: str, code: Facts, state: Facts, seen: set[int]) -> tuple[Any, ...]:
-    seen.add(id(config))
+def _flat(
+    config: Any, where: str, code: Facts, state: Facts, visited_ids: set[int]
+) -> tuple[Any, ...]:
+    visited_ids.add(id(config))
     entries = []
     for name, value in vars(config).items():
         if hasattr(value, "to_dict") and hasattr(value, "__dict__"):
-            if id(value) not in seen:
-                code[f"{where}.{name}"] = _flat(value, f"{where}.{name}", code, state, seen)
+            if id(value) not in visited_ids:
+                code[f"{where}.{name}"] = _flat(value, f"{where}.{name}", code, state, visited_ids)
         elif name not in _UNREAD_SETTINGS:
-            entries.append((name, value if type(value) in SCALARS else Described().plain(value)))
+            entries.append((name, value if type(value) in SCALARS else Describer().plain(value)))
     for name, kind in (
         ("_attn_implementation", "attention"),
         ("_experts_implementation", "experts"),
@@ -299,9 +301,9 @@ def _flat(config: Any, where: str, code: Facts, state: Facts, seen: set[int]) ->
     return tuple(entries)
 
 
-def function_tables(what: str) -> Iterator[tuple[str, Any]]:
+def function_tables(kind: str) -> Iterator[tuple[str, Any]]:
     """Where transformers keeps the functions that an implementation is the name of."""
-    if what == "attention":
+    if kind == "attention":
         from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
         from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
@@ -347,7 +349,7 @@ def _machine() -> str:
     return f"{name or platform.machine()}, {torch.backends.cpu.get_cpu_capability()}"
 
 
-def _worded(facts: Facts) -> dict[str, str]:
+def _facts_in_words(facts: Facts) -> dict[str, str]:
     """Facts one by one, in words that a file can hold: each value under a name of its own."""
     words: dict[str, str] = {}
     for place, value in facts.items():
@@ -358,18 +360,18 @@ def _worded(facts: Facts) -> dict[str, str]:
     return words
 
 
-def _into(worded: dict[str, str], place: str, value: Any) -> None:
+def _into(words: dict[str, str], place: str, value: Any) -> None:
     """A value, or each of a table's or a list's: so that what moves can be told from the rest."""
     if _is_table(value):
         for name, entry in value:
-            _into(worded, f"{place}.{name}" if name else place, entry)
+            _into(words, f"{place}.{name}" if name else place, entry)
     elif type(value) is tuple and any(type(item) is tuple for item in value):
         for at, item in enumerate(value):
-            _into(worded, f"{place}[{at}]", item)
+            _into(words, f"{place}[{at}]", item)
     else:
-        while place in worded:  # two hooks of one name
+        while place in words:  # two hooks of one name
             place += "'"
-        worded[place] = _short(value)
+        words[place] = _short(value)
 
 
 def _is_table(value: Any) -> bool:
@@ -405,7 +407,7 @@ class Difference:
 
 def differences(
     before: Identity,
-    now: Identity,
+    after: Identity,
     *,
     same_code: bool = True,
     moving: frozenset[str] = frozenset(),
@@ -416,37 +418,37 @@ def differences(
     is not compared. `moving` names state that moves as the model merely runs: it comes last.
     """
     changes = [
-        Difference(f"{name} {getattr(before, name)} → {getattr(now, name)}", True)
+        Difference(f"{name} {getattr(before, name)} → {getattr(after, name)}", True)
         for name in ("model_type", "dtype", "device")
-        if getattr(before, name) != getattr(now, name)
+        if getattr(before, name) != getattr(after, name)
     ]
     if before.code:
-        changes += _code_differences(before, now, same_code)
+        changes += _code_differences(before, after, same_code)
     if before.tensors:
-        changes += _tensor_differences(before.tensors, now.tensors)
-    elif before.weights_hash != now.weights_hash:
-        hashes = f"{before.weights_hash[:12]} → {now.weights_hash[:12]}"
+        changes += _tensor_differences(before.tensors, after.tensors)
+    elif before.weights_hash != after.weights_hash:
+        hashes = f"{before.weights_hash[:12]} → {after.weights_hash[:12]}"
         changes.append(Difference(f"weights {hashes}", True))
     if before.code:
         changes += _mode_differences(
-            before, now
+            before, after
         )  # new modules are in train mode: first what is new
-        settings = _changed(before.settings, now.settings)
+        settings = _changed_entries(before.settings, after.settings)
         setting_places = tuple(f"|{name}" for name, _, _ in settings)  # with what they hold
         state = [
             entry
-            for entry in _changed(before.state, now.state)
+            for entry in _changed_entries(before.state, after.state)
             if not entry[0].startswith(setting_places)
         ]
         changes += _state_differences(
-            [entry for entry in state if entry[0] not in moving], now.state
+            [entry for entry in state if entry[0] not in moving], after.state
         )
         changes += [Difference(_setting_words(*entry), False) for entry in settings]
-        changes += _state_differences([entry for entry in state if entry[0] in moving], now.state)
+        changes += _state_differences([entry for entry in state if entry[0] in moving], after.state)
     return changes
 
 
-def state_differs(before: Identity, now: Identity, *, same_code: bool = True) -> bool:
+def state_differs(before: Identity, after: Identity, *, same_code: bool = True) -> bool:
     """Whether what modules and hooks hold differs; of a run stored without that, no one knows: no.
 
     Without `same_code`, as between two versions of a library, what only one of the two holds does
@@ -454,32 +456,38 @@ def state_differs(before: Identity, now: Identity, *, same_code: bool = True) ->
     """
     if not before.code:
         return False
-    names = set(before.state) | set(now.state) if same_code else set(before.state) & set(now.state)
-    return any(before.state.get(name) != now.state.get(name) for name in names)
+    names = (
+        set(before.state) | set(after.state) if same_code else set(before.state) & set(after.state)
+    )
+    return any(before.state.get(name) != after.state.get(name) for name in names)
 
 
-def in_one_line(found: list[Difference]) -> str:
+def in_one_line(changes: list[Difference]) -> str:
     """The first of some differences, and how many more there are."""
-    more = f" (and {len(found) - 1:,} more)" if len(found) > 1 else ""
-    return f"{found[0].words}{more}"
+    more = f" (and {len(changes) - 1:,} more)" if len(changes) > 1 else ""
+    return f"{changes[0].words}{more}"
 
 
-def _changed(was: Mapping[str, str], now: Mapping[str, str]) -> list[tuple[str, str, str]]:
+def _changed_entries(
+    was: Mapping[str, str], current: Mapping[str, str]
+) -> list[tuple[str, str, str]]:
     """(name, before, now) of what is not the same; "none" where it was not there or is not."""
-    if was == now:
+    if was == current:
         return []
-    names = dict.fromkeys((*was, *now))
-    pairs = ((name, was.get(name, "none"), now.get(name, "none")) for name in names)
+    names = dict.fromkeys((*was, *current))
+    pairs = ((name, was.get(name, "none"), current.get(name, "none")) for name in names)
     return [(name, a, b) for name, a, b in pairs if a != b]
 
 
-def _code_differences(before: Identity, now: Identity, same_code: bool) -> list[Difference]:
+def _code_differences(before: Identity, after: Identity, same_code: bool) -> list[Difference]:
     """Of classes, hooks, functions in place of others, configurations, the mode."""
     ranked_changes: list[tuple[int, str]] = []
-    for place, was, current in _changed(before.code, now.code):
+    for place, was, current in _changed_entries(before.code, after.code):
         module, bar, feature = place.rpartition("|")
         of = f" of {module}" if module else ""
-        is_module_gone = bool(bar and module) and module not in now.code and not _is_config(module)
+        is_module_gone = (
+            bool(bar and module) and module not in after.code and not _is_config(module)
+        )
         is_other_choice = feature.startswith(_FUNCTIONS) and "none" in (
             was,
             current,
@@ -520,98 +528,102 @@ def _names(code: str) -> str:
     return ", ".join(word.partition("#")[0] for word in words if word)
 
 
-def _mode_differences(before: Identity, now: Identity) -> list[Difference]:
+def _mode_differences(before: Identity, after: Identity) -> list[Difference]:
     """Of modules in train mode here and not there, unless another class stands there now."""
-    unchanged_places = {place for place in before.code if before.code[place] == now.code.get(place)}
+    unchanged_places = {
+        place for place in before.code if before.code[place] == after.code.get(place)
+    }
     modes = [
         [
             p
             for p in identity.code
             if p.endswith("|train mode") and p.rpartition("|")[0] in unchanged_places
         ]
-        for identity in (before, now)
+        for identity in (before, after)
     ]
     return [Difference(_mode_words(*modes), True)] if modes[0] != modes[1] else []
 
 
-def _mode_words(was: list[str], now: list[str]) -> str:
-    changed_places = sorted(set(was) ^ set(now), key=lambda place: (place.count("."), place))
+def _mode_words(was: list[str], current: list[str]) -> str:
+    changed_places = sorted(set(was) ^ set(current), key=lambda place: (place.count("."), place))
     where = changed_places[0].rpartition("|")[0]
-    mode = "train mode" if changed_places[0] in now else "eval mode"
+    mode = "train mode" if changed_places[0] in current else "eval mode"
     more = f" and {len(changed_places) - 1:,} more modules" if len(changed_places) > 1 else ""
     return f"{mode} in {where}{more}" if where else mode
 
 
-def _hook_words(what: str, module: str, was: str, now: str) -> str:
-    before, after = _names(was), _names(now)
+def _hook_words(kind: str, module: str, was: str, current: str) -> str:
+    before, after = _names(was), _names(current)
     if was == "none":
-        return f"a {what} was added{f' to {module}' if module else ''}: {after}"
-    if now == "none":
-        return f"a {what} was removed{f' from {module}' if module else ''}: {before}"
+        return f"a {kind} was added{f' to {module}' if module else ''}: {after}"
+    if current == "none":
+        return f"a {kind} was removed{f' from {module}' if module else ''}: {before}"
     where = f" on {module}" if module else ""
     if before == after:
-        return f"a {what} is other code{where}: {_names(_beside(now, was)) or after}"
-    for verb, less, more in (("added to", was, now), ("removed from", now, was)):
+        return f"a {kind} is other code{where}: {_names(_beside(current, was)) or after}"
+    for verb, less, more in (("added to", was, current), ("removed from", current, was)):
         new = _beside(more, less)
         if new and not _beside(less, more):
-            return f"a {what} was {verb} {module or 'all modules'}: {_names(new)}"
-    gone, new = _names(_beside(was, now)), _names(_beside(now, was))
-    return f"the {what}s are others{where}: {gone or before} → {new or after}"
+            return f"a {kind} was {verb} {module or 'all modules'}: {_names(new)}"
+    gone, new = _names(_beside(was, current)), _names(_beside(current, was))
+    return f"the {kind}s are others{where}: {gone or before} → {new or after}"
 
 
-def _beside(code: str, other: str) -> str:
+def _beside(code: str, other_code: str) -> str:
     """The functions of one list that are not in another."""
-    other_words = other.strip("(),").split(", ")
+    other_words = other_code.strip("(),").split(", ")
     return ", ".join(word for word in code.strip("(),").split(", ") if word not in other_words)
 
 
-def _forward_words(module: str, was: str, now: str) -> str:
+def _forward_words(module: str, was: str, current: str) -> str:
     where = module or "the model"
-    if now == "none":
+    if current == "none":
         return f"the forward of {where} is its class's again, not {_names(was)}"
-    return f"the forward of {where} was replaced: {_names(now)}"
+    return f"the forward of {where} was replaced: {_names(current)}"
 
 
-def _module_words(place: str, was: str, now: str) -> str:
-    short = [name if " " in name else name.rpartition(".")[2] for name in (was, now)]
-    was, now = (was, now) if short[0] == short[1] else short
+def _module_words(place: str, was: str, current: str) -> str:
+    short = [name if " " in name else name.rpartition(".")[2] for name in (was, current)]
+    was, current = (was, current) if short[0] == short[1] else short
     where = place or "the model"
     if was == "none":
-        return f"module {where} was added: {now}"
-    return f"module {where} was removed: {was}" if now == "none" else f"{where}: {was} → {now}"
+        return f"module {where} was added: {current}"
+    return (
+        f"module {where} was removed: {was}" if current == "none" else f"{where}: {was} → {current}"
+    )
 
 
-def _tensor_differences(was: Mapping[str, str], now: Mapping[str, str]) -> list[Difference]:
+def _tensor_differences(was: Mapping[str, str], current: Mapping[str, str]) -> list[Difference]:
     """Weights, and buffers, by name; buffers that are not saved may follow the text."""
-    if was == now:
+    if was == current:
         return []
     changes = []
-    for name, before, after in _changed(was, now):
+    for name, before, after in _changed_entries(was, current):
         kind = "added" if before == "none" else "removed" if after == "none" else ""
         words = f"weights of {name}" + (f" were {kind}" if kind else "")
         changes.append(Difference(words, True))
     return changes
 
 
-def _setting_words(name: str, was: str, now: str) -> str:
+def _setting_words(name: str, was: str, current: str) -> str:
     if not name.startswith("torch."):
-        return f"{name} {was} → {now}"
-    if now == "none":
+        return f"{name} {was} → {current}"
+    if current == "none":
         return f"the function {name} is torch's again, not {_names(was)}"
-    return f"the function {name} was replaced: {_names(now)}"
+    return f"the function {name} was replaced: {_names(current)}"
 
 
 def _state_differences(
-    changed: list[tuple[str, str, str]], now: Mapping[str, str]
+    changed_entries: list[tuple[str, str, str]], after: Mapping[str, str]
 ) -> list[Difference]:
-    """Of what modules and hooks hold; `now` is all of it."""
+    """Of what modules and hooks hold; `after` is all of it."""
     ranked_changes = []
-    for place, was, current in changed:
+    for place, was, current in changed_entries:
         module, _, name = place.rpartition(".")
         if place[1:].startswith(_FUNCTIONS) and "none" in (was, current):
             continue  # another implementation's, or code that is other
         if name in ("_disable_adapters", "disable_adapters"):
-            active = now.get(f"{module}._active_adapter", "").strip("(),'") or "default"
+            active = after.get(f"{module}._active_adapter", "").strip("(),'") or "default"
             off = "off" if current == "True" else "on"
             ranked_changes.append((0, f'adapter "{active}" is switched {off} ({module})'))
         elif "_active_adapter" in name:

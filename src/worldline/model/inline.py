@@ -37,12 +37,12 @@ class Scores:
     k: Tensor | None
     scale: float = 1.0
     biases: list[tuple[Tensor, float]] = field(default_factory=list)
-    masked: list[Tensor] = field(default_factory=list)  # True where forbidden
+    forbidden_masks: list[Tensor] = field(default_factory=list)  # True where forbidden
     reason: str | None = None  # why the scores cannot be written that way, if they cannot
     sinks: Tensor | None = None  # [head], a last column that takes part and reads nothing
     inner: float | None = None  # scale * tanh(inner * (q k)) + ..., where a soft-cap came
 
-    def scaled(self, factor: float) -> Scores:
+    def with_factor(self, factor: float) -> Scores:
         """Times a number."""
         biases = [(b, s * factor) for b, s in self.biases]
         sinks = None if self.sinks is None else self.sinks * factor
@@ -53,13 +53,13 @@ class Scores:
         if self.sinks is not None:
             if bias.ndim and bias.shape[-1] == 1:
                 return self  # one number a row, the sink included: the softmax does not see it
-            return self.spoiled("something is added after a sink took its place")
+            return self.with_reason("something is added after a sink took its place")
         return replace(self, biases=[*self.biases, (bias, sign)])
 
-    def capped(self) -> Scores:
+    def with_softcap(self) -> Scores:
         """Through a tanh, which with the scales on both sides is a soft-cap."""
-        if self.inner is not None or self.biases or self.masked or self.sinks is not None:
-            return self.spoiled("a soft-cap comes after something else than a scale")
+        if self.inner is not None or self.biases or self.forbidden_masks or self.sinks is not None:
+            return self.with_reason("a soft-cap comes after something else than a scale")
         return replace(self, scale=1.0, inner=self.scale)
 
     @property
@@ -75,19 +75,21 @@ class Scores:
     def with_mask(self, forbidden: Tensor) -> Scores:
         """Cut where `forbidden`."""
         if self.sinks is not None:
-            return self.spoiled("a mask comes after a sink took its place")
-        return replace(self, masked=[*self.masked, forbidden])
+            return self.with_reason("a mask comes after a sink took its place")
+        return replace(self, forbidden_masks=[*self.forbidden_masks, forbidden])
 
     def with_sinks(self, column: Tensor) -> Scores:
         """With a last column that takes part in the softmax and reads nothing."""
         if self.sinks is not None or column.shape[-1] != 1 or column.ndim != 4:
-            return self.spoiled("more than one column joins the scores")
+            return self.with_reason("more than one column joins the scores")
         sinks = column[0, :, 0, 0]
         if not bool((column == sinks[None, :, None, None]).all()):
-            return self.spoiled("the column that joins the scores is no sink: it varies over rows")
+            return self.with_reason(
+                "the column that joins the scores is no sink: it varies over rows"
+            )
         return replace(self, sinks=sinks)
 
-    def spoiled(self, reason: str) -> Scores:
+    def with_reason(self, reason: str) -> Scores:
         """Scores that cannot be written as attention, with the reason."""
         return Scores(self.q, self.k, reason=self.reason or reason)
 
@@ -100,7 +102,7 @@ class Pattern:
 
 
 @dataclass(eq=False)
-class Read:
+class WeightedSum:
     """A weighted sum by a pattern; `layout` says how its axes lie where that is not plain."""
 
     scores: Scores
@@ -128,7 +130,7 @@ def follow(name: str, args, kwargs, out, n_pos: int):
         factors = _factors(name, args, kwargs)
         mark = scores_of(factors[0])
         if isinstance(mark, Pattern):
-            return Read(mark.scores, factors[1])
+            return WeightedSum(mark.scores, factors[1])
         if out.ndim >= 3 and out.shape[-1] == n_pos and out.shape[-2] == n_pos:
             scores = Scores(factors[0], factors[1].transpose(-1, -2))
             if name == "baddbmm":
@@ -140,7 +142,7 @@ def follow(name: str, args, kwargs, out, n_pos: int):
     if name in ("softmax", "_softmax"):
         _follow_softmax(args, kwargs, out, n_pos)
         return None
-    mark = _carried(name, args, kwargs, out, n_pos)
+    mark = _mark_through(name, args, kwargs, out, n_pos)
     if mark is not None:
         out._worldline_scores = mark  # type: ignore[attr-defined]
     return None
@@ -158,7 +160,7 @@ def _factors(name: str, args, kwargs) -> tuple[Tensor, Tensor]:
 LAYOUTS = {"bhid": "head_first", "bihd": "pos_first", "ibhd": "pos_outermost"}
 
 
-def _follow_einsum(args, out, n_pos: int) -> Read | None:
+def _follow_einsum(args, out, n_pos: int) -> WeightedSum | None:
     """Products written as an equation; the letters say which axis is which."""
     operands = args[1] if isinstance(args[1], (tuple, list)) else args[1:]
     inputs, _, result = str(args[0]).replace(" ", "").partition("->")
@@ -183,13 +185,15 @@ def _follow_einsum(args, out, n_pos: int) -> Read | None:
     return None
 
 
-def _einsum_read(scores: Scores, values: Tensor, letters: list[str], result: str) -> Read:
+def _einsum_read(scores: Scores, values: Tensor, letters: list[str], result: str) -> WeightedSum:
     b, h, i, j = letters[0]
     (d,) = set(letters[1]) - {b, h, j} or {""}
     layout = LAYOUTS.get(result.translate(str.maketrans(b + h + i + d, "bhid")))
     if layout is None or sorted(letters[1]) != sorted(b + h + j + d):
-        return Read(scores.spoiled(f"a weighted sum {','.join(letters)}->{result}"), values)
-    return Read(scores, values.permute([letters[1].index(c) for c in b + h + j + d]), layout)
+        return WeightedSum(
+            scores.with_reason(f"a weighted sum {','.join(letters)}->{result}"), values
+        )
+    return WeightedSum(scores, values.permute([letters[1].index(c) for c in b + h + j + d]), layout)
 
 
 def _follow_softmax(args, kwargs, out, n_pos: int) -> None:
@@ -206,7 +210,7 @@ def _follow_softmax(args, kwargs, out, n_pos: int) -> None:
 
 
 @no_type_check
-def _carried(name: str, args, kwargs, out, n_pos: int) -> Scores | Pattern | None:
+def _mark_through(name: str, args, kwargs, out, n_pos: int) -> Scores | Pattern | None:
     """The mark of a result that is made from marked scores or from a marked pattern."""
     if name in ("cat", "concat", "concatenate"):
         pieces = args[0] if args else kwargs["tensors"]
@@ -222,7 +226,7 @@ def _carried(name: str, args, kwargs, out, n_pos: int) -> Scores | Pattern | Non
     if mark is None and name == "where" and len(args) == 3:
         mark = scores_of(args[1])
         if isinstance(mark, Scores):
-            return _masked(mark, ~args[0], args[2])
+            return _apply_mask(mark, ~args[0], args[2])
     if mark is None:
         return None
     if name in SAME:
@@ -239,49 +243,49 @@ def _carried(name: str, args, kwargs, out, n_pos: int) -> Scores | Pattern | Non
     return _carried_scores(name, mark, operand, args, kwargs, out)
 
 
-def _carried_scores(name: str, mark: Scores, other, args, kwargs, out) -> Scores | None:
+def _carried_scores(name: str, mark: Scores, operand, args, kwargs, out) -> Scores | None:
     if name in ("add", "__add__", "__radd__", "__iadd__", "add_"):
-        return mark.with_bias(torch.as_tensor(other), float(kwargs.get("alpha", 1.0)))
+        return mark.with_bias(torch.as_tensor(operand), float(kwargs.get("alpha", 1.0)))
     if name in ("sub", "__sub__", "__isub__", "sub_"):
-        return mark.with_bias(torch.as_tensor(other), -1.0)
+        return mark.with_bias(torch.as_tensor(operand), -1.0)
     if name in ("mul", "__mul__", "__rmul__", "__imul__", "mul_"):
-        return _times(mark, other)
+        return _times(mark, operand)
     if name in ("div", "__truediv__", "__itruediv__", "div_"):
-        if isinstance(other, torch.Tensor) and other.numel() != 1:
-            return mark.spoiled("the scores are divided by a tensor")
-        return mark.scaled(1.0 / float(other))
+        if isinstance(operand, torch.Tensor) and operand.numel() != 1:
+            return mark.with_reason("the scores are divided by a tensor")
+        return mark.with_factor(1.0 / float(operand))
     if name in ("tanh", "tanh_"):
-        return mark.capped()
+        return mark.with_softcap()
     if name in ("masked_fill", "masked_fill_"):
-        return _masked(mark, args[1], args[2] if len(args) > 2 else kwargs["value"])
+        return _apply_mask(mark, args[1], args[2] if len(args) > 2 else kwargs["value"])
     if name == "where" and len(args) == 3:
-        return mark.spoiled("the scores are a condition")
-    if name in ("max", "maximum", "clamp", "clip") and isinstance(other, torch.Tensor):
+        return mark.with_reason("the scores are a condition")
+    if name in ("max", "maximum", "clamp", "clip") and isinstance(operand, torch.Tensor):
         return mark  # older types clamp at the dtype's minimum: no effect above it
     if out.shape == args[0].shape:
-        return mark.spoiled(f"the scores pass through `{name}`")
+        return mark.with_reason(f"the scores pass through `{name}`")
     return None
 
 
-def _times(mark: Scores, other) -> Scores:
-    if not isinstance(other, torch.Tensor) or other.numel() == 1:
-        return mark.scaled(float(other))
-    is_one = other == 1
-    if bool((is_one | (other == 0)).all()):
+def _times(mark: Scores, operand) -> Scores:
+    if not isinstance(operand, torch.Tensor) or operand.numel() == 1:
+        return mark.with_factor(float(operand))
+    is_one = operand == 1
+    if bool((is_one | (operand == 0)).all()):
         return mark.with_mask(~is_one)
-    return mark.spoiled("the scores are multiplied by a tensor")
+    return mark.with_reason("the scores are multiplied by a tensor")
 
 
-def _masked(mark: Scores, forbidden: Tensor, fill) -> Scores:
+def _apply_mask(mark: Scores, forbidden: Tensor, fill) -> Scores:
     if float(torch.as_tensor(fill).max()) > MASKED:
-        return mark.spoiled("the scores are filled with a finite value")
+        return mark.with_reason("the scores are filled with a finite value")
     return mark.with_mask(forbidden)
 
 
-def _all_ones(other) -> bool:
-    if isinstance(other, torch.Tensor):
-        return bool((other == 1).all())
-    return other == 1
+def _all_ones(operand) -> bool:
+    if isinstance(operand, torch.Tensor):
+        return bool((operand == 1).all())
+    return operand == 1
 
 
 def mask_and_bias(
@@ -300,8 +304,8 @@ def mask_and_bias(
             allowed_mask = None
         else:
             total = total.masked_fill(~allowed_mask, 0.0)
-        total = _compressed(total, allowed_mask)
-    for forbidden in scores.masked:
+        total = _compress_bias(total, allowed_mask)
+    for forbidden in scores.forbidden_masks:
         free = ~_four_axes(forbidden.bool(), batch, heads)
         allowed_mask = free if allowed_mask is None else allowed_mask & free
     if allowed_mask is None:
@@ -310,7 +314,7 @@ def mask_and_bias(
     return allowed_mask.expand(allowed_mask.shape[0], allowed_mask.shape[1], n_pos, n_pos), total
 
 
-def _compressed(bias: Tensor, allowed: Tensor | None) -> Tensor | None:
+def _compress_bias(bias: Tensor, allowed_mask: Tensor | None) -> Tensor | None:
     """The bias with one row only, where a row is all that the softmax can see of it."""
     if not bool(bias.any()):
         return None
@@ -318,7 +322,9 @@ def _compressed(bias: Tensor, allowed: Tensor | None) -> Tensor | None:
         return bias
     last = bias[..., -1:, :]
     shift = bias - last
-    visible_shift = shift if allowed is None else torch.where(allowed, shift, shift[..., :1])
+    visible_shift = (
+        shift if allowed_mask is None else torch.where(allowed_mask, shift, shift[..., :1])
+    )
     return last if bool((visible_shift == visible_shift[..., :1]).all()) else bias
 
 

@@ -29,7 +29,7 @@ class Inside:
     """What the modules of the blocks were given and returned, since the last `take`."""
 
     blocks: list[torch.nn.Module]
-    seen: list[tuple[torch.nn.Module, Tensor, Tensor]] = field(default_factory=list)
+    module_calls: list[tuple[torch.nn.Module, Tensor, Tensor]] = field(default_factory=list)
 
     def __enter__(self) -> Inside:
         self.hooks = OwnHooks()
@@ -40,11 +40,11 @@ class Inside:
 
     def __exit__(self, *_error: object) -> None:
         self.hooks.remove()
-        self.seen.clear()
+        self.module_calls.clear()
 
     def _note(self, module: torch.nn.Module, args: tuple[Any, ...], out: Any) -> None:
         if args and isinstance(args[0], torch.Tensor) and isinstance(out, torch.Tensor):
-            self.seen.append((module, args[0], out))
+            self.module_calls.append((module, args[0], out))
 
     def take(
         self, event: BlockEvent
@@ -56,19 +56,19 @@ class Inside:
 
         Exactness: bitwise what a module of the model returned, or was given.
         """
-        block_calls, self.seen = self.seen, []
-        keys = _unplaced(block_calls, event.calls[0]) if len(event.calls) == 1 else None
-        return keys, _hidden(block_calls, event)
+        block_calls, self.module_calls = self.module_calls, []
+        keys = _keys_before_rotation(block_calls, event.calls[0]) if len(event.calls) == 1 else None
+        return keys, _mlp_hidden(block_calls, event)
 
 
-def _unplaced(
-    seen: list[tuple[torch.nn.Module, Tensor, Tensor]], call: AttentionCall
+def _keys_before_rotation(
+    module_calls: list[tuple[torch.nn.Module, Tensor, Tensor]], call: AttentionCall
 ) -> Tensor | None:
     """The last thing a module returned that the keys are, but for a turn at each position."""
     k = call.k[0]
-    for _, _, out in reversed(seen):
+    for _, _, out in reversed(module_calls):
         for candidate in _cut_like(out, k):
-            if _turned(candidate, k):
+            if _is_before_rotation(candidate, k):
                 return candidate.contiguous()
     return None
 
@@ -103,21 +103,23 @@ def _alike_at_first(row: Tensor, first: Tensor, step: int) -> list[int]:
     return [step * int(at) for at in (distances <= CLOSE * first.norm()).nonzero()]
 
 
-def _turned(found: Tensor, k: Tensor) -> bool:
+def _is_before_rotation(candidate: Tensor, k: Tensor) -> bool:
     """Whether these are the keys before a turn that is none at position 0."""
-    first, first_keys = found[:, 0].float(), k[:, 0].float()  # few are left after one position
+    first, first_keys = candidate[:, 0].float(), k[:, 0].float()  # few are left after one position
     if not bool(((first - first_keys).norm(dim=-1) <= CLOSE * first_keys.norm(dim=-1)).all()):
         return False
     size = k.float().norm(dim=-1)
-    return bool(((found.float().norm(dim=-1) - size).abs() <= CLOSE * size).all())
+    return bool(((candidate.float().norm(dim=-1) - size).abs() <= CLOSE * size).all())
 
 
-def _hidden(seen: list[tuple[torch.nn.Module, Tensor, Tensor]], event: BlockEvent) -> Tensor | None:
+def _mlp_hidden(
+    module_calls: list[tuple[torch.nn.Module, Tensor, Tensor]], event: BlockEvent
+) -> Tensor | None:
     """What the only matrix that writes to the stream from something wider was given."""
     n_pos, d_model = event.resid_pre.shape[1:]
     wide = [
         module_input.reshape(n_pos, -1)
-        for module, module_input, out in seen
+        for module, module_input, out in module_calls
         if getattr(getattr(module, "weight", None), "ndim", 0) == 2
         and module_input.numel() % n_pos == 0
         and module_input.shape[-1] > d_model
@@ -128,10 +130,10 @@ def _hidden(seen: list[tuple[torch.nn.Module, Tensor, Tensor]], event: BlockEven
     return wide[0] if len(wide) == 1 else None
 
 
-def _is_read(given: Tensor, calls: list[AttentionCall]) -> bool:
+def _is_read(module_input: Tensor, calls: list[AttentionCall]) -> bool:
     """Whether this is what an attention read returned."""
     return any(
-        given.numel() == call.z[0].numel()
-        and torch.equal(given.reshape(-1), call.from_heads(call.z).reshape(-1))
+        module_input.numel() == call.z[0].numel()
+        and torch.equal(module_input.reshape(-1), call.from_heads(call.z).reshape(-1))
         for call in calls
     )

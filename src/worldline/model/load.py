@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from worldline.arguments import with_checked_arguments
 from worldline.errors import InputError
-from worldline.model.adapters import full_name, is_adapter, load_adapter, unwrapped
+from worldline.model.adapters import full_name, is_adapter, load_adapter, unwrap_peft
 from worldline.model.bundled import BUNDLED_NAME, ensure_bundled
 from worldline.model.converted import converted_gguf
 from worldline.model.gguf import read_gguf
@@ -35,7 +35,7 @@ from worldline.model.sizes import n_stored, refuse_oversized
 from worldline.model.source import Source
 from worldline.model.torch_modes import usual_modes
 from worldline.model.weights import refuse_nonfinite, weights_hash
-from worldline.places import expanded, is_file, is_folder
+from worldline.places import expand_path, is_file, is_folder
 from worldline.text.tokenizer import tokenizer_in
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def load_model(
         module, tokenizer = _by_name(name, dtype, trust_remote_code, allow_pickle, progress)
     refuse_nonfinite(module, name)
     module.to(device).eval()
-    model = _described(module, tokenizer, full_name(name, module))
+    model = _make_loaded_model(module, tokenizer, full_name(name, module))
     if not trust_remote_code and not allow_pickle:  # no command line asks for these
         model.loaded_as = Source(name, module, model.tokenizer)
     return model
@@ -220,17 +220,17 @@ def _take_pair(pair: tuple[Any, Any]) -> LoadedModel:
         raise InputError(f"model ({kinds}): a pair in memory is (torch module, tokenizer)")
     from worldline.model.unfit_weights import refuse_unfit
 
-    module, tokenizer = unwrapped(pair[0]), tokenizer_in(pair[1])
+    module, tokenizer = unwrap_peft(pair[0]), tokenizer_in(pair[1])
     refuse_unfit(module)
     if not hasattr(module, "config"):
         raise InputError(f"model {type(module).__name__} has no .config, as transformers' have")
     # Its _name_or_path would be that of its base.
     name = f"{full_name(type(module).__name__, pair[0])} in memory"
     refuse_nonfinite(module, name)
-    return _described(module, tokenizer, name)
+    return _make_loaded_model(module, tokenizer, name)
 
 
-def _described(module: Any, tokenizer: Any, name: str) -> LoadedModel:
+def _make_loaded_model(module: Any, tokenizer: Any, name: str) -> LoadedModel:
     first = next(module.parameters(), None)
     if first is None:
         raise InputError(f'model "{name}" has no weights')
@@ -252,7 +252,7 @@ def _by_name(
             f"model {name[:80]!r}: accepted are names of files and hub ids, up to {_LONGEST_NAME} "
             "letters without control characters"
         )
-    path = expanded(name)
+    path = expand_path(name)
     if name and is_folder(path):
         return _from_local(name, path, dtype, remote_code, pickle, progress)
     if path.suffix.lower() == ".gguf" or is_file(path):

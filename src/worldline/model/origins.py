@@ -12,7 +12,7 @@ from worldline.foreign_json import read_json_file
 from worldline.model.adapters import ADAPTER_CONFIG, is_adapter
 from worldline.model.cache import models_folder
 from worldline.model.hub import cached_folder
-from worldline.places import expanded, is_file, is_folder
+from worldline.places import expand_path, is_file, is_folder
 
 _MOST_BASES = 8  # an adapter on an adapter on ...; the loader refuses long before
 
@@ -21,7 +21,7 @@ def origins(name: str | None) -> list[Path]:
     """Folders and files that loading a model by its name may read; none that is not there."""
     places = [models_folder()]
     while name and len(places) <= _MOST_BASES:
-        place = expanded(name)
+        place = expand_path(name)
         location = place if is_folder(place) or is_file(place) else cached_folder(name)
         if location is None:
             break

@@ -39,11 +39,11 @@ def context_length(config: Mapping[str, Any]) -> int | None:
             for key in LIMITS:
                 limit = part.get(key)
                 if isinstance(limit, int) and limit > 0:
-                    return _stretched(part, limit)
+                    return _stretched_limit(part, limit)
     return None
 
 
-def _stretched(config: Mapping[str, Any], limit: int) -> int | None:
+def _stretched_limit(config: Mapping[str, Any], limit: int) -> int | None:
     if config.get("model_type") == "bloom" or config.get("alibi") is True:
         return None
     stretched = limit

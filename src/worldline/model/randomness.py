@@ -11,7 +11,7 @@ from typing import Any, no_type_check
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from worldline.model.description import looks_on, named
+from worldline.model.description import looks_on, qualified_name
 
 #: Attributes that say how much is dropped or shaken in train mode: dropout, layerdrop, jitter.
 _DROPPING = ("drop", "jitter", "noise")
@@ -38,17 +38,17 @@ def dropping(module: torch.nn.Module) -> str:
         return ""
     return (
         f"it is in train mode (.training is True) and drops numbers at random: "
-        f"{_listed(dropouts)}; "
+        f"{_join_first(dropouts)}; "
         "call .eval() on it"
     )
 
 
-def _idle(operation: str, given: dict[str, Any]) -> bool:
+def _idle(operation: str, arguments: dict[str, Any]) -> bool:
     """Whether an operation that may draw does not: attention that drops nothing, say."""
-    if given.get("train", given.get("training", True)) is False:
+    if arguments.get("train", arguments.get("training", True)) is False:
         return True
     left_out = 0.0 if "attention" in operation else 1.0
-    chance = given.get("dropout_p", given.get("dropout", given.get("p", left_out)))
+    chance = arguments.get("dropout_p", arguments.get("dropout", arguments.get("p", left_out)))
     return isinstance(chance, (int, float)) and chance == 0
 
 
@@ -60,10 +60,10 @@ def drawing(module: torch.nn.Module, inputs: dict[str, Any]) -> str:
     mode = _Draws()
     with torch.no_grad(), _where(module, mode), _calls(mode), mode:
         module(**inputs)
-    if not mode.found:
+    if not mode.draws:
         return ""
     return (
-        f"it draws random numbers as it runs: {_listed(list(dict.fromkeys(mode.found)))}; "
+        f"it draws random numbers as it runs: {_join_first(list(dict.fromkeys(mode.draws)))}; "
         "accepted are models that answer one text in one way (.eval() switches dropout off)"
     )
 
@@ -91,20 +91,20 @@ def hooks_of(module: torch.nn.Module) -> str:
     for name, part in module.named_modules():
         for slot in ("_forward_pre_hooks", "_forward_hooks"):
             hook_names += [
-                f"the hook {named(hook)} on {name or 'the model'}"
+                f"the hook {qualified_name(hook)} on {name or 'the model'}"
                 for hook in list(vars(part)[slot].values())
                 if not looks_on(hook)
             ]
         if "forward" in vars(part):
             hook_names.append(
-                f"the forward of {name or 'the model'}, {named(vars(part)['forward'])}"
+                f"the forward of {name or 'the model'}, {qualified_name(vars(part)['forward'])}"
             )
-    return _listed(hook_names)
+    return _join_first(hook_names)
 
 
-def _listed(found: list[str]) -> str:
-    more = f" and {len(found) - MOST_NAMED:,} more" if len(found) > MOST_NAMED else ""
-    return ", ".join(found[:MOST_NAMED]) + more
+def _join_first(items: list[str]) -> str:
+    more = f" and {len(items) - MOST_NAMED:,} more" if len(items) > MOST_NAMED else ""
+    return ", ".join(items[:MOST_NAMED]) + more
 
 
 class _Draws(TorchDispatchMode):
@@ -112,12 +112,14 @@ class _Draws(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.draws: list[str] = []
         self.stack: list[str] = []
 
-    def note(self, what: str) -> None:
+    def note(self, operation: str) -> None:
         """Something was drawn, in the module that runs."""
-        self.found.append(f"{what} in {self.stack[-1] or 'the model'}" if self.stack else what)
+        self.draws.append(
+            f"{operation} in {self.stack[-1] or 'the model'}" if self.stack else operation
+        )
 
     @no_type_check
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -157,13 +159,13 @@ def _where(module: torch.nn.Module, mode: _Draws) -> Iterator[None]:
 def _calls(mode: _Draws) -> Iterator[None]:
     """Have `mode` hear of draws from Python's generators in this thread."""
 
-    def see(frame, event, called):
-        if event == "c_call" and isinstance(getattr(called, "__self__", None), random.Random):
+    def see(frame, event, function):
+        if event == "c_call" and isinstance(getattr(function, "__self__", None), random.Random):
             while frame is not None and frame.f_globals.get("__name__") == "random":
                 frame = frame.f_back
             home = "" if frame is None else str(frame.f_globals.get("__name__"))
             if not home.startswith("transformers."):  # it draws for layerdrop, used in training
-                mode.note(f"Python's {called.__name__}")
+                mode.note(f"Python's {function.__name__}")
 
     before = sys.getprofile()
     if before is not None:  # somebody measures: leave that be
@@ -184,6 +186,6 @@ def drawn_state(device: torch.device) -> list[torch.Tensor]:
     return states
 
 
-def moved(before: list[torch.Tensor], now: list[torch.Tensor]) -> bool:
+def has_moved(before: list[torch.Tensor], after: list[torch.Tensor]) -> bool:
     """Whether something was drawn in between, by whomever."""
-    return not all(torch.equal(a, b) for a, b in zip(before, now, strict=True))
+    return not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))

@@ -60,21 +60,21 @@ def _given_mask(module, query, mask, kwargs):
     return allowed_mask, None
 
 
-def sdpa_call(watch: Watch, given, out) -> AttentionCall:
+def sdpa_call(watch: Watch, arguments, out) -> AttentionCall:
     """A read by torch's own function, called by a model that asks no interface."""
-    query = given["query"]
-    scale = given.get("scale")
-    mask = given.get("attn_mask")
+    query = arguments["query"]
+    scale = arguments.get("scale")
+    mask = arguments.get("attn_mask")
     n_pos = query.shape[-2]
     if mask is not None:
         allowed_mask, bias = split_mask(mask)
-    elif given.get("is_causal"):
+    elif arguments.get("is_causal"):
         allowed_mask, bias = None, None
     else:
         allowed_mask = torch.ones(1, 1, n_pos, n_pos, dtype=torch.bool, device=query.device)
         bias = None
     return _call(
-        watch, query, given["key"], given["value"], out, "head_first",
+        watch, query, arguments["key"], arguments["value"], out, "head_first",
         float(query.shape[-1] ** -0.5 if scale is None else scale), allowed_mask, bias, "sdpa",
     )  # fmt: skip
 
@@ -84,12 +84,12 @@ def _place(watch: Watch, module: torch.nn.Module | None = None) -> str:
     return name or (f"block {watch.block}" if watch.block >= 0 else "a module")
 
 
-def inline_call(watch: Watch, read: inline.Read, out) -> AttentionCall:
+def inline_call(watch: Watch, weighted_sum: inline.WeightedSum, out) -> AttentionCall:
     """A read recognised in the operations: a product, a softmax, a product."""
-    scores, values = read.scores, read.values
+    scores, values = weighted_sum.scores, weighted_sum.values
     if scores.q is None or scores.k is None or scores.reason is not None:
         raise RefusedError(f"attention of {_place(watch)}: {scores.reason}")
-    layout = read.layout or ("head_first" if out.ndim == 4 else "folded")
+    layout = weighted_sum.layout or ("head_first" if out.ndim == 4 else "folded")
     q, k, v = (
         t if t.ndim == 4 else heads_first(t, "folded", watch.batch)
         for t in (scores.q, scores.k, values)
@@ -112,7 +112,7 @@ def inline_call(watch: Watch, read: inline.Read, out) -> AttentionCall:
 
 
 def _call(
-    watch, q, k, v, out, layout, scaling, allowed, bias, source, softcap=None, sinks=None
+    watch, q, k, v, out, layout, scaling, allowed_mask, bias, source, softcap=None, sinks=None
 ) -> AttentionCall:
     if q.ndim != 4 or v.ndim != 4:
         raise RefusedError(
@@ -121,13 +121,13 @@ def _call(
         )
     leaf = Term(out)
     z = heads_first(out, layout, q.shape[0])
-    if allowed is not None and allowed.ndim == 3:
-        allowed = allowed[None]
+    if allowed_mask is not None and allowed_mask.ndim == 3:
+        allowed_mask = allowed_mask[None]
     if bias is not None:
         while bias.ndim < 4:
             bias = bias[None]
     return AttentionCall(
         watch.block, len(watch.calls), watch.innermost(), q, k, v, z, leaf, layout, scaling,
-        allowed, bias, softcap, None if sinks is None else sinks.detach().reshape(-1), source,
+        allowed_mask, bias, softcap, None if sinks is None else sinks.detach().reshape(-1), source,
         watch.owner_of(k),
     )  # fmt: skip

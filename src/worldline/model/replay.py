@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from worldline.model.attention import private_keys, tapped
+from worldline.model.attention import private_keys, tap_attention
 from worldline.model.gradients import ROW, Rerun, rerun_of
 from worldline.model.tail import tail_of
 from worldline.model.watch import (
@@ -71,7 +71,7 @@ class Replay:
         with (
             torch.no_grad(),
             private_keys(self.model),
-            tapped(watch.tap),
+            tap_attention(watch.tap),
             watching_blocks(watch, self.anatomy),
         ):
             for rerun in self.reruns[first:]:

@@ -42,19 +42,21 @@ def worse(error: float, other: float) -> float:
 
 
 def worst_position(
-    now: Float[Tensor, "pos d_model"], recorded: Float[Tensor, "pos d_model"]
+    current_row: Float[Tensor, "pos d_model"], recorded_row: Float[Tensor, "pos d_model"]
 ) -> tuple[float, int]:
     """(By how much of its own norm a row differs at its worst position, that position).
 
     0 where all is equal to the last bit; infinite where shapes differ or a number is none.
     """
-    now, recorded = now.detach(), recorded.detach().to(now.device)
-    if torch.equal(now, recorded):
+    current_row, recorded_row = current_row.detach(), recorded_row.detach().to(current_row.device)
+    if torch.equal(current_row, recorded_row):
         return 0.0, 0
-    if now.shape != recorded.shape or now.dtype != recorded.dtype:
+    if current_row.shape != recorded_row.shape or current_row.dtype != recorded_row.dtype:
         return math.inf, 0
-    size = recorded.double().norm(dim=-1)
-    error = (now.double() - recorded.double()).norm(dim=-1) / torch.where(size > 0, size, 1.0)
+    size = recorded_row.double().norm(dim=-1)
+    error = (current_row.double() - recorded_row.double()).norm(dim=-1) / torch.where(
+        size > 0, size, 1.0
+    )
     error = error.nan_to_num(math.inf, math.inf).flatten()
     worst = int(error.argmax())
     # what differs in a bit and in no number (-0 and 0) differs all the same
@@ -62,24 +64,26 @@ def worst_position(
 
 
 def other_row(
-    now: Sequence[Tensor], recorded: Sequence[Tensor], *, rounded: bool = False
+    current_rows: Sequence[Tensor], recorded_rows: Sequence[Tensor], *, allow_rounding: bool = False
 ) -> str | None:
     """Which of some rows is not the recorded one, and by how much, in words; None where none is.
 
-    `rounded`: rows may differ by the rounding of equivalent runs, else by no bit.
+    `allow_rounding`: rows may differ by the rounding of equivalent runs, else by no bit.
     """
-    if len(now) != len(recorded):
-        return f"{len(now)} rows are there, not {len(recorded)}"
-    for row, (mine, theirs) in enumerate(zip(now, recorded, strict=True)):
-        if words := other_at(row, mine, theirs, rounded=rounded):
+    if len(current_rows) != len(recorded_rows):
+        return f"{len(current_rows)} rows are there, not {len(recorded_rows)}"
+    for row, (mine, theirs) in enumerate(zip(current_rows, recorded_rows, strict=True)):
+        if words := other_at(row, mine, theirs, allow_rounding=allow_rounding):
             return words
     return None
 
 
-def other_at(row: int, now: Tensor, recorded: Tensor, *, rounded: bool) -> str | None:
+def other_at(
+    row: int, current_row: Tensor, recorded_row: Tensor, *, allow_rounding: bool
+) -> str | None:
     """The same of one row, whose number is `row`."""
-    error, pos = worst_position(now, recorded)
-    tolerance = rounding_allowed(recorded.dtype) if rounded else 0.0
+    error, pos = worst_position(current_row, recorded_row)
+    tolerance = rounding_allowed(recorded_row.dtype) if allow_rounding else 0.0
     if error <= tolerance:
         return None
     return f"row {row} at position {pos} is {error:.1e} away, allowed are {tolerance:.0e}"

@@ -26,7 +26,7 @@ class Source:
     """
 
     def __init__(self, name: str, module: torch.nn.Module, tokenizer: Any) -> None:
-        self._name = None if _patched(module) else name
+        self._name = None if _is_patched(module) else name
         self._weights = WeightsAsLoaded(module)
         self._make_up = _make_up(module, tokenizer)
 
@@ -45,7 +45,7 @@ def _make_up(module: torch.nn.Module, tokenizer: Any) -> tuple[Any, ...]:
     return facts_of(module), around, settings_of(tokenizer)
 
 
-def _patched(module: torch.nn.Module) -> bool:
+def _is_patched(module: torch.nn.Module) -> bool:
     """Whether what a plain process has not was there before: hooks on all, code of others."""
     from worldline.model.identity import facts_of, settings_now
     from worldline.model.surroundings import entered_modes, replaced_functions

@@ -35,10 +35,10 @@ def continuation(
         raise InputError(f"temperature {temperature}: accepted are numbers from 0")
     if max_tokens < 0:
         raise InputError(f"max_tokens {max_tokens}: accepted are whole numbers from 0")
-    return _drawn(module, list(ids), temperature, seed % LARGEST_SEED, max_tokens, stop)
+    return _draw_tokens(module, list(ids), temperature, seed % LARGEST_SEED, max_tokens, stop)
 
 
-def _drawn(
+def _draw_tokens(
     module: torch.nn.Module,
     ids: list[int],
     temperature: float,

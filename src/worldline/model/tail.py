@@ -84,12 +84,12 @@ def find_tail(model: torch.nn.Module, ids: Sequence[int]) -> Ends | None:
     return Ends(module, head) if is_exact else None
 
 
-def _maker(tensor: Tensor, made):
+def _maker(tensor: Tensor, module_outputs):
     """The (module, input, output) that made `tensor`, or a view of it."""
-    producer = made.get(id(tensor))
+    producer = module_outputs.get(id(tensor))
     if producer is not None:
         return producer
-    for module, x, out in made.values():
+    for module, x, out in module_outputs.values():
         if out.data_ptr() == tensor.data_ptr() and out.shape == tensor.shape:
             return module, x, out
     return None

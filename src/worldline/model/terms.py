@@ -118,7 +118,7 @@ def add_term(terms: dict[str, Term], name: str, term: Term) -> None:
         terms[name] = term
 
 
-class Held:
+class NonlinearMark:
     """Mark of a tensor that depends on the block's input other than linearly."""
 
     __slots__ = ("block",)
@@ -128,14 +128,14 @@ class Held:
 
 
 @no_type_check
-def mark_of(value: object, block: int) -> Parts | Held | None:
+def mark_of(value: object, block: int) -> Parts | NonlinearMark | None:
     """The mark that `value` got in this block's pass, if it is a tensor that has one."""
     mark = getattr(value, "_worldline", None) if isinstance(value, torch.Tensor) else None
     return mark if mark is not None and mark.block == block else None
 
 
 @no_type_check
-def set_mark(tensor: Tensor, mark: Parts | Held | None) -> None:
+def set_mark(tensor: Tensor, mark: Parts | NonlinearMark | None) -> None:
     """Mark a tensor object (the object, not its storage)."""
     tensor._worldline = mark  # type: ignore[attr-defined]
 
@@ -170,7 +170,7 @@ def _linear(args, kwargs, block, out):
     bias = args[2] if len(args) > 2 else kwargs.get("bias")
     mark = mark_of(x, block)
     if not isinstance(mark, Parts) or mark_of(weight, block) is not None:
-        return Held(block)
+        return NonlinearMark(block)
     constant = None if bias is None else bias.detach().expand(out.shape)
     return mark.through(
         lambda v: torch.nn.functional.linear(v, weight), lambda g: g @ weight, constant
@@ -181,7 +181,7 @@ def _addmm(args, kwargs, block, out):
     bias, x, weight = args[:3]
     mark = mark_of(x, block)
     if not isinstance(mark, Parts) or mark_of(weight, block) is not None or kwargs:
-        return Held(block)
+        return NonlinearMark(block)
     constant = bias.detach().expand(out.shape)
     return mark.through(lambda v: v @ weight, lambda g: g @ weight.T, constant)
 
@@ -190,7 +190,7 @@ def _matmul(args, block):
     x, weight = args[:2]
     mark = mark_of(x, block)
     if not isinstance(mark, Parts) or mark_of(weight, block) is not None:
-        return Held(block)
+        return NonlinearMark(block)
     return mark.through(lambda v: torch.matmul(v, weight))
 
 
@@ -202,14 +202,14 @@ def _layer_norm(args, kwargs, block, out):
     eps = arguments.get("eps", 1e-5)
     mark = mark_of(x, block)
     if not isinstance(mark, Parts) or len(arguments["normalized_shape"]) != 1:
-        return Held(block)
+        return NonlinearMark(block)
 
-    def held(v, x=x):
+    def held_norm(v, x=x):
         scale = torch.rsqrt(x.var(-1, keepdim=True, correction=0) + eps)
         out = (v - v.mean(-1, keepdim=True)) * scale
         return out if weight is None else out * weight
 
-    return mark.through(held, None, None if bias is None else bias.detach().expand(out.shape))
+    return mark.through(held_norm, None, None if bias is None else bias.detach().expand(out.shape))
 
 
 @no_type_check
@@ -219,27 +219,27 @@ def _rms_norm(args, kwargs, block):
     x, weight, eps = arguments["input"], arguments.get("weight"), arguments.get("eps")
     mark = mark_of(x, block)
     if not isinstance(mark, Parts) or len(arguments["normalized_shape"]) != 1:
-        return Held(block)
+        return NonlinearMark(block)
 
-    def held(v, x=x):
+    def held_norm(v, x=x):
         floor = torch.finfo(x.dtype).eps if eps is None else eps
         out = v * torch.rsqrt(x.square().mean(-1, keepdim=True) + floor)
         return out if weight is None else out * weight
 
-    return mark.through(held)
+    return mark.through(held_norm)
 
 
 @no_type_check
-def _as_term(value: Tensor, mark: Parts | Held | None, shape) -> tuple[str, Term]:
+def _as_term(value: Tensor, mark: Parts | NonlinearMark | None, shape) -> tuple[str, Term]:
     """An addend that is not a sum of terms: non-linear, a parameter, or from elsewhere."""
-    if isinstance(mark, Held):
+    if isinstance(mark, NonlinearMark):
         return MLP, Term(value.expand(shape))
     constant = isinstance(value, torch.nn.Parameter) or value.ndim <= 1
     return (CONSTANTS if constant else OTHER), Term(value.detach().expand(shape))
 
 
 @no_type_check
-def _terms(value: Tensor, mark: Parts | Held | None, shape) -> dict[str, Term]:
+def _terms(value: Tensor, mark: Parts | NonlinearMark | None, shape) -> dict[str, Term]:
     """The terms of an addend; a single term's value is the tensor itself, known already."""
     if isinstance(mark, Parts):
         if len(mark.terms) == 1:
@@ -256,7 +256,7 @@ def _sum(args, kwargs, block, out, sign=1.0):
     alpha = sign * kwargs.get("alpha", 1)
     marks = [mark_of(left, block), mark_of(right, block)]
     if not any(isinstance(m, Parts) for m in marks):
-        return Held(block)
+        return NonlinearMark(block)
     terms: dict[str, Term] = {}
     for value, mark, factor in ((left, marks[0], 1.0), (right, marks[1], alpha)):
         if not isinstance(value, torch.Tensor):
@@ -274,12 +274,12 @@ def _product(args, block):
     marks = mark_of(left, block), mark_of(right, block)
     for mark, factor, factor_mark in ((marks[0], right, marks[1]), (marks[1], left, marks[0])):
         if isinstance(mark, Parts) and not isinstance(factor_mark, Parts):
-            if isinstance(factor_mark, Held) and not _is_gate(mark, factor):
-                return Held(block)
+            if isinstance(factor_mark, NonlinearMark) and not _is_gate(mark, factor):
+                return NonlinearMark(block)
             if isinstance(factor, torch.Tensor):
                 factor = factor.detach()
             return mark.through(lambda v, f=factor: v * f)
-    return Held(block)
+    return NonlinearMark(block)
 
 
 @no_type_check
@@ -292,9 +292,9 @@ def _quotient(args, kwargs, block):
     left, right = args[0], args[1]
     mark, divisor_mark = mark_of(left, block), mark_of(right, block)
     if kwargs or not isinstance(mark, Parts) or isinstance(divisor_mark, Parts):
-        return Held(block)
-    if isinstance(divisor_mark, Held) and not _is_gate(mark, right):
-        return Held(block)
+        return NonlinearMark(block)
+    if isinstance(divisor_mark, NonlinearMark) and not _is_gate(mark, right):
+        return NonlinearMark(block)
     return mark.through(lambda v: v / right)
 
 
@@ -304,11 +304,11 @@ def _join(func, args, kwargs, block):
     items = list(args[0])
     marks = [mark_of(item, block) for item in items]
     if not all(isinstance(mark, Parts) for mark in marks):
-        return Held(block)
+        return NonlinearMark(block)
     names = {name: None for mark in marks for name in mark.terms}  # type: ignore[union-attr]
     other_args = args[1:]
 
-    def joined(name: str) -> Term:
+    def join_term(name: str) -> Term:
         present = [mark.terms.get(name) for mark in marks]  # type: ignore[union-attr]
         shapes = [item.shape for item in items]
 
@@ -323,7 +323,7 @@ def _join(func, args, kwargs, block):
 
         return Term(None, fn, tuple(t for t in present if t is not None))
 
-    return Parts({name: joined(name) for name in names}, block)
+    return Parts({name: join_term(name) for name in names}, block)
 
 
 @no_type_check
@@ -362,7 +362,7 @@ def mark_result(func, name: str, args, kwargs, block: int, out) -> None:
     elif name in REDUCTIONS and isinstance(mark_of(args[0], block), Parts):
         mark = mark_of(args[0], block).through(lambda v: func(v, *args[1:], **kwargs))  # type: ignore[union-attr]
     else:
-        mark = Held(block)
+        mark = NonlinearMark(block)
     for tensor in _tensors(out):
         set_mark(tensor, mark)
 
@@ -374,10 +374,10 @@ def _einsum(args, block):
     marks = [mark_of(operand, block) for operand in operands]
     at = [k for k, mark in enumerate(marks) if mark is not None]
     if len(at) != 1:
-        return Held(block)
+        return NonlinearMark(block)
     mark, place = marks[at[0]], at[0]
     if not isinstance(mark, Parts):
-        return Held(block)
+        return NonlinearMark(block)
     held_operands = [operand.detach() for operand in operands]
 
     def fn(v: Tensor) -> Tensor:
@@ -392,11 +392,11 @@ def _scatter(func, args, kwargs, block):
     target, source = args[0], kwargs.get("source", kwargs.get("src", args[-1]))
     mark, onto = mark_of(source, block), mark_of(target, block)
     if kwargs.keys() - {"source", "src"} or not isinstance(mark, Parts):
-        return Held(block)
+        return NonlinearMark(block)
     if onto is None and not bool(target.any()):
         onto = Parts({}, block)
     if len(args) < 3 or not isinstance(onto, Parts):
-        return Held(block)
+        return NonlinearMark(block)
     axis, index = args[1:3]
     name = func.__name__.rstrip("_")
     shape = target.shape
@@ -414,7 +414,7 @@ def _dropout(args, kwargs, block):
     training = kwargs.get("training", args[2] if len(args) > 2 else True)
     p = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
     mark = mark_of(args[0], block)
-    return mark if isinstance(mark, Parts) and (not training or p == 0.0) else Held(block)
+    return mark if isinstance(mark, Parts) and (not training or p == 0.0) else NonlinearMark(block)
 
 
 @no_type_check
@@ -439,14 +439,14 @@ def _mark_structural(func, args, kwargs, block, out) -> None:
                 adjoint = lambda g: g.to(source)  # noqa: E731
             mark = mark.through(lambda v: func(v, *args[1:], **kwargs), adjoint)
         elif mark is None:
-            mark = Held(block)  # indexed by something that depends on the input
+            mark = NonlinearMark(block)  # indexed by something that depends on the input
         set_mark(out, mark)
         return
     for k, piece in enumerate(out):
         if isinstance(mark, Parts):
             set_mark(piece, mark.through(lambda v, k=k: func(v, *args[1:], **kwargs)[k]))
         else:
-            set_mark(piece, Held(block))
+            set_mark(piece, NonlinearMark(block))
 
 
 @no_type_check

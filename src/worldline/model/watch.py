@@ -22,13 +22,13 @@ from worldline.model import inline
 from worldline.model.attention import (
     AttentionCall,
     private_keys,
-    tapped,
+    tap_attention,
 )
 from worldline.model.exclusive_use import exclusive, own_hooks
 from worldline.model.reads import inline_call, key_call, sdpa_call
 from worldline.model.terms import (
     CARRY,
-    Held,
+    NonlinearMark,
     Parts,
     Term,
     attn_name,
@@ -111,7 +111,11 @@ class Watch(TorchFunctionMode):
         self.on_block, self.on_call, self.rewrite, self.cut = on_block, on_call, rewrite, cut
         self.block = -1
         self.x: Tensor | None = None
-        self.given: tuple[torch.nn.Module | None, tuple[Any, ...], dict[str, Any]] = (None, (), {})
+        self.block_call: tuple[torch.nn.Module | None, tuple[Any, ...], dict[str, Any]] = (
+            None,
+            (),
+            {},
+        )
         self.calls: list[AttentionCall] = []
         self.n_calls = self.n_key_calls = 0
         self.callers: list[str] = []
@@ -157,7 +161,7 @@ class Watch(TorchFunctionMode):
         out = func(*args, **kwargs)
         if name == "__setitem__":
             if self.block >= 0 and mark_of(args[2], self.block) is not None:
-                set_mark(args[0], Held(self.block))
+                set_mark(args[0], NonlinearMark(self.block))
             return out
         if self.names and name == "softmax" and out.ndim > 2:
             self.softmaxes.add(out.shape)
@@ -224,7 +228,7 @@ class Watch(TorchFunctionMode):
             out = result[0] if isinstance(result, tuple) else result
             self.n_key_calls += 1
             call = key_call(self, module, query, key, value, attention_mask, args, kwargs, out)
-            out = self._read(call, out)
+            out = self._note_read(call, out)
         finally:
             self.inside = outer
         if self.late and self.terms:
@@ -238,19 +242,19 @@ class Watch(TorchFunctionMode):
         try:
             out = func(*args, **kwargs)
             call = sdpa_call(self, arguments, out)
-            return self._read(call, out)
+            return self._note_read(call, out)
         finally:
             self.inside = False
 
-    def _inline_read(self, read: inline.Read, out: Tensor):
+    def _inline_read(self, weighted_sum: inline.WeightedSum, out: Tensor):
         self.inside = True
         try:
-            call = inline_call(self, read, out)
-            return self._read(call, out)
+            call = inline_call(self, weighted_sum, out)
+            return self._note_read(call, out)
         finally:
             self.inside = False
 
-    def _read(self, call: AttentionCall, out: Tensor) -> Tensor:
+    def _note_read(self, call: AttentionCall, out: Tensor) -> Tensor:
         self.n_calls += 1
         self.callers.append(call.module)
         if self.rewrite is not None:
@@ -287,7 +291,7 @@ class Watch(TorchFunctionMode):
             x.requires_grad_(True)  # with frozen weights the graph starts here
         if self.cut is not None:
             x = self.cut(x)
-        self.x, self.given = x, (module, args, kwargs)
+        self.x, self.block_call = x, (module, args, kwargs)
         if self.terms:
             set_mark(x, Parts({CARRY: Term(x)}, self.block))
 
@@ -309,13 +313,13 @@ class Watch(TorchFunctionMode):
         raw = x if before is self.x else batch_first(x, self.batch, self.n_pos)
         if after is not x and terms is not None:
             terms = {n: Term(None, self._rows, (t,)) for n, t in terms.items()}
-        event = BlockEvent(self.block, before, after, terms, self.calls, *self.given, x, raw)
+        event = BlockEvent(self.block, before, after, terms, self.calls, *self.block_call, x, raw)
         set_mark(x, None)
         set_mark(self.x, None)
         for call in self.calls:  # a tensor that is a leaf of its own mark would live in a cycle
             if call.leaf.known is not None:
                 set_mark(call.leaf.known, None)
-        self.calls, self.x, self.given = [], None, (None, (), {})
+        self.calls, self.x, self.block_call = [], None, (None, (), {})
         if self.on_block is not None:
             outer, self.inside = self.inside, True
             try:
@@ -371,7 +375,7 @@ def stream_output(out: Any) -> Tensor | None:
 
 
 @no_type_check
-def _replaced(args, kwargs, old: Tensor, new: Tensor):
+def _replace_row(args, kwargs, old: Tensor, new: Tensor):
     """A block's arguments with another row."""
     return (
         tuple(new if arg is old else arg for arg in args),
@@ -390,7 +394,7 @@ def watching_blocks(watch: Watch, anatomy: Anatomy):
             assert x is not None
             watch.finish(x)
             watch.block = -1
-            return None if watch.cut is None else _replaced(args, kwargs, x, watch.cut(x))
+            return None if watch.cut is None else _replace_row(args, kwargs, x, watch.cut(x))
         return None
 
     def before(module, args, kwargs):
@@ -398,7 +402,7 @@ def watching_blocks(watch: Watch, anatomy: Anatomy):
             return None
         x = stream_input(args, kwargs, watch.n_pos)
         watch.enter(module, args, kwargs)
-        return None if watch.cut is None else _replaced(args, kwargs, x, watch.x)
+        return None if watch.cut is None else _replace_row(args, kwargs, x, watch.x)
 
     def after(_module, _args, _kwargs, out):
         if watch.block == last and not watch.inside:
@@ -472,7 +476,7 @@ def watched_forward(
         stack.enter_context(torch.enable_grad() if grad else torch.no_grad())
         if keys if anatomy is None else anatomy.keys:
             stack.enter_context(private_keys(model))
-            stack.enter_context(tapped(watch.tap))
+            stack.enter_context(tap_attention(watch.tap))
         if anatomy is not None:
             stack.enter_context(watching_blocks(watch, anatomy))
         if modules:

@@ -41,7 +41,7 @@ def weights_state(module: torch.nn.Module) -> WeightsState:
         state.places,
         state.samples,
     ):
-        state.hash, state.digests = _hashed(module)
+        state.hash, state.digests = _hash_and_digests(module)
         _known[module] = cached_state = state
     return cached_state
 
@@ -71,10 +71,10 @@ def hash_weights(module: torch.nn.Module) -> str:
     equal weights as surely as for these functions themselves; device, strides and sharing of
     memory do not matter, dtype does.
     """
-    return _hashed(module)[0]
+    return _hash_and_digests(module)[0]
 
 
-def _hashed(module: torch.nn.Module) -> tuple[str, dict[str, str]]:
+def _hash_and_digests(module: torch.nn.Module) -> tuple[str, dict[str, str]]:
     """(The hash of the state dict, a digest of each of its tensors)."""
     total = hashlib.sha256(b"worldline weights 1\n")
     pieces: list[tuple[Any, int, int]] = []

@@ -112,7 +112,9 @@ def node_interference(grid: WeightedGrid, node: Node, *, seed: int = 0) -> Inter
         raise InputError(f"{node} has no edges into it: accepted are rows 1 to {grid.n_layers}")
     edges = grid.kv[node.layer - 1, node.pos, : node.pos]
     values = np.append(edges, grid.carry[node.layer - 1, node.pos])
-    return interference(values, grouping=f"edges into {_named(node)}, carry included", seed=seed)
+    return interference(
+        values, grouping=f"edges into {_source_name(node)}, carry included", seed=seed
+    )
 
 
 def source_interference(
@@ -125,7 +127,7 @@ def source_interference(
     Units: those of a weight. Raises InputError as sum_paths does.
     """
     spectrum = hop_sums(grid, source, target)
-    grouping = f"positions of row {source or 0} into {_named(target)}"
+    grouping = f"positions of row {source or 0} into {_source_name(target)}"
     return interference(spectrum.signed_by_source.sum(axis=0), grouping=grouping, seed=seed)
 
 
@@ -138,7 +140,7 @@ def hop_interference(
     **Exactness**: values closed to n_layers * n_pos * 2^-53 of the sum of |path weights|.
     Units: those of a weight. Raises InputError as sum_paths does.
     """
-    grouping = f"hop counts from {_named(source)} into {_named(target)}"
+    grouping = f"hop counts from {_source_name(source)} into {_source_name(target)}"
     return interference(hop_sums(grid, source, target).signed, grouping=grouping, seed=seed)
 
 
@@ -153,7 +155,7 @@ def target_interference(
     to 12 paths, else an estimate by the normal distribution of that variance.
     Units: those of a weight. Raises InputError as sum_paths does.
     """
-    grouping = f"paths from {_named(source)} into {_named(target)}"
+    grouping = f"paths from {_source_name(source)} into {_source_name(target)}"
     few = top_paths(grid, source=source, target=target, k=MOST_ENUMERATED + 1).paths
     if len(few) <= MOST_ENUMERATED:
         return interference([path.weight for path in few], grouping=grouping)
@@ -211,7 +213,7 @@ def _relative_root_of_squares(span: Span) -> float:
     return math.sqrt(total_of_squares) / total * 2.0 ** (exponent_of_squares / 2 - exponent)
 
 
-def _named(source: Node | int | None) -> str:
+def _source_name(source: Node | int | None) -> str:
     if isinstance(source, Node):
         return f"layer {source.layer}, position {source.pos}"
     return f"row {source or 0}"

@@ -90,9 +90,9 @@ def top_paths(
     if sign not in (None, "positive", "negative"):
         raise InputError(f"sign {sign!r}: accepted are 'positive', 'negative', or None for both")
     span = grid.span(source, target)
-    search = Search(span, signed=sign is not None)
+    search = Search(span, tracks_sign=sign is not None)
     products, exactness, least = [], EXACT, -math.inf
-    for key, positions in search.ranked(state=int(sign == "negative")):
+    for key, positions in search.ranked_paths(state=int(sign == "negative")):
         if len(products) >= k and key < least:
             break
         if len(products) >= k + MOST_TIED:
@@ -135,12 +135,12 @@ def sample_paths(
     if not start.any():
         raise InputError(f"every path to target {target} has weight zero: there is none to draw")
     positions, signs = np.empty((n, span.n_rows), dtype=np.int64), np.ones(n, dtype=np.int64)
-    positions[:, 0] = _drawn(start, draw.random(n))
+    positions[:, 0] = _draw_indices(start, draw.random(n))
     for row in range(span.n_rows - 1):
         block, at, random = span.block(row), positions[:, row], draw.random(n)
         for src in np.unique(at):
             at_src = at == src
-            positions[at_src, row + 1] = _drawn(
+            positions[at_src, row + 1] = _draw_indices(
                 np.abs(block[:, src]) * onward[row + 1], random[at_src]
             )
         signs *= np.sign(block[positions[:, row + 1], at]).astype(np.int64)
@@ -190,7 +190,7 @@ def effective_paths(
         onward = steps.sum(axis=0)
         steps /= np.where(onward, onward, 1.0)
         entropy = _surprise(steps).sum(axis=0) + entropy @ steps
-        onward = _rescaled(onward)
+        onward = _rescale(onward)
     start = onward[span.sources]
     if not start.any():
         raise InputError(f"every path to target {target} has weight zero: there is none to count")
@@ -204,7 +204,7 @@ def _onward(span: Span) -> Float[np.ndarray, "row pos"]:
     onward = np.zeros((span.n_rows, span.width))
     onward[-1, -1] = 1.0
     for row, block in span.down():
-        onward[row] = _rescaled(onward[row + 1] @ np.abs(block, out=block))
+        onward[row] = _rescale(onward[row + 1] @ np.abs(block, out=block))
     return onward
 
 
@@ -215,7 +215,7 @@ def _incoming(span: Span, row: int) -> Float[np.ndarray, " pos"]:
     return total + np.abs(span.grid.carry[layer, part])
 
 
-def _rescaled(sums: np.ndarray) -> np.ndarray:
+def _rescale(sums: np.ndarray) -> np.ndarray:
     return np.ldexp(sums, -int(np.frexp(sums.max())[1]))
 
 
@@ -223,7 +223,7 @@ def _surprise(shares: np.ndarray) -> np.ndarray:
     return -shares * np.log(shares, out=np.zeros_like(shares), where=shares > 0)
 
 
-def _drawn(weights: np.ndarray, random: np.ndarray) -> np.ndarray:
+def _draw_indices(weights: np.ndarray, random: np.ndarray) -> np.ndarray:
     """An index per random number in [0, 1), never one of weight zero."""
     cumulative = np.cumsum(weights)
     last = np.searchsorted(cumulative, cumulative[-1])  # random * reached[-1] may round up to it

@@ -219,23 +219,23 @@ def _mask(mask: Any, n_layers: int, columns: range) -> np.ndarray:
     return np.broadcast_to(cropped_mask, (n_layers, n_pos, n_pos))
 
 
-def _cut(steps: list[Step], columns: range, read: Node, written: Node) -> None:
+def _cut(steps: list[Step], columns: range, src_node: Node, dst_node: Node) -> None:
     """Cut the whole edge between two nodes: the K/V edge, or the carry in one column."""
-    layer = written.layer - 1
+    layer = dst_node.layer - 1
     if not 0 <= layer < len(steps):
-        raise InputError(f"cuts: {written} is written by none of the {len(steps)} blocks")
-    is_carry = read.pos == written.pos
+        raise InputError(f"cuts: {dst_node} is written by none of the {len(steps)} blocks")
+    is_carry = src_node.pos == dst_node.pos
     row = layer if is_carry else steps[layer].kv_from
-    if read.layer != row or read.pos > written.pos:
+    if src_node.layer != row or src_node.pos > dst_node.pos:
         raise InputError(
-            f"cuts: no edge goes from {read} to {written}; it would start at row {row}"
+            f"cuts: no edge goes from {src_node} to {dst_node}; it would start at row {row}"
         )
-    if read.pos not in columns or written.pos not in columns:
+    if src_node.pos not in columns or dst_node.pos not in columns:
         return  # on none of the paths
     if is_carry:
-        steps[layer].carry[read.pos - columns.start] = 0
+        steps[layer].carry[src_node.pos - columns.start] = 0
     else:
-        steps[layer].kv[written.pos - columns.start, read.pos - columns.start] = 0
+        steps[layer].kv[dst_node.pos - columns.start, src_node.pos - columns.start] = 0
 
 
 def _refuse_long(n_blocks: int, n_pos: int) -> None:

@@ -80,26 +80,26 @@ class Steps(NamedTuple):
 class Search:
     """Best-first search from the sources; `onward` [row, state, pos] is its exact heuristic.
 
-    With `signed`, state 1 is a node from where a negative weight is wanted, 0 a positive one.
+    With `tracks_sign`, state 1 is a node from where a negative weight is wanted, 0 a positive one.
     """
 
     span: Span
-    signed: bool
+    tracks_sign: bool
     scale: float = field(init=False)
     slack: float = field(init=False)
     onward: np.ndarray = field(init=False)
-    known: dict[tuple[int, int, int], Steps] = field(default_factory=dict)
+    steps_by_node: dict[tuple[int, int, int], Steps] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n_steps = max(self.span.n_rows - 1, 1)
         self.scale = 2.0 ** (52 - math.ceil(math.log2(LARGEST_LOG2 * n_steps)))
         self.slack = 4.0 * n_steps  # two sums of keys, a step off by 1/2 and what log2 rounds
-        self.onward = np.full((self.span.n_rows, 1 + self.signed, self.span.width), -np.inf)
+        self.onward = np.full((self.span.n_rows, 1 + self.tracks_sign, self.span.width), -np.inf)
         self.onward[-1, 0, -1] = 0.0
         for row, block in self.span.down():
             above, positive = self.onward[row + 1][:, :, None], block > 0
             keys = self.keys(block)
-            if self.signed:
+            if self.tracks_sign:
                 for state, to_positive in enumerate((positive, ~positive)):
                     ways = np.where(to_positive, above[0], above[1])
                     self.onward[row, state] = np.add(keys, ways, out=ways).max(axis=0)
@@ -113,7 +113,7 @@ class Search:
         keys *= self.scale
         return np.rint(keys, out=keys)
 
-    def ranked(self, state: int) -> Iterator[tuple[float, tuple[int, ...]]]:
+    def ranked_paths(self, state: int) -> Iterator[tuple[float, tuple[int, ...]]]:
         """(key, positions) of every path that is not zero, best first, ties by positions.
 
         On the heap lies, per node reached, its best way on not yet taken. A tie is popped in the
@@ -124,10 +124,12 @@ class Search:
         steps = _sorted(self.onward[0, state, sources], sources, zero_keys, states)
         heap: list[tuple[float, tuple[int, ...], int, float, Steps]] = []
 
-        def push(before: tuple[int, ...], rank: int, done: float, steps: Steps) -> None:
+        def push(before: tuple[int, ...], rank: int, prefix_key: float, steps: Steps) -> None:
             if rank < len(steps.ends):
                 path = (*before, int(steps.ends[rank]))
-                heappush(heap, (-done - float(steps.best[rank]), path, rank, done, steps))
+                heappush(
+                    heap, (-prefix_key - float(steps.best[rank]), path, rank, prefix_key, steps)
+                )
 
         push((), 0, 0.0, steps)
         while heap:
@@ -141,15 +143,17 @@ class Search:
 
     def steps(self, row: int, src: int, state: int) -> Steps:
         """The ways on from a node, sorted when first asked for."""
-        if (row, src, state) not in self.known:
+        if (row, src, state) not in self.steps_by_node:
             layer, part = self.span.first + row, slice(self.span.low + src, self.span.stop)
             weights = self.span.grid.kv[layer, part, self.span.low + src].astype(np.float64)
             weights[0] = self.span.grid.carry[layer, self.span.low + src]
-            states = np.where(weights < 0, 1 - state, state) if self.signed else 0 * (weights < 0)
+            states = (
+                np.where(weights < 0, 1 - state, state) if self.tracks_sign else 0 * (weights < 0)
+            )
             ends, keys = np.arange(src, self.span.width), self.keys(weights)
             best = keys + self.onward[row + 1, states, ends]
-            self.known[row, src, state] = _sorted(best, ends, keys, states)
-        return self.known[row, src, state]
+            self.steps_by_node[row, src, state] = _sorted(best, ends, keys, states)
+        return self.steps_by_node[row, src, state]
 
 
 def _sorted(best: np.ndarray, ends: np.ndarray, keys: np.ndarray, states: np.ndarray) -> Steps:

@@ -204,7 +204,7 @@ def sum_paths(grid: WeightedGrid, source: Node | int | None, target: Node) -> Pa
     span = grid.span(source, target)
     state, exponent = sweep(span)
     signed_sum, absolute = (float(part[0, span.sources].sum()) for part in state)
-    totals = _unscaled(np.array([signed_sum, absolute]), exponent)
+    totals = _undo_scaling(np.array([signed_sum, absolute]), exponent)
     return PathSum(
         signed=float(totals[0]),
         absolute=float(totals[1]),
@@ -231,8 +231,8 @@ def hop_sums(grid: WeightedGrid, source: Node | int | None, target: Node) -> Hop
     state, exponent = sweep(span, hops=min(span.n_rows - 1, span.width - 1))
     by_source = np.zeros((*state.shape[:2], grid.n_pos))
     by_source[..., span.low : span.stop][..., span.sources] = state[..., span.sources]
-    signed_sums, absolute = _unscaled(by_source.sum(axis=-1), exponent)
-    signed_by_source, absolute_by_source = _unscaled(by_source, exponent)
+    signed_sums, absolute = _undo_scaling(by_source.sum(axis=-1), exponent)
+    signed_by_source, absolute_by_source = _undo_scaling(by_source, exponent)
     return HopSums(
         signed_sums, absolute, signed_by_source, absolute_by_source, grid.pruned, grid.name
     )
@@ -267,7 +267,7 @@ def sweep(
     return state, exponent
 
 
-def _unscaled(array: np.ndarray, exponent: int) -> np.ndarray:
+def _undo_scaling(array: np.ndarray, exponent: int) -> np.ndarray:
     with np.errstate(over="ignore", under="ignore"):
         array = np.ldexp(array, exponent)
     if not np.isfinite(array).all():

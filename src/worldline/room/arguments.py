@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?![\w%])(?![.,/-]\w
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class ParsedArguments:
     """Arguments as they were meant, and where they end."""
 
     arguments: tuple[str, ...]
@@ -36,12 +36,12 @@ class Fault:
     end: int
 
 
-def read_arguments(text: str, at: int, n: int, number: bool) -> Read | Fault:
+def read_arguments(text: str, at: int, n: int, number: bool) -> ParsedArguments | Fault:
     """Read `n` quoted texts, or one number, from `at` on."""
     if number:
         return _number(text, at)
     if n == 0:
-        return _nothing(text, at)
+        return _no_arguments(text, at)
     values: list[str] = []
     end = at
     while len(values) < n:
@@ -52,12 +52,12 @@ def read_arguments(text: str, at: int, n: int, number: bool) -> Read | Fault:
         close = _closing(text, start)
         if close is None:
             return Fault("unclosed", "the quote is not closed on its line", line_end(text, at))
-        value = _unescaped(text[start + 1 : close])
+        value = _unescape(text[start + 1 : close])
         end = close + 1
         if (fault := _bad_value(text, value, end)) is not None:
             return fault
         values.append(value)
-    return _surplus(text, end, n) or Read(tuple(values), end)
+    return _surplus(text, end, n) or ParsedArguments(tuple(values), end)
 
 
 def past_quotes(text: str, at: int) -> int:
@@ -72,7 +72,7 @@ def past_quotes(text: str, at: int) -> int:
         at = close + 1
 
 
-def _no_opener(text: str, end: int, start: int, n: int, found: int) -> Fault | None:
+def _no_opener(text: str, end: int, start: int, n: int, n_read: int) -> Fault | None:
     """Why no quoted text opens at `start`, if none does."""
     char = text[start] if start < len(text) else ""
     if char in _CLOSERS and char:
@@ -86,12 +86,12 @@ def _no_opener(text: str, end: int, start: int, n: int, found: int) -> Fault | N
         if past_blanks < len(text) and text[past_blanks] in _CLOSERS:
             hint = f"only a space belongs before a quote, no {char}"
             return Fault("space", hint, line_end(text, past_blanks))
-    if found == 0 and (not char or char in BREAKS):
+    if n_read == 0 and (not char or char in BREAKS):
         past_blanks = _BLANK.match(text, start)
         if past_blanks is not None and text[past_blanks.end() : past_blanks.end() + 1] in _CLOSERS:
             return Fault("line", "the text belongs on the command's own line", end)
     expected_texts = "one quoted text" if n == 1 else f"{n} quoted texts"
-    actual_texts = f"{found} stand there" if found else "none stands there"
+    actual_texts = f"{n_read} stand there" if n_read else "none stands there"
     return Fault("arguments", f"it takes {expected_texts} and {actual_texts}", end)
 
 
@@ -119,7 +119,7 @@ def _closing(text: str, start: int) -> int | None:
     return None
 
 
-def _unescaped(text: str) -> str:
+def _unescape(text: str) -> str:
     return re.sub(r"\\([\\\"“”„])", r"\1", text)
 
 
@@ -143,11 +143,11 @@ def _surplus(text: str, end: int, n: int) -> Fault | None:
     return Fault("arguments", f"it takes {expected_texts} and there is more", line_end(text, start))
 
 
-def _nothing(text: str, at: int) -> Read | Fault:
-    return _surplus(text, at, 0) or Read((), at)
+def _no_arguments(text: str, at: int) -> ParsedArguments | Fault:
+    return _surplus(text, at, 0) or ParsedArguments((), at)
 
 
-def _number(text: str, at: int) -> Read | Fault:
+def _number(text: str, at: int) -> ParsedArguments | Fault:
     start = _after_gap(text, at)
     number_match = _NUMBER.match(text, start)
     word_match = _WORD.match(text, start)
@@ -158,4 +158,4 @@ def _number(text: str, at: int) -> Read | Fault:
         return Fault("arguments", f"it takes one number{instead}", end)
     if not LOWEST <= float(number_match[0]) <= HIGHEST:
         return Fault("range", f"{number_match[0]} is not between 0 and 2", number_match.end())
-    return Read((number_match[0],), number_match.end())
+    return ParsedArguments((number_match[0],), number_match.end())

@@ -5,7 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-from worldline.room.events import Body, Command, Drawn, Event, Message, Notice, Outcome, Setting
+from worldline.room.events import (
+    Body,
+    Command,
+    Event,
+    FlowRecord,
+    Message,
+    Notice,
+    Outcome,
+    Setting,
+)
 from worldline.room.log import Log, line_of
 from worldline.room.seeds import drawn_number
 from worldline.room.state import State, after, state_of
@@ -23,8 +32,8 @@ class Branch:
         self._watch = watch
         self._line = line_of(log.events())
         self.state: State = state_of(self._line)
-        if log.repaired:
-            self.append(Notice("repaired", log.repaired))
+        if log.repair_note:
+            self.append(Notice("repaired", log.repair_note))
         self.expire("the program ended before it came back")
 
     @property
@@ -51,7 +60,7 @@ class Branch:
         """
         with self.lock:
             events = self.log.events()
-            at = settled(events, number)
+            at = branch_point(events, number)
             self._line = line_of(events, at)
             self.state = state_of(self._line)
             seed = drawn_number(f"{self.state.settings['seed']}|{len(events)}")
@@ -67,7 +76,7 @@ class Branch:
             self.append(*outcomes)
 
 
-def settled(events: Sequence[Event], number: int) -> int:
+def branch_point(events: Sequence[Event], number: int) -> int:
     """The event at which a branch from event `number` leaves: past its message's outcomes.
 
     A command has one outcome in the whole log, so what a message had done goes along with it; and
@@ -81,7 +90,7 @@ def settled(events: Sequence[Event], number: int) -> int:
         body = following.body
         is_command = isinstance(body, Command) and body.message == message
         remark = isinstance(body, Notice) and body.about == message and at >= message > 0
-        remark = remark or (isinstance(body, Drawn) and body.message == message)
+        remark = remark or (isinstance(body, FlowRecord) and body.message == message)
         if not (state.pending or is_command or remark) or isinstance(body, Message):
             break
         state, at = after(state, following), following.number

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from worldline.errors import InputError
 from worldline.room.events import (
     Command,
-    Drawn,
     Event,
+    FlowRecord,
     Message,
     Notice,
     Outcome,
@@ -26,14 +26,14 @@ _ALL = "SELECT number, parent, time, body FROM events WHERE number > ? ORDER BY 
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedEvents:
     """The events up to the first that cannot be one, and what is wrong there; "" for nothing."""
 
     events: list[Event]
     damage: str = ""
 
 
-def checked_events(base: sqlite3.Connection, after: int = 0) -> Checked:
+def checked_events(base: sqlite3.Connection, after: int = 0) -> CheckedEvents:
     """The events numbered above `after`, as far as each is whole and follows from the ones before.
 
     Memory is bounded: a row larger than any event that can be written is damage.
@@ -45,8 +45,10 @@ def checked_events(base: sqlite3.Connection, after: int = 0) -> Checked:
             number = after + 1 + len(events)
             events.append(event_of(row, number))
     except (InputError, *SQLITE_ERRORS) as error:
-        return Checked(events, f"event {after + 1 + len(events)}: {' '.join(str(error).split())}")
-    return Checked(events)
+        return CheckedEvents(
+            events, f"event {after + 1 + len(events)}: {' '.join(str(error).split())}"
+        )
+    return CheckedEvents(events)
 
 
 def event_of(row: Sequence[object], number: int) -> Event:
@@ -71,7 +73,7 @@ def event_of(row: Sequence[object], number: int) -> Event:
 def refuse_impossible(event: Event) -> None:
     """Raise InputError for what no room writes: an unknown command, a setting of another kind."""
     match event.body:
-        case Command(message=about) | Outcome(command=about) | Drawn(message=about):
+        case Command(message=about) | Outcome(command=about) | FlowRecord(message=about):
             _refuse_later(about or event.number, event.number)
         case Notice(about=about):
             _refuse_later(about, event.number)

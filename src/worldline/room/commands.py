@@ -45,7 +45,7 @@ _EXCERPT = 400  # characters of what is not meant, read to tell what it imitates
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class ParsedCommand:
     """A command as it was given: it will run, unless the room has a reason against it."""
 
     name: str
@@ -65,22 +65,24 @@ class NearMiss:
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedReply:
     """What a text holds: commands in order, near misses, and what only looks like either.
 
     `repeats` are commands given before in the same text. `imitations` stand where nothing is
     meant; their names say where: code, quote, reasoning, quotation, or whose name.
     """
 
-    commands: tuple[Given, ...] = ()
+    commands: tuple[ParsedCommand, ...] = ()
     near: tuple[NearMiss, ...] = ()
-    repeats: tuple[Given, ...] = ()
+    repeats: tuple[ParsedCommand, ...] = ()
     imitations: tuple[Span, ...] = ()
     claims: tuple[Span, ...] = field(default=())
 
 
-def parse(text: str, borrowed: Sequence[Span] = (), models: Iterable[str] | None = None) -> Parsed:
-    """Read the commands of a reply; `borrowed` are its passages in another's name.
+def parse(
+    text: str, borrowed_spans: Sequence[Span] = (), models: Iterable[str] | None = None
+) -> ParsedReply:
+    """Read the commands of a reply; `borrowed_spans` are its passages in another's name.
 
     `!image` and `!search` run anywhere in a line. What acts on its author or brings somebody in
     runs where nothing else stands on its line, and is a near miss where something does.
@@ -95,7 +97,7 @@ def parse(text: str, borrowed: Sequence[Span] = (), models: Iterable[str] | None
     """
     model_names = None if models is None else tuple(models)
     head = text[:LONGEST_READ]
-    candidates = list(_found(head, Cover(regions(head)), Cover(borrowed), model_names))
+    candidates = list(_candidates(head, Cover(regions(head)), Cover(borrowed_spans), model_names))
     if len(candidates) > MOST_FOUND or len(head) < len(text):
         end = candidates[MOST_FOUND].start if len(candidates) > MOST_FOUND else len(head)
         hint = f"only the first {MOST_FOUND} commands, or {LONGEST_READ:,} characters, are read"
@@ -103,10 +105,10 @@ def parse(text: str, borrowed: Sequence[Span] = (), models: Iterable[str] | None
             *candidates[:MOST_FOUND],
             NearMiss("many", hint, end, min(len(text), end + 80)),
         ]
-    commands: list[Given] = []
-    repeats: list[Given] = []
+    commands: list[ParsedCommand] = []
+    repeats: list[ParsedCommand] = []
     near: list[NearMiss] = []
-    for attempt in _meant(
+    for attempt in _demote_passing(
         head, [candidate for candidate in candidates if not isinstance(candidate, Span)]
     ):
         if isinstance(attempt, NearMiss):
@@ -118,12 +120,12 @@ def parse(text: str, borrowed: Sequence[Span] = (), models: Iterable[str] | None
         else:
             commands.append(attempt)
     imitations = tuple(span for span in candidates if isinstance(span, Span))
-    return Parsed(tuple(commands), tuple(near), tuple(repeats), imitations, claims(head))
+    return ParsedReply(tuple(commands), tuple(near), tuple(repeats), imitations, claims(head))
 
 
-def closest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
+def closest(name: str, names: Iterable[str], n: int = 3) -> list[str]:
     """The known names that resemble `name`, the nearest first."""
-    plain = {plain_name(known_name): known_name for known_name in known}
+    plain = {plain_name(known_name): known_name for known_name in names}
     query = plain_name(name[:200])
     part = [
         plain[plain_form]
@@ -136,28 +138,30 @@ def closest(name: str, known: Iterable[str], n: int = 3) -> list[str]:
     return list(dict.fromkeys([*near, *part]))[:n]
 
 
-def find_model(name: str, known: Iterable[str]) -> str | None:
+def find_model(name: str, names: Iterable[str]) -> str | None:
     """The known model of this name, case, spaces and signs aside."""
     return next(
-        (candidate for candidate in known if plain_name(candidate) == plain_name(name)), None
+        (candidate for candidate in names if plain_name(candidate) == plain_name(name)), None
     )
 
 
-def _found(
-    text: str, quiet: Cover, borrowed: Cover, known: Sequence[str] | None
-) -> Iterator[Given | NearMiss | Span]:
+def _candidates(
+    text: str, quiet: Cover, borrowed_cover: Cover, model_names: Sequence[str] | None
+) -> Iterator[ParsedCommand | NearMiss | Span]:
     """Whatever looks like a command, in order, one more than there may be at most."""
     line = _Line(text)
     at = after = n = 0  # `after`: the end of a command, behind which another needs no space
     while n <= MOST_FOUND and (sign := _SIGN.search(text, at)) is not None:
         start, at = sign.start(), sign.start() + 1
-        free = _FREE.match(text, start) or _next_to(text, after, start) or line.closed(start)
-        if not free and not _glued(text, sign):
+        free = _FREE.match(text, start) or _next_to(text, after, start) or line.is_quote_end(start)
+        if not free and not _is_glued(text, sign):
             continue
         at = sign.end()
-        where = quiet.at(start) or borrowed.at(start)
+        where = quiet.at(start) or borrowed_cover.at(start)
         reason = where.name if where else "quotation" if line.quoting(start) else ""
-        candidate = _excerpt(text, sign, known) if reason else _read(text, sign, known)
+        candidate = (
+            _excerpt(text, sign, model_names) if reason else _read_attempt(text, sign, model_names)
+        )
         if candidate is None:
             continue
         n += 1
@@ -172,12 +176,12 @@ def _found(
         yield candidate
 
 
-def _excerpt(text: str, sign: re.Match[str], known: Sequence[str] | None) -> Span | None:
+def _excerpt(text: str, sign: re.Match[str], model_names: Sequence[str] | None) -> Span | None:
     """Where what is not meant stands; its arguments are read no further than it is shown."""
     start = sign.start()
     excerpt = text[start : start + _EXCERPT]
     excerpt_sign = _SIGN.match(excerpt)
-    candidate = _read(excerpt, excerpt_sign, known) if excerpt_sign else None
+    candidate = _read_attempt(excerpt, excerpt_sign, model_names) if excerpt_sign else None
     return None if candidate is None else Span(start, start + candidate.end, "")
 
 
@@ -187,7 +191,7 @@ def _next_to(text: str, after: int, start: int) -> bool:
     return not _WORD.search(between) and not any(line_break in between for line_break in BREAKS)
 
 
-def _glued(text: str, sign: re.Match[str]) -> bool:
+def _is_glued(text: str, sign: re.Match[str]) -> bool:
     """Whether a known command stands right behind a word, where it can be nothing else."""
     if sign["sign"] != "!" or sign["name"] not in FORMS or not sign.start():
         return False
@@ -210,7 +214,7 @@ class _Line:
         self._read_to(start)
         return bool(self._straight % 2) or self._curly > 0
 
-    def closed(self, start: int) -> bool:
+    def is_quote_end(self, start: int) -> bool:
         """Whether a quotation ends right before `start`."""
         return start > 0 and self._text[start - 1] in '"”»' and not self.quoting(start)
 
@@ -229,76 +233,92 @@ class _Line:
         self._at = max(self._at, start)
 
 
-def _meant(text: str, found: Sequence[Given | NearMiss]) -> Iterator[Given | NearMiss]:
+def _demote_passing(
+    text: str, attempts: Sequence[ParsedCommand | NearMiss]
+) -> Iterator[ParsedCommand | NearMiss]:
     """The same, but commands that are only said in passing as near misses."""
-    for attempt in found:
+    for attempt in attempts:
         if isinstance(attempt, NearMiss) or attempt.name in ANYWHERE or _is_alone(text, attempt):
             yield attempt
         else:
             yield _in_passing(attempt)
 
 
-def _is_alone(text: str, one: Given) -> bool:
+def _is_alone(text: str, command: ParsedCommand) -> bool:
     """Whether nothing but blanks, and marks of emphasis around it, stands on a command's line."""
-    begin = max(text.rfind(sign, 0, one.start) for sign in BREAKS) + 1
-    before = text[begin : one.start].lstrip()
-    behind = text[one.end : line_end(text, one.end)].rstrip()
+    begin = max(text.rfind(sign, 0, command.start) for sign in BREAKS) + 1
+    before = text[begin : command.start].lstrip()
+    behind = text[command.end : line_end(text, command.end)].rstrip()
     return _EMPHASIS.fullmatch(before) is not None and behind == before[::-1]
 
 
-def _in_passing(one: Given) -> NearMiss:
-    how = f"said in passing, it does nothing; write {FORMS[one.name]} alone on a line"
-    return NearMiss("passing", how, one.start, one.end)
+def _in_passing(command: ParsedCommand) -> NearMiss:
+    how = f"said in passing, it does nothing; write {FORMS[command.name]} alone on a line"
+    return NearMiss("passing", how, command.start, command.end)
 
 
-def _read(text: str, found: re.Match[str], known: Sequence[str] | None) -> Given | NearMiss | None:
+def _read_attempt(
+    text: str, sign_match: re.Match[str], model_names: Sequence[str] | None
+) -> ParsedCommand | NearMiss | None:
     """What stands at a sign and a word: a command, almost one, or nothing of the kind."""
-    sign, name, start = found["sign"], found["name"], found.start()
+    sign, name, start = sign_match["sign"], sign_match["name"], sign_match.start()
     if name not in FORMS:
-        return _unknown(text, found)
-    if sign != "!" or found["gap"]:
-        return _misspelt(text, found, name)
-    reading = read_arguments(text, found.end(), _SHAPES.get(name, 0), name == "temperature")
+        return _unknown(text, sign_match)
+    if sign != "!" or sign_match["gap"]:
+        return _misspelt(text, sign_match, name)
+    reading = read_arguments(text, sign_match.end(), _SHAPES.get(name, 0), name == "temperature")
     if isinstance(reading, Fault):
         hint = f"{reading.hint}; write {FORMS[name]}"
         return NearMiss(reading.code, hint, start, reading.end)
-    if name == "add_ai" and known is not None and find_model(reading.arguments[0], known) is None:
-        return NearMiss("unknown_model", _no_model(reading.arguments[0], known), start, reading.end)
-    return Given(name, reading.arguments, start, reading.end)
+    if (
+        name == "add_ai"
+        and model_names is not None
+        and find_model(reading.arguments[0], model_names) is None
+    ):
+        return NearMiss(
+            "unknown_model", _no_model(reading.arguments[0], model_names), start, reading.end
+        )
+    return ParsedCommand(name, reading.arguments, start, reading.end)
 
 
-def _no_model(name: str, known: Sequence[str]) -> str:
-    near = closest(name, known)
+def _no_model(name: str, model_names: Sequence[str]) -> str:
+    near = closest(name, model_names)
     suggestion = ", ".join(near) if near else "none comes near; !list_models names them"
     return f"no model {name!r} here; close to it: {suggestion}"
 
 
-def _misspelt(text: str, found: re.Match[str], name: str) -> NearMiss | None:
+def _misspelt(text: str, sign_match: re.Match[str], name: str) -> NearMiss | None:
     """A known name behind the wrong sign, or behind a gap."""
-    argument = _AFTER.match(text, found.end())
-    number = name == "temperature" and _NUMBER_AFTER.match(text, found.end())
-    if found["gap"] or found["sign"] not in _LOUD:
+    argument = _AFTER.match(text, sign_match.end())
+    number = name == "temperature" and _NUMBER_AFTER.match(text, sign_match.end())
+    if sign_match["gap"] or sign_match["sign"] not in _LOUD:
         if not argument and not number:
             return None
-    elif found["sign"] != "!" and found.end() < len(text) and text[found.end()] in "/\\.":
+    elif (
+        sign_match["sign"] != "!"
+        and sign_match.end() < len(text)
+        and text[sign_match.end()] in "/\\."
+    ):
         return None  # a path goes on
-    end = _whole(text, found.end(), bool(argument), bool(number))
-    return NearMiss("sign", f"a command begins with !; write {FORMS[name]}", found.start(), end)
+    end = _near_miss_end(text, sign_match.end(), bool(argument), bool(number))
+    return NearMiss(
+        "sign", f"a command begins with !; write {FORMS[name]}", sign_match.start(), end
+    )
 
 
-def _unknown(text: str, found: re.Match[str]) -> NearMiss | None:
+def _unknown(text: str, sign_match: re.Match[str]) -> NearMiss | None:
     """A word after ! that is no command, where it resembles one or has an argument."""
-    if found["sign"] != "!" or found["gap"]:
+    if sign_match["sign"] != "!" or sign_match["gap"]:
         return None
-    name = found["name"].replace("-", "_")
+    name = sign_match["name"].replace("-", "_")
     near = _similar(name.casefold())
-    argument = _AFTER.match(text, found.end())
+    argument = _AFTER.match(text, sign_match.end())
     if not near and not argument:
         return None
     forms = FORMS[near] if near else ", ".join(f"!{command_name}" for command_name in FORMS)
-    hint = f"no command !{found['name'][:40]}; {'perhaps' if near else 'there are'} {forms}"
-    end = _whole(text, found.end(), bool(argument), False)
-    return NearMiss("unknown", hint, found.start(), end)
+    hint = f"no command !{sign_match['name'][:40]}; {'perhaps' if near else 'there are'} {forms}"
+    end = _near_miss_end(text, sign_match.end(), bool(argument), False)
+    return NearMiss("unknown", hint, sign_match.start(), end)
 
 
 @lru_cache(1024)
@@ -308,12 +328,12 @@ def _similar(name: str) -> str:
     return near[0] if near else ""
 
 
-def _whole(text: str, at: int, quoted: bool, number: bool) -> int:
+def _near_miss_end(text: str, at: int, has_quotes: bool, number: bool) -> int:
     """Where a near miss ends: with its quoted arguments, so that nothing inside them runs."""
     if number:
         number_match = _NUMBER_AFTER.match(text, at)
         return number_match.end() if number_match else at
-    if not quoted:
+    if not has_quotes:
         return at
     opener = _AFTER.match(text, at)
     return past_quotes(text, opener.end() - 1) if opener else at

@@ -6,22 +6,22 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
-from worldline.room.models.model import Model, Said, Usage
+from worldline.room.models.model import ChatMessage, Model, Usage
 from worldline.room.replying import Reply
 
 
 @runtime_checkable
-class Priced(Protocol):
+class PricedModel(Protocol):
     """A model that knows what its tokens cost."""
 
-    def priced(
-        self, tokens_in: int | None, tokens_out: int | None, said: float | None
+    def price_of(
+        self, tokens_in: int | None, tokens_out: int | None, stated_price: float | None
     ) -> float | None:
         """US dollars; None where nobody knows."""
         ...
 
 
-def counted(reply: Reply, model: Model, messages: Sequence[Said]) -> Usage:
+def reply_usage(reply: Reply, model: Model, messages: Sequence[ChatMessage]) -> Usage:
     """The usage of a reply, whole or not; what nobody says of it is estimated.
 
     An endpoint that breaks off says nothing of what it took, and some never do. Where no word
@@ -34,9 +34,11 @@ def counted(reply: Reply, model: Model, messages: Sequence[Said]) -> Usage:
     tokens_in, tokens_out = usage.tokens_in, usage.tokens_out
     tokens_in = model.count_tokens(messages) if tokens_in is None else tokens_in
     tokens_out = (
-        model.count_tokens([Said("assistant", reply_text)]) if tokens_out is None else tokens_out
+        model.count_tokens([ChatMessage("assistant", reply_text)])
+        if tokens_out is None
+        else tokens_out
     )
     price = usage.price
-    if price is None and isinstance(model, Priced):
-        price = model.priced(tokens_in, tokens_out, None)
+    if price is None and isinstance(model, PricedModel):
+        price = model.price_of(tokens_in, tokens_out, None)
     return replace(usage, tokens_in=tokens_in, tokens_out=tokens_out, price=price, estimated=True)

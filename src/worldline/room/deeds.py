@@ -11,11 +11,11 @@ class DeclinedError(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ActionRequest:
     """What a command asks for: the text, by whom, with which model, in which message."""
 
     text: str
-    who: str
+    asker: str
     model: str
     message: int
 
@@ -42,11 +42,11 @@ class Hit:
     url: str
 
 
-def _no_picture(_asked: Asked) -> Picture:
+def _no_picture(_request: ActionRequest) -> Picture:
     raise DeclinedError("this room has nothing that makes pictures")
 
 
-def _no_search(_asked: Asked) -> Sequence[Hit]:
+def _no_search(_request: ActionRequest) -> Sequence[Hit]:
     raise DeclinedError("this room has nothing to search with")
 
 
@@ -54,5 +54,5 @@ def _no_search(_asked: Asked) -> Sequence[Hit]:
 class Deeds:
     """Who draws and who searches; as it stands, both decline."""
 
-    draw: Callable[[Asked], Picture] = _no_picture
-    search: Callable[[Asked], Sequence[Hit]] = _no_search
+    draw: Callable[[ActionRequest], Picture] = _no_picture
+    search: Callable[[ActionRequest], Sequence[Hit]] = _no_search

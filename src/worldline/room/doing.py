@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 
 from worldline.errors import InputError
 from worldline.room.commands import closest
-from worldline.room.deeds import Asked, DeclinedError, Deeds
-from worldline.room.events import Body, Command, Joined, Left, Outcome, Setting
-from worldline.room.foreign import kept
+from worldline.room.deeds import ActionRequest, DeclinedError, Deeds
+from worldline.room.events import Arrival, Body, Command, Departure, Outcome, Setting
+from worldline.room.foreign import sanitize_hits
 from worldline.room.models.catalog import Catalog
-from worldline.room.participants import admitted, free_name
+from worldline.room.participants import checked_newcomer, free_name
 from worldline.room.state import Participant, State
 
 _LINE = 300  # characters of a reason
@@ -59,15 +59,15 @@ _Ran = tuple[Sequence[Body], Outcome]
 
 
 def _image(number: int, command: Command, giver: Participant, _state: State, means: Means) -> _Ran:
-    picture = means.deeds.draw(_asked(command, giver))
+    picture = means.deeds.draw(_request_of(command, giver))
     name = picture.name or means.keep(picture.content, picture.type)
     result = {"picture": name, "type": picture.type, "about": picture.about}
     return [], Outcome(number, "done", picture.about, result)
 
 
 def _search(number: int, command: Command, giver: Participant, _state: State, means: Means) -> _Ran:
-    raw_hits = means.deeds.search(_asked(command, giver))
-    hits = [asdict(hit) for hit in kept(raw_hits)]
+    raw_hits = means.deeds.search(_request_of(command, giver))
+    hits = [asdict(hit) for hit in sanitize_hits(raw_hits)]
     return [], Outcome(number, "done", f"{len(hits)} found", {"hits": hits})
 
 
@@ -78,8 +78,8 @@ def _add_ai(number: int, command: Command, _giver: Participant, state: State, me
         near = ", ".join(closest(model_name, means.catalog.names())) or "!list_models names them"
         raise DeclinedError(f"no model {model_name!r} here; close to it: {near}")
     is_scripted = means.catalog.model(model).scripted
-    newcomer = Joined(free_name(state, model), model, invited_by=command.who, scripted=is_scripted)
-    arrival = admitted(state, newcomer)
+    newcomer = Arrival(free_name(state, model), model, invited_by=command.who, scripted=is_scripted)
+    arrival = checked_newcomer(state, newcomer)
     reason = f"{arrival.name} is here"
     result = {"name": arrival.name, "model": model, "greeting": greeting}
     return [arrival], Outcome(number, "done", reason, result)
@@ -111,7 +111,7 @@ def _mute_self(
 def _leave(
     number: int, _command: Command, giver: Participant, _state: State, _means: Means
 ) -> _Ran:
-    return [Left(giver.name, "of its own accord")], Outcome(number, "done")
+    return [Departure(giver.name, "of its own accord")], Outcome(number, "done")
 
 
 def _list_models(
@@ -133,8 +133,8 @@ _RUNS: dict[str, Callable[[int, Command, Participant, State, Means], _Ran]] = {
 }
 
 
-def _asked(command: Command, giver: Participant) -> Asked:
-    return Asked(command.arguments[0], giver.name, giver.model, command.message)
+def _request_of(command: Command, giver: Participant) -> ActionRequest:
+    return ActionRequest(command.arguments[0], giver.name, giver.model, command.message)
 
 
 def _line(error: Exception) -> str:

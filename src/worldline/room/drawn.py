@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from worldline.room.events import Drawn, Event
+from worldline.room.events import Event, FlowRecord
 
 
 def readings_of(line: Sequence[Event]) -> dict[int, dict[str, Any]]:
@@ -13,7 +13,7 @@ def readings_of(line: Sequence[Event]) -> dict[int, dict[str, Any]]:
     return {
         event.body.message: event.body.flow
         for event in line
-        if isinstance(event.body, Drawn) and event.body.flow
+        if isinstance(event.body, FlowRecord) and event.body.flow
     }
 
 

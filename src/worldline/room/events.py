@@ -25,7 +25,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Joined:
+class Arrival:
     """A participant came in; `temperature` and `persona` are its own."""
 
     name: str
@@ -38,7 +38,7 @@ class Joined:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Departure:
     """A participant went out."""
 
     name: str
@@ -106,7 +106,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class FlowRecord:
     """What a reply drew on: `flow` as `flow.ReplyFlow.json`, or the `reason` why none is known.
 
     A measurement of the message; no participant reads it.
@@ -157,7 +157,7 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class Paused:
+class PlayState:
     """Whether the room goes on by itself: playing, paused (by a person), stopped (for good)."""
 
     state: Literal["playing", "paused", "stopped"]
@@ -166,7 +166,16 @@ class Paused:
 
 
 Body: TypeAlias = (
-    Joined | Left | Message | Command | Outcome | Drawn | Notice | Setting | Budget | Paused
+    Arrival
+    | Departure
+    | Message
+    | Command
+    | Outcome
+    | FlowRecord
+    | Notice
+    | Setting
+    | Budget
+    | PlayState
 )
 KINDS: tuple[str, ...] = tuple(one.__dataclass_fields__["kind"].default for one in get_args(Body))
 

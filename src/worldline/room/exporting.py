@@ -12,7 +12,7 @@ from worldline.room.claims import BADGES
 from worldline.room.events import Command, Event, Message, Outcome, Span, encode
 from worldline.room.html_text import escape
 from worldline.room.strands import STYLE, beside, hues_of, strands, table
-from worldline.room.telling import told
+from worldline.room.telling import event_line
 from worldline.text.foreign import visible
 
 FORMAT = "worldline-room-1"
@@ -34,7 +34,7 @@ def as_json(events: Sequence[Event], content: Content | None = None) -> str:
         for e in events
     ]
     document = {"format": FORMAT, "events": plain, "contents": contents}
-    return visible(json.dumps(document, ensure_ascii=False, indent=1), shown=_in_json)
+    return visible(json.dumps(document, ensure_ascii=False, indent=1), show=_in_json)
 
 
 def as_markdown(line: Sequence[Event]) -> str:
@@ -49,9 +49,9 @@ def as_markdown(line: Sequence[Event]) -> str:
         body = event.body
         if isinstance(body, Message):
             parts.append(f"### **{_plain(body.who)}**{_plain(_aside(body))}")
-            parts.append(_fenced(body.shown) if body.shown else "*says nothing*")
+            parts.append(_code_fence(body.shown) if body.shown else "*says nothing*")
             parts += [f"*{_plain(BADGES.get(claim.name, claim.name))}*" for claim in body.claims]
-        elif text := told(event, commands):
+        elif text := event_line(event, commands):
             lines = (_plain(text_line.strip()) for text_line in visible(text).splitlines())
             parts.append("\n".join(f"*{plain_line}*" for plain_line in lines if plain_line))
     return "\n\n".join(parts) + "\n"
@@ -129,16 +129,16 @@ def _row(
         return (
             f'<article id="e{event.number}" style="border-color:{hue}"><header>{escape(body.who)}'
             f"<small>{escape(_aside(body))}</small></header>"
-            f"<pre>{_marked(body.shown, body.borrowed)}</pre>{badges}{beside(event)}</article>"
+            f"<pre>{_marked_html(body.shown, body.borrowed)}</pre>{badges}{beside(event)}</article>"
         )
-    text = told(event, commands)
+    text = event_line(event, commands)
     if not text:
         return ""
     picture = _picture(body, content) if isinstance(body, Outcome) else ""
     return f'<div class="room" id="e{event.number}">{escape(text)}{picture}</div>'
 
 
-def _marked(text: str, spans: Sequence[Span]) -> str:
+def _marked_html(text: str, spans: Sequence[Span]) -> str:
     """The text, escaped, with the passages in another's name marked."""
     parts: list[str] = []
     at = 0
@@ -187,7 +187,7 @@ def _in_json(char: str) -> str:
     return json.dumps(char)[1:-1]
 
 
-def _fenced(text: str) -> str:
+def _code_fence(text: str) -> str:
     """Text in a fence of code, longer than any run of ticks in it."""
     visible_text = visible(text.replace("\r\n", "\n"))
     fence = "`" * max([3, *(len(ticks) + 1 for ticks in re.findall("`{3,}", visible_text))])

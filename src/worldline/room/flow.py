@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import worldline as wl
 from worldline.errors import InputError
 from worldline.room.drawn import by_speaker
-from worldline.room.models.local import Local, Told
+from worldline.room.models.local import Local, LocalUsage
 from worldline.room.models.model import Model, Part, Usage
 from worldline.text.grouping import Grouping
-from worldline.text.tokens import Tokens, continued
+from worldline.text.tokens import Tokens, extend_tokens
 
 if TYPE_CHECKING:
     from worldline import LoadedModel
@@ -95,13 +95,13 @@ class ReplyFlow:
 
 def flow_of_reply(
     model: LoadedModel,
-    told: Told,
+    usage: LocalUsage,
     *,
     how: str = "mask",
     exact: bool = False,
     progress: Any = None,
 ) -> ReplyFlow:
-    """What `told`, a reply of `model`, drew on: a recorded run, and a pass through the reply alone.
+    """What `usage`, a reply of `model`, drew on: a recorded run and a pass through the reply.
 
     `how` says what the estimate is matched to: "mask" lets the rest of a row renormalise, "drop"
     takes the weighted value away. With `exact` every message's reads are also cut: those by the
@@ -115,10 +115,10 @@ def flow_of_reply(
     """
     if how not in HOWS:
         raise InputError(f"how={how!r}: accepted are {', '.join(HOWS)}")
-    if told.reading is None or not told.written:
+    if usage.reading is None or not usage.reply_ids:
         raise InputError("a reply of no tokens: accepted are replies of a local model, with some")
-    reading = told.reading
-    tokens = continued(model.tokenizer, reading.tokens, told.written)
+    reading = usage.reading
+    tokens = extend_tokens(model.tokenizer, reading.tokens, usage.reply_ids)
     span = range(len(reading.tokens), len(tokens))
     grouping, group_of_part = _groups(tokens, reading, span.start)
     trace = wl.record(model, tokens, keep=())
@@ -131,26 +131,26 @@ def flow_of_reply(
     return _with_cuts(model, reply_flow, tokens, span, group_of_part, progress)
 
 
-def weighed(model: Model, usage: Usage, exact: bool = False) -> dict[str, Any] | str:
+def reply_flow_json(model: Model, usage: Usage, exact: bool = False) -> dict[str, Any] | str:
     """The flow of a reply as JSON, or why there is none: what a `Room` asks for after each reply.
 
     Raises: as `flow_of_reply`.
     """
-    if isinstance(model, Local) and isinstance(usage, Told):
+    if isinstance(model, Local) and isinstance(usage, LocalUsage):
         return _short(flow_of_reply(model.model, usage, exact=exact).json())
     return why_no_flow(usage, model.scripted) or NO_LOCAL
 
 
-def why_no_flow(usage: Usage, scripted: bool = False) -> str | None:
+def why_no_flow(usage: Usage, is_scripted: bool = False) -> str | None:
     """Why nothing can be said of a reply's flow; None where it can be asked for."""
-    if isinstance(usage, Told):
+    if isinstance(usage, LocalUsage):
         return None
-    return NOT_ASKED if scripted else NO_LOCAL
+    return NOT_ASKED if is_scripted else NO_LOCAL
 
 
-def one_json(one: MessageRead) -> dict[str, Any]:
+def one_json(message: MessageRead) -> dict[str, Any]:
     """A message's row as plain numbers."""
-    return {name: _plain(getattr(one, name)) for name in MessageRead.__dataclass_fields__}
+    return {name: _plain(getattr(message, name)) for name in MessageRead.__dataclass_fields__}
 
 
 def _short(value: Any) -> Any:
@@ -230,7 +230,7 @@ def _flow(
         messages=rows,
         template_attention=float(attention[reads][:, template_groups].sum(1).mean()),
         own_attention=float(attention[reads, reply_group].mean()),
-        unplaced=tuple(p.event for p in reading.unplaced if p.event is not None),
+        unplaced=tuple(p.event for p in reading.unplaced_parts if p.event is not None),
     )
 
 
@@ -250,7 +250,7 @@ def _with_cuts(
     )
     cut_messages = []
 
-    def lost(src: tuple[int, ...], dst: tuple[int, ...]) -> float:
+    def loss_of_cut(src: tuple[int, ...], dst: tuple[int, ...]) -> float:
         edit = wl.EdgeCut(flow.how, src=src, dst=dst)
         return plain - logprob(model, wl.Plan(tokens.ids, frozenset([edit])), span)
 
@@ -258,7 +258,9 @@ def _with_cuts(
         if progress is not None:
             progress(f"cutting message {n + 1} of {len(message_positions)}")
         later = tuple(range(src[-1] + 1, len(tokens)))
-        cut_messages.append(replace(message, cut_nats=lost(src, rows), whole_nats=lost(src, later)))
+        cut_messages.append(
+            replace(message, cut_nats=loss_of_cut(src, rows), whole_nats=loss_of_cut(src, later))
+        )
     return replace(flow, messages=tuple(cut_messages))
 
 

@@ -11,7 +11,7 @@ from worldline.text.foreign import one_line
 MAX_HITS, TITLE, EXCERPT, ADDRESS = 5, 200, 500, 500
 
 
-def kept(hits: Iterable[Hit]) -> list[Hit]:
+def sanitize_hits(hits: Iterable[Hit]) -> list[Hit]:
     """The first few hits that have a web address, their texts on one line and capped."""
     clean_hits: list[Hit] = []
     for hit in hits:

@@ -107,23 +107,23 @@ def conversation_of(text: str) -> Conversation:
     return conversation
 
 
-def loaded(text: str, left_out: Counter[str]) -> Any:
+def load_json(text: str, left_out: Counter[str]) -> Any:
     """What a JSON text holds; `left_out` counts the texts of which half a character was lost."""
 
-    def whole(given: str) -> str:
-        repaired_text = whole_characters(given)
-        if repaired_text.count(GONE) > given.count(GONE):
+    def repair_text(raw_text: str) -> str:
+        repaired_text = whole_characters(raw_text)
+        if repaired_text.count(GONE) > raw_text.count(GONE):
             left_out[f"texts with half a character, now {GONE}"] += 1
         return repaired_text
 
-    return read_json(text, repr(one_line(text, 40)), most_bits=MOST_BITS, mended=whole)
+    return read_json(text, repr(one_line(text, 40)), most_bits=MOST_BITS, repair_text=repair_text)
 
 
 def _items(text: str, left_out: Counter[str]) -> tuple[Sequence[Any], bool]:
     """The messages of a file, and whether it is lines of which the first is about the chat."""
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) > 1 and all(item.lstrip().startswith("{") for item in lines):
-        items = [loaded(json_line, left_out) for json_line in lines]
+        items = [load_json(json_line, left_out) for json_line in lines]
         content = [
             text_line
             for text_line in items
@@ -132,7 +132,7 @@ def _items(text: str, left_out: Counter[str]) -> tuple[Sequence[Any], bool]:
         if len(content) > 1:
             raise InputError(f"{len(content)} conversations, one a line; accepted is one")
         return _items(json.dumps(content[0]), left_out) if content else (items, True)
-    content = loaded(text, left_out)
+    content = load_json(text, left_out)
     if isinstance(content, dict):
         for name in ("messages", "conversations", "conversation", "chat_history", "history"):
             if isinstance(content.get(name), list):
@@ -178,7 +178,7 @@ def _entries(item: Mapping[str, Any], left_out: Counter[str]) -> Iterator[Entry]
         if not call:
             continue
         reasoning_fields = f"calls {one_line(json.dumps(call), 2000)}"
-        yield Entry("", reasoning_fields, doer=_named(name, role))
+        yield Entry("", reasoning_fields, doer=_speaker_name(name, role))
     if not words.strip() and not reasoning:
         left_out["messages without words"] += not item.get("tool_calls")
     elif role in ("system", "developer", "tool", "function", "observation") or item.get(
@@ -187,7 +187,7 @@ def _entries(item: Mapping[str, Any], left_out: Counter[str]) -> Iterator[Entry]
         yield Entry("", f"{name or role or 'system'}: {words}")
     else:
         reasoning_text = _words(reasoning, left_out)
-        yield Entry(_named(name, role), words, _is_ai(item, role, name), reasoning_text)
+        yield Entry(_speaker_name(name, role), words, _is_ai(item, role, name), reasoning_text)
 
 
 def _first_of(item: Mapping[str, Any], names: Sequence[str], left_out: Counter[str]) -> Any:
@@ -237,7 +237,7 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _named(name: str, role: str) -> str:
+def _speaker_name(name: str, role: str) -> str:
     """Whose a message is, as the file has it; without a name that can be seen its role's."""
     usual = {"gpt": "Assistant", "human": "User"}.get(role, role.capitalize())
     return next((given for given in (name, usual) if one_line(given, LONGEST_NAME)), "Somebody")

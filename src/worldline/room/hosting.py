@@ -13,7 +13,7 @@ from typing import Any
 
 from worldline.errors import InputError
 from worldline.room.deeds import Deeds
-from worldline.room.events import Event, Message, Notice, Paused
+from worldline.room.events import Event, Message, Notice, PlayState
 from worldline.room.faults import fault_line
 from worldline.room.log import Log, Reading
 from worldline.room.models.catalog import Catalog
@@ -36,24 +36,24 @@ class Piece:
     """What of a reply has come so far; `serial` grows with every change, `text` is "" for none."""
 
     serial: int = 0
-    who: str = ""
+    speaker: str = ""
     text: str = ""
 
 
-class Hosted:
+class HostedRoom:
     """One open room: it plays in a thread, and keeps what its listeners are told.
 
     Safe from any thread; what cannot be done raises InputError.
     """
 
-    def __init__(self, name: str, made: Callable[[Watch], Room]):
+    def __init__(self, name: str, make_room: Callable[[Watch], Room]):
         self.name = name
         self.piece = Piece()
-        self.closed = False
+        self.is_closed = False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._events: list[Event] = []
-        self.room = made(self._watch)
+        self.room = make_room(self._watch)
         self._events = self.room.log.events()
 
     @property
@@ -87,7 +87,7 @@ class Hosted:
                 raise InputError("the room talks: pause it, then branch")
             self.room.branch(number)
 
-    def standing(self) -> dict[str, Any]:
+    def status(self) -> dict[str, Any]:
         """How the room stands: who is here, who is next, what was spent, what the limits are."""
         state = self.room.state
         speaker = next_speaker(state)
@@ -102,7 +102,7 @@ class Hosted:
                     "name": participant.name, "model": participant.model,
                     "persona": participant.persona,
                     "temperature": participant.temperature, "muted": participant.muted,
-                    "scripted": participant.scripted, "replies": participant.turns,
+                    "scripted": participant.is_scripted, "replies": participant.turns,
                 }
                 for participant in state.present
             ],
@@ -115,9 +115,9 @@ class Hosted:
     def close(self, reason: str, seconds: float = 10.0) -> None:
         """End the reply that is being written, let the log go, tell the listeners."""
         with self._lock:
-            if self.closed:
+            if self.is_closed:
                 return
-            self.closed = True
+            self.is_closed = True
         self.quiet(reason, seconds)
         self.room.close()
 
@@ -137,25 +137,27 @@ class Hosted:
         try:
             self.room.take_turns(turns)
         except Exception as error:  # whatever it was, the room can be gone on with
-            if not self.closed:
-                self.room.append(Notice("broken", fault_line(error)), Paused("paused", "an error"))
+            if not self.is_closed:
+                self.room.append(
+                    Notice("broken", fault_line(error)), PlayState("paused", "an error")
+                )
         finally:
             self.piece = Piece(self.piece.serial + 1)
 
-    def _watch(self, what: Event | Provisional) -> None:
-        if isinstance(what, Event):
-            self._events.append(what)
-            if isinstance(what.body, (Message, Notice)):
+    def _watch(self, update: Event | Provisional) -> None:
+        if isinstance(update, Event):
+            self._events.append(update)
+            if isinstance(update.body, (Message, Notice)):
                 self.piece = Piece(self.piece.serial + 1)
-        elif what.withheld:
-            self.piece = Piece(self.piece.serial + 1, what.who, WITHHELD)
-        elif not what.reasoning:
-            going_on = self.piece.who == what.who and self.piece.text != WITHHELD
+        elif update.withheld:
+            self.piece = Piece(self.piece.serial + 1, update.speaker, WITHHELD)
+        elif not update.reasoning:
+            going_on = self.piece.speaker == update.speaker and self.piece.text != WITHHELD
             before = self.piece.text if going_on else ""
-            self.piece = Piece(self.piece.serial + 1, what.who, before + what.text)
+            self.piece = Piece(self.piece.serial + 1, update.speaker, before + update.text)
 
     def _refuse_closed(self) -> None:
-        if self.closed:
+        if self.is_closed:
             raise InputError("the room is closed: open one")
 
 
@@ -181,12 +183,12 @@ class Desk:
         self.folder, self.models = folder, models
         self._deeds, self._weigh, self._hold = deeds, weigh, hold
         self._lock = threading.Lock()
-        self.hosted: Hosted | None = None
+        self.open_room: HostedRoom | None = None
         self.closing = False
 
     def logs(self) -> list[str]:
         """The rooms that can be gone on with, the newest first."""
-        paths = sorted(self.folder.glob(f"*{ENDING}"), key=_changed, reverse=True)
+        paths = sorted(self.folder.glob(f"*{ENDING}"), key=_modified_time, reverse=True)
         return [path.stem for path in paths[:MOST_LISTED]]
 
     def scenarios(self) -> list[dict[str, str]]:
@@ -197,7 +199,7 @@ class Desk:
             for name, scenario in scenario_by_name.items()
         ]
 
-    def open(self, scenario: str | None = None, log: str | None = None) -> Hosted:
+    def open(self, scenario: str | None = None, log: str | None = None) -> HostedRoom:
         """Open a room: a new one of a scenario of ours, or a log to go on with.
 
         What was open before is closed.
@@ -210,17 +212,17 @@ class Desk:
             if self.closing:
                 raise InputError("the server ends")
             name_and_maker = self._new(scenario) if scenario is not None else self._old(log or "")
-            if self.hosted is not None:
-                self.hosted.close("another room was opened")
-            self.hosted = Hosted(*name_and_maker)
-            return self.hosted
+            if self.open_room is not None:
+                self.open_room.close("another room was opened")
+            self.open_room = HostedRoom(*name_and_maker)
+            return self.open_room
 
     def close(self) -> None:
         """Close what is open, for good."""
         self.closing = True
         with self._lock:
-            if self.hosted is not None:
-                self.hosted.close("the server ends")
+            if self.open_room is not None:
+                self.open_room.close("the server ends")
 
     def _new(self, name: str) -> tuple[str, Callable[[Watch], Room]]:
         if name not in our_scenarios():
@@ -228,21 +230,25 @@ class Desk:
         scenario = read_scenario(name)
         catalog = catalog_of(scenario, self.models)
 
-        def made(watch: Watch) -> Room:
+        def make_room(watch: Watch) -> Room:
             self.folder.mkdir(parents=True, exist_ok=True)
             room = self._room(Log(self.folder / f"{log}{ENDING}"), catalog, watch)
             seat_all(scenario, room)
             return room
 
         log = _free(self.folder, name)
-        return log, made
+        return log, make_room
 
     def _old(self, log: str) -> tuple[str, Callable[[Watch], Room]]:
         path = self.folder / f"{log}{ENDING}"
         if not _NAME.fullmatch(log) or not path.is_file():
             raise InputError(f"log {log[:60]!r}: accepted are {', '.join(self.logs()) or 'none'}")
-        if self.hosted is not None and self.hosted.name == log and not self.hosted.closed:
-            self.hosted.close("it is opened anew")
+        if (
+            self.open_room is not None
+            and self.open_room.name == log
+            and not self.open_room.is_closed
+        ):
+            self.open_room.close("it is opened anew")
         scenario = next(
             (
                 scenario_name
@@ -267,7 +273,7 @@ def _free(folder: Path, name: str) -> str:
     )
 
 
-def _changed(path: Path) -> float:
+def _modified_time(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except OSError:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from worldline.errors import InputError
-from worldline.room.deeds import Asked, Picture
-from worldline.room.models.asking import fetched, json_of
+from worldline.room.deeds import ActionRequest, Picture
+from worldline.room.models.asking import fetch, json_of
 from worldline.room.models.complaints import leave_out
 from worldline.room.models.exchange import Request
 from worldline.room.models.failures import GarbledError, RejectedError, StoppedError
@@ -45,14 +45,14 @@ class EndpointImages:
     size: str = "1024x1024"
     patience: Patience = field(default_factory=lambda: Patience(first=180.0, total=300.0))
     sleep: Sleep = field(default=wait, repr=False)
-    _refused: set[str] = field(default_factory=set, init=False, repr=False)
+    _refused_fields: set[str] = field(default_factory=set, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.url = base_url(self.url)
 
-    def __call__(self, asked: Asked) -> Picture:
+    def __call__(self, request: ActionRequest) -> Picture:
         """The picture; raises ReplyError where none came."""
-        answer = json_of(self._answer(asked), self.url)
+        answer = json_of(self._answer(request), self.url)
         rows = answer.get("data") if isinstance(answer, dict) else None
         row = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
         content = self._content(row)
@@ -62,20 +62,22 @@ class EndpointImages:
             about += f"; it drew: {one_line(drew, LONGEST_ABOUT)}"
         return Picture(content, kind_of(content, self.url), about)
 
-    def _answer(self, asked: Asked) -> bytes:
+    def _answer(self, request: ActionRequest) -> bytes:
         while True:
-            body = {"model": self.model, "prompt": asked.text, "n": 1, "size": self.size}
+            body = {"model": self.model, "prompt": request.text, "n": 1, "size": self.size}
             body |= {"response_format": "b64_json"}
-            payload = {name: value for name, value in body.items() if name not in self._refused}
+            payload = {
+                name: value for name, value in body.items() if name not in self._refused_fields
+            }
             try:
-                return fetched(
+                return fetch(
                     Request(self.url, "POST", "/images/generations", payload),
                     self.patience,
                     sleep=self.sleep,
                     largest=2 * LARGEST_PICTURE_BYTES,
                 )
             except RejectedError as error:
-                if not leave_out(error, payload, self._refused):
+                if not leave_out(error, payload, self._refused_fields):
                     raise
 
     def _content(self, row: dict[str, Any]) -> bytes:
@@ -95,7 +97,7 @@ class EndpointImages:
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
         host = f"{parts.scheme}://{parts.netloc}"
         request = Request(host, "GET", path, keyed=False, public=not is_same_origin)
-        return fetched(request, self.patience, sleep=self.sleep, largest=LARGEST_PICTURE_BYTES)
+        return fetch(request, self.patience, sleep=self.sleep, largest=LARGEST_PICTURE_BYTES)
 
 
 def _origin(link: str) -> tuple[str, str, int] | None:
@@ -139,7 +141,7 @@ class DiffusersImages:
                 'diffusers is not installed; pip install "worldline[images]" brings it'
             )
 
-    def __call__(self, asked: Asked) -> Picture:
+    def __call__(self, request: ActionRequest) -> Picture:
         """The picture, as PNG; raises GarbledError where the model gives none."""
         failure = ""
         out = io.BytesIO()
@@ -149,7 +151,7 @@ class DiffusersImages:
                 self._pipeline = library.AutoPipelineForText2Image.from_pretrained(
                     self.model, use_safetensors=True
                 )
-            output = self._pipeline(asked.text, **stopping_options(self._pipeline))
+            output = self._pipeline(request.text, **stopping_options(self._pipeline))
             output.images[0].save(out, format="PNG")
         except StoppedError:
             raise
@@ -176,18 +178,19 @@ def stopping_options(pipeline: Any) -> dict[str, Any]:
 class Portraits:
     """Without anything that draws: the flow in the model that wrote the prompt, as it reads it.
 
-    `own` finds the asking participant's model where it runs in this process; `other` is read
-    instead where it does not (a script, an endpoint), and the caption says so.
+    `model_by_name` finds the asking participant's model where it runs in this process;
+    `fallback_model` is read instead where it does not (a script, an endpoint), and the caption says
+    so.
     """
 
-    own: Callable[[str], LoadedModel | None]
-    other: Callable[[], LoadedModel]
+    model_by_name: Callable[[str], LoadedModel | None]
+    fallback_model: Callable[[], LoadedModel]
 
-    def __call__(self, asked: Asked) -> Picture:
+    def __call__(self, request: ActionRequest) -> Picture:
         """The portrait, as SVG. Raises: InputError, RefusedError as `worldline.record`."""
-        model = self.own(asked.model)
-        drawing = portrait(model or self.other(), asked.text)
+        model = self.model_by_name(request.model)
+        drawing = portrait(model or self.fallback_model(), request.text)
         about = drawing.about
         if model is None:
-            about += f"; {asked.who}'s own model ({asked.model}) cannot be looked into"
+            about += f"; {request.asker}'s own model ({request.model}) cannot be looked into"
         return Picture(drawing.svg.encode(), "image/svg+xml", about)

@@ -13,14 +13,14 @@ from worldline.errors import InputError
 from worldline.foreign_json import read_json
 from worldline.room.checking import event_of
 from worldline.room.claims import claims
-from worldline.room.commands import Parsed, parse
-from worldline.room.events import ROOM, Body, Event, Joined, Message, Notice
+from worldline.room.commands import ParsedReply, parse
+from worldline.room.events import ROOM, Arrival, Body, Event, Message, Notice
 from worldline.room.exporting import FORMAT
 from worldline.room.foreign_messages import Entry, conversation_of
 from worldline.room.log import Log
 from worldline.room.look_alikes import told_apart
-from worldline.room.mending import Mended, mend
-from worldline.room.naming import Names, borrowed
+from worldline.room.mending import RepairedText, mend
+from worldline.room.naming import Names, borrowed_passages
 from worldline.room.regions import begins_inside
 from worldline.room.speech import speech_of
 from worldline.text.foreign import one_line
@@ -51,7 +51,7 @@ _OPENING = re.compile(r"(?P<name>[^\s:\[\]()][^:\n\[\]()]{0,40}): \S")
 class Columns:
     """Two accounts of one transcript: what the program printed, and what the messages hold.
 
-    `logged` counts the program's own lines (a refused `!add_ai` is one of the `!add_ai`).
+    `program_counts` counts the program's own lines (a refused `!add_ai` is one of the `!add_ai`).
     `commands` are those meant and well formed, `repeats` given again in one message,
     `imitations` by whose name (or code, quote, ...), `near` by what is wrong, `claims` by their
     kind, `borrowed` by speaker.
@@ -67,7 +67,7 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Imported:
+class ImportedConversation:
     """A conversation as events to append, its two columns, and what its encoding had suffered.
 
     `left_out` counts what of the file is in no event, by kind.
@@ -75,7 +75,7 @@ class Imported:
 
     bodies: tuple[Body, ...]
     columns: Columns
-    mended: Mended
+    repaired_text: RepairedText
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -84,7 +84,7 @@ class _Reading:
     """A transcript half read: the message that is open, and everything before it."""
 
     entries: list[tuple[str, str]] = field(default_factory=list)  # (speaker or "", text)
-    logged: Counter[str] = field(default_factory=Counter)
+    program_counts: Counter[str] = field(default_factory=Counter)
     ais: set[str] = field(default_factory=set)
     speaker: str = ""
     lines: list[str] = field(default_factory=list)
@@ -141,7 +141,7 @@ def is_room(text: str) -> bool:
     return head[:1] == "{" and ('"worldline-room' in head or '"events"' in head)
 
 
-def from_elsewhere(text: str) -> Imported:
+def from_elsewhere(text: str) -> ImportedConversation:
     """Read a conversation of another program: messages as JSON, or a printed transcript.
 
     Raises: InputError, in a line, if no message is found.
@@ -150,7 +150,7 @@ def from_elsewhere(text: str) -> Imported:
     return from_messages(text) if text.lstrip()[:1] in ("{", "[") else from_transcript(text)
 
 
-def from_messages(text: str) -> Imported:
+def from_messages(text: str) -> ImportedConversation:
     """Read messages as JSON; see `foreign_messages` for the forms.
 
     Raises: InputError, in a line, if no message is found.
@@ -159,10 +159,10 @@ def from_messages(text: str) -> Imported:
     telling = _Telling(conversation.entries)
     columns = Columns({}, **{name: dict(tally) for name, tally in telling.tallies.items()})
     left_out = {name: n for name, n in conversation.left_out.items() if n}
-    return Imported(tuple(telling.bodies), columns, Mended(text), left_out)
+    return ImportedConversation(tuple(telling.bodies), columns, RepairedText(text), left_out)
 
 
-def from_transcript(text: str) -> Imported:
+def from_transcript(text: str) -> ImportedConversation:
     """Read a printed transcript: "AI-1 (Name)" above each message, the program's lines between.
 
     A first message in the manner of "name: text" is a person's.
@@ -170,7 +170,7 @@ def from_transcript(text: str) -> Imported:
     Raises: InputError if no message is found.
     """
     repaired_text = mend(text)
-    reading = _read(repaired_text.text.splitlines())
+    reading = _read_lines(repaired_text.text.splitlines())
     if not reading.ais:
         raise InputError(
             f"{text[:40]!r}: no message; accepted are a room's own JSON (its Markdown and its page "
@@ -178,14 +178,14 @@ def from_transcript(text: str) -> Imported:
         )
     entries = [Entry(speaker, words, speaker in reading.ais) for speaker, words in reading.entries]
     telling = _Telling(entries)
-    program_counts = {name: reading.logged[name] for name in _ROWS}
+    program_counts = {name: reading.program_counts[name] for name in _ROWS}
     columns = Columns(
         program_counts, **{name: dict(tally) for name, tally in telling.tallies.items()}
     )
-    return Imported(tuple(telling.bodies), columns, repaired_text)
+    return ImportedConversation(tuple(telling.bodies), columns, repaired_text)
 
 
-def _read(lines: Sequence[str]) -> _Reading:
+def _read_lines(lines: Sequence[str]) -> _Reading:
     reading = _Reading()
     opening = _OPENING.match(lines[0]) if lines else None
     if opening and not _program_row(lines[0]):
@@ -200,8 +200,8 @@ def _read(lines: Sequence[str]) -> _Reading:
         elif row or _repeats_a_picture(reading, line):
             reading.open("")
             reading.lines.append(line)
-            reading.logged[row] += bool(row)
-            reading.logged["add_ai"] += row == "add_ai refused"
+            reading.program_counts[row] += bool(row)
+            reading.program_counts["add_ai"] += row == "add_ai refused"
         else:
             reading.lines.append(line)
     reading.open("")
@@ -241,7 +241,7 @@ class _Telling:
         ]
         self.bodies: list[Body] = []
         self.tallies = {name: Counter[str]() for name in Columns.__slots__ if name != "logged"}
-        self._joined: set[str] = set()
+        self._joined_names: set[str] = set()
         for entry, begins in zip(entries, _beginnings(entries), strict=True):
             if not entry.who:
                 told = f"{entry.doer} {entry.text}" if entry.doer else entry.text
@@ -254,27 +254,29 @@ class _Telling:
     def _say(self, entry: Entry, begins: bool) -> None:
         """One more message, of a participant who joins with its first."""
         speaker = entry.who
-        if speaker not in self._joined:
-            self._joined.add(speaker)
-            self.bodies.append(Joined(speaker, speaker))
-        speech = speech_of(entry.text, begins, own=speaker)
-        spans = borrowed(speech.shown, speaker, self._names)
+        if speaker not in self._joined_names:
+            self._joined_names.add(speaker)
+            self.bodies.append(Arrival(speaker, speaker))
+        speech = speech_of(entry.text, begins, own_name=speaker)
+        spans = borrowed_passages(speech.shown_text, speaker, self._names)
         thoughts = "\n".join(part for part in (entry.reasoning, speech.reasoning) if part)
-        marks = claims(speech.shown)
-        message = Message(speaker, entry.text, speech.shown, spans, marks, thoughts, model=speaker)
+        marks = claims(speech.shown_text)
+        message = Message(
+            speaker, entry.text, speech.shown_text, spans, marks, thoughts, model=speaker
+        )
         self.bodies.append(message)
-        self._count(message, parse(speech.shown, spans))
-        if entry.text.strip() and not speech.shown:
+        self._count(message, parse(speech.shown_text, spans))
+        if entry.text.strip() and not speech.shown_text:
             text = f"{speaker} only thought; nobody reads what it thought"
             self.bodies.append(Notice("only_reasoning", text, 0, speaker))
 
-    def _count(self, message: Message, parsed: Parsed) -> None:
+    def _count(self, message: Message, parsed_reply: ParsedReply) -> None:
         tallies = self.tallies
-        tallies["commands"].update(command.name for command in parsed.commands)
-        tallies["repeats"].update(claim.name for claim in parsed.repeats)
-        tallies["imitations"].update(near_miss.name for near_miss in parsed.imitations)
-        tallies["near"].update(imitation.code for imitation in parsed.near)
-        tallies["claims"].update(repeat.name for repeat in parsed.claims)
+        tallies["commands"].update(command.name for command in parsed_reply.commands)
+        tallies["repeats"].update(claim.name for claim in parsed_reply.repeats)
+        tallies["imitations"].update(near_miss.name for near_miss in parsed_reply.imitations)
+        tallies["near"].update(imitation.code for imitation in parsed_reply.near)
+        tallies["claims"].update(repeat.name for repeat in parsed_reply.claims)
         if message.borrowed:
             tallies["borrowed"][message.who] += len(message.borrowed)
 

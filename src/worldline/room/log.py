@@ -16,7 +16,7 @@ from pathlib import Path
 from worldline.atomic_file import stream_to, write_bytes
 from worldline.errors import InputError
 from worldline.places import is_file
-from worldline.room.checking import SQLITE_ERRORS, Checked, checked_events
+from worldline.room.checking import SQLITE_ERRORS, CheckedEvents, checked_events
 from worldline.room.events import Body, Event, encode
 from worldline.sqlite_file import (
     leave_nothing_beside,
@@ -101,7 +101,7 @@ class Log:
     or its process ends, by whatever link it comes; a file of two names is refused to all.
 
     A log whose later events are damaged is taken up to the last sound one. The file as it was
-    stays beside it under a new name, and `repaired` says so in a line.
+    stays beside it under a new name, and `repair_note` says so in a line.
 
     Raises: InputError if the file is another program's or is being written by someone else.
     """
@@ -111,13 +111,13 @@ class Log:
         self._clock = clock
         self._lock = threading.Lock()
         self._file = MEMORY if self.path == MEMORY else os.path.realpath(self.path)
-        self._claim = _claimed(self._file, self.path)
+        self._claim = _claim_writer(self._file, self.path)
         try:  # from here on nobody else of ours makes or changes the file
             only_name(self.path)
             _refuse_other_file(self.path)
-            self._base = _opened(self._file)
+            self._base = _open_log(self._file)
             check = checked_events(self._base)
-            self.repaired = self._repair(check) if check.damage else ""
+            self.repair_note = self._repair(check) if check.damage else ""
         except BaseException:
             self._release()
             raise
@@ -151,7 +151,7 @@ class Log:
     def keep(self, content: bytes, type: str) -> str:
         """Store a picture's bytes; the name it has from now on (the same bytes, the same name)."""
         name = hashlib.sha256(content).hexdigest()
-        with self._lock, _refused(self.path):
+        with self._lock, _as_input_error(self.path):
             self._base.execute(
                 "INSERT OR IGNORE INTO contents VALUES (?, ?, ?)", (name, type, content)
             )
@@ -184,7 +184,7 @@ class Log:
         rows = [_row(event) for event in events]
         if _known(self._file) != self._known:
             raise InputError(f"{self.path}: it was moved or replaced while this room wrote it")
-        with _refused(self.path):
+        with _as_input_error(self.path):
             self._base.execute("BEGIN IMMEDIATE")
             try:
                 self._base.executemany(_INSERT, rows)
@@ -194,19 +194,19 @@ class Log:
                     self._base.execute("ROLLBACK")
                 raise
 
-    def _repair(self, found: Checked) -> str:
+    def _repair(self, check: CheckedEvents) -> str:
         """Put the sound events into a new file in this one's place; what was done, in a line."""
-        sound = _file_of(found.events, _pictures(self._base))
+        sound = _file_of(check.events, _pictures(self._base))
         self._base.close()
         copy_path = copied_aside(Path(self._file))
         with stream_to(self._file) as out:
             out.write(sound)
             for ending in ("-wal", "-shm"):  # of the old file: the new one is not to read them
                 Path(f"{self._file}{ending}").unlink(missing_ok=True)
-        self._base = _opened(self._file)
-        n = len(found.events)
+        self._base = _open_log(self._file)
+        n = len(check.events)
         return (
-            f"damaged at {found.damage}; it goes on after event {n}, and the file as it was is "
+            f"damaged at {check.damage}; it goes on after event {n}, and the file as it was is "
             f"{copy_path.name}"
         )
 
@@ -259,8 +259,8 @@ def _copy(old: Path, new: Path) -> None:
         shutil.copyfileobj(content, out)
 
 
-def _row(one: Event) -> tuple[int, int, float, str, str]:
-    return one.number, one.parent, one.time, one.kind, encode(one.body)
+def _row(event: Event) -> tuple[int, int, float, str, str]:
+    return event.number, event.parent, event.time, event.kind, encode(event.body)
 
 
 def _pictures(base: sqlite3.Connection) -> list[tuple[str, str, bytes]]:
@@ -274,7 +274,7 @@ def _pictures(base: sqlite3.Connection) -> list[tuple[str, str, bytes]]:
     return pictures
 
 
-def _claimed(file: str, path: str) -> sqlite3.Connection | None:
+def _claim_writer(file: str, path: str) -> sqlite3.Connection | None:
     """A lock that dies with its process, on every system: an open transaction of a file beside.
 
     That file is taken away by whoever has the lock, before letting go; so a lock counts only if
@@ -286,7 +286,7 @@ def _claimed(file: str, path: str) -> sqlite3.Connection | None:
     place = Path(f"{file}.writer")
     if is_file(place) and place.stat().st_size:
         raise InputError(f"{place}: holds something, so it is no room's; accepted is an empty file")
-    with _refused(path):
+    with _as_input_error(path):
         while True:
             known = _known(place)
             claim = sqlite3.connect(
@@ -316,7 +316,7 @@ def _known(file: str | Path) -> tuple[int, int] | None:
 
 
 @contextmanager
-def _refused(path: str) -> Iterator[None]:
+def _as_input_error(path: str) -> Iterator[None]:
     """What the disk refuses (it is full, or only read), or the file, is said of the file."""
     try:
         yield
@@ -324,10 +324,10 @@ def _refused(path: str) -> Iterator[None]:
         raise InputError(f"{path}: cannot be written ({error})") from None
 
 
-def _opened(path: str) -> sqlite3.Connection:
+def _open_log(path: str) -> sqlite3.Connection:
     if path != MEMORY and not Path(path).exists():
         _make(path)
-    with _refused(path):
+    with _as_input_error(path):
         return _opened_file(path)
 
 
@@ -372,7 +372,7 @@ def _refuse_other_file(path: str) -> None:
     """
     if path == MEMORY or not Path(path).exists() or not Path(path).stat().st_size:
         return
-    with _refused(path):
+    with _as_input_error(path):
         base = open_untouched(path)
     try:
         if not _is_blank(base):
@@ -413,10 +413,10 @@ def _refuse_other_tables(base: sqlite3.Connection, path: str) -> None:
     else:
         missing = {
             schema_object
-            for schema_object in _held() - schema_objects
+            for schema_object in _log_schema() - schema_objects
             if schema_object[0] != "trigger"
         }  # a guard may be gone
-        odd = sorted((schema_objects - _held()) | missing, key=str)
+        odd = sorted((schema_objects - _log_schema()) | missing, key=str)
         difference = ", ".join(one_line(f"{kind} {name}", 40) for kind, name, _ in odd)
     if not schema_objects or difference:
         base.close()
@@ -427,7 +427,7 @@ def _refuse_other_tables(base: sqlite3.Connection, path: str) -> None:
 
 
 @cache
-def _held() -> frozenset[tuple[str, str, str]]:
+def _log_schema() -> frozenset[tuple[str, str, str]]:
     """What a log holds: (kind, name, how it was made)."""
     base = sqlite3.connect(MEMORY, isolation_level=None)
     try:

@@ -36,14 +36,14 @@ def looks_of(name: str) -> frozenset[str]:
     (True, False)
     """
     nfkc_name = unicodedata.normalize("NFKC", name)
-    drawing = _drawn(nfkc_name)
+    drawing = _drawing_of(nfkc_name)
     small = drawing.casefold()
-    return frozenset({drawing, small, _drawn(small), _drawn(nfkc_name.casefold())})
+    return frozenset({drawing, small, _drawing_of(small), _drawing_of(nfkc_name.casefold())})
 
 
-def look_alike(name: str, other: str) -> bool:
+def look_alike(name: str, other_name: str) -> bool:
     """Whether two names are one to the eye, or one but for case, spaces and signs."""
-    return plain_name(name) == plain_name(other) or bool(looks_of(name) & looks_of(other))
+    return plain_name(name) == plain_name(other_name) or bool(looks_of(name) & looks_of(other_name))
 
 
 class UsedNames:
@@ -72,24 +72,24 @@ class UsedNames:
         return begins + ending
 
 
-def told_apart(names: Iterable[str], taken: str) -> dict[str, str]:
+def told_apart(names: Iterable[str], reserved_name: str) -> dict[str, str]:
     r"""Each name, and what it is called where everybody is to be told apart.
 
     Who looks like somebody before, but is written in other letters, or like the one who has
-    `taken` that name, gets a word behind it, and a name that looks like nobody's.
+    `reserved_name` that name, gets a word behind it, and a name that looks like nobody's.
 
     >>> told_apart(["Bob", "\u0412ob", "room"], "room")
     {'Bob': 'Bob', '\u0412ob': '\u0412ob, another', 'room': 'room, another'}
     """
     originals = list(dict.fromkeys(names))
-    used = UsedNames([taken, *originals])
+    used = UsedNames([reserved_name, *originals])
     distinct_names: dict[str, str] = {}
-    name_by_look = dict.fromkeys(looks_of(taken), taken)
+    name_by_look = dict.fromkeys(looks_of(reserved_name), reserved_name)
     for name in originals:
         looks = looks_of(name)
         alike = {name_by_look[look] for look in looks if look in name_by_look}
         is_ambiguous = any(
-            alike_name == taken or plain_name(alike_name) != plain_name(name)
+            alike_name == reserved_name or plain_name(alike_name) != plain_name(name)
             for alike_name in alike
         )
         distinct_names[name] = used.another(name) if is_ambiguous else name
@@ -98,7 +98,7 @@ def told_apart(names: Iterable[str], taken: str) -> dict[str, str]:
     return distinct_names
 
 
-def _drawn(text: str) -> str:
+def _drawing_of(text: str) -> str:
     drawings = _drawings()
     letters = map(_large, unicodedata.normalize("NFC", text))
     drawn_text = "".join(drawings.get(letter, letter) for letter in letters)

@@ -29,7 +29,7 @@ GONE = "\ufffd"
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
+class RepairedText:
     """The text as it was: characters put right, of these guessed, and those beyond repair."""
 
     text: str
@@ -38,7 +38,7 @@ class Mended:
     gone: int = 0
 
 
-def mend(text: str) -> Mended:
+def mend(text: str) -> RepairedText:
     """Undo UTF-8 read as Windows-1254, if that is what happened; else the text as it is.
 
     Seven bytes have no sign in Windows-1254 and are lost: a closing curly quote and signs that
@@ -47,48 +47,48 @@ def mend(text: str) -> Mended:
     >>> mend("MÃ¼nchen").text
     'München'
     """
-    totals = Mended("")
+    totals = RepairedText("")
     parts: list[str] = []
     at = 0
     for run in _RUN.finditer(text):
-        piece = _mended(run[0])
+        piece = _repair_run(run[0])
         parts += [text[at : run.start()], piece.text]
         at = run.end()
-        totals = Mended(
+        totals = RepairedText(
             "",
             totals.mended + piece.mended,
             totals.guessed + piece.guessed,
             totals.gone + piece.gone,
         )
     if not totals.mended or totals.mended < totals.gone:
-        return Mended(text)
+        return RepairedText(text)
     repaired_text = "".join([*parts, text[at:]])
-    return Mended(repaired_text, totals.mended, totals.guessed, totals.gone)
+    return RepairedText(repaired_text, totals.mended, totals.guessed, totals.gone)
 
 
-def _mended(run: str) -> Mended:
+def _repair_run(run: str) -> RepairedText:
     """One run of characters beyond ASCII."""
     parts: list[str] = []
     n_mended = n_guessed = n_gone = at = 0
     while at < len(run):
         raw = _bytes(run[at : at + _AHEAD])
-        sign, n_sign_bytes = _known(raw, parts)
+        sign, n_sign_bytes = _known_sign(raw, parts)
         if sign:
             parts.append(sign)
             at, n_guessed = at + n_sign_bytes, n_guessed + 1
             continue
-        n_char_bytes = _whole(raw)
+        n_char_bytes = _whole_char_length(raw)
         if n_char_bytes:
             parts.append(raw[:n_char_bytes].decode("utf-8"))
             at, n_mended = at + n_char_bytes, n_mended + 1
             continue
-        n = _broken(raw)
+        n = _broken_char_length(raw)
         parts.append(GONE if n else run[at])
         at, n_gone = at + max(n, 1), n_gone + bool(n)
-    return Mended("".join(parts), n_mended, n_guessed, n_gone)
+    return RepairedText("".join(parts), n_mended, n_guessed, n_gone)
 
 
-def _known(raw: bytes, before: list[str]) -> tuple[str, int]:
+def _known_sign(raw: bytes, before: list[str]) -> tuple[str, int]:
     """A sign that can be told without the byte that it lost, and how many bytes are left of it."""
     for sign, damaged_bytes in _DAMAGED.items():
         if raw.startswith(damaged_bytes) and not _goes_on(raw, len(damaged_bytes)):
@@ -118,7 +118,7 @@ def _length(lead: int) -> int:
     return 2 if 0xC2 <= lead < 0xE0 else 3 if 0xE0 <= lead < 0xF0 else 4 if lead < 0xF5 else 0
 
 
-def _whole(raw: bytes) -> int:
+def _whole_char_length(raw: bytes) -> int:
     """How many bytes a whole character at the front takes; 0 where there is none."""
     if not raw or raw[0] < 0xC2:
         return 0
@@ -130,7 +130,7 @@ def _whole(raw: bytes) -> int:
     return n if n and len(raw) >= n else 0
 
 
-def _broken(raw: bytes) -> int:
+def _broken_char_length(raw: bytes) -> int:
     """How many bytes belong to a character that lost some; 0 where it is no such thing."""
     if not raw or raw[0] < 0xC2 or not _length(raw[0]):
         return 0
@@ -140,7 +140,7 @@ def _broken(raw: bytes) -> int:
     return n if n > 1 else 0
 
 
-def _damaged(sign: str) -> bytes:
+def _damaged_bytes(sign: str) -> bytes:
     raw = sign.encode("utf-8")
     kept_bytes = bytes(byte for byte in raw if byte not in _UNDEFINED)
     return kept_bytes if kept_bytes != raw else b""
@@ -149,7 +149,7 @@ def _damaged(sign: str) -> bytes:
 _DAMAGED = {
     sign: kept
     for sign, kept in sorted(
-        ((sign, _damaged(sign)) for sign in _SIGNS), key=lambda one: -len(one[1])
+        ((sign, _damaged_bytes(sign)) for sign in _SIGNS), key=lambda one: -len(one[1])
     )
     if kept
 }

@@ -41,7 +41,7 @@ _BRACKET = re.compile(
 _CLOSER = re.compile(f"[{_CLOSERS}{_ENDS}]")
 
 
-def without_own_label(text: str, own: str) -> str:
+def without_own_label(text: str, own_name: str) -> str:
     """The text without its speaker's own label in front, however often it stands there.
 
     >>> without_own_label("**[Ada]:** [Ada]: hello", "Ada")
@@ -50,7 +50,7 @@ def without_own_label(text: str, own: str) -> str:
     at = 0
     while at < len(text) and (blank := _BLANK.match(text, at)):
         label = _LABEL.match(text, blank.end())
-        if label is None or not _names(label, own):
+        if label is None or not _names(label, own_name):
             break
         at = label.end()
     return text[at:].lstrip() if at else text
@@ -67,13 +67,13 @@ class Names:
                 is_same_name = plain_name(last) == plain_name(name)
                 self._by[key] = (name, other_name if is_same_name else last)
 
-    def find(self, key: str, own: str) -> str | None:
-        """The name that is written or drawn as `key`, apart from `own`; None for none."""
+    def find(self, key: str, own_name: str) -> str | None:
+        """The name that is written or drawn as `key`, apart from `own_name`; None for none."""
         candidates = (name for name in self._by.get(key, ()) if name)
-        return next((name for name in candidates if plain_name(name) != plain_name(own)), None)
+        return next((name for name in candidates if plain_name(name) != plain_name(own_name)), None)
 
 
-def borrowed(text: str, own: str, names: Iterable[str] | Names) -> tuple[Span, ...]:
+def borrowed_passages(text: str, own_name: str, names: Iterable[str] | Names) -> tuple[Span, ...]:
     """Passages of `text` in the name of another, or of the room, in order.
 
     A passage opens with a label at the beginning of a line and goes to the next blank line or
@@ -88,7 +88,7 @@ def borrowed(text: str, own: str, names: Iterable[str] | Names) -> tuple[Span, .
     for line in _LINE.finditer(text):
         start, end = line.span()
         blank = not line[0].strip()
-        name = None if blank or quiet.at(start) else _label_of(line[0], own, other_names)
+        name = None if blank or quiet.at(start) else _label_of(line[0], own_name, other_names)
         forged_start = next(_room_lines(text, start, end), None) if name != ROOM else None
         if forged_start is not None and not quiet.at(forged_start):
             start, name = forged_start, ROOM
@@ -141,27 +141,27 @@ def _is_room(name: str) -> bool:
     return look_alike(name, ROOM) or look_alike(name, f"the {ROOM}")
 
 
-def _label_of(line: str, own: str, others: Names) -> str | None:
+def _label_of(line: str, own_name: str, other_names: Names) -> str | None:
     """Whose label a line opens with: another's, the room's, "" for its own; None for none."""
     sign = _SIGN.match(line)
     at = sign.end() if sign else 0
     speaker: str | None = None
     while label := _LABEL.match(line, at):
-        name = _whose(label, own, others)
+        name = _whose(label, own_name, other_names)
         if name is None:
             break
         speaker, at = name, label.end()
     return speaker
 
 
-def _whose(label: re.Match[str], own: str, others: Names) -> str | None:
+def _whose(label: re.Match[str], own_name: str, other_names: Names) -> str | None:
     label_text = (label["square"] or label["angle"] or label["plain"]).strip()
     number_match = _NUMBERED.match(label_text)
     if number_match or (not label["plain"] and _is_room(_BEFORE_COLON.split(label_text)[0])):
         return ROOM
-    if _names(label, own):
+    if _names(label, own_name):
         return ""
-    speakers = (others.find(spelling, own) for spelling in _spellings(label_text))
+    speakers = (other_names.find(spelling, own_name) for spelling in _spellings(label_text))
     return next((name for name in speakers if name is not None), None)
 
 
@@ -171,11 +171,13 @@ def _names(label: re.Match[str], name: str) -> bool:
 
 
 @lru_cache(1024)
-def _spellings(said: str) -> Sequence[str]:
+def _spellings(label_text: str) -> Sequence[str]:
     """What a label may mean: "AI-2 (Ada)" is Ada, and so is "Ada (some model)"."""
-    said = said.strip()
-    number_match = _NUMBERED.match(said)
-    names = [number_match["name"]] if number_match else [said, _PARENTHESIS.split(said)[0]]
+    label_text = label_text.strip()
+    number_match = _NUMBERED.match(label_text)
+    names = (
+        [number_match["name"]] if number_match else [label_text, _PARENTHESIS.split(label_text)[0]]
+    )
     return [*map(plain_name, names), *(look for name in names for look in looks_of(name))]
 
 

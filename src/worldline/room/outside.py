@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from worldline.errors import InputError
-from worldline.room.deeds import Asked, Deeds, Hit, Picture
+from worldline.room.deeds import ActionRequest, Deeds, Hit, Picture
 from worldline.room.models.catalog import Catalog
 
 if TYPE_CHECKING:
@@ -28,46 +28,46 @@ def deeds_named(images: str | None, search: str | None, catalog: Catalog) -> Dee
     return Deeds(draw or declining.draw, search_named(search) or declining.search)
 
 
-def images_named(given: str | None, catalog: Catalog) -> Callable[[Asked], Picture] | None:
+def images_named(spec: str | None, catalog: Catalog) -> Callable[[ActionRequest], Picture] | None:
     """Who draws: "MODEL@https://HOST", "diffusers:MODEL", "none" for nobody, None for portraits.
 
     Raises: InputError for anything else, or a package that is not installed.
     """
-    if given == NONE:
+    if spec == NONE:
         return None
     from worldline.room.images import DiffusersImages, EndpointImages, Portraits
 
-    if given is None:
-        return Portraits(lambda name: _local(catalog, name), lambda: _bundled(catalog))
-    if given.startswith(DIFFUSERS):
-        return DiffusersImages(given.removeprefix(DIFFUSERS))
-    model, separator, address_tail = given.rpartition(AT)
+    if spec is None:
+        return Portraits(lambda name: _local(catalog, name), lambda: _bundled_model(catalog))
+    if spec.startswith(DIFFUSERS):
+        return DiffusersImages(spec.removeprefix(DIFFUSERS))
+    model, separator, address_tail = spec.rpartition(AT)
     if not separator or not model:
         raise InputError(
-            f"images {given!r}: accepted are MODEL@https://HOST, diffusers:MODEL, and none"
+            f"images {spec!r}: accepted are MODEL@https://HOST, diffusers:MODEL, and none"
         )
     return EndpointImages("http" + address_tail, model)
 
 
-def search_named(given: str | None) -> Callable[[Asked], Sequence[Hit]] | None:
+def search_named(spec: str | None) -> Callable[[ActionRequest], Sequence[Hit]] | None:
     """Who searches: a SearXNG address, "ddgs", or a JSON file of results; None for nobody.
 
     Raises: InputError for anything else, or a package that is not installed.
     """
-    if given is None or given == NONE:
+    if spec is None or spec == NONE:
         return None
     from worldline.room.searching import DdgsSearch, RecordedSearch, SearxngSearch
 
-    if given == "ddgs":
+    if spec == "ddgs":
         return DdgsSearch()
-    if given.startswith(("http://", "https://")):
-        return SearxngSearch(given)
-    if Path(given).suffix != ".json":
+    if spec.startswith(("http://", "https://")):
+        return SearxngSearch(spec)
+    if Path(spec).suffix != ".json":
         raise InputError(
-            f"search {given!r}: accepted are a SearXNG address, ddgs, a .json file of results, "
+            f"search {spec!r}: accepted are a SearXNG address, ddgs, a .json file of results, "
             "and none"
         )
-    return RecordedSearch.read(Path(given))
+    return RecordedSearch.from_file(Path(spec))
 
 
 def _local(catalog: Catalog, name: str) -> LoadedModel | None:
@@ -78,7 +78,7 @@ def _local(catalog: Catalog, name: str) -> LoadedModel | None:
     return model.model if isinstance(model, Local) else None
 
 
-def _bundled(catalog: Catalog) -> LoadedModel:
+def _bundled_model(catalog: Catalog) -> LoadedModel:
     from worldline.room.models.naming import BUNDLED
 
     model = _local(catalog, BUNDLED)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from worldline.errors import InputError
 from worldline.room.arguments import HIGHEST, LOWEST
-from worldline.room.events import ROOM, Joined
+from worldline.room.events import ROOM, Arrival
 from worldline.room.look_alikes import look_alike, plain_name
 from worldline.room.state import State
 from worldline.text.foreign import one_line, unseen_in
@@ -29,22 +29,27 @@ def checked_name(name: str) -> str:
     """
     name = unicodedata.normalize("NFC", " ".join(name.split(" ")).strip())
     if unseen := unseen_in(name):
-        raise InputError(f"{_called(name)}: U+{ord(unseen):04X} in it cannot be seen; take it out")
+        raise InputError(
+            f"{_quoted_name(name)}: U+{ord(unseen):04X} in it cannot be seen; take it out"
+        )
     name = " ".join(name.split())
     wide = unicodedata.normalize("NFKC", name)
     fits = 1 <= len(name) <= LONGEST_NAME and plain_name(name)
     if not fits or _SIGNS.search(wide) or _SIGNS.search(name):
         raise InputError(
-            f"{_called(name)}: accepted are 1 to {LONGEST_NAME} characters, a letter or a digit "
+            f"{_quoted_name(name)}: accepted are 1 to {LONGEST_NAME} characters, a letter or a "
+            "digit "
             "among them, without square or pointed brackets, colons, quotes, stars and @"
         )
     if (
         _PILE.search(unicodedata.normalize("NFD", name))
         or unicodedata.category(name[0]) in _HANGING
     ):
-        raise InputError(f"{_called(name)}: marks stand on nothing or in a pile; take them off")
+        raise InputError(
+            f"{_quoted_name(name)}: marks stand on nothing or in a pile; take them off"
+        )
     if any(look_alike(name, room_name) for room_name in (ROOM, f"the {ROOM}")):
-        raise InputError(f"{_called(name)}: the room itself speaks under it; take another")
+        raise InputError(f"{_quoted_name(name)}: the room itself speaks under it; take another")
     return name
 
 
@@ -65,15 +70,15 @@ def checked_temperature(value: object) -> float:
     raise InputError(f"temperature {value!r}: accepted are 0 to 2")
 
 
-def free_name(state: State, wanted: str) -> str:
-    """`wanted`, or with a number behind it where somebody has it already."""
-    name, number = wanted, 2
+def free_name(state: State, base_name: str) -> str:
+    """`base_name`, or with a number behind it where somebody has it already."""
+    name, number = base_name, 2
     while alike(name, state.names):
-        name, number = f"{wanted} {number}", number + 1
+        name, number = f"{base_name} {number}", number + 1
     return name
 
 
-def admitted(state: State, newcomer: Joined) -> Joined:
+def checked_newcomer(state: State, newcomer: Arrival) -> Arrival:
     """The newcomer as it may come in.
 
     Raises: InputError if the room is full, the name is taken, unusable or looks like another's,
@@ -92,7 +97,7 @@ def admitted(state: State, newcomer: Joined) -> Joined:
             f"{name}: {len(state.present)} of {limit} places are taken; it did not come in"
         )
     checked_temperature(newcomer.temperature)
-    return Joined(
+    return Arrival(
         name,
         newcomer.model,
         newcomer.persona,
@@ -102,11 +107,11 @@ def admitted(state: State, newcomer: Joined) -> Joined:
     )
 
 
-def _whose(taken: str, name: str) -> str:
-    if plain_name(taken) == plain_name(name):
+def _whose(taken_name: str, name: str) -> str:
+    if plain_name(taken_name) == plain_name(name):
         return "somebody here has it"
-    return f"it looks like {taken!r}, who is here"
+    return f"it looks like {taken_name!r}, who is here"
 
 
-def _called(name: str) -> str:
+def _quoted_name(name: str) -> str:
     return f"name {one_line(name, 80)!r}"

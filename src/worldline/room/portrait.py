@@ -56,14 +56,14 @@ def portrait(model: LoadedModel, text: str) -> Portrait:
     )
     if cut:
         about += f"; of {len(tokens)} tokens the first {LONGEST}"
-    return Portrait("\n".join(_drawn(trace, flow, about)) + "\n", about)
+    return Portrait("\n".join(_svg_lines(trace, flow, about)) + "\n", about)
 
 
 def _percent(logprob: float) -> str:
     return f"{100 * exp(logprob):.0f} %"
 
 
-def _drawn(trace: Trace, flow: wl.Flow, about: str) -> Iterator[str]:
+def _svg_lines(trace: Trace, flow: wl.Flow, about: str) -> Iterator[str]:
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         f'width="{WIDTH}" height="{HEIGHT}" role="img" '

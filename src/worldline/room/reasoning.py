@@ -107,13 +107,13 @@ def _last_resort(text: str, mark: Mark) -> Iterator[Mark]:
         yield Mark(start, mark.end + behind.end(), False, last_resort=True)
 
 
-def reasoning_in(text: str, marks: Iterable[Mark], opened: bool = False) -> list[Span]:
+def reasoning_in(text: str, marks: Iterable[Mark], starts_inside: bool = False) -> list[Span]:
     """The stretches of reasoning, in order: from each opening mark to the one that closes it.
 
     Where none closes it, it goes to the end: a limit cut it off. A closing mark that nothing
-    opened (a chat template did, before the text) closes everything before it. With `opened` the
-    text is known to begin inside, and is reasoning to its end where none closes that; a text that
-    begins with a mark of its own begins there.
+    opened (a chat template did, before the text) closes everything before it. With `starts_inside`
+    the text is known to begin inside, and is reasoning to its end where none closes that; a text
+    that begins with a mark of its own begins there.
 
     >>> reasoning_in("hm</think>yes", marks_in("hm</think>yes"))
     [Span(start=0, end=10, name='reasoning')]
@@ -131,8 +131,8 @@ def reasoning_in(text: str, marks: Iterable[Mark], opened: bool = False) -> list
         default=-1,
     )
     spans: list[Span] = []
-    opened = opened and not _begins_with_a_mark(text, regular_marks)
-    least = depth = int(opened)  # a weak mark closes no reasoning that no mark opened
+    starts_inside = starts_inside and not _begins_with_a_mark(text, regular_marks)
+    least = depth = int(starts_inside)  # a weak mark closes no reasoning that no mark opened
     span_start = 0
     for mark in regular_marks:
         if mark.opens:
@@ -171,28 +171,28 @@ def _never(_text: str, _start: int) -> bool:
     return False
 
 
-class Hushed:
+class ReasoningFilter:
     """A reply as it streams, without its reasoning: what may be a mark waits until it is known.
 
     **Exactness**: linear in the reply. What was given out is never taken back, so a mark that
     opens without need (in a fence of code) silences the rest; the whole reply tells better.
-    With `opened` the reply begins inside its reasoning; where that is not known (None) nothing is
-    given out before a mark tells, or `begin_outside`. `uncertain` is asked, of the reply up to the
-    end of a mark that would end reasoning, and of where the mark begins, whether it may turn out
-    to stand in code, where it ends nothing: nothing more is given out then.
+    With `starts_inside` the reply begins inside its reasoning; where that is not known (None)
+    nothing is given out before a mark tells, or `begin_outside`. `uncertain` is asked, of the reply
+    up to the end of a mark that would end reasoning, and of where the mark begins, whether it may
+    turn out to stand in code, where it ends nothing: nothing more is given out then.
     """
 
     def __init__(
-        self, opened: bool | None = False, uncertain: Callable[[str, int], bool] = _never
+        self, starts_inside: bool | None = False, uncertain: Callable[[str, int], bool] = _never
     ) -> None:
         self._text = ""
         self._at = 0  # what is before it was given out, or held back for good
-        self._least = self._depth = int(bool(opened))
+        self._least = self._depth = int(bool(starts_inside))
         self._just_closed = False  # reasoning ended right before what comes next
         self._blank = True  # nothing but blanks came so far
         self._parts: list[str] = []  # all that came
-        self._uncertain, self._asked, self._silent = uncertain, 0, False
-        self.unsure = opened is None
+        self._uncertain, self._n_code_checks, self._silent = uncertain, 0, False
+        self.unsure = starts_inside is None
         self._waiting: list[str] = []  # words, or reasoning that a template opened
 
     def begin_outside(self) -> str:
@@ -225,16 +225,16 @@ class Hushed:
         self._go_to(len(self._text), pieces)
         return "".join(pieces)
 
-    def _go_to(self, end: int, given: list[str]) -> None:
+    def _go_to(self, end: int, pieces: list[str]) -> None:
         if end > self._at:
             passage = self._text[self._at : end]
             if not self._depth and not self._silent:
-                given.append(passage)
+                pieces.append(passage)
             self._just_closed = False
             self._blank = self._blank and not passage.strip()
         self._at = end
 
-    def _past_sign(self, given: list[str]) -> int:
+    def _past_sign(self, pieces: list[str]) -> int:
         """Past what stands in front, once it is known what that is; 0 until then."""
         text, at = self._text, self._at
         sign = _SIGN.match(text, at)
@@ -248,28 +248,28 @@ class Hushed:
         if _spoken_of(text, mark):
             return mark.end
         if mark.opens:
-            self._open(mark, given)
+            self._open(mark, pieces)
         elif self._depth or not mark.weak or self._just_closed:
-            self._close(mark, given)
+            self._close(mark, pieces)
         return mark.end
 
-    def _open(self, mark: Mark, given: list[str]) -> None:
+    def _open(self, mark: Mark, pieces: list[str]) -> None:
         begins = self._blank and not mark.needs_close  # the reply, with a mark of its own
         if begins:
             self._depth = self._least = 0
         if self.unsure and begins:
-            given.insert(0, self.begin_outside())
+            pieces.insert(0, self.begin_outside())
         elif self.unsure:  # what stands before it is speech, or what a template opened
             self._silent = True
         self._depth += 1
 
-    def _close(self, mark: Mark, given: list[str]) -> None:
+    def _close(self, mark: Mark, pieces: list[str]) -> None:
         depth = self._least if mark.weak else max(0, self._depth - 1)
         if not depth and self._in_code(mark):
             self._silent = True
             return
         if not self._depth and not self._just_closed:
-            given.clear()  # all of it was reasoning
+            pieces.clear()  # all of it was reasoning
             self._waiting.clear()
             self.unsure = False
         self._at = mark.end  # the mark itself is no word
@@ -279,8 +279,8 @@ class Hushed:
 
     def _in_code(self, mark: Mark) -> bool:
         """Whether a mark may stand in code; asked for a few marks only."""
-        self._asked += 1
-        if self._asked > _MOST_ASKED:
+        self._n_code_checks += 1
+        if self._n_code_checks > _MOST_ASKED:
             return True
         reply = "".join(self._parts)
         self._parts = [reply]

@@ -37,9 +37,9 @@ def regions(text: str) -> tuple[Span, ...]:
     return tuple(_Scan(text).regions())
 
 
-def without_reasoning(text: str, opened: bool = False) -> tuple[str, str]:
-    """The text without its reasoning, and the reasoning; with `opened` it begins inside it."""
-    spans = _Scan(text, opened).reasoning
+def without_reasoning(text: str, starts_inside: bool = False) -> tuple[str, str]:
+    """The text without its reasoning, and the reasoning; `starts_inside`: it begins in it."""
+    spans = _Scan(text, starts_inside).reasoning
     if not spans:
         return text, ""
     speech_parts: list[str] = []
@@ -73,7 +73,7 @@ def may_be_code(text: str, start: int) -> bool:
     scan = _Scan(text)
     scan_start = scan.line_of(start)
     for code in scan.codes():
-        if not code.closed:
+        if not code.is_closed:
             return True
         if code.span.end > scan_start and code.span.name == "code":
             if _CODE_SIGN.search(text, scan_start, max(scan_start, code.span.start)):
@@ -105,16 +105,16 @@ def line_end(text: str, start: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Code:
-    """A stretch of code, or a quoted line; `closed` where it has an end of its own."""
+    """A stretch of code, or a quoted line; `is_closed` where it has an end of its own."""
 
     span: Span
-    closed: bool
+    is_closed: bool
 
 
 class _Scan:
     """One text looked through: its code first, then the reasoning that no code holds."""
 
-    def __init__(self, text: str, opened: bool = False) -> None:
+    def __init__(self, text: str, starts_inside: bool = False) -> None:
         self._text = text
         self._lines = [0, *(match.end() for match in _BREAK.finditer(text))]
         self._blanks = [match.start() for match in _BLANK.finditer(text)]
@@ -122,7 +122,7 @@ class _Scan:
         for match in _TICKS.finditer(text):
             self._ticks.setdefault(len(match[0]), []).append(match.start())
         self.marks = list(marks_in(text, self._holding()))
-        self.reasoning = reasoning_in(text, self.marks, opened)
+        self.reasoning = reasoning_in(text, self.marks, starts_inside)
 
     def regions(self) -> Iterator[Span]:
         """Code, quoted lines and reasoning."""
@@ -146,7 +146,7 @@ class _Scan:
         spans: list[Span] = []
         for code in self.codes():
             name, start, end = code.span.name, code.span.start, code.span.end
-            if name == "code" and not code.closed:
+            if name == "code" and not code.is_closed:
                 break
             is_multiline = self._text[start] in "`~" and self.line_of(start) != self.line_of(
                 end - 1

@@ -6,8 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from worldline.room.deeds import Asked, DeclinedError, Deeds, Hit, Picture
-from worldline.room.events import Body, Command, Drawn, Event, Message, Notice, Outcome, timeless
+from worldline.room.deeds import ActionRequest, DeclinedError, Deeds, Hit, Picture
+from worldline.room.events import (
+    Body,
+    Command,
+    Event,
+    FlowRecord,
+    Message,
+    Notice,
+    Outcome,
+    timeless,
+)
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.room import Room
@@ -38,13 +47,15 @@ def replay(line: Sequence[Event], catalog: Catalog, deeds: Deeds | None = None) 
     `deeds` pictures and hits are those of the log (pictures as empty bytes under the names they
     had). **Exactness**: bitwise, where the models promise it.
     """
-    first = renumbered(line)
+    first = renumber(line)
     log = Log(clock=lambda: 0.0)
-    room = Room(log, catalog, deeds or recorded(first))
+    room = Room(log, catalog, deeds or actions_from_log(first))
     n_compared = 0  # so many events are the same
     try:
         while len(new_events := log.events()) < len(first):
-            differs_at = _parted(first[n_compared : len(new_events)], new_events[n_compared:])
+            differs_at = _first_differing(
+                first[n_compared : len(new_events)], new_events[n_compared:]
+            )
             if differs_at:
                 break
             n_compared = len(new_events)
@@ -53,7 +64,7 @@ def replay(line: Sequence[Event], catalog: Catalog, deeds: Deeds | None = None) 
                 number = len(new_events) + 1
                 return Replay(tuple(new_events), number, "the second run had nothing to say here")
         new_events = log.events()
-        differs_at = _parted(first, new_events) or (
+        differs_at = _first_differing(first, new_events) or (
             len(first) + 1 if len(new_events) > len(first) else 0
         )
     finally:
@@ -66,17 +77,17 @@ def replay(line: Sequence[Event], catalog: Catalog, deeds: Deeds | None = None) 
     )
 
 
-def renumbered(line: Sequence[Event]) -> list[Event]:
+def renumber(line: Sequence[Event]) -> list[Event]:
     """A branch as a log of its own: numbered from 1, everything that names a number as well."""
     numbers = {event.number: place for place, event in enumerate(line, 1)}
     numbers[0] = 0
     return [
-        Event(place, place - 1, event.time, _moved(event.body, numbers))
+        Event(place, place - 1, event.time, _renumber_body(event.body, numbers))
         for place, event in enumerate(line, 1)
     ]
 
 
-def recorded(line: Iterable[Event]) -> Deeds:
+def actions_from_log(line: Iterable[Event]) -> Deeds:
     """Deeds that give again what a log says that they gave, one after another."""
     line = list(line)
     commands = {entry.number: entry.body for entry in line if isinstance(entry.body, Command)}
@@ -87,8 +98,8 @@ def recorded(line: Iterable[Event]) -> Deeds:
         if command is not None and isinstance(body, Outcome) and command.arguments:
             outcomes[command.message, command.name, command.arguments[0]] = body
 
-    def again(name: str, asked: Asked) -> dict[str, object]:
-        outcome = outcomes.get((asked.message, name, asked.text))
+    def logged_result(name: str, request: ActionRequest) -> dict[str, object]:
+        outcome = outcomes.get((request.message, name, request.text))
         if outcome is None:
             raise RuntimeError("the log has no outcome for this")
         if outcome.end == "refused":
@@ -97,13 +108,13 @@ def recorded(line: Iterable[Event]) -> Deeds:
             raise RuntimeError(outcome.reason)
         return outcome.result
 
-    def draw(asked: Asked) -> Picture:
-        result = again("image", asked)
+    def draw(request: ActionRequest) -> Picture:
+        result = logged_result("image", request)
         about, name = str(result.get("about", "")), str(result.get("picture", ""))
         return Picture(b"", str(result.get("type", "")), about, name)
 
-    def search(asked: Asked) -> list[Hit]:
-        hits = again("search", asked).get("hits", [])
+    def search(request: ActionRequest) -> list[Hit]:
+        hits = logged_result("search", request).get("hits", [])
         return [Hit(**hit) for hit in hits] if isinstance(hits, list) else []
 
     return Deeds(draw, search)
@@ -120,34 +131,34 @@ def _next(room: Room, event: Event) -> None:
         room.append(body)
 
 
-def _parted(first: Sequence[Event], second: Sequence[Event]) -> int:
+def _first_differing(first: Sequence[Event], second: Sequence[Event]) -> int:
     for first_event, two in zip(first, second, strict=False):
         if timeless(first_event.body) != timeless(two.body):
             return first_event.number
     return 0
 
 
-def _difference(one: Body | None, two: Body) -> tuple[str, int | None]:
-    if one is None:
+def _difference(first_body: Body | None, two: Body) -> tuple[str, int | None]:
+    if first_body is None:
         return f"the second run goes on with a {two.kind}", None
-    if one.kind != two.kind:
-        return f"a {one.kind} in the first run, a {two.kind} in the second", None
-    names = _different_fields(timeless(one), timeless(two))
-    reason = f"a {one.kind} differs in {', '.join(names)}"
-    if isinstance(one, Message) and isinstance(two, Message) and one.text != two.text:
-        pairs = enumerate(zip(one.text, two.text, strict=False))
-        shorter = min(len(one.text), len(two.text))
+    if first_body.kind != two.kind:
+        return f"a {first_body.kind} in the first run, a {two.kind} in the second", None
+    names = _different_fields(timeless(first_body), timeless(two))
+    reason = f"a {first_body.kind} differs in {', '.join(names)}"
+    if isinstance(first_body, Message) and isinstance(two, Message) and first_body.text != two.text:
+        pairs = enumerate(zip(first_body.text, two.text, strict=False))
+        shorter = min(len(first_body.text), len(two.text))
         return reason, next((place for place, (a, b) in pairs if a != b), shorter)
     return reason, None
 
 
-def _different_fields(one: Body, two: Body) -> Iterator[str]:
-    for name in one.__dataclass_fields__:
-        if getattr(one, name) != getattr(two, name):
+def _different_fields(first_body: Body, two: Body) -> Iterator[str]:
+    for name in first_body.__dataclass_fields__:
+        if getattr(first_body, name) != getattr(two, name):
             yield name
 
 
-def _moved(body: Body, numbers: dict[int, int]) -> Body:
+def _renumber_body(body: Body, numbers: dict[int, int]) -> Body:
     match body:
         case Message(read_from=start, read_to=end):
             return replace(body, read_from=numbers.get(start, 0), read_to=numbers.get(end, 0))
@@ -157,7 +168,7 @@ def _moved(body: Body, numbers: dict[int, int]) -> Body:
             return replace(body, command=numbers.get(command, 0))
         case Notice(about=about):
             return replace(body, about=numbers.get(about, 0))
-        case Drawn(message=message, flow=flow):
+        case FlowRecord(message=message, flow=flow):
             return replace(body, message=numbers.get(message, 0), flow=_moved_flow(flow, numbers))
     return body
 

@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from worldline.room.commands import Parsed, parse
+from worldline.room.commands import ParsedReply, parse
 from worldline.room.events import ROOM, Body, Command, Message, Notice
 from worldline.room.models.model import Delta, Model, ReplyError, Settings, Usage
-from worldline.room.naming import borrowed
-from worldline.room.seeing import Seen
+from worldline.room.naming import borrowed_passages
+from worldline.room.seeing import ReplyPrompt
 from worldline.room.speech import speech_of, streaming
 from worldline.room.state import Participant
-from worldline.room.telling import written
+from worldline.room.telling import command_text
 from worldline.steps import StoppedError
 from worldline.text.foreign import one_line, whole_characters
 
@@ -29,7 +29,7 @@ class Provisional:
     reasoning.
     """
 
-    who: str
+    speaker: str
     text: str
     reasoning: bool = False
     withheld: bool = False
@@ -52,11 +52,11 @@ class Reply:
 
 def heard(
     model: Model,
-    seen: Seen,
+    prompt: ReplyPrompt,
     settings: Settings,
-    who: str,
+    speaker: str,
     watch: Callable[[Provisional], None],
-    stopped: Callable[[], bool],
+    is_stopped: Callable[[], bool],
     thinks: bool | None = False,
 ) -> Reply:
     """Listen to a reply until it is whole, or fails, is empty, or is stopped on the way.
@@ -70,10 +70,10 @@ def heard(
     reasoning: list[str] = []
     reasoning_filter, sent_pieces = streaming(thinks), list[str]()
     usage, failure, has_signalled = Usage(), "", False
-    stream = model.reply(seen.messages, settings)
+    stream = model.reply(prompt.messages, settings)
     try:
         for piece in stream:
-            if stopped():
+            if is_stopped():
                 raise ReplyError("it was stopped")
             if isinstance(piece, Usage):
                 usage = piece
@@ -82,14 +82,14 @@ def heard(
             shown_text = piece.text if piece.reasoning else reasoning_filter.more(piece.text)
             if piece.reasoning and reasoning_filter.unsure:  # it comes on a way of its own
                 sent_pieces.append(reasoning_filter.begin_outside())
-                watch(Provisional(who, sent_pieces[-1]))
+                watch(Provisional(speaker, sent_pieces[-1]))
             if not piece.reasoning:
                 sent_pieces.append(shown_text)
                 if reasoning_filter.unsure and not has_signalled:
                     has_signalled = True
-                    watch(Provisional(who, "", withheld=True))
+                    watch(Provisional(speaker, "", withheld=True))
             if shown_text:
-                watch(Provisional(who, shown_text, piece.reasoning))
+                watch(Provisional(speaker, shown_text, piece.reasoning))
     except ReplyError as error:
         failure, usage = str(error) or type(error).__name__, error.usage or usage
     except StoppedError as error:
@@ -101,7 +101,7 @@ def heard(
         failure = f"the reply was empty{', but for its reasoning' if thoughts.strip() else ''}"
     begins = False if thoughts else thinks
     if not failure and (withheld_text := _untold(reply_text, begins, "".join(sent_pieces))):
-        watch(Provisional(who, withheld_text))
+        watch(Provisional(speaker, withheld_text))
     return Reply(reply_text, thoughts, usage, time.perf_counter() - began, failure, begins)
 
 
@@ -113,13 +113,13 @@ def as_events(
     names: Iterable[str],
     models: Iterable[str],
     next_number: int,
-    read: tuple[int, int],
+    read_range: tuple[int, int],
 ) -> list[Body]:
     """The message, numbered `next_number` in the log, then its commands, then remarks on it."""
     is_whole = not reply.failure and reply.usage.ending == "stop"
     speech = speech_of(reply.text, reply.begins, is_whole, me.name)
-    shown_text = speech.shown
-    spans = borrowed(shown_text, me.name, names)
+    shown_text = speech.shown_text
+    spans = borrowed_passages(shown_text, me.name, names)
     parse_result = parse(shown_text, spans, models)
     message = Message(
         me.name,
@@ -138,7 +138,7 @@ def as_events(
         reply.seconds,
         reply.usage.ending,
         model.scripted,
-        *read,
+        *read_range,
     )
     commands = [
         Command(next_number, me.name, part.start, part.end, part.name, part.arguments)
@@ -151,13 +151,13 @@ def as_events(
     return [message, *commands, *_few(remarks)]
 
 
-def _untold(whole: str, begins: bool | None, told: str) -> str:
+def _untold(reply_text: str, begins: bool | None, sent_text: str) -> str:
     """What of a reply that is whole was held back as it streamed, and is no reasoning."""
-    shown_text = speech_of(whole, begins).shown
-    told = told.strip()
+    shown_text = speech_of(reply_text, begins).shown_text
+    sent_text = sent_text.strip()
     return (
-        shown_text[len(told) :]
-        if shown_text.startswith(told) and len(shown_text) > len(told)
+        shown_text[len(sent_text) :]
+        if shown_text.startswith(sent_text) and len(shown_text) > len(sent_text)
         else ""
     )
 
@@ -177,7 +177,7 @@ def _few(remarks: Iterable[Notice]) -> Iterator[Notice]:
             yield replace(kind_remarks[0], text=text)
 
 
-def _remarks(parsed: Parsed, message: Message, number: int) -> Iterator[Notice]:
+def _remarks(parse_result: ParsedReply, message: Message, number: int) -> Iterator[Notice]:
     speaker = message.who
     if message.reasoning and not message.shown:
         cut = ", and was cut off" if message.ending == "length" else ""
@@ -191,23 +191,23 @@ def _remarks(parsed: Parsed, message: Message, number: int) -> Iterator[Notice]:
             number,
             speaker,
         )
-    for passage in parsed.near:
+    for passage in parse_result.near:
         excerpt = message.shown[passage.start : passage.end]
         text = f"{speaker}'s {one_line(excerpt, 80)!r} was not run: {passage.hint}"
         yield Notice("near_miss", text, number, speaker)
-    for passage in parsed.imitations:
+    for passage in parse_result.imitations:
         if passage.name not in _REMARKED:
             excerpt = message.shown[passage.start : passage.end]
             where = "in a quotation" if passage.name == "quotation" else f"in {passage.name}'s name"
             text = f"{one_line(excerpt, 80)!r} {where} was not run"
             yield Notice("imitation", text, number, speaker)
-    for passage in parsed.repeats:
+    for passage in parse_result.repeats:
         command = Command(
             number, speaker, passage.start, passage.end, passage.name, passage.arguments
         )
         yield Notice(
             "repeat",
-            f"{speaker}'s {written(command)} was given twice, it runs once",
+            f"{speaker}'s {command_text(command)} was given twice, it runs once",
             number,
             speaker,
         )

@@ -10,20 +10,20 @@ from typing import Any, TypeAlias
 
 from worldline.errors import InputError, RefusedError
 from worldline.room.branch import Branch
-from worldline.room.costs import counted
+from worldline.room.costs import reply_usage
 from worldline.room.deeds import Deeds
 from worldline.room.doing import Means, run
 from worldline.room.events import (
+    Arrival,
     Body,
     Budget,
     Command,
-    Drawn,
+    Departure,
     Event,
-    Joined,
-    Left,
+    FlowRecord,
     Message,
     Notice,
-    Paused,
+    PlayState,
     Setting,
 )
 from worldline.room.faults import fault_line
@@ -31,13 +31,13 @@ from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Model, ReplyError, Settings, Usage
 from worldline.room.models.stopping import stoppable
-from worldline.room.participants import admitted, alike, checked_name, checked_temperature
+from worldline.room.participants import alike, checked_name, checked_newcomer, checked_temperature
 from worldline.room.replying import Provisional, Reply, as_events, heard
 from worldline.room.rules import checked_setting
-from worldline.room.seeing import Seen, seen_by
+from worldline.room.seeing import ReplyPrompt, seen_by
 from worldline.room.speech import begins_thinking
 from worldline.room.state import BROKEN_OFF, Participant, State, state_of
-from worldline.room.turns import mentioned, next_speaker, over_budget, reply_seed
+from worldline.room.turns import mentioned_participants, next_speaker, over_budget, reply_seed
 from worldline.steps import StoppedError
 
 Watch: TypeAlias = Callable[[Event | Provisional], None]
@@ -70,7 +70,7 @@ class Room:
         self._watch = watch
         self._weigh, self._hold = weigh, hold
         self._stop = threading.Event()
-        self._unwatched: Exception | None = None  # what whoever watches raised
+        self._watch_error: Exception | None = None  # what whoever watches raised
         self._branch = Branch(log, self._tell)
         self._lock = self._branch.lock
 
@@ -97,23 +97,25 @@ class Room:
         is_scripted = self.catalog.model(model).scripted
         with self._lock:
             warmth = checked_temperature(temperature)
-            newcomer = Joined(name, model, persona, warmth, scripted=is_scripted)
-            return self.append(admitted(self.state, newcomer))[0]
+            newcomer = Arrival(name, model, persona, warmth, scripted=is_scripted)
+            return self.append(checked_newcomer(self.state, newcomer))[0]
 
-    def say(self, who: str, text: str) -> Event:
+    def say(self, speaker_name: str, text: str) -> Event:
         """A person speaks; commands are for participants, so this text is not read for any.
 
         Raises: InputError if the name is a participant's or unusable, or the text is empty.
         """
-        who = checked_name(who)
-        if taken_name := alike(who, (participant.name for participant in self.state.present)):
+        speaker_name = checked_name(speaker_name)
+        if taken_name := alike(
+            speaker_name, (participant.name for participant in self.state.present)
+        ):
             raise InputError(
-                f"name {who!r}: a participant has it, {taken_name!r}; accepted is another"
+                f"name {speaker_name!r}: a participant has it, {taken_name!r}; accepted is another"
             )
         if not text.strip():
             raise InputError("an empty message; accepted is any text")
         with self._lock:
-            event = self.append(Message(who, text, text, read_to=self.state.tip))[0]
+            event = self.append(Message(speaker_name, text, text, read_to=self.state.tip))[0]
             self._unmute()
         return event
 
@@ -123,16 +125,18 @@ class Room:
         Raises: InputError if nobody of this name is present.
         """
         with self._lock:
-            return self.append(Left(self._present(name).name, "shown out"))[0]
+            return self.append(Departure(self._present(name).name, "shown out"))[0]
 
-    def set(self, what: str, value: Any, who: str = "") -> Event:
+    def set(self, setting: str, value: Any, participant: str = "") -> Event:
         """Change a setting of the room, or of one participant (temperature, muted, persona).
 
         Raises: InputError if there is no such setting, or the value cannot be.
         """
         with self._lock:
-            who = self._present(who).name if who else ""
-            return self.append(Setting(what, checked_setting(what, value, who), who))[0]
+            participant = self._present(participant).name if participant else ""
+            return self.append(
+                Setting(setting, checked_setting(setting, value, participant), participant)
+            )[0]
 
     def limit(
         self,
@@ -151,7 +155,7 @@ class Room:
         """No further turns until `play`; a reply that streams is finished first."""
         with self._lock:
             if self.state.playing == "playing":
-                self.append(Paused("paused", reason))
+                self.append(PlayState("paused", reason))
 
     def stop(self, reason: str = "") -> None:
         """End this run: a reply that streams is cut off, and no further turn follows."""
@@ -159,7 +163,7 @@ class Room:
         with self._lock:
             self._stop.set()  # once more: `resume` may have come in between
             if self.state.playing != "stopped":
-                self.append(Paused("stopped", reason))
+                self.append(PlayState("stopped", reason))
 
     def play(self, turns: int | None = None) -> int:
         """Take turns until paused, stopped, out of budget, or `turns` were taken; how many were.
@@ -174,7 +178,7 @@ class Room:
         with self._lock:
             self._stop.clear()
             if self.state.playing != "playing":
-                self.append(Paused("playing"))
+                self.append(PlayState("playing"))
 
     def take_turns(self, turns: int | None = None) -> int:
         """As `play`, of a room that is playing; nothing where it was stopped since `resume`.
@@ -235,32 +239,32 @@ class Room:
                 return None
             speaker_name = speaker.name
             with stoppable(self._stop.is_set), self._hold():
-                return self._spoken(speaker, state, line)
+                return self._take_reply(speaker, state, line)
         except InputError:  # the log cannot be written
             raise
         except StoppedError as error:
             self._no_reply(speaker_name, str(error), Usage())
         except Exception as error:
-            if error is self._unwatched:
+            if error is self._watch_error:
                 raise
             self._end_in_fault(speaker_name, error)
         return None
 
-    def _end_in_fault(self, who: str, error: Exception) -> None:
+    def _end_in_fault(self, speaker_name: str, error: Exception) -> None:
         """Worldline itself failed: say so once, and wait for a person."""
-        turn = f"{who}'s turn" if who else "a turn"
+        turn = f"{speaker_name}'s turn" if speaker_name else "a turn"
         text = f"{turn} ended in a fault of worldline's own: {fault_line(error)}"
         with self._lock:
             playing = self.state.playing == "playing"
-            pause = [Paused("paused", "a fault of worldline's own")] if playing else []
-            self.append(Notice("broken", text, 0, who), *pause)
+            pause = [PlayState("paused", "a fault of worldline's own")] if playing else []
+            self.append(Notice("broken", text, 0, speaker_name), *pause)
             self._branch.expire("its turn ended in a fault")
 
-    def _tell(self, what: Event | Provisional) -> None:
+    def _tell(self, update: Event | Provisional) -> None:
         try:
-            self._watch(what)
+            self._watch(update)
         except Exception as error:
-            self._unwatched = error
+            self._watch_error = error
             raise
 
     def _ready(self, state: State) -> Participant | None:
@@ -272,11 +276,11 @@ class Room:
         if not reason and state.failures >= able:
             reason = "no reply came from anybody"
         if reason:
-            self.append(Notice("ended", reason), Paused("paused", reason))
+            self.append(Notice("ended", reason), PlayState("paused", reason))
             return None
         return speaker
 
-    def _spoken(self, me: Participant, state: State, line: Sequence[Event]) -> Event | None:
+    def _take_reply(self, me: Participant, state: State, line: Sequence[Event]) -> Event | None:
         """A reply, and everything that it brings with it."""
         try:
             model = self.catalog.model(me.model)
@@ -288,7 +292,7 @@ class Room:
             reply = heard(model, prompt, settings, me.name, self._tell, self._stop.is_set, thinks)
         except (ReplyError, InputError) as error:
             return self._no_reply(me.name, str(error), Usage())
-        reply = replace(reply, usage=counted(reply, model, prompt.messages))
+        reply = replace(reply, usage=reply_usage(reply, model, prompt.messages))
         if reply.failure and (self._stop.is_set() or not reply.text.strip()):
             return self._no_reply(me.name, reply.failure, reply.usage)
         if reply.failure:
@@ -304,22 +308,22 @@ class Room:
             self._unmute()
         self._run([event for event in events if isinstance(event.body, Command)])
         if self._weigh is not None:
-            self._drawn(events[0].number, self._weigh, model, reply.usage)
+            self._append_flow(events[0].number, self._weigh, model, reply.usage)
         return events[0]
 
-    def _drawn(self, message: int, weigh: Weigh, model: Model, usage: Usage) -> None:
+    def _append_flow(self, message: int, weigh: Weigh, model: Model, usage: Usage) -> None:
         try:
             flow_or_reason = weigh(model, usage)
         except (InputError, RefusedError, StoppedError) as error:
             flow_or_reason = " ".join(str(error).split())
         flow_body = (
-            Drawn(message, reason=flow_or_reason)
+            FlowRecord(message, reason=flow_or_reason)
             if isinstance(flow_or_reason, str)
-            else Drawn(message, flow_or_reason)
+            else FlowRecord(message, flow_or_reason)
         )
         self.append(flow_body)
 
-    def _tell_cut(self, me: Participant, seen: Seen, line: Sequence[Event]) -> None:
+    def _tell_cut(self, me: Participant, prompt: ReplyPrompt, line: Sequence[Event]) -> None:
         """Say once for each new place from where a speaker reads no further back."""
         last = next(
             (
@@ -331,19 +335,19 @@ class Room:
             ),
             0,
         )
-        if seen.read_from and seen.read_from != last:
-            text = f"{me.name} cannot read all of this; it reads from event {seen.read_from} on"
-            self.append(Notice("context", text, seen.read_from, me.name))
+        if prompt.read_from and prompt.read_from != last:
+            text = f"{me.name} cannot read all of this; it reads from event {prompt.read_from} on"
+            self.append(Notice("context", text, prompt.read_from, me.name))
 
-    def _no_reply(self, who: str, reason: str, usage: Usage) -> None:
-        text = f"{who} did not answer: {_line(reason)}"
+    def _no_reply(self, speaker_name: str, reason: str, usage: Usage) -> None:
+        text = f"{speaker_name} did not answer: {_line(reason)}"
         took = usage.tokens_in, usage.tokens_out, usage.price
-        self.append(Notice("no_reply", text, 0, who, None, *took))
+        self.append(Notice("no_reply", text, 0, speaker_name, None, *took))
 
     def _unmute(self) -> None:
         """Whoever is silent and was just addressed may speak again."""
         silent = [participant for participant in self.state.present if participant.muted]
-        for participant in mentioned(self.state.last_text, silent):
+        for participant in mentioned_participants(self.state.last_text, silent):
             if participant.name != self.state.last_speaker:
                 self.append(Setting("muted", False, participant.name))
 

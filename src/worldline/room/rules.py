@@ -10,23 +10,25 @@ from worldline.room.state import DEFAULTS
 from worldline.room.turns import checked_mode
 
 
-def checked_setting(what: str, value: Any, who: str) -> Any:
-    """A setting's value as it may be; of the room where `who` is empty.
+def checked_setting(setting: str, value: Any, participant: str) -> Any:
+    """A setting's value as it may be; of the room where `participant` is empty.
 
     Raises: InputError if there is no such setting, or the value cannot be.
     """
-    if who:
-        if what == "temperature":
+    if participant:
+        if setting == "temperature":
             return checked_temperature(value)
-        if what not in ("muted", "persona"):
-            raise InputError(f"setting {what!r}: accepted are temperature, muted, persona")
-        return bool(value) if what == "muted" else str(value)
-    if what == "mode":
+        if setting not in ("muted", "persona"):
+            raise InputError(f"setting {setting!r}: accepted are temperature, muted, persona")
+        return bool(value) if setting == "muted" else str(value)
+    if setting == "mode":
         return checked_mode(value)
-    if what == "topic":
+    if setting == "topic":
         return str(value)
-    if what not in DEFAULTS:
-        raise InputError(f"setting {what!r}: accepted are {', '.join(DEFAULTS)}")
+    if setting not in DEFAULTS:
+        raise InputError(f"setting {setting!r}: accepted are {', '.join(DEFAULTS)}")
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 63:
-        raise InputError(f"{what} {str(value)[:40]}: accepted are whole numbers from 0 to 2^63 - 1")
+        raise InputError(
+            f"{setting} {str(value)[:40]}: accepted are whole numbers from 0 to 2^63 - 1"
+        )
     return value

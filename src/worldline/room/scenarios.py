@@ -12,14 +12,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worldline.errors import InputError
 from worldline.field_faults import fault_line, field_of
-from worldline.places import expanded
+from worldline.places import expand_path
 from worldline.room.deeds import Deeds
 from worldline.room.events import Budget
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Model
 from worldline.room.models.naming import models_named, place_of
-from worldline.room.models.scripted import Scripted
+from worldline.room.models.scripted import ScriptedModel
 from worldline.room.participants import alike, checked_name
 from worldline.room.room import Room, Watch, Weigh
 from worldline.room.state import MAX_PARTICIPANTS
@@ -100,7 +100,7 @@ def read_scenario(path: str | Path) -> Scenario:
 
     Raises: InputError naming the entry that cannot be used.
     """
-    file = expanded(path)
+    file = expand_path(path)
     if not file.suffix and str(path) in our_scenarios():
         return scenario_of(_folder().joinpath(f"{path}.toml").read_text("utf-8"), str(path))
     try:
@@ -168,8 +168,8 @@ def catalog_of(
     seats = scenario.participants if scenario is not None else ()
     catalog = Catalog(
         {**models_named(seat.model for seat in seats if seat.endpoint), **models},
-        hidden={
-            seat.model_name: Scripted(seat.model_name, seat.script, seat.loops)
+        hidden_models={
+            seat.model_name: ScriptedModel(seat.model_name, seat.script, seat.loops)
             for seat in seats
             if seat.script
         },

@@ -15,13 +15,13 @@ from urllib.parse import urlencode
 
 from worldline.errors import InputError
 from worldline.foreign_json import read_json_file
-from worldline.room.deeds import Asked, Hit
+from worldline.room.deeds import ActionRequest, Hit
 from worldline.room.foreign import MAX_HITS
-from worldline.room.models.asking import fetched, json_of
+from worldline.room.models.asking import fetch, json_of
 from worldline.room.models.exchange import Request
 from worldline.room.models.failures import GarbledError
 from worldline.room.models.model import ReplyError
-from worldline.room.models.stopping import wait, waited
+from worldline.room.models.stopping import call_with_timeout, wait
 from worldline.room.models.wire import Patience, Sleep, base_url, plain
 from worldline.text.foreign import one_line
 
@@ -40,11 +40,11 @@ class SearxngSearch:
     def __post_init__(self) -> None:
         self.url = base_url(self.url, bare="")
 
-    def __call__(self, asked: Asked) -> list[Hit]:
+    def __call__(self, request: ActionRequest) -> list[Hit]:
         """The hits; raises ReplyError where none could be had."""
-        path = "/search?" + urlencode({"q": query_of(asked), "format": "json"})
-        request = Request(self.url, "GET", path, keyed=False)
-        raw = fetched(request, self.patience, sleep=self.sleep)
+        path = "/search?" + urlencode({"q": query_of(request), "format": "json"})
+        http_request = Request(self.url, "GET", path, keyed=False)
+        raw = fetch(http_request, self.patience, sleep=self.sleep)
         response = json_of(raw, self.url)
         rows = response.get("results") if isinstance(response, dict) else None
         if not isinstance(rows, list):
@@ -60,13 +60,13 @@ class DdgsSearch:
         if importlib.util.find_spec("ddgs") is None:
             raise InputError('ddgs is not installed; pip install "worldline[search]" brings it')
 
-    def __call__(self, asked: Asked) -> list[Hit]:
+    def __call__(self, request: ActionRequest) -> list[Hit]:
         """The hits; raises GarbledError where the package fails, TooLateError, StoppedError."""
         failure, rows = "", []
         try:
             client = importlib.import_module("ddgs").DDGS()
-            rows = waited(
-                lambda: client.text(query_of(asked), max_results=MAX_HITS), SEARCH.total, "ddgs"
+            rows = call_with_timeout(
+                lambda: client.text(query_of(request), max_results=MAX_HITS), SEARCH.total, "ddgs"
             )
         except ReplyError:
             raise
@@ -84,7 +84,7 @@ class RecordedSearch:
     results: Mapping[str, Sequence[Hit]]
 
     @classmethod
-    def read(cls, file: Path) -> RecordedSearch:
+    def from_file(cls, file: Path) -> RecordedSearch:
         """Out of a JSON file: {"query": [{"title": ..., "text": ..., "url": ...}]}.
 
         Raises InputError for any other file.
@@ -100,14 +100,14 @@ class RecordedSearch:
                 '"url"}]}'
             ) from None
 
-    def __call__(self, asked: Asked) -> list[Hit]:
+    def __call__(self, request: ActionRequest) -> list[Hit]:
         """The hits."""
-        return list(self.results.get(query_of(asked), ()))
+        return list(self.results.get(query_of(request), ()))
 
 
-def query_of(asked: Asked) -> str:
+def query_of(request: ActionRequest) -> str:
     """What is searched for: one line, no more than an engine takes."""
-    return one_line(asked.text, LONGEST_QUERY)
+    return one_line(request.text, LONGEST_QUERY)
 
 
 def _row(row: Any, text: str, url: str) -> Hit:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from worldline.room.commands import FORMS
 from worldline.room.events import Command, Event, Message, Setting
-from worldline.room.models.model import Model, Part, Role, Said, merged
+from worldline.room.models.model import ChatMessage, Model, Part, Role, merge_neighbours
 from worldline.room.naming import without_room_lines
 from worldline.room.state import Participant, State
-from worldline.room.telling import told
+from worldline.room.telling import event_line
 from worldline.text.foreign import visible
 
 _MEANINGS = {
@@ -27,28 +27,28 @@ _QUIET_SETTINGS = frozenset({"seed", "prompt", "muted"})
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ReplyPrompt:
     """The messages a model reads; `read_from` is the first event in them, 0: nothing is cut."""
 
-    messages: tuple[Said, ...]
+    messages: tuple[ChatMessage, ...]
     read_from: int
 
 
 def seen_by(
     me: Participant, state: State, line: Sequence[Event], model: Model, max_tokens: int
-) -> Seen:
+) -> ReplyPrompt:
     """What `me` reads: who it is and who is here, then everything since the beginning.
 
     Its own messages are the assistant's, the others' are the user's with the name in front; what
     the room says stands in square brackets. Where the model cannot read as much, the oldest go
     first, and a line in the room's name says from which event on it reads.
     """
-    system = Said("system", system_text(me, state))
+    system = ChatMessage("system", system_text(me, state))
     lines = _lines(me, line)
-    messages = _closed([system, *lines], me, model)
+    messages = _end_with_user([system, *lines], me, model)
     room = None if model.context_tokens is None else model.context_tokens - max_tokens
     if room is None or model.count_tokens(messages) <= room:
-        return Seen(tuple(messages), 0)
+        return ReplyPrompt(tuple(messages), 0)
     low, high = 1, len(lines)  # the fewest lines to leave out, by halves
     while low < high:
         middle = (low + high) // 2
@@ -56,7 +56,7 @@ def seen_by(
             high = middle
         else:
             low = middle + 1
-    return Seen(tuple(_cut(system, lines, low, me, model)), _first(lines, low))
+    return ReplyPrompt(tuple(_cut(system, lines, low, me, model)), _first(lines, low))
 
 
 def system_text(me: Participant, state: State) -> str:
@@ -82,9 +82,9 @@ def system_text(me: Participant, state: State) -> str:
     return "\n".join(entry for entry in parts if entry)
 
 
-def _lines(me: Participant, line: Sequence[Event]) -> list[Said]:
+def _lines(me: Participant, line: Sequence[Event]) -> list[ChatMessage]:
     commands = {entry.number: entry.body for entry in line if isinstance(entry.body, Command)}
-    messages: list[Said] = []
+    messages: list[ChatMessage] = []
     for event in line:
         body = event.body
         if isinstance(body, Message):
@@ -92,37 +92,44 @@ def _lines(me: Participant, line: Sequence[Event]) -> list[Said]:
                 messages.append(_message(me, event.number, body))
         elif isinstance(body, Setting) and body.what in _QUIET_SETTINGS:
             continue
-        elif text := told(event, commands):
+        elif text := event_line(event, commands):
             safe_text = without_room_lines(visible(text))
-            messages.append(_said("user", f"[room: {safe_text}]", event.number, ""))
+            messages.append(_single_part_message("user", f"[room: {safe_text}]", event.number, ""))
     return messages
 
 
-def _message(me: Participant, number: int, body: Message) -> Said:
+def _message(me: Participant, number: int, body: Message) -> ChatMessage:
     if body.who == me.name and body.model:
-        return _said("assistant", body.shown, number, body.who)
+        return _single_part_message("assistant", body.shown, number, body.who)
     label = f"{body.who}: "
     text = label + without_room_lines(visible(body.shown))  # no one else writes the room's lines
-    return Said("user", text, (Part(number, body.who, len(label), len(text)),))
+    return ChatMessage("user", text, (Part(number, body.who, len(label), len(text)),))
 
 
-def _said(role: Role, text: str, number: int | None, speaker: str) -> Said:
-    return Said(role, text, (Part(number, speaker, 0, len(text)),))
+def _single_part_message(role: Role, text: str, number: int | None, speaker: str) -> ChatMessage:
+    return ChatMessage(role, text, (Part(number, speaker, 0, len(text)),))
 
 
-def _closed(messages: list[Said], me: Participant, model: Model) -> list[Said]:
+def _end_with_user(messages: list[ChatMessage], me: Participant, model: Model) -> list[ChatMessage]:
     """The messages with a user's at the end, merged where the template wants it."""
     if messages[-1].role != "user":
-        messages = [*messages, _said("user", f"[room: it is your turn, {me.name}]", None, "")]
-    return merged(messages) if model.alternates else messages
+        messages = [
+            *messages,
+            _single_part_message("user", f"[room: it is your turn, {me.name}]", None, ""),
+        ]
+    return merge_neighbours(messages) if model.alternates else messages
 
 
-def _cut(system: Said, lines: Sequence[Said], n: int, me: Participant, model: Model) -> list[Said]:
+def _cut(
+    system: ChatMessage, lines: Sequence[ChatMessage], n: int, me: Participant, model: Model
+) -> list[ChatMessage]:
     text = f"[room: you cannot read as far back as the beginning; event {_first(lines, n)} is next]"
-    return _closed([system, _said("user", text, None, ""), *lines[n:]], me, model)
+    return _end_with_user(
+        [system, _single_part_message("user", text, None, ""), *lines[n:]], me, model
+    )
 
 
-def _first(lines: Sequence[Said], n: int) -> int:
+def _first(lines: Sequence[ChatMessage], n: int) -> int:
     """The number of the first event that is read when `n` lines are left out."""
     after = next((message.parts[0].event for message in lines[n:] if message.parts), None)
     last = lines[-1].parts[0].event if lines else 0

@@ -7,40 +7,40 @@ from dataclasses import dataclass
 
 from worldline.room.events import Message
 from worldline.room.naming import without_own_label
-from worldline.room.reasoning import Hushed
+from worldline.room.reasoning import ReasoningFilter
 from worldline.room.regions import begins_inside, may_be_code, without_reasoning
 
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """A reply in two: what is `shown` to others, and the reasoning, which is not.
+    """A reply in two: what is `shown_text` to others, and the reasoning, which is not.
 
     `unsure`: it was cut off, and whether it is speech or reasoning nothing tells.
     """
 
-    shown: str
+    shown_text: str
     reasoning: str
     unsure: bool = False
 
 
-def speech_of(text: str, begins: bool | None, whole: bool = True, own: str = "") -> Speech:
+def speech_of(text: str, begins: bool | None, is_whole: bool = True, own_name: str = "") -> Speech:
     """Which part of a reply is speech, given whether it begins inside reasoning (None: unknown).
 
-    Where it does and no mark ends that, all of it is reasoning. `own` is the speaker, whose label
-    in front is taken off; a reply that is not `whole` was cut off.
+    Where it does and no mark ends that, all of it is reasoning. `own_name` is the speaker, whose
+    label in front is taken off; a reply that is not `is_whole` was cut off.
     """
-    if own:
-        text = without_own_label(text.strip(), own)
-    shown_text, reasoning = without_reasoning(text, opened=bool(begins))
-    if own:
-        shown_text = without_own_label(shown_text, own) or ("" if reasoning else text)
-    unsure = begins is None and not whole and begins_inside(text) is None and bool(shown_text)
+    if own_name:
+        text = without_own_label(text.strip(), own_name)
+    shown_text, reasoning = without_reasoning(text, starts_inside=bool(begins))
+    if own_name:
+        shown_text = without_own_label(shown_text, own_name) or ("" if reasoning else text)
+    unsure = begins is None and not is_whole and begins_inside(text) is None and bool(shown_text)
     return Speech(shown_text, reasoning, unsure)
 
 
-def streaming(begins: bool | None) -> Hushed:
+def streaming(begins: bool | None) -> ReasoningFilter:
     """What takes a reply in pieces and gives of it no more than `speech_of` the whole will."""
-    return Hushed(begins, may_be_code)
+    return ReasoningFilter(begins, may_be_code)
 
 
 def begins_thinking(earlier: Iterable[Message], unknown: bool | None) -> bool | None:

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worldline.room.events import (
+    Arrival,
     Budget,
     Command,
-    Drawn,
+    Departure,
     Event,
-    Joined,
-    Left,
+    FlowRecord,
     Message,
     Notice,
     Outcome,
-    Paused,
+    PlayState,
     Setting,
 )
 
@@ -45,7 +45,7 @@ class Participant:
     model: str
     persona: str
     temperature: float
-    scripted: bool
+    is_scripted: bool
     since: int
     muted: bool = False
     prompt: str = ""
@@ -54,7 +54,7 @@ class Participant:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class Spending:
     """What replies took so far; `unpriced` counts the replies whose price nobody knows."""
 
     messages: int = 0
@@ -78,7 +78,7 @@ class State:
     names: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=lambda: dict(DEFAULTS))
     limits: Budget = field(default_factory=Budget)
-    spent: Spent = Spent()
+    spent: Spending = Spending()
     playing: str = "playing"
     pending: tuple[tuple[int, Command], ...] = ()
     commands: int = 0
@@ -115,13 +115,13 @@ def after(state: State, event: Event) -> State:
     """How the room stands after one more event."""
     state = replace(state, tip=event.number)
     match event.body:
-        case Joined() as body:
-            return _joined(state, body, event.number)
-        case Left(name=name):
+        case Arrival() as body:
+            return _after_join(state, body, event.number)
+        case Departure(name=name):
             remaining = tuple(entry for entry in state.present if entry.name != name)
             return replace(state, present=remaining)
         case Message() as body:
-            return _said(state, body, event.number)
+            return _after_message(state, body, event.number)
         case Command() as body:
             pending = (*state.pending, (event.number, body))
             return replace(state, pending=pending, commands=state.commands + 1)
@@ -132,31 +132,31 @@ def after(state: State, event: Event) -> State:
             return _set(state, body)
         case Budget() as body:
             return replace(state, limits=body)
-        case Paused(state=playing):
+        case PlayState(state=playing):
             failures = 0 if playing == "playing" else state.failures  # a person asks again
             return replace(state, playing=playing, failures=failures)
         case Notice(code="no_reply", who=who) as body:
-            spending = _taken(state.spent, body)
-            new_state = _passed(state, who, event.number)
+            spending = _add_usage(state.spent, body)
+            new_state = _use_turn(state, who, event.number)
             return replace(new_state, failures=state.failures + 1, spent=spending)
         case Notice(code="broken", who=who):
-            return _passed(state, who, event.number)
+            return _use_turn(state, who, event.number)
         case Notice(code="ended"):
             return replace(state, failures=0)
-        case Notice() | Drawn():
+        case Notice() | FlowRecord():
             return state
 
 
-def _passed(state: State, who: str, number: int) -> State:
+def _use_turn(state: State, speaker: str, number: int) -> State:
     """Its turn is used up, though nothing came."""
     present = tuple(
-        replace(participant, last=number) if participant.name == who else participant
+        replace(participant, last=number) if participant.name == speaker else participant
         for participant in state.present
     )
     return replace(state, present=present)
 
 
-def _joined(state: State, body: Joined, number: int) -> State:
+def _after_join(state: State, body: Arrival, number: int) -> State:
     newcomer = Participant(
         body.name,
         body.model,
@@ -169,7 +169,7 @@ def _joined(state: State, body: Joined, number: int) -> State:
     return replace(state, present=(*state.present, newcomer), names=_with(state.names, body.name))
 
 
-def _said(state: State, body: Message, number: int) -> State:
+def _after_message(state: State, body: Message, number: int) -> State:
     present = tuple(
         replace(participant, turns=participant.turns + 1, last=number)
         if participant.name == body.who
@@ -183,7 +183,7 @@ def _said(state: State, body: Message, number: int) -> State:
         state,
         present=present,
         names=_with(state.names, body.who),
-        spent=_spent(state.spent, body) if body.model else state.spent,
+        spent=_count_reply(state.spent, body) if body.model else state.spent,
         people=state.people if body.model else _with(state.people, body.who),
         last_speaker=body.who,
         last_message=number,
@@ -194,15 +194,15 @@ def _said(state: State, body: Message, number: int) -> State:
     )
 
 
-def _spent(spent: Spent, body: Message) -> Spent:
-    spent = _taken(spent, body)
-    n_unpriced = spent.unpriced + (body.price is None)
-    return replace(spent, messages=spent.messages + 1, unpriced=n_unpriced)
+def _count_reply(spending: Spending, body: Message) -> Spending:
+    spending = _add_usage(spending, body)
+    n_unpriced = spending.unpriced + (body.price is None)
+    return replace(spending, messages=spending.messages + 1, unpriced=n_unpriced)
 
 
-def _taken(spent: Spent, body: Message | Notice) -> Spent:
-    tokens = spent.tokens + (body.tokens_in or 0) + (body.tokens_out or 0)
-    return replace(spent, tokens=tokens, dollars=spent.dollars + (body.price or 0.0))
+def _add_usage(spending: Spending, body: Message | Notice) -> Spending:
+    tokens = spending.tokens + (body.tokens_in or 0) + (body.tokens_out or 0)
+    return replace(spending, tokens=tokens, dollars=spending.dollars + (body.price or 0.0))
 
 
 def _set(state: State, body: Setting) -> State:

@@ -10,7 +10,7 @@ from typing import Any
 
 from worldline.resolution import Precision, told, under_words
 from worldline.room.drawn import readings_of, who_reads_whom
-from worldline.room.events import Drawn, Event, Message
+from worldline.room.events import Event, FlowRecord, Message
 from worldline.room.html_text import escape
 
 ROW, LEFT, TOP, WIDTH, FIRST_WORDS = 22, 130, 10, 720, 84
@@ -97,7 +97,7 @@ def table(line: Sequence[Event]) -> str:
 def beside(line: Sequence[Event]) -> Callable[[Event], str]:
     """For each message, the markup of its flow: a bar by speaker, and each message in numbers."""
     flow_bodies = {
-        entry.body.message: entry.body for entry in line if isinstance(entry.body, Drawn)
+        entry.body.message: entry.body for entry in line if isinstance(entry.body, FlowRecord)
     }
     hues = hues_of(line)
 
@@ -119,17 +119,22 @@ def hues_of(line: Sequence[Event]) -> dict[str, str]:
 
 
 def _strand(
-    size: float, read: int, reply: int, one: Mapping[str, Any], hues: Mapping[str, str]
+    size: float,
+    read_index: int,
+    reply: int,
+    message_flow: Mapping[str, Any],
+    hues: Mapping[str, str],
 ) -> str:
-    y1, y2 = TOP + ROW * (read + 0.5), TOP + ROW * (reply + 0.5)
-    bend = LEFT - 14 - min(MOST_BEND, BEND * (reply - read + 1))
-    dash_markup = "" if one["lost_nats"] > 0 else ' stroke-dasharray="4 4"'
+    y1, y2 = TOP + ROW * (read_index + 0.5), TOP + ROW * (reply + 0.5)
+    bend = LEFT - 14 - min(MOST_BEND, BEND * (reply - read_index + 1))
+    dash_markup = "" if message_flow["lost_nats"] > 0 else ' stroke-dasharray="4 4"'
     title = (
-        f"{one['speaker']}'s message: {one['lost_nats']:+.2f} nats, {_percent(one['attention'])}"
+        f"{message_flow['speaker']}'s message: {message_flow['lost_nats']:+.2f} nats, "
+        f"{_percent(message_flow['attention'])}"
     )
     return (
         f'<path d="M{LEFT - 14} {y1:.1f}C{bend:.0f} {y1:.1f} {bend:.0f} {y2:.1f} {LEFT - 14} '
-        f'{y2:.1f}" fill="none" stroke="{hues.get(one["speaker"], "#888")}" '
+        f'{y2:.1f}" fill="none" stroke="{hues.get(message_flow["speaker"], "#888")}" '
         f'stroke-width="{0.6 + 7 * size**0.5:.2f}" stroke-opacity="{0.25 + 0.6 * size:.2f}"'
         f"{dash_markup}><title>{escape(title)}</title></path>"
     )
@@ -178,21 +183,21 @@ def _flow(flow: Mapping[str, Any], hues: Mapping[str, str]) -> str:
     )
 
 
-def _link(one: Mapping[str, Any]) -> str:
-    if one["event"] is None:
+def _link(message_flow: Mapping[str, Any]) -> str:
+    if message_flow["event"] is None:
         return "the instructions"
-    name = f"{one['speaker']}, event" if one["speaker"] else "the room, event"
-    return f'<a href="#e{one["event"]}">{escape(name)} {one["event"]}</a>'
+    name = f"{message_flow['speaker']}, event" if message_flow["speaker"] else "the room, event"
+    return f'<a href="#e{message_flow["event"]}">{escape(name)} {message_flow["event"]}</a>'
 
 
-def _cuts(one: Mapping[str, Any], flow: Mapping[str, Any]) -> str:
-    if one.get("cut_nats") is None:
+def _cuts(message_flow: Mapping[str, Any], flow: Mapping[str, Any]) -> str:
+    if message_flow.get("cut_nats") is None:
         return ""
-    indirect_nats = one["whole_nats"] - one["cut_nats"]
+    indirect_nats = message_flow["whole_nats"] - message_flow["cut_nats"]
     known = flow.get("cut_precision")
     precision = Precision(**known) if known else None
     return "".join(
-        f"<td>{_lost(value, precision)}</td>" for value in (one["cut_nats"], indirect_nats)
+        f"<td>{_lost(value, precision)}</td>" for value in (message_flow["cut_nats"], indirect_nats)
     )
 
 
@@ -203,10 +208,10 @@ def _lost(nats: float, precision: Precision | None) -> str:
     return escape(under_words(precision))
 
 
-def _cell(one: Mapping[str, Any] | None) -> str:
-    if one is None:
+def _cell(pair: Mapping[str, Any] | None) -> str:
+    if pair is None:
         return "<td>–</td>"
-    return f"<td>{_percent(one['attention'])}, {one['lost_nats']:+.2f}</td>"
+    return f"<td>{_percent(pair['attention'])}, {pair['lost_nats']:+.2f}</td>"
 
 
 def _percent(share: float) -> str:

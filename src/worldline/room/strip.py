@@ -10,12 +10,12 @@ NAMED = 3  # speakers that a line names
 OTHERS = "·"
 
 
-def strip(flow: Mapping[str, Any], own: str) -> str:
+def strip(flow: Mapping[str, Any], own_name: str) -> str:
     """How much of the reply's attention lay on messages, whose these were, and the strongest.
 
     A cell is filled with the first letter of whose words were read, in shares of what lay on
     messages; the rest of attention lies on the first token, the instructions, the room's lines
-    and the reply itself. `own` speaks of its earlier messages.
+    and the reply itself. `own_name` speaks of its earlier messages.
     """
     speakers = {name: speaker_flow for name, speaker_flow in flow["speakers"].items() if name}
     order = sorted(speakers, key=lambda name: -speakers[name]["attention"])
@@ -29,11 +29,12 @@ def strip(flow: Mapping[str, Any], own: str) -> str:
     )
     cells = (cells + OTHERS * CELLS)[:CELLS]
     speaker_summary = ", ".join(
-        f"{'its own earlier words' if name == own else name} {_percent(speaker_flow['attention'])}"
+        f"{'its own earlier words' if name == own_name else name} "
+        f"{_percent(speaker_flow['attention'])}"
         for name in order[:NAMED]
         for speaker_flow in [speakers[name]]
     )
-    whose = "itself" if strongest["speaker"] == own else strongest["speaker"]
+    whose = "itself" if strongest["speaker"] == own_name else strongest["speaker"]
     return (
         f"read [{cells}] {_percent(total_attention)} of its attention on messages: "
         f"{speaker_summary}; most by loss: "

@@ -5,49 +5,49 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from worldline.room.events import (
+    Arrival,
     Budget,
     Command,
-    Drawn,
+    Departure,
     Event,
-    Joined,
-    Left,
+    FlowRecord,
     Message,
     Notice,
     Outcome,
-    Paused,
+    PlayState,
     Setting,
 )
 
 _SHOWN = 300  # characters of an argument that a line repeats
 
 
-def told(event: Event, commands: Mapping[int, Command]) -> str:
+def event_line(event: Event, commands: Mapping[int, Command]) -> str:
     """What the room says of an event; "" for what speaks for itself (messages, commands, flows).
 
     `commands` by their numbers, for the outcomes.
     """
     match event.body:
-        case Joined(name=name, model=model, invited_by=inviter, scripted=scripted):
+        case Arrival(name=name, model=model, invited_by=inviter, scripted=scripted):
             by = f", invited by {inviter}" if inviter else ""
             model_label = f"{model}, scripted" if scripted else model
             return f"{name} ({model_label}) joined{by}"
-        case Left(name=name, reason=reason):
+        case Departure(name=name, reason=reason):
             return f"{name} left" + (f": {reason}" if reason else "")
         case Outcome() as body:
-            return _ended(body, commands.get(body.command))
+            return _outcome_line(body, commands.get(body.command))
         case Notice(text=text):
             return text
         case Setting() as body:
             return _set(body)
         case Budget() as body:
             return _limits(body)
-        case Paused(state=state, reason=reason):
+        case PlayState(state=state, reason=reason):
             return f"the room is {state}" + (f": {reason}" if reason else "")
-        case Message() | Command() | Drawn():
+        case Message() | Command() | FlowRecord():
             return ""
 
 
-def written(command: Command) -> str:
+def command_text(command: Command) -> str:
     """A command as it would be typed.
 
     >>> written(Command(1, "Ada", 0, 9, "image", ("a cat",)))
@@ -59,8 +59,10 @@ def written(command: Command) -> str:
     return " ".join([f"!{command.name}", *quoted_arguments])
 
 
-def _ended(outcome: Outcome, command: Command | None) -> str:
-    subject = f"{command.who}'s {written(command)}" if command else f"command {outcome.command}"
+def _outcome_line(outcome: Outcome, command: Command | None) -> str:
+    subject = (
+        f"{command.who}'s {command_text(command)}" if command else f"command {outcome.command}"
+    )
     line = f"{subject}: {outcome.end}" + (f", {outcome.reason}" if outcome.reason else "")
     hits = outcome.result.get("hits", [])
     hit_lines = [

@@ -48,18 +48,18 @@ def next_speaker(state: State) -> Participant | None:
     longest_silent = min(able, key=lambda participant: (participant.last, participant.since))
     addressees = [
         participant
-        for participant in mentioned(state.last_text, able)
+        for participant in mentioned_participants(state.last_text, able)
         if participant.name != state.last_speaker
     ]
     match state.settings["mode"]:
         case "mention":
             return addressees[0] if addressees and state.failures == 0 else longest_silent
         case "natural":
-            return _drawn(state, able, addressees)
+            return _draw_speaker(state, able, addressees)
     return longest_silent
 
 
-def mentioned(text: str, among: Sequence[Participant]) -> list[Participant]:
+def mentioned_participants(text: str, among: Sequence[Participant]) -> list[Participant]:
     """Who is addressed as `@name`, in the order of the text; a part of a name will do.
 
     Of several that a mention may mean, the one whose name it spells the furthest.
@@ -90,33 +90,35 @@ def reply_seed(state: State, speaker: Participant) -> int:
     return drawn_number(f"{state.settings['seed']}|{speaker.name}|{speaker.turns}")
 
 
-def _likeness(said: str, name: str) -> int:
+def _likeness(mention: str, name: str) -> int:
     """How many characters of a mention spell the name, from its front or one of its words."""
     full_name = plain_name(name)
-    if _spelt(said, full_name):
+    if _spelt(mention, full_name):
         return len(full_name) + 1
-    first = plain_name(re.split(r"[\s,.;:!?)，。；：！？、]", said, maxsplit=1)[0])
+    first = plain_name(re.split(r"[\s,.;:!?)，。；：！？、]", mention, maxsplit=1)[0])
     words = [plain_name(word) for word in re.split(r"[\s-]+", name)]
     if len(first) >= 3 and full_name.startswith(first):
         return len(first)
     return len(first) if first in words and len(first) >= 2 else 0
 
 
-def _spelt(said: str, whole: str) -> bool:
+def _spelt(mention: str, full_name: str) -> bool:
     """Whether a mention spells a plain name from its front, and the name ends there."""
     spelt = ""
-    for place, char in enumerate(said):
+    for place, char in enumerate(mention):
         spelt += plain_name(char)
-        if len(spelt) < len(whole):
+        if len(spelt) < len(full_name):
             continue
-        following = said[place + 1 : place + 2]
+        following = mention[place + 1 : place + 2]
         ends = not following.isalnum() or _RUNS_ON.match(following) or _RUNS_ON.match(char)
-        return spelt == whole and bool(ends)
+        return spelt == full_name and bool(ends)
     return False
 
 
-def _drawn(state: State, able: Sequence[Participant], called: Sequence[Participant]) -> Participant:
-    names = {participant.name for participant in called}
+def _draw_speaker(
+    state: State, able: Sequence[Participant], addressees: Sequence[Participant]
+) -> Participant:
+    names = {participant.name for participant in addressees}
     by_silence = sorted(able, key=lambda participant: (participant.last, participant.since))
     silence = {participant.name: len(able) - place for place, participant in enumerate(by_silence)}
     weights = []

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from worldline.model.attention import private_keys, tapped
-from worldline.model.gradients import ROW, Rerun, filled, rerun_of
-from worldline.model.guard import anatomy_of, checked
+from worldline.model.attention import private_keys, tap_attention
+from worldline.model.gradients import ROW, Rerun, fill_unused, rerun_of
+from worldline.model.guard import anatomy_of, checked_report
 from worldline.model.held_weights import held_weights
 from worldline.model.rows import other_at
 from worldline.model.tail import tail_of
 from worldline.model.watch import stream_output, watched_forward
-from worldline.run.editing import weighted
+from worldline.run.editing import weighted_values
 from worldline.run.executing import inputs_of
 from worldline.run.plan import Plan
 from worldline.steps import step
@@ -65,7 +65,7 @@ def axes_of(model: LoadedModel, ids: Sequence[int], reruns: Sequence[Rerun]) -> 
 
 def on_columns(rerun: Rerun, axes: Axes, where: Tensor, x: Float[Tensor, "1 rows d_model"]):
     """What the block returns for the columns `where`, whose rows are `x`."""
-    args, kwargs = _sliced((rerun.args, rerun.kwargs), axes, where, x)
+    args, kwargs = _slice_columns((rerun.args, rerun.kwargs), axes, where, x)
     return stream_output(rerun.module(*args, **kwargs))
 
 
@@ -90,7 +90,7 @@ def column_gradients(
     (that the model is still the one of that run must be known). None where they differ, or where
     the model's blocks cannot run on some columns: the whole pass must be asked.
     """
-    report, tail = checked(model), tail_of(model.module)
+    report, tail = checked_report(model), tail_of(model.module)
     blocks = [rerun for rerun in reruns if rerun is not None]
     if tail is None or not report.separable or report.opaque_layers or len(blocks) < len(reruns):
         return None
@@ -108,18 +108,18 @@ def column_gradients(
             x = rows[layer][None, where].detach().requires_grad_()
             reads = _Reads(calls[layer], where)
             try:
-                with tapped(reads.tap):
+                with tap_attention(reads.tap):
                     out = on_columns(blocks[layer], places[layer], where, x)
             except UNFIT:
                 return None
-            if out is None or not reads.done:
+            if out is None or not reads.is_complete:
                 return None
-            if other_at(layer + 1, out[0], rows[layer + 1][where], rounded=True):
+            if other_at(layer + 1, out[0], rows[layer + 1][where], allow_rounding=True):
                 return None
             leaves = [x, *reads.zs]
             raw = torch.autograd.grad(out, leaves, gradient, allow_unused=True)
-            gradient, *at_reads = filled(raw, leaves)
-            layer_gradients.append(reads.placed(at_reads))
+            gradient, *at_reads = fill_unused(raw, leaves)
+            layer_gradients.append(reads.full_gradients(at_reads))
     return float(value.detach()), layer_gradients[::-1]
 
 
@@ -132,7 +132,7 @@ class _Reads:
         self.zs: list[Tensor] = []
 
     @property
-    def done(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether every read came."""
         return len(self.zs) == len(self.calls)
 
@@ -144,11 +144,11 @@ class _Reads:
         q = torch.cat([torch.zeros_like(call.q[:, :, : self.first]), query], 2)
         extended_call = dataclasses.replace(call, k=k, v=v)
         pattern = extended_call.softmaxed(extended_call.scores_at(self.where, q=q[0]))
-        z = weighted(pattern, v[0])[None].to(v.dtype)
+        z = weighted_values(pattern, v[0])[None].to(v.dtype)
         self.zs.append(z)
         return call.from_heads(z), None
 
-    def placed(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+    def full_gradients(self, gradients: Sequence[Tensor]) -> list[Tensor]:
         """Gradients of all columns, in the layout that the block sees."""
         in_layout = []
         for call, gradient in zip(self.calls, gradients, strict=True):
@@ -170,15 +170,19 @@ def _tensors(value: Any, key: tuple[Any, ...] = ()):
             yield from _tensors(element, (*key, n))
 
 
-def _sliced(value: Any, axes: Axes, where: Tensor, row: Tensor, key=()) -> Any:
+def _slice_columns(value: Any, axes: Axes, where: Tensor, row: Tensor, key=()) -> Any:
     """The same, with only the columns `where` of what belongs to positions, and `row` in place."""
     if value is ROW:
         return row
     if isinstance(value, torch.Tensor):
         return value if key not in axes else value.index_select(axes[key], where)
     if isinstance(value, (tuple, list)):
-        parts = [_sliced(element, axes, where, row, (*key, n)) for n, element in enumerate(value)]
+        parts = [
+            _slice_columns(element, axes, where, row, (*key, n)) for n, element in enumerate(value)
+        ]
         return tuple(parts) if isinstance(value, tuple) else parts
     if isinstance(value, dict):
-        return {n: _sliced(element, axes, where, row, (*key, n)) for n, element in value.items()}
+        return {
+            n: _slice_columns(element, axes, where, row, (*key, n)) for n, element in value.items()
+        }
     return value

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from worldline.model.attention import AttentionCall
 
 
-class Read(NamedTuple):
+class QkvOverride(NamedTuple):
     """What is read instead of the own K and V, and with what instead of the own Q; None: the own.
 
     Heads before positions, all positions.
@@ -37,7 +37,7 @@ class Read(NamedTuple):
 
 
 @dataclass(eq=False)
-class Donated:
+class SourceActivations:
     """What was kept of another run: Q, K and V by (layer, read), rows by row."""
 
     qkv: dict[tuple[int, int], tuple[Tensor, Tensor, Tensor]] = field(default_factory=dict)
@@ -54,17 +54,17 @@ class RowEdit:
     """What changes in some rows of one read of one item of a batch; masks [head|1, rows, pos]."""
 
     rows: Tensor
-    masked: Bool[Tensor, "head rows pos"] | None = None
-    dropped: Bool[Tensor, "head rows pos"] | None = None
-    reads: list[tuple[Bool[Tensor, "head rows pos"], Read]] = field(default_factory=list)
+    masked_edges: Bool[Tensor, "head rows pos"] | None = None
+    zeroed_edges: Bool[Tensor, "head rows pos"] | None = None
+    reads: list[tuple[Bool[Tensor, "head rows pos"], QkvOverride]] = field(default_factory=list)
 
-    def joined(self, other: RowEdit) -> RowEdit:
+    def merged_with(self, other_edit: RowEdit) -> RowEdit:
         """Two edits of the same rows as one."""
         return RowEdit(
             self.rows,
-            _either(self.masked, other.masked),
-            _either(self.dropped, other.dropped),
-            self.reads + other.reads,
+            _union(self.masked_edges, other_edit.masked_edges),
+            _union(self.zeroed_edges, other_edit.zeroed_edges),
+            self.reads + other_edit.reads,
         )
 
     def z(self, call: AttentionCall, item: int) -> Float[Tensor, "head rows d_value"]:
@@ -73,30 +73,30 @@ class RowEdit:
         for where, (k, _, q) in self.reads:
             if q is not None or k is not None:
                 scores = torch.where(where, call.scores_at(self.rows, item, k, q), scores)
-        if self.masked is not None:
-            scores = scores.masked_fill(self.masked, float("-inf"))
+        if self.masked_edges is not None:
+            scores = scores.masked_fill(self.masked_edges, float("-inf"))
         pattern = call.softmaxed(scores).nan_to_num(0.0)
-        if self.dropped is not None:
-            pattern = pattern.masked_fill(self.dropped, 0.0)
+        if self.zeroed_edges is not None:
+            pattern = pattern.masked_fill(self.zeroed_edges, 0.0)
         own_pattern, z = pattern, None
         for where, (_, v, _) in self.reads:
             if v is not None:
-                part = weighted(pattern.masked_fill(~where, 0.0), v)
+                part = weighted_values(pattern.masked_fill(~where, 0.0), v)
                 own_pattern, z = (
                     own_pattern.masked_fill(where, 0.0),
                     part if z is None else z + part,
                 )
-        of_own = weighted(own_pattern, call.v[item])
+        of_own = weighted_values(own_pattern, call.v[item])
         return of_own if z is None else z + of_own
 
 
-def _either(one: Tensor | None, second: Tensor | None) -> Tensor | None:
-    if one is None or second is None:
-        return second if one is None else one
-    return one | second
+def _union(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    if first is None or second is None:
+        return second if first is None else first
+    return first | second
 
 
-def weighted(
+def weighted_values(
     pattern: Float[Tensor, "head rows pos"], v: Float[Tensor, "kv_head pos d_value"]
 ) -> Float[Tensor, "head rows d_value"]:
     """Values summed by a pattern, grouped heads not copied; zero weights read nothing."""
@@ -106,7 +106,7 @@ def weighted(
 
 
 class Edits:
-    """The edits of the items of one batch; `read` rewrites attention, `row` the rows.
+    """The edits of the items of one batch; `rewrite_read` rewrites attention, `row` the rows.
 
     `extra` may name further edits of a read: those of a hop budget, or of a light cone. `layers`
     counts how often each block's attention was edited, so that nothing asked for goes unnoticed.
@@ -116,18 +116,18 @@ class Edits:
         self,
         n_pos: int,
         items: Sequence[Sequence[EdgeCut | NodeCut]],
-        donated: dict[Donor, Donated] | None = None,
+        source_activations: dict[Donor, SourceActivations] | None = None,
         extra: Callable[[AttentionCall, int], list[RowEdit]] | None = None,
     ):
-        self.n_pos, self.items, self.donated = n_pos, items, donated or {}
+        self.n_pos, self.items, self.donated = n_pos, items, source_activations or {}
         self.extra = extra
         self.edges = [[e for e in edits if isinstance(e, EdgeCut)] for edits in items]
         self.nodes = [[e for e in edits if isinstance(e, NodeCut)] for edits in items]
         self.heads_before: dict[int, int] = {}
-        self.reached: set[int] = set()
+        self.edited_layers: set[int] = set()
         self.n_heads = self.at_row = 0
 
-    def read(self, call: AttentionCall) -> Tensor | None:
+    def rewrite_read(self, call: AttentionCall) -> Tensor | None:
         """What an attention read returns under the edits; None where nothing changes."""
         first = 0 if call.index == 0 else self.heads_before[call.layer]
         self.heads_before[call.layer] = first + call.n_heads
@@ -137,7 +137,7 @@ class Edits:
             layer_edges = [e for e in edges if e.layers is None or call.layer in e.layers]
             more = self.extra(call, item) if self.extra is not None else []
             if layer_edges:
-                self.reached.add(call.layer)
+                self.edited_layers.add(call.layer)
                 more = self._rows_of(layer_edges, call, first, more)
             item_edits += [(item, row_edit) for row_edit in more]
         if not item_edits:
@@ -162,7 +162,7 @@ class Edits:
             for dst in range(self.n_pos) if edge.dst is None else edge.dst:
                 by_row.setdefault(dst, []).append(edge)
         joint_edits = [
-            row_edit.joined(self._edit(row_edit.rows.tolist(), by_row, heads, call))
+            row_edit.merged_with(self._edit(row_edit.rows.tolist(), by_row, heads, call))
             for row_edit in more
         ]
         covered_rows = {row for row_edit in more for row in row_edit.rows.tolist()}
@@ -202,15 +202,15 @@ class Edits:
                         part[head, src] = True
         for key, mask in kinds.items():
             if key == "mask":
-                edit.masked = mask
+                edit.masked_edges = mask
             elif key == "drop":
-                edit.dropped = mask
+                edit.zeroed_edges = mask
             else:
                 donor, parts = key  # pyright: ignore[reportGeneralTypeIssues]
-                edit.reads.append((mask, self._spliced(donor, parts, call)))
+                edit.reads.append((mask, self._source_qkv(donor, parts, call)))
         return edit
 
-    def _spliced(self, donor: Donor, parts: str, call: AttentionCall) -> Read:
+    def _source_qkv(self, donor: Donor, parts: str, call: AttentionCall) -> QkvOverride:
         """Another run's Q, K and V, moved to this text's positions."""
         donor_qkv = self.donated[donor].qkv[call.layer, call.index]
         at = torch.tensor([0 if pos is None else pos for pos in donor.at], device=call.q.device)
@@ -218,7 +218,7 @@ class Edits:
             qkv_part[:, at].to(call.k.dtype) if name in parts else None
             for name, qkv_part in zip("qkv", donor_qkv, strict=True)
         )
-        return Read(k, v, q)
+        return QkvOverride(k, v, q)
 
     # --- rows ---
 
@@ -263,9 +263,9 @@ class Edits:
         return donor_row[at[where]]
 
 
-def row_back(x: Tensor, moved: Tensor) -> list[int]:
+def row_back(x: Tensor, x_batch_first: Tensor) -> list[int]:
     """The permutation that undoes `batch_first`."""
     for order in ([1, 0, 2], [2, 0, 1, 3]):
-        if len(order) == x.ndim and moved.permute(order).shape == x.shape:
+        if len(order) == x.ndim and x_batch_first.permute(order).shape == x.shape:
             return order
     raise InputError(f"a row of shape {tuple(x.shape)}: its positions cannot be told apart")

@@ -12,12 +12,12 @@ from worldline.errors import InputError, RefusedError
 from worldline.grid.cuts import Donor, EdgeCut, NodeCut
 from worldline.model.calls import on_model, refuse_unknown_ids
 from worldline.model.gradients import Rerun, block_gradients, whole_gradients
-from worldline.model.guard import anatomy_of, checked, refuse_other_derivative
+from worldline.model.guard import anatomy_of, checked_report, refuse_other_derivative
 from worldline.model.positions import forget_lengths
 from worldline.model.replay import Replay
 from worldline.model.rows import other_at, other_row
 from worldline.model.watch import BlockEvent, Watched, watched_forward
-from worldline.run.editing import Donated, Edits
+from worldline.run.editing import Edits, SourceActivations
 from worldline.run.plan import PREFILL, Plan
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def execute(
     if not isinstance(plan, Plan):
         raise InputError(f"execute: plan is of type {type(plan).__name__}; accepted is a wl.Plan")
     if plan.plain:
-        checked(model)
+        checked_report(model)
         return run_plain(model, plan, on_block)
     if plan.order != PREFILL:
         if on_block is not None:
@@ -82,7 +82,7 @@ def execute(
             run_logits = copy.said
         assert run_logits is not None
         return Watched(run_logits.at(slice(None)), 0, 0)
-    return _edited(model, [plan], on_block)
+    return _run_plans(model, [plan], on_block)
 
 
 def run_plain(
@@ -130,13 +130,13 @@ def execute_many(
         else:
             alike.setdefault(plan.ids if reuse else (len(plan.ids),), []).append(n)
     n_done = sum(plan_logits is not None for plan_logits in out)
-    source_activations: dict[Donor, Donated] = {}
+    source_activations: dict[Donor, SourceActivations] = {}
     for group in alike.values():
         replay = replay_of(model, plans[group[0]]) if reuse and len(group) > 1 else None
         group.sort(key=lambda n: _first_row(plans[n]))
         for at in range(0, len(group), batch):
             chunk = group[at : at + batch]
-            batch_logits = _edited(
+            batch_logits = _run_plans(
                 model, [plans[n] for n in chunk], None, source_activations, replay, last
             ).logits
             for n, logits in zip(chunk, batch_logits, strict=True):
@@ -148,33 +148,33 @@ def execute_many(
 
 
 def _refuse_last_row(model: LoadedModel, edits: frozenset[EdgeCut | NodeCut]) -> None:
-    last = checked(model).n_layers
+    last = checked_report(model).n_layers
     if any(isinstance(edit, NodeCut) and last in edit.rows for edit in edits):
         raise InputError(f"row {last} of a donor: accepted are rows 0 to {last - 1}")
 
 
-def _edited(
+def _run_plans(
     model: LoadedModel,
     plans: Sequence[Plan],
     on_block: Callable[[BlockEvent], None] | None = None,
-    donated: dict[Donor, Donated] | None = None,
+    source_activations: dict[Donor, SourceActivations] | None = None,
     replay: Replay | None = None,
     last: bool = False,
     on_row: Callable[[BlockEvent], None] | None = None,
 ) -> Watched:
     """Plans of one length side by side, each under its own edits."""
-    donated = {} if donated is None else donated
-    report = checked(model)
+    source_activations = {} if source_activations is None else source_activations
+    report = checked_report(model)
     every = [edit for plan in plans for edit in plan.edits]
     refuse_layers(every, report)
-    for donor in {edit.donor for edit in every if edit.donor is not None} - set(donated):
-        donated[donor] = donate(model, donor.ids, donor.edits)
-    edits = Edits(len(plans[0].ids), [tuple(plan.edits) for plan in plans], donated)
+    for donor in {edit.donor for edit in every if edit.donor is not None} - set(source_activations):
+        source_activations[donor] = donate(model, donor.ids, donor.edits)
+    edits = Edits(len(plans[0].ids), [tuple(plan.edits) for plan in plans], source_activations)
     if replay is None or replay.tail is None:
         return run_edited(model, plans, edits, on_block=on_block, on_row=on_row)
     first = edits.at_row = min(_first_row(plan) for plan in plans)
     cut = edits.row if any(edits.nodes) else None
-    row = replay.from_row(first, len(plans), edits.read, cut)
+    row = replay.from_row(first, len(plans), edits.rewrite_read, cut)
     _refuse_unreached(edits)
     with torch.no_grad():
         logits = replay.tail(row[:, -1:] if last else row)
@@ -184,7 +184,7 @@ def _edited(
 
 def replay_of(model: LoadedModel, plan: Plan) -> Replay | None:
     """The plain run of a text, to start again from its rows; None where that is not the same."""
-    report = checked(model)
+    report = checked_report(model)
     if not report.separable:
         return None
     replay = Replay(model.module, anatomy_of(model.module), inputs_of(model, plan))
@@ -224,7 +224,7 @@ def run_edited(
         anatomy_of(model.module),
         terms=on_block is not None,
         on_block=on_block or on_row,
-        rewrite=edits.read,
+        rewrite=edits.rewrite_read,
         cut=edits.row if rows_too or any(edits.nodes) else None,
     )
     _refuse_unreached(edits)
@@ -243,23 +243,26 @@ def refuse_nonfinite_logits(logits: Tensor) -> None:
 def _refuse_unreached(edits: Edits) -> None:
     """Raise where an edit named a head or a layer's attention that did not come."""
     named_layers = {
-        layer for edges in edits.edges for edge in edges for layer in edge.layers or edits.reached
+        layer
+        for edges in edits.edges
+        for edge in edges
+        for layer in edge.layers or edits.edited_layers
     }
     for edge in (edge for edges in edits.edges for edge in edges):
         if edge.heads and max(edge.heads) >= edits.n_heads:
             raise InputError(f"head {max(edge.heads)}: accepted are heads 0 to {edits.n_heads - 1}")
-    if missing_layers := sorted(named_layers - edits.reached):
+    if missing_layers := sorted(named_layers - edits.edited_layers):
         raise RefusedError(f"layer {missing_layers[0]} reads no attention: its edges cannot be cut")
 
 
 def donate(
     model: LoadedModel, ids: Sequence[int], under: frozenset[EdgeCut | NodeCut] = frozenset()
-) -> Donated:
+) -> SourceActivations:
     """Run another text, under edits of its own, and keep its Q, K, V and rows.
 
     Raises InputError for edits of the last row: what is kept there is what the last block wrote.
     """
-    activations, n_pos = Donated(), len(ids)
+    activations, n_pos = SourceActivations(), len(ids)
 
     def keep(event: BlockEvent) -> None:
         activations.rows[event.layer] = _raw(event.resid_pre, event)
@@ -272,7 +275,7 @@ def donate(
         run_plain(model, plan, keep, terms=False)
     else:
         _refuse_last_row(model, under)
-        _edited(model, [plan], on_row=keep)
+        _run_plans(model, [plan], on_row=keep)
     assert all(len(row) == n_pos for row in activations.rows.values())
     return activations
 
@@ -305,13 +308,13 @@ def refuse_layers(edits: Sequence[EdgeCut | NodeCut], report: Report) -> None:
 def differentiate_between(
     model: LoadedModel,
     plan: Plan,
-    other: Plan,
+    baseline_plan: Plan,
     measure: Callable[[Tensor], Tensor],
     steps: int,
 ) -> list[list[Tensor]]:
     """Mean gradients, as `differentiate`, over runs between two texts of one length.
 
-    Run n of `steps` starts at row 0 of `other` and n / steps of the way to that of `plan`.
+    Run n of `steps` starts at row 0 of `baseline_plan` and n / steps of the way to that of `plan`.
     """
     refuse_other_derivative(model)
     embeddings: list[Tensor] = []
@@ -321,7 +324,7 @@ def differentiate_between(
         return x
 
     anatomy = anatomy_of(model.module)
-    for run_plan in (plan, other):
+    for run_plan in (plan, baseline_plan):
         first = len(embeddings)
         watched_forward(model.module, inputs_of(model, run_plan), anatomy, terms=False, cut=keep)
         del embeddings[first + 1 :]
@@ -373,11 +376,11 @@ def differentiate(
         RefusedError: they are not, so that it would be the gradient of another run; it says whether
             a plain run gives them.
     """
-    allow_rounding = bool(checked(model).floor)
+    allow_rounding = bool(checked_report(model).floor)
     recorded_reruns = [rerun for rerun in reruns if rerun is not None]
-    if recorded_reruns and len(recorded_reruns) == len(reruns) and checked(model).separable:
+    if recorded_reruns and len(recorded_reruns) == len(reruns) and checked_report(model).separable:
         gradients = block_gradients(
-            model.module, recorded_reruns, rows, measure, last, rounded=allow_rounding
+            model.module, recorded_reruns, rows, measure, last, allow_rounding=allow_rounding
         )
         if gradients is not None:
             return gradients
@@ -385,7 +388,9 @@ def differentiate(
 
     def on_row(row: Tensor) -> None:  # at once: a block may go on in the same memory
         n = len(mismatches)
-        exact, near = (other_at(n, row, rows[n], rounded=way) for way in (allow_rounding, True))
+        exact, near = (
+            other_at(n, row, rows[n], allow_rounding=way) for way in (allow_rounding, True)
+        )
         mismatches.append((exact, near))
 
     inputs, anatomy = inputs_of(model, plan), anatomy_of(model.module)
@@ -393,7 +398,7 @@ def differentiate(
         model.module, anatomy, inputs, measure, last=last, on_row=on_row if rows else None
     )
     if any(exact for exact, _ in mismatches):
-        if words := other_row(rows_of(model, plan)[0], rows, rounded=allow_rounding):
+        if words := other_row(rows_of(model, plan)[0], rows, allow_rounding=allow_rounding):
             raise RefusedError(
                 f"run again, {words}: this would be the gradient of another run, so record it again"
             )

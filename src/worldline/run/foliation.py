@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from worldline.errors import RefusedError
-from worldline.model.attention import private_keys, tapped
+from worldline.model.attention import private_keys, tap_attention
 from worldline.model.gradients import Rerun, rerun_of
-from worldline.model.guard import anatomy_of, checked
+from worldline.model.guard import anatomy_of, checked_report
 from worldline.model.watch import watched_forward
 from worldline.run.columns import UNFIT, axes_of, on_columns
-from worldline.run.editing import weighted
+from worldline.run.editing import weighted_values
 from worldline.run.executing import inputs_of
 from worldline.run.plan import Plan
 from worldline.steps import step
@@ -40,7 +40,7 @@ class _KvWritten(Exception):  # noqa: N818
 
 
 @dataclass(eq=False)
-class Foliated:
+class FoliatedRun:
     """What a run in slices left: rows [row][pos, d_model] (NaN where no block ran) and logits."""
 
     rows: list[Float[Tensor, "pos d_model"]]
@@ -61,7 +61,7 @@ class Blocks:
 
     def __init__(self, model: LoadedModel, plan: Plan):
         self.model, self.n_pos = model, len(plan.ids)
-        report, anatomy = checked(model), anatomy_of(model.module)
+        report, anatomy = checked_report(model), anatomy_of(model.module)
         self.tolerance = report.tolerance
         if report.opaque_layers:
             raise RefusedError(
@@ -132,19 +132,21 @@ class Blocks:
                 ran |= set(order_slice.cells)
                 if on_slice is not None:
                     on_slice(number)
-        return Foliated(rows, self._logits(rows[-1]), ran)
+        return FoliatedRun(rows, self._logits(rows[-1]), ran)
 
     def _logits(self, last: Tensor) -> Tensor:
         """What the model itself makes of a last row."""
         row = 0
 
-        def replaced(x: Tensor) -> Tensor:
+        def replace_last(x: Tensor) -> Tensor:
             nonlocal row
             row += 1
             return last[None].to(x.dtype) if row == self.n_layers + 1 else x
 
         module, anatomy = self.model.module, self.anatomy
-        return watched_forward(module, self.inputs, anatomy, terms=False, cut=replaced).logits[0]
+        return watched_forward(module, self.inputs, anatomy, terms=False, cut=replace_last).logits[
+            0
+        ]
 
     def _block(
         self, layer: int, at: list[int], row: Tensor, stores: list[_Store], only_kv: bool
@@ -161,12 +163,12 @@ class Blocks:
             if only_kv:
                 if not waiting:
                     raise _KvWritten
-                return store.nothing(query), None
+                return store.empty_read(query), None
             return store.z(where, query), None
 
         rerun = self.reruns[layer]
         x = row[where][None]
-        with tapped(tap):
+        with tap_attention(tap):
             try:
                 out = on_columns(rerun, self.axes[layer], where, x)
             except _KvWritten:
@@ -203,9 +205,9 @@ class _Store:
         q[:, :, where] = query
         call = dataclasses.replace(self.call, q=q, k=self.k, v=self.v)
         pattern = call.softmaxed(call.scores_at(where)).nan_to_num(0.0)
-        return self._out(weighted(pattern, self.v[0]))
+        return self._out(weighted_values(pattern, self.v[0]))
 
-    def nothing(self, query: Tensor) -> Tensor:
+    def empty_read(self, query: Tensor) -> Tensor:
         """A read of nothing, where only K and V are wanted."""
         return self._out(query.new_zeros(*query.shape[1:3], self.v.shape[-1]))
 

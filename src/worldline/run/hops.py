@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from worldline.errors import InputError, RefusedError
-from worldline.model.guard import checked
-from worldline.run.editing import Edits, Read, RowEdit
+from worldline.model.guard import checked_report
+from worldline.run.editing import Edits, QkvOverride, RowEdit
 from worldline.run.said import Said, said_by
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ AT_ONCE = 4
 class Copy:
     """The run under one hop budget: what it says, and how its insides compare.
 
-    `same` is whether every node is bitwise that of the copy before: then so are all later copies.
+    `equals_previous`: whether every node is bitwise that of the copy before, as are all later ones.
     `rows` [row, pos] are the norms of its nodes, `sink_cos` [layer, pos] the mean cosine over heads
     of V with that of column 0: near 1 the token has turned into a sink itself.
     """
 
     hops: int
     said: Said
-    same: bool
+    equals_previous: bool
     norms: Float[Tensor, "row pos"]
     sink_cos: Float[Tensor, "layer pos"]
 
@@ -54,7 +54,7 @@ class Copy:
 
 def most_hops(model: LoadedModel, n_pos: int) -> int:
     """A budget at which nothing is limited any more: min(blocks, positions - 1)."""
-    return min(checked(model).n_layers, n_pos - 1)
+    return min(checked_report(model).n_layers, n_pos - 1)
 
 
 def copies_of(
@@ -77,7 +77,7 @@ def copies_of(
     assert budget is not None
     if at_once < 1:
         raise InputError(f"at_once = {at_once}: accepted are whole numbers from 1")
-    report = checked(model)
+    report = checked_report(model)
     if report.opaque_layers:
         raise RefusedError(
             f"at most {budget.hops} hops: layers {', '.join(map(str, report.opaque_layers))} move "
@@ -87,7 +87,7 @@ def copies_of(
         raise InputError(
             f"layer {max(budget.layers)}: accepted are layers 0 to {report.n_layers - 1}"
         )
-    last_copy: _Kept | None = None
+    last_copy: _LastCopy | None = None
     for first in range(0, budget.hops + 1, at_once):
         n = min(at_once, budget.hops + 1 - first)
         batch = _Batch(budget, first, n, len(plan.ids), report.n_layers, last_copy)
@@ -97,14 +97,14 @@ def copies_of(
             yield batch.copy(item, run_logits.of_run(item))
             if on_copy is not None:
                 on_copy(first + item)
-        last_copy = batch.kept
+        last_copy = batch.last_copy
 
 
 @dataclass(eq=False)
-class _Kept:
+class _LastCopy:
     """What the next batch needs of the last copy: its K and V, and its rows to compare with."""
 
-    kv: dict[tuple[int, int], Read]
+    kv: dict[tuple[int, int], QkvOverride]
     rows: dict[int, Tensor]
 
 
@@ -112,18 +112,24 @@ class _Batch:
     """Some copies side by side, from number `first` on."""
 
     def __init__(
-        self, budget: HopBudget, first: int, n: int, n_pos: int, n_layers: int, before: _Kept | None
+        self,
+        budget: HopBudget,
+        first: int,
+        n: int,
+        n_pos: int,
+        n_layers: int,
+        before: _LastCopy | None,
     ):
         self.budget, self.first, self.n, self.before = budget, first, n, before
-        self.kept = _Kept({}, {})
-        self.same = [first + item > 0 for item in range(n)]
+        self.last_copy = _LastCopy({}, {})
+        self.equal_to_previous = [first + item > 0 for item in range(n)]
         self.norms = torch.zeros(n, n_layers + 1, n_pos)
         self.sink_cos = torch.full((n, n_layers, n_pos), float("nan"))
 
     def edits(self, call: AttentionCall, item: int) -> list[RowEdit]:
         """What copy `first + item` reads: of every earlier position, what the one before it is."""
         if item == self.n - 1:
-            self.kept.kv[call.layer, call.index] = Read(call.k[item], call.v[item])
+            self.last_copy.kv[call.layer, call.index] = QkvOverride(call.k[item], call.v[item])
         if call.index == 0:
             self._note_sink(call, item)
         if self.budget.layers is not None and call.layer not in self.budget.layers:
@@ -132,7 +138,7 @@ class _Batch:
         previous_qkv = None
         if self.first + item:
             earlier = self.before.kv if self.before is not None else {}
-            before = Read(call.k[item - 1], call.v[item - 1])
+            before = QkvOverride(call.k[item - 1], call.v[item - 1])
             previous_qkv = before if item else earlier[call.layer, call.index]
         out = []
         for start in range(0, n_pos, step):
@@ -143,7 +149,7 @@ class _Batch:
                 continue
             if self.budget.sink == "free":
                 past[..., 0] = False
-            out.append(RowEdit(rows, masked=past))
+            out.append(RowEdit(rows, masked_edges=past))
         return out
 
     def _note_sink(self, call: AttentionCall, item: int) -> None:
@@ -158,15 +164,19 @@ class _Batch:
             self.norms[:, 0] = event.resid_pre.float().norm(dim=-1).cpu()
         self.norms[:, row] = event.resid_post.float().norm(dim=-1).cpu()
         for item in range(self.n):
-            if not self.same[item]:
+            if not self.equal_to_previous[item]:
                 continue
             post = event.resid_post
             before = post[item - 1] if item else self.before.rows[row] if self.before else None
-            self.same[item] = before is not None and torch.equal(post[item], before)
-        self.kept.rows[row] = event.resid_post[-1]
+            self.equal_to_previous[item] = before is not None and torch.equal(post[item], before)
+        self.last_copy.rows[row] = event.resid_post[-1]
 
     def copy(self, item: int, run_logits: Said) -> Copy:
         """One of them."""
         return Copy(
-            self.first + item, run_logits, self.same[item], self.norms[item], self.sink_cos[item]
+            self.first + item,
+            run_logits,
+            self.equal_to_previous[item],
+            self.norms[item],
+            self.sink_cos[item],
         )

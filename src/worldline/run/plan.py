@@ -89,14 +89,14 @@ class Plan:
             raise InputError(f"a plan: damaged ({error})") from None
 
 
-def _order(given: dict[str, Any]) -> Order:
-    if given["slices"] is None:
-        return Order.parse(given["name"])
+def _order(order_data: dict[str, Any]) -> Order:
+    if order_data["slices"] is None:
+        return Order.parse(order_data["name"])
     slices = (
         Slice(*(tuple(tuple(cell) for cell in slice_data[name]) for name in ("cells", "only_kv")))
-        for slice_data in given["slices"]
+        for slice_data in order_data["slices"]
     )
-    return Order(given["name"], tuple(slices))
+    return Order(order_data["name"], tuple(slices))
 
 
 def _tuple(value: Any) -> Any:
@@ -118,11 +118,13 @@ def _edits_json(edits: frozenset[EdgeCut | NodeCut]) -> list[dict[str, Any]]:
     return sorted(records, key=repr)
 
 
-def _edit(given: dict[str, Any]) -> EdgeCut | NodeCut:
+def _edit(edit_data: dict[str, Any]) -> EdgeCut | NodeCut:
     kinds = {"EdgeCut": EdgeCut, "NodeCut": NodeCut}
-    edit_values = {name: _tuple(v) for name, v in given.items() if name not in ("kind", "donor")}
-    donor = given["donor"]
+    edit_values = {
+        name: _tuple(v) for name, v in edit_data.items() if name not in ("kind", "donor")
+    }
+    donor = edit_data["donor"]
     if donor is not None:
         edits = frozenset(_edit(donor_edit) for donor_edit in donor.get("edits", ()))
         donor = Donor(tuple(donor["ids"]), tuple(donor["at"]), edits)
-    return kinds[given["kind"]](**edit_values, donor=donor)
+    return kinds[edit_data["kind"]](**edit_values, donor=donor)

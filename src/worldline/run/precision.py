@@ -35,25 +35,26 @@ TEXTS_KEPT = 8
 class PlainRow:
     """The logits of a plain run at one position, [d_vocab], and those of equivalent runs.
 
-    The precision of what an altered run changes there, its logits being `altered`. The difference
-    at one token may be small by luck: so a floor is three times the root mean square of the
-    differences over all tokens, as far as the number follows them; never less than what was seen.
+    The precision of what an altered run changes there, its logits being `altered_logits`. The
+    difference at one token may be small by luck: so a floor is three times the root mean square of
+    the differences over all tokens, as far as the number follows them; never less than what was
+    seen.
     """
 
     logits: Float[Tensor, " d_vocab"]
-    others: Float[Tensor, "run d_vocab"]
+    rerun_logits: Float[Tensor, "run d_vocab"]
 
-    def of_logprob(self, token: int, *altered: Tensor) -> Precision:
+    def of_logprob(self, token: int, *altered_logits: Tensor) -> Precision:
         """Of a log-probability, in nats."""
         token_ids = torch.tensor([token])
-        floor = float(logprob_floors(self.logits[None], self.others[:, None], token_ids)[0])
-        rows = torch.stack([self.logits, *(altered or (self.logits,))])
+        floor = float(logprob_floors(self.logits[None], self.rerun_logits[:, None], token_ids)[0])
+        rows = torch.stack([self.logits, *(altered_logits or (self.logits,))])
         bounds = logprob_rounding(rows, token_ids.expand(len(rows)))
         return Precision(floor, float(bounds[0] + bounds[1:].max()), dtype_of(rows))
 
-    def of_logit(self, token: int, versus: int | None, *altered: Tensor) -> Precision:
+    def of_logit(self, token: int, versus: int | None, *altered_logits: Tensor) -> Precision:
         """Of a logit, or of one less another."""
-        change = _changes(self.logits, self.others)
+        change = _changes(self.logits, self.rerun_logits)
         token_change, size = change[:, token], change
         if versus is not None:
             token_change = token_change - change[:, versus]
@@ -61,36 +62,38 @@ class PlainRow:
         floor = max(
             float(token_change.abs().max()), FLOOR_SIGMAS * float(size.square().mean().sqrt())
         )
-        rows = torch.stack([self.logits, *(altered or (self.logits,))])
+        rows = torch.stack([self.logits, *(altered_logits or (self.logits,))])
         at = [token] if versus is None else [token, versus]
         bounds = spacing(rows)[:, at].sum(-1) / 2
         return Precision(floor, float(bounds[0] + bounds[1:].max()), dtype_of(rows))
 
-    def of_kl(self, altered: Tensor) -> Precision:
+    def of_kl(self, altered_logits: Tensor) -> Precision:
         """Of KL(plain || altered), in nats.
 
         Logits off by at most d move it by at most d^2 / 2 (Hoeffding's lemma).
         """
-        change = _changes(self.logits, self.others)
+        change = _changes(self.logits, self.rerun_logits)
         chances = self.logits.double().softmax(-1)
         level = (chances * change).sum(-1)
         divergences = torch.logsumexp(torch.log(chances) + change, -1) - level
         spread = change.var(-1, unbiased=False).mean() * (1 - chances.square().sum())
         floor = max(float(divergences.max()), FLOOR_SIGMAS**2 * float(spread) / 2)
-        rows = torch.stack([self.logits, altered])
+        rows = torch.stack([self.logits, altered_logits])
         finite = torch.isfinite(rows).all(0)
         off = float(spacing(rows)[:, finite].sum(0).max()) / 2
         return Precision(floor, off**2 / 2, dtype_of(rows))
 
 
 def logprob_floors(
-    logits: Float[Tensor, "row d_vocab"], others: Float[Tensor, "run row d_vocab"], tokens: Tensor
+    logits: Float[Tensor, "row d_vocab"],
+    rerun_logits: Float[Tensor, "run row d_vocab"],
+    tokens: Tensor,
 ) -> Float[Tensor, " row"]:
     """How far equivalent runs lie apart in the log-probability of one token a row.
 
     It follows its own logit by 1 - p and every other one by that one's p.
     """
-    change, chances = _changes(logits, others), logits.double().softmax(-1)
+    change, chances = _changes(logits, rerun_logits), logits.double().softmax(-1)
     at = tokens.to(logits.device)[:, None]
     token_chance = chances.gather(-1, at)[:, 0]
     follows = ((1 - token_chance) ** 2 + chances.square().sum(-1) - token_chance**2).clamp_min(0)
@@ -115,7 +118,7 @@ def plain_row(model: LoadedModel, ids: Sequence[int], logits: Tensor) -> PlainRo
         known = model_cache[key] = PlainRow(logits.clone(), others)
         while len(model_cache) > TEXTS_KEPT:
             model_cache.popitem(last=False)
-    return PlainRow(logits, known.others)
+    return PlainRow(logits, known.rerun_logits)
 
 
 def _same_bits(one: Tensor, two: Tensor) -> bool:
@@ -154,13 +157,13 @@ def equivalent_runs(
     return said_by(model, [plan] * 2, edits, last=last, on_row=on_row)
 
 
-def token_precisions(plain: Said, others: Said, tokens: Sequence[int]) -> list[Precision]:
+def token_precisions(plain: Said, rerun_logits: Said, tokens: Sequence[int]) -> list[Precision]:
     """The precision of the log-probability of one token a position, from the first on, in nats."""
     bounds: list[tuple[float, float]] = []
     dtypes: set[str] = set()
     for part, (logits,) in plain.parts(len(tokens)):
         token_ids = torch.tensor(tokens[part])
-        floors = logprob_floors(logits, others.at(part), token_ids)
+        floors = logprob_floors(logits, rerun_logits.at(part), token_ids)
         rounding = 2 * logprob_rounding(logits, token_ids)
         bounds += zip(floors.tolist(), rounding.tolist(), strict=True)
         dtypes.add(dtype_of(logits))
@@ -183,12 +186,12 @@ def precision_at(
     return of_sum(token_precisions(plain, rerun_logits, ids[target.start : target.stop]))
 
 
-def of_any_logprob(plain: Said, others: Said) -> Precision:
+def of_any_logprob(plain: Said, rerun_logits: Said) -> Precision:
     """The precision of the largest difference of any log-probability anywhere, in nats."""
     floor = max_rounding = 0.0
     dtypes: set[str] = set()
     for part, (logits,) in plain.parts(plain.rows.shape[1]):
-        floor = max(floor, float(_log_difference(logits, others.at(part)).max()))
+        floor = max(floor, float(_log_difference(logits, rerun_logits.at(part)).max()))
         sizes = torch.where(torch.isfinite(logits), logits.abs(), 0.0)
         max_rounding = max(max_rounding, float(logprob_rounding(logits, sizes.argmax(-1)).max()))
         dtypes.add(dtype_of(logits))
@@ -250,13 +253,13 @@ def _held_by(values: Tensor) -> torch.dtype:
     return values.dtype
 
 
-def _changes(logits: Tensor, others: Tensor) -> Tensor:
+def _changes(logits: Tensor, rerun_logits: Tensor) -> Tensor:
     """Differences of the logits, 0 where a token is ruled out."""
-    return torch.where(torch.isfinite(logits), others.double() - logits.double(), 0.0)
+    return torch.where(torch.isfinite(logits), rerun_logits.double() - logits.double(), 0.0)
 
 
-def _log_difference(logits: Tensor, others: Tensor) -> Tensor:
+def _log_difference(logits: Tensor, rerun_logits: Tensor) -> Tensor:
     log_probs, rerun_log_probs = (
-        raw_logits.double().log_softmax(-1) for raw_logits in (logits, others)
+        raw_logits.double().log_softmax(-1) for raw_logits in (logits, rerun_logits)
     )
     return torch.where(torch.isfinite(log_probs), (rerun_log_probs - log_probs).abs(), 0.0)

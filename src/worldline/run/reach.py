@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from worldline.grid.reach import LayerReads, Reach
-from worldline.model.guard import checked
+from worldline.model.guard import checked_report
 from worldline.run.editing import Edits
 from worldline.run.executing import run_edited
 from worldline.run.plan import Plan
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 def plain_run(model: LoadedModel, ids: Sequence[int]) -> tuple[Float[Tensor, "pos d_vocab"], Reach]:
     """The logits of a text's own run, and its causal graph as the masks of this run have it."""
-    opaque = set(checked(model).opaque_layers)
+    opaque = set(checked_report(model).opaque_layers)
     reads: list[list[LayerReads]] = []
     masks: dict[int, tuple[Tensor, np.ndarray]] = {}  # by identity, which lasts while it is held
 
     def keep(event: BlockEvent) -> None:
         layer_reads = [
-            LayerReads(_allowed(c, masks), min(c.kv_layer, event.layer)) for c in event.calls
+            LayerReads(_read_mask(c, masks), min(c.kv_layer, event.layer)) for c in event.calls
         ]
         if event.layer in opaque:
             layer_reads.append(LayerReads(None, event.layer, opaque=True))
@@ -40,7 +40,9 @@ def plain_run(model: LoadedModel, ids: Sequence[int]) -> tuple[Float[Tensor, "po
     return watched_run.logits[0], Reach(reads, len(plan.ids))
 
 
-def _allowed(call: AttentionCall, masks: dict[int, tuple[Tensor, np.ndarray]]) -> np.ndarray | None:
+def _read_mask(
+    call: AttentionCall, masks: dict[int, tuple[Tensor, np.ndarray]]
+) -> np.ndarray | None:
     """The mask of a read over all its heads; layers mostly share one."""
     mask = call.allowed
     if mask is None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import accumulate, pairwise
 
-from worldline.steps import stepped
+from worldline.steps import with_steps
 
 Span = tuple[int, int]
 Spelling = Callable[[str | bytes], bytes | None]
@@ -103,7 +103,7 @@ def walk(
     """
     spans: list[Span] = []
     at, fresh = 0, True
-    for piece, is_absent, is_plain in stepped(zip(pieces, absent, plain, strict=True)):
+    for piece, is_absent, is_plain in with_steps(zip(pieces, absent, plain, strict=True)):
         size = 0 if is_absent else _match(piece, is_plain, raw, at, spelling, fresh)
         if size is None:
             return None
@@ -156,7 +156,7 @@ def from_offsets(
     Tokens whose offsets overlap share characters: they are told apart by their own bytes where
     these make up the shared characters; else each keeps all of them and the result is not exact.
     """
-    chars, exact = _settled(offsets, absent, len(alignment.text))
+    chars, exact = _place_offsets(offsets, absent, len(alignment.text))
     spans = [alignment.to_bytes(span) for span in chars]
     for group in _runs(group_of(chars)):
         if len(group) == 1:
@@ -187,8 +187,8 @@ def from_decoding(
     """
     text, at, exact, is_aligned = alignment.text.partition("\ufffd")[0], 0, True, True
     chars: list[Span] = []
-    decoder = Decoded(decode)
-    for token, is_absent in stepped(zip(ids, absent, strict=True)):
+    decoder = IncrementalDecoder(decode)
+    for token, is_absent in with_steps(zip(ids, absent, strict=True)):
         reach = chars[-1][1] if chars else 0
         if is_absent or not is_aligned:
             chars.append((reach, reach))
@@ -204,7 +204,7 @@ def from_decoding(
     return [alignment.to_bytes(span) for span in chars], chars, exact
 
 
-class Decoded:
+class IncrementalDecoder:
     """Text of ids as they come, each decoded together with the few before it.
 
     Those few begin where a character does: some tokenizers give nothing but replacement characters
@@ -253,7 +253,7 @@ def group_of(chars: Sequence[Span]) -> list[int]:
     """
     groups: list[int] = []
     reach, last = 0, -1
-    for start, end in stepped(chars):
+    for start, end in with_steps(chars):
         last += last < 0 or start == end or start >= reach
         groups.append(last)
         reach = max(reach, end)
@@ -265,13 +265,13 @@ def _runs(groups: Sequence[int]) -> list[list[int]]:
     return [list(range(first, last)) for first, last in pairwise([*starts, len(groups)])]
 
 
-def _settled(
+def _place_offsets(
     offsets: Sequence[Span], absent: Sequence[bool], length: int
 ) -> tuple[list[Span], bool]:
     """Offsets with added tokens placed where they stand; false if some run backwards."""
     chars: list[Span] = []
     at, low, sound = 0, 0, True
-    for (start, end), is_absent in stepped(zip(offsets, absent, strict=True)):
+    for (start, end), is_absent in with_steps(zip(offsets, absent, strict=True)):
         if is_absent or start == end:
             chars.append((at, at))
             continue

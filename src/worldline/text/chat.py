@@ -56,7 +56,7 @@ def render_chat(
     refusal: InputError | None = None
     for form in _FORMS:
         try:
-            return _checked(_Template(tokenizer, form, add_generation_prompt), turns)
+            return _render_turns(_Template(tokenizer, form, add_generation_prompt), turns)
         except InputError as error:
             refusal = refusal or error
     assert refusal is not None
@@ -75,19 +75,19 @@ def tokens_of(tokenizer: Tokenizer, text: str, chat: bool = False) -> Tokens:
 
 
 def turns_of(
-    tokenizer: Tokenizer, text: str, chat: bool = False, shown: str | None = None
+    tokenizer: Tokenizer, text: str, chat: bool = False, chat_text: str | None = None
 ) -> tuple[NamedSpan, ...]:
     """Where the turns of such a chat stand in its text; none where it is no chat.
 
-    `shown` is the text that was read, where it was made earlier: a template with a clock makes
+    `chat_text` is the text that was read, where it was made earlier: a template with a clock makes
     another one now.
     """
     if not chat:
         return ()
     new_text, spans = render_chat(tokenizer, [Turn("user", text)])
-    if shown is None or new_text == shown:
+    if chat_text is None or new_text == chat_text:
         return spans
-    place = _only_place(shown, text)
+    place = _only_place(chat_text, text)
     return () if place is None else (NamedSpan("user 0", *place),)
 
 
@@ -191,7 +191,7 @@ def _listed_template(tokenizer: Tokenizer) -> str | None:
     return template_by_name["default"]
 
 
-def _checked(template: _Template, turns: Sequence[Turn]) -> tuple[str, tuple[NamedSpan, ...]]:
+def _render_turns(template: _Template, turns: Sequence[Turn]) -> tuple[str, tuple[NamedSpan, ...]]:
     """The text, in which the words of every turn stand, and their places."""
     text = template.text(turns)
     marks = _unused_marks(text, len(turns))
@@ -218,7 +218,7 @@ def _checked(template: _Template, turns: Sequence[Turn]) -> tuple[str, tuple[Nam
 
 
 def _refuse_lost_words(
-    text: str, turns: Sequence[Turn], marked: str | None, marks: Sequence[str]
+    text: str, turns: Sequence[Turn], marked_text: str | None, marks: Sequence[str]
 ) -> None:
     """Raise InputError if a turn's words do not come out as they went in, and in their order.
 
@@ -231,9 +231,9 @@ def _refuse_lost_words(
         answer = words.rpartition("</think>")[2].strip() if turn.role == "assistant" else words
         where = text.find(words, at)
         where, words = (where, words) if where >= 0 else (text.find(answer, at), answer)
-        times = 0 if marked is None else marked.count(mark)
-        if where < 0 or (words and marked is not None and mark not in marked):
-            has_similar = _alike(words, text) if marked is None else _alike(mark, marked)
+        times = 0 if marked_text is None else marked_text.count(mark)
+        if where < 0 or (words and marked_text is not None and mark not in marked_text):
+            has_similar = _alike(words, text) if marked_text is None else _alike(mark, marked_text)
             how = "changes" if has_similar else "leaves out"
             if " ".join(words.split()) in " ".join(text.split()) and times:
                 how = "changes the blanks in"

@@ -34,11 +34,11 @@ def code_of(char: str) -> str:
     return f"‹{ord(char):02X}›"
 
 
-def visible(text: str, kept: str = "\n\t", shown: Callable[[str], str] = code_of) -> str:
-    r"""The text with every character that acts but is not seen `shown` in its place.
+def visible(text: str, keep: str = "\n\t", show: Callable[[str], str] = code_of) -> str:
+    r"""The text with every character that acts but is not seen `show` in its place.
 
     These are controls (escape sequences of terminals among them), signs of direction, blanks
-    without a width, tags, private characters and halves of characters. Those `kept` stay; so do
+    without a width, tags, private characters and halves of characters. Those `keep` stay; so do
     joiners between two characters.
 
     Exactness: what holds none of these comes back as it is.
@@ -46,7 +46,7 @@ def visible(text: str, kept: str = "\n\t", shown: Callable[[str], str] = code_of
     >>> visible("a\u202eb\n\x1b[2J")
     'a‹202E›b\n‹1B›[2J'
     """
-    return _ACTING.sub(lambda found: found[0] if found[0] in kept else shown(found[0]), text)
+    return _ACTING.sub(lambda found: found[0] if found[0] in keep else show(found[0]), text)
 
 
 def one_line(text: str, longest: int) -> str:

@@ -53,7 +53,7 @@ def words(tokens: Tokens) -> Grouping:
     where a token crosses words, the token is the least group.
     """
     starts = {*_starts_of_words(tokens.text), *_starts_of_sentences(tokens.text)}
-    return _grouped("words", tokens, starts)
+    return _group_tokens("words", tokens, starts)
 
 
 def sentences(tokens: Tokens) -> Grouping:
@@ -64,13 +64,13 @@ def sentences(tokens: Tokens) -> Grouping:
 
     **Exactness**: a rule, not a parser; that every token is in one group is sure.
     """
-    return _grouped("sentences", tokens, _starts_of_sentences(tokens.text))
+    return _group_tokens("sentences", tokens, _starts_of_sentences(tokens.text))
 
 
 def turns(tokens: Tokens, spans: Sequence[NamedSpan]) -> Grouping:
     """A group per turn of a chat, and one for each run of the template's words between them."""
     starts = sorted({0} | {place for span in spans for place in (span.start, span.end)})
-    grouping = _grouped("turns", tokens, starts, lone=False)
+    grouping = _group_tokens("turns", tokens, starts, lone=False)
     names = [
         next((span.name for span in spans if span.start <= low < span.end), None)
         for low, _ in grouping.spans
@@ -87,7 +87,9 @@ def groupings(tokens: Tokens, spans: Sequence[NamedSpan] = ()) -> tuple[Grouping
     return tuple(grouping for grouping in candidates if 1 < grouping.n_groups < len(tokens))
 
 
-def _grouped(name: str, tokens: Tokens, starts: Collection[int], lone: bool = True) -> Grouping:
+def _group_tokens(
+    name: str, tokens: Tokens, starts: Collection[int], lone: bool = True
+) -> Grouping:
     """Tokens by the part of the text in which their first letter lies; specials `lone` or not."""
     parts = _parts_of(tokens, starts)
     group_of: list[int] = []
@@ -184,7 +186,7 @@ def _end_of_sentence(text: str, at: int) -> int:
     if char in WIDE_STOPS:
         return _past(text, end, lambda c: c in STOPS + WIDE_STOPS + WIDE_CLOSING + CLOSING)
     if char in STOPS:
-        if _goes_on(text, end) or (char == "." and _abbreviated(text, at)):
+        if _goes_on(text, end) or (char == "." and _is_abbreviation(text, at)):
             return 0
         end = _past(text, end, lambda c: c in STOPS)
         end = _past(text, end, lambda c: c in CLOSING)
@@ -209,7 +211,7 @@ def _past(text: str, at: int, belongs: Callable[[str], bool]) -> int:
     return at
 
 
-def _abbreviated(text: str, stop: int) -> bool:
+def _is_abbreviation(text: str, stop: int) -> bool:
     first = stop
     while first > 0 and not text[first - 1].isspace():
         first -= 1

@@ -17,7 +17,7 @@ MORE_THAN_ANY = 10**18  # NUMBERS has as many digits
 NUMBERS = re.compile(r"\s*(-?\d{1,18})\s*(?:(?:-|\.\.)\s*(-?\d{1,18})\s*)?")
 
 
-def number_span(given: str, n: int, what: str) -> tuple[int, ...]:
+def number_span(span_text: str, n: int, label: str) -> tuple[int, ...]:
     """The numbers of "3", "2-5" or "0-3,7" below `n`; -1 is the last.
 
     Raises InputError for anything else, and for numbers from `n` on.
@@ -26,33 +26,33 @@ def number_span(given: str, n: int, what: str) -> tuple[int, ...]:
     (0, 1, 2, 8)
     """
     numbers: set[int] = set()
-    for part in given.split(","):
+    for part in span_text.split(","):
         match = NUMBERS.fullmatch(part)
         if match is None:
-            raise InputError(f"{what} {given!r}: accepted are numbers such as 3, 2-5 or 0-3,7")
+            raise InputError(f"{label} {span_text!r}: accepted are numbers such as 3, 2-5 or 0-3,7")
         ends = [int(digits) for digits in match.groups() if digits is not None]
         for end in ends:
             if not -n <= end < n:
-                raise InputError(f"{what} {end}: accepted are 0 to {n - 1} (-1 is the last)")
+                raise InputError(f"{label} {end}: accepted are 0 to {n - 1} (-1 is the last)")
         first, last = (end % n for end in (ends[0], ends[-1]))
         if last < first:
-            raise InputError(f"{what} {part.strip()}: it runs backwards")
+            raise InputError(f"{label} {part.strip()}: it runs backwards")
         numbers |= set(range(first, last + 1))
     return tuple(sorted(numbers))
 
 
-def positions_of(tokens: Tokens, given: str, what: str = "position") -> tuple[int, ...]:
+def positions_of(tokens: Tokens, span_text: str, label: str = "position") -> tuple[int, ...]:
     """The tokens of a span: numbers ("3", "2-5", "0,4", -1 is the last), "all", or words of it.
 
     Words mean every token that shares a character with them; they must stand in the text once.
 
     Raises InputError for numbers outside the text, and words that are not in it, or twice.
     """
-    if given.strip() == "all":
+    if span_text.strip() == "all":
         return tuple(range(len(tokens)))
-    if _is_numeric(given):
-        return number_span(given, len(tokens), what)
-    start, stop = _words_at(tokens.text, given, what)
+    if _is_numeric(span_text):
+        return number_span(span_text, len(tokens), label)
+    start, stop = _words_at(tokens.text, span_text, label)
     return tuple(
         pos
         for pos, (low, high) in enumerate(tokens.char_spans)
@@ -139,7 +139,7 @@ def _words(tokens: Tokens) -> list[list[int]]:
     return words
 
 
-def said(places: Sequence[int]) -> str:
+def ranges_text(places: Sequence[int]) -> str:
     """Numbers in words: runs as ranges.
 
     >>> said((0, 1, 2, 5))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from worldline.errors import InputError
-from worldline.text.tokens import decode, quoted, token_id, whole_token
+from worldline.text.tokens import decode, quoted_text, token_id, whole_token
 
 if TYPE_CHECKING:
     from worldline.text.tokens import Tokenizer
@@ -33,7 +33,7 @@ def refuse_targets(
 def refuse_itself(tokenizer: Tokenizer, target: int, versus: int | None) -> None:
     """Raise InputError where a token is held against itself: the difference is always 0."""
     if target == versus:
-        word = quoted(decode(tokenizer, [target]))
+        word = quoted_text(decode(tokenizer, [target]))
         raise InputError(
             f"target and versus are both {word}: the difference is 0 whatever happens; accepted "
             "are two different tokens"
@@ -41,7 +41,7 @@ def refuse_itself(tokenizer: Tokenizer, target: int, versus: int | None) -> None
 
 
 def likelier_twin(
-    tokenizer: Tokenizer, logprob: Callable[[int], float | None], *given: str | int | None
+    tokenizer: Tokenizer, logprob: Callable[[int], float | None], *typed_tokens: str | int | None
 ) -> str | None:
     """What should be known of tokens as they were typed: that the other spelling is likelier.
 
@@ -50,18 +50,22 @@ def likelier_twin(
     """
     notes = [
         _note(tokenizer, logprob, typed_token)
-        for typed_token in given
+        for typed_token in typed_tokens
         if isinstance(typed_token, str)
     ]
     return "; ".join(note for note in notes if note is not None) or None
 
 
-def _note(tokenizer: Tokenizer, logprob: Callable[[int], float | None], given: str) -> str | None:
-    if given.startswith("id:"):
+def _note(
+    tokenizer: Tokenizer, logprob: Callable[[int], float | None], typed_token: str
+) -> str | None:
+    if typed_token.startswith("id:"):
         return None
-    other_spelling = given.removeprefix(" ") if given.startswith(" ") else f" {given}"
+    other_spelling = (
+        typed_token.removeprefix(" ") if typed_token.startswith(" ") else f" {typed_token}"
+    )
     typed_id, twin = (
-        whole_token(tokenizer, given),
+        whole_token(tokenizer, typed_token),
         whole_token(tokenizer, other_spelling) if other_spelling else None,
     )
     if typed_id is None or twin is None or typed_id == twin:
@@ -69,9 +73,9 @@ def _note(tokenizer: Tokenizer, logprob: Callable[[int], float | None], given: s
     chance = logprob(twin)
     if chance is None or chance <= _or_small(logprob(typed_id)):
         return None
-    how = "with a space" if given.startswith(" ") else "no space"
+    how = "with a space" if typed_token.startswith(" ") else "no space"
     return (
-        f"{quoted(given)} ({how}) is another token than {quoted(other_spelling)}, "
+        f"{quoted_text(typed_token)} ({how}) is another token than {quoted_text(other_spelling)}, "
         f"which is {_percent(math.exp(chance))} here"
     )
 

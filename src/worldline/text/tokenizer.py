@@ -45,21 +45,21 @@ class Tokenizer(Protocol):
 _ASKED = ("convert_ids_to_tokens", "decode", "get_added_vocab", "all_special_ids", "is_fast")
 
 
-def tokenizer_in(given: Any) -> Any:
+def tokenizer_in(candidate: Any) -> Any:
     """The tokenizer itself, where a processor of text and pictures was given that holds one.
 
     Raises: InputError for what is no tokenizer of transformers' kind.
     """
-    inner = getattr(given, "tokenizer", None)
-    if inner is not None and not hasattr(given, "convert_ids_to_tokens"):
-        given = inner
-    missing = [name for name in _ASKED if not hasattr(given, name)]
-    if missing or not callable(given):
+    inner = getattr(candidate, "tokenizer", None)
+    if inner is not None and not hasattr(candidate, "convert_ids_to_tokens"):
+        candidate = inner
+    missing = [name for name in _ASKED if not hasattr(candidate, name)]
+    if missing or not callable(candidate):
         raise InputError(
-            f"tokenizer {type(given).__name__}: it has no .{(missing or ['__call__'])[0]}; "
+            f"tokenizer {type(candidate).__name__}: it has no .{(missing or ['__call__'])[0]}; "
             "accepted are tokenizers and processors of transformers"
         )
-    return given
+    return candidate
 
 
 def encode(

@@ -12,11 +12,11 @@ from typing import Any
 
 from worldline.arguments import with_checked_arguments
 from worldline.errors import InputError
-from worldline.steps import stepped
+from worldline.steps import with_steps
 from worldline.text.align import (
     SPELLINGS,
     Alignment,
-    Decoded,
+    IncrementalDecoder,
     Span,
     Spelling,
     from_decoding,
@@ -28,7 +28,7 @@ from worldline.text.align import (
 )
 from worldline.text.tokenizer import Tokenizer, encode, special_ids
 
-__all__ = ["Tokenizer", "Tokens", "continued", "decode", "names_of", "single_token", "tokenize"]
+__all__ = ["Tokenizer", "Tokens", "decode", "extend_tokens", "names_of", "single_token", "tokenize"]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def tokenize(
         return tokens_of_ids(tokenizer, text)
     _refuse_surrogates(text)
     ids, offsets, absent = encode(tokenizer, text, add_special_tokens)
-    return _placed(tokenizer, text, ids, offsets, absent)
+    return _place_tokens(tokenizer, text, ids, offsets, absent)
 
 
 def tokens_of_run(tokenizer: Tokenizer, ids: Sequence[int]) -> Tokens:
@@ -123,10 +123,10 @@ def tokens_of_run(tokenizer: Tokenizer, ids: Sequence[int]) -> Tokens:
     encoded_ids, offsets, absent = encode(tokenizer, text, False)
     if encoded_ids != list(ids):
         offsets, absent = None, [False] * len(ids)
-    return _placed(tokenizer, text, list(ids), offsets, absent)
+    return _place_tokens(tokenizer, text, list(ids), offsets, absent)
 
 
-def _placed(
+def _place_tokens(
     tokenizer: Tokenizer,
     text: str,
     ids: list[int],
@@ -153,7 +153,7 @@ def _placed(
     return Tokens(
         text=text,
         ids=tuple(ids),
-        pieces=_displayed(alignment, raw_pieces, spans, groups, exact),
+        pieces=_display_pieces(alignment, raw_pieces, spans, groups, exact),
         char_spans=tuple(chars),
         byte_spans=tuple(spans),
         groups=tuple(groups),
@@ -169,7 +169,7 @@ def decode(tokenizer: Tokenizer, ids: Sequence[int]) -> str:
     )
 
 
-def continued(tokenizer: Tokenizer, tokens: Tokens, ids: Sequence[int]) -> Tokens:
+def extend_tokens(tokenizer: Tokenizer, tokens: Tokens, ids: Sequence[int]) -> Tokens:
     """The tokens with more `ids` after them, exactly these, and the text that they decode to.
 
     A text that is tokenized anew may be cut up in other ways than a model wrote it.
@@ -202,9 +202,9 @@ def continued(tokenizer: Tokenizer, tokens: Tokens, ids: Sequence[int]) -> Token
 
 def _ends(tokenizer: Tokenizer, ids: Sequence[int], length: int) -> list[int]:
     """How far each of the ids reaches into their text: no further where it ends in a character."""
-    decoder = Decoded(lambda seen: decode(tokenizer, seen))
+    decoder = IncrementalDecoder(lambda seen: decode(tokenizer, seen))
     ends: list[int] = []
-    for token in stepped(ids):
+    for token in with_steps(ids):
         _, partial = decoder.add(token)
         before = ends[-1] if ends else 0
         ends.append(before if partial else min(length, max(before, decoder.n_chars)))
@@ -286,16 +286,16 @@ def names_of(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str]:
     ]
 
 
-def _name_of(tokenizer: Tokenizer, token: int, spelling: Spelling | None, added: bool) -> str:
+def _name_of(tokenizer: Tokenizer, token: int, spelling: Spelling | None, is_added: bool) -> str:
     piece = piece_of(tokenizer, token)
     if piece is None:
         return f"<id {token}>"
-    if added:
-        return _named(piece) or f"<id {token}>"
+    if is_added:
+        return _piece_text(piece) or f"<id {token}>"
     own_bytes = None if spelling is None else spelling(piece)
     name = decode(tokenizer, [token]) if own_bytes is None else _readable(own_bytes)
     if "\ufffd" in name or not name:
-        name = _named(piece)
+        name = _piece_text(piece)
     return name or f"<id {token}>"
 
 
@@ -343,26 +343,26 @@ def _split_message(tokenizer: Tokenizer, text: str, name: str) -> str:
     tokens = tokenize(tokenizer, text, add_special_tokens=False)
     shared = {group for group, after in pairwise(tokens.groups) if group == after}
     piece_words = [
-        f"{quoted(tokens.pieces[n])}"
+        f"{quoted_text(tokens.pieces[n])}"
         + (f" (id:{tokens.ids[n]})" if tokens.groups[n] in shared else "")
         for n in range(min(8, len(tokens)))
     ]
     parts = " + ".join(piece_words) + (" + …" if len(tokens) > 8 else "")
     message = (
-        f"{name} {quoted(text if len(text) < 80 else text[:79] + '…')} is "
+        f"{name} {quoted_text(text if len(text) < 80 else text[:79] + '…')} is "
         f"{len(tokens)} token{'s' * (len(tokens) != 1)}: {parts}; "
         "give one of these, or id:NUMBER"
     )
     other_spelling = text.removeprefix(" ") if text.startswith(" ") else f" {text}"
     if other_spelling and whole_token(tokenizer, other_spelling) is not None:
         how = "without" if text.startswith(" ") else "with"
-        message += f"; {how} the leading space, {quoted(other_spelling)} is one token"
+        message += f"; {how} the leading space, {quoted_text(other_spelling)} is one token"
     return message
 
 
-def _displayed(
+def _display_pieces(
     alignment: Alignment,
-    written: Sequence[str | bytes],
+    raw_pieces: Sequence[str | bytes],
     spans: Sequence[Span],
     groups: Sequence[int],
     exact: bool,
@@ -372,12 +372,12 @@ def _displayed(
     return tuple(
         _readable(alignment.raw[start:end])
         if start < end and (exact or group not in shared)
-        else _named(piece)
-        for piece, (start, end), group in zip(written, spans, groups, strict=True)
+        else _piece_text(piece)
+        for piece, (start, end), group in zip(raw_pieces, spans, groups, strict=True)
     )
 
 
-def _named(piece: str | bytes) -> str:
+def _piece_text(piece: str | bytes) -> str:
     return _readable(piece) if isinstance(piece, bytes) else piece
 
 
@@ -393,7 +393,7 @@ def _readable(raw: bytes) -> str:
     return text
 
 
-def quoted(text: str) -> str:
+def quoted_text(text: str) -> str:
     """A text in quotes, on one line."""
     return json.dumps(text, ensure_ascii=False)
 

@@ -26,7 +26,7 @@ def on_trace(function: Callable[P, R]) -> Callable[P, R]:
     first = next(iter(signature.parameters))
 
     @functools.wraps(function)
-    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
         bound_arguments = bound_to(function, signature, args, kwargs)
         trace, model = bound_arguments.arguments[first], bound_arguments.arguments.get("model")
         refuse_no_trace(trace, function.__name__)
@@ -37,7 +37,7 @@ def on_trace(function: Callable[P, R]) -> Callable[P, R]:
         with model_call(None if runs is None else runs.module):
             return function(*bound_arguments.args, **bound_arguments.kwargs)
 
-    return called
+    return wrapper
 
 
 def refuse_no_trace(value: object, caller: str) -> None:

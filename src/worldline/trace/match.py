@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from worldline.errors import InputError, RefusedError
-from worldline.model.guard import checked, moving_of
+from worldline.model.guard import checked_report, moving_of
 from worldline.model.identity import differences, identify, in_one_line, state_differs
 from worldline.model.rows import other_row, rounding_allowed
 from worldline.run.executing import other_with_gradients, rows_of
@@ -61,7 +61,7 @@ def refuse_other_end(trace: Trace, logits: Tensor) -> None:
     To the rounding of equivalent runs: the end of a model by itself rounds in another way. A plain
     run says whether the model changed, or computes other numbers with gradients.
     """
-    if mismatch := _other_end(trace, logits, rounded=True):
+    if mismatch := _other_end(trace, logits, allow_rounding=True):
         refuse_changed(trace, run_again=True)
         raise other_with_gradients(mismatch)
 
@@ -87,7 +87,7 @@ def refuse_other_model(trace: Trace, model: LoadedModel) -> None:
         return
     changes = _certain(trace, model)
     if changes:
-        raise _other(trace, model, changes)
+        raise _other_model_error(trace, model, changes)
 
 
 def recorded_anew(trace: Trace, model: LoadedModel) -> Trace:
@@ -106,7 +106,9 @@ def recorded_anew(trace: Trace, model: LoadedModel) -> Trace:
         new_trace = record(model, trace.tokens, seed=trace.seed)
     except RefusedError as error:  # as it is now it may not pass the checks
         if changes := _differences(trace, model):
-            raise InputError(f"{_other(trace, model, changes)}; as it is now, {error}") from error
+            raise InputError(
+                f"{_other_model_error(trace, model, changes)}; as it is now, {error}"
+            ) from error
         raise
     mismatch = _other_recording(trace, new_trace, _differ_in_rounding(trace, model))
     if mismatch is None:
@@ -118,33 +120,33 @@ def recorded_anew(trace: Trace, model: LoadedModel) -> Trace:
         identity_now.settings,
     )
     if not alike and not state_differs(before, identity_now, same_code=same_code):
-        mismatch = _other_recording(trace, new_trace, rounded=True)
+        mismatch = _other_recording(trace, new_trace, allow_rounding=True)
         if mismatch is None:
             return new_trace
     if changes:
-        raise _other(trace, model, changes)
+        raise _other_model_error(trace, model, changes)
     raise RefusedError(
         f"recorded anew, {mismatch}: what made the trace was not {model.name} as it is now"
     )
 
 
-def _other_recording(trace: Trace, again: Trace, rounded: bool) -> str | None:
+def _other_recording(trace: Trace, new_trace: Trace, allow_rounding: bool) -> str | None:
     """How a trace, recorded again, differs from the stored one, in words; None where not at all."""
-    if mismatch := other_row(again.resid, trace.resid, rounded=rounded):
+    if mismatch := other_row(new_trace.resid, trace.resid, allow_rounding=allow_rounding):
         return mismatch
-    if _told(again) == _told(trace):
+    if _prediction_values(new_trace) == _prediction_values(trace):
         return None
-    assert again.model is not None
-    _, logits = rows_of(again.model, Plan(tuple(trace.tokens.ids)))
-    return _other_end(trace, logits, rounded)
+    assert new_trace.model is not None
+    _, logits = rows_of(new_trace.model, Plan(tuple(trace.tokens.ids)))
+    return _other_end(trace, logits, allow_rounding)
 
 
 def _differ_in_rounding(trace: Trace, model: LoadedModel) -> bool:
     """Whether runs of the model as it was when the trace was recorded differ by themselves."""
-    return bool(checked(model).floor) and not state_differs(trace.identity, identify(model))
+    return bool(checked_report(model).floor) and not state_differs(trace.identity, identify(model))
 
 
-def _told(trace: Trace) -> list[tuple[int, float]]:
+def _prediction_values(trace: Trace) -> list[tuple[int, float]]:
     return [(prediction.id, prediction.logprob) for prediction in trace.predictions]
 
 
@@ -165,11 +167,11 @@ def _certain(trace: Trace, model: LoadedModel) -> list[Difference]:
     ]
 
 
-def _other(trace: Trace, model: LoadedModel, found: list[Difference]) -> InputError:
+def _other_model_error(trace: Trace, model: LoadedModel, changes: list[Difference]) -> InputError:
     hashes = trace.identity.weights_hash[:12], model.weights_hash[:12]
     return InputError(
         f"the trace was made by {trace.identity.name} (weights {hashes[0]}), not by {model.name} "
-        f"({hashes[1]}) as it is now: {in_one_line(found)}"
+        f"({hashes[1]}) as it is now: {in_one_line(changes)}"
     )
 
 
@@ -182,23 +184,29 @@ def _run_again(trace: Trace, model: LoadedModel) -> str | None:
     """How a run of the text now differs from the recorded one, in words; None where it does not."""
     rows, logits = rows_of(model, Plan(tuple(trace.tokens.ids)))
     allow_rounding = _differ_in_rounding(trace, model)
-    return other_row(rows, trace.resid, rounded=allow_rounding) or _other_end(
+    return other_row(rows, trace.resid, allow_rounding=allow_rounding) or _other_end(
         trace, logits, allow_rounding
     )
 
 
-def _other_end(trace: Trace, logits: Tensor, rounded: bool) -> str | None:
+def _other_end(trace: Trace, logits: Tensor, allow_rounding: bool) -> str | None:
     """The same of what the run says of the next token, from its last logits."""
-    tolerance = rounding_allowed(logits.dtype) * float(logits.abs().max()) if rounded else 0.0
+    tolerance = (
+        rounding_allowed(logits.dtype) * float(logits.abs().max()) if allow_rounding else 0.0
+    )
     error = _apart(trace.predictions, logits)
     if error <= tolerance:
         return None
     return f"the list of predictions is {error:.1e} nats away, allowed are {tolerance:.0e}"
 
 
-def _apart(stored: Sequence[Prediction], logits: Tensor) -> float:
+def _apart(predictions: Sequence[Prediction], logits: Tensor) -> float:
     """The largest difference between stored log-probabilities and those of the same tokens now."""
     log_probs = logits.detach().double().log_softmax(-1)
-    if not stored or any(not 0 <= prediction.id < len(log_probs) for prediction in stored):
+    if not predictions or any(
+        not 0 <= prediction.id < len(log_probs) for prediction in predictions
+    ):
         return math.inf
-    return max(abs(prediction.logprob - float(log_probs[prediction.id])) for prediction in stored)
+    return max(
+        abs(prediction.logprob - float(log_probs[prediction.id])) for prediction in predictions
+    )

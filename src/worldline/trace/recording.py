@@ -24,7 +24,7 @@ from worldline.model.check import (
     tolerance_of,
 )
 from worldline.model.gradients import rerun_of
-from worldline.model.guard import anatomy_of, checked
+from worldline.model.guard import anatomy_of, checked_report
 from worldline.model.identity import identify
 from worldline.model.inside import Inside
 from worldline.model.positions import context_length
@@ -63,10 +63,10 @@ class Recorder:
         self,
         keep: Sequence[str],
         tolerance: float,
-        closed: Sequence[int] = (),
+        layers_to_close: Sequence[int] = (),
         inside: Inside | None = None,
     ):
-        self.keep, self.tolerance, self.closed = keep, tolerance, closed
+        self.keep, self.tolerance, self.closed = keep, tolerance, layers_to_close
         self.inside = inside
         self.resid: list[Tensor] = []
         self.arrays: dict[str, list[Tensor | None]] = {}
@@ -147,7 +147,7 @@ class Recorder:
         for name in ("k", "v", "q"):
             if name in self.arrays:
                 values = [getattr(call, name)[0] for call in calls]
-                self.arrays[name].append(_one(values))
+                self.arrays[name].append(_join_heads(values))
         if "rows" in self.keep:
             rows = [row_statistics(call) for call in calls]
             for at, name in enumerate(("row_max", "row_entropy")):
@@ -158,9 +158,9 @@ class Recorder:
                     self.arrays[name].append(values)
 
 
-def _one(found: list[Tensor]) -> Tensor | None:
+def _join_heads(parts: list[Tensor]) -> Tensor | None:
     """The heads of all reads of a block: no copy where there is one read."""
-    return torch.cat(found) if len(found) > 1 else next(iter(found), None)
+    return torch.cat(parts) if len(parts) > 1 else next(iter(parts), None)
 
 
 def row_statistics(call: AttentionCall) -> tuple[Tensor, Tensor]:
@@ -214,7 +214,7 @@ def record(
         raise InputError(f"keep={unknown[0]!r}: accepted are {', '.join(KEEPABLE)}")
     tokens = tokens_to_run(model, text, add_special_tokens)
     identity = identify(model)
-    report = checked(model, identity)
+    report = checked_report(model, identity)
     over = "sources" if verify else close_over
     blocks = anatomy_of(model.module).distinct_blocks()
     inside = Inside(blocks) if set(INSIDE) & set(keep) else None
@@ -318,16 +318,16 @@ def refuse_length(model: LoadedModel, tokens: Tokens) -> None:
         )
 
 
-def _inert(model: LoadedModel, plan: Plan, report: Report, seen) -> Inert:
-    if seen is None:
+def _inert(model: LoadedModel, plan: Plan, report: Report, watched_run) -> Inert:
+    if watched_run is None:
         return Inert("probe", report.equal, report.calls, report.expected_calls)
     with torch.no_grad():
         plain = model.module(**inputs_of(model, plan)).logits
-    equal = torch.equal(plain, seen.logits)
-    difference = float((plain.double() - seen.logits.double()).abs().max())
+    equal = torch.equal(plain, watched_run.logits)
+    difference = float((plain.double() - watched_run.logits.double()).abs().max())
     if not equal and not difference <= rounding_of(plain, report):
         raise RefusedError(f"recording moved the logits of this run by {difference:.1e}")
-    return Inert("run", equal, seen.n_calls, anatomy_of(model.module).expected_calls)
+    return Inert("run", equal, watched_run.n_calls, anatomy_of(model.module).expected_calls)
 
 
 def predictions_of(model: LoadedModel, logits: Tensor) -> list[Prediction]:

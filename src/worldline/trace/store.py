@@ -16,7 +16,7 @@ from worldline.atomic_file import path_for
 from worldline.errors import InputError
 from worldline.foreign_json import read_json
 from worldline.model.identity import Identity
-from worldline.places import expanded, is_file
+from worldline.places import expand_path, is_file
 from worldline.steps import step
 from worldline.text.tokens import Tokens
 from worldline.trace.soundness import refuse_unsound
@@ -39,7 +39,7 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
     """
     from safetensors.torch import save_file
 
-    place = expanded(path)
+    place = expand_path(path)
     step()  # what follows is written in one go
     tensors, header = _tensors(trace), json.dumps(_header(trace))
     file_metadata = {"worldline": header, "sha256": _digest(header, tensors)}
@@ -63,7 +63,7 @@ def load_trace(path: str | Path) -> Trace:
     """
     from safetensors import safe_open
 
-    place = expanded(path)
+    place = expand_path(path)
     if not is_file(place):
         raise InputError(f"{place}: no such file; a trace is what --save or save_trace wrote")
     try:
@@ -138,7 +138,7 @@ def _plain(value: Any) -> Any:
 
 
 def _from(header: dict[str, Any], tensors: dict[str, Tensor]) -> Trace:
-    identity = _typed(Identity, header["identity"])
+    identity = _parse_as(Identity, header["identity"])
     n_layers = identity.n_layers
     if not 0 <= n_layers < len(tensors):  # before anything is counted up to it
         raise ValueError(f"{n_layers} layers in {len(tensors)} arrays")
@@ -153,22 +153,22 @@ def _from(header: dict[str, Any], tensors: dict[str, Tensor]) -> Trace:
     if n_named != len(tensors):
         raise ValueError(f"{len(tensors)} arrays, of which its header names {n_named}")
     return Trace(
-        tokens=_typed(Tokens, header["tokens"]),
+        tokens=_parse_as(Tokens, header["tokens"]),
         identity=identity,
         resid=resid,
         arrays=arrays,
-        predictions=_typed(list[Prediction], header["predictions"]),
-        closure=_typed(Closure, header["closure"]),
-        inert=_typed(Inert, header["inert"]),
-        versions=_typed(dict[str, str], header["versions"]),
-        seed=_typed(int | None, header["seed"]),
-        opaque_layers=_typed(tuple[int, ...], header["opaque_layers"]),
-        plan=_typed(dict[str, Any] | None, header.get("plan")),
-        extra=_typed(dict[str, Any], header["extra"]),
+        predictions=_parse_as(list[Prediction], header["predictions"]),
+        closure=_parse_as(Closure, header["closure"]),
+        inert=_parse_as(Inert, header["inert"]),
+        versions=_parse_as(dict[str, str], header["versions"]),
+        seed=_parse_as(int | None, header["seed"]),
+        opaque_layers=_parse_as(tuple[int, ...], header["opaque_layers"]),
+        plan=_parse_as(dict[str, Any] | None, header.get("plan")),
+        extra=_parse_as(dict[str, Any], header["extra"]),
     )
 
 
-def _typed(kind: Any, value: Any) -> Any:
+def _parse_as(kind: Any, value: Any) -> Any:
     """The value, read as what it is to be.
 
     Raises:

@@ -57,37 +57,37 @@ def trace_recipe(
         "top": None if top == TOP else top,
         "paths": paths,
     }
-    return _made(run, "trace", "observe", words, _named(arguments))
+    return _make_recipe(run, "trace", "observe", words, _keyword_arguments(arguments))
 
 
 def cut_recipe(
     run: Recipe,
     edits: Sequence[EdgeCut | NodeCut],
     *,
-    written: dict[str, Any],
+    cut_fields: dict[str, Any],
     target: Target = None,
     versus: Target = None,
     splice: WrittenText | None = None,
 ) -> Recipe:
-    """The recipe of a cut: `edits` are what ran, `written` what `written_cuts` made them of.
+    """The recipe of a cut: `edits` are what ran, `cut_fields` what `written_cuts` made them of.
 
     `splice` says how the text that was spliced in was read.
     """
-    text = splice or written.get("splice_from")
+    text = splice or cut_fields.get("splice_from")
     other = None if text is None else RecipeText.of(text)
-    words = [w for edge_text in written.get("edges") or () for w in option("edge", edge_text)]
-    words += [w for node_text in written.get("nodes") or () for w in option("node", node_text)]
-    words += options([("from", written.get("from_")), ("to", written.get("to"))])
+    words = [w for edge_text in cut_fields.get("edges") or () for w in option("edge", edge_text)]
+    words += [w for node_text in cut_fields.get("nodes") or () for w in option("node", node_text)]
+    words += options([("from", cut_fields.get("from_")), ("to", cut_fields.get("to"))])
     words += options(
         (name.replace("_", "-"), value)
         for name in WRITTEN
-        if (value := written.get(name)) is not None and (name, value) != ("parts", "kv")
+        if (value := cut_fields.get(name)) is not None and (name, value) != ("parts", "kv")
     )
-    words += ["--own"] if written.get("own") else []
+    words += ["--own"] if cut_fields.get("own") else []
     words += options([("target", _token(target)), ("versus", _token(versus))])
     python = [f"[{', '.join(_edit(edit, other) for edit in edits)}]"]
-    python += _named({"target": target, "versus": versus})
-    return _made(run, "cut", "cut", words, python, splice=other)
+    python += _keyword_arguments({"target": target, "versus": versus})
+    return _make_recipe(run, "cut", "cut", words, python, splice=other)
 
 
 def paths_recipe(
@@ -99,14 +99,14 @@ def paths_recipe(
     )
     words += option("draws", n_drawn) if by != "share" else []
     call_arguments = {"by": by, "target": target, "versus": versus, "k": k, "n_drawn": n_drawn}
-    return _made(run, "paths", "see_paths", words, _named(call_arguments))
+    return _make_recipe(run, "paths", "see_paths", words, _keyword_arguments(call_arguments))
 
 
 def sources_recipe(run: Recipe, how: str, target: Target, n_tokens: int) -> Recipe:
     """The recipe of all reads of each token cut in turn; in Python a cut for every token."""
     words = ["--each", *options([("how", how), ("target", _token(target))])]
-    python = [f"[wl.EdgeCut({how!r}, src=(pos,))]", *_named({"target": target})]
-    return _made(run, "cut", "cut", words, python, each=f"pos in range({n_tokens - 1})")
+    python = [f"[wl.EdgeCut({how!r}, src=(pos,))]", *_keyword_arguments({"target": target})]
+    return _make_recipe(run, "cut", "cut", words, python, each=f"pos in range({n_tokens - 1})")
 
 
 def hops_recipe(
@@ -125,9 +125,9 @@ def hops_recipe(
     )
     python = [f"max_hops={max_hops}", "sink=sink" if len(sinks) > 1 else f"sink={sink!r}"]
     python += [] if layers is None else [f"layers={_places(layers)}"]
-    python += _named({"longest": longest})
+    python += _keyword_arguments({"longest": longest})
     sink_loop = f"sink in {tuple(sinks)!r}" if len(sinks) > 1 else ""
-    return _made(run, "hops", "hop_curve", words, python, each=sink_loop)
+    return _make_recipe(run, "hops", "hop_curve", words, python, each=sink_loop)
 
 
 def cone_recipe(
@@ -151,9 +151,9 @@ def cone_recipe(
         ]
     )
     python = [f"at=wl.Node(layer={layer}, pos={pos})", f"directions={directions}"]
-    python += _named({"step": step, "seed": seed})
+    python += _keyword_arguments({"step": step, "seed": seed})
     python += [] if through is None else [f"through=({through!r},)"]
-    return _made(run, "cone", "light_cone", words, python)
+    return _make_recipe(run, "cone", "light_cone", words, python)
 
 
 def orders_recipe(run: Recipe, names: Sequence[str], slices: str | None = None) -> Recipe:
@@ -167,7 +167,7 @@ def orders_recipe(run: Recipe, names: Sequence[str], slices: str | None = None) 
         order_arguments.append(
             f"wl.grid.order.Order.given(__import__('json').loads({slices_code}))"
         )
-    return _made(
+    return _make_recipe(
         run,
         "orders",
         "run_orders",
@@ -176,7 +176,7 @@ def orders_recipe(run: Recipe, names: Sequence[str], slices: str | None = None) 
     )
 
 
-def again(scene: Scene, kind: str, part: str) -> SceneReproduce:
+def reproduce_number(scene: Scene, kind: str, part: str) -> SceneReproduce:
     """How the number `part` is made again; `kind` says what made it, or "json" and "scene"."""
     if kind in ("json", "scene"):
         reproduction = scene.reproduce
@@ -193,7 +193,7 @@ def again(scene: Scene, kind: str, part: str) -> SceneReproduce:
     return SceneReproduce(cli=recipe.line(*more), python=recipe.python(part), note=recipe.note)
 
 
-def _made(
+def _make_recipe(
     run: Recipe,
     command: str,
     call: str,
@@ -215,7 +215,7 @@ def _token(value: Target) -> str | None:
     return f"id:{value}" if isinstance(value, int) else value
 
 
-def _named(arguments: dict[str, Any]) -> list[str]:
+def _keyword_arguments(arguments: dict[str, Any]) -> list[str]:
     return [f"{name}={value!r}" for name, value in arguments.items() if value is not None]
 
 

@@ -21,16 +21,16 @@ from worldline.views.altered_parts import (
     SceneSources,
 )
 from worldline.views.labels import (
-    clipped,
-    folded,
-    padded,
+    clip_cells,
+    fold_cells,
+    pad_cells,
     percent,
     readable_text,
-    signed,
+    signed_text,
     token_name,
     visible_text,
 )
-from worldline.views.meanings import explained
+from worldline.views.meanings import with_meanings
 from worldline.views.parts import ScenePrecision, ScenePrediction
 from worldline.views.precision import change_words, floor_words, size_words
 from worldline.views.scene import Scene
@@ -51,7 +51,7 @@ def with_altered(scene: Scene, **parts: Mapping[str, Any]) -> Scene:
     new_parts = {name: dict(part) for name, part in parts.items()}
     altered_part = SceneAltered.model_validate(existing_part.model_dump() | new_parts)
     scene_fields = scene.model_dump(by_alias=True) | {"altered": altered_part.model_dump()}
-    return explained(Scene.model_validate(scene_fields))
+    return with_meanings(Scene.model_validate(scene_fields))
 
 
 def altered_lines(
@@ -92,16 +92,16 @@ def hops_lines(
     notes.append(readable_text(part.tail))
     if precision := part.curves[0].precision.get("loss_nats"):
         notes.append(f"A difference of two losses is {floor_words(precision, 'nats')}")
-    table = [clipped(line, width) for line in _losses(part, width)]
-    lines = [*_folded(headings, width), "", *table, *_folded(notes, width), ""]
+    table = [clip_cells(line, width) for line in _losses(part, width)]
+    lines = [*_fold_sentences(headings, width), "", *table, *_fold_sentences(notes, width), ""]
     for curve in part.curves:
         title = f"Hops needed per token (column 0 {curve.sink}; – more, or the first):"
-        lines += [*folded(title, width), *_tokens(curve, pieces, width, color), ""]
+        lines += [*fold_cells(title, width), *_tokens(curve, pieces, width, color), ""]
     return lines[:-1]
 
 
-def _folded(sentences: Sequence[str], width: int) -> list[str]:
-    return [line for sentence in sentences for line in folded(sentence, width)]
+def _fold_sentences(sentences: Sequence[str], width: int) -> list[str]:
+    return [line for sentence in sentences for line in fold_cells(sentence, width)]
 
 
 def _losses(part: SceneHops, width: int) -> list[str]:
@@ -146,18 +146,18 @@ def _tokens(curve: SceneHopCurve, pieces: Sequence[str], width: int, color: bool
     most = max((need or 0 for need in curve.hops_needed), default=0)
     lines, used_cells = [""], 0
     for piece, need in zip(pieces, curve.hops_needed, strict=True):
-        number = f"[{_whole(need)}]"
-        word = clipped(visible_text(piece), width - len(number)) + number
+        number = f"[{_count_text(need)}]"
+        word = clip_cells(visible_text(piece), width - len(number)) + number
         if used_cells and used_cells + 1 + cell_len(word) > width:
             lines.append("")
             used_cells = 0
         gap = " " if used_cells else ""
         used_cells += len(gap) + cell_len(word)
-        lines[-1] += gap + (_coloured(word, need, most) if color else word)
+        lines[-1] += gap + (_colour_word(word, need, most) if color else word)
     return lines
 
 
-def _coloured(word: str, need: int | None, most: int) -> str:
+def _colour_word(word: str, need: int | None, most: int) -> str:
     """The word in black on a colour for its hops, as a terminal wants it."""
     if need is None:
         return word
@@ -165,7 +165,7 @@ def _coloured(word: str, need: int | None, most: int) -> str:
     return f"\x1b[38;5;16;48;5;{BACKGROUNDS[step]}m{word}\x1b[0m"
 
 
-def _whole(value: int | None) -> str:
+def _count_text(value: int | None) -> str:
     return "–" if value is None else str(value)
 
 
@@ -174,41 +174,43 @@ def sources_lines(part: SceneSources, pieces: Sequence[str], width: int) -> list
     order = sorted(range(len(pieces)), key=lambda pos: part.change_nats[pos])
     target_name, precision = token_name(part.target), part.precision.get("change_nats")
     lines = [
-        *folded(
+        *fold_cells(
             f"What {target_name} loses without all reads of one token ({part.how}), in nats", width
         ),
-        *folded("+ is a loss: without the token the answer is less likely; - a gain", width),
+        *fold_cells("+ is a loss: without the token the answer is less likely; - a gain", width),
     ]
     for pos in order:
         after = part.after[pos]
         if after is None:
             continue
         loss_text = (
-            signed(-part.change_nats[pos]) if told(part.change_nats[pos], precision) else "–"
+            signed_text(-part.change_nats[pos]) if told(part.change_nats[pos], precision) else "–"
         )
         loss_text = "0" if pos in part.powerless else loss_text
-        name = padded(clipped(visible_text(pieces[pos]), 18), 18)
+        name = pad_cells(clip_cells(visible_text(pieces[pos]), 18), 18)
         prediction_text = (
-            f"then {clipped(token_name(after.token), 18)} {percent(math.exp(after.logprob))}"
+            f"then {clip_cells(token_name(after.token), 18)} {percent(math.exp(after.logprob))}"
         )
-        lines.append(clipped(f"  {pos:>4}  {name}{loss_text:>9}   {prediction_text}", width))
+        lines.append(clip_cells(f"  {pos:>4}  {name}{loss_text:>9}   {prediction_text}", width))
     if precision is not None:
-        lines += folded(f"– stands for {under_words(precision, 'nats')}", width)
+        lines += fold_cells(f"– stands for {under_words(precision, 'nats')}", width)
     if any(part.after[pos] is not None for pos in part.powerless):
-        lines += folded("0 is exact: no read of the token can reach the answer", width)
-    return lines + (folded(readable_text(part.note), width) if part.note else [])
+        lines += fold_cells("0 is exact: no read of the token can reach the answer", width)
+    return lines + (fold_cells(readable_text(part.note), width) if part.note else [])
 
 
 def cut_lines(part: SceneCut, width: int) -> list[str]:
     """What was cut, and the next token before and after."""
-    lines = _folded([*(readable_text(line) for line in part.words), "", *_changes(part)], width)
+    lines = _fold_sentences(
+        [*(readable_text(line) for line in part.words), "", *_changes(part)], width
+    )
     half = max(12, min(30, (width - 3) // 2))
-    lines += ["", f"{padded('before', half)}   after"]
+    lines += ["", f"{pad_cells('before', half)}   after"]
     for prediction_pair in zip_longest(part.before[:N_LISTED], part.after[:N_LISTED]):
         lines.append(
             "   ".join(_guess(prediction, half) for prediction in prediction_pair).rstrip()
         )
-    return [clipped(line, width) for line in lines]
+    return [clip_cells(line, width) for line in lines]
 
 
 def _changes(part: SceneCut) -> list[str]:
@@ -236,11 +238,11 @@ def _changes(part: SceneCut) -> list[str]:
     return [*lines, f"KL(before || after): {kl}", *notes]
 
 
-def _guess(one: ScenePrediction | None, cells: int) -> str:
-    if one is None:
+def _guess(prediction: ScenePrediction | None, cells: int) -> str:
+    if prediction is None:
         return " " * cells
-    chance = percent(math.exp(min(0.0, one.logprob)))
-    return padded(f"{chance:>7} {token_name(one.token)}", cells)
+    chance = percent(math.exp(min(0.0, prediction.logprob)))
+    return pad_cells(f"{chance:>7} {token_name(prediction.token)}", cells)
 
 
 def cone_lines(part: SceneCone, labels: Sequence[str], width: int) -> list[str]:
@@ -265,12 +267,12 @@ def cone_lines(part: SceneCone, labels: Sequence[str], width: int) -> list[str]:
         lines.append(f"finite step against the derivative: {part.derivative_error:.1e}")
     if part.additivity_error is not None:
         lines.append(f"residual + kv against both: {part.additivity_error:.1e}")
-    return [short for line in lines for short in _kept(line, width)]
+    return [short for line in lines for short in _clip_or_fold(line, width)]
 
 
-def _kept(line: str, width: int) -> list[str]:
+def _clip_or_fold(line: str, width: int) -> list[str]:
     """A line of a map as it is, a sentence folded."""
-    return [clipped(line, width)] if line.endswith("|") else folded(line, width)
+    return [clip_cells(line, width)] if line.endswith("|") else fold_cells(line, width)
 
 
 def _map(relative: Sequence[Sequence[float]], most: float, least: float, width: int) -> list[str]:
@@ -310,7 +312,7 @@ def orders_lines(part: SceneOrders, width: int) -> list[str]:
         floor += "; " + _nodes_agree(part.orders, precision)
     if width < TABLE:
         lines = [_order_words(order, precision) for order in part.orders]
-        return _folded([*lines, floor], width)
+        return _fold_sentences([*lines, floor], width)
     lines = [
         "order            slices  widest   chain  blocks of all       seconds       nats       ulp"
     ]
@@ -318,11 +320,11 @@ def orders_lines(part: SceneOrders, width: int) -> list[str]:
         nats = "–" if order.nats is None else _apart(order.nats, precision)
         ulp = "–" if order.ulp is None else f"{order.ulp:.1f}"
         lines.append(
-            f"{padded(readable_text(order.name), 15)}{order.n_slices:8}{order.widest:8}"
+            f"{pad_cells(readable_text(order.name), 15)}{order.n_slices:8}{order.widest:8}"
             f"{order.longest_chain:8}{order.blocks:8} of {order.of_blocks:<8}{order.seconds:9.3f}"
             f"{nats:>11}{ulp:>10}"
         )
-    return [*(clipped(line, width) for line in lines), *folded(floor, width)]
+    return [*(clip_cells(line, width) for line in lines), *fold_cells(floor, width)]
 
 
 def _nodes_agree(orders: Sequence[SceneOrder], precision: ScenePrecision | None) -> str:
@@ -340,16 +342,16 @@ def _apart(nats: float, precision: ScenePrecision | None) -> str:
     return f"< {max(precision.floor, precision.resolution):.2g}"
 
 
-def _order_words(one: SceneOrder, precision: ScenePrecision | None) -> str:
+def _order_words(order: SceneOrder, precision: ScenePrecision | None) -> str:
     words = [
-        f"{readable_text(one.name)}: {one.n_slices} slices",
-        f"widest {one.widest}",
-        f"longest chain {one.longest_chain}",
-        f"{one.blocks} of {one.of_blocks} blocks",
-        f"{one.seconds:.3f} s",
+        f"{readable_text(order.name)}: {order.n_slices} slices",
+        f"widest {order.widest}",
+        f"longest chain {order.longest_chain}",
+        f"{order.blocks} of {order.of_blocks} blocks",
+        f"{order.seconds:.3f} s",
     ]
-    if one.nats is not None:
-        words.append(f"{_apart(one.nats, precision)} nats")
-    if one.ulp is not None:
-        words.append(f"{one.ulp:.1f} ulp")
+    if order.nats is not None:
+        words.append(f"{_apart(order.nats, precision)} nats")
+    if order.ulp is not None:
+        words.append(f"{order.ulp:.1f} ulp")
     return ", ".join(words)

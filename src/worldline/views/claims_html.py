@@ -37,17 +37,17 @@ def claims_text(picture: ClaimsPicture) -> str:
     return "\n".join(lines)
 
 
-def _verdict_line(one: ClaimsVerdict) -> str:
-    parts = [one.verdict]
-    if one.value is not None:
-        ends = (one.low, one.high)
+def _verdict_line(verdict: ClaimsVerdict) -> str:
+    parts = [verdict.verdict]
+    if verdict.value is not None:
+        ends = (verdict.low, verdict.high)
         interval = "" if None in ends else " [{:.4g}, {:.4g}]".format(*ends)
-        parts.append(f"{one.value:.4g}{interval} {one.unit} ({one.metric})")
-    parts.append(f"n = {one.n} {one.counts}")
-    if one.quick:
+        parts.append(f"{verdict.value:.4g}{interval} {verdict.unit} ({verdict.metric})")
+    parts.append(f"n = {verdict.n} {verdict.counts}")
+    if verdict.quick:
         parts.append("quick")
-    if one.stale is not None:
-        parts.append(f"stale: {one.stale}")
+    if verdict.stale is not None:
+        parts.append(f"stale: {verdict.stale}")
     return readable_text("; ".join(parts))
 
 

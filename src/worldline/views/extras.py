@@ -9,7 +9,7 @@ from typing import Any
 from worldline.errors import InputError
 
 
-def imported(package: str) -> Any:
+def import_package(package: str) -> Any:
     """Import a package of the extra "graphs".
 
     Raises:

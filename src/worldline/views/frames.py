@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from worldline.errors import InputError
-from worldline.views.extras import imported
+from worldline.views.extras import import_package
 from worldline.views.scene import Scene, SceneFlow, SceneShares
 
 LIBRARIES = ("pandas", "polars")
@@ -94,10 +94,10 @@ def to_frame(scene: Scene, table: str, library: str = "pandas") -> Any:
         raise InputError(f"library {library!r}: accepted are {', '.join(LIBRARIES)}")
     columns = columns_of(scene, table)
     if library == "polars":
-        pl = imported("polars")
+        pl = import_package("polars")
         types = {int: pl.Int64, float: pl.Float64, str: pl.String, bool: pl.Boolean}
         return pl.DataFrame(columns, schema={n: types[t] for n, (t, _) in COLUMNS[table].items()})
-    pd = imported("pandas")
+    pd = import_package("pandas")
     names = {int: "int64", float: "float64", str: "str", bool: "bool"}
     return pd.DataFrame(
         {
@@ -139,11 +139,11 @@ def node_rows(scene: Scene) -> list[dict[str, Any]]:
         for token in scene.tokens
     ]
     for row in rows:
-        row |= _known(scene, row["layer"], row["pos"])
+        row |= _node_columns(scene, row["layer"], row["pos"])
     return rows
 
 
-def _known(scene: Scene, layer: int, pos: int) -> dict[str, Any]:
+def _node_columns(scene: Scene, layer: int, pos: int) -> dict[str, Any]:
     """What a Scene knows of one node, by column."""
     nodes, flow, node_columns = scene.nodes, scene.flow, {}
     if nodes is not None:

@@ -6,7 +6,7 @@ import io
 import re
 from typing import TYPE_CHECKING, Any
 
-from worldline.views.extras import imported
+from worldline.views.extras import import_package
 from worldline.views.frames import node_rows
 from worldline.views.scene import Scene
 
@@ -32,7 +32,7 @@ def to_networkx(scene: Scene) -> nx.MultiDiGraph:
     Raises:
         InputError: networkx is not installed.
     """
-    graph = imported("networkx").MultiDiGraph(**_about(scene))
+    graph = import_package("networkx").MultiDiGraph(**_about(scene))
     graph.add_nodes_from(((row["layer"], row["pos"]), row) for row in node_rows(scene))
     for edge in scene.edges:
         graph.add_edge(
@@ -60,7 +60,7 @@ def to_graphml(scene: Scene) -> str:
     Raises:
         InputError: networkx is not installed.
     """
-    nx, graph = imported("networkx"), to_networkx(scene)
+    nx, graph = import_package("networkx"), to_networkx(scene)
     xml_graph = nx.MultiDiGraph(**_in_xml(graph.graph))
     for node, attributes in graph.nodes(data=True):
         xml_graph.add_node(_name(node), **_in_xml(attributes))
@@ -124,11 +124,11 @@ def _name(node: tuple[int, int]) -> str:
     return f"L{node[0]}.P{node[1]}"
 
 
-def _in_xml(known: dict[str, Any]) -> dict[str, Any]:
+def _in_xml(attributes: dict[str, Any]) -> dict[str, Any]:
     """The same attributes, with texts that XML can hold and give back."""
     return {
         name: _NOT_IN_XML.sub(lambda found: f"‹{ord(found[0]):02X}›", value)
         if isinstance(value, str)
         else value
-        for name, value in known.items()
+        for name, value in attributes.items()
     }

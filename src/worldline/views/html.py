@@ -39,12 +39,12 @@ def render_html(scene: Scene, claims: ClaimsPicture | None = None) -> str:
 
 def one_file(title: str, text: str, parts: dict[str, str]) -> str:
     """One HTML file: `text` for who reads it without scripts, `parts` as JSON by their ids."""
-    script, style = built("worldline.js"), _PAGE_STYLE + built("worldline.css")
+    script, style = static_text("worldline.js"), _PAGE_STYLE + static_text("worldline.css")
     policy = "; ".join(
         [
             "default-src 'none'",
-            f"script-src {_hashed(script)}",
-            f"style-src {_hashed(style)}",
+            f"script-src {_csp_hash(script)}",
+            f"style-src {_csp_hash(style)}",
             "img-src data:",
             "base-uri 'none'",
             "form-action 'none'",
@@ -89,11 +89,11 @@ def scene_json(scene: Scene) -> str:
     """Give the Scene as JSON that can stand inside a script element, whatever its texts hold."""
     wire = scene.model_dump(mode="json", by_alias=True)
     for part in (wire, *wire["groupings"]):
-        part["flow"] = _shortened(part["flow"])
-    wire["nodes"] = _shortened(wire["nodes"])
+        part["flow"] = _round_floats(part["flow"])
+    wire["nodes"] = _round_floats(wire["nodes"])
     if scene.altered is not None and scene.altered.cone is not None:
         cone = wire["altered"]["cone"]
-        cone["responses"] = _shortened(cone["responses"])
+        cone["responses"] = _round_floats(cone["responses"])
     return json.dumps(wire, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
 
 
@@ -103,23 +103,23 @@ def claims_json(claims: ClaimsPicture) -> str:
     return json.dumps(wire, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
 
 
-def _shortened(value: Any) -> Any:
+def _round_floats(value: Any) -> Any:
     """Round every float inside to ``MATRIX_DIGITS`` significant digits."""
     if isinstance(value, float):
         return float(f"{value:.{MATRIX_DIGITS}g}")
     if isinstance(value, list):
-        return [_shortened(item) for item in value]
+        return [_round_floats(item) for item in value]
     if isinstance(value, dict):
-        return {name: _shortened(item) for name, item in value.items()}
+        return {name: _round_floats(item) for name, item in value.items()}
     return value
 
 
-def built(name: str) -> str:
+def static_text(name: str) -> str:
     """Read a part of the built front end; empty where it is missing, and text stands in."""
     path = STATIC / name
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def _hashed(content: str) -> str:
+def _csp_hash(content: str) -> str:
     digest = hashlib.sha256(content.encode("utf-8")).digest()
     return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"

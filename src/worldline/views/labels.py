@@ -73,20 +73,20 @@ def readable_text(text: str) -> str:
     return visible_text(text).replace("·", " ") if text else ""
 
 
-def clipped(text: str, cells: int) -> str:
+def clip_cells(text: str, cells: int) -> str:
     """Cut ``text`` to at most ``cells`` terminal cells, with an ellipsis where something went."""
     if cell_len(text) <= cells:
         return text
     return set_cell_size(text, max(0, cells - 1)).rstrip(" ") + "…"[: max(0, cells)]
 
 
-def padded(text: str, cells: int) -> str:
+def pad_cells(text: str, cells: int) -> str:
     """Cut or fill ``text`` to exactly ``cells`` terminal cells."""
-    short = clipped(text, cells)
+    short = clip_cells(text, cells)
     return short + " " * (cells - cell_len(short))
 
 
-def folded(text: str, width: int) -> list[str]:
+def fold_cells(text: str, width: int) -> list[str]:
     """Break a sentence between words into lines of at most ``width`` cells; a long word is cut.
 
     >>> folded("to be or not to be", 8)
@@ -99,7 +99,7 @@ def folded(text: str, width: int) -> list[str]:
             lines.append(word)
         else:
             lines[-1] = longer
-    return [clipped(line, width) for line in lines]
+    return [clip_cells(line, width) for line in lines]
 
 
 def token_label(scene: Scene, token: SceneToken) -> str:
@@ -134,7 +134,7 @@ def split_note(groups: Sequence[int]) -> list[str]:
     return ["¹ ² …: pieces of one character, which is several tokens"]
 
 
-def signed(weight: float) -> str:
+def signed_text(weight: float) -> str:
     """Write a weight with its sign and three significant digits.
 
     >>> signed(0.41234), signed(-0.00001234), signed(0.0)

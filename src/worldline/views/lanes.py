@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from rich.cells import cell_len, chop_cells
 
-from worldline.views.labels import clipped, percent, signed, token_label, visible_text
+from worldline.views.labels import clip_cells, percent, signed_text, token_label, visible_text
 from worldline.views.scene import Scene, SceneEdge
 
 MIN_COLUMN, MAX_COLUMN = 5, 14
@@ -33,12 +33,12 @@ class Line:
 class Columns:
     """Which columns are shown, and at which cell each one stands."""
 
-    shown: tuple[int, ...]
+    positions: tuple[int, ...]
     width: int
 
     def cell(self, pos: int) -> int:
         """Give the cell at which the column of token ``pos`` stands."""
-        return GUTTER + self.shown.index(pos) * self.width
+        return GUTTER + self.positions.index(pos) * self.width
 
 
 def choose_columns(scene: Scene, edges: Iterable[SceneEdge], width: int) -> Columns:
@@ -85,7 +85,7 @@ def draw_lane(columns: Columns, lane: Sequence[SceneEdge], strongest: float, nam
             cells[at] = crossing if cells[at] in (_STEM, "├", "┝") else dash
         cells[start] = opening
         cells[stop - 1] = "▶"
-        label = signed(edge.weight)
+        label = signed_text(edge.weight)
         if len(label) + 2 > columns.width - 1:
             label = label[0]
         at = stop - 1 - len(label)
@@ -121,39 +121,39 @@ def _bands(n_layers: int, busy: set[int]) -> list[tuple[int, int]]:
 
 
 def _blank(columns: Columns, name: str) -> list[str]:
-    cells = [" "] * (GUTTER + columns.width * len(columns.shown))
+    cells = [" "] * (GUTTER + columns.width * len(columns.positions))
     cells[: GUTTER - 2] = name.rjust(GUTTER - 2)
     return cells
 
 
 def _stems(columns: Columns, name: str) -> list[str]:
     cells = _blank(columns, name)
-    for pos in columns.shown:
+    for pos in columns.positions:
         cells[columns.cell(pos)] = _STEM
     return cells
 
 
 def _row(columns: Columns, name: str) -> Line:
     cells = _blank(columns, name)
-    for at, pos in enumerate(columns.shown):
+    for at, pos in enumerate(columns.positions):
         cells[columns.cell(pos)] = _NODE
-        if pos != (columns.shown[at - 1] + 1 if at else 0):
+        if pos != (columns.positions[at - 1] + 1 if at else 0):
             cells[columns.cell(pos) - (2 if at else 1)] = _GAP
     return Line("".join(cells).rstrip())
 
 
 def _prediction(scene: Scene, columns: Columns) -> list[Line]:
     """Say on top of the last column what the model predicts there."""
-    if not scene.predictions or not columns.shown:
+    if not scene.predictions or not columns.positions:
         return []
     best = scene.predictions[0]
     label = f"{visible_text(best.token)} {percent(math.exp(best.logprob))}"
-    stem = columns.cell(columns.shown[-1])
+    stem = columns.cell(columns.positions[-1])
     room = stem - 1
     if cell_len(label) <= room:
         return [Line(" " * (room - cell_len(label)) + label + " ▲")]
-    width = GUTTER + columns.width * len(columns.shown)
-    return [Line(" " * stem + "▲ " + clipped(label, max(8, width - stem - 2)))]
+    width = GUTTER + columns.width * len(columns.positions)
+    return [Line(" " * stem + "▲ " + clip_cells(label, max(8, width - stem - 2)))]
 
 
 def _labels(scene: Scene, columns: Columns) -> list[Line]:
@@ -161,19 +161,19 @@ def _labels(scene: Scene, columns: Columns) -> list[Line]:
     room = columns.width - 1
     positions = _blank(columns, "token")
     texts = [" " * GUTTER, " " * GUTTER]
-    for pos in columns.shown:
+    for pos in columns.positions:
         at = columns.cell(pos)
         positions[at : at + len(str(pos))] = str(pos)
-        first, second = _folded(token_label(scene, scene.tokens[pos]), room)
+        first, second = _fold_label(token_label(scene, scene.tokens[pos]), room)
         for line, part in enumerate((first, second)):
             texts[line] += part + " " * (columns.width - cell_len(part))
     lines = ["".join(positions), *texts]
     return [Line(line.rstrip()) for line in lines if line.strip()]
 
 
-def _folded(label: str, room: int) -> tuple[str, str]:
+def _fold_label(label: str, room: int) -> tuple[str, str]:
     """Fold a label onto two lines of ``room`` cells each."""
     if cell_len(label) <= room:
         return label, ""
     first, *remaining_lines = chop_cells(label, room)
-    return first, clipped("".join(remaining_lines), room)
+    return first, clip_cells("".join(remaining_lines), room)

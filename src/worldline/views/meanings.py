@@ -6,7 +6,7 @@ command line can be read.
 
 from __future__ import annotations
 
-from worldline.views.again import again
+from worldline.views.again import reproduce_number
 from worldline.views.named_numbers import MEANINGS
 from worldline.views.parts import SceneMeaning
 from worldline.views.scene import Scene
@@ -19,12 +19,12 @@ def meanings_of(scene: Scene) -> dict[str, SceneMeaning]:
     for name, meaning in MEANINGS.items():
         if meaning.needs not in available_parts:
             continue
-        reproduce_lines = again(scene, meaning.kind, meaning.of)
+        reproduce_lines = reproduce_number(scene, meaning.kind, meaning.of)
         meanings[name] = SceneMeaning(
             title=meaning.title,
-            formula=_filled(meaning.formula, words),
-            unit=_filled(meaning.unit, words),
-            exactness=_filled(meaning.exactness, words),
+            formula=_fill_template(meaning.formula, words),
+            unit=_fill_template(meaning.unit, words),
+            exactness=_fill_template(meaning.exactness, words),
             source=meaning.source,
             cli=reproduce_lines.cli,
             python=reproduce_lines.python,
@@ -33,7 +33,7 @@ def meanings_of(scene: Scene) -> dict[str, SceneMeaning]:
     return meanings
 
 
-def explained(scene: Scene) -> Scene:
+def with_meanings(scene: Scene) -> Scene:
     """The same Scene, with what its numbers mean."""
     return scene.model_copy(update={"meanings": meanings_of(scene)})
 
@@ -71,7 +71,7 @@ def _words(scene: Scene) -> dict[str, str]:
     }
 
 
-def _filled(template: str, words: dict[str, str]) -> str:
+def _fill_template(template: str, words: dict[str, str]) -> str:
     """The template with its names replaced; a word may hold braces itself."""
     for name, word in words.items():
         template = template.replace(f"{{{name}}}", word)

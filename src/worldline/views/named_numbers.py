@@ -66,7 +66,7 @@ def _count(title: str, formula: str, unit: str, of: str) -> Meaning:
     return Meaning("edges", title, formula, unit, COUNT, "json", of)
 
 
-def _grouped(title: str, formula: str, name: str) -> Meaning:
+def _group_total(title: str, formula: str, name: str) -> Meaning:
     of = f"groupings[0].{name}"
     return Meaning("groups", title, formula, "{weight_unit}", WEIGHED, "scene", of)
 
@@ -127,22 +127,22 @@ MEANINGS: dict[str, Meaning] = {
         "json",
         "kept",
     ),
-    "within_positive": _grouped(
+    "within_positive": _group_total(
         "Constructive reads inside groups",
         "sum of w > 0 over edges whose two tokens are of one group",
         "within_positive",
     ),
-    "within_negative": _grouped(
+    "within_negative": _group_total(
         "Destructive reads inside groups",
         "sum of w < 0 over edges whose two tokens are of one group",
         "within_negative",
     ),
-    "constructive": _grouped(
+    "constructive": _group_total(
         "Constructive part of a group edge",
         "sum of w > 0 over all heads and all pairs of tokens of the two groups",
         "edges[0].positive",
     ),
-    "destructive": _grouped(
+    "destructive": _group_total(
         "Destructive part of a group edge",
         "sum of w < 0 over all heads and all pairs of tokens of the two groups",
         "edges[0].negative",

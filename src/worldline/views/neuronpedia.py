@@ -56,9 +56,9 @@ def to_neuronpedia(scene: Scene, *, scan: str | None = None, slug: str | None = 
     content = json.dumps(
         {
             "metadata": {
-                "slug": _checked("slug", slug) or _slug(scene),
-                "scan": _checked("scan", scan) or _scan(scene.model.name),
-                "prompt_tokens": [_shown(token.text) for token in scene.tokens],
+                "slug": _check_slug("slug", slug) or _slug(scene),
+                "scan": _check_slug("scan", scan) or _scan(scene.model.name),
+                "prompt_tokens": [_label_text(token.text) for token in scene.tokens],
                 "prompt": scene.text,
                 "info": _info(scene),
                 "generation_settings": settings,
@@ -87,10 +87,10 @@ def to_neuronpedia(scene: Scene, *, scan: str | None = None, slug: str | None = 
     return content
 
 
-def _checked(name: str, given: str | None) -> str | None:
-    if given is not None and (not given or _NOT_IN_A_SLUG.search(given)):
-        raise InputError(f"{name} {given!r}: accepted are letters, digits, _ and -")
-    return given
+def _check_slug(name: str, value: str | None) -> str | None:
+    if value is not None and (not value or _NOT_IN_A_SLUG.search(value)):
+        raise InputError(f"{name} {value!r}: accepted are letters, digits, _ and -")
+    return value
 
 
 def _scan(name: str) -> str:
@@ -208,30 +208,30 @@ def _state(scene: Scene, layer: int, pos: int) -> dict[str, Any]:
         ctx_idx=pos,
         feature_type="residual stream" if layer else "embedding",
         jsNodeId="-".join(node_id.rsplit("_", 1)),
-        clerp=_shown(f"{visible_text(token.text)} at row {layer}{lens_words}"),
+        clerp=_label_text(f"{visible_text(token.text)} at row {layer}{lens_words}"),
         norm=scene.nodes.norm[layer][pos] if scene.nodes else None,
     )
 
 
-def _logit(scene: Scene, given: ScenePrediction) -> dict[str, Any]:
+def _logit(scene: Scene, prediction: ScenePrediction) -> dict[str, Any]:
     """One listed prediction. The page reads its probability from the label's "(p="."""
-    row, pos, chance = scene.model.n_layers + 1, len(scene.tokens) - 1, math.exp(given.logprob)
+    row, pos, chance = scene.model.n_layers + 1, len(scene.tokens) - 1, math.exp(prediction.logprob)
     target = scene.weighing.target
-    token_words = _shown(given.token).replace("(p=", "(p =")
+    token_words = _label_text(prediction.token).replace("(p=", "(p =")
     return _node(
-        f"{row}_{given.id}_{pos}",
-        feature=given.id,
+        f"{row}_{prediction.id}_{pos}",
+        feature=prediction.id,
         layer=str(row),
         ctx_idx=pos,
         feature_type="logit",
-        jsNodeId=f"L_{given.id}-{pos}",
+        jsNodeId=f"L_{prediction.id}-{pos}",
         clerp=f'Output "{token_words}" (p={chance:.3f})',
         token_prob=chance,
-        is_target_logit=target is not None and target.id == given.id,
+        is_target_logit=target is not None and target.id == prediction.id,
     )
 
 
-def _node(node_id: str, **known: Any) -> dict[str, Any]:
+def _node(node_id: str, **fields: Any) -> dict[str, Any]:
     """A node with every field that circuit-tracer's graphs have."""
     common = {
         "token_prob": 0.0,
@@ -241,10 +241,10 @@ def _node(node_id: str, **known: Any) -> dict[str, Any]:
         "influence": None,
         "activation": None,
     }
-    return {"node_id": node_id} | common | known
+    return {"node_id": node_id} | common | fields
 
 
-def _shown(text: str) -> str:
+def _label_text(text: str) -> str:
     """A token as a label: spaces stay, controls are shown, and nothing can be an HTML tag."""
     label = " ".join(visible_text(part) if part else "" for part in text.split(" "))
     return label.replace("<", "‹").replace(">", "›")

@@ -23,7 +23,7 @@ _FRAME_STYLE = "width:100%;height:640px;border:1px solid #8885;border-radius:8px
 _IN_ATTRIBUTE = str.maketrans({"&": "&amp;", "'": "&#39;", "<": "&lt;", ">": "&gt;"})
 
 
-class Shown:
+class SceneDisplay:
     """What has a Scene, and shows it."""
 
     scene: Scene
@@ -62,7 +62,7 @@ class Shown:
         picture, why = self._live()
         bundle: dict[str, Any] = {
             "text/plain": self.show(),
-            "text/html": framed(self.scene, note=why),
+            "text/html": iframe_html(self.scene, note=why),
         }
         if picture is not None:
             bundle[WIDGET_TYPE] = {
@@ -75,7 +75,7 @@ class Shown:
     def _display_(self) -> Any:
         """For marimo, which shows an AnyWidget itself, but no widget of a mimebundle."""
         picture, why = self._live()
-        return _Still(framed(self.scene, note=why)) if picture is None else picture
+        return _Still(iframe_html(self.scene, note=why)) if picture is None else picture
 
     def _live(self) -> tuple[Picture | None, str]:
         """The widget, if something can show it; or else why there is none."""
@@ -100,7 +100,7 @@ class _Still:
         return self.content
 
 
-def framed(scene: Scene, *, note: str = "") -> str:
+def iframe_html(scene: Scene, *, note: str = "") -> str:
     """Give the HTML file as a frame for a cell, where it can neither read nor change the page.
 
     Below it, folded, stands the picture as text, for places that strip frames; `note` says there

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from worldline.text.tokens import names_of
-from worldline.views.meanings import explained
+from worldline.views.meanings import with_meanings
 from worldline.views.scene import Scene, SceneAgreement, SceneFlow, ScenePaths
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def picture(
     writes: Any = None,
     paths: PathsSeen | str | None = None,
     recipe: Recipe | None = None,
-    created: str | None = None,
+    created_at: str | None = None,
     left_out: str = "",
 ) -> Scene:
     """The Scene of one weighed run. `paths` may say instead why there are none.
@@ -52,7 +52,7 @@ def picture(
         "schema": "worldline.scene/1",
         "title": text if len(text) <= 80 else text[:79] + "…",
         "text": text,
-        "created": created,
+        "created": created_at,
         "model": _model(trace),
         "versions": trace.versions,
         "seed": trace.seed,
@@ -71,18 +71,20 @@ def picture(
         "left_out": [*filter(None, [left_out]), *_left_out(cells, lens, flow.groups)],
         "inert": vars(trace.inert),
         "closure_error": vars(trace.closure),
-        "reproduce": {"cli": "", "python": ""} if recipe is None else recipe.shown().model_dump(),
+        "reproduce": {"cli": "", "python": ""}
+        if recipe is None
+        else recipe.reproduce_lines().model_dump(),
     }
-    return explained(Scene.model_validate(fields))
+    return with_meanings(Scene.model_validate(fields))
 
 
-def paths_shown(seen: PathsSeen, recipe: Recipe | None = None) -> ScenePaths:
+def paths_shown(paths_summary: PathsSeen, recipe: Recipe | None = None) -> ScenePaths:
     """What was seen of the paths, as a part of a Scene; `recipe` where it was asked for alone."""
-    fields = vars(seen) | {
-        "reproduce": None if recipe is None else recipe.shown(),
+    fields = vars(paths_summary) | {
+        "reproduce": None if recipe is None else recipe.reproduce_lines(),
         "agreement": [
             {name: agreement[name] for name in SceneAgreement.model_fields}
-            for agreement in seen.agreement
+            for agreement in paths_summary.agreement
         ],
     }
     return ScenePaths.model_validate({name: fields[name] for name in ScenePaths.model_fields})

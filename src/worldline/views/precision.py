@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from worldline.resolution import larger_part, least_of, told, under_words
-from worldline.views.labels import signed
+from worldline.views.labels import signed_text
 from worldline.views.parts import ScenePrecision
 
 
@@ -16,10 +16,10 @@ def change_words(value: float, precision: ScenePrecision | None, unit: str = "")
     '< 2e-06 nats (floor)'
     """
     if precision is None:
-        return f"{signed(value)}{_after(unit)}"
+        return f"{signed_text(value)}{_after(unit)}"
     if told(value, precision):
         least = f"{least_of(precision):.2g}"
-        return f"{signed(value)}{_after(unit)} ({larger_part(precision)} {least})"
+        return f"{signed_text(value)}{_after(unit)} ({larger_part(precision)} {least})"
     return under_words(precision, unit)
 
 

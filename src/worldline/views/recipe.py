@@ -161,19 +161,19 @@ class Recipe(Part):
         )
         if not self.each:
             return call_code
-        model_loop = "" if self.source is None else f" for model in [{self._loaded()}]"
+        model_loop = "" if self.source is None else f" for model in [{self._load_call()}]"
         return f"[{call_code}{model_loop} for {self.each}]"
 
-    def shown(self) -> SceneReproduce:
+    def reproduce_lines(self) -> SceneReproduce:
         """Both lines, with the value itself."""
         return SceneReproduce(cli=self.line(), python=self.python(), note=self.note, recipe=self)
 
     def _model(self, used_again: bool) -> str:
         if self.source is None or self.each:
             return "model"
-        return f"(model := {self._loaded()})" if used_again else self._loaded()
+        return f"(model := {self._load_call()})" if used_again else self._load_call()
 
-    def _loaded(self) -> str:
+    def _load_call(self) -> str:
         return f"wl.load_model({', '.join(self._load_words(''))})"
 
     def _load_words(self, name: str) -> list[str]:
@@ -240,7 +240,7 @@ def options(pairs: Iterable[tuple[str, str | int | float | None]]) -> list[str]:
     return [w for name, value in pairs if value is not None for w in option(name, value)]
 
 
-def printed(lines: SceneReproduce) -> str:
+def terminal_line(lines: SceneReproduce) -> str:
     """What a terminal shows, so that it comes back whole when it is copied from there."""
     if lines.cli:
         return f"again: {pasteable(lines.cli)}"

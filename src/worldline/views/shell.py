@@ -19,7 +19,7 @@ def shell_join(words: Iterable[str]) -> str:
     >>> print(shell_join(["a b", "it's", "\x1b[31m"]))
     'a b' 'it'"'"'s' ''"$(printf '\033')"'[31m'
     """
-    return " ".join(_escaped(shlex.quote(word), _KEPT) for word in words)
+    return " ".join(_escape_line(shlex.quote(word), _KEPT) for word in words)
 
 
 def pasteable(line: str) -> str:
@@ -30,7 +30,7 @@ def pasteable(line: str) -> str:
     >>> print(pasteable("'a\nb'"))
     wl_nl="$(printf '\n.')"; 'a'"${wl_nl%.}"'b'
     """
-    escaped_line = _escaped(line, "\u200c\u200d")
+    escaped_line = _escape_line(line, "\u200c\u200d")
     return f"""wl_nl="$(printf '\\n.')"; {escaped_line}""" if "\n" in line else escaped_line
 
 
@@ -46,12 +46,12 @@ def as_output(text: str) -> str:
     return f"printf %b {shell_join([printf_text])}"
 
 
-def _escaped(line: str, kept: str) -> str:
+def _escape_line(line: str, plain_chars: str) -> str:
     """Every character to hide stands in single quotes: `shlex.quote` puts it there."""
-    return visible(line, kept, lambda char: f"'\"{_printed(char)}\"'")
+    return visible(line, plain_chars, lambda char: f"'\"{_char_expansion(char)}\"'")
 
 
-def _printed(char: str) -> str:
+def _char_expansion(char: str) -> str:
     """What a shell expands to a character; one that is no character, to its own bytes."""
     if char in _NAMED:
         return _NAMED[char]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from worldline.views.labels import clipped, folded, readable_text, signed
+from worldline.views.labels import clip_cells, fold_cells, readable_text, signed_text
 from worldline.views.scene import SceneAgreement, SceneEffective, ScenePath, ScenePaths
 
 BAR = 30
@@ -14,27 +14,38 @@ LARGEST_WRITTEN = 10**15
 EPS = 2.0**-52  # less of a sum is lost in its rounding
 
 
-def spectrum_lines(seen: ScenePaths, labels: Sequence[str], width: int, n_paths: int) -> list[str]:
+def spectrum_lines(
+    paths_part: ScenePaths, labels: Sequence[str], width: int, n_paths: int
+) -> list[str]:
     """All of it in lines of at most `width` cells; `labels` name the columns."""
     lines = [
-        readable_text(seen.title),
-        f"{_ways(seen.ways)} through the grid, one edge per layer",
+        readable_text(paths_part.title),
+        f"{_ways(paths_part.ways)} through the grid, one edge per layer",
         "",
     ]
-    lines += ["hops   contribution", *_bars(seen.by_hops, max(6, min(BAR, width - 20)))]
-    if seen.beyond:
-        lines.append(f"more   {seen.beyond:+8.3f}")
-    lines += [f"all    {sum(seen.by_hops) + seen.beyond:+8.3f}   {seen.closing}", ""]
-    lines += ["from   contribution, all paths", *_sources(seen.by_source, labels), ""]
-    lines += [line for agreement in seen.agreement for line in _agreement(agreement)]
-    lines += [line for effective_part in seen.effective for line in _effective(effective_part)]
-    lines += ["", *folded(readable_text(seen.found_as), width), "   #     weight  hops  path"]
+    lines += ["hops   contribution", *_bars(paths_part.by_hops, max(6, min(BAR, width - 20)))]
+    if paths_part.beyond:
+        lines.append(f"more   {paths_part.beyond:+8.3f}")
     lines += [
-        f"{rank:4}  {signed(path.weight):>9}  {path.hops:4}  {_path_words(path, labels)}"
-        for rank, path in enumerate(seen.paths[:n_paths], 1)
+        f"all    {sum(paths_part.by_hops) + paths_part.beyond:+8.3f}   {paths_part.closing}",
+        "",
     ]
-    lines += ["", *folded(f"Caution: {seen.caution}.", width)]
-    return [clipped(line, width) for line in lines]
+    lines += ["from   contribution, all paths", *_sources(paths_part.by_source, labels), ""]
+    lines += [line for agreement in paths_part.agreement for line in _agreement(agreement)]
+    lines += [
+        line for effective_part in paths_part.effective for line in _effective(effective_part)
+    ]
+    lines += [
+        "",
+        *fold_cells(readable_text(paths_part.found_as), width),
+        "   #     weight  hops  path",
+    ]
+    lines += [
+        f"{rank:4}  {signed_text(path.weight):>9}  {path.hops:4}  {_path_words(path, labels)}"
+        for rank, path in enumerate(paths_part.paths[:n_paths], 1)
+    ]
+    lines += ["", *fold_cells(f"Caution: {paths_part.caution}.", width)]
+    return [clip_cells(line, width) for line in lines]
 
 
 def _path_words(path: ScenePath, labels: Sequence[str]) -> str:
@@ -71,22 +82,31 @@ def _sources(by_source: Sequence[float], labels: Sequence[str]) -> list[str]:
     return [f"{pos:4}   {value:+8.3f}  {labels[pos]}" for pos, value in top_sources if value]
 
 
-def _agreement(one: SceneAgreement) -> list[str]:
-    if one.coherence is None:
-        return [f"coherence over {one.grouping}: none (nothing flows)"]
-    total = one.constructive + abs(one.destructive)
-    rounding = abs(one.destructive) < EPS * total
-    less = "0" if rounding else f"{abs(one.destructive):.3g}"
-    parts = f"constructive {one.constructive:.3g}, destructive {less}"
-    if one.shuffled is not None and one.shuffled.low < one.shuffled.high:
-        parts += f"; random signs give {one.shuffled.low:.2f} to {one.shuffled.high:.2f}"
-    if one.estimated is None:
-        return [f"coherence over {one.grouping}: {one.coherence:.2f}", f"       ({parts})"]
-    between = f"{one.estimated.low:.2f} to {one.estimated.high:.2f}"
-    lines = [f"coherence over {one.grouping}: about {one.coherence:.2f}, {between}"]
-    return [*lines, f"       ({parts})", f"       ({one.interval})"]
+def _agreement(agreement: SceneAgreement) -> list[str]:
+    if agreement.coherence is None:
+        return [f"coherence over {agreement.grouping}: none (nothing flows)"]
+    total = agreement.constructive + abs(agreement.destructive)
+    rounding = abs(agreement.destructive) < EPS * total
+    less = "0" if rounding else f"{abs(agreement.destructive):.3g}"
+    parts = f"constructive {agreement.constructive:.3g}, destructive {less}"
+    if agreement.shuffled is not None and agreement.shuffled.low < agreement.shuffled.high:
+        parts += (
+            f"; random signs give {agreement.shuffled.low:.2f} to {agreement.shuffled.high:.2f}"
+        )
+    if agreement.estimated is None:
+        return [
+            f"coherence over {agreement.grouping}: {agreement.coherence:.2f}",
+            f"       ({parts})",
+        ]
+    between = f"{agreement.estimated.low:.2f} to {agreement.estimated.high:.2f}"
+    lines = [f"coherence over {agreement.grouping}: about {agreement.coherence:.2f}, {between}"]
+    return [*lines, f"       ({parts})", f"       ({agreement.interval})"]
 
 
-def _effective(one: SceneEffective) -> list[str]:
-    number = f"{one.effective:,.1f}" if one.effective < LARGEST_WRITTEN else f"{one.effective:.2e}"
-    return [f"paths in effect: {number}", f"       ({one.of})"]
+def _effective(effective_part: SceneEffective) -> list[str]:
+    number = (
+        f"{effective_part.effective:,.1f}"
+        if effective_part.effective < LARGEST_WRITTEN
+        else f"{effective_part.effective:.2e}"
+    )
+    return [f"paths in effect: {number}", f"       ({effective_part.of})"]

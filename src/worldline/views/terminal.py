@@ -13,18 +13,18 @@ from rich.text import Text
 from worldline.views.altered import altered_lines
 from worldline.views.grouped_parts import SceneKept
 from worldline.views.labels import (
-    clipped,
-    padded,
+    clip_cells,
+    pad_cells,
     percent,
     readable_text,
-    signed,
+    signed_text,
     split_note,
     token_label,
     token_name,
 )
 from worldline.views.labels import visible_text as visible
 from worldline.views.lanes import Columns, choose_columns, draw_lattice
-from worldline.views.recipe import printed
+from worldline.views.recipe import terminal_line
 from worldline.views.scene import Scene, SceneClosure, SceneEdge
 from worldline.views.spectrum import spectrum_lines
 
@@ -56,22 +56,24 @@ def render_text(scene: Scene, *, width: int, color: bool) -> str:
     """
     width = max(_MIN_WIDTH, width)
     sections = (_header, _picture, _table, _paths, _altered, _predictions, _checks)
-    blocks = [_drawn(section, scene, width) for section in sections]
-    return _printed(
+    blocks = [_draw_section(section, scene, width) for section in sections]
+    return _print_lines(
         [line for block in blocks if block for line in [*block, Text()]][:-1], width, color
     )
 
 
-def _drawn(section: Callable[[Scene, int], list[Text]], scene: Scene, width: int) -> list[Text]:
+def _draw_section(
+    section: Callable[[Scene, int], list[Text]], scene: Scene, width: int
+) -> list[Text]:
     """Draw one section, or say in one line that it is missing and why."""
     try:
         return section(scene, width)
     except Exception as error:
         name = section.__name__.strip("_")
-        return [Text(clipped(f"({name} left out: {visible(str(error))})", width))]
+        return [Text(clip_cells(f"({name} left out: {visible(str(error))})", width))]
 
 
-def _printed(lines: Sequence[Text], width: int, color: bool) -> str:
+def _print_lines(lines: Sequence[Text], width: int, color: bool) -> str:
     out = io.StringIO()
     console = Console(
         file=out,
@@ -107,9 +109,11 @@ def _header(scene: Scene, width: int) -> list[Text]:
     note = weighing.target.note if weighing.target else None
     return [
         Text(_quoted_end(readable_text(scene.text), width), style=_STRONG),
-        *_wrapped([readable_text(model.name), size, weighing_words], " · ", width),
-        *_wrapped([readable_text(weighing.formula), f"unit: {weighing.unit}"], " · ", width, _PALE),
-        *(_wrapped([readable_text(note)], "", width, _STRONG) if note else []),
+        *_wrap_parts([readable_text(model.name), size, weighing_words], " · ", width),
+        *_wrap_parts(
+            [readable_text(weighing.formula), f"unit: {weighing.unit}"], " · ", width, _PALE
+        ),
+        *(_wrap_parts([readable_text(note)], "", width, _STRONG) if note else []),
     ]
 
 
@@ -117,20 +121,20 @@ def _picture(scene: Scene, width: int) -> list[Text]:
     if not scene.tokens:
         return [Text("No tokens, no picture.")]
     columns = choose_columns(scene, scene.edges[:N_DRAWN], width)
-    shown_positions = set(columns.shown)
+    shown_positions = set(columns.positions)
     strongest_edges = scene.edges[:N_DRAWN]
     edges = [
         edge
         for edge in strongest_edges
         if edge.src in shown_positions and edge.dst in shown_positions
     ]
-    lines = [_styled(line.text, line.strands) for line in draw_lattice(scene, edges, columns)]
+    lines = [_style_line(line.text, line.strands) for line in draw_lattice(scene, edges, columns)]
     split = split_note([token.group for token in scene.tokens])
     notes = _left_out(scene, strongest_edges, edges, columns, width)
-    return [*lines, *notes, *_wrapped(split, "", width, _PALE)]
+    return [*lines, *notes, *_wrap_parts(split, "", width, _PALE)]
 
 
-def _styled(text: str, strands: Sequence[tuple[int, int, float]]) -> Text:
+def _style_line(text: str, strands: Sequence[tuple[int, int, float]]) -> Text:
     """Colour the strands of one line by sign and leave the lattice pale."""
     line = Text(text, style="")
     for start, stop, weight in strands:
@@ -140,30 +144,34 @@ def _styled(text: str, strands: Sequence[tuple[int, int, float]]) -> Text:
 
 def _left_out(
     scene: Scene,
-    wanted: Sequence[SceneEdge],
-    drawn: Sequence[SceneEdge],
+    strongest_edges: Sequence[SceneEdge],
+    drawn_edges: Sequence[SceneEdge],
     columns: Columns,
     width: int,
 ) -> list[Text]:
     """Say how the picture is to be read and what it does not show."""
     notes: list[str] = []
-    if wanted:
-        drawn_of = f"the {len(drawn)} strongest" if len(drawn) == len(wanted) else f"{len(drawn)}"
-        if len(drawn) < len(wanted):
-            drawn_of += f" of the {len(wanted)} strongest"
+    if strongest_edges:
+        drawn_of = (
+            f"the {len(drawn_edges)} strongest"
+            if len(drawn_edges) == len(strongest_edges)
+            else f"{len(drawn_edges)}"
+        )
+        if len(drawn_edges) < len(strongest_edges):
+            drawn_of += f" of the {len(strongest_edges)} strongest"
         notes.append(f"Drawn: {drawn_of} of {_count(scene.kept.of, 'edge')}")
     else:
         notes.append("No K/V edge to draw: the lattice alone")
-    quiet = scene.model.n_layers - len({edge.layer for edge in drawn})
-    if quiet and drawn:
+    quiet = scene.model.n_layers - len({edge.layer for edge in drawn_edges})
+    if quiet and drawn_edges:
         notes.append(f"{_count(quiet, 'layer')} without a drawn edge folded")
-    n_hidden = len(scene.tokens) - len(columns.shown)
+    n_hidden = len(scene.tokens) - len(columns.positions)
     if n_hidden:
         notes.append(
             f"{n_hidden} of {_count(len(scene.tokens), 'token')} left out (⋯): shown are those of "
             "the strongest edges, then the last ones"
         )
-    return _wrapped(notes, "; ", width, _PALE)
+    return _wrap_parts(notes, "; ", width, _PALE)
 
 
 def _table(scene: Scene, width: int) -> list[Text]:
@@ -176,7 +184,7 @@ def _table(scene: Scene, width: int) -> list[Text]:
     listed_edges = scene.edges[:N_LISTED]
     for at, edge in enumerate(listed_edges):
         line = Text(f"{at + 1:>4}  " if wide else f"{at + 1:>3} ")
-        line.append(f"{signed(edge.weight):>9}", _POSITIVE if edge.weight > 0 else _NEGATIVE)
+        line.append(f"{signed_text(edge.weight):>9}", _POSITIVE if edge.weight > 0 else _NEGATIVE)
         mark = SATURATED if edge.saturated else " "
         place = f" {edge.layer:>5}  {edge.head:>4}  " if wide else f" L{edge.layer} h{edge.head}"
         where = mark + place
@@ -187,14 +195,14 @@ def _table(scene: Scene, width: int) -> list[Text]:
     if n_unlisted > 0:
         lines.append(Text(f"      and {n_unlisted:,} weaker ones kept", style=_PALE))
     if any(edge.saturated for edge in listed_edges):
-        lines += _wrapped([f"{SATURATED} {SATURATED_WORDS}"], "", width, _PALE)
+        lines += _wrap_parts([f"{SATURATED} {SATURATED_WORDS}"], "", width, _PALE)
     return lines
 
 
 def _paths(scene: Scene, width: int) -> list[Text]:
     if scene.paths is None:
         why = scene.paths_left_out
-        return [] if why is None else _wrapped([f"paths left out: {why}"], "", width, _PALE)
+        return [] if why is None else _wrap_parts([f"paths left out: {why}"], "", width, _PALE)
     labels = [token_label(scene, token) for token in scene.tokens]
     return [Text(line) for line in spectrum_lines(scene.paths, labels, width, N_PATHS)]
 
@@ -211,7 +219,7 @@ def _altered(scene: Scene, width: int) -> list[Text]:
 def _place(scene: Scene, pos: int, cells: int) -> str:
     """Name a column by its token and, where there is room, its position."""
     number = f" ({pos})" if cells >= 10 else ""
-    return clipped(token_label(scene, scene.tokens[pos]), cells - len(number)) + number
+    return clip_cells(token_label(scene, scene.tokens[pos]), cells - len(number)) + number
 
 
 def _predictions(scene: Scene, width: int) -> list[Text]:
@@ -222,7 +230,7 @@ def _predictions(scene: Scene, width: int) -> list[Text]:
     lines = [Text("next token", style=_PALE)]
     for prediction in scene.predictions[:N_LISTED]:
         chance = math.exp(min(0.0, prediction.logprob))
-        line = Text(f"  {padded(token_name(prediction.token), label)} {percent(chance):>7}  ")
+        line = Text(f"  {pad_cells(token_name(prediction.token), label)} {percent(chance):>7}  ")
         line.append(f"{prediction.logprob:>8.3f} nats  " if nats else "", _PALE)
         line.append("█" * round(bar * chance) or "▏", _STRONG)
         lines.append(line)
@@ -242,47 +250,50 @@ def _checks(scene: Scene, width: int) -> list[Text]:
     if not coverage.total:
         share = _no_share(coverage)
     return [
-        *_wrapped([share], "", width, _STRONG),
-        *_wrapped([f"{'inert' if ok else 'NOT INERT'}: {equal}, {where}", calls], "; ", width),
-        *_wrapped(closure, " ", width),
-        *_again(scene, width),
+        *_wrap_parts([share], "", width, _STRONG),
+        *_wrap_parts([f"{'inert' if ok else 'NOT INERT'}: {equal}, {where}", calls], "; ", width),
+        *_wrap_parts(closure, " ", width),
+        *_reproduce_lines(scene, width),
     ]
 
 
-def _again(scene: Scene, width: int) -> list[Text]:
+def _reproduce_lines(scene: Scene, width: int) -> list[Text]:
     """What must be there first, and the line, never cut or folded: it is there to be copied."""
     note = readable_text(scene.reproduce.note)
     return [
-        *(_wrapped([note], "", width, _PALE) if note else []),
-        Text(printed(scene.reproduce), style=_PALE),
+        *(_wrap_parts([note], "", width, _PALE) if note else []),
+        Text(terminal_line(scene.reproduce), style=_PALE),
     ]
 
 
-def _no_share(kept: SceneKept) -> str:
+def _no_share(coverage: SceneKept) -> str:
     """What there is to say where no share of a flow is defined."""
-    if not kept.of:
+    if not coverage.of:
         return "no K/V edge: no share of the flow is defined"
-    edges = _count(kept.of, "edge")
+    edges = _count(coverage.of, "edge")
     return f"{edges} of no weight: no share of the flow is defined"
 
 
-def closure_words(closed: SceneClosure) -> list[str]:
+def closure_words(closure: SceneClosure) -> list[str]:
     """Whether every node is the sum of heads and sources, or that this was not asked.
 
     To add up what the model itself added says nothing of heads and sources: that is no closure.
     """
-    where = f"at layer {closed.layer}, position {closed.pos} (tolerance {closed.tolerance:.0e})"
-    within = closed.worst <= closed.tolerance
-    if closed.over != "sources":
+    where = f"at layer {closure.layer}, position {closure.pos} (tolerance {closure.tolerance:.0e})"
+    within = closure.worst <= closure.tolerance
+    if closure.over != "sources":
         word = "rebuilt from its terms" if within else "NOT REBUILT FROM ITS TERMS"
         words = f"{word}, as the model added them (heads and sources were not added up): worst"
-        return [f"every node {words} error {closed.worst:.1e}", where]
+        return [f"every node {words} error {closure.worst:.1e}", where]
     nodes = "every node"
-    if closed.layers is not None:
-        nodes = f"{closed.n_nodes:,} of {closed.of_nodes:,} nodes, those written by layers "
-        nodes += f"{', '.join(map(str, closed.layers))} (drawn, seed {closed.seed})"
+    if closure.layers is not None:
+        nodes = f"{closure.n_nodes:,} of {closure.of_nodes:,} nodes, those written by layers "
+        nodes += f"{', '.join(map(str, closure.layers))} (drawn, seed {closure.seed})"
     word = "closed" if within else "NOT CLOSED"
-    return [f"{word}: heads and sources add up at {nodes}, worst error {closed.worst:.1e}", where]
+    return [
+        f"{word}: heads and sources add up at {nodes}, worst error {closure.worst:.1e}",
+        where,
+    ]
 
 
 def _count(number: int, noun: str) -> str:
@@ -298,7 +309,7 @@ def _quoted_end(text: str, width: int) -> str:
     return f"“…{text}”"
 
 
-def _wrapped(parts: Sequence[str], glue: str, width: int, style: str = "") -> list[Text]:
+def _wrap_parts(parts: Sequence[str], glue: str, width: int, style: str = "") -> list[Text]:
     """Join parts with ``glue``, breaking between parts first and between words where needed."""
     lines: list[str] = []
     end = "" if glue == " · " else glue.rstrip()
@@ -312,7 +323,7 @@ def _wrapped(parts: Sequence[str], glue: str, width: int, style: str = "") -> li
         for word in part.split(" "):
             longer = f"{lines[-1]} {word}" if lines[-1] else word
             if lines[-1] and cell_len(longer + end) > width:
-                lines.append(clipped(word, width - len(end)))
+                lines.append(clip_cells(word, width - len(end)))
             else:
-                lines[-1] = clipped(longer, width - len(end))
+                lines[-1] = clip_cells(longer, width - len(end))
     return [Text(line, style=style) for line in lines]

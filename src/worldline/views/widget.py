@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from worldline.field_faults import fault_line, field_of
 from worldline.flow.flow import Edge
 from worldline.grid.node import Node
-from worldline.views.html import built, scene_json
+from worldline.views.html import scene_json, static_text
 from worldline.views.parts import SceneNode
 from worldline.views.scene import Scene
 from worldline.views.selection import Selection
@@ -29,8 +29,8 @@ class Picture(anywidget.AnyWidget):
     Raises: TraitError for what is no Scene, or a selection that this Scene does not hold.
     """
 
-    _esm = built("worldline.js")
-    _css = built("worldline.css")
+    _esm = static_text("worldline.js")
+    _css = static_text("worldline.css")
 
     scene = traitlets.Instance(Scene).tag(
         sync=True,
@@ -47,7 +47,7 @@ class Picture(anywidget.AnyWidget):
     @property
     def node(self) -> Node | None:
         """The fixed node, or None; setting it fixes it in the picture."""
-        node = self._chosen.node
+        node = self._current_selection.node
         return None if node is None else Node(layer=node.layer, pos=node.pos)
 
     @node.setter
@@ -61,10 +61,10 @@ class Picture(anywidget.AnyWidget):
 
         With a fixed node all into and out of it; else those drawn, and of a chosen layer only.
         """
-        return self._chosen.edges(self.scene)
+        return self._current_selection.edges(self.scene)
 
     @property
-    def _chosen(self) -> Selection:
+    def _current_selection(self) -> Selection:
         return Selection.model_validate(self.selection)
 
     @traitlets.validate("selection")
@@ -90,10 +90,10 @@ class Picture(anywidget.AnyWidget):
         if isinstance(change["old"], Scene):
             self.selection = Selection().model_dump()
 
-    def _received(self, sent: Any) -> Any:
+    def _accept_selection(self, wire_value: Any) -> Any:
         """What a front end chose, unless it speaks of a Scene that is gone."""
         try:
-            fits = Selection.model_validate(sent).fits(self.scene)
+            fits = Selection.model_validate(wire_value).fits(self.scene)
         except ValidationError:
             fits = False
-        return sent if fits else self.selection
+        return wire_value if fits else self.selection

@@ -14,7 +14,7 @@ import worldline.claims.loading
 import worldline.model.load
 from coin_flips import coin_graph, coin_model, flips
 from worldline.apps.cli import claims as command
-from worldline.claims.running import Asked, run_claim
+from worldline.claims.running import RunRequest, run_claim
 from worldline.claims.shipped import read_verdicts
 from worldline.claims.store import Store
 from worldline.claims.verdict import pick
@@ -217,7 +217,7 @@ def test_the_bar_on_a_terminal(lab, tmp_path):
         say("loading")
         heard("coin", 0, 0)
         claim = worldline.claims.loading.load_graph().claim("coin")
-        run_claim(claim, store, coin_model(), Asked(), heard)
+        run_claim(claim, store, coin_model(), RunRequest(), heard)
     console.file.close()
     store.close()
     text = (tmp_path / "o").read_text()
@@ -232,7 +232,7 @@ def test_the_table_loads_no_torch(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "code_hash", lambda claim: "0" * 64)
     store = Store()
     claim = worldline.claims.loading.load_graph().claim("redundancy")
-    run_claim(claim, store, coin_model("smollm2-135m-instruct"), Asked())
+    run_claim(claim, store, coin_model("smollm2-135m-instruct"), RunRequest())
     store.close()
     for words in ([], ["show", "redundancy"], ["export", "--format", "json-ld"]):
         code = (

@@ -16,7 +16,7 @@ from worldline.apps.server.guard import Rate
 from worldline.live.answering import Answer
 from worldline.live.worker import Worker
 from worldline.room.hosting import Desk
-from worldline.room.models.scripted import Scripted
+from worldline.room.models.scripted import ScriptedModel
 from worldline.views.altered_parts import SceneAltered
 from worldline.views.html import scene_json
 
@@ -95,7 +95,7 @@ def api(tmp_path_factory):
 
     worker = Worker(answers, most_waiting=10_000)
     hosts = frozenset({asgi.HOST, "127.0.0.1"})
-    desk = Desk(folder, {"bundled": Scripted("bundled", ("hm",), True)})
+    desk = Desk(folder, {"bundled": ScriptedModel("bundled", ("hm",), True)})
     app = make_app(worker, ABOUT, hosts=hosts, rate=Rate(burst=1 << 30), desk=desk)
     desk.open("rehearsal").play = lambda turns=None: None  # no thread beside the fuzzing
     yield schemathesis.openapi.from_asgi("/api/openapi.json", app), app, worker

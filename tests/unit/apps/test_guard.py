@@ -265,8 +265,8 @@ def test_a_bucket_fills_no_further_than_its_burst_and_few_addresses_are_kept(mon
     monkeypatch.setattr(guard_, "MOST_ADDRESSES", 10)
     for n in range(100):
         rate.allows(f"{n}", 1000.0)
-    assert len(rate.left) == 10
-    assert "99" in rate.left
+    assert len(rate.allowances) == 10
+    assert "99" in rate.allowances
 
 
 # --- what else comes ------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from worldline.apps.cli.out import read_text
 from worldline.live.answering import Answering
 from worldline.live.questions import Question
 from worldline.views.altered import with_altered
-from worldline.views.recipe import LONGEST_SHOWN, Recipe, RecipeText, printed
+from worldline.views.recipe import LONGEST_SHOWN, Recipe, RecipeText, terminal_line
 from worldline.views.scene import Scene
 from worldline.views.shell import pasteable
 
@@ -116,7 +116,7 @@ def whole(folder, tmp_path_factory):
     scene = scene.model_copy(update={"paths": answer("paths", target="a").paths})
     parts = {}
     for name, more in ASKED.items():
-        parts |= answer(name, **more).altered
+        parts |= answer(name, **more).scene_parts
     return Scene.model_validate(with_altered(scene, **parts).model_dump(by_alias=True))
 
 
@@ -577,7 +577,7 @@ def test_a_model_that_no_line_loads_is_the_callers_own(make, folder, tmp_path):
     assert lines.cli == ""
     assert str(folder) not in str(lines)
     assert "`model` is the model in memory" in lines.note
-    assert printed(lines) == f"again, from Python: {lines.python}"
+    assert terminal_line(lines) == f"again, from Python: {lines.python}"
     again = called(lines.python, model=model)
     assert [p.logprob for p in again.trace.predictions] == [
         p.logprob for p in seen.trace.predictions

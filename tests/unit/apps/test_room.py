@@ -13,7 +13,7 @@ import pytest
 
 from tiny_folder import tiny_folder
 from worldline.apps.cli.room_lines import Lines
-from worldline.room.events import Event, Joined, Message
+from worldline.room.events import Arrival, Event, Message
 from worldline.room.log import Log, Reading
 from worldline.room.models.naming import _LOADED
 from worldline.room.replying import Provisional
@@ -250,7 +250,7 @@ def test_a_log_made_while_another_is_imported_stays(run, tmp_path, monkeypatch):
 
 def test_gone_on_with_without_the_address_it_says_what_is_missing(run, tmp_path):
     log = Log(tmp_path / "a.room")
-    log.append([Joined("Ada", "no-such-model")])
+    log.append([Arrival("Ada", "no-such-model")])
     log.close()
     found = run("--headless", "--log", "a.room", "--turns", 1, "--images", "none")
     assert found.code == 1
@@ -301,7 +301,7 @@ def test_a_terminal_shows_words_as_they_come_and_nothing_that_moves_it():
     lines(Event(4, 3, 0.0, Message("Bob", "x\x07", "x\x07")))
     assert out.text == "Ada: one \ufffd[2Jtwo  (#3, m)\nBob (#4): x\ufffd\n"
     lines(Provisional("Ada", "half"))
-    lines.broken()
+    lines.mark_cut_off()
     assert out.text.endswith("Ada: half … (not kept)\n")
 
 

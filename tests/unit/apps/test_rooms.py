@@ -14,7 +14,7 @@ from worldline.apps.server.guard import Rate
 from worldline.live.worker import Worker
 from worldline.room.deeds import Deeds, Picture
 from worldline.room.hosting import Desk
-from worldline.room.models.scripted import Scripted
+from worldline.room.models.scripted import ScriptedModel
 
 ABOUT = {"model": "tiny", "example": "t1", "version": "0"}
 HOSTS = frozenset({"127.0.0.1"})
@@ -26,7 +26,7 @@ DEEDS = Deeds(lambda _asked: Picture(SVG, "image/svg+xml", "a line"))
 @pytest.fixture
 def desk(tmp_path):
     made = Desk(
-        tmp_path, {"bundled": Scripted("bundled", ("hm",), True)}, lambda _catalog: DEEDS,
+        tmp_path, {"bundled": ScriptedModel("bundled", ("hm",), True)}, lambda _catalog: DEEDS,
         lambda _model, _usage: "nothing is known",
     )  # fmt: skip
     yield made

@@ -53,7 +53,7 @@ class Stub:
             scene = tiny_scene("gradient")
             return Answer(scene_json(scene), scene=scene)
         if question.ask == "sources":
-            return Answer(json.dumps({"sources": SOURCES}), altered={"sources": SOURCES})
+            return Answer(json.dumps({"sources": SOURCES}), scene_parts={"sources": SOURCES})
         if question.ask == "paths":
             paths = tiny_scene("gradient").paths
             return Answer('{"paths": null, "paths_left_out": null}', paths=paths)

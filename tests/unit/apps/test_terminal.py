@@ -23,12 +23,12 @@ from worldline.apps.terminal.opening import sit_in
 from worldline.apps.terminal.orders import Order, read_order
 from worldline.apps.terminal.standing import most_read
 from worldline.errors import InputError
-from worldline.room.events import Drawn, Event, Message
-from worldline.room.hosting import Hosted
+from worldline.room.events import Event, FlowRecord, Message
+from worldline.room.hosting import HostedRoom
 from worldline.room.log import Log, Reading
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Delta, Usage
-from worldline.room.models.scripted import Scripted
+from worldline.room.models.scripted import ScriptedModel
 from worldline.room.room import Room
 
 HOSTILE = "[red]x[/red] \x1b[2J\x1b]0;owned\x07 \u202etxt [@click=app.quit]y[/]"
@@ -59,8 +59,8 @@ class Broken(Slow):
 
 def room_made(path, scripts=None, model=None):
     """What opens a room in a file: scripts by name, or Ada alone on one model."""
-    models = {f"m{n}": Scripted(f"m{n}", tuple(x)) for n, x in (scripts or {}).items()}
-    guests = {"guest": Scripted("guest", ("I came.",))}
+    models = {f"m{n}": ScriptedModel(f"m{n}", tuple(x)) for n, x in (scripts or {}).items()}
+    guests = {"guest": ScriptedModel("guest", ("I came.",))}
     hidden = models if model is None else {"mAda": model}
 
     def made(watch):
@@ -76,7 +76,7 @@ def room_made(path, scripts=None, model=None):
 @asynccontextmanager
 async def sitting(path, scripts=None, model=None, size=(100, 30), turns=None):
     """The screen over a room, as somebody uses it."""
-    hosted = Hosted("test", room_made(path, scripts, model))
+    hosted = HostedRoom("test", room_made(path, scripts, model))
     app = RoomApp(hosted, "You", _save, turns)
     try:
         async with app.run_test(size=size) as pilot:
@@ -411,7 +411,7 @@ def flow(read):
 def test_a_strip_stands_under_its_reply_and_the_most_read_is_named():
     said = [Event(1, 0, 0.0, Message("Ada", "a", "a", model="m"))]
     said.append(Event(2, 1, 0.0, Message("Bob", "b", "b", model="m")))
-    said.append(Event(3, 2, 0.0, Drawn(2, flow("Ada"))))
+    said.append(Event(3, 2, 0.0, FlowRecord(2, flow("Ada"))))
     telling = Telling()
     entries = [telling.entry(one) for one in said]
     strip = entries[2].text
@@ -419,7 +419,7 @@ def test_a_strip_stands_under_its_reply_and_the_most_read_is_named():
     assert telling.colour("Ada") in {str(one.style) for one in strip.spans}
     assert most_read(said) == "Ada"
     assert most_read(said[:2]) == ""
-    refused = replace(said[2], body=Drawn(2, reason="\x1b[2J remote"))
+    refused = replace(said[2], body=FlowRecord(2, reason="\x1b[2J remote"))
     assert telling.entry(refused).text.plain == "\ufffd[2J remote"
 
 

@@ -74,12 +74,12 @@ def test_every_edge_has_a_name_from_its_end():
 def test_joined_graphs(tmp_path):
     graph = coin_graph(tmp_path)
     edge = ClaimsEdge(source="new", type="cites", target="coin")
-    more = graph.joined([node("new")], [edge])
+    more = graph.with_additions([node("new")], [edge])
     assert more.edge_counts["coin"] == 2
     assert "new" not in graph.nodes
     with pytest.raises(ValueError, match="is there already"):
-        graph.joined([node("coin")], [])
+        graph.with_additions([node("coin")], [])
     with pytest.raises(ValueError, match='no node "new"'):
-        graph.joined([], [edge])
+        graph.with_additions([], [edge])
     with pytest.raises(InputError, match='there is no "new"'):
         neighbourhood(graph, "new")

@@ -27,7 +27,7 @@ from worldline.claims.picture import (
     current_picture,
     model_verdicts,
 )
-from worldline.claims.running import Asked, run_claims
+from worldline.claims.running import RunRequest, run_claims
 from worldline.claims.shipped import (
     read_verdicts,
     shipped_verdicts,
@@ -83,8 +83,8 @@ def ran(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ran")
     with pytest.MonkeyPatch.context() as patch:
         graph, store = three_claims(folder, patch), Store(folder / "store")
-        list(run_claims(graph, store, coin_model(), ["a", "b"], Asked()))
-        list(run_claims(graph, store, coin_model(), ["a"], Asked(quick=True)))
+        list(run_claims(graph, store, coin_model(), ["a", "b"], RunRequest()))
+        list(run_claims(graph, store, coin_model(), ["a"], RunRequest(quick=True)))
         store.close()
     return folder / "store"
 
@@ -127,7 +127,7 @@ def test_what_the_picture_holds(picture):
     ],
 )  # fmt: skip
 def test_the_line_names_what_ran(graph, store, model, dtype, said):
-    (outcome,) = run_claims(graph, store, coin_model(), ["a"], Asked())
+    (outcome,) = run_claims(graph, store, coin_model(), ["a"], RunRequest())
     run = replace(outcome.verdict.run, model=model, versions={"dtype": dtype})
     assert command(replace(outcome.verdict, run=run)) == said
 
@@ -327,7 +327,7 @@ def test_shipped_verdicts_stand_where_the_user_has_none(
     assert not empty.folder.exists()
     monkeypatch.setattr(registry, "code_hash", lambda claim: "1" * 64)
     assert all(one.stale for one in claims_picture(graph, empty, "coin").verdicts)
-    list(run_claims(graph, empty, coin_model(), ["a"], Asked(quick=True)))
+    list(run_claims(graph, empty, coin_model(), ["a"], RunRequest(quick=True)))
     found = [(one.verdict.run.quick, bool(one.stale)) for one in
              pick(model_verdicts(graph, empty, "coin")["a"])]  # fmt: skip
     assert found == [(True, False), (False, True)]

@@ -17,7 +17,7 @@ import coin_flips
 from coin_flips import coin_graph, coin_model, flips
 from worldline.claims.judging import judge
 from worldline.claims.picture import claims_picture, model_verdicts
-from worldline.claims.running import Asked, bare_name, run_claim, run_claims
+from worldline.claims.running import RunRequest, bare_name, run_claim, run_claims
 from worldline.claims.store import Store
 from worldline.claims.verdict import pick
 from worldline.errors import InputError, RefusedError
@@ -60,7 +60,7 @@ def test_fair_coins_are_inconclusive(tmp_path, store, use):
     assert 180 <= words.count("inconclusive") <= 199, Counter(words)
     assert words.count("supported") + words.count("refuted") == 200 - words.count("inconclusive")
     for seed in (0, *[k for k, word in enumerate(words) if word != "inconclusive"][:2]):
-        assert run_claim(claim, store, model, Asked(seed=seed)).verdict.word == words[seed]
+        assert run_claim(claim, store, model, RunRequest(seed=seed)).verdict.word == words[seed]
 
 
 @pytest.mark.parametrize(("heads", "word"), [(0.8, "supported"), (0.2, "refuted")])
@@ -68,19 +68,19 @@ def test_loaded_coins_are_not(tmp_path, store, use, heads, word):
     use(flips(heads=heads))
     claim = coin_graph(tmp_path / "records").claim("coin")
     for seed in range(5):
-        assert run_claim(claim, store, coin_model(), Asked(seed=seed)).verdict.word == word
+        assert run_claim(claim, store, coin_model(), RunRequest(seed=seed)).verdict.word == word
 
 
 def test_progress_and_a_second_time(tmp_path, store, use):
     measured, heard = [], []
     use(flips(n=20, on_item=measured.append))
     claim = coin_graph(tmp_path / "records").claim("coin")
-    first = run_claim(claim, store, coin_model(), Asked(), lambda *line: heard.append(line))
+    first = run_claim(claim, store, coin_model(), RunRequest(), lambda *line: heard.append(line))
     assert heard == [("coin", done, 20) for done in range(21)]
-    assert first.found == 0
-    again = run_claim(claim, store, coin_model(), Asked())
+    assert first.n_stored == 0
+    again = run_claim(claim, store, coin_model(), RunRequest())
     assert len(measured) == 20
-    assert again.found == 20
+    assert again.n_stored == 20
     assert again.verdict == replace(first.verdict, run=again.verdict.run)
 
 
@@ -96,14 +96,14 @@ def test_a_stopped_run_goes_on(tmp_path, store, use, stop):
     use(flips(n=20, on_item=on_item))
     graph = coin_graph(tmp_path / "records")
     with pytest.raises(stop):
-        list(run_claims(graph, store, coin_model(), ["coin"], Asked()))
+        list(run_claims(graph, store, coin_model(), ["coin"], RunRequest()))
     assert store.verdicts() == []
-    (outcome,) = run_claims(graph, store, coin_model(), ["coin"], Asked())
-    assert outcome.found == 7
+    (outcome,) = run_claims(graph, store, coin_model(), ["coin"], RunRequest())
+    assert outcome.n_stored == 7
     assert Counter(measured).most_common(2) == [("flip-7", 2), ("flip-0", 1)]
     use(flips(n=20))
     whole = Store(tmp_path / "other")
-    unbroken = run_claim(graph.claim("coin"), whole, coin_model(), Asked())
+    unbroken = run_claim(graph.claim("coin"), whole, coin_model(), RunRequest())
     assert outcome.verdict.finding == unbroken.verdict.finding
     whole.close()
 
@@ -174,18 +174,18 @@ def test_quick_stands_beside_full(tmp_path, store, use):
 
     assert shown() == []
     claim = graph.claim("coin")
-    run_claim(claim, store, coin_model(), Asked(quick=True))
+    run_claim(claim, store, coin_model(), RunRequest(quick=True))
     assert shown() == [(True, 20, None)]
-    run_claim(claim, store, coin_model(), Asked())
+    run_claim(claim, store, coin_model(), RunRequest())
     assert shown() == [(False, 200, None), (True, 20, None)]
-    run_claim(claim, store, coin_model(), Asked(n=30))
+    run_claim(claim, store, coin_model(), RunRequest(n=30))
     assert shown() == [(False, 200, None), (True, 30, None)]
     use(flips(n=200, heads=0.8), code="1")
     stale = "stale: the experiment's code changed since"
     assert shown() == [(False, 200, stale), (True, 30, stale)]
-    run_claim(claim, store, coin_model(), Asked(quick=True))
+    run_claim(claim, store, coin_model(), RunRequest(quick=True))
     assert shown() == [(True, 20, None), (False, 200, stale)]
-    run_claim(claim, store, coin_model(), Asked())
+    run_claim(claim, store, coin_model(), RunRequest())
     assert shown() == [(False, 200, None), (True, 20, None)]
 
 
@@ -193,7 +193,7 @@ def test_another_seed_does_not_take_a_verdicts_place(tmp_path, store, use):
     use(flips(n=50))
     graph = coin_graph(tmp_path / "records")
     for seed in (3, 1, 2):
-        run_claim(graph.claim("coin"), store, coin_model(), Asked(seed=seed))
+        run_claim(graph.claim("coin"), store, coin_model(), RunRequest(seed=seed))
     (one,) = pick(model_verdicts(graph, store, "coin")["coin"])
     assert one.verdict.run.key.seed == 1
     assert len(model_verdicts(graph, store, "coin")["coin"]) == 3
@@ -202,7 +202,7 @@ def test_another_seed_does_not_take_a_verdicts_place(tmp_path, store, use):
 def test_stale_says_which_of_the_two_changed(tmp_path, store, use):
     use(flips(n=20))
     graph = coin_graph(tmp_path / "records")
-    run_claim(graph.claim("coin"), store, coin_model(), Asked())
+    run_claim(graph.claim("coin"), store, coin_model(), RunRequest())
 
     def stale(graph):
         (one,) = claims_picture(graph, store, "coin").verdicts
@@ -219,7 +219,7 @@ def test_stale_says_which_of_the_two_changed(tmp_path, store, use):
     )
     measured = []
     use(flips(n=20, on_item=measured.append), code="1")
-    assert run_claim(graph.claim("coin"), store, coin_model(), Asked()).found == 0
+    assert run_claim(graph.claim("coin"), store, coin_model(), RunRequest()).n_stored == 0
     assert len(measured) == 20
     assert stale(graph) is None
 
@@ -227,7 +227,7 @@ def test_stale_says_which_of_the_two_changed(tmp_path, store, use):
 def test_a_title_or_a_source_makes_nothing_stale(tmp_path, store, use):
     use(flips(n=20))
     graph = coin_graph(tmp_path / "records")
-    run_claim(graph.claim("coin"), store, coin_model(), Asked())
+    run_claim(graph.claim("coin"), store, coin_model(), RunRequest())
     other = graph.claim("coin").model_copy(update={"title": "Tails", "source": "elsewhere"})
     (one,) = claims_picture(replace(graph, claims={"coin": other}), store, "coin").verdicts
     assert one.stale is None
@@ -246,7 +246,7 @@ def test_an_error_is_one_claims_outcome(tmp_path, store, use):
     use(flips("a", 20), flips("b", 20, on_item=broken), flips("c", 20, on_item=refused),
         flips("d", 20, on_item=wrong), flips("e", 20))  # fmt: skip
     graph = coin_graph(tmp_path / "records", *"abcde")
-    found = list(run_claims(graph, store, coin_model(), "abcde", Asked()))
+    found = list(run_claims(graph, store, coin_model(), "abcde", RunRequest()))
     words = [one.verdict and one.verdict.word for one in found]
     assert words == [words[0], None, "not testable here", None, words[4]]
     assert found[1].error == "ZeroDivisionError: by nothing"
@@ -254,7 +254,7 @@ def test_an_error_is_one_claims_outcome(tmp_path, store, use):
     assert found[3].error == "text: too short"
     assert {one.run.claim for one in store.verdicts()} == {"a", "c", "e"}
     use(flips("c", 20))  # what refused it was mended: it is tried again
-    (again,) = run_claims(graph, store, coin_model(), ["c"], Asked())
+    (again,) = run_claims(graph, store, coin_model(), ["c"], RunRequest())
     assert again.verdict.word != "not testable here"
 
 
@@ -265,7 +265,7 @@ def test_results_that_are_not_plain_and_keys_that_are_not_unique(tmp_path, store
         replace(flips("b", 20), items=lambda model, n, seed: [{"key": "x"}] * n),
     )
     graph = coin_graph(tmp_path / "records", "a", "b")
-    one, two = run_claims(graph, store, coin_model(), ["a", "b"], Asked())
+    one, two = run_claims(graph, store, coin_model(), ["a", "b"], RunRequest())
     assert "plain JSON" in one.error
     assert "two items have the same key" in two.error
 
@@ -281,7 +281,7 @@ def test_a_resumed_run_concludes_of_the_same_values(tmp_path, store, use):
     odd = {"x": (1, 2.5), "y": float("nan"), "z": [float("-inf")]}
     use(replace(flips(n=12), measure=lambda model, item: odd, conclude=conclude))
     claim = coin_graph(tmp_path / "records").claim("coin")
-    outcome = run_claim(claim, store, coin_model(), Asked())
+    outcome = run_claim(claim, store, coin_model(), RunRequest())
     assert seen == [repr(list(store.items(outcome.verdict.run.id).values()))]
 
 
@@ -296,7 +296,7 @@ def test_a_resumed_run_concludes_of_the_same_values(tmp_path, store, use):
 )
 def test_what_is_refused(asked, said):
     with pytest.raises(InputError, match=said):
-        Asked(**asked)
+        RunRequest(**asked)
 
 
 def test_an_unknown_claim_is_refused_before_any_run(tmp_path, store, use):
@@ -304,7 +304,7 @@ def test_an_unknown_claim_is_refused_before_any_run(tmp_path, store, use):
     use(flips(on_item=measured.append))
     graph = coin_graph(tmp_path / "records")
     with pytest.raises(InputError, match='no claim "cion"; near it: coin'):
-        list(run_claims(graph, store, coin_model(), ["coin", "cion"], Asked()))
+        list(run_claims(graph, store, coin_model(), ["coin", "cion"], RunRequest()))
     assert measured == []
 
 
@@ -322,13 +322,13 @@ def test_a_number_that_one_experiment_does_not_take_is_refused_before_any_run(tm
     use(plain, few, replace(flips("c"), items=torn))
     graph = coin_graph(tmp_path / "records", *"abc")
     with pytest.raises(InputError, match="--n 11: b: 11 coins: accepted are 1 to 10"):
-        list(run_claims(graph, store, coin_model(), "abc", Asked(n=11)))
+        list(run_claims(graph, store, coin_model(), "abc", RunRequest(n=11)))
     assert measured == []
-    found = list(run_claims(graph, store, coin_model(), "ac", Asked(n=11)))
+    found = list(run_claims(graph, store, coin_model(), "ac", RunRequest(n=11)))
     assert [one.error for one in found] == [None, "ZeroDivisionError: by nothing"]
     assert len(measured) == 11
     # a number that nobody gave is the experiment's own matter: it is that claim's outcome
-    (own,) = run_claims(graph, store, coin_model(), ["b"], Asked())
+    (own,) = run_claims(graph, store, coin_model(), ["b"], RunRequest())
     assert own.error == "200 coins: accepted are 1 to 10"
 
 
@@ -337,7 +337,7 @@ def test_nothing_of_the_machine_is_kept(tmp_path, store, use):
     (tmp_path / "models" / "mine").mkdir(parents=True)
     claim = coin_graph(tmp_path / "records").claim("coin")
     model = coin_model(str(tmp_path / "models" / "mine"))
-    verdict = run_claim(claim, store, model, Asked()).verdict
+    verdict = run_claim(claim, store, model, RunRequest()).verdict
     assert verdict.run.model == "mine"
     assert str(tmp_path).encode() not in store.path.read_bytes()
     assert bare_name("nobody/nothing") == "nobody/nothing"
@@ -347,8 +347,8 @@ def test_nothing_of_the_machine_is_kept(tmp_path, store, use):
 def test_a_model_in_another_place_is_the_same(tmp_path, store, use):
     use(flips(n=20))
     claim = coin_graph(tmp_path / "records").claim("coin")
-    run_claim(claim, store, coin_model("one"), Asked())
-    assert run_claim(claim, store, coin_model("two"), Asked()).found == 20
+    run_claim(claim, store, coin_model("one"), RunRequest())
+    assert run_claim(claim, store, coin_model("two"), RunRequest()).n_stored == 20
     other = coin_model()
     other.config = {"sides": 3}
-    assert run_claim(claim, store, other, Asked()).found == 0
+    assert run_claim(claim, store, other, RunRequest()).n_stored == 0

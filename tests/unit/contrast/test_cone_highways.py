@@ -223,7 +223,7 @@ def test_a_change_outside_is_told(monkeypatch):
 
 def test_copies_that_read_their_own_are_told(monkeypatch):
     """Were no K and V swapped, the residual copy would carry everything, and the zeros say so."""
-    monkeypatch.setattr(cone._Push, "read", lambda self, call: None)
+    monkeypatch.setattr(cone._Push, "rewrite_read", lambda self, call: None)
     at = Node(layer=1, pos=2)
     seen = light_cone(loaded("llama", FLOAT64), some_tokens(5), at=at, derivative=False)
     assert not seen.outside_zero

@@ -27,7 +27,7 @@ from worldline.run.precision import PlainRow, Precision, logprob_rounding, plain
 from worldline.run.reach import plain_run
 from worldline.views.altered import cut_lines, sources_lines
 from worldline.views.altered_parts import SceneCut, SceneSources
-from worldline.views.labels import signed
+from worldline.views.labels import signed_text
 
 HALF = [torch.bfloat16, torch.float16]
 EDGES = [
@@ -64,7 +64,7 @@ def test_a_cut_that_does_nothing_prints_as_nothing(dtype):
         if precision.tells(seen.change_nats):
             told += 1
             assert np.sign(seen.change_nats) == np.sign(true.change_nats)
-            assert f"change {signed(seen.change_nats)} nats" in words
+            assert f"change {signed_text(seen.change_nats)} nats" in words
         elif seen.powerless is None:
             nothing += abs(true.change_nats) < precision.least / 4
             assert f"{seen.change_nats:+.3f} nats" not in words
@@ -108,10 +108,10 @@ def test_the_floor_is_that_of_equivalent_runs_of_the_same_text():
     model, tokens = loaded("llama"), some_tokens(9)
     plain = execute(model, Plan(tokens.ids)).logits[0, -1]
     row = plain_row(model, tokens.ids, plain)
-    assert 0 < float((row.others - plain).abs().max()) < 1e-4
+    assert 0 < float((row.rerun_logits - plain).abs().max()) < 1e-4
     found = row.of_logprob(3)
     assert 0 < found.floor < 1e-4
-    seen = (row.others.double().log_softmax(-1) - plain.double().log_softmax(-1))[:, 3].abs()
+    seen = (row.rerun_logits.double().log_softmax(-1) - plain.double().log_softmax(-1))[:, 3].abs()
     assert found.floor >= float(seen.max())
     exact = plain_row(loaded("llama", FLOAT64), tokens.ids, plain.double())
     assert exact.of_logprob(3).dtype == "float32"  # these logits were rounded

@@ -106,7 +106,7 @@ def test_every_path(witness, heads):
     with Float64():
         run = frozen_of(witness.trace, Target(TARGET, "", VERSUS, ""))
         found = follow(run, 10**6, 10**6, heads=heads)
-    assert found.whole
+    assert found.is_complete
     sizes = [abs(path.weight) for path in found.paths]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > 1e-3

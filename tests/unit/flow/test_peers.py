@@ -164,7 +164,7 @@ def test_the_spliced_gradient_takes_each_read_as_the_cut_makes_it(model_type):
             for src in range(dst):
                 cut = EdgeCut("splice", (src,), (dst,), (layer,), donor=donor)
                 edits = Edits(5, [[cut]], donated)
-                new = edits.read(call)
+                new = edits.rewrite_read(call)
                 lost = ((call.z - new)[0] * u).sum((1, 2))
                 np.testing.assert_allclose(found[layer, :, dst, src], lost, atol=1e-7)
     assert np.abs(found).max() > 1e-3

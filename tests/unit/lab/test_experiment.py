@@ -9,7 +9,7 @@ import pytest
 
 import worldline as wl
 from worldline.lab.faithfulness import running
-from worldline.lab.faithfulness.curves import SHUFFLED
+from worldline.lab.faithfulness.curves import RANDOM_ORDER
 from worldline.lab.faithfulness.edges import HOWS
 from worldline.lab.faithfulness.experiment import cases_of, refuse_unknown, run
 from worldline.lab.faithfulness.families import CIRCUITS, circuit_prompts
@@ -48,8 +48,8 @@ def test_known_edges_are_found_by_the_gradient_and_not_by_attention(store):
     assert max(idle) > 0.8
     assert rows["circuit induction", "frozen"]["known_found"] == 0.5  # patterns are made too
     assert (
-        SHUFFLED not in {measure for _, measure in rows}
-        or "known_found" not in rows["circuit induction", SHUFFLED]
+        RANDOM_ORDER not in {measure for _, measure in rows}
+        or "known_found" not in rows["circuit induction", RANDOM_ORDER]
     )
 
 
@@ -75,8 +75,8 @@ def test_effects_are_those_of_cuts(store):
 def test_a_run_goes_on_where_it_was(tmp_path, monkeypatch):
     case = Case(*next(iter(circuit_prompts())))
     store, calls = Store(tmp_path), []
-    weighed = running._weighed
-    monkeypatch.setattr(running, "_weighed", lambda *a: calls.append(a[1]) or weighed(*a))
+    weighed = running._run_measures
+    monkeypatch.setattr(running, "_run_measures", lambda *a: calls.append(a[1]) or weighed(*a))
     write = Store.write
 
     def killed(self, name, said, **arrays):
@@ -153,7 +153,7 @@ def test_a_file_of_pairs_becomes_a_table(tmp_path):
     assert "gradient (drop)" in markdown(table["rows"], "drop", "rank_signed")
     found = corrections(store, "drop")["mine"]
     seen = prompts_in(store, "drop")["mine"]
-    reported = [one for one in seen if one.said["split"] == "report"]
+    reported = [one for one in seen if one.metadata["split"] == "report"]
     assert found["linear"][50] is None  # all of them are cut: nothing is left to be wrong about
     for cuts in (0, 10):
         by_hand = []  # none of a prompt whose edges that are left have no effect at all

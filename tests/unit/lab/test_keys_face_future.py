@@ -10,7 +10,7 @@ import pytest
 from passage_runs import tiny_passages, with_fixed
 from tiny_runs import loaded
 from worldline.lab import keys_face_future
-from worldline.lab.keys_face_future import EXPERIMENT, facing, received
+from worldline.lab.keys_face_future import EXPERIMENT, attention_received, facing
 
 
 def found_on(model, monkeypatch, n=16):
@@ -26,7 +26,7 @@ def test_received_is_even_where_rows_are():
     rows = np.tril(np.ones((6, 6)))
     rows[:, 0] = 0
     pattern = rows / np.maximum(np.arange(6), 1)[:, None]
-    np.testing.assert_allclose(received(pattern[None])[0], [0, 1, 1, 1, 1, 0])
+    np.testing.assert_allclose(attention_received(pattern[None])[0], [0, 1, 1, 1, 1, 0])
 
 
 def test_facing_is_the_product_with_the_mean_of_later_queries():

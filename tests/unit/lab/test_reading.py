@@ -12,7 +12,7 @@ from worldline.lab.reading import (
     read_out,
     share_of,
     shares_interval,
-    standardised,
+    standardise,
 )
 
 DRAW = np.random.default_rng(0)
@@ -23,7 +23,7 @@ STATE = DRAW.standard_normal((len(TEXT_OF), 16)).astype(np.float32)
 def test_a_map_that_can_be_inverted_is_read_whole():
     reading = read_out(STATE @ DRAW.standard_normal((16, 16)), STATE, TEXT_OF)
     assert reading.share > 0.9999
-    assert (reading.inputs, reading.given, reading.samples) == (16, 16, 1000)
+    assert (reading.inputs, reading.available_inputs, reading.samples) == (16, 16, 1000)
     assert len(reading.total) == 20
 
 
@@ -59,7 +59,7 @@ def test_more_inputs_than_samples_allow_become_components():
     wide = np.concatenate([STATE] * 20, axis=1)
     reading = read_out(wide, STATE, TEXT_OF)
     assert allowed_inputs(TEXT_OF) == 100
-    assert (reading.inputs, reading.given) == (100, 320)
+    assert (reading.inputs, reading.available_inputs) == (100, 320)
     assert reading.share > 0.999
 
 
@@ -72,7 +72,7 @@ def test_a_rare_large_number_weighs_as_one_dimension():
 
 def test_standardised_leaves_out_what_does_not_vary():
     values = np.concatenate([STATE, np.full((len(STATE), 2), 7.0)], axis=1)
-    found = standardised(values, TEXT_OF % 2 == 0)
+    found = standardise(values, TEXT_OF % 2 == 0)
     assert found.shape == STATE.shape
     np.testing.assert_allclose((found**2).mean(0), 1, rtol=1e-4)
 

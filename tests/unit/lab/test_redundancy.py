@@ -13,14 +13,14 @@ from circuit_items import circuit_case, idle_model, words_item
 from tiny_runs import loaded
 from worldline.lab.redundancy import (
     EXPERIMENT,
-    KEPT,
+    KEEP_COLUMN_0,
     RANDOM,
     STRONGEST,
     WEAK,
     by_weight,
     conclude,
     cut_losses,
-    masked,
+    mask_cuts,
     measure,
     pair_of,
     part,
@@ -68,11 +68,11 @@ def test_weights_order_edges_by_size():
 
 def test_edges_become_one_cut_a_row():
     edges = np.array([[1, 4, 0], [1, 4, 2], [0, 4, 1]])
-    assert masked(edges) == {
+    assert mask_cuts(edges) == {
         wl.EdgeCut("mask", (0, 2), (4,), (1,)),
         wl.EdgeCut("mask", (1,), (4,), (0,)),
     }
-    assert masked(np.array([[1, 4, 0, 3]])) == {wl.EdgeCut("mask", (0,), (4,), (1,), (3,))}
+    assert mask_cuts(np.array([[1, 4, 0, 3]])) == {wl.EdgeCut("mask", (0,), (4,), (1,), (3,))}
 
 
 def test_pairs_share_no_row():
@@ -108,7 +108,7 @@ def test_what_it_says():
     found = conclude([(whole, one)] * 3, 0)
     assert found.value == pytest.approx(by_hand)
     assert found.value == found.low == found.high
-    assert part(one, KEPT, 1.0) == 1
+    assert part(one, KEEP_COLUMN_0, 1.0) == 1
     assert json.loads(json.dumps(dataclasses.asdict(found), allow_nan=False))["n"] == 3
 
 

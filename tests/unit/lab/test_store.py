@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 import worldline as wl
-from worldline.lab.faithfulness.store import Store, rounded
+from worldline.lab.faithfulness.store import Store, round_mantissa
 
 
 def test_numbers_keep_three_figures():
     draw = np.random.default_rng(0)
     values = (draw.normal(size=5000) * 10.0 ** draw.integers(-8, 8, 5000)).astype(np.float32)
-    kept = rounded(values)
+    kept = round_mantissa(values)
     assert (np.abs(kept - values) <= np.abs(values) * 2.0**-11).all()
     assert (np.sign(kept) == np.sign(values)).all()
-    assert rounded(np.zeros(3)).tolist() == [0.0, 0.0, 0.0]
+    assert round_mantissa(np.zeros(3)).tolist() == [0.0, 0.0, 0.0]
     assert (kept.view(np.uint32) % 8192 == 0).all()
 
 

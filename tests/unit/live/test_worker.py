@@ -37,7 +37,7 @@ def until(true, seconds: float = SOON) -> None:
 
 
 def ended(*jobs: Job) -> None:
-    until(lambda: all(job.ended for job in jobs))
+    until(lambda: all(job.has_ended for job in jobs))
 
 
 class Slow:

@@ -8,7 +8,7 @@ import torch
 import worldline as wl
 from tiny_runs import NamesIds, some_tokens
 from worldline.errors import RefusedError
-from worldline.model.guard import checked
+from worldline.model.guard import checked_report
 from worldline.model.load import load_model
 from worldline.model.tiny import tiny_model
 
@@ -47,7 +47,7 @@ HOOKS = {
 @pytest.mark.parametrize("which", HOOKS)
 def test_gradients_are_refused_and_what_needs_none_is_not(name, which):
     model, tokens = model_with(HOOKS[which], name), some_tokens(7)
-    assert checked(model).status == "exact"
+    assert checked_report(model).status == "exact"
     trace = wl.record(model, tokens)
     for ask in (
         lambda: wl.weigh(trace, "gradient", target=40),
@@ -64,8 +64,8 @@ def test_gradients_are_refused_and_what_needs_none_is_not(name, which):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("name", TYPES)
 def test_types_whose_backward_pass_is_the_derivative(name, dtype):
-    assert not checked(model_with(None, name, dtype)).gradient
+    assert not checked_report(model_with(None, name, dtype)).gradient
 
 
 def test_a_hook_whose_backward_pass_is_its_derivative():
-    assert not checked(model_with(lambda _m, _a, out: 1.3 * torch.tanh(out))).gradient
+    assert not checked_report(model_with(lambda _m, _a, out: 1.3 * torch.tanh(out))).gradient

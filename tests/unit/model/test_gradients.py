@@ -10,7 +10,7 @@ from worldline.flow.weighing import weigh
 from worldline.model import gradients
 from worldline.model.check import check_model
 from worldline.model.gradients import block_gradients, whole_gradients
-from worldline.model.guard import anatomy_of, checked
+from worldline.model.guard import anatomy_of, checked_report
 from worldline.model.tail import tail_of
 from worldline.model.tiny import tiny_model
 from worldline.run.executing import inputs_of
@@ -35,7 +35,7 @@ def both_ways(name, length=29):
 @pytest.mark.parametrize("name", ["llama", "gpt_oss", "gemma3_text", "qwen3_moe", "stablelm"])
 def test_blocks_by_themselves_give_the_gradients_of_the_whole_graph(name):
     blocks, whole = both_ways(name)
-    assert checked(loaded(name, FLOAT64)).separable
+    assert checked_report(loaded(name, FLOAT64)).separable
     assert blocks is not None
     assert blocks[0] == pytest.approx(whole[0], rel=1e-12)
     assert [len(reads) for reads in blocks[1]] == [len(reads) for reads in whole[1]]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tiny_runs import NamesIds, some_tokens
-from worldline.model.guard import anatomy_of, checked
+from worldline.model.guard import anatomy_of, checked_report
 from worldline.model.load import load_model
 from worldline.model.tiny import tiny_model
 from worldline.run.executing import execute
@@ -50,14 +50,14 @@ def test_where_the_index_is_longer_than_the_probe_a_tiny_model_of_the_type_tells
             part.index_topk = 64
     model = load_model((module, NamesIds()))
     model = dataclasses.replace(model, config=model.config | {"index_topk": 64})
-    report = checked(model)
+    report = checked_report(model)
     assert report.status == "exact"
     assert report.reached_by == "operations"
     assert not anatomy_of(module).keys
 
     twice = copy.deepcopy(module)  # the same weights in another object: what was found goes with it
     model = dataclasses.replace(model, module=twice)
-    assert checked(model) == report
+    assert checked_report(model) == report
     assert not anatomy_of(twice).keys
 
 
@@ -69,4 +69,4 @@ def test_a_type_that_fails_tiny_is_refused_though_the_probe_is_too_short_to_show
     monkeypatch.setattr(guard, "_twin", lambda _model: Report().refuse("not causal"))
     model = load_model((tiny_model("llama"), NamesIds()))
     with pytest.raises(RefusedError, match="a tiny model of its type fails: not causal"):
-        checked(model)
+        checked_report(model)

@@ -25,7 +25,7 @@ from worldline.live.answering import Answering
 from worldline.live.questions import SeeQuestion
 from worldline.model import guard
 from worldline.model.check import check_model
-from worldline.model.guard import checked
+from worldline.model.guard import checked_report
 from worldline.model.identity import differences, identify, settings_now
 from worldline.model.load import load_model
 from worldline.model.tiny import tiny_model
@@ -251,7 +251,7 @@ def test_a_hook_that_comes_after_the_check_is_checked():
     module = tiny_model("llama")
     model, tokens = load_model((module, NamesIds())), some_tokens(7)
     wl.record(model, tokens)
-    assert checked(model).separable
+    assert checked_report(model).separable
     kept = []
     module.model.layers[0].register_forward_hook(lambda _m, _a, out: kept.append(out))
 
@@ -263,7 +263,7 @@ def test_a_hook_that_comes_after_the_check_is_checked():
         found = wl.weigh(wl.record(model, tokens), "gradient", top=0)
     except RefusedError:
         return
-    assert not checked(model).separable
+    assert not checked_report(model).separable
     ids = torch.tensor([tokens.ids])
     assert found.target_value == pytest.approx(
         float(module(input_ids=ids).logits[0, -1].detach().max()), rel=1e-6
@@ -289,12 +289,12 @@ def test_an_exception_is_no_finding_and_is_not_kept(tmp_path, monkeypatch):
             raise RuntimeError("somebody else's thread was here")
 
     model.module.model.register_forward_pre_hook(fail)
-    monkeypatch.setattr(guard, "_passed", WeakKeyDictionary())
+    monkeypatch.setattr(guard, "_reports", WeakKeyDictionary())
     with pytest.raises(RefusedError, match="somebody else's thread"):
-        checked(model)
+        checked_report(model)
     assert not list(tmp_path.rglob("*.json"))
     broken[0] = False
-    assert checked(model).status == "exact"
+    assert checked_report(model).status == "exact"
 
 
 def test_a_kept_refusal_says_what_it_depends_on_and_is_forgotten_when_that_changes(monkeypatch):
@@ -303,12 +303,12 @@ def test_a_kept_refusal_says_what_it_depends_on_and_is_forgotten_when_that_chang
     handle = mlp.register_forward_hook(lambda _m, _a, out: torch.tanh(out))
     for said in ("non-linear part", r"non-linear part.*\(found before, of this model with weights"):
         with pytest.raises(RefusedError, match=said):
-            checked(model)
-    monkeypatch.setattr(guard, "_passed", WeakKeyDictionary())  # as another process
+            checked_report(model)
+    monkeypatch.setattr(guard, "_reports", WeakKeyDictionary())  # as another process
     with pytest.raises(RefusedError, match="found before, of this model"):
-        checked(model)
+        checked_report(model)
     handle.remove()
-    assert checked(model).status == "exact"
+    assert checked_report(model).status == "exact"
 
 
 def test_a_refusal_that_a_second_look_does_not_confirm_is_not_kept(tmp_path, monkeypatch):
@@ -323,9 +323,9 @@ def test_a_refusal_that_a_second_look_does_not_confirm_is_not_kept(tmp_path, mon
     monkeypatch.setattr(guard, "check_model", look)
     model = tiny()
     with pytest.raises(RefusedError, match="a race"):
-        checked(model)
+        checked_report(model)
     assert not list(tmp_path.rglob("*.json"))
-    assert checked(model).status == "exact"
+    assert checked_report(model).status == "exact"
 
 
 def test_a_hook_that_counts_and_changes_nothing_does_not_make_a_new_model_of_each_run(monkeypatch):

@@ -155,11 +155,11 @@ def test_products_of_another_size_are_no_scores():
 
 def test_a_bias_that_only_shifts_rows_is_kept_as_one_row():
     bias = torch.arange(T).double()[None] - torch.arange(T).double()[:, None]
-    one = inline._compressed(bias[None, None], ~FUTURE[None, None])
+    one = inline._compress_bias(bias[None, None], ~FUTURE[None, None])
     assert one.shape[-2:] == (1, T)
-    bent = inline._compressed((bias * bias)[None, None], ~FUTURE[None, None])
+    bent = inline._compress_bias((bias * bias)[None, None], ~FUTURE[None, None])
     assert bent.shape[-2:] == (T, T)
-    assert inline._compressed(torch.zeros(1, 1, T, T), None) is None
+    assert inline._compress_bias(torch.zeros(1, 1, T, T), None) is None
 
 
 class Block(nn.Module):

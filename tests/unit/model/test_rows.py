@@ -143,9 +143,9 @@ def test_a_small_position_beside_a_huge_one_is_compared_by_its_own_size():
     now = recorded.clone()
     now[2] *= 1.01
     assert worst_position(now, recorded) == (pytest.approx(0.01, rel=1e-3), 2)
-    assert "position 2" in other_row([now], [recorded], rounded=True)
+    assert "position 2" in other_row([now], [recorded], allow_rounding=True)
     now[2] = recorded[2] * (1 + 0.5 * rounding_allowed(torch.float32))
-    assert other_row([now], [recorded], rounded=True) is None
+    assert other_row([now], [recorded], allow_rounding=True) is None
     assert other_row([now], [recorded]) is not None
     assert worst_position(recorded * float("nan"), recorded)[0] == float("inf")
     assert worst_position(recorded[:2], recorded)[0] == float("inf")

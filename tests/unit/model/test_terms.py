@@ -10,7 +10,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from worldline.model.terms import CARRY, CONSTANTS, MLP, OTHER, Held, Parts, Term, mark_of, set_mark
+from worldline.model.terms import (
+    CARRY,
+    CONSTANTS,
+    MLP,
+    OTHER,
+    NonlinearMark,
+    Parts,
+    Term,
+    mark_of,
+    set_mark,
+)
 from worldline.model.watch import Watch
 
 B, T, D = 2, 5, 6
@@ -156,7 +166,7 @@ def test_an_in_place_operation_leaves_the_leaf_as_it_was():
 
 def test_marks_of_another_block_count_as_from_outside():
     x = draw(B, T, D)
-    set_mark(x, Held(3))
+    set_mark(x, NonlinearMark(3))
     assert mark_of(x, 3) is not None
     assert mark_of(x, 4) is None
     assert mark_of("no tensor", 3) is None

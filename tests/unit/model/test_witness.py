@@ -16,7 +16,7 @@ from looks import counted_looks
 from tiny_runs import NamesIds, some_tokens
 from worldline.errors import RefusedError
 from worldline.model import guard
-from worldline.model.guard import checked
+from worldline.model.guard import checked_report
 from worldline.model.identity import identify
 from worldline.model.load import load_model
 from worldline.model.tiny import tiny_model
@@ -94,15 +94,15 @@ def hooked(hook):
 
 def test_a_report_of_another_computation_does_not_count(monkeypatch, tmp_path):
     honest = hooked(mix)
-    assert checked(honest).status == "exact"
+    assert checked_report(honest).status == "exact"
     before = identify(honest).key()
     kept = {place: place.read_text() for place in tmp_path.rglob("*.json")}
     assert len(kept) == 1
     monkeypatch.setitem(ASIDE, "by", 0.9)
     leaking = hooked(mix)
     assert identify(leaking).key() == before
-    for passed in (guard._passed, WeakKeyDictionary()):
-        monkeypatch.setattr(guard, "_passed", passed)
+    for passed in (guard._reports, WeakKeyDictionary()):
+        monkeypatch.setattr(guard, "_reports", passed)
         with pytest.raises(RefusedError, match="between columns"):
             wl.cut(leaking, some_tokens(6), wl.EdgeCut("mask", src=(1,)))
     assert kept == {place: place.read_text() for place in tmp_path.rglob("*.json")}
@@ -124,14 +124,14 @@ def test_a_refusal_of_another_computation_does_not_count(monkeypatch):
     with pytest.raises(RefusedError):
         wl.hop_curve(hooked(mix), some_tokens(6))
     monkeypatch.setitem(ASIDE, "by", 0.0)
-    assert checked(hooked(mix)).status == "exact"
+    assert checked_report(hooked(mix)).status == "exact"
 
 
 def test_the_same_computation_is_not_checked_again(monkeypatch):
     looks = counted_looks(monkeypatch)
-    first = checked(hooked(mix))
+    first = checked_report(hooked(mix))
     before = len(looks)
-    assert checked(hooked(mix)) == first
+    assert checked_report(hooked(mix)) == first
     assert len(looks) == before
 
 
@@ -152,11 +152,11 @@ def test_the_floor_is_of_the_model_that_runs(monkeypatch):
         return plain_row(model, tokens.ids, logits)
 
     first = row()
-    assert row().others is first.others
+    assert row().rerun_logits is first.rerun_logits
     monkeypatch.setitem(ASIDE, "by", 0.5)
     other = row()
-    assert float((other.logits - other.others).abs().max()) < 1e-5
-    assert other.others is not first.others
+    assert float((other.logits - other.rerun_logits).abs().max()) < 1e-5
+    assert other.rerun_logits is not first.rerun_logits
 
 
 def test_where_the_description_ends_the_probe_decides(monkeypatch, tmp_path):
@@ -253,7 +253,7 @@ def test_verified_is_that_no_columns_mix_on_this_very_text(n_pos):
     tokens = some_tokens(n_pos)
     for hook, words in ((spare_the_probe, "layers 0, 1, 2 move"), (look_ahead, "not causal")):
         model = hooked(hook)
-        assert checked(model).status == "exact"
+        assert checked_report(model).status == "exact"
         with pytest.raises(RefusedError, match=f"on this text: .*{words}"):
             wl.record(model, tokens, verify=True)
     assert wl.record(hooked(scale), tokens, verify=True).inert.equal

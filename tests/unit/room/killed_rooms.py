@@ -19,7 +19,7 @@ from worldline.room.deeds import Deeds, Hit, Picture
 from worldline.room.events import Command, Event, Message, Outcome, encode
 from worldline.room.log import Log, Reading, line_of
 from worldline.room.models.catalog import Catalog
-from worldline.room.models.scripted import Scripted
+from worldline.room.models.scripted import ScriptedModel
 from worldline.room.room import Room
 
 TURNS = 9
@@ -31,7 +31,9 @@ LINES = (
 
 
 def catalog() -> Catalog:
-    return Catalog({name: Scripted(name, tuple(f"{name}: {x}" for x in LINES)) for name in "ABC"})
+    return Catalog(
+        {name: ScriptedModel(name, tuple(f"{name}: {x}" for x in LINES)) for name in "ABC"}
+    )
 
 
 def deeds() -> Deeds:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worldline.room.claims import BADGES
-from worldline.room.commands import FORMS, Parsed, closest, find_model, parse
+from worldline.room.commands import FORMS, ParsedReply, closest, find_model, parse
 from worldline.room.events import Span
-from worldline.room.naming import borrowed
+from worldline.room.naming import borrowed_passages
 from worldline.room.regions import regions, without_reasoning
 
 CASES = tomllib.loads((Path(__file__).parent / "command_cases.toml").read_text("utf-8"))["case"]
@@ -34,7 +34,7 @@ def test_case(case):
     well_placed(case["text"], found)
 
 
-def well_placed(text: str, found: Parsed) -> None:
+def well_placed(text: str, found: ParsedReply) -> None:
     """Spans point at what they name, in order, none over another."""
     for one in (*found.commands, *found.repeats):
         assert text[one.start :].startswith(f"!{one.name}")
@@ -92,8 +92,8 @@ def test_a_command_alone_reads_as_itself(text):
 
 @given(TEXTS)
 def test_nothing_runs_in_code_quotes_reasoning_or_another_name(text):
-    spans = (*regions(text), *borrowed(text, "Ada", ["Ada", "Bob"]))
-    found = parse(text, borrowed(text, "Ada", ["Ada", "Bob"]))
+    spans = (*regions(text), *borrowed_passages(text, "Ada", ["Ada", "Bob"]))
+    found = parse(text, borrowed_passages(text, "Ada", ["Ada", "Bob"]))
     for one in found.commands:
         assert not any(span.start <= one.start < span.end for span in spans)
 
@@ -151,7 +151,7 @@ def test_a_model_is_known_whatever_its_case_and_signs():
 
 def test_in_another_name_nothing_runs_and_it_says_whose():
     text = '[Bob]: !leave\nand !image "x"\n\n!mute_self'
-    found = parse(text, borrowed(text, "Ada", ["Bob"]))
+    found = parse(text, borrowed_passages(text, "Ada", ["Bob"]))
     assert [one.name for one in found.commands] == ["mute_self"]
     assert [one.name for one in found.imitations] == ["Bob", "Bob"]
 

@@ -10,7 +10,7 @@ import pytest
 from scripted_rooms import of_kind, room_of, said
 from worldline.errors import RefusedError
 from worldline.room.drawn import readings_of
-from worldline.room.events import Drawn, Message
+from worldline.room.events import FlowRecord, Message
 from worldline.room.exporting import as_html, as_json, as_markdown
 from worldline.room.importing import from_json
 from worldline.room.log import Log, line_of
@@ -198,7 +198,7 @@ def test_a_strip_names_whose_words_were_read():
 
 
 @pytest.mark.parametrize(
-    "body", [Drawn(1), Drawn(1, reason="x"), Drawn(2, flow(row(1, "a", 1, 0)))]
+    "body", [FlowRecord(1), FlowRecord(1, reason="x"), FlowRecord(2, flow(row(1, "a", 1, 0)))]
 )
 def test_a_drawn_is_one_line_of_json(body):
     from worldline.room.events import decode, encode

@@ -17,8 +17,8 @@ from worldline.room.importing import from_json
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Delta, Usage
-from worldline.room.models.scripted import Scripted
-from worldline.room.replaying import renumbered, replay
+from worldline.room.models.scripted import ScriptedModel
+from worldline.room.replaying import renumber, replay
 from worldline.room.room import Room
 
 EVIL = "<script>alert(1)</script> ![x](https://a.example/x.png) <img src=x onerror=y> *draws a cat*"
@@ -139,13 +139,13 @@ def test_a_run_again_is_the_same_bit_for_bit():
     assert [e.number for e in line] != list(range(1, len(line) + 1))
     again = replay(line, room.catalog)
     assert again.differs == 0
-    assert [e.body for e in renumbered(line)][-1].kind == line[-1].kind
+    assert [e.body for e in renumber(line)][-1].kind == line[-1].kind
 
 
 def test_a_person_who_spoke_while_a_reply_streamed_is_where_they_were():
     hook = []
 
-    class Told(Scripted):
+    class Told(ScriptedModel):
         __slots__ = ()
 
         def reply(self, messages, settings):
@@ -166,21 +166,24 @@ def test_the_first_event_that_differs_is_named():
     room = room_of({"Ada": ["one", "two", "three"], "Bob": ["uno", "dos"]})
     room.play(5)
     other = Catalog(
-        {"mAda": Scripted("mAda", ("one", "twice", "three")), "mBob": room.catalog.model("mBob")}
+        {
+            "mAda": ScriptedModel("mAda", ("one", "twice", "three")),
+            "mBob": room.catalog.model("mBob"),
+        }
     )
     found = replay(room.line, other)
-    body = renumbered(room.line)[found.differs - 1].body
+    body = renumber(room.line)[found.differs - 1].body
     assert isinstance(body, Message)
     assert body.text == "two"
     assert found.at == 2
     assert "text" in found.reason
-    shorter = Catalog({"mAda": Scripted("mAda", ("one",)), "mBob": room.catalog.model("mBob")})
+    shorter = Catalog({"mAda": ScriptedModel("mAda", ("one",)), "mBob": room.catalog.model("mBob")})
     found = replay(room.line, shorter)
     assert "message in the first run, a notice in the second" in found.reason
 
 
 def test_models_that_sample_by_their_seed_run_again_the_same_and_a_branch_differs():
-    class Dice(Scripted):
+    class Dice(ScriptedModel):
         __slots__ = ()
 
         def reply(self, messages, settings):

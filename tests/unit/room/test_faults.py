@@ -8,12 +8,12 @@ from scripted_rooms import notices, of_kind, outcomes, room_of, said
 from stub_endpoint import Plan, stub_endpoint
 from worldline.errors import InputError
 from worldline.room import room as room_module
-from worldline.room.hosting import Hosted
+from worldline.room.hosting import HostedRoom
 from worldline.room.log import Log
 from worldline.room.models import exchange
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.endpoint import Endpoint
-from worldline.room.models.scripted import Scripted
+from worldline.room.models.scripted import ScriptedModel
 from worldline.room.models.wire import KEY, Patience
 from worldline.room.room import Room
 
@@ -36,12 +36,12 @@ class Faulty:
         return self._broken()
 
     def _broken(self):
-        yield from Scripted("x", ("one two",)).reply((), room_module.Settings())
+        yield from ScriptedModel("x", ("one two",)).reply((), room_module.Settings())
         raise KeyError("spam")
 
 
 def faulty_room(model, watch=lambda _event: None) -> Room:
-    room = Room(Log(), Catalog({"f": model, "s": Scripted("s", ("hi",), True)}), watch=watch)
+    room = Room(Log(), Catalog({"f": model, "s": ScriptedModel("s", ("hi",), True)}), watch=watch)
     room.join("Ada", "f")
     room.join("Bob", "s")
     return room
@@ -115,7 +115,7 @@ def test_a_disk_that_is_full_is_none_of_ours():
 
 
 def test_a_room_with_a_thread_pauses_as_well():
-    hosted = Hosted("a", lambda watch: faulty_room(Faulty(), watch))
+    hosted = HostedRoom("a", lambda watch: faulty_room(Faulty(), watch))
     hosted.play()
     hosted._thread.join(10)
     assert [e.body.code for e in hosted.after(0) if e.kind == "notice"] == ["broken"]

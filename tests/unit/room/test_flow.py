@@ -19,15 +19,17 @@ from worldline.room.flow import (
     logprob,
     why_no_flow,
 )
-from worldline.room.models.local import Local, Told
-from worldline.room.models.model import Part, Said, Settings, Usage
-from worldline.text.tokens import continued, decode, tokenize
+from worldline.room.models.local import Local, LocalUsage
+from worldline.room.models.model import ChatMessage, Part, Settings, Usage
+from worldline.text.tokens import decode, extend_tokens, tokenize
 
 TALK = (
-    Said("system", "You are Ada.", (Part(None, "", 0, 12),)),
-    Said("user", "Bob: the sea", (Part(1, "Bob", 5, 12),)),
-    Said("assistant", "the end", (Part(2, "Ada", 0, 7),)),
-    Said("user", "Cleo: the sky\n\nBob: no", (Part(3, "Cleo", 6, 13), Part(4, "Bob", 20, 22))),
+    ChatMessage("system", "You are Ada.", (Part(None, "", 0, 12),)),
+    ChatMessage("user", "Bob: the sea", (Part(1, "Bob", 5, 12),)),
+    ChatMessage("assistant", "the end", (Part(2, "Ada", 0, 7),)),
+    ChatMessage(
+        "user", "Cleo: the sky\n\nBob: no", (Part(3, "Cleo", 6, 13), Part(4, "Bob", 20, 22))
+    ),
 )
 
 
@@ -37,7 +39,7 @@ def model(tmp_path_factory) -> LoadedModel:
 
 
 @pytest.fixture(scope="module")
-def told(model) -> Told:
+def told(model) -> LocalUsage:
     *_, last = Local(model, "tiny").reply(TALK, Settings(1.0, 4, 12))
     return last
 
@@ -81,7 +83,7 @@ def test_sums_by_layer_and_by_token_are_one_thing(flow):
 
 
 def test_a_cut_is_the_run_without_these_reads(model, told, flow):
-    tokens = continued(model.tokenizer, told.reading.tokens, told.written)
+    tokens = extend_tokens(model.tokenizer, told.reading.tokens, told.written)
     first = len(told.reading.tokens)
     span = range(first, len(tokens))
     row = flow.messages[3]  # Cleo's
@@ -133,10 +135,10 @@ def test_the_rooms_matrix():
 def test_elsewhere_it_says_that_it_cannot(told):
     assert why_no_flow(told) is None
     assert why_no_flow(Usage()) == NO_LOCAL
-    assert why_no_flow(Usage(), scripted=True) == NOT_ASKED
+    assert why_no_flow(Usage(), is_scripted=True) == NOT_ASKED
 
 
-@pytest.mark.parametrize("wrong", [Told(), Told(written=(1,))])
+@pytest.mark.parametrize("wrong", [LocalUsage(), LocalUsage(reply_ids=(1,))])
 def test_a_reply_of_nothing_is_refused(model, wrong):
     with pytest.raises(InputError, match="no tokens"):
         flow_of_reply(model, wrong)
@@ -151,9 +153,9 @@ def test_continued_tokens_are_these_ids(model):
     tokenizer = model.tokenizer
     first = tokenize(tokenizer, "the a", add_special_tokens=False)
     more = tokenize(tokenizer, "\N{SNOWMAN}<|end|>x", add_special_tokens=False).ids
-    whole = continued(tokenizer, first, more)
+    whole = extend_tokens(tokenizer, first, more)
     assert whole.ids == (*first.ids, *more)
     assert whole.text == "the a\N{SNOWMAN}<|end|>x" == first.text + decode(tokenizer, more)
     assert "".join(whole.text[low:high] for low, high in whole.char_spans) == whole.text
     assert whole.specials[-2]
-    assert continued(tokenizer, first, ()).ids == first.ids
+    assert extend_tokens(tokenizer, first, ()).ids == first.ids

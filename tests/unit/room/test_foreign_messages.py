@@ -8,7 +8,7 @@ import json
 import pytest
 
 from worldline.errors import InputError
-from worldline.room.events import Joined, Message, Notice
+from worldline.room.events import Arrival, Message, Notice
 from worldline.room.foreign_messages import conversation_of
 from worldline.room.importing import from_elsewhere, from_json, from_transcript, is_room
 from worldline.room.log import Log
@@ -78,7 +78,7 @@ def test_lines_of_sillytavern():
     assert [(one.who, one.shown, one.reasoning) for one in messages] == [
         ("Ada", "Hello.", "greet"), ("Marta", "Good day", ""),
     ]  # fmt: skip
-    assert [one.name for one in found.bodies if isinstance(one, Joined)] == ["Ada"]
+    assert [one.name for one in found.bodies if isinstance(one, Arrival)] == ["Ada"]
     assert [one.text for one in found.bodies if isinstance(one, Notice)] == ["Ada: a note"]
     assert found.left_out == {
         "fields of the chat": 3, "other tellings of a message": 1, "field send_date": 1,

@@ -12,7 +12,7 @@ from worldline.errors import InputError
 from worldline.room.events import Message
 from worldline.room.hosting import Desk
 from worldline.room.models.model import Delta, Usage
-from worldline.room.models.scripted import Scripted
+from worldline.room.models.scripted import ScriptedModel
 
 SOON = 20.0
 
@@ -52,7 +52,9 @@ def slow():
 
 @pytest.fixture
 def desk(tmp_path, slow):
-    made = Desk(tmp_path / "rooms", {"bundled": Scripted("bundled", ("hm",), True), "slow": slow})
+    made = Desk(
+        tmp_path / "rooms", {"bundled": ScriptedModel("bundled", ("hm",), True), "slow": slow}
+    )
     yield made
     slow.go.set()
     made.close()
@@ -144,7 +146,7 @@ def test_each_turn_holds_what_others_share(tmp_path):
         yield
         held.append("out")
 
-    desk = Desk(tmp_path, {"bundled": Scripted("bundled", ("hm",), True)}, hold=hold)
+    desk = Desk(tmp_path, {"bundled": ScriptedModel("bundled", ("hm",), True)}, hold=hold)
     hosted = desk.open("rehearsal")
     hosted.play(3)
     wait_for(lambda: not hosted.talking)

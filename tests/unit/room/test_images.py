@@ -16,9 +16,9 @@ from tiny_folder import tiny_folder
 from worldline.errors import InputError
 from worldline.model.load import LoadedModel, load_model
 from worldline.room import images
-from worldline.room.deeds import Asked
+from worldline.room.deeds import ActionRequest
 from worldline.room.images import DiffusersImages, EndpointImages, Portraits, kind_of
-from worldline.room.models.asking import fetched
+from worldline.room.models.asking import fetch
 from worldline.room.models.exchange import Request
 from worldline.room.models.failures import (
     GarbledError,
@@ -32,7 +32,7 @@ from worldline.room.models.stopping import stoppable
 from worldline.room.models.wire import KEY, Patience
 from worldline.room.portrait import LONGEST, portrait
 
-ASKED = Asked("the sea at night", "Ada", "tiny", 3)
+ASKED = ActionRequest("the sea at night", "Ada", "tiny", 3)
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ def test_the_address_that_was_checked_is_connected_to(monkeypatch, no_proxy):
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     monkeypatch.setattr(socket, "create_connection", connect)
     with pytest.raises(UnreachableError):
-        fetched(Request("https://changes.test", "GET", "/x", public=True), Patience(tries=1))
+        fetch(Request("https://changes.test", "GET", "/x", public=True), Patience(tries=1))
     assert (looked, places) == (["changes.test"], [("1.1.1.1", 443)])
 
 

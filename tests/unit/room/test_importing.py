@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from worldline.errors import InputError
 from worldline.room import naming
-from worldline.room.events import Joined, Message, Notice
+from worldline.room.events import Arrival, Message, Notice
 from worldline.room.importing import from_elsewhere, from_transcript
 from worldline.room.log import Log
 from worldline.room.mending import GONE, mend
@@ -95,7 +95,7 @@ def test_who_said_what_and_what_the_program_printed():
     assert messages[2].shown.startswith("Roses ❌ then")
     assert messages[2].text.startswith("[Model Two]: Roses")
     assert messages[3].shown.endswith('!search "how deep roses grow"')
-    joined = [one.name for one in bodies if isinstance(one, Joined)]
+    joined = [one.name for one in bodies if isinstance(one, Arrival)]
     assert joined == ["Model One", "Model Two", "Model Three"]
     logged = "\n".join(one.text for one in bodies if isinstance(one, Notice))
     assert "https://example.com/roots" in logged
@@ -112,10 +112,10 @@ def test_who_said_what_and_what_the_program_printed():
 def test_damage_is_mended_but_for_what_cannot_be_known():
     found = from_transcript(damaged(TRANSCRIPT))
     whole = from_transcript(TRANSCRIPT)
-    assert found.mended.text == TRANSCRIPT.replace("🤝", GONE).rstrip("\n") + "\n"
-    assert found.mended.gone == 1
-    assert found.mended.guessed >= 8
-    assert (whole.mended.mended, whole.mended.gone) == (0, 0)
+    assert found.repaired_text.text == TRANSCRIPT.replace("🤝", GONE).rstrip("\n") + "\n"
+    assert found.repaired_text.gone == 1
+    assert found.repaired_text.guessed >= 8
+    assert (whole.repaired_text.mended, whole.repaired_text.gone) == (0, 0)
     same = [one for one in found.bodies if "🤝" not in repr(one) and GONE not in repr(one)]
     assert len(same) == len(whole.bodies) - 1
 

@@ -15,13 +15,13 @@ import pytest
 
 from worldline.room.claims import claims
 from worldline.room.commands import LONGEST_READ, MOST_FOUND, parse
-from worldline.room.foreign_messages import loaded
+from worldline.room.foreign_messages import load_json
 from worldline.room.mending import mend
-from worldline.room.naming import borrowed, without_own_label, without_room_lines
-from worldline.room.reasoning import Hushed
+from worldline.room.naming import borrowed_passages, without_own_label, without_room_lines
+from worldline.room.reasoning import ReasoningFilter
 from worldline.room.regions import regions
 from worldline.room.state import Participant
-from worldline.room.turns import mentioned
+from worldline.room.turns import mentioned_participants
 from worldline.text.foreign import visible
 
 PEOPLE = [Participant(name, "m", "", 1.0, False, 0) for name in ("Ada", "Bob", "李雷")]
@@ -34,7 +34,7 @@ PIECES = [
 
 
 def hushed(text: str) -> None:
-    quiet = Hushed()
+    quiet = ReasoningFilter()
     for at in range(0, len(text), 16):
         quiet.more(text[at : at + 16])
 
@@ -44,13 +44,13 @@ READERS: dict[str, Callable[[str], object]] = {
     "regions": regions,
     "hushed": hushed,
     "claims": claims,
-    "borrowed": lambda text: borrowed(text, "Ada", ("Ada", "Bob")),
+    "borrowed": lambda text: borrowed_passages(text, "Ada", ("Ada", "Bob")),
     "without_own_label": lambda text: without_own_label(text, "Ada"),
     "without_room_lines": without_room_lines,
-    "mentioned": lambda text: mentioned(text, PEOPLE),
+    "mentioned": lambda text: mentioned_participants(text, PEOPLE),
     "mend": mend,
     "visible": visible,
-    "loaded": lambda text: loaded(json.dumps([text]), Counter()),
+    "loaded": lambda text: load_json(json.dumps([text]), Counter()),
 }
 
 

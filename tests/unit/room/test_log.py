@@ -17,16 +17,16 @@ from worldline import atomic_file
 from worldline.errors import InputError
 from worldline.room.events import (
     KINDS,
+    Arrival,
     Budget,
     Command,
-    Drawn,
+    Departure,
     Event,
-    Joined,
-    Left,
+    FlowRecord,
     Message,
     Notice,
     Outcome,
-    Paused,
+    PlayState,
     Setting,
     Span,
     decode,
@@ -43,16 +43,16 @@ def names_in(folder):
 
 
 BODIES = [
-    Joined("Ada", "m", "a persona", 0.5, "Bob", True),
-    Left("Ada", "why"),
+    Arrival("Ada", "m", "a persona", 0.5, "Bob", True),
+    Departure("Ada", "why"),
     Message("Ada", "Ada: hé", "hé", (Span(0, 1, "Bob"),), (Span(1, 2, "action"),), price=0.25),
     Command(3, "Ada", 0, 5, "add_ai", ("a", 'b "c"')),
     Outcome(4, "done", "it is", {"hits": [{"title": "t"}]}),
-    Drawn(3, {"messages": [{"event": 1, "lost_nats": 0.5}]}, ""),
+    FlowRecord(3, {"messages": [{"event": 1, "lost_nats": 0.5}]}, ""),
     Notice("near_miss", "text", 3, "Ada", Span(1, 2, "x")),
     Setting("temperature", 1.5, "Ada"),
     Budget(3, None, 0.5),
-    Paused("stopped", "why"),
+    PlayState("stopped", "why"),
 ]
 
 
@@ -79,7 +79,7 @@ def test_a_full_disk_is_called_one_and_what_was_written_stays(tmp_path):
     with pytest.raises(InputError, match=full):
         log.keep(b"x" * 100_000, "image/png")
     log._base.execute("PRAGMA max_page_count = 1000000")
-    kept += log.append([Left("Ada", "")])
+    kept += log.append([Departure("Ada", "")])
     log.close()
     reading = Reading(tmp_path / "a.room")
     assert reading.events() == kept
@@ -120,20 +120,20 @@ BEYOND = [
     Notice("context", "x", 9), Notice("context", "x", 3), Notice("x", "x", -1),
     Message("Ada", "a", "a", read_from=9), Message("Ada", "a", "a", read_to=3),
     Message("Ada", "a", "a", read_from=-1), Command(9, "Ada", 0, 1, "leave"),
-    Outcome(0, "done"), Drawn(3),
+    Outcome(0, "done"), FlowRecord(3),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("body", BEYOND)
 def test_an_event_that_speaks_of_a_later_one_is_damage(tmp_path, body):
     path = tmp_path / "a.room"
-    hand_made(path, Joined("Ada", "m"), Left("Ada"), body, Left("Bob"))
+    hand_made(path, Arrival("Ada", "m"), Departure("Ada"), body, Departure("Bob"))
     reading = Reading(path)
     assert [one.number for one in reading.events()] == [1, 2]
     reading.close()
     assert "damaged at event 3: it speaks of event" in reading.damage
     log = Log(path)
-    assert (log.last, "a.room.damaged-1" in log.repaired) == (2, True)
+    assert (log.last, "a.room.damaged-1" in log.repair_note) == (2, True)
     log.close()
 
 
@@ -142,15 +142,15 @@ def test_an_event_that_speaks_of_a_later_one_is_damage(tmp_path, body):
     [Notice("x", "x"), Notice("x", "x", 2), Message("Ada", "a", "a", read_from=1, read_to=2)],
 )
 def test_an_event_that_speaks_of_an_earlier_one_is_sound(tmp_path, body):
-    hand_made(tmp_path / "a.room", Joined("Ada", "m"), Left("Ada"), body)
+    hand_made(tmp_path / "a.room", Arrival("Ada", "m"), Departure("Ada"), body)
     log = Log(tmp_path / "a.room")
-    assert (log.last, log.repaired) == (3, "")
+    assert (log.last, log.repair_note) == (3, "")
     log.close()
 
 
 def test_a_repair_that_the_disk_refuses_leaves_the_file_and_its_copy(tmp_path, monkeypatch):
     path = tmp_path / "a.room"
-    hand_made(path, Joined("Ada", "m"), Left("Ada"), Drawn(9))
+    hand_made(path, Arrival("Ada", "m"), Departure("Ada"), FlowRecord(9))
     before = path.read_bytes()
 
     class Full:
@@ -200,19 +200,19 @@ def test_what_is_no_event_is_refused(text):
 
 
 def test_a_plain_body_is_checked_too():
-    assert from_plain({"kind": "left", "name": "Ada"}) == Left("Ada")
+    assert from_plain({"kind": "left", "name": "Ada"}) == Departure("Ada")
     with pytest.raises(InputError, match="name"):
         from_plain({"kind": "left"})
 
 
 def test_events_given_together_are_written_together_or_not_at_all(tmp_path):
     log = Log(tmp_path / "a.room")
-    log.append([Left("Ada")])
+    log.append([Departure("Ada")])
     unwritable = Message("Ada", "\ud800", "\ud800")
     with pytest.raises(Exception, match=r"surrogate|UTF-8|utf-8"):
-        log.append([Left("Bob"), unwritable])
-    assert [one.body for one in log.events()] == [Left("Ada")]
-    assert log.append([Left("Cleo")])[0].number == 2
+        log.append([Departure("Bob"), unwritable])
+    assert [one.body for one in log.events()] == [Departure("Ada")]
+    assert log.append([Departure("Cleo")])[0].number == 2
     log.close()
 
 
@@ -221,7 +221,7 @@ def test_events_given_together_are_written_together_or_not_at_all(tmp_path):
 )
 def test_nothing_in_the_log_can_be_changed(tmp_path, change):
     log = Log(tmp_path / "a.room")
-    log.append([Left("Ada")])
+    log.append([Departure("Ada")])
     log.close()
     base = sqlite3.connect(tmp_path / "a.room")
     with pytest.raises(sqlite3.IntegrityError, match="append only"):
@@ -233,7 +233,7 @@ def test_a_second_writer_is_refused_until_the_first_lets_go(tmp_path):
     log = Log(tmp_path / "a.room")
     with pytest.raises(InputError, match="another program"):
         Log(tmp_path / "a.room")
-    log.append([Left("Ada")])
+    log.append([Departure("Ada")])
     log.close()
     again = Log(tmp_path / "a.room")
     assert again.last == 1
@@ -245,7 +245,7 @@ def test_a_log_is_locked_by_whatever_link_it_is_opened(tmp_path):
     real, link = tmp_path / "a.room", tmp_path / "link.room"
     link.symlink_to(real)
     log = Log(link)
-    log.append([Left("Ada")])
+    log.append([Departure("Ada")])
     for name in (real, link):
         with pytest.raises(InputError, match="another program"):
             Log(name)
@@ -261,11 +261,11 @@ def test_a_log_is_locked_by_whatever_link_it_is_opened(tmp_path):
 def test_a_log_of_two_names_is_refused_and_still_read(tmp_path):
     path, other = tmp_path / "a.room", tmp_path / "b.room"
     log = Log(path)
-    kept = log.append([Left("Ada")])
+    kept = log.append([Departure("Ada")])
     os.link(path, other)
     with pytest.raises(InputError, match="2 names"):
         Log(other)
-    log.append([Left("Bob")])  # nobody else can write it
+    log.append([Departure("Bob")])  # nobody else can write it
     log.close()
     for name in (path, other):
         with pytest.raises(InputError, match="2 names"):
@@ -282,23 +282,23 @@ def test_nothing_is_written_into_a_log_that_was_moved_while_it_was_open(tmp_path
     log = Log(path)
     path.rename(other)
     with pytest.raises(InputError, match="moved or replaced"):
-        log.append([Left("Ada")])
+        log.append([Departure("Ada")])
     path.write_bytes(b"another")
     with pytest.raises(InputError, match="moved or replaced"):
-        log.append([Left("Ada")])
+        log.append([Departure("Ada")])
     log.close()
     assert path.read_bytes() == b"another"
 
 
 def test_what_another_wrote_in_between_is_no_traceback(tmp_path):
     log = Log(tmp_path / "a.room")
-    log.append([Left("Ada")])
+    log.append([Departure("Ada")])
     base = sqlite3.connect(tmp_path / "a.room")
-    base.execute("INSERT INTO events VALUES (2, 1, 1.0, 'left', ?)", (encode(Left("Eve")),))
+    base.execute("INSERT INTO events VALUES (2, 1, 1.0, 'left', ?)", (encode(Departure("Eve")),))
     base.commit()
     base.close()
     with pytest.raises(InputError, match=r"a\.room: cannot be written"):
-        log.append([Left("Bob")])
+        log.append([Departure("Bob")])
     log.close()
 
 
@@ -306,11 +306,11 @@ def test_what_another_wrote_in_between_is_no_traceback(tmp_path):
 def test_a_damaged_log_behind_a_link_is_repaired_where_it_lies(tmp_path):
     (tmp_path / "kept").mkdir()
     real, link = tmp_path / "kept" / "a.room", tmp_path / "link.room"
-    hand_made(real, Joined("Ada", "m"), Left("Ada"), Drawn(9))
+    hand_made(real, Arrival("Ada", "m"), Departure("Ada"), FlowRecord(9))
     link.symlink_to(real)
     log = Log(link)
-    assert (log.last, "a.room.damaged-1" in log.repaired) == (2, True)
-    log.append([Left("Bob")])
+    assert (log.last, "a.room.damaged-1" in log.repair_note) == (2, True)
+    log.append([Departure("Bob")])
     log.close()
     assert link.is_symlink()
     assert names_in(real.parent) == {"a.room", "a.room.damaged-1"}
@@ -321,7 +321,7 @@ def test_a_damaged_log_behind_a_link_is_repaired_where_it_lies(tmp_path):
 
 def test_who_reads_and_who_has_written_leaves_nothing_beside_a_log(tmp_path):
     log = Log(tmp_path / "a.room")
-    log.append([Left("Ada")])
+    log.append([Departure("Ada")])
     late = Reading(tmp_path / "a.room")
     assert len(late.events()) == 1
     log.close()
@@ -364,7 +364,7 @@ def test_of_many_that_open_a_log_at_once_one_writes_at_a_time(tmp_path):
                 continue
             inside[0] += 1
             most[0] = max(most[0], inside[0])
-            log.append([Left("Ada")])
+            log.append([Departure("Ada")])
             written[0] += 1
             inside[0] -= 1
             log.close()
@@ -399,7 +399,7 @@ def test_readers_see_whole_groups_while_a_writer_writes(tmp_path):
     for one in threads:
         one.start()
     for number in range(60):
-        log.append([Left(f"{number}"), Left("b"), Left("c")])
+        log.append([Departure(f"{number}"), Departure("b"), Departure("c")])
     going.clear()
     for one in threads:
         one.join()
@@ -464,9 +464,9 @@ def test_a_start_that_died_is_a_log_without_events(died, tmp_path):
     base.executescript(died)
     base.close()
     log = Log(path)
-    log.append([Left("Ada")])
+    log.append([Departure("Ada")])
     log.close()
-    assert [one.body for one in Reading(path).events()] == [Left("Ada")]
+    assert [one.body for one in Reading(path).events()] == [Departure("Ada")]
 
 
 def test_a_picture_is_kept_once_and_named_by_its_bytes(tmp_path):
@@ -480,7 +480,9 @@ def test_a_picture_is_kept_once_and_named_by_its_bytes(tmp_path):
 
 
 def test_a_line_follows_the_parents():
-    events = [Event(n, p, 0.0, Left(str(n))) for n, p in ((1, 0), (2, 1), (3, 2), (4, 1), (5, 4))]
+    events = [
+        Event(n, p, 0.0, Departure(str(n))) for n, p in ((1, 0), (2, 1), (3, 2), (4, 1), (5, 4))
+    ]
     assert [one.number for one in line_of(events)] == [1, 4, 5]
     assert [one.number for one in line_of(events, 3)] == [1, 2, 3]
     assert line_of(events, 0) == []
@@ -491,7 +493,7 @@ def test_a_line_follows_the_parents():
 def altered(path, *statements: str, swap: tuple[bytes, bytes] | None = None):
     """A log of one event, then altered as its file allows."""
     log = Log(path)
-    log.append([Left("Ada")])
+    log.append([Departure("Ada")])
     log.close()
     base = sqlite3.connect(path)
     base.execute("PRAGMA journal_mode = DELETE")

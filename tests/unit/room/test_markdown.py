@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from worldline.room.events import Event, Joined, Message, Notice, Outcome
+from worldline.room.events import Arrival, Event, Message, Notice, Outcome
 from worldline.room.exporting import as_html, as_json, as_markdown
 from worldline.room.importing import from_json
 from worldline.room.log import Log
@@ -54,7 +54,7 @@ def structure(text: str) -> tuple[list[str], list[str], set[str]]:
 def test_markdown_has_the_rooms_headings_and_lines_and_no_others(who, one, two, reason):
     messages = [text for text in (one, two) if text]
     bodies = [Message(who, text, text, model="m*_<b>") for text in messages]
-    text = as_markdown(events_of(Joined(who, "m"), *bodies, Notice("borrowed", reason or "x")))
+    text = as_markdown(events_of(Arrival(who, "m"), *bodies, Notice("borrowed", reason or "x")))
     headings, fences, kinds = structure(text)
     assert headings == [f"{who} (m*_<b>)"] * len(messages)
     assert len(fences) == len(messages)
@@ -88,7 +88,7 @@ def test_pages_and_json_hold_nothing_that_acts_unseen(who, words, acting):
     body = Message(who + acting, words + acting, words + acting, model="m" + acting)
     notice = Notice("x", acting + words)
     hits = {"hits": [{"title": acting, "text": words, "url": "u"}], "about": acting}
-    events = events_of(Joined(who + acting, "m"), body, notice, Outcome(1, "done", acting, hits))
+    events = events_of(Arrival(who + acting, "m"), body, notice, Outcome(1, "done", acting, hits))
     page = as_html(events, title=words + acting)
     plain = as_json(events)
     for text in (page, plain):

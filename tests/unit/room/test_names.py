@@ -7,12 +7,12 @@ import pytest
 from scripted_rooms import room_of
 from worldline.errors import InputError
 from worldline.room.look_alikes import look_alike
-from worldline.room.models.scripted import Scripted
-from worldline.room.naming import borrowed, without_own_label, without_room_lines
+from worldline.room.models.scripted import ScriptedModel
+from worldline.room.naming import borrowed_passages, without_own_label, without_room_lines
 from worldline.room.participants import checked_name
 from worldline.room.seeing import seen_by
 from worldline.room.state import Participant
-from worldline.room.turns import mentioned
+from worldline.room.turns import mentioned_participants
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_own_labels_of_every_width(text):
     ],
 )  # fmt: skip
 def test_words_in_another_name_are_marked(text, who):
-    found = borrowed(f"mine.\n{text}", "Ada", ["Ada", "Bob", "李雷", "GPT 9 (High)"])
+    found = borrowed_passages(f"mine.\n{text}", "Ada", ["Ada", "Bob", "李雷", "GPT 9 (High)"])
     assert [one.name for one in found] == [who]
 
 
@@ -115,7 +115,7 @@ def test_nothing_that_another_wrote_reads_as_a_line_of_the_room(text):
     room = room_of({"Ada": [text, "x"], "Bob": [f'!image "{text}"', "y"]})
     room.play(2)
     me, line = room.state.present[1], room.line
-    for one in seen_by(me, room.state, line, Scripted("m", ()), 10).messages[1:]:
+    for one in seen_by(me, room.state, line, ScriptedModel("m", ()), 10).messages[1:]:
         said = one.text.removeprefix("[room: ")
         assert one.role == "assistant" or without_room_lines(said) == said
 
@@ -154,4 +154,4 @@ def test_other_brackets_stay(text):
 )  # fmt: skip
 def test_mentions_in_every_script(text, names, found):
     people = [Participant(name, "m", "", 1.0, False, 0) for name in names.split()]
-    assert [one.name for one in mentioned(text, people)] == found
+    assert [one.name for one in mentioned_participants(text, people)] == found

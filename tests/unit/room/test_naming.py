@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worldline.room.naming import borrowed, without_own_label
+from worldline.room.naming import borrowed_passages, without_own_label
 
 NAMES = ["Ada", "Bob", "Grok 4", "janus"]
 
@@ -64,13 +64,13 @@ def test_what_is_no_own_label_stays(text):
     ],
 )
 def test_passages(text, passages):
-    found = borrowed(text, "Ada", NAMES)
+    found = borrowed_passages(text, "Ada", NAMES)
     assert [(one.name, text[one.start : one.end]) for one in found] == passages
 
 
 @given(st.text(st.sampled_from("[]:*<> \nAdaBob🎨-1()`"), max_size=60))
 def test_passages_are_in_order_and_whole_and_labels_come_off_once_for_all(text):
-    found = borrowed(text, "Ada", NAMES)
+    found = borrowed_passages(text, "Ada", NAMES)
     assert all(0 <= one.start < one.end <= len(text) for one in found)
     assert all(a.end <= b.start for a, b in itertools.pairwise(found))
     once = without_own_label(text, "Ada")

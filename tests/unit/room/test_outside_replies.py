@@ -13,19 +13,19 @@ from stub_endpoint import Plan, answer, stub_endpoint
 from worldline.errors import InputError
 from worldline.room.deeds import Deeds
 from worldline.room.events import Message
-from worldline.room.hosting import WITHHELD, Hosted
+from worldline.room.hosting import WITHHELD, HostedRoom
 from worldline.room.images import EndpointImages
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.endpoint import Endpoint
 from worldline.room.models.naming import models_named
-from worldline.room.models.scripted import Scripted
+from worldline.room.models.scripted import ScriptedModel
 from worldline.room.models.wire import KEY, Patience
 from worldline.room.replaying import replay
 from worldline.room.replying import Provisional
 from worldline.room.room import Room
 from worldline.room.scenarios import catalog_of, open_scenario, scenario_of
-from worldline.room.state import Spent
+from worldline.room.state import Spending
 
 PATIENCE = Patience(tries=1)
 
@@ -63,7 +63,7 @@ def test_a_reply_that_breaks_off_is_kept_as_what_it_was_and_counted():
     assert isinstance(body, Message)
     assert (body.text, body.ending) == ('One two !image "cat"\nthr', "broken off")
     assert (body.tokens_in, body.tokens_out, body.price) == (30, 10, 50.0)
-    assert room.state.spent == Spent(1, 40, 50.0, 0)
+    assert room.state.spent == Spending(1, 40, 50.0, 0)
     assert outcomes(room) == []
     (line,) = notices(room, "broken_off")
     assert line.startswith("Ada's reply broke off: ")
@@ -96,14 +96,14 @@ def test_thoughts_without_a_word_are_paid_for():
         room = room_of(stub)
         assert room.step() is None
     assert (said(room), len(notices(room, "no_reply"))) == ([], 1)
-    assert room.state.spent == Spent(0, 40, 0.5, 0)
+    assert room.state.spent == Spending(0, 40, 0.5, 0)
 
 
 def test_what_was_never_begun_costs_nothing():
     with stub_endpoint(Plan(status=400)) as stub:
         room = room_of(stub)
         room.step()
-    assert room.state.spent == Spent()
+    assert room.state.spent == Spending()
 
 
 def test_a_room_in_which_all_break_off_ends():
@@ -118,7 +118,7 @@ def test_a_replay_takes_over_what_broke_off():
     with stub_endpoint(Plan(raw=answer(words("half a")))) as stub:
         room = room_of(stub)
         room.step()
-    again = replay(room.line, Catalog({"m": Scripted("m", ("else",))}))
+    again = replay(room.line, Catalog({"m": ScriptedModel("m", ("else",))}))
     assert again.differs == 0
 
 
@@ -146,7 +146,7 @@ def test_a_stop_is_heard_while_nothing_comes(head):
 def test_a_stop_is_heard_while_a_picture_is_made():
     with stub_endpoint(Plan(raw=[], hold=20)) as pictures:
         draw = EndpointImages(pictures.url, "painter")
-        room = Room(Log(), Catalog({"m": Scripted("m", ('!image "cat"',))}), Deeds(draw))
+        room = Room(Log(), Catalog({"m": ScriptedModel("m", ('!image "cat"',))}), Deeds(draw))
         room.join("Ada", "m")
         assert seconds_to_stop(room, pictures) < 0.5
     assert outcomes(room) == [("image", "failed", "it was stopped")]
@@ -179,7 +179,7 @@ model = "{other}"
 def test_a_scenario_seats_the_model_of_an_endpoint():
     with stub_endpoint(Plan(raw=answer(words("hello"), END))) as stub:
         scenario = scenario_of(SCENARIO.format(url=stub.url, other="x"), "s")
-        room = open_scenario(scenario, Log(), {"x": Scripted("x", ("hi",))})
+        room = open_scenario(scenario, Log(), {"x": ScriptedModel("x", ("hi",))})
         room.play(2)
         assert stub.asked[0]["model"] == "m"
     assert said(room)[1:] == [("Ada", "hello"), ("Bob", "hi")]
@@ -309,7 +309,7 @@ def test_the_page_shows_a_sign_until_the_words_are_known():
             return room
 
         begun: list[bool] = []
-        hosted = Hosted("a", made)
+        hosted = HostedRoom("a", made)
         begun.append(True)
         hosted.room.step()
     assert pieces[1] == WITHHELD

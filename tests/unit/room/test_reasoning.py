@@ -11,8 +11,8 @@ from worldline.room.events import Event, Message
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Delta, Usage
-from worldline.room.models.scripted import Scripted
-from worldline.room.reasoning import Hushed
+from worldline.room.models.scripted import ScriptedModel
+from worldline.room.reasoning import ReasoningFilter
 from worldline.room.regions import without_reasoning
 from worldline.room.replying import Provisional
 from worldline.room.room import Room
@@ -44,7 +44,7 @@ MENTIONS = [
 
 
 def streamed(text: str, size: int) -> str:
-    quiet = Hushed()
+    quiet = ReasoningFilter()
     return "".join(quiet.more(text[at : at + size]) for at in range(0, len(text), size))
 
 
@@ -76,7 +76,7 @@ def test_reasoning_in_the_marks_of_every_family(opens, closes, size):
 def test_reasoning_that_a_template_opened_is_closed_by_a_mark_alone(closes):
     shown, thought = without_reasoning(f"secret{closes}Hello")
     assert (shown, thought.strip()) == ("Hello", f"secret{closes}".strip())
-    quiet = Hushed(opened=True)
+    quiet = ReasoningFilter(starts_inside=True)
     assert "secret" not in "".join(quiet.more(one) for one in f"secret{closes}Hello" + " " * 40)
 
 
@@ -128,7 +128,7 @@ def test_a_reply_that_is_only_reasoning_says_so_and_nobody_reads_it():
 
 
 def test_nothing_of_the_reasoning_streams_and_everything_else_does():
-    class Thinker(Scripted):
+    class Thinker(ScriptedModel):
         __slots__ = ()
 
         def reply(self, messages, settings):

@@ -13,7 +13,7 @@ from worldline.room.events import Command, Event, Message, Outcome
 from worldline.room.log import Log, Reading
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Delta, ReplyError, Usage
-from worldline.room.models.scripted import Scripted
+from worldline.room.models.scripted import ScriptedModel
 from worldline.room.replying import Provisional
 from worldline.room.room import Room
 
@@ -29,7 +29,9 @@ def test_two_talk_and_every_event_is_on_the_disk_before_it_is_shown(tmp_path):
         else:
             seen.append(event.text)
 
-    catalog = Catalog({"m": Scripted("m", ("Ada: hello there",)), "n": Scripted("n", ("hi",))})
+    catalog = Catalog(
+        {"m": ScriptedModel("m", ("Ada: hello there",)), "n": ScriptedModel("n", ("hi",))}
+    )
     room = Room(Log(path), catalog, watch=watch)
     room.join("Ada", "m")
     room.join("Bob", "n")
@@ -162,7 +164,7 @@ def test_a_budget_ends_the_run_with_a_word(budget, turns, word):
 
 
 def test_money_is_counted_where_the_price_is_known():
-    class Dear(Scripted):
+    class Dear(ScriptedModel):
         __slots__ = ()
 
         def reply(self, messages, settings):
@@ -194,7 +196,7 @@ def test_an_empty_reply_is_none(text):
 
 
 def test_reasoning_is_kept_apart():
-    class Thinker(Scripted):
+    class Thinker(ScriptedModel):
         __slots__ = ()
 
         def reply(self, messages, settings):
@@ -216,7 +218,7 @@ def test_a_stop_cuts_the_reply_off_and_pause_lets_it_finish():
             if isinstance(event, Provisional) and "two" in event.text:
                 getattr(room, ending)("enough")
 
-        catalog = Catalog({"m": Scripted("m", ("one two three",), loops=True)})
+        catalog = Catalog({"m": ScriptedModel("m", ("one two three",), loops=True)})
         room = Room(Log(), catalog, watch=watch)
         room.join("Ada", "m")
         room.play(5)
@@ -230,7 +232,7 @@ def test_a_stop_cuts_the_reply_off_and_pause_lets_it_finish():
 def test_a_person_may_speak_while_a_reply_streams():
     started, spoken = threading.Event(), threading.Event()
 
-    class Slow(Scripted):
+    class Slow(ScriptedModel):
         __slots__ = ()
 
         def reply(self, messages, settings):
@@ -364,7 +366,7 @@ def test_what_cannot_be_set_is_refused_and_leaves_no_event():
 
 
 def test_a_model_that_breaks_off_leaves_what_it_had_said():
-    class Broken(Scripted):
+    class Broken(ScriptedModel):
         __slots__ = ()
 
         def reply(self, messages, settings):

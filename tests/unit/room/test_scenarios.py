@@ -7,7 +7,7 @@ import pytest
 from scripted_rooms import DEEDS, outcomes, said
 from worldline.errors import InputError
 from worldline.room.log import Log
-from worldline.room.models.scripted import Scripted
+from worldline.room.models.scripted import ScriptedModel
 from worldline.room.scenarios import open_scenario, our_scenarios, read_scenario, scenario_of
 
 GOOD = """
@@ -19,7 +19,7 @@ text = "go"
 name = "Ada"
 script = ["one", "two"]
 """
-MODELS = {"bundled": Scripted("bundled", ("hm, @Lena and @Moritz",), loops=True)}
+MODELS = {"bundled": ScriptedModel("bundled", ("hm, @Lena and @Moritz",), loops=True)}
 
 
 def test_there_are_four_of_ours():

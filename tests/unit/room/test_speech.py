@@ -14,14 +14,14 @@ from worldline.room.importing import from_messages
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.model import Delta, Usage
-from worldline.room.models.scripted import Scripted
+from worldline.room.models.scripted import ScriptedModel
 from worldline.room.replaying import replay
 from worldline.room.replying import Provisional
 from worldline.room.room import Room
 from worldline.room.speech import begins_thinking, speech_of, streaming
 
 
-class Pieces(Scripted):
+class Pieces(ScriptedModel):
     """Says its lines in pieces of three characters; a line that ends in … is cut off there."""
 
     __slots__ = ()
@@ -83,7 +83,7 @@ def test_what_one_speaker_told_of_a_model_holds_for_the_others():
     room.play(1)
     room.catalog.model("m")
     lie = "I should lie to Ada, who trusts me as I know she does…"
-    room.catalog._made["m"] = Pieces("m", (lie, lie))
+    room.catalog._opened_models["m"] = Pieces("m", (lie, lie))
     shown.clear()
     room.play(1)
     assert ("".join(shown), said(room)[1:]) == ("", [("Bob", "")])
@@ -127,7 +127,7 @@ def test_no_stream_shows_more_than_the_whole_reply_will(parts, size):
             speech = speech_of(text, begins)
             strays = speech.reasoning.count("</think>") > 1  # one that comes later takes it back
             if told.strip() and not strays:
-                assert "".join(speech.shown.split()).startswith("".join(told.split()))
+                assert "".join(speech.shown_text.split()).startswith("".join(told.split()))
 
 
 @pytest.mark.parametrize("late", [False, True])

@@ -11,13 +11,13 @@ from tiny_folder import tiny_folder
 from worldline import steps
 from worldline.errors import InputError
 from worldline.model.load import LoadedModel, load_model
-from worldline.room.deeds import Asked, Deeds
-from worldline.room.hosting import Hosted
+from worldline.room.deeds import ActionRequest, Deeds
+from worldline.room.hosting import HostedRoom
 from worldline.room.images import Portraits
 from worldline.room.log import Log
 from worldline.room.models.catalog import Catalog
 from worldline.room.models.local import Local
-from worldline.room.models.model import Delta, Said, Settings, Usage
+from worldline.room.models.model import ChatMessage, Delta, Settings, Usage
 from worldline.room.models.stopping import stoppable
 from worldline.room.room import Room
 
@@ -41,7 +41,7 @@ class Looks:
 def test_a_stop_before_the_thread_of_a_room_runs_holds(monkeypatch):
     begun: list[threading.Thread] = []
     monkeypatch.setattr(threading.Thread, "start", lambda one: begun.append(one))
-    hosted = Hosted("a", lambda _watch: room_of({"Ada": ["one", "two"]}, loops=True))
+    hosted = HostedRoom("a", lambda _watch: room_of({"Ada": ["one", "two"]}, loops=True))
     hosted.play(5)
     hosted.room.stop("at once")
     begun[0].run()
@@ -99,7 +99,7 @@ def test_playing_again_while_what_was_stopped_still_ends_is_refused(monkeypatch)
         room.join("Ada", "deaf")
         return room
 
-    hosted = Hosted("a", made)
+    hosted = HostedRoom("a", made)
     hosted.play(1)
     assert began.wait(10)
     hosted.room.stop()
@@ -125,7 +125,7 @@ def test_a_branch_right_after_a_reply_was_shown_waits_for_the_end_of_its_turn():
         room._watch = lambda event: (watch(event), slow(event))
         return room
 
-    hosted = Hosted("a", made)
+    hosted = HostedRoom("a", made)
     hosted.play(1)
     assert shown.wait(10)
     threading.Timer(0.05, go.set).start()
@@ -135,7 +135,7 @@ def test_a_branch_right_after_a_reply_was_shown_waits_for_the_end_of_its_turn():
 
 def test_reading_a_prompt_ends_between_two_parts(model):
     looks = Looks(10**9)
-    prompt = (Said("user", "the sea and the sky " * 8),)
+    prompt = (ChatMessage("user", "the sea and the sky " * 8),)
     with stoppable(looks):
         drawn = Local(model, "tiny").reply(prompt, Settings(0.0, 0, 1))
         next(iter(drawn))
@@ -165,7 +165,7 @@ def test_a_room_notes_a_local_reply_that_was_stopped_on_its_way(model):
 
 def test_a_portrait_ends_between_two_steps(model):
     room = room_of({"Ada": ['!image "the sea"']}, deeds=Deeds(Portraits(lambda _: model, None)))
-    asked: list[Asked] = []
+    asked: list[ActionRequest] = []
 
     def draw(one):
         asked.append(one)

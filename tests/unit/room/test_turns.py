@@ -9,7 +9,7 @@ import pytest
 
 from scripted_rooms import notices, room_of, said
 from worldline.errors import InputError
-from worldline.room.turns import mentioned
+from worldline.room.turns import mentioned_participants
 
 LINES = ["a", "b", "c", "d", "e", "f", "g", "h"]
 
@@ -96,7 +96,7 @@ def test_mentions(text, names):
     room = room_of({}, guests={n: ["hi"] for n in everyone})
     for name in everyone:
         room.join(name, name)
-    assert [one.name for one in mentioned(text, room.state.present)] == names
+    assert [one.name for one in mentioned_participants(text, room.state.present)] == names
 
 
 def test_an_unknown_way_of_taking_turns_is_refused():

@@ -202,5 +202,5 @@ class TestUnsteady:
     def test_turns_stand_in_the_text_that_was_read(self, chatting):
         tokenizer = chatting("{{ range(99999) | random }}" + PLAIN)
         shown = "yesterday<|user|>\nhi you<|end|>\n<|assistant|>\n"
-        (turn,) = turns_of(tokenizer, "hi you", chat=True, shown=shown)
+        (turn,) = turns_of(tokenizer, "hi you", chat=True, chat_text=shown)
         assert shown[turn.start : turn.end] == "hi you"

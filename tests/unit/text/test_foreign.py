@@ -56,7 +56,7 @@ def test_nothing_that_acts_is_left(text):
         if char in "\u200c\u200d":
             assert not (shown[:place][-1:] or " ").isspace()
     assert visible(shown) == shown
-    assert len(visible(text, shown=lambda _: GONE)) == len(text)
+    assert len(visible(text, show=lambda _: GONE)) == len(text)
     assert not unseen_in(visible(text, "").replace("\u200c", "").replace("\u200d", "")) or any(
         "\ufe00" <= one <= "\ufe0f" or "\U000e0100" <= one <= "\U000e01ef" for one in text
     )

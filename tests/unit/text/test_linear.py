@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from small_tokenizers import Slow, byte_level, sentence_piece
 from worldline.errors import InputError
-from worldline.steps import StoppedError, stepped, stepping
+from worldline.steps import StoppedError, stepping, with_steps
 from worldline.text import grouping
 from worldline.text.align import group_of
 from worldline.text.spans import _words, number_span, positions_of
-from worldline.text.tokens import continued, decode, single_token, tokenize
+from worldline.text.tokens import decode, extend_tokens, single_token, tokenize
 
 SCRIPTS = {
     "latin": "the cat sat on the mat. ",
@@ -69,7 +69,7 @@ def test_what_a_reply_adds_is_what_decoding_all_of_it_up_to_there_says(data):
     tokenizer = data.draw(st.sampled_from([byte_level(), sentence_piece("bpe")]))
     ids = data.draw(st.lists(st.integers(3, len(tokenizer) - 1), max_size=150))
     first = tokenize(tokenizer, "the cat ")
-    found = continued(tokenizer, first, ids)
+    found = extend_tokens(tokenizer, first, ids)
     at = len(first.text)
     assert found.text == first.text + decode(tokenizer, ids)
     for n in range(len(ids)):
@@ -113,7 +113,7 @@ def test_a_long_text_can_be_stopped_at_every_stage(tokenizer):
 def test_a_step_at_every_thousandth():
     steps = []
     with stepping(lambda: steps.append(1)):
-        assert list(stepped(range(5000))) == list(range(5000))
+        assert list(with_steps(range(5000))) == list(range(5000))
     assert len(steps) == 4
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worldline.text.spans import counterparts, number_span, positions_of, said
+from worldline.text.spans import counterparts, number_span, positions_of, ranges_text
 from worldline.text.tokens import Tokens
 
 
@@ -56,7 +56,7 @@ def test_numbers_of_layers():
     assert number_span("0-2,5", 6, "--layers") == (0, 1, 2, 5)
     with pytest.raises(ValueError, match="--layers 6: accepted are 0 to 5"):
         number_span("6", 6, "--layers")
-    assert said(number_span("0-2,5", 6, "--layers")) == "0-2,5"
+    assert ranges_text(number_span("0-2,5", 6, "--layers")) == "0-2,5"
 
 
 def test_counterparts():

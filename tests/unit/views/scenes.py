@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 from worldline.views.again import trace_recipe
-from worldline.views.meanings import explained
+from worldline.views.meanings import with_meanings
 from worldline.views.recipe import Recipe, RecipeText
 from worldline.views.scene import Scene
 
@@ -91,7 +91,7 @@ def make_scene(
             seed=seed,
         )
     )
-    return explained(made)
+    return with_meanings(made)
 
 
 def make_wire(
@@ -159,7 +159,7 @@ def make_wire(
         "reproduce": trace_recipe(
             made_on("The capital of France is"), by=by, how="drop", target=" Paris"
         )
-        .shown()
+        .reproduce_lines()
         .model_dump(),
     }
 

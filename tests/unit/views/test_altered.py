@@ -63,7 +63,7 @@ def recipes():
     return {
         "sources": sources_recipe(run, "mask", None, N),
         "hops": hops_recipe(run, ("counted", "free"), max_hops=2, longest=5),
-        "cut": cut_recipe(run, [edit], written=written, target=" a"),
+        "cut": cut_recipe(run, [edit], cut_fields=written, target=" a"),
         "cone": cone_recipe(run, 1, 1, directions=4, seed=0, step=0.01),
         "orders": orders_recipe(run, ["cone(2,1)"]),
     }
@@ -71,7 +71,9 @@ def recipes():
 
 def parts():
     """One of each, as plain numbers."""
-    made = {name: {"reproduce": one.shown().model_dump()} for name, one in recipes().items()}
+    made = {
+        name: {"reproduce": one.reproduce_lines().model_dump()} for name, one in recipes().items()
+    }
     return {name: part | made[name] for name, part in numbers().items()}
 
 

@@ -8,10 +8,10 @@ from rich.cells import cell_len
 
 from worldline.text.tokens import Tokens
 from worldline.views.labels import (
-    clipped,
-    padded,
+    clip_cells,
+    pad_cells,
     percent,
-    signed,
+    signed_text,
     split_note,
     token_label,
     token_labels,
@@ -56,8 +56,8 @@ def test_no_control_survives(text):
 @given(st.text(), st.integers(1, 20))
 def test_clipped_and_padded_keep_to_their_cells(text, cells):
     shown = visible_text(text)
-    assert cell_len(clipped(shown, cells)) <= cells
-    assert cell_len(padded(shown, cells)) == cells
+    assert cell_len(clip_cells(shown, cells)) <= cells
+    assert cell_len(pad_cells(shown, cells)) == cells
 
 
 def test_pieces_of_one_character_are_shown_as_that_character(scenes):
@@ -92,4 +92,4 @@ def test_percent(part, shown):
     [(0.0, "0"), (0.41234, "+0.412"), (-12.34, "-12.3"), (1234.5, "+1234"), (-3e-7, "-3.00e-07")],
 )
 def test_signed(weight, shown):
-    assert signed(weight) == shown
+    assert signed_text(weight) == shown

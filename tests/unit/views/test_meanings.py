@@ -20,7 +20,7 @@ from worldline.contrast.cutting import CutSeen
 from worldline.contrast.ordering import OrdersSeen
 from worldline.views.again import trace_recipe
 from worldline.views.altered import with_altered
-from worldline.views.meanings import explained, meanings_of
+from worldline.views.meanings import meanings_of, with_meanings
 from worldline.views.named_numbers import MEANINGS
 from worldline.views.scene import Scene
 
@@ -58,7 +58,7 @@ def whole(scenes):
     wire = altered_scene().model_dump(by_alias=True)
     wire["paths"] = PATHS
     wire["nodes"]["writes_agree"] = [[0.5] * len(wire["tokens"])] * wire["model"]["n_layers"]
-    return explained(Scene.model_validate(wire))
+    return with_meanings(Scene.model_validate(wire))
 
 
 def test_the_page_names_exactly_the_numbers_that_are_known():
@@ -149,8 +149,8 @@ def test_a_part_that_came_without_its_recipe_says_so(scenes):
 
 def test_paths_asked_for_alone_have_a_recipe_of_their_own(whole, scenes):
     recipe = trace_recipe(scenes.made_on("a b"), by="gradient", how="drop", paths=True)
-    paths = whole.paths.model_copy(update={"reproduce": recipe.shown()})
-    scene = explained(whole.model_copy(update={"paths": paths}))
+    paths = whole.paths.model_copy(update={"reproduce": recipe.reproduce_lines()})
+    scene = with_meanings(whole.model_copy(update={"paths": paths}))
     assert readable(scene.meanings["ways"].cli)["paths"] is True
     assert readable(scene.meanings["ways"].cli)["text"] == "a b"
     assert readable(scene.meanings["weight"].cli)["paths"] is None
@@ -159,5 +159,5 @@ def test_paths_asked_for_alone_have_a_recipe_of_their_own(whole, scenes):
 def test_an_older_file_keeps_its_own_lines(whole):
     wire = whole.model_dump(by_alias=True)
     wire["reproduce"] = {"cli": "worldline trace x", "python": "wl.observe('x')"}
-    found = explained(Scene.model_validate(wire)).meanings["weight"]
+    found = with_meanings(Scene.model_validate(wire)).meanings["weight"]
     assert (found.cli, found.python) == ("worldline trace x", "wl.observe('x')")

@@ -15,12 +15,12 @@ from worldline.errors import InputError
 from worldline.flow.flow import Edge
 from worldline.grid.node import Node
 from worldline.views.html import render_html, scene_json
-from worldline.views.notebook import WIDGET_TYPE, Shown, framed
+from worldline.views.notebook import WIDGET_TYPE, SceneDisplay, iframe_html
 from worldline.views.selection import Selection
 from worldline.views.widget import Picture
 
 
-class Seen(Shown):
+class Seen(SceneDisplay):
     def __init__(self, scene):
         self.scene = scene
 
@@ -127,7 +127,7 @@ def test_whatever_ails_the_widget_the_still_picture_says_so(kernel, scenes, monk
 
 def test_the_frame_holds_the_file_whatever_its_texts(scenes):
     scene = scenes.make_scene([*scenes.AWKWARD, "'><script>alert(1)</script>", "&#39;", "\r\n"])
-    frame = _Frame(framed(scene, note="'<b>&"))
+    frame = _Frame(iframe_html(scene, note="'<b>&"))
     tags = [tag for tag, _ in frame.tags]
     assert tags == ["iframe", "details", "summary", "p", "pre"]
     attrs = frame.tags[0][1]

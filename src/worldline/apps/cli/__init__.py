@@ -25,7 +25,7 @@ def main() -> None:
         code = _run()
     except KeyboardInterrupt:
         _ignore_more()
-        _said("stopped")
+        _print_error("stopped")
         code = 130
     sys.exit(code)
 
@@ -47,11 +47,11 @@ def _run() -> int:
         with naming_extra():
             return app(standalone_mode=False) or 0
     except (InputError, RefusedError) as error:
-        return _said(str(error))
+        return _print_error(str(error))
     except misuse as error:
-        return _misused(error)
+        return _print_usage_error(error)
     except typer.Abort:
-        return _said("nothing was done", 1)
+        return _print_error("nothing was done", 1)
     except BrokenPipeError:
         drop_output()
         return 0
@@ -62,10 +62,10 @@ def _run() -> int:
         return 0
     except OSError as error:  # standard output took no more; files are refused where written
         drop_output()
-        return _said(f"cannot be written ({error.strerror or error})")
+        return _print_error(f"cannot be written ({error.strerror or error})")
 
 
-def _misused(error: Any) -> int:
+def _print_usage_error(error: Any) -> int:
     """What the parser refused; the help where nothing was asked."""
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
@@ -79,8 +79,8 @@ def _misused(error: Any) -> int:
     if faults is not None and names:
         from worldline.field_faults import fault_line
 
-        return _said(fault_line(faults()[0], max(names, key=len)) + help_hint)
-    return _said(error.format_message()[:300].rstrip(".") + given_words + help_hint)
+        return _print_error(fault_line(faults()[0], max(names, key=len)) + help_hint)
+    return _print_error(error.format_message()[:300].rstrip(".") + given_words + help_hint)
 
 
 def _refuse_bytes() -> None:
@@ -97,7 +97,7 @@ def _refuse_bytes() -> None:
             ) from None
 
 
-def _said(line: str, code: int = 2) -> int:
+def _print_error(line: str, code: int = 2) -> int:
     sys.stderr.write(f"worldline: {' '.join(line.split())}\n")
     sys.stderr.flush()
     return code

@@ -38,7 +38,7 @@ def capacity(
     options.refuse_unknown(device=device, dtype=dtype)
     if n < LEAST:
         raise InputError(f"--n {n}: accepted are whole numbers from {LEAST}")
-    results = _measured(n, model, device, dtype, threads, seed or 0)
+    results = _measure_capacity(n, model, device, dtype, threads, seed or 0)
     if json != "-":
         output = console(highlight=False)
         output.print(table_of(results))
@@ -48,7 +48,7 @@ def capacity(
         write_json(json, results)
 
 
-def _measured(n, model, device, dtype, threads, seed) -> dict[str, Any]:
+def _measure_capacity(n, model, device, dtype, threads, seed) -> dict[str, Any]:
     from worldline.lab.capacity import capacity as measure
     from worldline.lab.collecting import read_passages
     from worldline.lab.stimuli.passages import draw_passages
@@ -64,7 +64,7 @@ def _measured(n, model, device, dtype, threads, seed) -> dict[str, Any]:
         return measure(loaded_model, read_passages(loaded_model, n, seed), seed, say)
 
 
-def table_of(found: dict[str, Any]) -> Table:
+def table_of(results: dict[str, Any]) -> Table:
     """The layers as a table of 80 columns."""
     from rich.table import Table
 
@@ -73,7 +73,7 @@ def table_of(found: dict[str, Any]) -> Table:
         table.add_column(name, justify="right")
     for name in ("share of x\nin V", "\nin K and V", "\nin all V"):
         table.add_column(name, no_wrap=True)
-    for layer in found["layers"]:
+    for layer in results["layers"]:
         table.add_row(
             str(layer["layer"]),
             _number(layer["cached"], ".2f"),
@@ -87,9 +87,9 @@ def table_of(found: dict[str, Any]) -> Table:
     return table
 
 
-def notes_of(found: dict[str, Any]) -> list[str]:
+def notes_of(results: dict[str, Any]) -> list[str]:
     """What the columns mean, with the levels to compare with."""
-    layers = found["layers"]
+    layers = results["layers"]
     first_layer = layers[0]
     chance, random, best = (
         sum(layer[name] for layer in layers) / len(layers) for name in ("chance", "random", "best")
@@ -101,7 +101,7 @@ def notes_of(found: dict[str, Any]) -> list[str]:
     ]
     lines = [
         "",
-        f"{found['model']}, {found['texts']} texts, {found['states']:,} states; d = "
+        f"{results['model']}, {results['texts']} texts, {results['states']:,} states; d = "
         f"{first_layer['d_model']}, V of layer {first_layer['layer']} has "
         f"{first_layer['width_v']} numbers.",
         "cached/d: numbers of K and V a token, of d. eff.: effective rank by entropy of what is "

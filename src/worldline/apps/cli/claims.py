@@ -127,16 +127,16 @@ def run(
     from worldline.claims.exports.lines import verdict_line
     from worldline.claims.loading import load_graph
     from worldline.claims.picture import in_order, verdict_part
-    from worldline.claims.running import Asked, run_claims
+    from worldline.claims.running import RunRequest, run_claims
     from worldline.claims.store import Store
-    from worldline.claims.verdict import Shown
+    from worldline.claims.verdict import CurrentVerdict
     from worldline.model.load import load_model
 
     graph = load_graph()
     if every == bool(claims):
         raise InputError("claims run: give the ids of claims, or --all")
     claim_ids = in_order(graph) if every else [graph.claim(name).id for name in claims or ()]
-    request = Asked(n, seed or 0, quick)
+    request = RunRequest(n, seed or 0, quick)
     options.refuse_unknown(device=device, dtype=dtype)
     refuse_unwritable(json, reads=[Store().path], models=[model])
     if threads is not None:
@@ -153,9 +153,9 @@ def run(
             ):
                 has_failed |= outcome.error is not None
                 if outcome.verdict is not None:
-                    part = verdict_part(graph, Shown(outcome.verdict, None))
+                    part = verdict_part(graph, CurrentVerdict(outcome.verdict, None))
                     parts.append(part)
-                    line = verdict_line(part) + _kept(outcome)
+                    line = verdict_line(part) + _stored_note(outcome)
                 else:
                     line = _without(outcome)
                 typer.echo(line, err=json == "-" or outcome.error is not None)
@@ -195,14 +195,14 @@ def export(
     from worldline.claims.store import Store
 
     refuse_unwritable(out, reads=[Store().path])
-    content = _exported(format_, model)
+    content = _export_text(format_, model)
     if out is None:
         typer.echo(content, nl=False)
     else:
         typer.echo(str(write_text(out, content)))
 
 
-def _exported(format_: str, model: str | None) -> str:
+def _export_text(format_: str, model: str | None) -> str:
     from worldline.claims.loading import load_graph
     from worldline.claims.picture import claims_picture, model_verdicts
     from worldline.claims.store import Store
@@ -279,22 +279,22 @@ def _node_json(graph, node, verdicts, around) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _kept(outcome: Outcome) -> str:
-    return f" ({outcome.found} items were kept before)" if outcome.found else ""
+def _stored_note(outcome: Outcome) -> str:
+    return f" ({outcome.n_stored} items were kept before)" if outcome.n_stored else ""
 
 
 def _without(outcome: Outcome) -> str:
     if outcome.error is not None:
         return f"{outcome.claim}: failed: {outcome.error}"
-    return f"{outcome.claim}: not testable here: {outcome.untested}"
+    return f"{outcome.claim}: not testable here: {outcome.untestable_reason}"
 
 
 @contextmanager
-def _bar(shown: Console) -> Iterator[tuple[Any, Heard]]:
+def _bar(output: Console) -> Iterator[tuple[Any, Heard]]:
     """(What is said, items done): a bar on a terminal, elsewhere a line when a claim begins."""
-    if not shown.is_terminal:
-        yield (lambda line: shown.print(f"{line} …", markup=False, highlight=False),
-               _lines(shown))  # fmt: skip
+    if not output.is_terminal:
+        yield (lambda line: output.print(f"{line} …", markup=False, highlight=False),
+               _lines(output))  # fmt: skip
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -304,29 +304,29 @@ def _bar(shown: Console) -> Iterator[tuple[Any, Heard]]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=shown, transient=True) as bar:
+    with Progress(*columns, console=output, transient=True) as bar:
         task = bar.add_task("", total=None)
         last = [""]
 
-        def heard(claim: str, done: int, of: int) -> None:
+        def show_progress(claim: str, n_done: int, of: int) -> None:
             if claim != last[0]:
                 last[0] = claim
                 bar.reset(task)
             words = claim if of else f"{claim}: another process runs it"
-            bar.update(task, description=words, completed=done, total=of or None)
+            bar.update(task, description=words, completed=n_done, total=of or None)
 
-        yield lambda line: bar.update(task, description=line), heard
+        yield lambda line: bar.update(task, description=line), show_progress
 
 
-def _lines(shown: Console) -> Heard:
+def _lines(output: Console) -> Heard:
     reported_pairs: set[tuple[str, bool]] = set()
     pace = Pace()
 
-    def heard(claim: str, done: int, of: int) -> None:
+    def show_progress(claim: str, n_done: int, of: int) -> None:
         if not pace.due((claim, of > 0) not in reported_pairs):
             return
         reported_pairs.add((claim, of > 0))
-        words = f"{done} of {of} items" if of else "waiting: another process runs it"
-        shown.print(f"{claim}: {words} …", markup=False, highlight=False)
+        words = f"{n_done} of {of} items" if of else "waiting: another process runs it"
+        output.print(f"{claim}: {words} …", markup=False, highlight=False)
 
-    return heard
+    return show_progress

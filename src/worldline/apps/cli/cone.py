@@ -9,7 +9,7 @@ import typer
 
 from worldline.apps.cli import options
 from worldline.apps.cli.out import read_written, refuse_unwritable
-from worldline.apps.cli.pictures import WIDTH, opened, write_numbers, write_picture
+from worldline.apps.cli.pictures import WIDTH, load_and_tokenize, write_numbers, write_picture
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,7 +53,11 @@ def cone(
     if not 0 < step < math.inf:
         raise InputError(f"--step {step}: accepted are finite numbers above 0")
     _node(at, MORE_THAN_ANY)  # its grammar; whether the text has it is seen when it is read
-    with opened(input_text.text, model, device, dtype, threads) as (loaded_model, tokens, say):
+    with load_and_tokenize(input_text.text, model, device, dtype, threads) as (
+        loaded_model,
+        tokens,
+        say,
+    ):
         from worldline.contrast.cone import light_cone
         from worldline.views.again import cone_recipe
         from worldline.views.altered import cone_lines
@@ -80,19 +84,21 @@ def cone(
         write_picture(out, loaded_model, recipe, input_text, say, json, cone=cone_result.scene())
 
 
-def _layer_and_position(given: str) -> tuple[int, str]:
-    layer, comma, pos = given.partition(",")
+def _layer_and_position(node_text: str) -> tuple[int, str]:
+    layer, comma, pos = node_text.partition(",")
     if not comma or not layer.strip().isdecimal() or len(layer) > 9:
-        raise InputError(f"--at {given[:40]}: accepted is LAYER,POS, such as 12,1")
+        raise InputError(f"--at {node_text[:40]}: accepted is LAYER,POS, such as 12,1")
     return int(layer), pos
 
 
-def _node(given: str, n_pos: int) -> Node:
+def _node(node_text: str, n_pos: int) -> Node:
     from worldline.grid.node import Node
     from worldline.text.spans import number_span
 
-    layer, pos = _layer_and_position(given)
+    layer, pos = _layer_and_position(node_text)
     positions = number_span(pos, n_pos, "--at position")
     if len(positions) != 1:
-        raise InputError(f"--at {given}: names {len(positions)} positions; accepted is one node")
+        raise InputError(
+            f"--at {node_text}: names {len(positions)} positions; accepted is one node"
+        )
     return Node(layer=layer, pos=min(positions))

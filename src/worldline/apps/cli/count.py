@@ -60,12 +60,12 @@ def count(
         for name in (CONVENTIONS if convention == "all" else (convention,))
     ]  # fmt: skip
     if json != "-":
-        typer.echo(_shown(counts))
+        typer.echo(_count_table(counts))
     if json is not None:
         write_json(json, {"schema": "worldline.count/1", "counts": [c.json() for c in counts]})
 
 
-def _shown(counts: list[PathCount]) -> str:
+def _count_table(counts: list[PathCount]) -> str:
     from rich.console import Console
     from rich.table import Table
 
@@ -100,9 +100,9 @@ def _number(count: int, digits: int) -> str:
     return f"{count:,}" if count < 10**digits else f"about {Decimal(count):.2e}"
 
 
-def _usual(counted: PathCount) -> str:
+def _usual(path_count: PathCount) -> str:
     """The number of hops that most paths have."""
-    if not counted.count:
+    if not path_count.count:
         return "-"
-    hops = counted.by_hops.index(max(counted.by_hops))
+    hops = path_count.by_hops.index(max(path_count.by_hops))
     return f"{hops} hop" if hops == 1 else f"{hops} hops"

@@ -9,12 +9,12 @@ import typer
 
 from worldline.apps.cli import options
 from worldline.apps.cli.out import read_written, refuse_unwritable
-from worldline.apps.cli.pictures import WIDTH, opened, write_numbers, write_picture
+from worldline.apps.cli.pictures import WIDTH, load_and_tokenize, write_numbers, write_picture
 from worldline.errors import InputError
 from worldline.text.written import WrittenText
 
 if TYPE_CHECKING:
-    from worldline.contrast.cutting import CutSeen, SourcesSeen
+    from worldline.contrast.cutting import CutSeen, SourceEffects
 
 
 def cut(
@@ -96,13 +96,17 @@ def cut(
         refuse_unsaid(edge or [], spans, how, node or [], node_how)
         refuse_unused(
             how, node_how, spans=spans, edges=bool(edge), nodes=bool(node), layers=layers,
-            heads=heads, parts=parts, splice_from=splice_from, align=align, own=own,
+            heads=heads, parts=parts, splice_from=splice_from, align=align, include_self=own,
         )  # fmt: skip
         refuse_unreadable(
             input_text.text, edges=edge or [], nodes=node or [], from_=from_, to=to, layers=layers,
             heads=heads,
         )  # fmt: skip
-    with opened(input_text.text, model, device, dtype, threads) as (loaded_model, tokens, say):
+    with load_and_tokenize(input_text.text, model, device, dtype, threads) as (
+        loaded_model,
+        tokens,
+        say,
+    ):
         run = recipe_on(loaded_model, input_text, threads=threads)
         if each:
             from worldline.contrast.cutting import cut_sources
@@ -130,7 +134,7 @@ def cut(
         say("running with and without the cut")
         cut_result = cut_text(loaded_model, tokens, edits, target=target, versus=versus)
         recipe = cut_recipe(
-            run, edits, written=cut_fields, target=target, versus=versus, splice=splice
+            run, edits, cut_fields=cut_fields, target=target, versus=versus, splice=splice
         )
         write_numbers(_lines(cut_result), cut_result.json(), loaded_model, recipe, json)
         write_picture(out, loaded_model, recipe, input_text, say, json, cut=cut_scene(cut_result))
@@ -147,19 +151,19 @@ def _refuse_beside_each(more: bool, how: str | None) -> None:
         raise InputError(f"--each with {how_words}: accepted are mask, drop")
 
 
-def _source_lines(seen: SourcesSeen) -> list[str]:
+def _source_lines(source_effects: SourceEffects) -> list[str]:
     from worldline.views.altered import sources_lines
     from worldline.views.altered_parts import SceneSources
     from worldline.views.labels import split_note, token_labels
 
-    part = SceneSources.model_validate(seen.scene())
-    lines = sources_lines(part, token_labels(seen.tokens), WIDTH)
-    return [*lines, *split_note(seen.tokens.groups)]
+    part = SceneSources.model_validate(source_effects.scene())
+    lines = sources_lines(part, token_labels(source_effects.tokens), WIDTH)
+    return [*lines, *split_note(source_effects.tokens.groups)]
 
 
-def _lines(seen: CutSeen) -> list[str]:
+def _lines(cut_result: CutSeen) -> list[str]:
     from worldline.contrast.cutting import cut_scene
     from worldline.views.altered import cut_lines
     from worldline.views.altered_parts import SceneCut
 
-    return cut_lines(SceneCut.model_validate(cut_scene(seen)), WIDTH)
+    return cut_lines(SceneCut.model_validate(cut_scene(cut_result)), WIDTH)

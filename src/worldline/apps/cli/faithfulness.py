@@ -17,7 +17,7 @@ from worldline.apps.cli.streams import console
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.lab.faithfulness.experiment import Heard
+    from worldline.lab.faithfulness.experiment import ProgressCallback
     from worldline.model.load import LoadedModel
 
 PROMPTS = 16
@@ -119,7 +119,7 @@ def _raw_files(raw: Path | None) -> list[Path]:
     return [place] if not place.is_dir() else sorted(place.glob("*.npz"))
 
 
-def _run(data, hows, wanted, n, split, raw, model, device, dtype):
+def _run(data, hows, measure_names, n, split, raw, model, device, dtype):
     """(The store, family and number of every prompt that was run)."""
     from worldline.lab.faithfulness.experiment import cases_of, names_of, run
     from worldline.lab.faithfulness.families import CIRCUITS, load_pairs
@@ -138,9 +138,9 @@ def _run(data, hows, wanted, n, split, raw, model, device, dtype):
         )
         cases = cases_of(loaded_model, names, n)
         _refuse_empty_half(data, split, [case.prompt for case in cases])
-        store = Store(raw or _cached(loaded_model))
+        store = Store(raw or _cache_folder(loaded_model))
         typer.echo(f"each part is kept in {store.path}", err=True)
-        run(cases, hows, wanted, store, on_progress)
+        run(cases, hows, measure_names, store, on_progress)
     return store, [(case.prompt.family, case.prompt.number) for case in cases]
 
 
@@ -155,7 +155,7 @@ def _refuse_empty_half(data: str, split: str, prompts: list[Any]) -> None:
         )
 
 
-def _cached(model: LoadedModel) -> Path:
+def _cache_folder(model: LoadedModel) -> Path:
     from worldline.model.cache import cache_root
 
     return cache_root() / "faithfulness" / model.identity.key()[:12]
@@ -185,15 +185,15 @@ def _parts(measures: str) -> list[str]:
 
 
 @contextmanager
-def bar(console) -> Iterator[Heard]:
+def bar(console) -> Iterator[ProgressCallback]:
     """Prompts done of all, with the line of what happens; elsewhere a line now and then."""
     if not console.is_terminal:
         last, pace = [-1], Pace()
 
-        def say(done: int, of: int, line: str) -> None:
-            if pace.due(done != last[0]):
-                last[0] = done
-                console.print(f"{done} of {of}: {line} …", markup=False, highlight=False)
+        def say(n_done: int, of: int, line: str) -> None:
+            if pace.due(n_done != last[0]):
+                last[0] = n_done
+                console.print(f"{n_done} of {of}: {line} …", markup=False, highlight=False)
 
         yield say
         return

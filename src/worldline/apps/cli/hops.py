@@ -9,7 +9,7 @@ import typer
 
 from worldline.apps.cli import options
 from worldline.apps.cli.out import read_written, refuse_unwritable
-from worldline.apps.cli.pictures import WIDTH, opened, write_numbers, write_picture
+from worldline.apps.cli.pictures import WIDTH, load_and_tokenize, write_numbers, write_picture
 from worldline.apps.cli.streams import wants_color
 from worldline.errors import InputError
 
@@ -62,16 +62,20 @@ def hops(
     from worldline.text.spans import refuse_no_numbers
 
     refuse_no_numbers(layers, "--layers")
-    with opened(input_text.text, model, device, dtype, threads) as (loaded_model, tokens, say):
+    with load_and_tokenize(input_text.text, model, device, dtype, threads) as (
+        loaded_model,
+        tokens,
+        say,
+    ):
         from worldline.contrast.curve import curves_scene, hop_curves
-        from worldline.model.guard import checked
+        from worldline.model.guard import checked_report
         from worldline.text.spans import number_span
         from worldline.views.again import hops_recipe
         from worldline.views.recipe import recipe_on
 
         counted_layers = None
         if layers is not None:
-            n_layers = checked(loaded_model).n_layers
+            n_layers = checked_report(loaded_model).n_layers
             counted_layers = number_span(layers, n_layers, "--layers")
         curves = hop_curves(
             loaded_model,

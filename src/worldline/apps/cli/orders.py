@@ -9,7 +9,7 @@ import typer
 
 from worldline.apps.cli import options
 from worldline.apps.cli.out import read_written, refuse_unwritable
-from worldline.apps.cli.pictures import WIDTH, opened, write_numbers, write_picture
+from worldline.apps.cli.pictures import WIDTH, load_and_tokenize, write_numbers, write_picture
 from worldline.errors import InputError
 from worldline.foreign_json import read_json_file
 
@@ -46,8 +46,12 @@ def orders(
 
     parsed_orders = [Order.parse(order_text) for order_text in order or ()]
     if slices is not None:
-        parsed_orders.append(_read(slices))
-    with opened(input_text.text, model, device, dtype, threads) as (loaded_model, tokens, say):
+        parsed_orders.append(_read_order(slices))
+    with load_and_tokenize(input_text.text, model, device, dtype, threads) as (
+        loaded_model,
+        tokens,
+        say,
+    ):
         from worldline.contrast.ordering import ORDERS, run_orders
         from worldline.views.again import orders_recipe
         from worldline.views.altered import orders_lines
@@ -66,7 +70,7 @@ def orders(
         )
 
 
-def _read(place: Path) -> Order:
+def _read_order(place: Path) -> Order:
     from worldline.grid.order import Order
 
     try:

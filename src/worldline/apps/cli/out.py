@@ -13,7 +13,7 @@ import typer
 from worldline import atomic_file
 from worldline.apps.cli.overwriting import refuse_overwriting
 from worldline.errors import InputError
-from worldline.places import expanded, is_folder
+from worldline.places import expand_path, is_folder
 from worldline.text.written import BOM, WrittenText
 
 MOST_BYTES = 1 << 26  # of a text: far more than any model reads
@@ -42,7 +42,7 @@ def read_written(text: str | None, file: Path | None, *, keep_newline: bool = Fa
         except UnicodeEncodeError as error:  # a byte that the shell passed on as it was
             raise InputError(f"text: not UTF-8 at character {error.start}") from None
     else:
-        content = _decoded(_content(file), "standard input" if file is None else str(file))
+        content = _decode_utf8(_content(file), "standard input" if file is None else str(file))
         before = BOM if content.startswith(BOM) else ""
         after = "" if keep_newline else _newline_after(content)
         words = content.removeprefix(before).removesuffix(after)
@@ -57,7 +57,7 @@ def _content(file: Path | None) -> bytes:
     name = "standard input" if file is None else f"--file {file}"
     try:
         if file is not None:
-            with expanded(file).open("rb") as source:
+            with expand_path(file).open("rb") as source:
                 content = source.read(MOST_BYTES + 1)
         elif sys.stdin is None:
             raise InputError("standard input: it is closed")
@@ -72,7 +72,7 @@ def _content(file: Path | None) -> bytes:
     return content
 
 
-def _decoded(content: bytes, name: str) -> str:
+def _decode_utf8(content: bytes, name: str) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -111,7 +111,7 @@ def refuse_unwritable(
 def _read_by(
     reads: Iterable[str | Path | None], models: Iterable[str | None]
 ) -> Iterator[str | Path]:
-    yield from (place for place in reads if place is not None and not is_folder(expanded(place)))
+    yield from (place for place in reads if place is not None and not is_folder(expand_path(place)))
     for name in models:
         from worldline.model.origins import origins
 
@@ -120,7 +120,7 @@ def _read_by(
 
 def make_folder(place: str | Path) -> None:
     """Make the folder that a file is to lie in, where there is none."""
-    folder = expanded(place).parent
+    folder = expand_path(place).parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

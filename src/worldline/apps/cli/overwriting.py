@@ -10,7 +10,7 @@ from pathlib import Path
 
 from worldline.atomic_file import written_directly
 from worldline.errors import InputError
-from worldline.places import expanded, is_folder
+from worldline.places import expand_path, is_folder
 
 NO_PART_OF_A_MODEL = frozenset({".html", ".csv", ".parquet", ".graphml"})
 """Endings of what may lie in a model's own folder, for no model is read from such files."""
@@ -29,32 +29,34 @@ def refuse_overwriting(outputs: Sequence[Path], reads: Iterable[str | Path]) -> 
         InputError: naming the output.
     """
     marked_outputs = [
-        (place, _marks(place)) for place in map(expanded, outputs) if not written_directly(place)
+        (place, _marks(place)) for place in map(expand_path, outputs) if not written_directly(place)
     ]
     for index, (place, marks) in enumerate(marked_outputs):
         if any(marks & earlier_marks for _, earlier_marks in marked_outputs[:index]):
             raise InputError(
                 f"{place}: two outputs would be written there; accepted is a name for each"
             )
-    for input_path in map(expanded, reads):
+    for input_path in map(expand_path, reads):
         input_marks = _marks_of_all(input_path)
         folder = os.path.realpath(input_path) if is_folder(input_path) else None
         for place, marks in marked_outputs:
             if marks & input_marks:
-                raise _refused(
+                raise _overwrite_error(
                     place, f"this command reads it{f' in {input_path}' if folder else ''}"
                 )
             if folder and place.suffix.lower() not in NO_PART_OF_A_MODEL and _inside(place, folder):
-                raise _refused(place, f"it would lie in {input_path}, which this command reads")
+                raise _overwrite_error(
+                    place, f"it would lie in {input_path}, which this command reads"
+                )
     for number, name in enumerate(("standard input", "standard output", "standard error")):
         with suppress(OSError):
             stream = _of_disk(os.fstat(number))
             for place, marks in marked_outputs:
                 if stream & marks:
-                    raise _refused(place, f"{name} is that file")
+                    raise _overwrite_error(place, f"{name} is that file")
 
 
-def _refused(place: Path, why: str) -> InputError:
+def _overwrite_error(place: Path, why: str) -> InputError:
     return InputError(f"{place}: cannot be written ({why}); accepted is a file of its own")
 
 
@@ -66,15 +68,17 @@ def _marks(place: Path) -> Marks:
     return frozenset(marks)
 
 
-def _of_disk(known: os.stat_result) -> Marks:
-    return frozenset([(known.st_dev, known.st_ino)] if stat.S_ISREG(known.st_mode) else [])
+def _of_disk(file_status: os.stat_result) -> Marks:
+    return frozenset(
+        [(file_status.st_dev, file_status.st_ino)] if stat.S_ISREG(file_status.st_mode) else []
+    )
 
 
-def _marks_of_all(read: Path) -> Marks:
+def _marks_of_all(input_path: Path) -> Marks:
     """The marks of a file, or of every file in a folder, but those that no model is read from."""
-    if not is_folder(read):
-        return _marks(read)
-    return frozenset().union(*map(_marks, _files_of(read)))
+    if not is_folder(input_path):
+        return _marks(input_path)
+    return frozenset().union(*map(_marks, _files_of(input_path)))
 
 
 def _files_of(folder: Path) -> Iterator[Path]:

@@ -8,7 +8,7 @@ import typer
 
 from worldline.apps.cli import options
 from worldline.apps.cli.out import read_written, refuse_unwritable
-from worldline.apps.cli.pictures import WIDTH, opened, write_numbers
+from worldline.apps.cli.pictures import WIDTH, load_and_tokenize, write_numbers
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
@@ -66,7 +66,11 @@ def paths(
     from worldline.views.again import paths_recipe
     from worldline.views.recipe import recipe_on
 
-    with opened(input_text.text, model, device, dtype, threads) as (loaded_model, tokens, say):
+    with load_and_tokenize(input_text.text, model, device, dtype, threads) as (
+        loaded_model,
+        tokens,
+        say,
+    ):
         paths_summary = see_paths(
             input_text.text,
             loaded_model,
@@ -86,11 +90,13 @@ def paths(
         )
 
 
-def lines(seen: PathsSeen, tokens: Tokens) -> list[str]:
+def lines(paths_summary: PathsSeen, tokens: Tokens) -> list[str]:
     """The numbers as text."""
     from worldline.views.labels import split_note, token_labels
     from worldline.views.picture import paths_shown
     from worldline.views.spectrum import spectrum_lines
 
-    lines = spectrum_lines(paths_shown(seen), token_labels(tokens), WIDTH, len(seen.paths))
+    lines = spectrum_lines(
+        paths_shown(paths_summary), token_labels(tokens), WIDTH, len(paths_summary.paths)
+    )
     return [*lines, *split_note(tokens.groups)]

@@ -24,7 +24,7 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def opened(
+def load_and_tokenize(
     text: str, model: str | None, device: str, dtype: str | None, threads: int | None
 ) -> Iterator[tuple[LoadedModel, Tokens, Say]]:
     """The model loaded, the text in tokens, and a progress line while inside."""
@@ -51,12 +51,14 @@ def write_numbers(
 
     `json` is as the option has it: a file, - for standard output in place of the lines, or None.
     """
-    from worldline.views.recipe import printed
+    from worldline.views.recipe import terminal_line
 
-    reproduce_lines = recipe.shown()
+    reproduce_lines = recipe.reproduce_lines()
     if json != "-":
         typer.echo(
-            "\n".join([*lines, "", printed(reproduce_lines), *filter(None, [reproduce_lines.note])])
+            "\n".join(
+                [*lines, "", terminal_line(reproduce_lines), *filter(None, [reproduce_lines.note])]
+            )
         )
     if json is not None:
         names = ("name", "dtype", "device", "weights_hash")
@@ -67,7 +69,7 @@ def write_numbers(
 def write_picture(
     out: Path | None, model: LoadedModel, recipe: Recipe, written: WrittenText, say: Say,
     json: str | None,
-    **altered: dict[str, Any],
+    **altered_parts: dict[str, Any],
 ) -> None:  # fmt: skip
     """The picture of the plain run with what an altered one said, if a file was named.
 
@@ -80,6 +82,8 @@ def write_picture(
     from worldline.views.html import render_html
 
     observation = observe_written(written, model, paths=False, threads=recipe.threads, progress=say)
-    parts = {name: part | {"reproduce": recipe.shown()} for name, part in altered.items()}
+    parts = {
+        name: part | {"reproduce": recipe.reproduce_lines()} for name, part in altered_parts.items()
+    }
     page = render_html(with_altered(observation.scene, **parts))
     typer.echo(str(write_text(out, page)), err=json == "-")

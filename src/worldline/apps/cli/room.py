@@ -26,7 +26,7 @@ from worldline.apps.cli.room_opening import (
     weigh_for,
 )
 from worldline.errors import InputError
-from worldline.places import expanded
+from worldline.places import expand_path
 
 if TYPE_CHECKING:
     from worldline.room.events import Event
@@ -115,7 +115,7 @@ def room(
         _refuse_no_terminal(name)
     elif turns is None and log is None and scenario is None and with_ is None:
         turns = 12
-    path, with_ = expanded(log or new_log()), with_ or []
+    path, with_ = expand_path(log or new_log()), with_ or []
     refuse_unwritable(out, json, path, reads=[*beside(path), scenario, search])
     chosen_scenario = scenario_for(scenario, with_, log)
     events = events_of(path) if out or json or start is not None else ()
@@ -139,14 +139,14 @@ def room(
     )
     quiet = json == "-"
 
-    def prepare(opened: Room) -> None:
+    def prepare(new_room: Room) -> None:
         if seed is not None:
-            opened.set("seed", seed)
+            new_room.set("seed", seed)
         if start is not None:
-            opened.branch(start)
+            new_room.branch(start)
 
     if headless:
-        code = _talked(make_room, prepare, turns, quiet)
+        code = _run_headless(make_room, prepare, turns, quiet)
     else:
         from worldline.apps.terminal.opening import sit_in
 
@@ -198,20 +198,20 @@ def import_(
 
     if log is None:
         raise InputError("--log: give the new log's name")
-    log = expanded(log)
+    log = expand_path(log)
     if log.exists():
         raise InputError(f"--log {log}: it is there already; accepted is a new file")
     refuse_unwritable(log, json, reads=[file, *beside(log)])
     text = read_text(None, file, keep_newline=True)
     if is_room(text):
-        _filled(log, lambda new: from_json(text, new))
+        _fill_new_log(log, lambda new: from_json(text, new))
         typer.echo(f"{log}: as it was")
         return
     conversation = from_elsewhere(text)
-    _filled(log, lambda new: new.append(conversation.bodies))
+    _fill_new_log(log, lambda new: new.append(conversation.bodies))
     columns = {name: getattr(conversation.columns, name) for name in conversation.columns.__slots__}
     repair_counts = {
-        name: getattr(conversation.mended, name) for name in ("mended", "guessed", "gone")
+        name: getattr(conversation.repaired_text, name) for name in ("mended", "guessed", "gone")
     }
     if json is not None:
         write_json(
@@ -269,12 +269,12 @@ def _refuse_scripts_unsaid(scenario: Scenario | None, events: Sequence[Event]) -
 
     A log says who spoke from a script, not what stands in it further on.
     """
-    from worldline.room.events import Joined
+    from worldline.room.events import Arrival
 
     spoke = [
         event.body.name
         for event in events
-        if isinstance(event.body, Joined) and event.body.scripted
+        if isinstance(event.body, Arrival) and event.body.scripted
     ]
     if spoke and scenario is None:
         raise InputError(
@@ -309,27 +309,30 @@ def _say(line: str) -> None:
 def _quiet(_line: str) -> None: ...
 
 
-def _talked(
-    made: Callable[[Watch], Room], prepare: Callable[[Room], None], turns: int | None, quiet: bool
+def _run_headless(
+    make_room: Callable[[Watch], Room],
+    prepare: Callable[[Room], None],
+    turns: int | None,
+    quiet: bool,
 ) -> int:
     """Turns taken without anybody there; the exit code."""
     from worldline.apps.cli.room_lines import Lines
 
     line_writer = Lines(sys.stderr if quiet else sys.stdout)
-    running = made(line_writer)
+    running = make_room(line_writer)
     try:
         prepare(running)
         before = running.log.last
         running.play(turns)
-        return 1 if _failed(running.log.events(before)) else 0
+        return 1 if _has_failed(running.log.events(before)) else 0
     except KeyboardInterrupt:
-        line_writer.broken()
+        line_writer.mark_cut_off()
         return 130
     finally:
         running.close()
 
 
-def _failed(events: Sequence[Event]) -> bool:
+def _has_failed(events: Sequence[Event]) -> bool:
     """Whether a turn ended in a fault, or replies were asked for and not one came."""
     from worldline.room.events import Message, Notice
 
@@ -375,21 +378,21 @@ def _write(log: Reading | Log, place: Path) -> Path:
     return write_text(place, _content(log, FORMS[place.suffix.lower()], None))
 
 
-def _content(found: Reading | Log, form: str, at: int | None) -> str:
+def _content(log: Reading | Log, form: str, at: int | None) -> str:
     """A log's branch as Markdown or HTML, or the whole log as JSON."""
     from worldline.room.exporting import as_html, as_json, as_markdown
     from worldline.room.log import line_of
     from worldline.room.state import state_of
 
-    events = found.events()
+    events = log.events()
     if form == "json":
-        return as_json(events, found.content)
+        return as_json(events, log.content)
     line = line_of(events, at)
-    title = state_of(line).settings["topic"] or Path(found.path).stem
-    return as_markdown(line) if form == "md" else as_html(line, found.content, title)
+    title = state_of(line).settings["topic"] or Path(log.path).stem
+    return as_markdown(line) if form == "md" else as_html(line, log.content, title)
 
 
-def _filled(path: Path, fill: Callable[[Log], object]) -> None:
+def _fill_new_log(path: Path, fill: Callable[[Log], object]) -> None:
     """A new log that is filled, or is not there: it is filled in memory, and written whole."""
     from worldline.room.log import Log
 

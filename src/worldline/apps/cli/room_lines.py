@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from worldline.room.claims import BADGES
-from worldline.room.events import Command, Drawn, Event, Message
+from worldline.room.events import Command, Event, FlowRecord, Message
 from worldline.room.strip import strip
-from worldline.room.telling import told
+from worldline.room.telling import event_line
 from worldline.text.foreign import GONE, visible
 
 if TYPE_CHECKING:
@@ -19,25 +19,25 @@ INDENT = "    "
 class Lines:
     """Writes what happens, once it is in the log; on a terminal replies are seen as they come."""
 
-    def __init__(self, out: TextIO, own: str = "") -> None:
-        self._out, self._own = out, own
+    def __init__(self, out: TextIO, own_name: str = "") -> None:
+        self._out, self._own_name = out, own_name
         self._streams = out.isatty()
         self._open = ""
         self._commands: dict[int, Command] = {}
         self._speakers: dict[int, str] = {}
 
-    def __call__(self, what: Event | Provisional) -> None:
+    def __call__(self, update: Event | Provisional) -> None:
         """Show one event, or a piece of a reply that is not yet one."""
-        if isinstance(what, Event):
-            self._event(what)
-        elif self._streams and what.text and not what.reasoning:
-            if self._open != what.who:
+        if isinstance(update, Event):
+            self._event(update)
+        elif self._streams and update.text and not update.reasoning:
+            if self._open != update.speaker:
                 self._end()
-                self._write(f"{what.who}: ")
-                self._open = what.who
-            self._write(what.text)
+                self._write(f"{update.speaker}: ")
+                self._open = update.speaker
+            self._write(update.text)
 
-    def broken(self) -> None:
+    def mark_cut_off(self) -> None:
         """A reply was cut off: say so where it was being shown."""
         self._end(" … (not kept)")
 
@@ -48,10 +48,10 @@ class Lines:
         if isinstance(body, Message):
             self._speakers[event.number] = body.who
             self._message(event.number, body)
-        elif isinstance(body, Drawn):
+        elif isinstance(body, FlowRecord):
             strip_text = strip(body.flow, self._speakers.get(body.message, "")) if body.flow else ""
             self._line(f"{INDENT}{strip_text or body.reason}")
-        elif text := told(event, self._commands):
+        elif text := event_line(event, self._commands):
             self._end()
             self._line("\n".join(f"{INDENT}[{line}]" for line in text.splitlines()))
 
@@ -82,4 +82,4 @@ class Lines:
 
 def plain(text: object) -> str:
     """Text that cannot move the terminal's cursor or colour it."""
-    return visible(str(text), shown=lambda _: GONE)  # as long as before: spans stay valid
+    return visible(str(text), show=lambda _: GONE)  # as long as before: spans stay valid

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from worldline.errors import InputError, RefusedError
-from worldline.places import expanded
+from worldline.places import expand_path
 
 if TYPE_CHECKING:
     from worldline.room.events import Event
@@ -53,7 +53,7 @@ def making(
         catalog.model(model)
     deeds = deeds_named(images, search, catalog)
 
-    def made(watch: Watch) -> Room:
+    def make_room(watch: Watch) -> Room:
         path.parent.mkdir(parents=True, exist_ok=True)
         log = Log(path)
         try:
@@ -68,7 +68,7 @@ def making(
             raise
         return room
 
-    return made
+    return make_room
 
 
 def models_for(
@@ -78,14 +78,14 @@ def models_for(
     say: Callable[[str], None] = lambda _line: None,
 ) -> dict[str, Callable[[], Model]]:
     """Every model that may be called, by its name in the room; `say` hears which is loaded."""
-    from worldline.room.events import Joined
+    from worldline.room.events import Arrival
     from worldline.room.models.naming import BUNDLED, models_named, with_name
 
     names = [with_name(with_spec)[0] for with_spec in with_]
     if scenario is not None:
         names += [seat.model for seat in scenario.participants if seat.model]
     model_makers = models_named([*names, BUNDLED], say)
-    arrivals = [event.body for event in events if isinstance(event.body, Joined)]
+    arrivals = [event.body for event in events if isinstance(event.body, Arrival)]
     for body in arrivals:
         if not body.scripted and body.model not in model_makers:
             model_makers[body.model] = _of_the_log(body.model, say)
@@ -96,7 +96,7 @@ def _of_the_log(name: str, say: Callable[[str], None]) -> Callable[[], Model]:
     """What makes a model of which only the log tells: it may have answered at an endpoint."""
     from worldline.room.models.naming import model_named
 
-    def made() -> Model:
+    def make_model() -> Model:
         try:
             return model_named(name, say=say)[1]()
         except (InputError, RefusedError) as error:
@@ -105,7 +105,7 @@ def _of_the_log(name: str, say: Callable[[str], None]) -> Callable[[], Model]:
                 f"--with {name}@https://HOST, or --scenario FILE; here: {error}"
             ) from None
 
-    return made
+    return make_model
 
 
 def endpoints(scenario: Scenario | None, with_: Sequence[str], images: str | None) -> Iterator[str]:
@@ -127,19 +127,19 @@ def local_models(
     images: str | None = None,
 ) -> list[str]:
     """The models of this machine that a room may load, those that its log tells of among them."""
-    from worldline.room.events import Joined
+    from worldline.room.events import Arrival
     from worldline.room.models.naming import AT, with_name
 
     names = [with_name(with_spec)[0] for with_spec in with_]
     names += [seat.model for seat in scenario.participants if seat.model] if scenario else []
     names += [(images or "").removeprefix("diffusers:")]
-    names += [event.body.model for event in events if isinstance(event.body, Joined)]
+    names += [event.body.model for event in events if isinstance(event.body, Arrival)]
     return [name for name in dict.fromkeys(names) if name and AT not in name]
 
 
 def beside(log: Path) -> list[Path]:
     """What its database, and whoever writes it, keep beside a log."""
-    file = os.path.realpath(expanded(log))
+    file = os.path.realpath(expand_path(log))
     return [Path(f"{file}{ending}") for ending in ("-wal", "-shm", "-journal", ".writer")]
 
 
@@ -165,7 +165,7 @@ def reading(path: Path) -> Iterator[Reading]:
     """A log to look into, let go afterwards."""
     from worldline.room.log import Reading
 
-    log_reading = Reading(expanded(path))
+    log_reading = Reading(expand_path(path))
     try:
         yield log_reading
         if log_reading.damage:
@@ -188,9 +188,9 @@ def weigh_for(flow: bool, cuts: bool) -> Weigh | None:
         return None
     from functools import partial
 
-    from worldline.room.flow import weighed
+    from worldline.room.flow import reply_flow_json
 
-    return partial(weighed, exact=cuts)
+    return partial(reply_flow_json, exact=cuts)
 
 
 def set_threads(threads: int | None) -> None:

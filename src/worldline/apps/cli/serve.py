@@ -86,8 +86,8 @@ def serve(
     claims = _claims_on(loaded_model)
     desk = _desk(loaded_model)
     app = make_app(
-        worker, about, hosts=_names(host), forwarded=forwarded_hosts, token=token, claims=claims,
-        desk=desk,
+        worker, about, hosts=_names(host), forwarded_hosts=forwarded_hosts,
+        token=token, claims=claims, desk=desk,
     )  # fmt: skip
     address = _address(host, listening.getsockname()[1], token)
     config = uvicorn.Config(
@@ -149,28 +149,28 @@ def _listening(host: str, port: int | None) -> socket.socket:
     )
 
 
-def _desk(loaded: LoadedModel) -> Desk:
+def _desk(model: LoadedModel) -> Desk:
     """Where the page opens rooms: personas on the model that is served, and on the bundled one."""
     from worldline.claims.picture import BUNDLED as BUNDLED_NAME
     from worldline.model.exclusive_use import exclusive
     from worldline.places import data_folder
-    from worldline.room.flow import weighed
+    from worldline.room.flow import reply_flow_json
     from worldline.room.hosting import Desk
     from worldline.room.models.local import Local
     from worldline.room.models.model import Model
     from worldline.room.models.naming import BUNDLED, model_named
     from worldline.room.outside import deeds_named
 
-    is_bundled = loaded.name == BUNDLED_NAME
+    is_bundled = model.name == BUNDLED_NAME
     models: dict[str, Model | Callable[[], Model]] = dict([model_named(BUNDLED)])
-    name = BUNDLED if is_bundled else loaded.name
-    models[name] = Local(loaded, name)
+    name = BUNDLED if is_bundled else model.name
+    models[name] = Local(model, name)
     return Desk(
         data_folder() / "rooms",
         models,
         lambda catalog: deeds_named(None, None, catalog),
-        weighed,
-        partial(exclusive, loaded.module),
+        reply_flow_json,
+        partial(exclusive, model.module),
     )
 
 

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from worldline.apps.server.guard import Guard, Rate
 from worldline.apps.server.rooms import room_routes
-from worldline.apps.server.said import event_of, said
+from worldline.apps.server.said import error_response, event_of
 from worldline.field_faults import fault_line
 from worldline.live.answering import Answer
 from worldline.live.questions import Question
@@ -24,7 +24,7 @@ from worldline.views.altered import with_altered
 from worldline.views.altered_parts import SceneAltered
 from worldline.views.claims_parts import ClaimsPicture
 from worldline.views.html import claims_json, render_html, render_page
-from worldline.views.meanings import explained
+from worldline.views.meanings import with_meanings
 from worldline.views.scene import Scene, ScenePaths
 from worldline.views.schema import STATIC
 
@@ -50,7 +50,7 @@ class Refusal(BaseModel):
     message: str
 
 
-class Taken(BaseModel):
+class QuestionId(BaseModel):
     """The name under which a question is kept."""
 
     id: str
@@ -121,7 +121,7 @@ def make_app(
     about: dict[str, Any],
     *,
     hosts: frozenset[str],
-    forwarded: frozenset[str] = frozenset(),
+    forwarded_hosts: frozenset[str] = frozenset(),
     token: str | None = None,
     rate: Rate | None = None,
     claims: Callable[[], ClaimsPicture] | None = None,
@@ -140,16 +140,16 @@ def make_app(
 
     @app.exception_handler(RequestValidationError)
     async def refused(_request: Request, error: RequestValidationError) -> Response:
-        return said(422, "; ".join(_in_words(problem) for problem in error.errors()[:3]))
+        return error_response(422, "; ".join(_in_words(problem) for problem in error.errors()[:3]))
 
     @app.exception_handler(HTTPException)
     async def unmet(request: Request, error: HTTPException) -> Response:
         request_line = f"{request.method} {request.url.path[:100]}"
-        return said(error.status_code, f"{request_line}: {error.detail}", error.headers)
+        return error_response(error.status_code, f"{request_line}: {error.detail}", error.headers)
 
     @app.exception_handler(Exception)
     async def broken(_request: Request, error: Exception) -> Response:
-        return said(500, f"an error of worldline's own: {type(error).__name__}")
+        return error_response(500, f"an error of worldline's own: {type(error).__name__}")
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
@@ -158,7 +158,7 @@ def make_app(
     @app.get("/static/{name}", include_in_schema=False)
     async def static(name: str) -> Response:
         if name not in FILES:
-            return said(404, f"{name[:100]!r}: accepted are {', '.join(FILES)}")
+            return error_response(404, f"{name[:100]!r}: accepted are {', '.join(FILES)}")
         return FileResponse(STATIC / name, media_type=FILES[name])
 
     @app.get("/api/about")
@@ -173,13 +173,13 @@ def make_app(
         wire = "null" if claims_picture is None else claims_json(claims_picture)
         return Response(wire, media_type="application/json")
 
-    @app.post("/api/questions", status_code=202, response_model=Taken)
+    @app.post("/api/questions", status_code=202, response_model=QuestionId)
     async def ask(asking: Annotated[Asking, Body()]) -> Any:
         """Put a question in the queue; what this client asked before is stopped."""
         try:
-            return Taken(id=worker.submit(asking.client, asking.question).id)
+            return QuestionId(id=worker.submit(asking.client, asking.question).id)
         except BusyError as error:
-            return said(503, str(error))
+            return error_response(503, str(error))
 
     @app.get("/api/questions/{name}/events", response_class=Response, responses=EVENTS)
     async def events(name: str) -> Any:
@@ -205,7 +205,7 @@ def make_app(
         if job is None:
             return _unknown(name)
         if job.answer is None:
-            return said(409, f"the question is {job.state}: it has no answer")
+            return error_response(409, f"the question is {job.state}: it has no answer")
         return Response(job.answer.wire, media_type="application/json")
 
     @app.get("/api/questions/{name}/trace.safetensors", response_class=Response, responses=TRACES)
@@ -228,12 +228,12 @@ def make_app(
         altered_answers: list[Answer] = []
         for altered_job in (worker.get(job_name) for job_name in with_ or ()):
             if altered_job is None or altered_job.answer is None:
-                return said(404, "a run that is gone: ask again")
+                return error_response(404, "a run that is gone: ask again")
             if (altered_job.question.text, altered_job.question.chat) != (
                 job.question.text,
                 job.question.chat,
             ):
-                return said(409, "a run of another text")
+                return error_response(409, "a run of another text")
             altered_answers.append(altered_job.answer)
         content = await asyncio.to_thread(_page_of, job.answer.scene, altered_answers, claims)
         disposition = {"Content-Disposition": 'attachment; filename="worldline.html"'}
@@ -241,18 +241,20 @@ def make_app(
 
     if desk is not None:
         app.include_router(room_routes(desk))
-    return Guard(app, hosts, token, rate or Rate(), forwarded)
+    return Guard(app, hosts, token, rate or Rate(), forwarded_hosts)
 
 
-def _page_of(scene: Scene, others: list[Answer], claims: Callable[[], ClaimsPicture] | None) -> str:
+def _page_of(
+    scene: Scene, altered_answers: list[Answer], claims: Callable[[], ClaimsPicture] | None
+) -> str:
     """The exported file: a Scene, what altered runs of the same text said, and the claims."""
     altered_parts: dict[str, Any] = {}
-    for answer in others:
-        altered_parts |= answer.altered or {}
+    for answer in altered_answers:
+        altered_parts |= answer.scene_parts or {}
         if answer.paths is not None:
             update = {"paths": answer.paths, "paths_left_out": None}
             scene = scene.model_copy(update=update)
-    full_scene = with_altered(scene, **altered_parts) if altered_parts else explained(scene)
+    full_scene = with_altered(scene, **altered_parts) if altered_parts else with_meanings(scene)
     return render_html(full_scene, None if claims is None else claims())
 
 
@@ -261,7 +263,7 @@ async def _events(worker: Worker, job: Job) -> AsyncIterator[str]:
     n_sent, quiet = 0, 0.0
     try:
         while True:
-            has_ended, fresh = job.ended, job.events[n_sent:]
+            has_ended, fresh = job.has_ended, job.events[n_sent:]
             for event, details in fresh:
                 yield event_of(event, details)
             n_sent += len(fresh)
@@ -276,12 +278,12 @@ async def _events(worker: Worker, job: Job) -> AsyncIterator[str]:
                 yield ": still here\n\n"
             await asyncio.sleep(LISTEN_S)
     finally:
-        if not job.ended:
+        if not job.has_ended:
             worker.cancel(job)
 
 
 def _unknown(name: str) -> Response:
-    return said(404, f"question {name[:40]!r}: it is not known, or forgotten: ask again")
+    return error_response(404, f"question {name[:40]!r}: it is not known, or forgotten: ask again")
 
 
 def _in_words(error: dict[str, Any]) -> str:

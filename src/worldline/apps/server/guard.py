@@ -53,23 +53,23 @@ class Rate:
 
     burst: int = 40
     per_second: float = 10.0
-    left: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
+    allowances: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
 
-    def allows(self, address: str, now: float) -> bool:
+    def allows(self, address: str, current_time: float) -> bool:
         """Take one request out of the bucket, if there is one."""
-        allowance, since = self.left.pop(address, (float(self.burst), now))
-        allowance = min(self.burst, allowance + (now - since) * self.per_second)
-        self.left[address] = (allowance - 1 if allowance >= 1 else allowance), now
-        while len(self.left) > MOST_ADDRESSES:
-            self.left.popitem(last=False)
+        allowance, since = self.allowances.pop(address, (float(self.burst), current_time))
+        allowance = min(self.burst, allowance + (current_time - since) * self.per_second)
+        self.allowances[address] = (allowance - 1 if allowance >= 1 else allowance), current_time
+        while len(self.allowances) > MOST_ADDRESSES:
+            self.allowances.popitem(last=False)
         return allowance >= 1
 
 
 class Guard:
     """ASGI middleware that refuses before anything is read.
 
-    `hosts` are the names under which the server may be addressed, without ports. `forwarded` are
-    those of what stands before it, which may say either name as the Host: pages at one of them,
+    `hosts` are the names under which the server may be addressed, without ports. `forwarded_hosts`
+    are those of what stands before it, which may say either name as the Host: pages at one of them,
     at any port, may ask as well, and a token is to be asked with them. A `token` is asked of every
     request to the API where there is one. Only asking is limited in rate: reading what was
     answered is not.
@@ -81,10 +81,10 @@ class Guard:
         hosts: frozenset[str],
         token: str | None,
         rate: Rate,
-        forwarded: frozenset[str] = frozenset(),
+        forwarded_hosts: frozenset[str] = frozenset(),
     ):
-        self.app, self.hosts, self.token, self.rate = app, hosts | forwarded, token, rate
-        self.forwarded = forwarded
+        self.app, self.hosts, self.token, self.rate = app, hosts | forwarded_hosts, token, rate
+        self.forwarded = forwarded_hosts
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it with the reason."""
@@ -110,7 +110,7 @@ class Guard:
             await _refuse(send, 408, f"the request did not come within {MOST_BODY_SECONDS} s")
         else:
             if body is not None:
-                await self.app(scope, _again(body, receive), _dressed(send))
+                await self.app(scope, _replay_body(body, receive), _with_headers(send))
 
     def _refusal(self, scope: Message, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
@@ -119,12 +119,12 @@ class Guard:
             return 421, f"Host {host[:100]!r}: this server answers as {accepted_hosts}"
         asks = scope["method"] not in ("GET", "HEAD")
         origin = headers.get("origin")
-        if origin is not None and not self._own(origin.lower(), host):
+        if origin is not None and not self._is_own_origin(origin.lower(), host):
             return 403, f"Origin {origin[:100]!r}: only this server's own page may ask"
         if asks and headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return 403, "only this server's own page may ask"
         api = scope["path"].startswith("/api/")
-        if api and self.token is not None and not self._known(headers):
+        if api and self.token is not None and not self._has_token(headers):
             return 401, "a token is needed: open the address that the server printed"
         length = headers.get("content-length", "0")
         if not length.isdecimal() or len(length) > 20 or int(length) > MOST_BODY_BYTES:
@@ -134,14 +134,14 @@ class Guard:
             return 429, f"too many questions: accepted are {self.rate.per_second:g} a second"
         return None
 
-    def _own(self, origin: str, host: str) -> bool:
+    def _is_own_origin(self, origin: str, host: str) -> bool:
         """Whether a page of this origin is this server's own: https where TLS ends before it."""
         scheme, mark, place = origin.partition("://")
         if not mark or scheme not in ("http", "https"):
             return False
         return place == host.lower() or _name(place) in self.forwarded
 
-    def _known(self, headers: dict[str, str]) -> bool:
+    def _has_token(self, headers: dict[str, str]) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         is_same_token = hmac.compare_digest(given.encode(), (self.token or "").encode())
         return is_same_token and scheme.lower() == "bearer"
@@ -153,7 +153,7 @@ def _name(host: str) -> str:
     return (name if colon and port.isdecimal() else host).lower()
 
 
-def host_named(given: str) -> str:
+def host_named(host_text: str) -> str:
     """A name that `--allow-host` takes, in lower case, an IPv6 address in its brackets.
 
     Raises: InputError for anything else.
@@ -161,14 +161,15 @@ def host_named(given: str) -> str:
     >>> host_named("Box.example.org"), host_named("::1")
     ('box.example.org', '[::1]')
     """
-    name = given.strip().lower()
+    name = host_text.strip().lower()
     try:
         address = ipaddress.ip_address(name.removeprefix("[").removesuffix("]"))
     except ValueError:
         if _HOST.fullmatch(name) and len(name) <= LONGEST_NAME:
             return name
         raise InputError(
-            f"--allow-host {given[:80]!r}: accepted is a host's name or address, without a scheme, "
+            f"--allow-host {host_text[:80]!r}: accepted is a host's name or address, without a "
+            "scheme, "
             "a port or *"
         ) from None
     return f"[{address}]" if address.version == 6 else str(address)
@@ -193,24 +194,24 @@ async def _body(receive: Receive) -> bytes | None:
     return b"".join(parts)
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
+def _replay_body(body: bytes, receive: Receive) -> Receive:
     """A body that was read, to be received once more; then whatever comes, as hanging up."""
     given = False
 
-    async def again() -> Message:
+    async def receive_again() -> Message:
         nonlocal given
         if given:
             return await receive()
         given = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return again
+    return receive_again
 
 
-def _dressed(send: Send) -> Send:
+def _with_headers(send: Send) -> Send:
     """Every answer with the headers that keep the page to itself."""
 
-    async def dressed(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             given = {name.lower() for name, _ in message["headers"]}
             message["headers"] = [
@@ -220,7 +221,7 @@ def _dressed(send: Send) -> Send:
             ]  # fmt: skip
         await send(message)
 
-    return dressed
+    return send_with_headers
 
 
 async def _refuse(send: Send, status: int, message: str) -> None:
@@ -230,5 +231,5 @@ async def _refuse(send: Send, status: int, message: str) -> None:
         status, []
     )
     start = {"type": "http.response.start", "status": status, "headers": headers}
-    await _dressed(send)(start)
+    await _with_headers(send)(start)
     await send({"type": "http.response.body", "body": body})

@@ -11,11 +11,11 @@ from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints
 
-from worldline.apps.server.said import event_of, said
+from worldline.apps.server.said import error_response, event_of
 from worldline.errors import InputError
 from worldline.room.events import Event, encode
 from worldline.room.exporting import as_html, as_json, as_markdown
-from worldline.room.hosting import LIMITS, Desk, Hosted
+from worldline.room.hosting import LIMITS, Desk, HostedRoom
 from worldline.room.log import line_of
 
 LISTEN_S = 0.04
@@ -27,18 +27,18 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=80)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
 
 
-class _Given(BaseModel):
+class _StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Opening(_Given):
+class Opening(_StrictModel):
     """Which room: a new one of a scenario, or a log that is there."""
 
     scenario: Name | None = None
     log: Name | None = None
 
 
-class Say(_Given):
+class Say(_StrictModel):
     """A person speaks."""
 
     do: Literal["say"]
@@ -46,27 +46,27 @@ class Say(_Given):
     text: Text
 
 
-class Play(_Given):
+class Play(_StrictModel):
     """Turns are taken, until paused or so many."""
 
     do: Literal["play"]
     turns: int | None = Field(default=None, ge=1, le=MOST_TURNS)
 
 
-class Quiet(_Given):
+class Quiet(_StrictModel):
     """No further turns: after the reply that is being written, or at once."""
 
     do: Literal["pause", "stop"]
 
 
-class Branch(_Given):
+class Branch(_StrictModel):
     """Go on from an earlier event."""
 
     do: Literal["branch"]
     number: NonNegativeInt
 
 
-class Set(_Given):
+class Set(_StrictModel):
     """A setting, of the room or of one participant."""
 
     do: Literal["set"]
@@ -75,7 +75,7 @@ class Set(_Given):
     who: Annotated[str, StringConstraints(max_length=80)] = ""
 
 
-class Join(_Given):
+class Join(_StrictModel):
     """A participant comes in."""
 
     do: Literal["join"]
@@ -85,14 +85,14 @@ class Join(_Given):
     temperature: float = Field(default=1.0, ge=0, le=2)
 
 
-class Remove(_Given):
+class Remove(_StrictModel):
     """A participant is shown out."""
 
     do: Literal["remove"]
     name: Name
 
 
-class Limit(_Given):
+class Limit(_StrictModel):
     """A budget, counted from the beginning; null: no limit, left out: as it was."""
 
     do: Literal["limit"]
@@ -114,7 +114,7 @@ class ScenarioLine(BaseModel):
     about: str
 
 
-class Seated(BaseModel):
+class SeatStatus(BaseModel):
     """A participant as it is now."""
 
     name: str
@@ -126,7 +126,7 @@ class Seated(BaseModel):
     replies: NonNegativeInt
 
 
-class Spent(BaseModel):
+class SpentTotals(BaseModel):
     """What replies took; `unpriced` counts those whose price nobody knows."""
 
     messages: NonNegativeInt
@@ -143,7 +143,7 @@ class Limits(BaseModel):
     dollars: float | None
 
 
-class Standing(BaseModel):
+class RoomStatus(BaseModel):
     """How the open room stands."""
 
     name: str
@@ -151,10 +151,10 @@ class Standing(BaseModel):
     tip: NonNegativeInt
     playing: Literal["playing", "paused", "stopped"]
     talking: bool
-    present: list[Seated]
+    present: list[SeatStatus]
     next: str | None
     settings: dict[str, str | int | float | bool]
-    spent: Spent
+    spent: SpentTotals
     limits: Limits
 
 
@@ -164,7 +164,7 @@ class Rooms(BaseModel):
     scenarios: list[ScenarioLine]
     logs: list[str]
     models: list[str]
-    open: Standing | None
+    open: RoomStatus | None
 
 
 ROOM_EVENTS: dict[int | str, dict[str, Any]] = {
@@ -204,7 +204,7 @@ def room_routes(desk: Desk) -> APIRouter:
     router = APIRouter(prefix="/api/room")
 
     @router.get("")
-    async def standing() -> Rooms:
+    async def list_rooms() -> Rooms:
         """What can be opened, and how the open room stands."""
         return await asyncio.to_thread(_rooms, desk)
 
@@ -214,53 +214,53 @@ def room_routes(desk: Desk) -> APIRouter:
         try:
             await asyncio.to_thread(desk.open, opening.scenario, opening.log)
         except InputError as error:
-            return said(409, str(error))
+            return error_response(409, str(error))
         return await asyncio.to_thread(_rooms, desk)
 
-    @router.post("/deeds", response_model=Standing)
+    @router.post("/deeds", response_model=RoomStatus)
     async def do(deed: Annotated[Deed, Body()]) -> Any:
         """What a person does in the open room."""
-        open_room = desk.hosted
+        open_room = desk.open_room
         if open_room is None:
-            return said(409, "no room is open")
+            return error_response(409, "no room is open")
         try:
-            await asyncio.to_thread(_done, open_room, deed)
+            await asyncio.to_thread(_do_deed, open_room, deed)
         except InputError as error:
-            return said(409, str(error))
-        return Standing(**open_room.standing())
+            return error_response(409, str(error))
+        return RoomStatus(**open_room.status())
 
     @router.get("/events", response_class=Response, responses=ROOM_EVENTS)
     async def events(after: Annotated[int, Query(ge=0)] = 0) -> Any:
         """What happens in the open room, as server-sent events; `after` is the last one known."""
-        open_room = desk.hosted
+        open_room = desk.open_room
         if open_room is None:
-            return said(409, "no room is open")
+            return error_response(409, "no room is open")
         return StreamingResponse(_events(desk, open_room, after), media_type="text/event-stream")
 
     @router.get("/pictures/{name}", response_class=Response, responses=PICTURES)
     async def picture(name: str) -> Response:
         """A picture that an outcome names."""
-        open_room = desk.hosted
+        open_room = desk.open_room
         if open_room is None:
-            return said(409, "no room is open")
+            return error_response(409, "no room is open")
         try:
             kind, content = await asyncio.to_thread(open_room.room.log.content, name)
         except InputError as error:
-            return said(404, str(error))
+            return error_response(404, str(error))
         if not kind.startswith("image/"):
-            return said(404, f"{name[:16]!r}: is no picture")
+            return error_response(404, f"{name[:16]!r}: is no picture")
         return Response(content, media_type=kind, headers={"Content-Security-Policy": ALONE})
 
     @router.get("/export.{form}", response_class=Response, responses=EXPORTS)
     async def export(form: Form, at: Annotated[int | None, Query(ge=0)] = None) -> Response:
         """The open room as Markdown, JSON (every branch) or one HTML file; `at` ends a branch."""
-        open_room = desk.hosted
+        open_room = desk.open_room
         if open_room is None:
-            return said(409, "no room is open")
+            return error_response(409, "no room is open")
         try:
-            content = await asyncio.to_thread(_exported, open_room, form, at)
+            content = await asyncio.to_thread(_export_text, open_room, form, at)
         except InputError as error:
-            return said(404, str(error))
+            return error_response(404, str(error))
         headers = {"Content-Disposition": f'attachment; filename="{open_room.name}.{form}"'}
         if form == "html":
             headers["Content-Security-Policy"] = PAGE
@@ -270,8 +270,8 @@ def room_routes(desk: Desk) -> APIRouter:
 
 
 def _rooms(desk: Desk) -> Rooms:
-    open_room = desk.hosted
-    status = None if open_room is None or open_room.closed else open_room.standing()
+    open_room = desk.open_room
+    status = None if open_room is None or open_room.is_closed else open_room.status()
     return Rooms.model_validate(
         {
             "scenarios": desk.scenarios(),
@@ -282,17 +282,17 @@ def _rooms(desk: Desk) -> Rooms:
     )
 
 
-def _done(hosted: Hosted, deed: Any) -> None:
-    room = hosted.room
+def _do_deed(open_room: HostedRoom, deed: Any) -> None:
+    room = open_room.room
     match deed:
         case Play(turns=turns):
-            hosted.play(turns)
+            open_room.play(turns)
         case Quiet(do="pause"):
             room.pause("by a person")
         case Quiet():
             room.stop("by a person")
         case Branch(number=number):
-            hosted.branch(number)
+            open_room.branch(number)
         case Say(who=who, text=text):
             room.say(who, text)
         case Set(what=what, value=value, who=who):
@@ -302,37 +302,37 @@ def _done(hosted: Hosted, deed: Any) -> None:
         case Remove(name=name):
             room.remove(name)
         case Limit():
-            was = hosted.standing()["limits"]
+            was = open_room.status()["limits"]
             new_limits = deed.model_dump(include=deed.model_fields_set & set(LIMITS))
             room.limit(**(was | new_limits))
 
 
-def _exported(hosted: Hosted, form: Form, at: int | None) -> str:
-    log = hosted.room.log
+def _export_text(open_room: HostedRoom, form: Form, at: int | None) -> str:
+    log = open_room.room.log
     events = log.events()
     if form == "json":
         return as_json(events, log.content)
-    line = hosted.room.line if at is None else line_of(events, at)
-    title = str(hosted.standing()["title"])
+    line = open_room.room.line if at is None else line_of(events, at)
+    title = str(open_room.status()["title"])
     return as_markdown(line) if form == "md" else as_html(line, log.content, title)
 
 
-async def _events(desk: Desk, hosted: Hosted, after: int) -> AsyncIterator[str]:
+async def _events(desk: Desk, open_room: HostedRoom, after: int) -> AsyncIterator[str]:
     """Everything that was and will be; many may listen, and none of them is waited for."""
     serial, quiet, stood = -1, 0.0, ""
     while True:
-        is_closed = hosted.closed or desk.closing
-        fresh, piece = hosted.after(after), hosted.piece
+        is_closed = open_room.is_closed or desk.closing
+        fresh, piece = open_room.after(after), open_room.piece
         for event in fresh:
             yield event_of("event", _plain(event))
         after += len(fresh)
         if piece.serial != serial:
             serial = piece.serial
-            yield event_of("piece", {"who": piece.who, "text": piece.text})
+            yield event_of("piece", {"who": piece.speaker, "text": piece.text})
         if is_closed:
             yield event_of("closed", {})
             return
-        status = hosted.standing()
+        status = open_room.status()
         wire = json.dumps(status)
         if wire != stood:
             stood = wire

@@ -11,13 +11,13 @@ from fastapi.responses import Response
 MOST_SAID = 400  # characters of a reason: it may repeat what was asked
 
 
-def said(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
     """A reason as ASCII: what was asked may hold half a character, which nothing else can carry."""
     short = message if len(message) <= MOST_SAID else message[: MOST_SAID - 1] + "…"
     body = json.dumps({"message": short})
     return Response(body, status, dict(headers or {}), media_type="application/json")
 
 
-def event_of(name: str, what: Mapping[str, Any]) -> str:
+def event_of(name: str, data: Mapping[str, Any]) -> str:
     """A server-sent event."""
-    return f"event: {name}\ndata: {json.dumps(what)}\n\n"
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"

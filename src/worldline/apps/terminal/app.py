@@ -24,8 +24,8 @@ from worldline.apps.terminal.line import Line
 from worldline.apps.terminal.orders import Order, is_order, order_list, read_order
 from worldline.apps.terminal.standing import headline, most_read, panel
 from worldline.errors import InputError
-from worldline.room.events import Drawn, Event
-from worldline.room.hosting import Hosted, Piece
+from worldline.room.events import Event, FlowRecord
+from worldline.room.hosting import HostedRoom, Piece
 from worldline.room.log import line_of
 
 LOOK_S = 0.08  # between two looks at the room
@@ -51,14 +51,16 @@ class RoomApp(App[None]):
         Binding("pagedown", "scroll(1)", show=False, priority=True),
     ]
 
-    def __init__(self, hosted: Hosted, name: str, save: Save, turns: int | None = None) -> None:
+    def __init__(
+        self, open_room: HostedRoom, name: str, save: Save, turns: int | None = None
+    ) -> None:
         super().__init__()
-        self.hosted, self.code = hosted, 0
+        self.hosted, self.code = open_room, 0
         self._name, self._save, self._turns = name, save, turns
         self._telling = Telling()
         self._blocks: dict[int, Static] = {}
-        self._seen = self._hidden = 0
-        self._most, self._shown = "", ()
+        self._last_number = self._n_hidden = 0
+        self._most, self._shown_state = "", ()
         self._piece = Piece()
         self._answers: SimpleQueue[tuple[str, str]] = SimpleQueue()
 
@@ -145,8 +147,8 @@ class RoomApp(App[None]):
                 with suppress(NotImplementedError, RuntimeError, ValueError):
                     loop.add_signal_handler(signal_number, self._break, signal_number)
 
-    def _break(self, what: int) -> None:
-        self.code = 128 + what
+    def _break(self, signal_number: int) -> None:
+        self.code = 128 + signal_number
         self.exit()
 
     async def _order(self, order: Order) -> None:
@@ -200,7 +202,7 @@ class RoomApp(App[None]):
 
     async def _look(self) -> None:
         """Whatever is new in the room."""
-        events = self.hosted.after(self._seen)
+        events = self.hosted.after(self._last_number)
         if events:
             await self._tell(events)
         piece = self.hosted.piece
@@ -209,21 +211,21 @@ class RoomApp(App[None]):
             writing = self.query_one("#writing", Static)
             writing.display = bool(piece.text)
             if piece.text:
-                writing.update(self._telling.writing(piece.who, piece.text))
+                writing.update(self._telling.writing(piece.speaker, piece.text))
         with suppress(Empty):
             self._answer(*self._answers.get_nowait())
         self._stand()
 
     async def _tell(self, events: Sequence[Event]) -> None:
         """Show new events; where they leave from an earlier one, that branch from its beginning."""
-        before, self._seen = self._seen, events[-1].number
+        before, self._last_number = self._last_number, events[-1].number
         follow = all(new_event.parent == new_event.number - 1 for new_event in events)
         if not before or not follow:
-            events = line_of(self.hosted.after(0), self._seen)
+            events = line_of(self.hosted.after(0), self._last_number)
             await self.query_one("#talk").remove_children(".entry, .help")
-            self._blocks, self._hidden = {}, 0
-        if any(isinstance(new_event.body, Drawn) for new_event in events):
-            self._most = most_read(line_of(self.hosted.after(0), self._seen))
+            self._blocks, self._n_hidden = {}, 0
+        if any(isinstance(new_event.body, FlowRecord) for new_event in events):
+            self._most = most_read(line_of(self.hosted.after(0), self._last_number))
         new_entries: dict[int, Entry] = {}
         for event in events:
             entry = self._telling.entry(event)
@@ -257,16 +259,16 @@ class RoomApp(App[None]):
             block = self._blocks.pop(number)
             if block.is_attached:
                 await block.remove()
-            self._hidden += 1
+            self._n_hidden += 1
         earlier = self.query_one("#earlier", Static)
-        earlier.display = bool(self._hidden)
-        text = f"{self._hidden} earlier lines are in the log; /save FILE.html shows all"
+        earlier.display = bool(self._n_hidden)
+        text = f"{self._n_hidden} earlier lines are in the log; /save FILE.html shows all"
         earlier.update(Content.styled(text, QUIET))
 
     def _stand(self) -> None:
-        status, wide = self.hosted.standing(), self.size.width >= WIDE
+        status, wide = self.hosted.status(), self.size.width >= WIDE
         shown_state = (status, wide, self._most)
-        if shown_state != self._shown:
-            self._shown = shown_state
+        if shown_state != self._shown_state:
+            self._shown_state = shown_state
             self.query_one("#head", Static).update(headline(status, wide))
             self.query_one("#panel", Static).update(panel(status, self._most, self._telling))

@@ -7,97 +7,97 @@ from pathlib import Path
 
 from worldline.apps.terminal.orders import Order
 from worldline.errors import InputError
-from worldline.places import expanded
-from worldline.room.events import Paused
-from worldline.room.hosting import Hosted
+from worldline.places import expand_path
+from worldline.room.events import PlayState
+from worldline.room.hosting import HostedRoom
 from worldline.room.room import Room
 
 Save = Callable[[Room, Path], Path]
 SLOW = frozenset({"add", "save"})  # loads a model, writes a file
 
 
-def carried_out(order: Order, hosted: Hosted, save: Save) -> str:
+def carried_out(order: Order, open_room: HostedRoom, save: Save) -> str:
     """Do what an order asks; what there is to say of it, "" where the room says it itself.
 
     Raises: InputError where it cannot be done.
     """
-    if hosted.closed:
+    if open_room.is_closed:
         raise InputError("the room is closed")
     if order.name == "save":
-        return f"written: {save(hosted.room, expanded(order.words[0]))}"
-    answer = _DEEDS[order.name](order, hosted)
+        return f"written: {save(open_room.room, expand_path(order.words[0]))}"
+    answer = _DEEDS[order.name](order, open_room)
     return answer if isinstance(answer, str) else ""
 
 
-def play(hosted: Hosted, turns: int | None = None) -> None:
+def play(open_room: HostedRoom, turns: int | None = None) -> None:
     """Take turns; a pause that was asked for and has not come yet is taken back."""
-    if hosted.talking and hosted.room.state.playing == "paused":
-        hosted.room.append(Paused("playing"))
-    hosted.play(turns)
+    if open_room.talking and open_room.room.state.playing == "paused":
+        open_room.room.append(PlayState("playing"))
+    open_room.play(turns)
 
 
-def pause_or_play(hosted: Hosted) -> None:
+def pause_or_play(open_room: HostedRoom) -> None:
     """The one key for both."""
-    if hosted.talking and hosted.room.state.playing == "playing":
-        hosted.room.pause()
+    if open_room.talking and open_room.room.state.playing == "playing":
+        open_room.room.pause()
     else:
-        play(hosted)
+        play(open_room)
 
 
-def step(hosted: Hosted) -> None:
+def step(open_room: HostedRoom) -> None:
     """One turn.
 
     Raises: InputError while turns are being taken.
     """
-    _refuse_talking(hosted, "take a single turn")
-    hosted.play(1)
+    _refuse_talking(open_room, "take a single turn")
+    open_room.play(1)
 
 
-def stop(hosted: Hosted) -> str:
+def stop(open_room: HostedRoom) -> str:
     """Cut off the reply that is being written; says so where there is none."""
-    if not hosted.talking:
+    if not open_room.talking:
         return "nobody is writing"
-    hosted.room.stop("cut off by hand")
+    open_room.room.stop("cut off by hand")
     return ""
 
 
-def _pause(hosted: Hosted) -> str:
-    if not hosted.talking:
+def _pause(open_room: HostedRoom) -> str:
+    if not open_room.talking:
         return "nobody is talking"
-    hosted.room.pause()
+    open_room.room.pause()
     return ""
 
 
-def _rewind(hosted: Hosted, messages: int) -> None:
-    _refuse_talking(hosted, "rewind")
-    hosted.room.rewind(messages)
+def _rewind(open_room: HostedRoom, messages: int) -> None:
+    _refuse_talking(open_room, "rewind")
+    open_room.room.rewind(messages)
 
 
-def _limit(hosted: Hosted, word: str) -> None:
-    limits = hosted.room.state.limits
+def _limit(open_room: HostedRoom, word: str) -> None:
+    limits = open_room.room.state.limits
     messages = None if word == "none" else int(word)
-    hosted.room.limit(messages, limits.tokens, limits.dollars)
+    open_room.room.limit(messages, limits.tokens, limits.dollars)
 
 
-def _add(hosted: Hosted, model: str, name: str) -> None:
-    catalog = hosted.room.catalog
-    hosted.room.join(name, catalog.find(model) or model)
+def _add(open_room: HostedRoom, model: str, name: str) -> None:
+    catalog = open_room.room.catalog
+    open_room.room.join(name, catalog.find(model) or model)
 
 
-def _temperature(hosted: Hosted, name: str, word: str) -> None:
+def _temperature(open_room: HostedRoom, name: str, word: str) -> None:
     try:
         value = float(word)
     except ValueError:
         raise InputError(f"temperature {word[:40]!r}: accepted are 0 to 2") from None
-    hosted.room.set("temperature", value, name)
+    open_room.room.set("temperature", value, name)
 
 
-def _refuse_talking(hosted: Hosted, what: str) -> None:
-    if hosted.talking:
-        raise InputError(f"the room talks: /pause it or /stop it, then {what}")
+def _refuse_talking(open_room: HostedRoom, action: str) -> None:
+    if open_room.talking:
+        raise InputError(f"the room talks: /pause it or /stop it, then {action}")
 
 
-_DEEDS: dict[str, Callable[[Order, Hosted], object]] = {
+_DEEDS: dict[str, Callable[[Order, HostedRoom], object]] = {
     "play": lambda order, hosted: play(hosted, order.number),
     "pause": lambda _order, hosted: _pause(hosted),
     "step": lambda _order, hosted: step(hosted),

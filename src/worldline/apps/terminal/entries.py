@@ -9,9 +9,9 @@ from textual.content import Content
 
 from worldline.apps.cli.room_lines import plain
 from worldline.room.claims import BADGES
-from worldline.room.events import Command, Drawn, Event, Message, Notice, Outcome, Span
+from worldline.room.events import Command, Event, FlowRecord, Message, Notice, Outcome, Span
 from worldline.room.strip import strip
-from worldline.room.telling import told, written
+from worldline.room.telling import command_text, event_line
 
 COLOURS = ("#5fafff", "#ffaf5f", "#87d787", "#d787d7", "#ffd75f", "#5fd7d7", "#ff8787")
 PERSON = "#d0d0d0"
@@ -41,14 +41,14 @@ class Telling:
     commands: dict[int, Command] = field(default_factory=dict)
     speakers: dict[int, str] = field(default_factory=dict)
 
-    def colour(self, who: str, person: bool = False) -> str:
+    def colour(self, speaker: str, person: bool = False) -> str:
         """Somebody's colour, the same from the first word on."""
         if person:
-            return self.colours.setdefault(who, PERSON)
-        if who not in self.colours:
+            return self.colours.setdefault(speaker, PERSON)
+        if speaker not in self.colours:
             n_assigned = sum(used_colour != PERSON for used_colour in self.colours.values())
-            self.colours[who] = COLOURS[n_assigned % len(COLOURS)]
-        return self.colours[who]
+            self.colours[speaker] = COLOURS[n_assigned % len(COLOURS)]
+        return self.colours[speaker]
 
     def entry(self, event: Event) -> Entry | None:
         """The block of an event; None for what nobody has to be told."""
@@ -57,19 +57,19 @@ class Telling:
                 return self._message(event.number, body)
             case Command() as body:
                 self.commands[event.number] = body
-                text = f"{plain(body.who)}'s {plain(written(body))}: it is being done"
+                text = f"{plain(body.who)}'s {plain(command_text(body))}: it is being done"
                 return Entry(event.number, Content.styled(text, QUIET))
             case Outcome(command=number, end=end):
                 return Entry(number, self._outcome(event, ENDS[end]))
-            case Drawn() as body:
-                return self._drawn(event.number, body)
+            case FlowRecord() as body:
+                return self._flow_entry(event.number, body)
             case Notice(code=code) if code in LOUD:
-                return Entry(event.number, _told(event, self.commands, WARNING))
-        return Entry(event.number, _told(event, self.commands, QUIET))
+                return Entry(event.number, _event_content(event, self.commands, WARNING))
+        return Entry(event.number, _event_content(event, self.commands, QUIET))
 
-    def writing(self, who: str, text: str) -> Content:
+    def writing(self, speaker: str, text: str) -> Content:
         """A reply on its way: not in the log, and it may never be."""
-        head = (plain(who), f"bold {self.colour(who)}")
+        head = (plain(speaker), f"bold {self.colour(speaker)}")
         return Content.assemble(head, (" writes …\n", QUIET), (plain(text), "italic #b2b2b2"))
 
     def _message(self, number: int, body: Message) -> Entry:
@@ -81,7 +81,7 @@ class Telling:
         if body.ending not in ("stop", ""):
             by = "" if body.ending == "broken off" else "ended by "
             marks += f", {by}{plain(body.ending)}"
-        marked_text = _marked(plain(body.shown), body.borrowed, body.claims)
+        marked_text = _mark_spans(plain(body.shown), body.borrowed, body.claims)
         head = (plain(body.who), f"bold {colour}"), (f"{marks}\n", QUIET)
         badges = [
             (f"\n! {BADGES.get(claim.name, plain(claim.name))}", WARNING) for claim in body.claims
@@ -89,14 +89,14 @@ class Telling:
         return Entry(number, Content.assemble(*head, marked_text, *badges), colour)
 
     def _outcome(self, event: Event, colour: str) -> Content:
-        text = _told(event, self.commands, colour)
+        text = _event_content(event, self.commands, colour)
         body = event.body
         if isinstance(body, Outcome) and "picture" in body.result:
             more = "the picture is in the log; /save FILE.html shows it"
             return Content.assemble(text, (f"\n{more}", QUIET))
         return text
 
-    def _drawn(self, number: int, body: Drawn) -> Entry:
+    def _flow_entry(self, number: int, body: FlowRecord) -> Entry:
         if not body.flow:
             return Entry(number, Content.styled(plain(body.reason), QUIET))
         line = plain(strip(body.flow, self.speakers.get(body.message, "")))
@@ -116,14 +116,14 @@ class Telling:
         return text
 
 
-def _told(event: Event, commands: Mapping[int, Command], style: str) -> Content:
-    return Content.styled(plain(told(event, commands)), style)
+def _event_content(event: Event, commands: Mapping[int, Command], style: str) -> Content:
+    return Content.styled(plain(event_line(event, commands)), style)
 
 
-def _marked(text: str, borrowed: tuple[Span, ...], claims: tuple[Span, ...]) -> Content:
+def _mark_spans(text: str, borrowed_spans: tuple[Span, ...], claims: tuple[Span, ...]) -> Content:
     """A message's words; passages in another's name, and claims that nothing backs, stand out."""
     content = Content(text)
-    for span in borrowed:
+    for span in borrowed_spans:
         content = content.stylize("italic dim", span.start, span.end)
     for span in claims:
         content = content.stylize(f"underline {WARNING}", span.start, span.end)

@@ -16,7 +16,7 @@ class Line(Input):
 
     def validate_value(self, value: str) -> str:
         """The same text, to be looked at safely."""
-        return visible(value.replace("\t", " "), kept="", shown=lambda _: GONE)
+        return visible(value.replace("\t", " "), keep="", show=lambda _: GONE)
 
     def _on_paste(self, event: events.Paste) -> None:
         self.replace(" ".join(event.text.splitlines()), *self.selection)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from worldline.apps.terminal.app import RoomApp
 from worldline.apps.terminal.doing import Save
-from worldline.room.hosting import Hosted
+from worldline.room.hosting import HostedRoom
 from worldline.room.room import Room, Watch
 
 LEFT = "somebody left"
@@ -15,9 +15,9 @@ LEFT = "somebody left"
 
 def sit_in(
     name: str,
-    made: Callable[[Watch], Room],
+    make_room: Callable[[Watch], Room],
     prepare: Callable[[Room], None],
-    who: str,
+    user_name: str,
     save: Save,
     turns: int | None,
 ) -> int:
@@ -26,10 +26,10 @@ def sit_in(
     130 after Ctrl+C, 128 + n after signal n. However it ends, the reply that is being written is
     cut off and the log is closed.
     """
-    open_room = Hosted(name, made)
+    open_room = HostedRoom(name, make_room)
     try:
         prepare(open_room.room)
-        app = RoomApp(open_room, who, save, turns)
+        app = RoomApp(open_room, user_name, save, turns)
         try:
             app.run()
         except KeyboardInterrupt:

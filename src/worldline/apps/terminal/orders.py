@@ -24,7 +24,7 @@ class Form:
     most: int = 0
 
     @property
-    def written(self) -> str:
+    def usage(self) -> str:
         """The order as it is typed."""
         return f"{MARK}{self.name} {self.takes}".rstrip()
 
@@ -87,7 +87,7 @@ def read_order(line: str) -> Order:
         raise InputError(f"{MARK}{name[:40]}: no such order; accepted are {_nearest(name)}")
     words = _words(form, argument_text.strip())
     if not form.least <= len(words) <= form.most:
-        raise InputError(f"{line.strip()[:60]}: accepted is {form.written}: {form.does}")
+        raise InputError(f"{line.strip()[:60]}: accepted is {form.usage}: {form.does}")
     if form.name in _NUMBERED and words:
         _check_number(words[0], _NUMBERED[form.name], form)
     if form.name == "budget" and words[0] != "none":
@@ -97,25 +97,25 @@ def read_order(line: str) -> Order:
 
 def order_list() -> list[tuple[str, str]]:
     """Each order as it is typed, and what it does."""
-    return [(form.written, form.does) for form in FORMS]
+    return [(form.usage, form.does) for form in FORMS]
 
 
-def _words(form: Form, rest: str) -> tuple[str, ...]:
+def _words(form: Form, argument_text: str) -> tuple[str, ...]:
     """An order's words; names keep their spaces."""
-    if not rest:
+    if not argument_text:
         return ()
     if form.most == 2 and form.name == "add":
-        first = _FIRST.fullmatch(rest)
-        pair = (first[1] or first[3], first[2] or first[4]) if first else (rest, "")
+        first = _FIRST.fullmatch(argument_text)
+        pair = (first[1] or first[3], first[2] or first[4]) if first else (argument_text, "")
     elif form.most == 2:
-        before, _, last = rest.rpartition(" ")
+        before, _, last = argument_text.rpartition(" ")
         pair = before.strip(), last
     else:
-        return (rest,)
-    return tuple(_unquoted(word) for word in pair if word)
+        return (argument_text,)
+    return tuple(_unquote(word) for word in pair if word)
 
 
-def _unquoted(word: str) -> str:
+def _unquote(word: str) -> str:
     return word[1:-1] if len(word) > 2 and word[0] == word[-1] == '"' else word
 
 

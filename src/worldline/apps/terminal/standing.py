@@ -26,70 +26,75 @@ def most_read(line: Sequence[Event]) -> str:
     return who_reads_whom(replies)["most_read"] or ""
 
 
-def panel(now: Mapping[str, Any], most: str, telling: Telling) -> Content:
+def panel(status: Mapping[str, Any], most: str, telling: Telling) -> Content:
     """Everything at the side: who is here, how turns are taken, what was spent."""
     parts: list[Any] = [("Here\n", "bold")]
-    for participant in now["present"]:
-        parts += _seated(participant, now["next"], telling)
-    if not now["present"]:
+    for participant in status["present"]:
+        parts += _participant_lines(participant, status["next"], telling)
+    if not status["present"]:
         parts.append(("nobody\n", QUIET))
-    parts += ["\n", ("Turns  ", QUIET), f"{now['settings']['mode']}\n"]
-    parts += [("Now    ", QUIET), f"{doing(now)}\n"]
-    parts += [("\nSpent\n", "bold"), *_spent(now)]
+    parts += ["\n", ("Turns  ", QUIET), f"{status['settings']['mode']}\n"]
+    parts += [("Now    ", QUIET), f"{doing(status)}\n"]
+    parts += [("\nSpent\n", "bold"), *_spending_lines(status)]
     if most:
         colour = telling.colours.get(most, "")
         parts += [("\nMost read by the others\n", "bold"), (f"{plain(most)}\n", colour)]
     return Content.assemble(*parts)
 
 
-def headline(now: Mapping[str, Any], wide: bool) -> Content:
+def headline(status: Mapping[str, Any], wide: bool) -> Content:
     """The title; where there is no panel, also what is most wanted of it."""
-    title = (plain(now["title"]), "bold")
+    title = (plain(status["title"]), "bold")
     if wide:
-        return Content.assemble(title, (f"   {doing(now)}", QUIET))
-    limit = now["limits"]["messages"]
-    replies_text = f"{now['spent']['messages']}" + ("" if limit is None else f"/{limit}")
-    following = f", next {plain(now['next'])}" if now["next"] else ""
+        return Content.assemble(title, (f"   {doing(status)}", QUIET))
+    limit = status["limits"]["messages"]
+    replies_text = f"{status['spent']['messages']}" + ("" if limit is None else f"/{limit}")
+    following = f", next {plain(status['next'])}" if status["next"] else ""
     return Content.assemble(
         (
-            f"{doing(now)}{following} · {replies_text} replies · {len(now['present'])} here · ",
+            f"{doing(status)}{following} · {replies_text} replies · {len(status['present'])} "
+            "here · ",
             QUIET,
         ),
         title,
     )
 
 
-def doing(now: Mapping[str, Any]) -> str:
+def doing(status: Mapping[str, Any]) -> str:
     """What the room does at this moment, in a word or two."""
-    if not now["talking"]:
+    if not status["talking"]:
         return "waits"
-    return "talks" if now["playing"] == "playing" else "ends this turn"
+    return "talks" if status["playing"] == "playing" else "ends this turn"
 
 
-def _seated(one: Mapping[str, Any], following: str | None, telling: Telling) -> list[Any]:
-    name, model = plain(one["name"]), plain(one["model"])
-    mark = "▸ " if one["name"] == following else "  "
-    about = "scripted" if one["scripted"] else model
-    replies_text = f"{one['replies']} {'reply' if one['replies'] == 1 else 'replies'}"
-    mute_mark = [(" silent", "italic #ffaf00")] if one["muted"] else []
+def _participant_lines(
+    participant: Mapping[str, Any], following: str | None, telling: Telling
+) -> list[Any]:
+    name, model = plain(participant["name"]), plain(participant["model"])
+    mark = "▸ " if participant["name"] == following else "  "
+    about = "scripted" if participant["scripted"] else model
+    replies_text = (
+        f"{participant['replies']} {'reply' if participant['replies'] == 1 else 'replies'}"
+    )
+    mute_mark = [(" silent", "italic #ffaf00")] if participant["muted"] else []
     return [
         mark,
-        (name, f"bold {telling.colour(one['name'])}"),
+        (name, f"bold {telling.colour(participant['name'])}"),
         *mute_mark,
-        (f"\n  {about}\n  t {one['temperature']:g}, {replies_text}\n", QUIET),
+        (f"\n  {about}\n  t {participant['temperature']:g}, {replies_text}\n", QUIET),
     ]
 
 
-def _spent(now: Mapping[str, Any]) -> list[Any]:
+def _spending_lines(status: Mapping[str, Any]) -> list[Any]:
     lines: list[Any] = []
     for key, unit in UNITS:
-        limit, amount = now["limits"][key], now["spent"][key]
+        limit, amount = status["limits"][key], status["spent"][key]
         if key == "dollars" and not amount and limit is None:
             continue
         of = "" if limit is None else f" of {limit:g}"
         lines.append(
             f"  {amount:.4g}{of} {unit}\n" if key == "dollars" else f"  {amount}{of} {unit}\n"
         )
-    if now["spent"]["unpriced"]:
-        lines.append((f"  {now['spent']['unpriced']} replies without a known price\n", QUIET))
+    if status["spent"]["unpriced"]:
+        lines.append((f"  {status['spent']['unpriced']} replies without a known price\n", QUIET))
     return lines

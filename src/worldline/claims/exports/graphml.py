@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 from worldline.views.claims_parts import ClaimsPicture, ClaimsVerdict
-from worldline.views.extras import imported
+from worldline.views.extras import import_package
 from worldline.views.labels import readable_text
 
 
@@ -19,7 +19,7 @@ def claims_graphml(picture: ClaimsPicture) -> str:
     Raises:
         InputError: networkx is not installed.
     """
-    nx = imported("networkx")
+    nx = import_package("networkx")
     graph = nx.MultiDiGraph(model=readable_text(picture.model))
     first: dict[str, ClaimsVerdict] = {}
     for verdict in picture.verdicts:
@@ -36,17 +36,17 @@ def claims_graphml(picture: ClaimsPicture) -> str:
     return content.getvalue().decode("utf-8")
 
 
-def _of_verdict(one: ClaimsVerdict) -> dict[str, Any]:
-    attributes = one.model_dump(
+def _of_verdict(verdict: ClaimsVerdict) -> dict[str, Any]:
+    attributes = verdict.model_dump(
         include={"verdict", "quick", "stale", "metric", "unit", "value", "low", "high", "support",
                  "refute", "n", "reason", "seed", "run", "date"}
     )  # fmt: skip
-    return {**attributes, "says": " ".join(one.says)}
+    return {**attributes, "says": " ".join(verdict.says)}
 
 
-def _in_xml(known: dict[str, Any]) -> dict[str, Any]:
+def _in_xml(attributes: dict[str, Any]) -> dict[str, Any]:
     return {
         name: readable_text(value) if isinstance(value, str) else value
-        for name, value in known.items()
+        for name, value in attributes.items()
         if value is not None
     }

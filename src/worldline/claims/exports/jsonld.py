@@ -99,63 +99,63 @@ def _node(node: ClaimsNode) -> dict[str, Any]:
     return properties if node.url is None else {**properties, "schema:url": node.url}
 
 
-def _add_edge(said: dict[str, dict[str, Any]], edge: ClaimsEdge) -> None:
+def _add_edge(nodes_by_id: dict[str, dict[str, Any]], edge: ClaimsEdge) -> None:
     if edge.type == "generated":
-        _generated(said, edge)
+        _add_generation(nodes_by_id, edge)
     elif edge.type in BACKWARDS:
-        _refer(said[edge.target], BACKWARDS[edge.type], edge.source)
+        _refer(nodes_by_id[edge.target], BACKWARDS[edge.type], edge.source)
     else:
-        _refer(said[edge.source], FORWARDS[edge.type], edge.target)
+        _refer(nodes_by_id[edge.source], FORWARDS[edge.type], edge.target)
 
 
-def _generated(said: dict[str, dict[str, Any]], edge: ClaimsEdge) -> None:
+def _add_generation(nodes_by_id: dict[str, dict[str, Any]], edge: ClaimsEdge) -> None:
     """A run generated a verdict; of an experiment, a run is the activity that used it."""
-    if "prov:Activity" in said[edge.source]["@type"]:
-        _refer(said[edge.source], ("prov:generated",), edge.target)
-        _refer(said[edge.target], ("prov:wasGeneratedBy",), edge.source)
+    if "prov:Activity" in nodes_by_id[edge.source]["@type"]:
+        _refer(nodes_by_id[edge.source], ("prov:generated",), edge.target)
+        _refer(nodes_by_id[edge.target], ("prov:wasGeneratedBy",), edge.source)
     else:
-        _refer(said[edge.target], ("prov:used",), edge.source)
+        _refer(nodes_by_id[edge.target], ("prov:used",), edge.source)
 
 
-def _refer(node: dict[str, Any], terms: Iterable[str], other: str) -> None:
+def _refer(node: dict[str, Any], terms: Iterable[str], other_id: str) -> None:
     for term in terms:
-        node.setdefault(term, []).append({"@id": identifier(other)})
+        node.setdefault(term, []).append({"@id": identifier(other_id)})
 
 
-def _activity(one: ClaimsVerdict) -> dict[str, Any]:
+def _activity(verdict: ClaimsVerdict) -> dict[str, Any]:
     return {
-        "prov:endedAtTime": one.date,
+        "prov:endedAtTime": verdict.date,
         "prov:wasAssociatedWith": {"@id": SOFTWARE},
-        "terms:model": one.model,
-        "terms:weightsHash": one.weights_hash,
-        "terms:seed": one.seed,
-        "terms:quick": one.quick,
-        "terms:command": one.command,
+        "terms:model": verdict.model,
+        "terms:weightsHash": verdict.weights_hash,
+        "terms:seed": verdict.seed,
+        "terms:quick": verdict.quick,
+        "terms:command": verdict.command,
     }
 
 
-def _review(one: ClaimsVerdict) -> dict[str, Any]:
+def _review(verdict: ClaimsVerdict) -> dict[str, Any]:
     measured_value = {
         "@type": "schema:PropertyValue",
-        "schema:name": one.metric,
-        "schema:value": one.value,
-        "schema:minValue": one.low,
-        "schema:maxValue": one.high,
-        "schema:unitText": one.unit,
+        "schema:name": verdict.metric,
+        "schema:value": verdict.value,
+        "schema:minValue": verdict.low,
+        "schema:maxValue": verdict.high,
+        "schema:unitText": verdict.unit,
     }
     properties: dict[str, Any] = {
-        "schema:itemReviewed": {"@id": identifier(one.claim)},
+        "schema:itemReviewed": {"@id": identifier(verdict.claim)},
         "schema:author": {"@id": SOFTWARE},
-        "schema:datePublished": one.date,
-        "schema:reviewRating": {"@type": "schema:Rating", "schema:alternateName": one.verdict},
-        "schema:reviewBody": " ".join((f"{one.reason}.", *one.says)),
+        "schema:datePublished": verdict.date,
+        "schema:reviewRating": {"@type": "schema:Rating", "schema:alternateName": verdict.verdict},
+        "schema:reviewBody": " ".join((f"{verdict.reason}.", *verdict.says)),
         "terms:measured": {
             key: value for key, value in measured_value.items() if value is not None
         },
-        "terms:n": one.n,
-        "terms:counts": one.counts,
+        "terms:n": verdict.n,
+        "terms:counts": verdict.counts,
     }
     for name in ("support", "refute", "stale"):
-        if (value := getattr(one, name)) is not None:
+        if (value := getattr(verdict, name)) is not None:
             properties[f"terms:{name}"] = value
     return properties

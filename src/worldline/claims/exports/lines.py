@@ -66,17 +66,19 @@ def stale_note(picture: ClaimsPicture) -> list[str]:
     ]
 
 
-def mark(one: ClaimsVerdict) -> str:
+def mark(verdict: ClaimsVerdict) -> str:
     """The word of a verdict, and whether it is quick or stale."""
-    marks = [name for name, on in (("quick", one.quick), ("stale", one.stale)) if on]
-    return f"{one.verdict} ({', '.join(marks)})" if marks else one.verdict
+    marks = [name for name, on in (("quick", verdict.quick), ("stale", verdict.stale)) if on]
+    return f"{verdict.verdict} ({', '.join(marks)})" if marks else verdict.verdict
 
 
-def verdict_line(one: ClaimsVerdict) -> str:
+def verdict_line(verdict: ClaimsVerdict) -> str:
     """A verdict in one line."""
-    number = number_of(one).replace("\u00a0", " ")
-    unit = f" {one.unit}" if one.value is not None and one.unit else ""
-    return readable_text(f"{one.claim}: {mark(one)}: {number}{unit}, n {one.n:,}: {one.reason}")
+    number = number_of(verdict).replace("\u00a0", " ")
+    unit = f" {verdict.unit}" if verdict.value is not None and verdict.unit else ""
+    return readable_text(
+        f"{verdict.claim}: {mark(verdict)}: {number}{unit}, n {verdict.n:,}: {verdict.reason}"
+    )
 
 
 def node_lines(
@@ -87,25 +89,25 @@ def node_lines(
     width: int,
 ) -> Iterator[str]:
     """One node in full: what it says, what decides it, its verdicts, what lies around it."""
-    yield from _wrapped(f"{node.type}  {node.id}", width)
-    yield from _wrapped(node.title, width)
+    yield from _wrap_text(f"{node.type}  {node.id}", width)
+    yield from _wrap_text(node.title, width)
     yield ""
-    yield from _wrapped(node.text, width)
-    yield from _wrapped(f"source: {node.source}", width)
+    yield from _wrap_text(node.text, width)
+    yield from _wrap_text(f"source: {node.source}", width)
     if node.url is not None:
         yield f"url: {node.url}"
     claim = graph.claims.get(node.id)
     if claim is not None:
         yield ""
         if claim.metric is not None:
-            yield from _wrapped(f"metric: {claim.metric}", width)
+            yield from _wrap_text(f"metric: {claim.metric}", width)
             yield f"unit: {claim.unit}"
         if claim.support is not None:
             yield f"supported if the whole interval is {claim.support}, refuted if {claim.refute}"
         elif claim.decides == "measurement":
             yield "a measurement: nothing was fixed that it must reach"
         else:
-            yield from _wrapped(f"not testable: {claim.why}", width)
+            yield from _wrap_text(f"not testable: {claim.why}", width)
     for verdict in verdicts:
         yield ""
         yield from _verdict_lines(verdict, width)
@@ -113,32 +115,37 @@ def node_lines(
         yield ""
         yield f"{kind} ({len(neighbours)})"
         for neighbour in neighbours:
-            yield from _wrapped(_neighbour(neighbour), width, "  ", "      ")
+            yield from _wrap_text(_neighbour(neighbour), width, "  ", "      ")
 
 
-def _verdict_lines(one: ClaimsVerdict, width: int) -> Iterator[str]:
-    number = number_of(one).replace("\u00a0", " ")
-    unit = f" {one.unit}" if one.value is not None else ""
-    yield from _wrapped(f"{mark(one)}: {number}{unit}, n {one.n:,} ({one.counts})", width)
-    if one.stale is not None:
-        yield from _wrapped(one.stale, width, "  ", "  ")
-    yield from _wrapped(one.reason, width, "  ", "  ")
-    for sentence in one.says:
-        yield from _wrapped(sentence, width, "  - ", "    ")
-    yield from _wrapped(f"{one.model}, seed {one.seed}, {one.date}, run {one.run}", width, "  ")
-    yield f"  {readable_text(one.command)}"
+def _verdict_lines(verdict: ClaimsVerdict, width: int) -> Iterator[str]:
+    number = number_of(verdict).replace("\u00a0", " ")
+    unit = f" {verdict.unit}" if verdict.value is not None else ""
+    yield from _wrap_text(
+        f"{mark(verdict)}: {number}{unit}, n {verdict.n:,} ({verdict.counts})", width
+    )
+    if verdict.stale is not None:
+        yield from _wrap_text(verdict.stale, width, "  ", "  ")
+    yield from _wrap_text(verdict.reason, width, "  ", "  ")
+    for sentence in verdict.says:
+        yield from _wrap_text(sentence, width, "  - ", "    ")
+    yield from _wrap_text(
+        f"{verdict.model}, seed {verdict.seed}, {verdict.date}, run {verdict.run}", width, "  "
+    )
+    yield f"  {readable_text(verdict.command)}"
 
 
-def _neighbour(other: Neighbour) -> str:
-    verdict = f" — {other.verdict}" if other.verdict else ""
-    edges = "edge" if other.edge_count == 1 else "edges"
+def _neighbour(neighbour: Neighbour) -> str:
+    verdict = f" — {neighbour.verdict}" if neighbour.verdict else ""
+    edges = "edge" if neighbour.edge_count == 1 else "edges"
     return (
-        f"{other.node.id}  {', '.join(other.relations)}  ({other.edge_count} {edges}){verdict}: "
-        f"{other.node.title}"
+        f"{neighbour.node.id}  {', '.join(neighbour.relations)}  ({neighbour.edge_count} "
+        f"{edges}){verdict}: "
+        f"{neighbour.node.title}"
     )
 
 
-def _wrapped(text: str, width: int, first: str = "", later: str | None = None) -> list[str]:
+def _wrap_text(text: str, width: int, first: str = "", later: str | None = None) -> list[str]:
     return textwrap.wrap(
         readable_text(text), width, initial_indent=first,
         subsequent_indent=first if later is None else later, break_on_hyphens=False,

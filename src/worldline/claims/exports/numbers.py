@@ -7,19 +7,21 @@ from worldline.claims.judging import shown_beside
 from worldline.views.claims_parts import ClaimsVerdict
 
 
-def number_of(one: ClaimsVerdict) -> str:
+def number_of(verdict: ClaimsVerdict) -> str:
     """The number with its interval; one that is exact stands alone, an open end is an infinity.
 
     Enough digits are shown to tell a number from the two that it is compared with.
     """
-    if one.value is None:
+    if verdict.value is None:
         return "–"
     levels = [
-        read_comparison(comparison).level for comparison in (one.support, one.refute) if comparison
+        read_comparison(comparison).level
+        for comparison in (verdict.support, verdict.refute)
+        if comparison
     ]
-    value = shown_beside(one.value, *levels)
-    if one.value == one.low == one.high:
+    value = shown_beside(verdict.value, *levels)
+    if verdict.value == verdict.low == verdict.high:
         return value
-    low = "−∞" if one.low is None else shown_beside(one.low, *levels)
-    high = "∞" if one.high is None else shown_beside(one.high, *levels)
+    low = "−∞" if verdict.low is None else shown_beside(verdict.low, *levels)
+    high = "∞" if verdict.high is None else shown_beside(verdict.high, *levels)
     return f"{value} [{low},\u00a0{high}]"

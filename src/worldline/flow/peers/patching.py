@@ -30,7 +30,7 @@ STEPS = 5  # between the two prompts, as its authors take
 @torch.no_grad()
 def edge_attribution(
     clean_trace: Trace,
-    corrupted: Trace,
+    corrupted_trace: Trace,
     *,
     target: str | int | None = None,
     versus: str | int | None = None,
@@ -50,12 +50,12 @@ def edge_attribution(
         InputError: prompts of different lengths, or over 64 tokens; another model's trace.
         RefusedError: a layer moves information between columns without attention.
     """
-    refuse_pair(clean_trace, corrupted)
+    refuse_pair(clean_trace, corrupted_trace)
     resolved_target = target_of(clean_trace, target, versus)
     assert clean_trace.model is not None
     with torch.enable_grad():
         if steps:
-            plans = Plan(tuple(clean_trace.tokens.ids)), Plan(tuple(corrupted.tokens.ids))
+            plans = Plan(tuple(clean_trace.tokens.ids)), Plan(tuple(corrupted_trace.tokens.ids))
             gradients = differentiate_between(
                 clean_trace.model, *plans, measure_of(resolved_target), steps
             )
@@ -63,16 +63,16 @@ def edge_attribution(
             _, gradients = target_gradients(clean_trace.model, clean_trace, resolved_target)
     return _by_edge(
         clean_trace,
-        corrupted,
+        corrupted_trace,
         gradients,
-        lambda one, other_call, u: _carried(one, u) - _carried(other_call, u),
+        lambda one, other_call, u: _carried_weights(one, u) - _carried_weights(other_call, u),
     )
 
 
 @torch.no_grad()
 def spliced_gradient(
     clean_trace: Trace,
-    corrupted: Trace,
+    corrupted_trace: Trace,
     *,
     target: str | int | None = None,
     versus: str | int | None = None,
@@ -88,43 +88,44 @@ def spliced_gradient(
         InputError: prompts of different lengths, or over 64 tokens; another model's trace.
         RefusedError: a layer moves information between columns without attention.
     """
-    refuse_pair(clean_trace, corrupted)
+    refuse_pair(clean_trace, corrupted_trace)
     assert clean_trace.model is not None
     with torch.enable_grad():
         _, gradients = target_gradients(
             clean_trace.model, clean_trace, target_of(clean_trace, target, versus)
         )
-    return _by_edge(clean_trace, corrupted, gradients, _spliced)
+    return _by_edge(clean_trace, corrupted_trace, gradients, _patched_change)
 
 
-def refuse_pair(clean_trace: Trace, corrupted: Trace) -> None:
+def refuse_pair(clean_trace: Trace, corrupted_trace: Trace) -> None:
     """Raise InputError where two runs are not of one model and one length."""
-    for trace in (clean_trace, corrupted):
+    for trace in (clean_trace, corrupted_trace):
         refuse_long(trace)
-    if clean_trace.n_pos != corrupted.n_pos:
+    if clean_trace.n_pos != corrupted_trace.n_pos:
         raise InputError(
-            f"a counterfactual of {corrupted.n_pos} tokens for a prompt of {clean_trace.n_pos}: "
+            f"a counterfactual of {corrupted_trace.n_pos} tokens for a prompt of "
+            f"{clean_trace.n_pos}: "
             f"accepted "
             "are prompts of one length"
         )
-    changes = [d for d in differences(clean_trace.identity, corrupted.identity) if d.certain]
+    changes = [d for d in differences(clean_trace.identity, corrupted_trace.identity) if d.certain]
     if changes:  # what is not certain was settled by either trace's own model
         raise InputError(f"the two traces were not made by one model: {in_one_line(changes)}")
 
 
 def _by_edge(
     clean_trace: Trace,
-    corrupted: Trace,
+    corrupted_trace: Trace,
     gradients: list[list[Tensor]],
     of: Callable[[AttentionCall, AttentionCall, Tensor], Tensor],
 ) -> Float[np.ndarray, "layer head dst src"]:
     assert clean_trace.live is not None
-    assert corrupted.live is not None
+    assert corrupted_trace.live is not None
     weights = np.zeros(
         (clean_trace.n_layers, n_heads(clean_trace), clean_trace.n_pos, clean_trace.n_pos)
     )
     for layer, (clean_block, corrupted_block) in enumerate(
-        zip(clean_trace.live, corrupted.live, strict=True)
+        zip(clean_trace.live, corrupted_trace.live, strict=True)
     ):
         head = 0
         for call, other_call, u in zip(
@@ -141,22 +142,24 @@ def _values(call: AttentionCall) -> Tensor:
     return call.v[0].double().repeat_interleave(call.n_heads // call.v.shape[1], 0)
 
 
-def _carried(call: AttentionCall, u: Tensor) -> Tensor:
+def _carried_weights(call: AttentionCall, u: Tensor) -> Tensor:
     """<a v, u> of every edge, [head, dst, src]."""
     pattern = call.pattern_rows(0, call.q.shape[2]).double()
     return pattern * (u @ _values(call).transpose(1, 2))
 
 
-def _spliced(call: AttentionCall, other: AttentionCall, u: Tensor) -> Tensor:
+def _patched_change(call: AttentionCall, other_call: AttentionCall, u: Tensor) -> Tensor:
     """<z - z', u> of every edge by itself, [head, dst, src]."""
     rows = torch.arange(call.q.shape[2], device=call.q.device)
     scores = call.scores_at(rows).double()
-    theirs = call.scores_at(rows, 0, other.k[0].to(call.k.dtype)).double()
+    theirs = call.scores_at(rows, 0, other_call.k[0].to(call.k.dtype)).double()
     log_a = call.softmaxed(scores).log()  # -inf where it may not read
     weight = (log_a + (theirs - scores).nan_to_num(0.0)).exp()  # a r
     remainder = -torch.expm1(log_a)  # 1 - a
     a = log_a.exp()
-    reads, their_reads = (u @ _values(each_call).transpose(1, 2) for each_call in (call, other))
+    reads, their_reads = (
+        u @ _values(each_call).transpose(1, 2) for each_call in (call, other_call)
+    )
     z = (a * reads).sum(-1, keepdim=True)
     new = (z - a * reads + weight * their_reads) / (remainder + weight)
     return torch.where(a > 0, z - new, 0.0)

@@ -13,7 +13,7 @@ from worldline.flow.peers.vectors import (
     n_heads,
     of_run,
     refuse_long,
-    routed,
+    routed_parts,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def flow_routes(trace: Trace) -> Float[np.ndarray, "layer head dst src"]:
 
     What the MLP adds stays in its column. Exactness and units as `flow_routes_local`.
     """
-    return routed(*_routes(trace))
+    return routed_parts(*_routes(trace))
 
 
 def alti(trace: Trace) -> Float[np.ndarray, "layer head dst src"]:
@@ -64,7 +64,7 @@ def alti(trace: Trace) -> Float[np.ndarray, "layer head dst src"]:
         near = np.divide(near, total, out=np.zeros_like(near), where=total > 0)
         local[layer] = near[None] / heads
         stay[layer] = np.where(total[:, 0] > 0, 0.0, 1.0)
-    return routed(local, stay)
+    return routed_parts(local, stay)
 
 
 def _routes(

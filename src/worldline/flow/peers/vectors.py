@@ -161,7 +161,7 @@ def carry_and_rest(
     return carry, additions
 
 
-def routed(
+def routed_parts(
     local: Float[np.ndarray, "layer head dst src"], stay: Float[np.ndarray, "layer pos"]
 ) -> Float[np.ndarray, "layer head dst src"]:
     """Local parts multiplied down from the last node: what arrives there by way of each edge.

@@ -13,7 +13,7 @@ from worldline.flow.peers.vectors import (
     of_run,
     patterns,
     refuse_long,
-    routed,
+    routed_parts,
 )
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def rollout(trace: Trace) -> Float[np.ndarray, "layer head dst src"]:
     local = patterns(trace)
     heads = (local.sum(-1) > 0).any(-1).sum(-1)  # that a layer has
     local = local / (2 * np.maximum(heads, 1))[:, None, None, None]
-    return routed(local, 1.0 - local.sum((1, 3)))
+    return routed_parts(local, 1.0 - local.sum((1, 3)))
 
 
 ATTENTION_WEIGHT = Measure(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # between none and all
 KINDS = ("insertion signed", "insertion by size", "deletion by size")
-SHUFFLED = "at random"
+RANDOM_ORDER = "at random"
 
 
 def orders_of(
@@ -25,15 +25,15 @@ def orders_of(
 ) -> dict[tuple[str, str], Int[np.ndarray, " edge"]]:
     """(Measure, signed or by size) -> the edges, strongest first; equal ones in drawn order."""
     draw = np.random.default_rng(seed)
-    found = {}
+    orders = {}
     for name, w in weights.items():
         tie = draw.permutation(len(w))
         for kind, key in (("signed", w), ("by size", np.abs(w))):
-            found[name, kind] = np.lexsort((tie, -key))
+            orders[name, kind] = np.lexsort((tie, -key))
     any_weight = next(iter(weights.values()))
     for kind in ("signed", "by size"):
-        found[SHUFFLED, kind] = draw.permutation(len(any_weight))
-    return found
+        orders[RANDOM_ORDER, kind] = draw.permutation(len(any_weight))
+    return orders
 
 
 def curve_plans(
@@ -53,8 +53,8 @@ def curve_plans(
         for kind in kinds:
             at = places[name, f"{kind} {sort}"] = []
             for share in SHARES:
-                kept = round(share * len(order))
-                cut = order[kept:] if kind == "insertion" else order[:kept]
+                n_strongest = round(share * len(order))
+                cut = order[n_strongest:] if kind == "insertion" else order[:n_strongest]
                 plan = many_cut(prompt, how, edges[np.sort(cut)])
                 at.append(plans.setdefault(plan, len(plans)))
     return list(plans), places

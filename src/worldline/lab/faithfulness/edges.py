@@ -65,17 +65,17 @@ def edges_to_cut(n_layers: int, n_heads: int, n_pos: int, seed: int) -> Edges:
 def _sample(edges: np.ndarray, n_pos: int, draw: np.random.Generator) -> np.ndarray:
     stratum = edges[:, 0] * 4 + (edges[:, -1] == 0) * 2 + (edges[:, -2] == n_pos - 1)
     waiting = {int(key): draw.permutation(np.flatnonzero(stratum == key)) for key in set(stratum)}
-    taken: list[np.ndarray] = []
-    left = min(SAMPLE, len(edges))
-    while left:
-        each = max(1, left // len(waiting))
+    chunks: list[np.ndarray] = []
+    n_left = min(SAMPLE, len(edges))
+    while n_left:
+        n_each = max(1, n_left // len(waiting))
         for key in sorted(waiting):
-            some = waiting[key][: min(each, left)]
-            taken.append(some)
-            left -= len(some)
-            waiting[key] = waiting[key][len(some) :]
-        waiting = {key: rest for key, rest in waiting.items() if len(rest)}
-    return np.sort(np.concatenate(taken)) if taken else np.zeros(0, dtype=np.int64)
+            chunk = waiting[key][: min(n_each, n_left)]
+            chunks.append(chunk)
+            n_left -= len(chunk)
+            waiting[key] = waiting[key][len(chunk) :]
+        waiting = {key: indices for key, indices in waiting.items() if len(indices)}
+    return np.sort(np.concatenate(chunks)) if chunks else np.zeros(0, dtype=np.int64)
 
 
 def one_cut(prompt: Prompt, how: str, edge: Int[np.ndarray, " part"]) -> wl.Plan:
@@ -113,5 +113,7 @@ def values(
 ) -> Float[np.ndarray, " plan"]:
     """Logit of the answer less that of the wrong one, under each plan."""
     runs = wl.execute_many(model, plans, batch=64, last=True, on_done=on_done)
-    found = [float(run[-1][prompt.answer]) - float(run[-1][prompt.wrong]) for run in runs]
-    return np.array(found)
+    logit_differences = [
+        float(run[-1][prompt.answer]) - float(run[-1][prompt.wrong]) for run in runs
+    ]
+    return np.array(logit_differences)

@@ -18,7 +18,7 @@ from worldline.lab.faithfulness.running import Case, run_case
 from worldline.lab.faithfulness.store import Store
 
 MOST_TOKENS = 64  # the peers' measures hold every edge
-Heard = Callable[[int, int, str], None]
+ProgressCallback = Callable[[int, int, str], None]
 
 
 def names_of(data: str) -> list[str]:
@@ -28,10 +28,10 @@ def names_of(data: str) -> list[str]:
 
 def refuse_unknown(measures: Sequence[str] | None, hows: Sequence[str], n: int) -> None:
     """Raise InputError for a measure or a cut that is not there, or too few prompts."""
-    known = wl.edge_measures()
+    known_measures = wl.edge_measures()
     for name in measures or ():
-        if name not in known:
-            raise wl.InputError(f"--measures {name}: accepted are {', '.join(known)}")
+        if name not in known_measures:
+            raise wl.InputError(f"--measures {name}: accepted are {', '.join(known_measures)}")
     for how in hows:
         if how not in HOWS:
             raise wl.InputError(f"--how {how}: accepted are all, {', '.join(HOWS)}")
@@ -45,10 +45,10 @@ def cases_of(model: wl.LoadedModel, data: Sequence[str], n: int) -> list[Case]:
     Raises:
         InputError: a family or file that is not there, or whose pairs the model does not accept.
     """
-    found: list[tuple[int, Case]] = []
+    turn_cases: list[tuple[int, Case]] = []
     for name in data:
         if name == CIRCUITS:
-            found += [(-1, Case(*circuit)) for circuit in circuit_prompts()]
+            turn_cases += [(-1, Case(*circuit)) for circuit in circuit_prompts()]
             continue
         pairs, family = load_pairs(name), name.rpartition("/")[2].removesuffix(".jsonl")
         prompts = list(prompts_of(model, family, pairs, n))
@@ -63,8 +63,8 @@ def cases_of(model: wl.LoadedModel, data: Sequence[str], n: int) -> list[Case]:
                     f"--data {name}: {prompt.name} has {len(prompt.clean.ids)} tokens, accepted "
                     f"are {MOST_TOKENS}"
                 )
-        found += [(turn, Case(model, prompt)) for turn, prompt in enumerate(prompts)]
-    return [case for _, case in sorted(found, key=lambda one: one[0])]
+        turn_cases += [(turn, Case(model, prompt)) for turn, prompt in enumerate(prompts)]
+    return [case for _, case in sorted(turn_cases, key=lambda one: one[0])]
 
 
 def run(
@@ -72,15 +72,21 @@ def run(
     hows: Sequence[str],
     measures: Sequence[str] | None,
     store: Store,
-    heard: Heard,
+    on_progress: ProgressCallback,
 ) -> None:
-    """Run what the store does not hold yet; `heard` gets (cases done, of, what happens)."""
-    wanted = list(measures or wl.edge_measures())
-    for done, case in enumerate(cases):
+    """Run what the store does not hold yet; `on_progress` gets (cases done, of, what happens)."""
+    measure_names = list(measures or wl.edge_measures())
+    for n_done, case in enumerate(cases):
         name = case.prompt.name
-        heard(done, len(cases), name)
-        run_case(case, hows, wanted, store, lambda line, n=done: heard(n, len(cases), line))
-    heard(len(cases), len(cases), "done")
+        on_progress(n_done, len(cases), name)
+        run_case(
+            case,
+            hows,
+            measure_names,
+            store,
+            lambda line, n=n_done: on_progress(n, len(cases), line),
+        )
+    on_progress(len(cases), len(cases), "done")
 
 
 def settings(data: str, hows: Sequence[str], n: int | None, model: str | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import worldline as wl
 from worldline.foreign_json import read_json
-from worldline.places import expanded
+from worldline.places import expand_path
 
 HOME = Path(__file__).parent / "families"
 FAMILIES = ("indirect-object", "greater-than", "agreement", "facts", "function-vectors")
@@ -74,7 +74,7 @@ def load_pairs(name: str) -> list[Pair]:
     Raises:
         InputError: no such family or file, or a line that is not a pair.
     """
-    path = HOME / f"{name}.jsonl" if name in FAMILIES else expanded(name)
+    path = HOME / f"{name}.jsonl" if name in FAMILIES else expand_path(name)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -89,49 +89,54 @@ def load_pairs(name: str) -> list[Pair]:
 
 
 def _pair(line: str, where: str, number: int) -> Pair:
-    asked = 'accepted is {"clean": ..., "corrupted": ..., "answer": ..., "wrong": ...}'
+    accepted_form = 'accepted is {"clean": ..., "corrupted": ..., "answer": ..., "wrong": ...}'
     try:
-        given = {"split": SPLITS[number % 2], "answered": False} | read_json(line, where)
+        pair_fields = {"split": SPLITS[number % 2], "answered": False} | read_json(line, where)
     except (TypeError, ValueError):
-        raise wl.InputError(f"{where}: not a pair; {asked}") from None
-    if set(given) != {one.name for one in fields(Pair)}:
-        raise wl.InputError(f"{where}: not a pair; {asked}")
-    texts = [value for name, value in given.items() if name != "answered"]
-    if not all(isinstance(text, str) and text for text in texts) or given["split"] not in SPLITS:
-        raise wl.InputError(f"{where}: not a pair of texts; {asked}")
-    return Pair(**{**given, "answered": bool(given["answered"])})
+        raise wl.InputError(f"{where}: not a pair; {accepted_form}") from None
+    if set(pair_fields) != {field.name for field in fields(Pair)}:
+        raise wl.InputError(f"{where}: not a pair; {accepted_form}")
+    texts = [value for name, value in pair_fields.items() if name != "answered"]
+    if (
+        not all(isinstance(text, str) and text for text in texts)
+        or pair_fields["split"] not in SPLITS
+    ):
+        raise wl.InputError(f"{where}: not a pair of texts; {accepted_form}")
+    return Pair(**{**pair_fields, "answered": bool(pair_fields["answered"])})
 
 
 def prompts_of(
     model: wl.LoadedModel, family: str, pairs: Sequence[Pair], n: int
 ) -> Iterator[Prompt]:
     """The first `n` pairs that the model accepts, half of them to choose by; see `FILTER`."""
-    taken: dict[str, int] = dict.fromkeys(SPLITS, 0)
+    count_by_split: dict[str, int] = dict.fromkeys(SPLITS, 0)
     for number, pair in enumerate(pairs):
         most = (n + 1) // 2 if pair.split == SPLITS[1] else n // 2
-        if taken[pair.split] >= most:
+        if count_by_split[pair.split] >= most:
             continue
-        prompt = _accepted(model, family, number, pair)
+        prompt = _prompt_from_pair(model, family, number, pair)
         if prompt is not None:
-            taken[pair.split] += 1
+            count_by_split[pair.split] += 1
             yield prompt
 
 
-def _accepted(model: wl.LoadedModel, family: str, number: int, pair: Pair) -> Prompt | None:
-    clean, corrupted = (wl.tokenize(model.tokenizer, text) for text in (pair.clean, pair.corrupted))
+def _prompt_from_pair(model: wl.LoadedModel, family: str, number: int, pair: Pair) -> Prompt | None:
+    clean, corrupted_tokens = (
+        wl.tokenize(model.tokenizer, text) for text in (pair.clean, pair.corrupted)
+    )
     answers = [_one_token(model, text) for text in (pair.answer, pair.wrong)]
     answer, wrong = answers
     if answer is None or wrong is None or answer == wrong:
         return None
-    if len(clean.ids) != len(corrupted.ids) or clean.ids == corrupted.ids:
+    if len(clean.ids) != len(corrupted_tokens.ids) or clean.ids == corrupted_tokens.ids:
         return None
-    if clean.ids[-1] != corrupted.ids[-1]:
+    if clean.ids[-1] != corrupted_tokens.ids[-1]:
         return None
-    runs = wl.execute_many(model, [wl.Plan(clean.ids), wl.Plan(corrupted.ids)], last=True)
+    runs = wl.execute_many(model, [wl.Plan(clean.ids), wl.Plan(corrupted_tokens.ids)], last=True)
     on_clean, on_other = (float(run[-1][answer] - run[-1][wrong]) for run in runs)
     if on_clean <= max(on_other, 0.0) or (pair.answered and int(runs[0][-1].argmax()) != answer):
         return None
-    return Prompt(family, number, pair.split, clean, corrupted, answer, wrong)
+    return Prompt(family, number, pair.split, clean, corrupted_tokens, answer, wrong)
 
 
 def _one_token(model: wl.LoadedModel, text: str) -> int | None:
@@ -143,11 +148,11 @@ def circuit_prompts() -> Iterator[tuple[wl.LoadedModel, Prompt, list[tuple[int, 
     """(Model set by hand, its prompt, the edges (layer, head, dst, src) that make the answer)."""
     for name, circuit in wl.known_circuits().items():
         model = wl.load_model((circuit.module, circuit.tokenizer))
-        clean, corrupted = (
-            wl.tokenize(model.tokenizer, " ".join(f"t{one}" for one in ids))
+        clean, corrupted_tokens = (
+            wl.tokenize(model.tokenizer, " ".join(f"t{token_id}" for token_id in ids))
             for ids in (circuit.ids, circuit.corrupted)
         )
         prompt = Prompt(
-            f"circuit {name}", 0, "report", clean, corrupted, circuit.target, circuit.versus
+            f"circuit {name}", 0, "report", clean, corrupted_tokens, circuit.target, circuit.versus
         )
         yield model, prompt, [(e.layer, e.head, e.dst, e.src) for e in circuit.edges]

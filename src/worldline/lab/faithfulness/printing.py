@@ -34,7 +34,7 @@ def table_lines(table: Mapping[str, Any]) -> list[str]:
     for how in dict.fromkeys(row["how"] for row in prompts):
         mine = [row for row in prompts if row["how"] == how]
         if len(families) == 1:
-            lines += ["", f"{families[0]}, {how}: value ({_interval(mine)})", *_whole(mine)]
+            lines += ["", f"{families[0]}, {how}: value ({_interval(mine)})", *_family_lines(mine)]
         else:
             for key, words in SHORT.items():
                 lines += ["", f"{how}: {words}", *_side_by_side(mine, families, key)]
@@ -55,9 +55,9 @@ def _prompts(n: int) -> str:
 
 def families_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
     """The families of rows, ours in their order first."""
-    found = dict.fromkeys(row["family"] for row in rows)
-    known = [name for name in FAMILIES if name in found]
-    return known + [name for name in found if name not in known]
+    family_names = dict.fromkeys(row["family"] for row in rows)
+    known_families = [name for name in FAMILIES if name in family_names]
+    return known_families + [name for name in family_names if name not in known_families]
 
 
 def _facts(table: Mapping[str, Any], families: Sequence[str]) -> list[str]:
@@ -77,7 +77,7 @@ def _facts(table: Mapping[str, Any], families: Sequence[str]) -> list[str]:
     return lines
 
 
-def _whole(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _family_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     head = (
         f"{'':22}"
         + "".join(f"{words:>19}" if key in SHORT else f"{words:>13}" for key, words in COLUMNS)
@@ -103,10 +103,11 @@ def _side_by_side(
     cells: dict[str, dict[str, str]] = {}
     for row in rows:
         cells.setdefault(row["measure"], {})[row["family"]] = spread(row.get(key))
-    for measure, found in cells.items():
-        if any(cell != "-" for cell in found.values()):
+    for measure, cell_by_family in cells.items():
+        if any(cell != "-" for cell in cell_by_family.values()):
             lines.append(
-                f"{measure:22}" + "".join(f"{found.get(family, '-'):>21}" for family in families)
+                f"{measure:22}"
+                + "".join(f"{cell_by_family.get(family, '-'):>21}" for family in families)
             )
     return lines
 
@@ -121,8 +122,8 @@ def _circuits(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     lines += [f"  {n + 1}: {name.removeprefix(CIRCUIT)}" for n, name in enumerate(names)]
     lines.append(f"{'':22}" + "".join(f"{n + 1:>14}" for n in range(len(names))))
     for measure in dict.fromkeys(row["measure"] for row in mine):
-        found = {row["family"]: row for row in mine if row["measure"] == measure}
-        cells = [found_of(found[name]) if name in found else "-" for name in names]
+        row_by_family = {row["family"]: row for row in mine if row["measure"] == measure}
+        cells = [found_of(row_by_family[name]) if name in row_by_family else "-" for name in names]
         lines.append(f"{measure:22}" + "".join(f"{cell:>14}" for cell in cells))
     return lines
 
@@ -175,6 +176,8 @@ def circuits_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         "|---|" + "--:|" * len(names),
     ]
     for measure in dict.fromkeys(row["measure"] for row in mine):
-        found = {row["family"]: row for row in mine if row["measure"] == measure}
-        lines.append(f"| {measure} | {' | '.join(found_of(found[name]) for name in names)} |")
+        row_by_family = {row["family"]: row for row in mine if row["measure"] == measure}
+        lines.append(
+            f"| {measure} | {' | '.join(found_of(row_by_family[name]) for name in names)} |"
+        )
     return "\n".join(lines)

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from worldline.lab.faithfulness.families import Prompt
 
 EXACT = 50  # edges that the corrected gradient cuts one by one
-CORRECTED = f"gradient + {EXACT} cuts"
+CORRECTED_GRADIENT = f"gradient + {EXACT} cuts"
 PAGE_BYTES = 4096
 Progress = Callable[[str], None]
 
 
-def matched(how: str) -> str:
+def matched_gradient(how: str) -> str:
     """The gradient that is matched to a cut."""
     return f"gradient ({how})"
 
@@ -72,29 +72,33 @@ def run_case(
     name, waiting = case.prompt.name, []
     names = store.names()
     for part in ("measures", *hows):
-        known: list[str] = []
+        stored_measures: list[str] = []
         if f"{name}.{part}" in names:
-            said, _ = store.read(f"{name}.{part}")
-            _refuse_other(case, said, store)
-            known = said["measures"]
-        if missing := [one for one in measures if one not in known]:
-            waiting.append((part, known + missing))
+            metadata, _ = store.read(f"{name}.{part}")
+            _refuse_other(case, metadata, store)
+            stored_measures = metadata["measures"]
+        if missing := [measure for measure in measures if measure not in stored_measures]:
+            waiting.append((part, stored_measures + missing))
     if not waiting:
         return
-    needed = [one for one in wl.edge_measures() if any(one in names for _, names in waiting)]
-    needed += [one for how in hows if (one := matched(how)) not in needed]
-    say(f"{name}: {len(needed)} measures")
-    weighed = _weighed(case, needed, say)
-    for part, wanted in waiting:
+    needed_measures = [
+        measure for measure in wl.edge_measures() if any(measure in names for _, names in waiting)
+    ]
+    needed_measures += [
+        one for how in hows if (one := matched_gradient(how)) not in needed_measures
+    ]
+    say(f"{name}: {len(needed_measures)} measures")
+    attributions = _run_measures(case, needed_measures, say)
+    for part, part_measures in waiting:
         if part == "measures":
-            _write_measures(case, weighed, wanted, store)
+            _write_measures(case, attributions, part_measures, store)
         else:
-            _write_cuts(case, part, weighed, wanted, store, say)
+            _write_cuts(case, part, attributions, part_measures, store, say)
 
 
-def _refuse_other(case: Case, said: Mapping[str, Any], store: Store) -> None:
+def _refuse_other(case: Case, metadata: Mapping[str, Any], store: Store) -> None:
     for key, value in case.identity().items():
-        if said.get(key) != value:
+        if metadata.get(key) != value:
             raise wl.InputError(
                 f"--raw {store.path}: holds {case.prompt.name} with another {key}; name another "
                 "folder"
@@ -102,7 +106,7 @@ def _refuse_other(case: Case, said: Mapping[str, Any], store: Store) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class Weighed:
+class Attributions:
     """What the measures said of one run; `dense` is [layer, head, dst, src] of each."""
 
     dense: dict[str, Float[np.ndarray, "layer head dst src"]]
@@ -118,32 +122,34 @@ class Weighed:
         return n_layers, n_heads, n_pos
 
 
-def _weighed(case: Case, names: Sequence[str], say: Progress) -> Weighed:
+def _run_measures(case: Case, names: Sequence[str], say: Progress) -> Attributions:
     measures, prompt = wl.edge_measures(), case.prompt
     start = time.perf_counter()
     clean = wl.record(case.model, prompt.clean)
     record_seconds = time.perf_counter() - start
-    corrupted = wl.record(case.model, prompt.corrupted)
+    corrupted_trace = wl.record(case.model, prompt.corrupted)
     dense, seconds, peak = {}, {}, {}
     for n, name in enumerate(names, 1):
         say(f"{prompt.name}: measure {n} of {len(names)}, {name}")
         with peak_memory() as memory:
             start = time.perf_counter()
             dense[name] = measures[name](
-                clean, corrupted=corrupted, target=prompt.answer, versus=prompt.wrong
+                clean, corrupted=corrupted_trace, target=prompt.answer, versus=prompt.wrong
             )
             seconds[name] = time.perf_counter() - start
         peak[name] = memory.mb
     precision = clean.precision(prompt.answer, prompt.wrong).json()
-    return Weighed(dense, seconds, peak, record_seconds, precision)
+    return Attributions(dense, seconds, peak, record_seconds, precision)
 
 
-def _write_measures(case: Case, weighed: Weighed, names: Sequence[str], store: Store) -> None:
-    n_layers, n_heads, n_pos = weighed.shape
+def _write_measures(
+    case: Case, attributions: Attributions, names: Sequence[str], store: Store
+) -> None:
+    n_layers, n_heads, n_pos = attributions.shape
     edges = edges_to_cut(n_layers, n_heads, n_pos, case.seed)
     every = every_edge(n_layers, n_pos)
-    by_edge = [weighed.dense[name].sum(1) for name in names]
-    none = powerless(n_layers, n_pos)
+    by_edge = [attributions.dense[name].sum(1) for name in names]
+    powerless_edges = powerless(n_layers, n_pos)
     store.write(
         f"{case.prompt.name}.measures",
         {
@@ -153,47 +159,59 @@ def _write_measures(case: Case, weighed: Weighed, names: Sequence[str], store: S
             "measures": list(names),
             "n_layers": n_layers,
             "n_heads": n_heads,
-            "seconds": {name: weighed.seconds[name] for name in names},
-            "peak_mb": {name: weighed.peak_mb[name] for name in names},
-            "record_seconds": weighed.record_seconds,
-            "sums": {name: float(_at(weighed.dense[name].sum(1), every).sum()) for name in names},
+            "seconds": {name: attributions.seconds[name] for name in names},
+            "peak_mb": {name: attributions.peak_mb[name] for name in names},
+            "record_seconds": attributions.record_seconds,
+            "sums": {
+                name: float(_at(attributions.dense[name].sum(1), every).sum()) for name in names
+            },
             "truth": [list(edge) for edge in case.truth],
         },
         layer_edges=edges.layer,
         head_edges=edges.head,
         layer_weights=np.stack([_at(w, edges.layer) for w in by_edge]),
-        powerless_weights=np.stack([_at(w, none) for w in by_edge]),
-        head_weights=np.stack([_at(weighed.dense[name], edges.head) for name in names]),
+        powerless_weights=np.stack([_at(w, powerless_edges) for w in by_edge]),
+        head_weights=np.stack([_at(attributions.dense[name], edges.head) for name in names]),
     )
 
 
 def _write_cuts(
-    case: Case, how: str, weighed: Weighed, names: Sequence[str], store: Store, say: Progress
+    case: Case,
+    how: str,
+    attributions: Attributions,
+    names: Sequence[str],
+    store: Store,
+    say: Progress,
 ) -> None:
-    n_layers, n_heads, n_pos = weighed.shape
+    n_layers, n_heads, n_pos = attributions.shape
     prompt, start = case.prompt, time.perf_counter()
     edges, every = edges_to_cut(n_layers, n_heads, n_pos, case.seed), every_edge(n_layers, n_pos)
-    by_edge = {name: _at(weighed.dense[name].sum(1), every) for name in (*names, matched(how))}
-    strongest = np.argsort(-np.abs(by_edge[matched(how)]), kind="stable")[:EXACT]
+    by_edge = {
+        name: _at(attributions.dense[name].sum(1), every)
+        for name in (*names, matched_gradient(how))
+    }
+    strongest = np.argsort(-np.abs(by_edge[matched_gradient(how)]), kind="stable")[:EXACT]
     plans = [wl.Plan(prompt.clean.ids), many_cut(prompt, how, every)]
     plans += [one_cut(prompt, how, edge) for edge in every[strongest]]
     plans += [one_cut(prompt, how, edge) for edge in (*edges.layer, *edges.head)]
 
-    def run(plans: list[wl.Plan], what: str) -> Float[np.ndarray, " plan"]:
+    def run(plans: list[wl.Plan], label: str) -> Float[np.ndarray, " plan"]:
         def on_done(n: int) -> None:
-            say(f"{prompt.name}, {how}: {what} {n:,} of {len(plans):,}")
+            say(f"{prompt.name}, {how}: {label} {n:,} of {len(plans):,}")
 
         on_done(0)
         return values(case.model, prompt, plans, on_done)
 
-    found = run(plans, "cut")
-    clean, none = found[:2]
-    single, seconds = clean - found[2:], time.perf_counter() - start
+    logit_differences = run(plans, "cut")
+    clean, all_cut = logit_differences[:2]
+    single, seconds = clean - logit_differences[2:], time.perf_counter() - start
     exact, effects = single[: len(strongest)], single[len(strongest) :]
-    corrected = by_edge[matched(how)].copy()
-    corrected[strongest] = exact
-    ordered = {name: by_edge[name] for name in names} | {CORRECTED: corrected}
-    circuits, places = curve_plans(prompt, how, every, orders_of(ordered, case.seed))
+    corrected_weights = by_edge[matched_gradient(how)].copy()
+    corrected_weights[strongest] = exact
+    weights_by_measure = {name: by_edge[name] for name in names} | {
+        CORRECTED_GRADIENT: corrected_weights
+    }
+    circuits, places = curve_plans(prompt, how, every, orders_of(weights_by_measure, case.seed))
     on_curves = run(circuits, "circuit")
     store.write(
         f"{prompt.name}.{how}",
@@ -201,13 +219,13 @@ def _write_cuts(
             **case.identity(),
             "how": how,
             "measures": list(names),
-            "precision": weighed.precision,
+            "precision": attributions.precision,
             "clean": float(clean),
-            "none": float(none),
+            "none": float(all_cut),
             "curves": [list(key) for key in places],
             "seconds": seconds,
             "seconds_per_cut": seconds / len(plans),
-            "corrected_sum": float(corrected.sum()),
+            "corrected_sum": float(corrected_weights.sum()),
         },
         layer_effects=effects[: len(edges.layer)],
         head_effects=effects[len(edges.layer) :],
@@ -231,9 +249,9 @@ class _Peak:
 @contextmanager
 def peak_memory() -> Iterator[_Peak]:
     """Look at the size of this process every millisecond while inside."""
-    found, place = _Peak(), Path("/proc/self/statm")
+    peak, place = _Peak(), Path("/proc/self/statm")
     if not place.exists():
-        yield found
+        yield peak
         return
 
     with suppress(OSError, AttributeError):  # where the C library can, let go of what is free
@@ -253,8 +271,8 @@ def peak_memory() -> Iterator[_Peak]:
     looking = threading.Thread(target=look, daemon=True)
     looking.start()
     try:
-        yield found
+        yield peak
     finally:
         stop.set()
         looking.join()
-        found.mb = (max(most, pages()) - start) * PAGE_BYTES / 1e6
+        peak.mb = (max(most, pages()) - start) * PAGE_BYTES / 1e6

@@ -28,20 +28,20 @@ def ranks(values: Float[np.ndarray, " edge"]) -> Float[np.ndarray, " edge"]:
     return (first + (counts - 1) / 2)[group]
 
 
-def correlation(one: Float[np.ndarray, " edge"], two: Float[np.ndarray, " edge"]) -> float | None:
+def correlation(first: Float[np.ndarray, " edge"], two: Float[np.ndarray, " edge"]) -> float | None:
     """Pearson's r; None where one of them does not vary."""
-    if len(one) < 2:
+    if len(first) < 2:
         return None
-    a, b = one - one.mean(), two - two.mean()
+    a, b = first - first.mean(), two - two.mean()
     size = np.linalg.norm(a) * np.linalg.norm(b)
     return float(a @ b / size) if size > 0 else None
 
 
 def rank_correlation(
-    one: Float[np.ndarray, " edge"], two: Float[np.ndarray, " edge"]
+    first: Float[np.ndarray, " edge"], two: Float[np.ndarray, " edge"]
 ) -> float | None:
     """Spearman's rho, by shared ranks."""
-    return correlation(ranks(one), ranks(two))
+    return correlation(ranks(first), ranks(two))
 
 
 def recall(
@@ -55,11 +55,11 @@ def recall(
     sizes, true = np.abs(weights), np.abs(effects)
     if (true > 0).sum() <= top:
         return None
-    wanted = np.argsort(-true, kind="stable")[:top]
+    top_effects = np.argsort(-true, kind="stable")[:top]
     least = np.sort(sizes)[-top]
     surely, perhaps = sizes > least, sizes == least
     chance = (top - surely.sum()) / perhaps.sum()
-    return float((surely[wanted] + chance * perhaps[wanted]).sum() / top)
+    return float((surely[top_effects] + chance * perhaps[top_effects]).sum() / top)
 
 
 def area(curve: Float[np.ndarray, "*draw share"], axis: str) -> Float[np.ndarray, "*draw"]:
@@ -75,10 +75,10 @@ def area(curve: Float[np.ndarray, "*draw share"], axis: str) -> Float[np.ndarray
     return ((y[..., 1:] + y[..., :-1]) / 2 * np.diff(x)).sum(-1) / (x[-1] - x[0])
 
 
-Drawn = Callable[["Int[np.ndarray, 'draw prompt']"], "Float[np.ndarray, ' draw']"]
+DrawScorer = Callable[["Int[np.ndarray, 'draw prompt']"], "Float[np.ndarray, ' draw']"]
 
 
-def drawn_anew(of: Drawn, n: int, seed: int = 0) -> Float[np.ndarray, " draw"]:
+def drawn_anew(of: DrawScorer, n: int, seed: int = 0) -> Float[np.ndarray, " draw"]:
     """A score for 1,000 draws of `n` prompts with replacement, equal draws for equal seeds.
 
     So the difference of two measures, draw by draw, is a paired bootstrap. Empty for one prompt.
@@ -88,7 +88,7 @@ def drawn_anew(of: Drawn, n: int, seed: int = 0) -> Float[np.ndarray, " draw"]:
     return of(np.random.default_rng(seed).integers(0, n, (DRAWS, n)))
 
 
-def with_interval(of: Drawn, n: int, seed: int = 0) -> list[float | None]:
+def with_interval(of: DrawScorer, n: int, seed: int = 0) -> list[float | None]:
     """[value, low, high]: of all prompts, and where 95 % lie when they are drawn anew.
 
     `of` takes the numbers of the prompts of each draw. NaN is no number; low and high are None
@@ -97,7 +97,7 @@ def with_interval(of: Drawn, n: int, seed: int = 0) -> list[float | None]:
     return [value_of(of, n), *interval_of(drawn_anew(of, n, seed))]
 
 
-def value_of(of: Drawn, n: int) -> float | None:
+def value_of(of: DrawScorer, n: int) -> float | None:
     """The score of all prompts; None where it is no number."""
     value = float(of(np.arange(n)[None])[0])
     return value if np.isfinite(value) else None
@@ -105,10 +105,10 @@ def value_of(of: Drawn, n: int) -> float | None:
 
 def interval_of(draws: Float[np.ndarray, " draw"]) -> list[float | None]:
     """Where 95 % of the draws lie; None where too few are numbers."""
-    kept = draws[np.isfinite(draws)]
-    if len(kept) < max(1, 0.9 * len(draws)):
+    finite_draws = draws[np.isfinite(draws)]
+    if len(finite_draws) < max(1, 0.9 * len(draws)):
         return [None, None]
-    low, high = np.quantile(kept, [(1 - INSIDE) / 2, (1 + INSIDE) / 2])
+    low, high = np.quantile(finite_draws, [(1 - INSIDE) / 2, (1 + INSIDE) / 2])
     return [float(low), float(high)]
 
 
@@ -118,14 +118,14 @@ def told_apart(differences: Float[np.ndarray, " draw"]) -> bool:
     return low is not None and low > 0
 
 
-def mean_of(values: Sequence[float | None]) -> Drawn:
+def mean_of(values: Sequence[float | None]) -> DrawScorer:
     """The mean of those that are numbers."""
-    column = np.array([np.nan if one is None else one for one in values], dtype=float)
-    there = np.isfinite(column)
+    column = np.array([np.nan if value is None else value for value in values], dtype=float)
+    is_finite = np.isfinite(column)
 
     def of(at: Int[np.ndarray, "draw prompt"]) -> Float[np.ndarray, " draw"]:
-        count = there[at].sum(1)
-        total = np.where(there, column, 0.0)[at].sum(1)
+        count = is_finite[at].sum(1)
+        total = np.where(is_finite, column, 0.0)[at].sum(1)
         return np.divide(total, count, out=np.full(len(at), np.nan), where=count > 0)
 
     return of
@@ -133,5 +133,5 @@ def mean_of(values: Sequence[float | None]) -> Drawn:
 
 def mean(values: Sequence[float | None]) -> float | None:
     """The mean of those that are numbers."""
-    kept = [one for one in values if one is not None]
-    return float(np.mean(kept)) if kept else None
+    numbers = [value for value in values if value is not None]
+    return float(np.mean(numbers)) if numbers else None

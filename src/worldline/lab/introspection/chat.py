@@ -20,7 +20,7 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ChatPrompt:
     """A conversation up to its answer, in tokens, and one token for each answer.
 
     `turns[n]` are the characters of the content of message n in the text. The tokens end where the
@@ -42,14 +42,14 @@ class Asked:
         Raises:
             InputError: there are none.
         """
-        found = tuple(
+        token_positions = tuple(
             pos
             for pos, (first, last) in enumerate(self.tokens.char_spans)
             if pos > 0 and first < end and last > start and first < last
         )
-        if not found:
+        if not token_positions:
             raise wl.InputError(f'"{self.tokens.text[start:end]}": no token beyond column 0 has it')
-        return found
+        return token_positions
 
     def turn(self, number: int) -> tuple[int, ...]:
         """The tokens of one message's content."""
@@ -68,7 +68,7 @@ def has_template(model: wl.LoadedModel) -> bool:
 
 def ask(
     model: wl.LoadedModel, messages: Sequence[Message], prefill: str, answers: Sequence[str] = ()
-) -> Asked:
+) -> ChatPrompt:
     """A conversation, the beginning of the answer, and the ways in which it can go on.
 
     Without a chat template it is written as "User: ... Assistant: ...". A template that refuses a
@@ -78,14 +78,14 @@ def ask(
         InputError: two answers begin with the same token, the text is longer than the model's
             context, or a template changes what is said.
     """
-    text = _rendered(model, messages) + prefill
+    text = _render_chat(model, messages) + prefill
     add = False if has_template(model) else None
     every = [
         wl.tokenize(model.tokenizer, text + answer, add_special_tokens=add)
         for answer in answers or ("",)
     ]
-    n_pos = _common([one.ids for one in every])
-    following = tuple(one.ids[n_pos] if n_pos < len(one.ids) else -1 for one in every)
+    n_pos = _common([tokens.ids for tokens in every])
+    following = tuple(tokens.ids[n_pos] if n_pos < len(tokens.ids) else -1 for tokens in every)
     following = following if answers else ()
     if len(set(following)) < len(following) or -1 in following:
         raise wl.InputError(
@@ -95,29 +95,33 @@ def ask(
     limit = _limit(model)
     if limit is not None and n_pos > limit:
         raise wl.InputError(f"a conversation of {n_pos} tokens: this model takes {limit}")
-    return Asked(every[0].first(n_pos), _places(text, messages), following)
+    return ChatPrompt(every[0].first(n_pos), _places(text, messages), following)
 
 
-def _rendered(model: wl.LoadedModel, messages: Sequence[Message]) -> str:
+def _render_chat(model: wl.LoadedModel, messages: Sequence[Message]) -> str:
     """Text up to where the assistant begins to answer."""
     if not has_template(model):
-        lines = [f"{PLAIN[one.role]}: {one.content}\n" for one in messages if one.content]
+        lines = [
+            f"{PLAIN[message.role]}: {message.content}\n" for message in messages if message.content
+        ]
         return "".join(lines) + PLAIN["assistant"] + ": "
-    said = [{"role": one.role, "content": one.content} for one in messages]
+    chat_messages = [{"role": message.role, "content": message.content} for message in messages]
     try:
-        return _templated(model, said)
+        return _apply_template(model, chat_messages)
     except Exception:  # a template may raise whatever its author chose; most refuse the system
-        rest = [one for one in said if one["role"] != "system"]
+        without_system = [one for one in chat_messages if one["role"] != "system"]
         try:
-            return _templated(model, rest)
+            return _apply_template(model, without_system)
         except Exception as error:
             raise wl.InputError(f"the model's chat template refused a conversation: {error}") from (
                 error
             )
 
 
-def _templated(model: wl.LoadedModel, said: list[dict[str, str]]) -> str:
-    text = model.tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
+def _apply_template(model: wl.LoadedModel, chat_messages: list[dict[str, str]]) -> str:
+    text = model.tokenizer.apply_chat_template(
+        chat_messages, tokenize=False, add_generation_prompt=True
+    )
     return str(text)
 
 
@@ -145,5 +149,5 @@ def _common(every: Sequence[tuple[int, ...]]) -> int:
 
 def _limit(model: wl.LoadedModel) -> int | None:
     parts = [model.config, model.config.get("text_config") or {}]
-    found = [part[name] for part in parts for name in _LIMITS if isinstance(part.get(name), int)]
-    return min((one for one in found if one > 0), default=None)
+    limits = [part[name] for part in parts for name in _LIMITS if isinstance(part.get(name), int)]
+    return min((limit for limit in limits if limit > 0), default=None)

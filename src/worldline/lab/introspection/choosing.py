@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import worldline as wl
-from worldline.lab.introspection.localising import changes, listing_of, pushed, right
+from worldline.lab.introspection.localising import candidate_pushes, changes, listing_of, right
 from worldline.lab.introspection.memory import once
 from worldline.lab.introspection.pushing import nats_per_token
-from worldline.lab.introspection.scope import LISTED, Scope
+from worldline.lab.introspection.scope import N_SENTENCES, Scope
 from worldline.lab.introspection.vectors import bank_of
 
 MOST_NATS = 0.5  # a push that costs the text after it more than this a token breaks the model
@@ -27,7 +27,7 @@ class Cell:
 
 def cells_of(scope: Scope, n_layers: int) -> list[Cell]:
     """The grid of a run."""
-    return [Cell(row, one) for row in scope.rows(n_layers) for one in scope.strengths]
+    return [Cell(row, strength) for row in scope.rows(n_layers) for strength in scope.strengths]
 
 
 def measure_grid(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str, Any]:
@@ -41,19 +41,21 @@ def measure_grid(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str,
 def _measure_grid(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str, Any]:
     bank, listing = bank_of(model, scope), listing_of(model, concept, scope.seed, "asked")
     first = scope.choosing.index(concept) * scope.places
-    places = [(first + n) % LISTED for n in range(scope.places)]
+    places = [(first + n) % N_SENTENCES for n in range(scope.places)]
     cells = cells_of(scope, bank.n_layers)
     pushes = [
-        pushed(listing, places, cell.row, bank.vector("concept", concept, cell.row, cell.strength))
+        candidate_pushes(
+            listing, places, cell.row, bank.vector("concept", concept, cell.row, cell.strength)
+        )
         for cell in cells
     ]
-    scores = changes(model, listing, [push for some in pushes for push in some])
-    edits = [frozenset(), *(frozenset({some[0].edit}) for some in pushes)]
+    scores = changes(model, listing, [push for cell_pushes in pushes for push in cell_pushes])
+    edits = [frozenset(), *(frozenset({cell_pushes[0].edit}) for cell_pushes in pushes)]
     plain, *losses = nats_per_token(model, listing.ids, listing.since, edits)
-    found = []
+    cell_scores = []
     for n, (cell, loss) in enumerate(zip(cells, losses, strict=True)):
         mine = scores[n * len(places) : (n + 1) * len(places)]
-        found.append(
+        cell_scores.append(
             {
                 "row": cell.row,
                 "strength": cell.strength,
@@ -62,26 +64,30 @@ def _measure_grid(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str
                 "nats": loss - plain,
             }
         )
-    return {"cells": found}
+    return {"cells": cell_scores}
 
 
-def table_of(measured: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def table_of(measurements: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The grid summed over concepts: share right, its p-value against chance, mean cost."""
-    whole: dict[Cell, list[dict[str, Any]]] = {}
-    for one in measured:
-        for cell in one["cells"]:
-            whole.setdefault(Cell(cell["row"], cell["strength"]), []).append(cell)
+    by_cell: dict[Cell, list[dict[str, Any]]] = {}
+    for cell_measurement in measurements:
+        for cell in cell_measurement["cells"]:
+            by_cell.setdefault(Cell(cell["row"], cell["strength"]), []).append(cell)
     table = []
-    for cell, found in sorted(whole.items()):
-        hits, trials = (sum(one[name] for one in found) for name in ("right", "trials"))
+    for cell, cell_measurements in sorted(by_cell.items()):
+        hits, trials = (
+            sum(measurement[name] for measurement in cell_measurements)
+            for name in ("right", "trials")
+        )
         table.append(
             {
                 "row": cell.row,
                 "strength": cell.strength,
                 "share": hits / trials,
                 "trials": trials,
-                "p": at_least(hits, trials, 1 / LISTED),
-                "nats": sum(one["nats"] for one in found) / len(found),
+                "p": at_least(hits, trials, 1 / N_SENTENCES),
+                "nats": sum(measurement["nats"] for measurement in cell_measurements)
+                / len(cell_measurements),
             }
         )
     return table
@@ -92,14 +98,14 @@ def best_of(table: Sequence[dict[str, Any]]) -> Cell:
 
     Of equal shares the one that costs less is taken.
     """
-    whole = [one for one in table if one["nats"] <= MOST_NATS]
-    if not whole:
-        whole = [min(table, key=lambda one: one["nats"])]
-    best = max(whole, key=lambda one: (one["share"], -one["nats"]))
+    intact_rows = [row for row in table if row["nats"] <= MOST_NATS]
+    if not intact_rows:
+        intact_rows = [min(table, key=lambda row: row["nats"])]
+    best = max(intact_rows, key=lambda one: (one["share"], -one["nats"]))
     return Cell(best["row"], best["strength"])
 
 
-def chosen(model: wl.LoadedModel, scope: Scope) -> Cell:
+def chosen_cell(model: wl.LoadedModel, scope: Scope) -> Cell:
     """The cell that the choosing half gives; measured here where it was not yet."""
     return best_of(table_of(measure_grid(model, scope, concept) for concept in scope.choosing))
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import worldline as wl
 from worldline.lab.introspection.chat import Message, ask
-from worldline.lab.introspection.choosing import chosen
+from worldline.lab.introspection.choosing import chosen_cell
 from worldline.lab.introspection.localising import TIE
 from worldline.lab.introspection.pushing import Edit, Push, answer_logits
 from worldline.lab.introspection.scope import Scope
 from worldline.lab.introspection.vectors import bank_of
-from worldline.lab.stimuli.introspection.texts import drawn, lines_of
+from worldline.lab.stimuli.introspection.texts import draw_distinct, lines_of
 
 KINDS = ("concept", "random")
 QUESTION = (
@@ -27,18 +27,20 @@ def measure_compare(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[s
     Scores are logits of "1" and "2" less those of the run without a push; the two orders make two
     trials. A model that only hears that there was a push says the same in both, and gets 1/2.
     """
-    bank, cell = bank_of(model, scope), chosen(model, scope)
-    one, two = drawn(lines_of("sentences.txt"), 2, scope.seed, zlib.crc32(concept.encode()), 2)
+    bank, cell = bank_of(model, scope), chosen_cell(model, scope)
+    first_sentence, two = draw_distinct(
+        lines_of("sentences.txt"), 2, scope.seed, zlib.crc32(concept.encode()), 2
+    )
     messages = [
         Message("system", ""),
-        Message("user", f"Message 1: {one}"),
+        Message("user", f"Message 1: {first_sentence}"),
         Message("assistant", "Read."),
         Message("user", f"Message 2: {two}"),
         Message("assistant", "Read."),
         Message("user", QUESTION),
     ]
-    asked = ask(model, messages, "The number is", (" 1", " 2"))
-    turns = asked.turn(1), asked.turn(3)
+    prompt = ask(model, messages, "The number is", (" 1", " 2"))
+    turns = prompt.turn(1), prompt.turn(3)
     edits: list[frozenset[Edit]] = [frozenset()]
     for kind in KINDS:
         weak, strong = (
@@ -46,11 +48,13 @@ def measure_compare(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[s
         )
         for vectors in ((strong, weak), (weak, strong)):
             pushes = zip(turns, vectors, strict=True)
-            edits.append(frozenset(Push(cell.row, turn, one).edit for turn, one in pushes))
-    logits = answer_logits(model, asked.ids, asked.answers, edits, reuse=False)
-    found: dict[str, Any] = {"row": cell.row, "strength": cell.strength}
+            edits.append(frozenset(Push(cell.row, turn, margin).edit for turn, margin in pushes))
+    logits = answer_logits(model, prompt.ids, prompt.answers, edits, reuse=False)
+    result: dict[str, Any] = {"row": cell.row, "strength": cell.strength}
     for kind, scores in zip(KINDS, (logits[1:3] - logits[0], logits[3:] - logits[0]), strict=True):
         towards = [float(scores[0, 0] - scores[0, 1]), float(scores[1, 1] - scores[1, 0])]
-        found[kind] = [1.0 if one > TIE else 0.0 if one < -TIE else 0.5 for one in towards]
-        found[f"{kind}_logits"] = towards
-    return found
+        result[kind] = [
+            1.0 if vector > TIE else 0.0 if vector < -TIE else 0.5 for vector in towards
+        ]
+        result[f"{kind}_logits"] = towards
+    return result

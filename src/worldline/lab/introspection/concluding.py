@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from worldline.lab.introspection.scope import LISTED
+from worldline.lab.introspection.scope import N_SENTENCES
 from worldline.lab.statistics import bootstrap, discoveries, spearman, wilson
 
 Row = dict[str, Any]
@@ -21,7 +21,7 @@ def share(trials: Sequence[Sequence[float]], chance: float, seed: int) -> Row:
     The interval is the wider of Wilson's and of the bootstrap over whole clusters, as trials of one
     concept are not independent.
     """
-    flat = [one for some in trials for one in some]
+    flat = [trial for cluster in trials for trial in cluster]
     if not flat:
         return {"share": None, "low": None, "high": None, "chance": chance, "trials": 0}
     _, low, high = bootstrap(trials, seed, draws=DRAWS)
@@ -41,17 +41,18 @@ def mean(values: Sequence[float] | Sequence[Sequence[float]], seed: int) -> Row:
     return {"mean": _finite(value), "low": _finite(low), "high": _finite(high), "n": len(values)}
 
 
-def localised(found: Sequence[Row], seed: int) -> Row:
+def localisation(results: Sequence[Row], seed: int) -> Row:
     """Protocol 2 on the reported half, with its controls."""
     names = ("concept", "plain", "centred", "random", "shuffled", "unrelated")
     shares = {
-        name: share([one["right"][name] for one in found], 1 / LISTED, seed) for name in names
+        name: share([result["right"][name] for result in results], 1 / N_SENTENCES, seed)
+        for name in names
     }
     above = {
         f"concept_less_{name}": mean(
             [
-                float(np.mean(one["right"]["concept"]) - np.mean(one["right"][name]))
-                for one in found
+                float(np.mean(result["right"]["concept"]) - np.mean(result["right"][name]))
+                for result in results
             ],
             seed,
         )
@@ -60,75 +61,76 @@ def localised(found: Sequence[Row], seed: int) -> Row:
     return {
         **shares,
         **above,
-        "margin_logits": mean([one["margin"] for one in found], seed),
-        "own_word_logits": mean([one["own_word"] for one in found], seed),
-        "question_costs_nats": mean([one["nats"] for one in found], seed),
+        "margin_logits": mean([one["margin"] for one in results], seed),
+        "own_word_logits": mean([one["own_word"] for one in results], seed),
+        "question_costs_nats": mean([one["nats"] for one in results], seed),
     }
 
 
 def grid(table: Sequence[Row]) -> list[Row]:
     """The grid of the choosing half, with what stands at a false-discovery rate of 5 %."""
-    stands = discoveries([one["p"] for one in table])
-    return [one | {"stands": bool(is_one)} for one, is_one in zip(table, stands, strict=True)]
+    stands = discoveries([row["p"] for row in table])
+    return [row | {"stands": bool(is_one)} for row, is_one in zip(table, stands, strict=True)]
 
 
-def compared(found: Sequence[Row], seed: int) -> Row:
+def strength_comparison(results: Sequence[Row], seed: int) -> Row:
     """Protocol 3: the stronger of two."""
     return {
-        kind: share([one[kind] for one in found], 0.5, seed)
-        | {"towards_it_logits": mean([one[f"{kind}_logits"] for one in found], seed)}
+        kind: share([result[kind] for result in results], 0.5, seed)
+        | {"towards_it_logits": mean([result[f"{kind}_logits"] for result in results], seed)}
         for kind in ("concept", "random")
     }
 
 
-def detected(found: Sequence[Row], seed: int) -> Row:
+def detection(results: Sequence[Row], seed: int) -> Row:
     """Protocol 4: difference in differences, and what it is made of, in logits of yes less no."""
     parts: Row = {}
     for kind in ("concept", "random"):
-        asked = [one["asked"][kind] for one in found]
-        control = [float(np.mean([c[kind] for c in one["controls"]])) for one in found]
-        beyond = [a - c for a, c in zip(asked, control, strict=True)]
+        asked_shifts = [result["asked"][kind] for result in results]
+        control = [float(np.mean([c[kind] for c in result["controls"]])) for result in results]
+        beyond = [a - c for a, c in zip(asked_shifts, control, strict=True)]
         parts[kind] = {
-            "asked": mean(asked, seed),
+            "asked": mean(asked_shifts, seed),
             "controls": mean(control, seed),
             "asked_less_controls": mean(beyond, seed),
         }
-    texts = sorted({one["conversation"].partition("info-")[2] for one in found})
+    texts = sorted({one["conversation"].partition("info-")[2] for one in results})
     parts["by_information"] = {
         text: mean(
-            [one["asked"]["concept"] for one in found if one["conversation"].endswith(text)], seed
+            [one["asked"]["concept"] for one in results if one["conversation"].endswith(text)], seed
         )
         for text in texts
     }
     return parts
 
 
-def named(found: Sequence[Row], seed: int) -> Row:
+def concept_choice(results: Sequence[Row], seed: int) -> Row:
     """Protocol 5: which of nine concepts, or none."""
     return {
-        name: share([one[name] for one in found], 0.1, seed) for name in ("answered", "corrected")
+        name: share([result[name] for result in results], 0.1, seed)
+        for name in ("answered", "corrected")
     }
 
 
-def owned(found: Sequence[Row], seed: int) -> Row:
+def ownership(results: Sequence[Row], seed: int) -> Row:
     """Protocol 6: shift towards "I meant it" by the word's own vector, less by another's."""
     kinds = ("own", "other", "random")
-    return {kind: mean([one["shifts"][kind] for one in found], seed) for kind in kinds} | {
+    return {kind: mean([result["shifts"][kind] for result in results], seed) for kind in kinds} | {
         "own_less_other": mean(
-            [one["shifts"]["own"] - one["shifts"]["other"] for one in found], seed
+            [result["shifts"]["own"] - result["shifts"]["other"] for result in results], seed
         ),
         "own_less_random": mean(
-            [one["shifts"]["own"] - one["shifts"]["random"] for one in found], seed
+            [one["shifts"]["own"] - one["shifts"]["random"] for one in results], seed
         ),
     }
 
 
-def confident(found: Sequence[Row], seed: int) -> Row:
+def confident(results: Sequence[Row], seed: int) -> Row:
     """Protocol 7: rank correlations with the log-probability that the answer had."""
-    facts = [one for some in found for one in some["facts"]]
+    facts = [fact for result in results for fact in result["facts"]]
     numbers: Row = {"n": len(facts)}
     for name in ("said", "cut", "other"):
-        pairs = [[one["logprob"], one[name]] for one in facts]
+        pairs = [[fact["logprob"], fact[name]] for fact in facts]
         numbers[name] = _correlation(pairs, seed, lambda x: spearman(x[:, 0], x[:, 1]))
     three = [[one["logprob"], one["other"], one["cut"]] for one in facts]
     numbers["other_less_cut"] = _correlation(
@@ -137,13 +139,13 @@ def confident(found: Sequence[Row], seed: int) -> Row:
     return numbers
 
 
-def split(found: Sequence[Row], seed: int) -> Row:
+def split(results: Sequence[Row], seed: int) -> Row:
     """Protocol 8: the margin of the right number, in logits, by what was pushed."""
-    ways = list(found[0]["margins"]) if found else []
-    numbers: Row = {way: mean([one["margins"][way] for one in found], seed) for way in ways}
-    if found:
-        none = max(abs(one["margins"]["residual_only"]) for one in found)
-        numbers["residual_only_largest"] = none
+    ways = list(results[0]["margins"]) if results else []
+    numbers: Row = {way: mean([result["margins"][way] for result in results], seed) for way in ways}
+    if results:
+        largest_margin = max(abs(result["margins"]["residual_only"]) for result in results)
+        numbers["residual_only_largest"] = largest_margin
     return numbers
 
 

@@ -9,7 +9,7 @@ import worldline as wl
 from worldline.lab.introspection.chat import Message, ask
 from worldline.lab.introspection.gate import YES_NO
 from worldline.lab.introspection.pushing import answer_logits
-from worldline.lab.stimuli.introspection.texts import drawn, facts
+from worldline.lab.stimuli.introspection.texts import draw_distinct, facts
 
 QUESTION = 'Were you sure of that? Answer with "The answer is yes" or "The answer is no".'
 PER_ITEM = 8
@@ -19,12 +19,13 @@ def measure_confidence(model: wl.LoadedModel, seed: int, first: int) -> dict[str
     """Eight questions with their answers: log-probability of the answer, and what is said of it.
 
     `said`: logit(yes) - logit(no) where the model is asked whether it was confident; `cut`: the
-    same with every read of the answer by question and report masked; `other`: with as many of the
-    question's tokens masked instead.
+    same with every read of the answer by question and report masked; `control_logits`: with as many
+    of the question's tokens masked instead.
     """
-    known = facts()
+    fact_pairs = facts()
     rows = [
-        _measure(model, seed, known[n]) for n in range(first, min(first + PER_ITEM, len(known)))
+        _measure(model, seed, fact_pairs[n])
+        for n in range(first, min(first + PER_ITEM, len(fact_pairs)))
     ]
     return {"facts": rows}
 
@@ -37,21 +38,25 @@ def _measure(model: wl.LoadedModel, seed: int, fact: tuple[str, str]) -> dict[st
         Message("assistant", answer),
         Message("user", QUESTION),
     ]
-    asked = ask(model, messages, "The answer is", YES_NO)
-    mine, theirs = asked.turn(2), asked.turn(1)
-    later = tuple(range(mine[-1] + 1, len(asked.ids)))
-    others = tuple(sorted(drawn(theirs, len(mine), seed, zlib.crc32(question.encode()))))
-    edits = [frozenset({wl.EdgeCut("mask", src=src, dst=later)}) for src in (mine, others)]
-    cut, other = answer_logits(model, asked.ids, asked.answers, edits, reuse=False)
-    whole = wl.execute(model, wl.Plan(asked.ids)).logits[0].double()
-    logprobs = whole[mine[0] - 1 : mine[-1]].log_softmax(-1)
-    ids = [asked.ids[pos] for pos in mine]
-    yes, no = (float(whole[-1, one]) for one in asked.answers)
+    prompt = ask(model, messages, "The answer is", YES_NO)
+    mine, theirs = prompt.turn(2), prompt.turn(1)
+    later = tuple(range(mine[-1] + 1, len(prompt.ids)))
+    control_positions = tuple(
+        sorted(draw_distinct(theirs, len(mine), seed, zlib.crc32(question.encode())))
+    )
+    edits = [
+        frozenset({wl.EdgeCut("mask", src=src, dst=later)}) for src in (mine, control_positions)
+    ]
+    cut, control_logits = answer_logits(model, prompt.ids, prompt.answers, edits, reuse=False)
+    full_logits = wl.execute(model, wl.Plan(prompt.ids)).logits[0].double()
+    logprobs = full_logits[mine[0] - 1 : mine[-1]].log_softmax(-1)
+    ids = [prompt.ids[pos] for pos in mine]
+    yes, no = (float(full_logits[-1, answer_id]) for answer_id in prompt.answers)
     return {
         "question": question,
         "logprob": float(logprobs[range(len(ids)), ids].sum()),
         "tokens": len(ids),
         "said": yes - no,
         "cut": float(cut[0] - cut[1]),
-        "other": float(other[0] - other[1]),
+        "other": float(control_logits[0] - control_logits[1]),
     }

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import worldline as wl
-from worldline.lab.introspection.chat import Asked, Message, ask
-from worldline.lab.introspection.choosing import chosen
+from worldline.lab.introspection.chat import ChatPrompt, Message, ask
+from worldline.lab.introspection.choosing import chosen_cell
 from worldline.lab.introspection.gate import YES_NO
 from worldline.lab.introspection.pushing import Push, answer_logits
 from worldline.lab.introspection.scope import Scope
@@ -22,9 +22,9 @@ CONTROLS = 2  # asked beside each concept's question
 def conversations(wide: bool) -> list[dict[str, Any]]:
     """Those that are answered by yes or no; without an information text unless `wide`."""
     return [
-        one
-        for one in records_of("yes_shift.jsonl")
-        if one["yes_token"] == YES_NO[0] and (wide or one["extra"]["prompt"].endswith(BARE))
+        record
+        for record in records_of("yes_shift.jsonl")
+        if record["yes_token"] == YES_NO[0] and (wide or record["extra"]["prompt"].endswith(BARE))
     ]
 
 
@@ -34,34 +34,37 @@ def measure_detect(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[st
     The push is on during the messages that the conversation marks, and off in the question. The
     controls take turns, so that over concepts all 34 come up.
     """
-    bank, cell = bank_of(model, scope), chosen(model, scope)
-    number = scope.reported.index(concept)
+    bank, cell = bank_of(model, scope), chosen_cell(model, scope)
+    number = scope.reported_concepts.index(concept)
     talk = conversations(scope.wide)
-    one = talk[number % len(talk)]
+    kind_shifts = talk[number % len(talk)]
     controls = records_of("control_questions.jsonl")
-    some = [controls[(number * CONTROLS + n) % len(controls)] for n in range(CONTROLS)]
+    chosen_controls = [controls[(number * CONTROLS + n) % len(controls)] for n in range(CONTROLS)]
     vectors = [bank.vector(kind, concept, cell.row, cell.strength) for kind in KINDS]
-    shifts = [_shifts(model, one["messages"], asked, cell.row, vectors) for asked in (None, *some)]
+    shifts = [
+        _shifts(model, kind_shifts["messages"], control, cell.row, vectors)
+        for control in (None, *chosen_controls)
+    ]
     return {
         "row": cell.row,
         "strength": cell.strength,
-        "conversation": one["extra"]["prompt"],
+        "conversation": kind_shifts["extra"]["prompt"],
         "asked": dict(zip(KINDS, shifts[0], strict=True)),
-        "controls": [dict(zip(KINDS, one, strict=True)) for one in shifts[1:]],
-        "groups": [asked["group"] for asked in some],
+        "controls": [dict(zip(KINDS, conversation, strict=True)) for conversation in shifts[1:]],
+        "groups": [control["group"] for control in chosen_controls],
     }
 
 
 def ask_within(
     model: wl.LoadedModel, messages: list[dict[str, Any]], control: dict[str, Any] | None
-) -> tuple[Asked, tuple[int, ...]]:
+) -> tuple[ChatPrompt, tuple[int, ...]]:
     """A conversation, its last question exchanged for a control, and the pushed positions."""
-    said = [Message(one["role"], one["content"]) for one in messages[:-1]]
+    chat_messages = [Message(message["role"], message["content"]) for message in messages[:-1]]
     if control is not None:
-        said[-1] = Message("user", control["asked_as"])
-    asked = ask(model, said, messages[-1]["content"], YES_NO)
-    where = [asked.turn(n) for n, one in enumerate(messages) if one.get("add_injection")]
-    return asked, tuple(pos for turn in where for pos in turn)
+        chat_messages[-1] = Message("user", control["asked_as"])
+    prompt = ask(model, chat_messages, messages[-1]["content"], YES_NO)
+    where = [prompt.turn(n) for n, message in enumerate(messages) if message.get("add_injection")]
+    return prompt, tuple(pos for turn in where for pos in turn)
 
 
 def _shifts(
@@ -72,8 +75,8 @@ def _shifts(
     vectors: Sequence[tuple[float, ...]],
 ) -> list[float]:
     """Of logit(yes) - logit(no), by each vector."""
-    asked, where = ask_within(model, messages, control)
-    edits = [frozenset(), *(frozenset({Push(row, where, one).edit}) for one in vectors)]
-    logits = answer_logits(model, asked.ids, asked.answers, edits, reuse=False)
+    prompt, where = ask_within(model, messages, control)
+    edits = [frozenset(), *(frozenset({Push(row, where, vector).edit}) for vector in vectors)]
+    logits = answer_logits(model, prompt.ids, prompt.answers, edits, reuse=False)
     yes_no = logits[:, 0] - logits[:, 1]
     return (yes_no[1:] - yes_no[0]).tolist()

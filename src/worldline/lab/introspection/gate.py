@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import worldline as wl
-from worldline.lab.introspection.chat import Asked, Message, ask
+from worldline.lab.introspection.chat import ChatPrompt, Message, ask
 from worldline.lab.introspection.pushing import answer_logits
 from worldline.lab.statistics import DRAWS, wilson
 from worldline.lab.stimuli.introspection.texts import records_of
@@ -20,10 +20,14 @@ SURE = ("yes", "no")  # the groups whose answer is not in doubt
 
 def questions(groups: Sequence[str] = SURE) -> list[dict[str, Any]]:
     """The control questions of these groups, in the order of the file."""
-    return [one for one in records_of("control_questions.jsonl") if one["group"] in groups]
+    return [
+        question
+        for question in records_of("control_questions.jsonl")
+        if question["group"] in groups
+    ]
 
 
-def ask_alone(model: wl.LoadedModel, question: dict[str, Any]) -> Asked:
+def ask_alone(model: wl.LoadedModel, question: dict[str, Any]) -> ChatPrompt:
     """A control question as a conversation of its own."""
     messages = [Message("system", ""), Message("user", question["asked_as"])]
     return ask(model, messages, question["prefill"], YES_NO)
@@ -31,15 +35,19 @@ def ask_alone(model: wl.LoadedModel, question: dict[str, Any]) -> Asked:
 
 def measure_gate(model: wl.LoadedModel, first: int, count: int) -> dict[str, Any]:
     """Logit of yes less that of no, for some of the 24 questions."""
-    some = questions()[first : first + count]
-    found = []
-    for one in some:
-        asked = ask_alone(model, one)
-        yes, no = answer_logits(model, asked.ids, asked.answers, [frozenset()])[0]
-        found.append(
-            {"group": one["group"], "question": one["question"], "yes_no": float(yes - no)}
+    gate_questions = questions()[first : first + count]
+    answers = []
+    for question in gate_questions:
+        prompt = ask_alone(model, question)
+        yes, no = answer_logits(model, prompt.ids, prompt.answers, [frozenset()])[0]
+        answers.append(
+            {
+                "group": question["group"],
+                "question": question["question"],
+                "yes_no": float(yes - no),
+            }
         )
-    return {"answers": found}
+    return {"answers": answers}
 
 
 def judge_gate(answers: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
@@ -50,24 +58,27 @@ def judge_gate(answers: Sequence[dict[str, Any]], seed: int) -> dict[str, Any]:
     answered is above 1/2.
     """
     yes, no = (
-        np.array([one["yes_no"] for one in answers if one["group"] == group]) for group in SURE
+        np.array([answer["yes_no"] for answer in answers if answer["group"] == group])
+        for group in SURE
     )
     median = float(np.median(np.concatenate([yes, no])))
-    found: dict[str, Any] = {"n": len(yes) + len(no), "bias_logits": median}
+    judgement: dict[str, Any] = {"n": len(yes) + len(no), "bias_logits": median}
     for name, bias in (("as_answered", 0.0), ("bias_taken_off", median)):
-        found[name] = _balanced(yes - bias > 0, no - bias < 0, seed)
-    found["open"] = found["as_answered"]["low"] > 0.5
-    return found
+        judgement[name] = _balanced_accuracy(yes - bias > 0, no - bias < 0, seed)
+    judgement["open"] = judgement["as_answered"]["low"] > 0.5
+    return judgement
 
 
-def _balanced(yes: np.ndarray, no: np.ndarray, seed: int) -> dict[str, float]:
+def _balanced_accuracy(yes: np.ndarray, no: np.ndarray, seed: int) -> dict[str, float]:
     """Balanced accuracy; its interval is the wider of the bootstrap's and one made of Wilson's."""
     draw = np.random.default_rng(seed)
     value = float(yes.mean() + no.mean()) / 2
-    again = [one[draw.integers(len(one), size=(DRAWS, len(one)))].mean(1) for one in (yes, no)]
-    draws = (again[0] + again[1]) / 2
+    resampled_shares = [
+        hits[draw.integers(len(hits), size=(DRAWS, len(hits)))].mean(1) for hits in (yes, no)
+    ]
+    draws = (resampled_shares[0] + resampled_shares[1]) / 2
     low, high = np.quantile(draws, [0.025, 0.975])
-    ends = [(float(one.mean()), *wilson(int(one.sum()), len(one))) for one in (yes, no)]
+    ends = [(float(hits.mean()), *wilson(int(hits.sum()), len(hits))) for hits in (yes, no)]
     below = math.hypot(*(share - least for share, least, _ in ends)) / 2
     above = math.hypot(*(most - share for share, _, most in ends)) / 2
     return {

@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import worldline as wl
-from worldline.lab.introspection.chat import Asked, Message, ask
+from worldline.lab.introspection.chat import ChatPrompt, Message, ask
 from worldline.lab.introspection.pushing import Edit, Push, answer_logits, still
-from worldline.lab.introspection.scope import LISTED
-from worldline.lab.stimuli.introspection.texts import drawn, lines_of
+from worldline.lab.introspection.scope import N_SENTENCES
+from worldline.lab.stimuli.introspection.texts import draw_distinct, lines_of
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-ASKED = (
+INJECTION_QUESTION = (
     "While you read one of these sentences, a thought was injected into your activations. "
     "Which one was it? Answer with its number."
 )
-UNRELATED = "Pick one of these sentences at random. Which one is it? Answer with its number."
-QUESTIONS = {"asked": ASKED, "unrelated": UNRELATED}
+UNRELATED_QUESTION = (
+    "Pick one of these sentences at random. Which one is it? Answer with its number."
+)
+QUESTIONS = {"asked": INJECTION_QUESTION, "unrelated": UNRELATED_QUESTION}
 TIE = 1e-3  # logits nearer than this are one: that is above the rounding of equivalent runs
 
 
@@ -44,34 +46,36 @@ class Listing:
 
 def listing_of(model: wl.LoadedModel, concept: str, seed: int, question: str) -> Listing:
     """Ten numbered sentences, drawn for a concept, and a question about them."""
-    sentences = drawn(lines_of("sentences.txt"), LISTED, seed, zlib.crc32(concept.encode()))
+    sentences = draw_distinct(
+        lines_of("sentences.txt"), N_SENTENCES, seed, zlib.crc32(concept.encode())
+    )
     return ask_about(model, sentences, question)[0]
 
 
 def ask_about(
     model: wl.LoadedModel, sentences: Sequence[str], question: str
-) -> tuple[Listing, Asked]:
+) -> tuple[Listing, ChatPrompt]:
     """Numbered sentences in a past turn and a question about them, and the whole conversation."""
-    numbered = "\n".join(f"{n}. {one}" for n, one in enumerate(sentences))
+    sentences_text = "\n".join(f"{n}. {sentence}" for n, sentence in enumerate(sentences))
     messages = [
         Message("system", ""),
-        Message("user", numbered),
+        Message("user", sentences_text),
         Message("assistant", "Read."),
         Message("user", QUESTIONS[question]),
     ]
-    asked = ask(model, messages, "The number is", [f" {n}" for n in range(len(sentences))])
-    candidates = tuple(asked.words(1, one) for one in sentences)
-    return Listing(asked.ids, candidates, asked.answers, asked.turn(3)[0]), asked
+    prompt = ask(model, messages, "The number is", [f" {n}" for n in range(len(sentences))])
+    candidates = tuple(prompt.words(1, sentence) for sentence in sentences)
+    return Listing(prompt.ids, candidates, prompt.answers, prompt.turn(3)[0]), prompt
 
 
 def changes(
     model: wl.LoadedModel, listing: Listing, pushes: Sequence[Push]
 ) -> Float[np.ndarray, "push answer"]:
     """Logits of the answers under each push, less those of the same run without it."""
-    edits = [listing.base | {one.edit} for one in pushes]
-    rest = listing.base | {still(max(pushes, key=lambda one: one.row))}
-    found = answer_logits(model, listing.ids, listing.answers, [rest, *edits])
-    return found[1:] - found[0]
+    edits = [listing.base | {push.edit} for push in pushes]
+    baseline_edits = listing.base | {still(max(pushes, key=lambda push: push.row))}
+    logits = answer_logits(model, listing.ids, listing.answers, [baseline_edits, *edits])
+    return logits[1:] - logits[0]
 
 
 def right(
@@ -84,11 +88,11 @@ def right(
     >>> right(np.array([[0.0, 2.0], [0.0, 0.0]]), [1, 1])
     [1.0, 0.5]
     """
-    found = []
+    hits = []
     for row, answer in zip(scores, truth, strict=True):
         best = row >= row.max() - tie
-        found.append(float(best[answer]) / int(best.sum()))
-    return found
+        hits.append(float(best[answer]) / int(best.sum()))
+    return hits
 
 
 def margin(scores: Float[np.ndarray, " answer"], truth: int) -> float:
@@ -96,7 +100,7 @@ def margin(scores: Float[np.ndarray, " answer"], truth: int) -> float:
     return float(scores[truth] - np.delete(scores, truth).mean())
 
 
-def pushed(
+def candidate_pushes(
     listing: Listing, places: Sequence[int], row: int, vector: tuple[float, ...]
 ) -> list[Push]:
     """One push for each of these candidates."""

@@ -8,14 +8,16 @@ from weakref import WeakKeyDictionary
 
 import worldline as wl
 
-Made = TypeVar("Made")
-_MADE: WeakKeyDictionary[wl.LoadedModel, dict[Hashable, Any]] = WeakKeyDictionary()
+CachedValue = TypeVar("CachedValue")
+_CACHES: WeakKeyDictionary[wl.LoadedModel, dict[Hashable, Any]] = WeakKeyDictionary()
 
 
-def once(model: wl.LoadedModel, key: tuple[Hashable, ...], make: Callable[[], Made]) -> Made:
+def once(
+    model: wl.LoadedModel, key: tuple[Hashable, ...], make: Callable[[], CachedValue]
+) -> CachedValue:
     """What `make` gives, made at the first call for the model as it is and this key."""
-    known = _MADE.setdefault(model, {})
-    whole = (model.identity.key(), *key)
-    if whole not in known:
-        known[whole] = make()
-    return known[whole]
+    cache = _CACHES.setdefault(model, {})
+    cache_key = (model.identity.key(), *key)
+    if cache_key not in cache:
+        cache[cache_key] = make()
+    return cache[cache_key]

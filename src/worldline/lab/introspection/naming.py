@@ -8,14 +8,14 @@ import numpy as np
 
 import worldline as wl
 from worldline.lab.introspection.chat import Message, ask
-from worldline.lab.introspection.choosing import chosen
+from worldline.lab.introspection.choosing import chosen_cell
 from worldline.lab.introspection.localising import right
 from worldline.lab.introspection.pushing import Push, answer_logits
 from worldline.lab.introspection.scope import CHOICES, Scope
 from worldline.lab.introspection.vectors import bank_of
 from worldline.lab.stimuli.introspection.texts import concepts, records_of
 
-NONE = "(no injection)"
+NO_INJECTION = "(no injection)"
 
 
 def choices(wide: bool) -> list[str]:
@@ -23,8 +23,8 @@ def choices(wide: bool) -> list[str]:
 
     Two orders of the options in one framing; `wide`: five orders in each of five framings.
     """
-    labels = [one["label"] for one in records_of("concept_choice.jsonl")]
-    bare = [one for one in labels if "_info-none_" in one]
+    labels = [label["label"] for label in records_of("concept_choice.jsonl")]
+    bare = [record for record in labels if "_info-none_" in record]
     return bare if wide else bare[:2]
 
 
@@ -34,30 +34,38 @@ def measure_choice(model: wl.LoadedModel, scope: Scope, label: str) -> dict[str,
     `answered`: by the logits as they are, ten trials; one answer whatever comes gets one in ten.
     `corrected`: by their change against the run without a push, nine trials.
     """
-    bank, cell = bank_of(model, scope), chosen(model, scope)
-    one = next(one for one in records_of("concept_choice.jsonl") if one["label"] == label)
-    said = [Message(turn["role"], turn["content"]) for turn in one["messages"][:-1]]
-    asked = ask(model, said, one["messages"][-1]["content"], [str(n) for n in range(10)])
+    bank, cell = bank_of(model, scope), chosen_cell(model, scope)
+    conversation = next(
+        conversation
+        for conversation in records_of("concept_choice.jsonl")
+        if conversation["label"] == label
+    )
+    chat_messages = [
+        Message(turn["role"], turn["content"]) for turn in conversation["messages"][:-1]
+    ]
+    prompt = ask(
+        model, chat_messages, conversation["messages"][-1]["content"], [str(n) for n in range(10)]
+    )
     where = tuple(
         pos
-        for n, turn in enumerate(one["messages"])
+        for n, turn in enumerate(conversation["messages"])
         if turn.get("add_injection")
-        for pos in asked.turn(n)
+        for pos in prompt.turn(n)
     )
-    options = options_of(said[-1].content)
-    injected = concepts()[:CHOICES]
+    options = options_of(chat_messages[-1].content)
+    injected_concepts = concepts()[:CHOICES]
     edits = [
         frozenset(
             {Push(cell.row, where, bank.vector("concept", name, cell.row, cell.strength)).edit}
         )
-        for name in injected
+        for name in injected_concepts
     ]
-    logits = answer_logits(model, asked.ids, asked.answers, [frozenset(), *edits])
-    truth = [options.index(name) for name in injected]
+    logits = answer_logits(model, prompt.ids, prompt.answers, [frozenset(), *edits])
+    truth = [options.index(name) for name in injected_concepts]
     return {
         "row": cell.row,
         "strength": cell.strength,
-        "answered": right(np.asarray(logits), [options.index(NONE), *truth]),
+        "answered": right(np.asarray(logits), [options.index(NO_INJECTION), *truth]),
         "corrected": right(logits[1:] - logits[0], truth),
         "options": options,
     }
@@ -70,5 +78,5 @@ def options_of(question: str) -> list[str]:
     ['bread', '(no injection)']
     """
     lines = (line.partition(". ") for line in question.splitlines())
-    numbered = [(number, name) for number, dot, name in lines if dot and number.isdecimal()]
-    return [name for _, name in sorted(numbered, key=lambda pair: int(pair[0]))]
+    numbered_options = [(number, name) for number, dot, name in lines if dot and number.isdecimal()]
+    return [name for _, name in sorted(numbered_options, key=lambda pair: int(pair[0]))]

@@ -6,12 +6,12 @@ from typing import Any
 
 import worldline as wl
 from worldline.lab.introspection.chat import Message, ask
-from worldline.lab.introspection.choosing import chosen
+from worldline.lab.introspection.choosing import chosen_cell
 from worldline.lab.introspection.gate import YES_NO
 from worldline.lab.introspection.pushing import Push, answer_logits
 from worldline.lab.introspection.scope import Scope
 from worldline.lab.introspection.vectors import bank_of
-from worldline.lab.stimuli.introspection.texts import drawn, lines_of
+from worldline.lab.stimuli.introspection.texts import draw_distinct, lines_of
 
 QUESTION = (
     'Did you mean to say that word? Answer with "The answer is yes" if you meant it or "The answer '
@@ -24,32 +24,38 @@ def measure_own(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str, 
 
     "own": the vector of that word's concept; "other": of the next reported concept; "random".
     """
-    bank, cell = bank_of(model, scope), chosen(model, scope)
-    number = scope.reported.index(concept)
-    other = scope.reported[(number + 1) % len(scope.reported)]
-    sentence = drawn(lines_of("sentences.txt"), 1, scope.seed, number, 3)[0]
+    bank, cell = bank_of(model, scope), chosen_cell(model, scope)
+    number = scope.reported_concepts.index(concept)
+    other_concept = scope.reported_concepts[(number + 1) % len(scope.reported_concepts)]
+    sentence = draw_distinct(lines_of("sentences.txt"), 1, scope.seed, number, 3)[0]
     messages = [
         Message("system", ""),
         Message("user", f"{sentence} What comes to your mind? Answer with one word."),
         Message("assistant", concept.capitalize()),
         Message("user", QUESTION),
     ]
-    asked = ask(model, messages, "The answer is", YES_NO)
-    given = {
+    prompt = ask(model, messages, "The answer is", YES_NO)
+    pushed_concepts = {
         "own": ("concept", concept),
-        "other": ("concept", other),
+        "other": ("concept", other_concept),
         "random": ("random", concept),
     }
     edits = [frozenset()] + [
-        frozenset({Push(cell.row, asked.turn(1), bank.vector(*one, cell.row, cell.strength)).edit})
-        for one in given.values()
+        frozenset(
+            {
+                Push(
+                    cell.row, prompt.turn(1), bank.vector(*kind_concept, cell.row, cell.strength)
+                ).edit
+            }
+        )
+        for kind_concept in pushed_concepts.values()
     ]
-    logits = answer_logits(model, asked.ids, asked.answers, edits, reuse=False)
+    logits = answer_logits(model, prompt.ids, prompt.answers, edits, reuse=False)
     yes_no = logits[:, 0] - logits[:, 1]
     shifts = (yes_no[1:] - yes_no[0]).tolist()
     return {
         "row": cell.row,
         "strength": cell.strength,
         "without": float(yes_no[0]),
-        "shifts": dict(zip(given, shifts, strict=True)),
+        "shifts": dict(zip(pushed_concepts, shifts, strict=True)),
     }

@@ -42,9 +42,9 @@ def answer_logits(
 
     With `reuse` runs of one text start at the lowest row that one of them changes.
     """
-    plans = [wl.Plan(tuple(ids), one) for one in edits]
-    found = wl.execute_many(model, plans, batch=BATCH, last=True, reuse=reuse)
-    return np.stack([one[-1, list(answers)].double().cpu().numpy() for one in found])
+    plans = [wl.Plan(tuple(ids), logits) for logits in edits]
+    all_logits = wl.execute_many(model, plans, batch=BATCH, last=True, reuse=reuse)
+    return np.stack([edit_set[-1, list(answers)].double().cpu().numpy() for edit_set in all_logits])
 
 
 def still(push: Push) -> wl.NodeCut:
@@ -56,11 +56,11 @@ def nats_per_token(
     model: wl.LoadedModel, ids: Sequence[int], first: int, edits: Sequence[frozenset[Edit]]
 ) -> list[float]:
     """Loss of the tokens from position `first` on, in nats a token, for each set of edits."""
-    plans = [wl.Plan(tuple(ids), one) for one in edits]
-    found = wl.execute_many(model, plans, batch=BATCH)
+    plans = [wl.Plan(tuple(ids), edit_set) for edit_set in edits]
+    all_logits = wl.execute_many(model, plans, batch=BATCH)
     targets = list(ids[first:])
     losses = []
-    for logits in found:
+    for logits in all_logits:
         logprobs = logits[first - 1 : -1].double().log_softmax(-1)
         losses.append(-float(logprobs[range(len(targets)), targets].mean()))
     return losses

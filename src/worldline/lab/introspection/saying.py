@@ -21,7 +21,7 @@ def sentences_of(numbers: Row) -> tuple[str, ...]:
     return (
         *_gate(numbers),
         *_localisation(numbers),
-        *_others(numbers),
+        *_other_protocols(numbers),
         *_carriers(numbers),
         *(f"Not asked of this model, {key}: {why}." for key, why in numbers["refused"].items()),
         "The vector is added only at tokens of a past turn, in one row: what is later read of it "
@@ -32,25 +32,26 @@ def sentences_of(numbers: Row) -> tuple[str, ...]:
 
 def _gate(numbers: Row) -> tuple[str, ...]:
     gate = numbers["gate"]
-    plain, freed = gate["as_answered"], gate["bias_taken_off"]
-    said = (
+    plain, without_bias = gate["as_answered"], gate["bias_taken_off"]
+    sentence = (
         f"Gate: of {gate['n']} plain questions {_range(plain, 'balanced_accuracy')} are answered "
         f"rightly (mean of both kinds, chance 0.5); with its bias of {gate['bias_logits']:+.2f} "
-        f"logits towards yes taken off, {_range(freed, 'balanced_accuracy')}."
+        f"logits towards yes taken off, {_range(without_bias, 'balanced_accuracy')}."
     )
     if gate["open"]:
-        return (said,)
-    return said, "The gate is closed: no number below may be read as a report of anything."
+        return (sentence,)
+    return sentence, "The gate is closed: no number below may be read as a report of anything."
 
 
 def _localisation(numbers: Row) -> tuple[str, ...]:
-    found, chosen = numbers["localisation"], numbers["chosen"]
-    concept = found["concept"]
-    costs = [one["nats"] for one in numbers["grid"]]
-    stands = sum(one["stands"] for one in numbers["grid"])
+    localisation, chosen_cell = numbers["localisation"], numbers["chosen"]
+    concept = localisation["concept"]
+    costs = [cell["nats"] for cell in numbers["grid"]]
+    stands = sum(cell["stands"] for cell in numbers["grid"])
     return (
-        f"Layer and strength (row {chosen['row']}, {chosen['strength']:g} times the stream's norm) "
-        f"were chosen on {chosen['concepts']} concepts; of {len(numbers['grid'])} cells there "
+        f"Layer and strength (row {chosen_cell['row']}, {chosen_cell['strength']:g} times the "
+        "stream's norm) "
+        f"were chosen on {chosen_cell['concepts']} concepts; of {len(numbers['grid'])} cells there "
         f"{stands} are above chance at a false-discovery rate of 5 %. A push of one sentence there "
         f"costs the question {min(costs):.2f} to {max(costs):.2f} nats a token; cells over "
         f"{MOST_NATS} could not be chosen.",
@@ -58,35 +59,42 @@ def _localisation(numbers: Row) -> tuple[str, ...]:
         f"{concept['trials']} trials on other concepts, chance 0.1: "
         f"{_verdict(concept['low'], concept['high'], 0.1)}.",
         *(
-            f"With {name}: {_range(found[key], 'share')}."
+            f"With {name}: {_range(localisation[key], 'share')}."
             for key, name in _ROWS
             if key != "concept"
         ),
-        f"As the model answers, no correction: {_range(found['plain'], 'share')}; with each "
-        f"number's mean change over the ten places taken off: {_range(found['centred'], 'share')}.",
+        f"As the model answers, no correction: {_range(localisation['plain'], 'share')}; with each "
+        "number's mean change over the ten places taken off: "
+        f"{_range(localisation['centred'], 'share')}.",
         f"At the place itself the vector raises its concept's word by "
-        f"{_range(found['own_word_logits'], 'mean')} logits above other concepts' words; a push of "
-        f"one sentence costs the question {_range(found['question_costs_nats'], 'mean')} nats a "
+        f"{_range(localisation['own_word_logits'], 'mean')} logits above other concepts' "
+        "words; a push of "
+        "one sentence costs the question "
+        f"{_range(localisation['question_costs_nats'], 'mean')} nats a "
         "token.",
     )
 
 
-def _others(numbers: Row) -> tuple[str, ...]:
-    stronger, detected = numbers["strength_comparison"], numbers["detection"]["concept"]
-    choice, owned = numbers["concept_choice"]["corrected"], numbers["ownership"]["own_less_other"]
+def _other_protocols(numbers: Row) -> tuple[str, ...]:
+    stronger, detection = numbers["strength_comparison"], numbers["detection"]["concept"]
+    choice, ownership = (
+        numbers["concept_choice"]["corrected"],
+        numbers["ownership"]["own_less_other"],
+    )
     sure = numbers["confidence"]
-    beyond = detected["asked_less_controls"]
+    beyond = detection["asked_less_controls"]
     return (
         f"Which of two turns was pushed harder: {_range(stronger['concept'], 'share')}, chance "
         f"0.5; random vectors {_range(stronger['random'], 'share')}.",
-        f"Detection: a push moves yes over no by {_range(detected['asked'], 'mean')} logits where "
-        f"it is asked about, by {_range(detected['controls'], 'mean')} in control questions in the "
+        f"Detection: a push moves yes over no by {_range(detection['asked'], 'mean')} logits where "
+        f"it is asked about, by {_range(detection['controls'], 'mean')} in control questions "
+        "in the "
         f"same place; difference {_range(beyond, 'mean')}: "
         f"{_verdict(beyond['low'], beyond['high'], 0.0)}.",
         f"Which of nine concepts: {_range(choice, 'share')}, chance 0.1; priming of the word would "
         "give the same, so that this alone is no report.",
         f'A word put into its mouth: its own thought before it moves "I meant it" by '
-        f"{_range(owned, 'mean')} logits more than another thought.",
+        f"{_range(ownership, 'mean')} logits more than another thought.",
         f"Confidence said after an answer against the answer's log-probability: rank correlation "
         f"{_range(sure['said'], 'rho')} over {sure['n']} facts; {_range(sure['cut'], 'rho')} with "
         f"the reads of the answer masked, {_range(sure['other'], 'rho')} with as many others.",
@@ -94,17 +102,17 @@ def _others(numbers: Row) -> tuple[str, ...]:
 
 
 def _carriers(numbers: Row) -> tuple[str, ...]:
-    found = numbers["split"]
-    if not found:
+    split = numbers["split"]
+    if not split:
         return ()
     ways = ", ".join(
-        f"{name.replace('_', ' ')} {_range(found[name], 'mean')}"
+        f"{name.replace('_', ' ')} {_range(split[name], 'mean')}"
         for name in ("whole", "k_only", "v_only", "k_and_v")
     )
     return (
         f"Margin of the right number, in logits, by what is pushed: {ways}; with the push left in "
         f"the residual stream and kept out of K and V at most "
-        f"{found['residual_only_largest']:.1e}.",
+        f"{split['residual_only_largest']:.1e}.",
     )
 
 
@@ -129,8 +137,10 @@ def figures_of(numbers: Row) -> tuple[Figure, ...]:
     return (_shares(numbers["localisation"]), _grid(numbers["grid"]), *_split(numbers["split"]))
 
 
-def _shares(found: Row) -> Figure:
-    rows = [(name, found[key]) for key, name in _ROWS if found[key]["share"] is not None]
+def _shares(localisation: Row) -> Figure:
+    rows = [
+        (name, localisation[key]) for key, name in _ROWS if localisation[key]["share"] is not None
+    ]
     return Figure(
         title="Which of ten sentences was pushed",
         mark="bar",
@@ -143,7 +153,7 @@ def _shares(found: Row) -> Figure:
 
 
 def _grid(table: list[Row]) -> Figure:
-    rows = sorted({one["row"] for one in table})
+    rows = sorted({cell["row"] for cell in table})
     return Figure(
         title="The choosing half",
         mark="line",
@@ -152,7 +162,7 @@ def _grid(table: list[Row]) -> Figure:
         series=tuple(
             Series(
                 f"row {row}",
-                tuple(one["strength"] for one in table if one["row"] == row),
+                tuple(cell["strength"] for cell in table if cell["row"] == row),
                 tuple(one["share"] for one in table if one["row"] == row),
             )
             for row in rows
@@ -162,10 +172,10 @@ def _grid(table: list[Row]) -> Figure:
     )
 
 
-def _split(found: Row) -> tuple[Figure, ...]:
+def _split(split: Row) -> tuple[Figure, ...]:
     rows = [
         (name.replace("_", " "), row)
-        for name, row in found.items()
+        for name, row in split.items()
         if isinstance(row, dict) and None not in row.values()
     ]
     if not rows:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worldline.lab.stimuli.introspection.texts import concepts, drawn
+from worldline.lab.stimuli.introspection.texts import concepts, draw_distinct
 
 WIDE = 40  # concepts from which a run takes the larger grid
 CHOICES = 9  # the concepts at the head of the list are those of the multiple choice
 MOST_CHOOSING = 12
-LISTED = 10  # sentences among which the pushed one is to be found
+N_SENTENCES = 10  # sentences among which the pushed one is to be found
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Scope:
     @property
     def concepts(self) -> list[str]:
         """The concepts that are injected, in the order of the seed."""
-        return drawn(concepts(), self.n, self.seed)
+        return draw_distinct(concepts(), self.n, self.seed)
 
     @property
     def choosing(self) -> list[str]:
@@ -42,14 +42,14 @@ class Scope:
         return self.concepts[0::2][:MOST_CHOOSING]
 
     @property
-    def reported(self) -> list[str]:
+    def reported_concepts(self) -> list[str]:
         """The half that is reported."""
         return self.concepts[1::2]
 
     @property
-    def known(self) -> list[str]:
+    def vector_concepts(self) -> list[str]:
         """All concepts that get a vector: the injected, those that can be chosen, forty or more."""
-        order = drawn(concepts(), len(concepts()), self.seed)
+        order = draw_distinct(concepts(), len(concepts()), self.seed)
         first = [*order[: self.n], *concepts()[:CHOICES]]
         return list(dict.fromkeys([*first, *order]))[: max(len(set(first)), WIDE)]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import worldline as wl
-from worldline.lab.introspection.choosing import chosen
+from worldline.lab.introspection.choosing import chosen_cell
 from worldline.lab.introspection.localising import Listing, listing_of, margin
 from worldline.lab.introspection.pushing import Edit, Push, answer_logits, still
-from worldline.lab.introspection.scope import LISTED, Scope
+from worldline.lab.introspection.scope import N_SENTENCES, Scope
 from worldline.lab.introspection.vectors import bank_of
 
 PARTS = {"k_only": "k", "v_only": "v", "k_and_v": "kv"}
@@ -22,10 +22,10 @@ def measure_split(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str
     part of the pushed sentence from a pushed run. "residual_only": the push, while every later
     position reads the sentence from the run without: must be nothing, as K/V is the only way.
     """
-    bank, cell = bank_of(model, scope), chosen(model, scope)
+    bank, cell = bank_of(model, scope), chosen_cell(model, scope)
     listing = listing_of(model, concept, scope.seed, "asked")
     vector = bank.vector("concept", concept, cell.row, cell.strength)
-    place = scope.reported.index(concept) % LISTED
+    place = scope.reported_concepts.index(concept) % N_SENTENCES
     push = Push(cell.row, listing.candidates[place], vector)
     edits = ways_of(listing, push, bank.n_layers)
     runs = [listing.base | {still(push)}, *(listing.base | edits[way] for way in WAYS)]
@@ -50,8 +50,8 @@ def ways_of(listing: Listing, push: Push, n_layers: int) -> dict[str, frozenset[
         way: frozenset({wl.EdgeCut("splice", dst=asking, parts=parts, donor=under, **src)})
         for way, parts in PARTS.items()
     }
-    own = wl.EdgeCut("splice", dst=later, donor=without, **src)
+    unpushed_read = wl.EdgeCut("splice", dst=later, donor=without, **src)
     return ways | {
         "whole": frozenset({push.edit}),
-        "residual_only": frozenset({push.edit, own}),
+        "residual_only": frozenset({push.edit, unpushed_read}),
     }

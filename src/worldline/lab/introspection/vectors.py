@@ -12,7 +12,7 @@ import worldline as wl
 from worldline.lab.introspection.chat import Message, ask
 from worldline.lab.introspection.memory import once
 from worldline.lab.introspection.scope import Scope
-from worldline.lab.stimuli.introspection.texts import drawn, openings
+from worldline.lab.stimuli.introspection.texts import draw_distinct, openings
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -44,13 +44,13 @@ class Bank:
         """
         if kind == "random":
             draw = np.random.default_rng((self.seed, zlib.crc32(concept.encode()), row))
-            found = draw.standard_normal(self.means[row].shape[-1])
+            direction = draw.standard_normal(self.means[row].shape[-1])
         else:
-            found = difference(self._dealt(row, kind), self.concepts.index(concept))
-        length = float(np.linalg.norm(found))
+            direction = difference(self._dealt(row, kind), self.concepts.index(concept))
+        length = float(np.linalg.norm(direction))
         if not length > 0:
             raise wl.InputError(f"concept {concept}: its prompts leave the same states as others")
-        return tuple((found * (strength * self.norms[row] / length)).tolist())
+        return tuple((direction * (strength * self.norms[row] / length)).tolist())
 
     def _dealt(self, row: int, kind: str) -> Float[np.ndarray, "concept opening d_model"]:
         means = self.means[row]
@@ -69,35 +69,42 @@ def difference(
     >>> difference(np.array([[[3.0]], [[1.0]], [[2.0]]]), 0).tolist()
     [1.5]
     """
-    others = np.delete(means, index, axis=0)
-    return means[index].mean(0) - others.mean((0, 1))
+    other_means = np.delete(means, index, axis=0)
+    return means[index].mean(0) - other_means.mean((0, 1))
 
 
 def bank_of(model: wl.LoadedModel, scope: Scope) -> Bank:
     """The vectors of a run, made once: one short recorded run for each concept and opening."""
-    key = ("bank", scope.known[0], len(scope.known), scope.seed, scope.n_openings, scope.depths)
+    key = (
+        "bank",
+        scope.vector_concepts[0],
+        len(scope.vector_concepts),
+        scope.seed,
+        scope.n_openings,
+        scope.depths,
+    )
     return once(model, key, lambda: _make(model, scope))
 
 
 def _make(model: wl.LoadedModel, scope: Scope) -> Bank:
-    begun = drawn(openings(), scope.n_openings, scope.seed, 1)
+    chosen_openings = draw_distinct(openings(), scope.n_openings, scope.seed, 1)
     states, sizes = {}, {}
     n_layers = 0
-    for concept in scope.known:
-        for opening in begun:
-            said = [Message("system", ""), Message("user", f"Talk about {concept}.")]
-            asked = ask(model, said, opening)
-            trace = wl.record(model, asked.tokens, keep=())
-            n_layers, since = trace.n_layers, asked.words(1, concept)[0]
+    for concept in scope.vector_concepts:
+        for opening in chosen_openings:
+            chat_messages = [Message("system", ""), Message("user", f"Talk about {concept}.")]
+            prompt = ask(model, chat_messages, opening)
+            trace = wl.record(model, prompt.tokens, keep=())
+            n_layers, since = trace.n_layers, prompt.words(1, concept)[0]
             for row in scope.rows(n_layers):
                 rows = trace.resid[row][since:].double().cpu().numpy()
                 states.setdefault(row, []).append(rows.mean(0))
                 sizes.setdefault(row, []).append(np.linalg.norm(rows, axis=-1).mean())
-    shape = (len(scope.known), scope.n_openings, -1)
+    shape = (len(scope.vector_concepts), scope.n_openings, -1)
     return Bank(
-        concepts=tuple(scope.known),
-        means={row: np.stack(found).reshape(shape) for row, found in states.items()},
-        norms={row: float(np.mean(found)) for row, found in sizes.items()},
+        concepts=tuple(scope.vector_concepts),
+        means={row: np.stack(prompt_norms).reshape(shape) for row, prompt_norms in states.items()},
+        norms={row: float(np.mean(prompt_means)) for row, prompt_means in sizes.items()},
         n_layers=n_layers,
         seed=scope.seed,
     )

@@ -26,11 +26,11 @@ def draw_passages(n: int, seed: int) -> list[str]:
     >>> draw_passages(2, 0) == draw_passages(3, 0)[:2]
     True
     """
-    known = all_passages()
-    if not 1 <= n <= len(known):
-        raise wl.InputError(f"{n} passages: accepted are 1 to {len(known)}")
-    order = np.random.default_rng(seed).permutation(len(known))
-    return [known[k] for k in order[:n]]
+    passages = all_passages()
+    if not 1 <= n <= len(passages):
+        raise wl.InputError(f"{n} passages: accepted are 1 to {len(passages)}")
+    order = np.random.default_rng(seed).permutation(len(passages))
+    return [passages[k] for k in order[:n]]
 
 
 def cut_to(model: wl.LoadedModel, text: str, n_tokens: int) -> wl.Tokens:

@@ -18,17 +18,19 @@ def long_passages(model: wl.LoadedModel, n: int, n_tokens: int, seed: int) -> li
     A passage that the model's tokenizer cannot read is passed over.
     """
     number = {text: at for at, text in enumerate(all_passages())}
-    found: list[Item] = []
+    passage_items: list[Item] = []
     for text in draw_passages(len(number), seed):
-        if len(found) == n:
+        if len(passage_items) == n:
             break
         if len(_ids(model, text)) >= n_tokens:
             key = f"passage-{number[text]:03d}"
-            found.append({"key": key, "kind": "passage", "text": text, "n_tokens": n_tokens})
-    return found
+            passage_items.append(
+                {"key": key, "kind": "passage", "text": text, "n_tokens": n_tokens}
+            )
+    return passage_items
 
 
-def predicted(model: wl.LoadedModel, n: int, n_tokens: int, seed: int) -> list[Item]:
+def prediction_prompts(model: wl.LoadedModel, n: int, n_tokens: int, seed: int) -> list[Item]:
     """`n` prompts whose next token is asked about: half of them passages, half with an answer.
 
     Of a passage the first `n_tokens` tokens are the prompt, and the question is the model's
@@ -36,11 +38,13 @@ def predicted(model: wl.LoadedModel, n: int, n_tokens: int, seed: int) -> list[I
     prompts, the right answer (`answer`, which ends the text) against a wrong one (`wrong`). The
     prompt is in either the first `n_tokens` tokens of the text, which has one token more.
     """
-    known = _answered(model, n // 2, seed)
-    passages = long_passages(model, n - len(known), n_tokens + 1, seed)
+    answer_items = _answer_prompts(model, n // 2, seed)
+    passages = long_passages(model, n - len(answer_items), n_tokens + 1, seed)
     shorter = [item | {"n_tokens": n_tokens, "answer": None, "wrong": None} for item in passages]
-    both = [one for pair in zip(shorter, known, strict=False) for one in pair]
-    return both + shorter[len(known) :] + known[len(shorter) :]
+    mixed_items = [
+        paired_item for pair in zip(shorter, answer_items, strict=False) for paired_item in pair
+    ]
+    return mixed_items + shorter[len(answer_items) :] + answer_items[len(shorter) :]
 
 
 def question(trace: wl.Trace, item: Item) -> tuple[int, int]:
@@ -51,7 +55,7 @@ def question(trace: wl.Trace, item: Item) -> tuple[int, int]:
     return first.id, second.id
 
 
-def _answered(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
+def _answer_prompts(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     """The first `n` prompts, one family after the other, in each the seed's order."""
     families = [_of_family(model, name, -(-n // len(FAMILIES)), seed) for name in FAMILIES]
     longest = max(map(len, families))
@@ -61,21 +65,21 @@ def _answered(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
 
 def _of_family(model: wl.LoadedModel, name: str, n: int, seed: int) -> list[Item]:
     pairs = load_pairs(name)
-    found: list[Item] = []
+    family_items: list[Item] = []
     for number in np.random.default_rng(seed).permutation(len(pairs)).tolist():
         item = _item(model, pairs[number], f"{name}-{number:03d}", name)
-        if item is not None and len(found) < n:
-            found.append(item)
-        if len(found) == n:
+        if item is not None and len(family_items) < n:
+            family_items.append(item)
+        if len(family_items) == n:
             break
-    return found
+    return family_items
 
 
 def _item(model: wl.LoadedModel, pair: Pair, key: str, kind: str) -> Item | None:
     """The item of a pair, None where an answer is not one token after the prompt."""
     ids = _ids(model, pair.clean)
-    after = [_ids(model, pair.clean + one) for one in (pair.answer, pair.wrong)]
-    if not ids or any(one[:-1] != ids for one in after) or after[0] == after[1]:
+    after = [_ids(model, pair.clean + answer_ids) for answer_ids in (pair.answer, pair.wrong)]
+    if not ids or any(answer[:-1] != ids for answer in after) or after[0] == after[1]:
         return None
     return {
         "key": key,

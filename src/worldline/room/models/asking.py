@@ -29,7 +29,7 @@ ERROR_SECONDS = 5.0  # how long the reason of an error is waited for
 
 
 @contextmanager
-def asked(request: Request, clock: Clock) -> Iterator[Exchange]:
+def open_exchange(request: Request, clock: Clock) -> Iterator[Exchange]:
     """An exchange whose answer begins with status 200.
 
     Raises: AgainError where asking again may help, else a ReplyError; InputError for a key, a
@@ -45,7 +45,7 @@ def asked(request: Request, clock: Clock) -> Iterator[Exchange]:
         exchange.close()
 
 
-def fetched(
+def fetch(
     request: Request,
     patience: Patience,
     *,
@@ -59,7 +59,7 @@ def fetched(
     chance, n_failures, clock = random.Random(0), 0, Clock(patience)
     while True:
         try:
-            with asked(request, clock) as exchange:
+            with open_exchange(request, clock) as exchange:
                 return b"".join(within(exchange.pieces(), largest, request.url))
         except AgainError as error:
             failure, asked_to_wait = error.failure, error.wait

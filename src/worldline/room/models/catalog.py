@@ -10,7 +10,7 @@ from worldline.room.models.model import Model
 
 
 class Catalog:
-    """Names to models. `hidden` ones answer but cannot be invited (a participant's own script).
+    """Names to models; the `hidden_models`, a participant's own script, cannot be invited.
 
     Raises: InputError where a name is asked for that is not there.
     """
@@ -18,11 +18,11 @@ class Catalog:
     def __init__(
         self,
         models: Mapping[str, Model | Callable[[], Model]],
-        hidden: Mapping[str, Model | Callable[[], Model]] | None = None,
+        hidden_models: Mapping[str, Model | Callable[[], Model]] | None = None,
     ) -> None:
-        self._makers = {**models, **(hidden or {})}
+        self._makers = {**models, **(hidden_models or {})}
         self._open = tuple(models)
-        self._made: dict[str, Model] = {}
+        self._opened_models: dict[str, Model] = {}
 
     def names(self) -> tuple[str, ...]:
         """The models that may be invited."""
@@ -37,7 +37,7 @@ class Catalog:
         if name not in self._makers:
             near = ", ".join(closest(name, self._open)) or ", ".join(self._open) or "none"
             raise InputError(f"model {name!r}: accepted are {near}")
-        if name not in self._made:
+        if name not in self._opened_models:
             maker = self._makers[name]
-            self._made[name] = maker() if not isinstance(maker, Model) else maker
-        return self._made[name]
+            self._opened_models[name] = maker() if not isinstance(maker, Model) else maker
+        return self._opened_models[name]

@@ -16,12 +16,12 @@ NO_REASON = frozenset(("", "null", "none"))  # what some send until a reply ends
 class Chunk:
     """A piece of a reply: words, thoughts, a refusal, why it ended, what it took.
 
-    `text` and `thought` may begin or end with half a character. `whole` where it is the reply
+    `text` and `reasoning` may begin or end with half a character. `is_whole` where it is the reply
     from its beginning, `broken` where the endpoint says that it went wrong.
     """
 
     text: str = ""
-    thought: str = ""
+    reasoning: str = ""
     refusal: str = ""
     reason: str | None = None
     model: str = ""
@@ -29,55 +29,59 @@ class Chunk:
     tokens_out: int | None = None
     price: float | None = None
     done: bool = False
-    whole: bool = False
+    is_whole: bool = False
 
 
-def chunk_of(sent: Any, url: str, wrong: bool = False) -> Chunk:
+def chunk_of(payload: Any, url: str, wrong: bool = False) -> Chunk:
     """One event of a stream; `wrong` where the event is called an error.
 
     Raises: RejectedError for an error among the events, GarbledError for what is no chunk.
     """
-    return _chunk(sent, url, ("delta", "message"), wrong)
+    return _chunk(payload, url, ("delta", "message"), wrong)
 
 
-def whole_of(sent: Any, url: str) -> Chunk:
+def whole_of(payload: Any, url: str) -> Chunk:
     """A whole answer of an endpoint that does not stream. Raises: as `chunk_of`."""
-    if isinstance(sent, dict) and not _is_error(sent) and not isinstance(sent.get("choices"), list):
+    if (
+        isinstance(payload, dict)
+        and not _is_error(payload)
+        and not isinstance(payload.get("choices"), list)
+    ):
         raise GarbledError(f"{url}: an answer without choices")
-    chunk = _chunk(sent, url, ("message", "delta"), False)
+    chunk = _chunk(payload, url, ("message", "delta"), False)
     return chunk if chunk.reason else replace(chunk, done=True)
 
 
-def _chunk(sent: Any, url: str, holders: tuple[str, str], wrong: bool) -> Chunk:
-    if wrong or (isinstance(sent, dict) and _is_error(sent)):
-        raise _error(sent, url)
-    if not isinstance(sent, dict) or not sent:
-        raise GarbledError(f"{url}: this is no piece of a reply: {plain(sent, url)}")
-    choices = sent.get("choices")
+def _chunk(payload: Any, url: str, holders: tuple[str, str], wrong: bool) -> Chunk:
+    if wrong or (isinstance(payload, dict) and _is_error(payload)):
+        raise _error(payload, url)
+    if not isinstance(payload, dict) or not payload:
+        raise GarbledError(f"{url}: this is no piece of a reply: {plain(payload, url)}")
+    choices = payload.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else {}
     choice = choice if isinstance(choice, dict) else {}
     holder = next((key for key in holders if isinstance(choice.get(key), dict)), "")
     message = choice[holder] if holder else {}
-    usage = sent.get("usage")
+    usage = payload.get("usage")
     usage = usage if isinstance(usage, dict) else {}
     reason = choice.get("finish_reason")
     reason = reason if isinstance(reason, str) and reason.lower() not in NO_REASON else None
     if reason == "error":
         raise RejectedError(f"{url}: the reply ended with an error", 0)
-    text, reasoning = _spoken(message.get("content"))
+    text, reasoning = _words_and_thoughts(message.get("content"))
     return Chunk(
         text=text or (_text(choice.get("text")) if not holder else ""),
-        thought=reasoning
+        reasoning=reasoning
         or next(
             filter(None, (_text(message.get(reasoning_key)) for reasoning_key in THOUGHTS)), ""
         ),
         refusal=_text(message.get("refusal")),
         reason=reason,
-        model=_text(sent.get("model")),
+        model=_text(payload.get("model")),
         tokens_in=_count(usage.get("prompt_tokens")),
         tokens_out=_count(usage.get("completion_tokens")),
         price=_price(usage.get("cost")),
-        whole=holder == "message",
+        is_whole=holder == "message",
     )
 
 
@@ -86,23 +90,25 @@ MOST_TOKENS, MOST_DOLLARS = 10**12, 1e9
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 
 
-def _is_error(sent: dict[str, Any]) -> bool:
-    return bool(sent.get("error")) or sent.get("object") == "error" or (
-        "detail" in sent and "choices" not in sent
+def _is_error(payload: dict[str, Any]) -> bool:
+    return bool(payload.get("error")) or payload.get("object") == "error" or (
+        "detail" in payload and "choices" not in payload
     )  # fmt: skip
 
 
-def _error(sent: Any, url: str) -> RejectedError:
-    details = complaint(sent, url)
-    error = sent.get("error") if isinstance(sent, dict) else None
-    error_fields = error if isinstance(error, dict) else sent if isinstance(sent, dict) else {}
+def _error(payload: Any, url: str) -> RejectedError:
+    details = complaint(payload, url)
+    error = payload.get("error") if isinstance(payload, dict) else None
+    error_fields = (
+        error if isinstance(error, dict) else payload if isinstance(payload, dict) else {}
+    )
     code = error_fields.get("code")
     status = code if isinstance(code, int) and not isinstance(code, bool) else 0
-    reason = details.reason or plain(sent, url)
+    reason = details.reason or plain(payload, url)
     return RejectedError(f"{url}: {reason}", status, details.fields, details.roles)
 
 
-def _spoken(content: Any) -> tuple[str, str]:
+def _words_and_thoughts(content: Any) -> tuple[str, str]:
     """(Words, thoughts) of a text, or of a list of parts."""
     if not isinstance(content, list):
         return _text(content), ""
@@ -116,7 +122,7 @@ def _spoken(content: Any) -> tuple[str, str]:
                 thinking = next(
                     (part[k] for k in ("thinking", "reasoning", "text") if k in part), ""
                 )
-                thoughts += "".join(_spoken(thinking))
+                thoughts += "".join(_words_and_thoughts(thinking))
             else:
                 words += _text(part.get("text"))
     return words, thoughts

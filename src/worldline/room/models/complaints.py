@@ -45,17 +45,19 @@ def complaint_of(raw: bytes, url: str) -> Complaint:
         if text.lstrip()[:1] == "<":
             title = TITLE.search(text[:10_000])
             text = title[1] if title else "a page of HTML"
-        return Complaint(plain(text, url), named(text)[:1], bool(ROLES.search(text)))
+        return Complaint(plain(text, url), named_fields(text)[:1], bool(ROLES.search(text)))
 
 
-def complaint(told: Any, url: str) -> Complaint:
+def complaint(payload: Any, url: str) -> Complaint:
     """The same of what JSON held. Raises: RecursionError where it is nested too deep."""
-    text = "; ".join(list(_reasons(told))[:MOST_REASONS])
-    exact = tuple(field_name for field_name in dict.fromkeys(_places(told)) if field_name in FIELDS)
-    return Complaint(plain(text, url), exact or named(text)[:1], bool(ROLES.search(text)))
+    text = "; ".join(list(_reasons(payload))[:MOST_REASONS])
+    exact = tuple(
+        field_name for field_name in dict.fromkeys(_places(payload)) if field_name in FIELDS
+    )
+    return Complaint(plain(text, url), exact or named_fields(text)[:1], bool(ROLES.search(text)))
 
 
-def named(text: str) -> tuple[str, ...]:
+def named_fields(text: str) -> tuple[str, ...]:
     """The fields that a text names, the first one first; none where it is about a length."""
     if TOO_LONG.search(text):
         return ()
@@ -64,50 +66,50 @@ def named(text: str) -> tuple[str, ...]:
     return tuple(ordered_field for _, ordered_field in by_position)
 
 
-def leave_out(error: RejectedError, sent: dict[str, Any], refused: set[str]) -> bool:
+def leave_out(error: RejectedError, payload: dict[str, Any], refused_fields: set[str]) -> bool:
     """Note the fields that an endpoint does not take; whether asking without them may help."""
     newly_refused = [
         field_name
         for field_name in error.fields
-        if field_name in sent and field_name not in refused
+        if field_name in payload and field_name not in refused_fields
     ]
     if error.status not in REFUSING or not newly_refused:
         return False
-    refused.update(newly_refused)
+    refused_fields.update(newly_refused)
     return True
 
 
-def _reasons(told: Any) -> Iterator[str]:
-    if isinstance(told, str):
-        yield told
-    elif isinstance(told, list):
-        for item in told[:MOST_REASONS]:
+def _reasons(payload: Any) -> Iterator[str]:
+    if isinstance(payload, str):
+        yield payload
+    elif isinstance(payload, list):
+        for item in payload[:MOST_REASONS]:
             yield from _reasons(item)
-    elif isinstance(told, dict):
-        place = told.get("loc") or told.get("param")
+    elif isinstance(payload, dict):
+        place = payload.get("loc") or payload.get("param")
         steps = place if isinstance(place, list) else [place]
         where = ".".join(
             str(step) for step in steps if isinstance(step, (str, int)) and step != "body"
         )
         for name in ("error", "detail", "errors", "message", "msg", "error_description", "title"):
-            reasons = list(_reasons(told.get(name)))
+            reasons = list(_reasons(payload.get(name)))
             if reasons:
                 yield from (f"{reason} ({where})" if where else reason for reason in reasons)
                 return
 
 
-def _places(told: Any, depth: int = 0) -> Iterator[str]:
+def _places(payload: Any, depth: int = 0) -> Iterator[str]:
     """The fields that an error points at: `param`, or the last name of a `loc`."""
     if depth > 4:
         return
-    if isinstance(told, list):
-        for item in told[:20]:
+    if isinstance(payload, list):
+        for item in payload[:20]:
             yield from _places(item, depth + 1)
-    elif isinstance(told, dict):
-        if isinstance(told.get("param"), str):
-            yield told["param"].removeprefix("body.")
-        place = told.get("loc")
+    elif isinstance(payload, dict):
+        if isinstance(payload.get("param"), str):
+            yield payload["param"].removeprefix("body.")
+        place = payload.get("loc")
         if isinstance(place, list) and 1 <= len(names := [p for p in place if p != "body"]) <= 2:
             yield str(names[0])
         for name in ("error", "detail", "errors"):
-            yield from _places(told.get(name), depth + 1)
+            yield from _places(payload.get(name), depth + 1)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worldline.room.models.asking import asked, fetched, json_of
+from worldline.room.models.asking import fetch, json_of, open_exchange
 from worldline.room.models.complaints import leave_out
 from worldline.room.models.events import chunks_of
 from worldline.room.models.exchange import Request
@@ -19,8 +19,8 @@ from worldline.room.models.failures import (
     StoppedError,
     UnreachableError,
 )
-from worldline.room.models.hearing import Heard, Whole
-from worldline.room.models.model import Delta, ReplyError, Said, Settings, Usage
+from worldline.room.models.hearing import ReplyAttempt, TextBuffer
+from worldline.room.models.model import ChatMessage, Delta, ReplyError, Settings, Usage
 from worldline.room.models.patience import Clock
 from worldline.room.models.shapes import SHAPES
 from worldline.room.models.stopping import wait
@@ -51,14 +51,14 @@ class Endpoint:
     scripted: bool = field(default=False, init=False)
     template_hidden: bool = field(default=True, init=False)  # it may open reasoning unseen
     sleep: Sleep = field(default=wait, repr=False)
-    _refused: set[str] = field(default_factory=set, init=False, repr=False)
+    _refused_fields: set[str] = field(default_factory=set, init=False, repr=False)
     _shape: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.url = base_url(self.url)
         self.name = self.name or self.model
 
-    def count_tokens(self, messages: Sequence[Said]) -> int:
+    def count_tokens(self, messages: Sequence[ChatMessage]) -> int:
         """An estimate: a token for four characters, and four for each message."""
         return sum(4 + -(-len(message.text) // 4) for message in messages)
 
@@ -67,14 +67,14 @@ class Endpoint:
 
         Raises: ReplyError.
         """
-        raw = fetched(Request(self.url, "GET", "/models"), self.patience, sleep=self.sleep)
+        raw = fetch(Request(self.url, "GET", "/models"), self.patience, sleep=self.sleep)
         answer = json_of(raw, self.url)
         rows = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(rows, list):
             raise GarbledError(f"{self.url}: its list of models has no data")
         return sorted(str(row["id"]) for row in rows if isinstance(row, dict) and row.get("id"))
 
-    def reply(self, messages: Sequence[Said], settings: Settings) -> Iterator[Delta | Usage]:
+    def reply(self, messages: Sequence[ChatMessage], settings: Settings) -> Iterator[Delta | Usage]:
         """Stream a reply, then its usage; closing the iterator hangs up.
 
         Raises: ReplyError, by the types in `failures`; CutOffError where it broke off after some
@@ -82,7 +82,7 @@ class Endpoint:
         """
         chance, n_failures, clock = random.Random(settings.seed), 0, Clock(self.patience)
         while True:
-            attempt = Heard(self.url, self.model, self.priced, *self._unheard())
+            attempt = ReplyAttempt(self.url, self.model, self.price_of, *self._unheard())
             may_retry, asked_to_wait = False, None
             try:
                 yield from self._once(messages, settings, clock, attempt)
@@ -92,7 +92,7 @@ class Endpoint:
             except ReplyError as error:
                 failure = error
             has_output = bool(attempt.words.size or attempt.thoughts.size)
-            if not has_output and self._adapted(failure, messages, settings):
+            if not has_output and self._adapt(failure, messages, settings):
                 continue
             n_failures += 1
             if may_retry and not has_output and n_failures < self.patience.tries and clock.may_wait(
@@ -100,59 +100,67 @@ class Endpoint:
             ):  # fmt: skip
                 self.sleep(clock.wait_of(n_failures, asked_to_wait, chance))
                 continue
-            yield from attempt.rest()
+            yield from attempt.flush()
             raise self._final(failure, attempt)
 
-    def _unheard(self) -> tuple[Whole, Whole]:
+    def _unheard(self) -> tuple[TextBuffer, TextBuffer]:
         """Words and thoughts, in which no key will stand, though the endpoint knows its own."""
         secrets = secrets_of(self.url)
-        return Whole(secrets), Whole(secrets)
+        return TextBuffer(secrets), TextBuffer(secrets)
 
-    def _final(self, failure: ReplyError, heard: Heard) -> ReplyError:
+    def _final(self, failure: ReplyError, attempt: ReplyAttempt) -> ReplyError:
         """The failure, with the words that were shown and what they took."""
-        text = heard.words.text
+        text = attempt.words.text
         if text.strip():
-            usage = heard.taken("broken off")
+            usage = attempt.usage_so_far("broken off")
             error_text = f"{failure} (after {len(text)} characters)"
             cut = failure if isinstance(failure, CutOffError) else CutOffError(error_text, text)
             cut.usage = usage
             return cut
-        failure.usage = failure.usage or heard.taken("broken off")
+        failure.usage = failure.usage or attempt.usage_so_far("broken off")
         return failure
 
     def _once(
-        self, messages: Sequence[Said], settings: Settings, clock: Clock, heard: Heard
+        self,
+        messages: Sequence[ChatMessage],
+        settings: Settings,
+        clock: Clock,
+        attempt: ReplyAttempt,
     ) -> Iterator[Delta | Usage]:
         """One attempt; raises AgainError where another may help."""
         body = self._body(messages, settings)
-        heard.left_out = _left_out(body)
+        attempt.left_out = _left_out(body)
         request = Request(self.url, "POST", "/chat/completions", body)
-        with asked(request, clock) as exchange:
+        with open_exchange(request, clock) as exchange:
             try:
                 for chunk in chunks_of(exchange, exchange.head()):
-                    yield from heard.deltas(chunk)
-                    if heard.ended:
+                    yield from attempt.deltas(chunk)
+                    if attempt.has_ended:
                         clock.end_within(END_SECONDS)
                     else:
-                        clock.start("next" if heard.words.size or heard.thoughts.size else "first")
+                        clock.start(
+                            "next" if attempt.words.size or attempt.thoughts.size else "first"
+                        )
             except (StoppedError, CutOffError):
                 raise
             except (AgainError, ReplyError):
-                if not heard.ended:  # what goes wrong after the end is no part of the reply
+                if not attempt.has_ended:  # what goes wrong after the end is no part of the reply
                     raise
-        yield from heard.rest()
-        if not heard.ended:
+        yield from attempt.flush()
+        if not attempt.has_ended:
             raise AgainError(UnreachableError(f"{self.url}: the reply broke off"))
-        yield heard.usage()
+        yield attempt.usage()
 
-    def _adapted(self, failure: ReplyError, messages: Sequence[Said], settings: Settings) -> bool:
+    def _adapt(
+        self, failure: ReplyError, messages: Sequence[ChatMessage], settings: Settings
+    ) -> bool:
         """Whether what the endpoint refused can be put otherwise; how is remembered."""
         if not isinstance(failure, RejectedError):
             return False
         body = self._body(messages, settings)
-        return leave_out(failure, body, self._refused) or self._reshaped(failure, messages)
+        return leave_out(failure, body, self._refused_fields) or self._reshape(failure, messages)
 
-    def _reshaped(self, error: RejectedError, messages: Sequence[Said]) -> bool:
+    def _reshape(self, error: RejectedError, messages: Sequence[ChatMessage]) -> bool:
         """Whether there is another shape of the conversation, where the endpoint wants one."""
         if error.status not in UNSUITED or not error.roles:
             return False
@@ -164,7 +172,7 @@ class Endpoint:
         self._shape = 0  # it was about something else
         return False
 
-    def _body(self, messages: Sequence[Said], settings: Settings) -> dict[str, Any]:
+    def _body(self, messages: Sequence[ChatMessage], settings: Settings) -> dict[str, Any]:
         role_texts = [(message.role, message.text) for message in SHAPES[self._shape](messages)]
         body: dict[str, Any] = {
             "model": self.model,
@@ -175,26 +183,26 @@ class Endpoint:
             "max_tokens": settings.max_tokens,
             "seed": settings.seed % 2**31,
         }
-        if "max_tokens" in self._refused:
+        if "max_tokens" in self._refused_fields:
             body["max_completion_tokens"] = settings.max_tokens
-        if "stream" in self._refused:
+        if "stream" in self._refused_fields:
             del body["stream_options"]
-        return {name: value for name, value in body.items() if name not in self._refused}
+        return {name: value for name, value in body.items() if name not in self._refused_fields}
 
-    def priced(self, tokens_in: int | None, tokens_out: int | None, said: float | None):
+    def price_of(self, tokens_in: int | None, tokens_out: int | None, stated_price: float | None):
         """The price of a reply in US dollars: by the user's table, else what the endpoint says."""
         per = self.prices.get(self.model)
         if per is None or tokens_in is None or tokens_out is None:
-            return said
+            return stated_price
         return (per[0] * tokens_in + per[1] * tokens_out) / 1e6
 
 
-def _left_out(sent: Mapping[str, Any]) -> tuple[str, ...]:
+def _left_out(body: Mapping[str, Any]) -> tuple[str, ...]:
     """The settings that are not among what was sent."""
     missing_fields = [
-        field_name for field_name in ("temperature", "seed") if field_name not in sent
+        field_name for field_name in ("temperature", "seed") if field_name not in body
     ]
-    has_limit = "max_tokens" in sent or "max_completion_tokens" in sent
+    has_limit = "max_tokens" in body or "max_completion_tokens" in body
     return tuple(missing_fields if has_limit else [*missing_fields, "max_tokens"])
 
 

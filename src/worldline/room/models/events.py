@@ -28,12 +28,12 @@ def chunks_of(exchange: Exchange, head: Head) -> Iterator[Chunk]:
     Raises: AgainError, ReplyError.
     """
     url = exchange.url
-    start, pieces = _started(exchange.pieces())
+    start, pieces = _split_start(exchange.pieces())
     all_pieces = chain([start], pieces)
     if start[:1] in (b"{", b"["):
         exchange.clock.start("next")
         raw = b"".join(within(all_pieces, LARGEST_WHOLE_BYTES, url))
-        yield _whole(raw, url)
+        yield _whole_chunk(raw, url)
         return
     kind = head.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "text/event-stream" and not start.startswith((b"data", b":", b"event", b"id")):
@@ -46,7 +46,7 @@ def chunks_of(exchange: Exchange, head: Head) -> Iterator[Chunk]:
             if data == "[DONE]":
                 yield Chunk(done=True)
                 return
-            if text.ended and not _is_json(data):  # cut off in the middle
+            if text.has_ended and not _is_json(data):  # cut off in the middle
                 return
             if data:
                 yield chunk_of(json_of(data, url), url, event.event == "error")
@@ -58,7 +58,7 @@ def chunks_of(exchange: Exchange, head: Head) -> Iterator[Chunk]:
         raise GarbledError(f"{url}: {fault}")
 
 
-def _started(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+def _split_start(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     """What comes first, without a mark of the byte order and without white space; and the rest."""
     start = b""
     for piece in pieces:
@@ -68,7 +68,7 @@ def _started(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
     return start, pieces
 
 
-def _whole(raw: bytes, url: str) -> Chunk:
+def _whole_chunk(raw: bytes, url: str) -> Chunk:
     with suppress(RecursionError):
         return whole_of(json_of(raw, url), url)
     raise GarbledError(f"{url}: {TOO_DEEP}")
@@ -93,11 +93,11 @@ class _Text:
 
     def __init__(self, pieces: Iterator[bytes], url: str) -> None:
         self._pieces, self._url = pieces, url
-        self.ended = False
+        self.has_ended = False
 
     def iter_text(self) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         for piece in within(self._pieces, LARGEST_STREAM_BYTES, self._url):
             yield decoder.decode(piece)
-        self.ended = True
+        self.has_ended = True
         yield decoder.decode(b"", True) + "\n\n"

@@ -20,7 +20,7 @@ from worldline.room.models.failures import (
     UnreachableError,
 )
 from worldline.room.models.patience import Clock
-from worldline.room.models.public import proxied, public_address
+from worldline.room.models.public import public_address, uses_proxy
 from worldline.room.models.stopping import LOOK_SECONDS, refuse_stopped
 from worldline.room.models.wire import headers_for, http, plain
 
@@ -41,7 +41,7 @@ class Head:
 class Request:
     """What is asked of whom: `path` behind the address `url`, with a JSON `body` or none.
 
-    With `keyed` false no key is sent. With `public` nobody is asked but at a public address.
+    With `with_key` false no key is sent. With `public` nobody is asked but at a public address.
     """
 
     url: str
@@ -66,20 +66,20 @@ class Exchange:
         url, self.clock = request.url, clock
         self.url = url
         self._public = request.public
-        self._pinned = request.public and not proxied(urlsplit(url).hostname or "")
+        self._is_pinned = request.public and not uses_proxy(urlsplit(url).hostname or "")
         clock.start("connection")
-        self._held: queue.Queue[Any] = queue.Queue(HELD)
+        self._queue: queue.Queue[Any] = queue.Queue(HELD)
         self._over = threading.Event()
         self._streams: list[Any] = []
         self._head: Head | None = None
         limits = http().Timeout(
             connect=clock.patience.connect,
-            read=max(0.01, clock.left()),
-            write=max(0.01, min(30.0, clock.left())),
+            read=max(0.01, clock.seconds_left()),
+            write=max(0.01, min(30.0, clock.seconds_left())),
             pool=10.0,
         )
         more = {"headers": headers_for(url) if request.keyed else {}, "json": request.body}
-        client = client_for(url, limits, self._pinned)
+        client = client_for(url, limits, self._is_pinned)
         self._thread = threading.Thread(
             target=self._work,
             args=(client, request.method, url + request.path, more),
@@ -115,10 +115,10 @@ class Exchange:
             seconds_left, why = self.clock.due()
             if by is not None:
                 seconds_left = min(seconds_left, by - time.monotonic())
-            if self.clock.left() <= 0 or (by is not None and seconds_left <= 0):
+            if self.clock.seconds_left() <= 0 or (by is not None and seconds_left <= 0):
                 raise TooLateError(f"{self.url}: waited for {why}")
             try:
-                item = self._held.get(timeout=max(0.0, min(seconds_left, LOOK_SECONDS)))
+                item = self._queue.get(timeout=max(0.0, min(seconds_left, LOOK_SECONDS)))
             except queue.Empty:
                 if seconds_left <= 0:
                     raise self._late(why) from None
@@ -134,22 +134,22 @@ class Exchange:
 
     def _work(self, client: Any, method: str, address: str, more: dict[str, Any]) -> None:
         try:
-            extensions: dict[str, Any] = {"trace": self._traced}
+            extensions: dict[str, Any] = {"trace": self._on_trace}
             if self._public:
                 address = self._public_place(address, more["headers"], extensions)
             with client, client.stream(method, address, **more, extensions=extensions) as response:
                 more.clear()
-                self._put(Head(response.status_code, response.headers))
+                self._enqueue(Head(response.status_code, response.headers))
                 with contextlib.closing(response.iter_bytes()) as pieces:
-                    if not all(map(self._put, pieces)):
+                    if not all(map(self._enqueue, pieces)):
                         return
-            self._put(END)
+            self._enqueue(END)
         except Exception as error:
             try:
                 failure = failure_of(error, self.url)
             except Exception as fault:  # else nobody would hear of it before the deadline
                 failure = fault
-            self._put(failure)
+            self._enqueue(failure)
 
     def _public_place(
         self, address: str, headers: dict[str, str], extensions: dict[str, Any]
@@ -161,23 +161,23 @@ class Exchange:
         place = http().URL(address)
         name = place.raw_host.decode("ascii")
         public_ip = public_address(name, place.port or 443)
-        if not self._pinned:
+        if not self._is_pinned:
             return address
         headers["Host"] = place.netloc.decode("ascii")
         extensions["sni_hostname"] = name
         return str(place.copy_with(host=public_ip))
 
-    def _put(self, item: object) -> bool:
+    def _enqueue(self, item: object) -> bool:
         while not self._over.is_set():
             with contextlib.suppress(queue.Full):
-                self._held.put(item, timeout=0.1)
+                self._queue.put(item, timeout=0.1)
                 return True
         return False
 
-    def _traced(self, step: str, told: Mapping[str, Any]) -> None:
+    def _on_trace(self, step: str, info: Mapping[str, Any]) -> None:
         """Take note of each connection as soon as there is one, to be able to hang it up."""
         if step.endswith(("connect_tcp.complete", "start_tls.complete")):
-            self._streams.append(told["return_value"])
+            self._streams.append(info["return_value"])
         elif step.endswith("send_request_headers.started"):
             if not self._over.is_set():
                 self.clock.start("first")

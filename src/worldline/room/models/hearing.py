@@ -17,7 +17,7 @@ Price: TypeAlias = Callable[[int | None, int | None, float | None], float | None
 
 
 @dataclass(eq=False)
-class Whole:
+class TextBuffer:
     """Text put together from pieces that may end in half a character (a surrogate).
 
     Where one of `secrets` stands in it, whoever it was told has said it: it is hidden.
@@ -26,7 +26,7 @@ class Whole:
     secrets: tuple[str, ...] = field(default=(), repr=False)
     parts: list[str] = field(default_factory=list)
     size: int = 0
-    _held: str = field(default="", repr=False)
+    _pending: str = field(default="", repr=False)
 
     @property
     def text(self) -> str:
@@ -40,11 +40,11 @@ class Whole:
         >>> whole.add("ok \ud83d"), whole.add("\ude00!")
         ('ok ', '😀!')
         """
-        piece, self._held = self._held + piece, ""
+        piece, self._pending = self._pending + piece, ""
         for secret in self.secrets:
             piece = piece.replace(secret, HIDDEN)
-        if not last and (n_held := self._unfinished(piece)):
-            piece, self._held = piece[:-n_held], piece[-n_held:]
+        if not last and (n_held := self._n_unfinished(piece)):
+            piece, self._pending = piece[:-n_held], piece[-n_held:]
         if not piece.isascii():
             piece = piece.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
             piece = piece.encode("utf-8", "replace").decode()
@@ -53,7 +53,7 @@ class Whole:
             self.size += len(piece)
         return piece
 
-    def _unfinished(self, piece: str) -> int:
+    def _n_unfinished(self, piece: str) -> int:
         """How many characters at its end may be the beginning of a character, or of a secret."""
         longest = min(max(map(len, self.secrets), default=1) - 1, len(piece))
         partial_lengths = (
@@ -66,17 +66,17 @@ class Whole:
 
 
 @dataclass(eq=False)
-class Heard:
+class ReplyAttempt:
     """One attempt; `price` makes dollars of tokens and of what the endpoint says."""
 
     url: str
     name: str
     price: Price
-    words: Whole = field(default_factory=Whole)
-    thoughts: Whole = field(default_factory=Whole)
+    words: TextBuffer = field(default_factory=TextBuffer)
+    thoughts: TextBuffer = field(default_factory=TextBuffer)
     left_out: tuple[str, ...] = ()
     model: str = ""
-    ended: bool = False
+    has_ended: bool = False
     refusal: bool = False
     reason: str | None = None
     _counts: Chunk = field(default_factory=Chunk)
@@ -85,13 +85,13 @@ class Heard:
         """What a chunk adds to the reply."""
         self.model = chunk.model[:LONGEST_NAME].encode("utf-8", "replace").decode() or self.model
         self.reason = chunk.reason or self.reason
-        self.ended = self.ended or chunk.done or chunk.reason is not None
+        self.has_ended = self.has_ended or chunk.done or chunk.reason is not None
         self.refusal = self.refusal or bool(chunk.refusal)
         for name in ("tokens_in", "tokens_out", "price"):
             if (value := getattr(chunk, name)) is not None:
                 self._counts = replace(self._counts, **{name: value})
-        is_repeat = chunk.whole and bool(self.words.size)  # the whole once more, at the end
-        if not is_repeat and (reasoning := self.thoughts.add(chunk.thought)):
+        is_repeat = chunk.is_whole and bool(self.words.size)  # the whole once more, at the end
+        if not is_repeat and (reasoning := self.thoughts.add(chunk.reasoning)):
             yield Delta(reasoning, reasoning=True)
         for piece in () if is_repeat else (chunk.text, chunk.refusal):
             if text := self.words.add(piece):
@@ -99,7 +99,7 @@ class Heard:
         if self.words.size + self.thoughts.size > LARGEST_REPLY:
             raise CutOffError(f"a reply of over {LARGEST_REPLY:,} characters", self.words.text)
 
-    def rest(self) -> Iterator[Delta]:
+    def flush(self) -> Iterator[Delta]:
         """What was held back."""
         if reasoning := self.thoughts.add("", last=True):
             yield Delta(reasoning, reasoning=True)
@@ -114,14 +114,14 @@ class Heard:
                 error = RefusedReplyError(f"{self.url}: {self.name} declined to answer")
             else:
                 error = EmptyError(f"{self.url}: {self.name} said nothing{self._why()}")
-            error.usage = self.taken("refused" if is_declined else "stop")
+            error.usage = self.usage_so_far("refused" if is_declined else "stop")
             raise error
         ending: Ending = "refused" if is_declined else "stop"
         if self.reason == "length" and not is_declined:
             ending = "length"
-        return self.taken(ending)
+        return self.usage_so_far(ending)
 
-    def taken(self, ending: Ending) -> Usage:
+    def usage_so_far(self, ending: Ending) -> Usage:
         """What it took so far, as far as the endpoint said."""
         tokens_in, tokens_out = self._counts.tokens_in, self._counts.tokens_out
         price = self.price(tokens_in, tokens_out, self._counts.price)

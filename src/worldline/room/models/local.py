@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from worldline.room.models.model import Delta, Ending, ReplyError, Said, Settings, Usage
-from worldline.room.models.reading import Reading, alternates, read
+from worldline.room.models.model import ChatMessage, Delta, Ending, ReplyError, Settings, Usage
+from worldline.room.models.reading import Reading, alternates, build_reading
 from worldline.text.tokens import decode
 
 if TYPE_CHECKING:
@@ -17,15 +17,15 @@ UNFINISHED = "\ufffd"  # how a decoder shows the first bytes of a character
 
 
 @dataclass(frozen=True, slots=True)
-class Told(Usage):
+class LocalUsage(Usage):
     """The usage of a local reply, with what it read and wrote, in ids: enough to ask for its flow.
 
-    `written` holds every drawn id, the one that ended the turn included; `text` is what was
+    `reply_ids` holds every drawn id, the one that ended the turn included; `text` is what was
     streamed, but for the mark of reasoning that a template wrote.
     """
 
     reading: Reading | None = None
-    written: tuple[int, ...] = ()
+    reply_ids: tuple[int, ...] = ()
     text: str = ""
 
 
@@ -51,16 +51,16 @@ class Local:
         """How many tokens messages and reply may have together."""
         return self.model.context_tokens
 
-    def count_tokens(self, messages: Sequence[Said]) -> int:
+    def count_tokens(self, messages: Sequence[ChatMessage]) -> int:
         """The tokens that the model would read, the template's own included."""
         return len(self.reading(messages).tokens)
 
-    def reading(self, messages: Sequence[Said]) -> Reading:
+    def reading(self, messages: Sequence[ChatMessage]) -> Reading:
         """What the model reads of these messages; raises ReplyError where it cannot."""
-        return read(self.model.tokenizer, messages, self._own_name(messages))
+        return build_reading(self.model.tokenizer, messages, self._own_name(messages))
 
-    def reply(self, messages: Sequence[Said], settings: Settings) -> Iterator[Delta | Usage]:
-        """Stream a reply, then a `Told`.
+    def reply(self, messages: Sequence[ChatMessage], settings: Settings) -> Iterator[Delta | Usage]:
+        """Stream a reply, then a `LocalUsage`.
 
         Exactness: bitwise the same at equal messages, settings, versions, threads and machine.
 
@@ -84,13 +84,13 @@ class Local:
         )
         return self._stream(reading, token_ids)
 
-    def _stream(self, reading: Reading, drawn: Iterable[int]) -> Iterator[Delta | Usage]:
-        if reading.opened:  # whoever listens is to know that this begins as reasoning
-            yield Delta(reading.opened)
+    def _stream(self, reading: Reading, token_ids: Iterable[int]) -> Iterator[Delta | Usage]:
+        if reading.open_mark:  # whoever listens is to know that this begins as reasoning
+            yield Delta(reading.open_mark)
         reply_ids: list[int] = []
         text = ""
         ending: Ending = "length"
-        for token in drawn:
+        for token in token_ids:
             reply_ids.append(token)
             if token in reading.stops:
                 ending = "stop"
@@ -111,21 +111,23 @@ class Local:
         if len(final_text) > len(text):  # what was held back
             yield Delta(final_text[len(text) :])
             text = final_text
-        yield self._told(reading, reply_ids, text, ending)
+        yield self._usage(reading, reply_ids, text, ending)
 
-    def _told(self, reading: Reading, written: Sequence[int], text: str, ending: Ending) -> Told:
-        return Told(
+    def _usage(
+        self, reading: Reading, reply_ids: Sequence[int], text: str, ending: Ending
+    ) -> LocalUsage:
+        return LocalUsage(
             tokens_in=len(reading.tokens),
-            tokens_out=len(written),
+            tokens_out=len(reply_ids),
             price=0.0,
             ending=ending,
             model=self.model.name,
             reading=reading,
-            written=tuple(written),
+            reply_ids=tuple(reply_ids),
             text=text,
         )
 
-    def _own_name(self, messages: Sequence[Said]) -> str:
+    def _own_name(self, messages: Sequence[ChatMessage]) -> str:
         """Who speaks, as the assistant's own earlier words say; else the model's name."""
         speakers = (
             p.speaker for m in messages if m.role == "assistant" for p in m.parts if p.speaker

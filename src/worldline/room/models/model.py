@@ -13,7 +13,7 @@ Ending = Literal["stop", "length", "refused", "stopped", "broken off"]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Where one event of the room stands inside a `Said`: `text[start:end]`, by whom.
+    """Where one event of the room stands inside a `ChatMessage`: `text[start:end]`, by whom.
 
     `event` is its number in the log; None for what no event holds (the system text).
     `speaker` is a participant's name; empty where the room itself speaks.
@@ -26,7 +26,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ChatMessage:
     """One message of a chat template, and the events that it is made of, in order."""
 
     role: Role
@@ -117,11 +117,11 @@ class Model(Protocol):
         """How many tokens messages and reply may have together; None where unknown."""
         ...
 
-    def count_tokens(self, messages: Sequence[Said]) -> int:
+    def count_tokens(self, messages: Sequence[ChatMessage]) -> int:
         """How many tokens `messages` are for this model; an estimate where it cannot know."""
         ...
 
-    def reply(self, messages: Sequence[Said], settings: Settings) -> Iterator[Delta | Usage]:
+    def reply(self, messages: Sequence[ChatMessage], settings: Settings) -> Iterator[Delta | Usage]:
         """Stream a reply to `messages`, then its `Usage`.
 
         Closing the iterator early ends the work. The same messages and settings give the same
@@ -132,25 +132,25 @@ class Model(Protocol):
         ...
 
 
-def merged(messages: Sequence[Said]) -> list[Said]:
+def merge_neighbours(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     r"""Neighbours of one role put together; the parts move with their texts.
 
     >>> two = [Said("user", "a", (Part(1, "Ada", 0, 1),)), Said("user", "b")]
     >>> [one.text for one in merged(two)]
     ['a\n\nb']
     """
-    merged_messages: list[Said] = []
+    merged_messages: list[ChatMessage] = []
     for message in messages:
         if merged_messages and merged_messages[-1].role == message.role:
-            merged_messages[-1] = _joined(merged_messages[-1], message)
+            merged_messages[-1] = _join_messages(merged_messages[-1], message)
         else:
             merged_messages.append(message)
     return merged_messages
 
 
-def _joined(first: Said, second: Said) -> Said:
+def _join_messages(first: ChatMessage, second: ChatMessage) -> ChatMessage:
     by = len(first.text) + len(JOINT)
     shifted_parts = (
         replace(part, start=part.start + by, end=part.end + by) for part in second.parts
     )
-    return Said(first.role, first.text + JOINT + second.text, (*first.parts, *shifted_parts))
+    return ChatMessage(first.role, first.text + JOINT + second.text, (*first.parts, *shifted_parts))

@@ -23,7 +23,7 @@ AT = "@http"  # MODEL@http://HOST or MODEL@https://HOST
 _LOADED: dict[str, LoadedModel] = {}
 
 
-def _loaded(name: str, say: Say | None) -> LoadedModel:
+def _shared_model(name: str, say: Say | None) -> LoadedModel:
     """Participants of one model share it; `say` hears that it is loaded."""
     if name not in _LOADED:
         _LOADED[name] = wl.load_model(name, progress=say)
@@ -31,7 +31,7 @@ def _loaded(name: str, say: Say | None) -> LoadedModel:
 
 
 def model_named(
-    given: str, prices: Prices | None = None, say: Say | None = None
+    spec: str, prices: Prices | None = None, say: Say | None = None
 ) -> tuple[str, Callable[[], Model]]:
     """(The name in the room, what makes the model when it is first needed).
 
@@ -43,20 +43,20 @@ def model_named(
     >>> model_named("bundled")[0]
     'bundled'
     """
-    name, url = place_of(given)
+    name, url = place_of(spec)
     if not url:
-        return name, lambda: Local(_loaded(name, say), name)
+        return name, lambda: Local(_shared_model(name, say), name)
     return name, lambda: Endpoint(url, name, prices=prices or {})
 
 
-def models_named(given: Iterable[str], say: Say | None = None) -> dict[str, Callable[[], Model]]:
+def models_named(specs: Iterable[str], say: Say | None = None) -> dict[str, Callable[[], Model]]:
     """The models that users name, by their names in the room.
 
     Raises: InputError as `model_named`, and where one name stands for models at two places: a
     participant would be asked at the wrong one.
     """
     places: dict[str, str] = {}
-    for spec in given:
+    for spec in specs:
         name, url = place_of(spec)
         if places.setdefault(name, url) != url:
             two = " and ".join(place or "this process" for place in (places[name], url))
@@ -66,7 +66,7 @@ def models_named(given: Iterable[str], say: Say | None = None) -> dict[str, Call
     )
 
 
-def place_of(given: str) -> tuple[str, str]:
+def place_of(spec: str) -> tuple[str, str]:
     """(A model's name in the room, the address of its endpoint or "") of what a user writes.
 
     Raises: InputError for an empty name, or an address that is none.
@@ -74,18 +74,18 @@ def place_of(given: str) -> tuple[str, str]:
     >>> place_of("qwen3@http://localhost:11434"), place_of("bundled")
     (('qwen3', 'http://localhost:11434/v1'), ('bundled', ''))
     """
-    given = given.strip()
-    name, separator, address_tail = given.rpartition(AT)
+    spec = spec.strip()
+    name, separator, address_tail = spec.rpartition(AT)
     if not separator:
-        if not given:
+        if not spec:
             raise InputError(f"model: it is empty; accepted are {BUNDLED}, and NAME@https://HOST")
-        return given, ""
+        return spec, ""
     if not name:
-        raise InputError(f"model {given!r}: give its name before the @")
+        raise InputError(f"model {spec!r}: give its name before the @")
     return name, base_url("http" + address_tail)
 
 
-def with_name(given: str) -> tuple[str, str]:
+def with_name(spec: str) -> tuple[str, str]:
     """(Model, participant's name) of "MODEL:NAME"; the name is empty where there is none.
 
     A colon that belongs to an address or a folder is no such mark: a name has no / and is not a
@@ -94,9 +94,9 @@ def with_name(given: str) -> tuple[str, str]:
     >>> with_name("qwen3@http://localhost:11434:Ada"), with_name("qwen3@http://localhost:11434")
     (('qwen3@http://localhost:11434', 'Ada'), ('qwen3@http://localhost:11434', ''))
     """
-    model, mark, name = given.rpartition(":")
+    model, mark, name = spec.rpartition(":")
     if mark and name.strip() and "/" not in name and not name.strip().isdigit():
         if model.endswith(("http", "https", "tiny")) or not model.strip():
-            return given.strip(), ""
+            return spec.strip(), ""
         return model.strip(), name.strip()
-    return given.strip(), ""
+    return spec.strip(), ""

@@ -30,7 +30,7 @@ class Clock:
         """What is still to come is waited for no longer than this."""
         self._end = self._end or time.monotonic() + seconds
 
-    def left(self) -> float:
+    def seconds_left(self) -> float:
         """Seconds until the whole is late."""
         end = self.began + self.patience.total
         return (end if self._end is None else min(end, self._end)) - time.monotonic()
@@ -40,7 +40,7 @@ class Clock:
         times = self.patience
         seconds = {"connection": times.connect, "first": times.first, "next": times.between}
         step = seconds[self.phase]
-        step_left, total_left = self.since + step - time.monotonic(), self.left()
+        step_left, total_left = self.since + step - time.monotonic(), self.seconds_left()
         if total_left < step_left:
             return total_left, f"the whole reply within {times.total:g} s"
         if self.phase == "connection":
@@ -49,11 +49,11 @@ class Clock:
 
     def may_wait(self, seconds: float | None) -> bool:
         """Whether the wait that a server asks for is one that the room makes."""
-        longest = min(self.patience.longest_wait, self.left())
+        longest = min(self.patience.longest_wait, self.seconds_left())
         return longest > 0 and (seconds is None or seconds <= longest)
 
-    def wait_of(self, failed: int, asked: float | None, chance: random.Random) -> float:
+    def wait_of(self, n_failures: int, server_wait: float | None, chance: random.Random) -> float:
         """Seconds to wait: at least what the server asks for, with some chance in it."""
-        backoff = self.patience.before_try(failed, chance)
-        wait_seconds = backoff if asked is None else asked + backoff * 0.1
-        return max(0.0, min(wait_seconds, self.left()))
+        backoff = self.patience.before_try(n_failures, chance)
+        wait_seconds = backoff if server_wait is None else server_wait + backoff * 0.1
+        return max(0.0, min(wait_seconds, self.seconds_left()))

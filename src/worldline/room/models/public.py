@@ -21,7 +21,7 @@ def is_public(address: str) -> bool:
     >>> [is_public(one) for one in ("1.1.1.1", "10.0.0.1", "169.254.169.254", "::ffff:127.0.0.1")]
     [True, False, False, False]
     """
-    effective_address = _meant(ipaddress.ip_address(address.partition("%")[0]))
+    effective_address = _effective_address(ipaddress.ip_address(address.partition("%")[0]))
     is_special = (
         effective_address.is_multicast
         or effective_address.is_reserved
@@ -45,12 +45,12 @@ def public_address(host: str, port: int) -> str:
     return addresses[0]
 
 
-def proxied(host: str) -> bool:
+def uses_proxy(host: str) -> bool:
     """Whether a proxy is asked for an https address of a host."""
     return bool(getproxies().keys() & {"https", "all"}) and not proxy_bypass(host)
 
 
-def _meant(address: Address) -> Address:
+def _effective_address(address: Address) -> Address:
     """The IPv4 address that an IPv6 one holds; else the address."""
     if isinstance(address, ipaddress.IPv4Address):
         return address

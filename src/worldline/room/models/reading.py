@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from worldline.errors import InputError
-from worldline.room.models.model import JOINT, Part, ReplyError, Said
+from worldline.room.models.model import JOINT, ChatMessage, Part, ReplyError
 from worldline.room.models.shapes import SHAPES
 from worldline.room.reasoning import marks_in
 from worldline.text.chat import NamedSpan, Turn, render_chat
@@ -25,20 +25,20 @@ _ALIKE = {"<": "‹", "[": "［", "|": "¦"}
 class Reading:
     """What a model read before it replied: its tokens, and the characters of each event in them.
 
-    A part whose place in the text is not certain (the template rewrote it) is in `unplaced`.
+    A part whose place in the text is not certain (the template rewrote it) is in `unplaced_parts`.
     `stops` are the ids that end a turn, `breaks` the texts that do where there is no template.
-    `opened` is the mark with which the template begins the reply's reasoning; "" for none.
+    `open_mark` is the mark with which the template begins the reply's reasoning; "" for none.
     """
 
     tokens: Tokens
     parts: tuple[Part, ...]
-    unplaced: tuple[Part, ...]
+    unplaced_parts: tuple[Part, ...]
     stops: frozenset[int]
     breaks: tuple[str, ...] = ()
-    opened: str = ""
+    open_mark: str = ""
 
 
-def read(tokenizer: Tokenizer, messages: Sequence[Said], own_name: str) -> Reading:
+def build_reading(tokenizer: Tokenizer, messages: Sequence[ChatMessage], own_name: str) -> Reading:
     """The text of `messages` by the model's chat template, or as "Name: ..." where it has none.
 
     No message can pretend to open a turn: the spelling of special tokens is broken in it, by one
@@ -46,7 +46,7 @@ def read(tokenizer: Tokenizer, messages: Sequence[Said], own_name: str) -> Readi
 
     Raises: ReplyError where the template takes the messages in no shape.
     """
-    messages = [disarmed(tokenizer, message) for message in messages]
+    messages = [break_special_tokens(tokenizer, message) for message in messages]
     if not getattr(tokenizer, "chat_template", None):
         return _plain(tokenizer, messages, own_name)
     reason = "there is nothing to answer"
@@ -62,19 +62,19 @@ def read(tokenizer: Tokenizer, messages: Sequence[Said], own_name: str) -> Readi
             reason = str(error)
             continue
         tokens = tokenize(tokenizer, text, add_special_tokens=False)
-        parts, unplaced_parts = _placed(shaped_messages, text, spans)
-        return Reading(tokens, parts, unplaced_parts, stops_of(tokenizer), (), _opened(text))
+        parts, unplaced_parts = _locate_parts(shaped_messages, text, spans)
+        return Reading(tokens, parts, unplaced_parts, stops_of(tokenizer), (), _open_mark(text))
     raise ReplyError(f"the model cannot read this conversation: {reason}")
 
 
-def _opened(text: str) -> str:
+def _open_mark(text: str) -> str:
     """The mark of reasoning that stands open at the end of what a template wrote."""
     end = text[-_TAIL:].rstrip()
     last = next((mark for mark in marks_in(end) if mark.end == len(end)), None)
     return end[last.start :] if last is not None and last.opens else ""
 
 
-def disarmed(tokenizer: Tokenizer, message: Said) -> Said:
+def break_special_tokens(tokenizer: Tokenizer, message: ChatMessage) -> ChatMessage:
     """The message with the spelling of every special token broken: its first character changed.
 
     As long as before: `parts` stay valid.
@@ -112,14 +112,14 @@ def stops_of(tokenizer: Tokenizer) -> frozenset[int]:
     return frozenset(token_id for token_id in stop_ids if token_id is not None)
 
 
-def _placed(
-    shaped: Sequence[Said], text: str, spans: Sequence[NamedSpan]
+def _locate_parts(
+    messages: Sequence[ChatMessage], text: str, spans: Sequence[NamedSpan]
 ) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     """(Parts in characters of the rendered text, parts whose place is not certain)."""
     where = {span.name: span for span in spans}
     placed_parts: list[Part] = []
     unplaced_parts: list[Part] = []
-    for index, message in enumerate(shaped):
+    for index, message in enumerate(messages):
         span = where.get(f"{message.role} {index}")
         if span is None:
             unplaced_parts += message.parts
@@ -131,7 +131,7 @@ def _placed(
     return tuple(placed_parts), tuple(unplaced_parts)
 
 
-def _plain(tokenizer: Tokenizer, messages: Sequence[Said], own_name: str) -> Reading:
+def _plain(tokenizer: Tokenizer, messages: Sequence[ChatMessage], own_name: str) -> Reading:
     """Lines "Name: ...", for a model that knows no turns."""
     text, parts = "", []
     speakers = {part.speaker for message in messages for part in message.parts if part.speaker}

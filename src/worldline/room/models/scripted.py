@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from worldline.room.models.model import Delta, ReplyError, Said, Settings, Usage
+from worldline.room.models.model import ChatMessage, Delta, ReplyError, Settings, Usage
 
 _PIECE = re.compile(r"\s*\S+\s*")
 
 
 @dataclass(frozen=True, slots=True)
-class Scripted:
+class ScriptedModel:
     """Says `lines` one after another; starts over after the last where `loops`.
 
     Which line comes next is `settings.turn`: the model remembers nothing.
@@ -29,11 +29,11 @@ class Scripted:
     context_tokens: int | None = None
     scripted: bool = True
 
-    def count_tokens(self, messages: Sequence[Said]) -> int:
+    def count_tokens(self, messages: Sequence[ChatMessage]) -> int:
         """Words, since a script has no tokens."""
         return sum(len(message.text.split()) for message in messages)
 
-    def reply(self, messages: Sequence[Said], settings: Settings) -> Iterator[Delta | Usage]:
+    def reply(self, messages: Sequence[ChatMessage], settings: Settings) -> Iterator[Delta | Usage]:
         """The line numbered `settings.turn`, word by word, then its usage in words."""
         line = self._line(settings.turn)
         pieces = _PIECE.findall(line) or [line]

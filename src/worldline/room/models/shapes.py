@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from worldline.room.models.model import Said, merged
+from worldline.room.models.model import ChatMessage, merge_neighbours
 
 OPENING = "(The conversation begins.)"
 
 
-def from_user(messages: Sequence[Said]) -> list[Said]:
+def from_user(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     """Alternating, and opened by a user, after the system text."""
-    merged_messages = merged(messages)
+    merged_messages = merge_neighbours(messages)
     first = 1 if merged_messages and merged_messages[0].role == "system" else 0
     if first < len(merged_messages) and merged_messages[first].role == "assistant":
-        merged_messages.insert(first, Said("user", OPENING))
+        merged_messages.insert(first, ChatMessage("user", OPENING))
     return merged_messages
 
 
-def without_system(messages: Sequence[Said]) -> list[Said]:
+def without_system(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     r"""Alternating, with the system text at the head of the first user's.
 
     >>> [m.text for m in without_system([Said("system", "Be kind."), Said("user", "Hi")])]
@@ -28,6 +28,6 @@ def without_system(messages: Sequence[Said]) -> list[Said]:
     return from_user([replace(m, role="user") if m.role == "system" else m for m in messages])
 
 
-SHAPES: tuple[Callable[[Sequence[Said]], list[Said]], ...] = (
-    list, merged, from_user, without_system,
+SHAPES: tuple[Callable[[Sequence[ChatMessage]], list[ChatMessage]], ...] = (
+    list, merge_neighbours, from_user, without_system,
 )  # fmt: skip

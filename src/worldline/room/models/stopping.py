@@ -20,17 +20,17 @@ T = TypeVar("T")
 
 
 @contextmanager
-def stoppable(stopped: Callable[[], bool]) -> Iterator[None]:
+def stoppable(is_stopped: Callable[[], bool]) -> Iterator[None]:
     """What waits or computes inside, in this thread, ends soon after `stopped()` is true.
 
     What computes here ends at its next step (a block of a model) by `steps.StoppedError`.
     """
 
     def look() -> None:
-        if stopped():
+        if is_stopped():
             raise steps.StoppedError(STOPPED)
 
-    token = _stopped.set(stopped)
+    token = _stopped.set(is_stopped)
     try:
         with steps.stepping(look):
             yield
@@ -52,10 +52,10 @@ def wait(seconds: float) -> None:
         time.sleep(min(seconds_left, LOOK_SECONDS))
 
 
-def waited(call: Callable[[], T], seconds: float, what: str) -> T:
+def call_with_timeout(call: Callable[[], T], seconds: float, call_name: str) -> T:
     """What `call` gives, in a thread that is left behind where it takes too long.
 
-    Raises: TooLateError, naming `what`; StoppedError; whatever `call` raises.
+    Raises: TooLateError, naming `call_name`; StoppedError; whatever `call` raises.
     """
     result_queue: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
 
@@ -74,7 +74,7 @@ def waited(call: Callable[[], T], seconds: float, what: str) -> T:
             value, error = result_queue.get(timeout=max(0.0, min(seconds_left, LOOK_SECONDS)))
         except queue.Empty:
             if seconds_left <= 0:
-                raise TooLateError(f"{what}: nothing came within {seconds:g} s") from None
+                raise TooLateError(f"{call_name}: nothing came within {seconds:g} s") from None
             continue
         if error is not None:
             raise error

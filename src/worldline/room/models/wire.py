@@ -51,9 +51,9 @@ class Patience:
     wait: float = 0.5
     longest_wait: float = 30.0
 
-    def before_try(self, failed: int, chance: random.Random) -> float:
+    def before_try(self, n_failures: int, chance: random.Random) -> float:
         """Seconds to wait after so many failures, where the server does not say."""
-        return min(self.longest_wait, self.wait * 2 ** (failed - 1)) * chance.uniform(0.5, 1.0)
+        return min(self.longest_wait, self.wait * 2 ** (n_failures - 1)) * chance.uniform(0.5, 1.0)
 
 
 def http() -> Any:
@@ -66,7 +66,7 @@ def http() -> Any:
     return importlib.import_module("httpx2")
 
 
-def base_url(given: str, bare: str = "/v1") -> str:
+def base_url(address: str, bare: str = "/v1") -> str:
     """An address as it is called: http or https, no name or password in it; `bare` without a path.
 
     Raises InputError for any other.
@@ -75,7 +75,7 @@ def base_url(given: str, bare: str = "/v1") -> str:
     'http://localhost:11434/v1'
     """
     try:
-        parts = urlsplit(given.strip())
+        parts = urlsplit(address.strip())
         port = parts.port
     except ValueError:
         raise InputError("address: accepted are http://HOST or https://HOST, with :PORT") from None
@@ -84,7 +84,7 @@ def base_url(given: str, bare: str = "/v1") -> str:
     if parts.query or parts.fragment:
         raise InputError(f"address of {parts.hostname}: accepted are addresses without ? and #")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise InputError(f"address {given!r}: accepted are http://HOST or https://HOST")
+        raise InputError(f"address {address!r}: accepted are http://HOST or https://HOST")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     place = f"{parts.scheme}://{host}" + (f":{port}" if port else "")
     return place + (parts.path.rstrip("/") or bare)
@@ -280,7 +280,7 @@ def plain(text: object, url: str = "") -> str:
     return one_line(keyless(str(text), url), LONGEST_REASON)
 
 
-def retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+def retry_after(headers: Mapping[str, str], current_time: float | None = None) -> float | None:
     """Seconds that a server asks to wait, given as a number or a date; None where it does not.
 
     >>> retry_after({"retry-after": "2"})
@@ -297,7 +297,7 @@ def retry_after(headers: Mapping[str, str], now: float | None = None) -> float |
         at = parsedate_to_datetime(header).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
-    return max(0.0, at - (time.time() if now is None else now))
+    return max(0.0, at - (time.time() if current_time is None else current_time))
 
 
 Sleep = Callable[[float], None]

@@ -11,7 +11,7 @@ from worldline.lab.introspection.chat import Message, ask
 from worldline.lab.introspection.choosing import Cell
 from worldline.lab.introspection.detecting import ask_within, conversations
 from worldline.lab.introspection.localising import listing_of
-from worldline.lab.introspection.scope import LISTED, Scope
+from worldline.lab.introspection.scope import N_SENTENCES, Scope
 from worldline.lab.introspection.vectors import Bank
 from worldline.lab.stimuli.introspection.texts import records_of
 
@@ -49,7 +49,7 @@ def test_pushed_tokens_are_those_of_the_marked_messages(model):
 
 def test_a_listing_names_ten_sentences_by_ten_tokens(model):
     listing = listing_of(model, "bread", 0, "asked")
-    assert len(set(listing.answers)) == LISTED
+    assert len(set(listing.answers)) == N_SENTENCES
     assert len({pos for one in listing.candidates for pos in one}) == sum(
         map(len, listing.candidates)
     )
@@ -82,8 +82,8 @@ def test_comparison_and_picture_run(model, monkeypatch):
     scope = Scope(8, 0)
     for module in (comparing, reporting):
         monkeypatch.setattr(module, "bank_of", lambda _model, scope: fake_bank(scope))
-        monkeypatch.setattr(module, "chosen", lambda _model, _scope: Cell(ROW, 1.0))
-    concept = scope.reported[0]
+        monkeypatch.setattr(module, "chosen_cell", lambda _model, _scope: Cell(ROW, 1.0))
+    concept = scope.reported_concepts[0]
     found = comparing.measure_compare(model, scope, concept)
     assert all(one in (0.0, 0.5, 1.0) for one in found["concept"] + found["random"])
     assert any(abs(one) > 1e-3 for one in found["concept_logits"])

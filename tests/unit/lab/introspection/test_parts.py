@@ -10,8 +10,8 @@ import pytest
 import worldline as wl
 from tiny_runs import loaded
 from worldline.lab.introspection import choosing, concluding
-from worldline.lab.introspection.choosing import Cell, at_least, best_of, chosen, table_of
-from worldline.lab.introspection.concluding import confident, detected, share
+from worldline.lab.introspection.choosing import Cell, at_least, best_of, chosen_cell, table_of
+from worldline.lab.introspection.concluding import confident, detection, share
 from worldline.lab.introspection.gate import judge_gate, questions
 from worldline.lab.introspection.localising import right
 from worldline.lab.introspection.scope import Scope
@@ -88,17 +88,17 @@ def test_the_best_cell_leaves_the_text_whole():
 
 def test_only_the_choosing_half_is_asked_for_the_cell(monkeypatch):
     scope, seen = Scope(8, 3), []
-    assert not set(scope.choosing) & set(scope.reported)
-    assert len(scope.choosing) == len(scope.reported) == 4
-    assert set(concepts()[:9]) <= set(scope.known)
-    assert len(scope.known) >= 40
+    assert not set(scope.choosing) & set(scope.reported_concepts)
+    assert len(scope.choosing) == len(scope.reported_concepts) == 4
+    assert set(concepts()[:9]) <= set(scope.vector_concepts)
+    assert len(scope.vector_concepts) >= 40
 
     def measured(_model, _scope, concept):
         seen.append(concept)
         return {"cells": [{"row": 1, "strength": 1.0, "right": 1.0, "trials": 5, "nats": 0.0}]}
 
     monkeypatch.setattr(choosing, "measure_grid", measured)
-    assert chosen(loaded("llama"), scope) == Cell(1, 1.0)
+    assert chosen_cell(loaded("llama"), scope) == Cell(1, 1.0)
     assert seen == scope.choosing
 
 
@@ -198,10 +198,10 @@ def test_yes_to_everything_is_no_detection():
             "controls": [dict.fromkeys(kinds, one) for one in controls],
         }
 
-    same = detected([of(k + 3.0, [k + 3.0, k + 3.0]) for k in range(6)], 0)["concept"]
+    same = detection([of(k + 3.0, [k + 3.0, k + 3.0]) for k in range(6)], 0)["concept"]
     assert same["asked"]["low"] > 0
     assert same["asked_less_controls"]["mean"] == pytest.approx(0.0)
-    more = detected([of(k + 3.0, [k + 1.0]) for k in range(6)], 0)["concept"]
+    more = detection([of(k + 3.0, [k + 1.0]) for k in range(6)], 0)["concept"]
     assert more["asked_less_controls"]["low"] == pytest.approx(2.0)
 
 

@@ -19,11 +19,11 @@ import pytest
 
 from stub_endpoint import Plan, answer, stub_endpoint
 from worldline.errors import InputError
-from worldline.room.deeds import Asked
+from worldline.room.deeds import ActionRequest
 from worldline.room.models.endpoint import Endpoint
 from worldline.room.models.failures import CutOffError, RejectedError, UnreachableError
-from worldline.room.models.hearing import Whole
-from worldline.room.models.model import Delta, Said, Settings
+from worldline.room.models.hearing import TextBuffer
+from worldline.room.models.model import ChatMessage, Delta, Settings
 from worldline.room.models.wire import (
     KEY,
     Patience,
@@ -62,7 +62,7 @@ def elsewhere(monkeypatch):
 
 
 def words(url: str) -> str:
-    said = Endpoint(url, "m", patience=ONCE).reply([Said("user", "hi")], Settings())
+    said = Endpoint(url, "m", patience=ONCE).reply([ChatMessage("user", "hi")], Settings())
     return "".join(one.text for one in said if isinstance(one, Delta))
 
 
@@ -83,7 +83,7 @@ def test_this_machine_is_asked_without_a_proxy(host, monkeypatch):
 def test_a_search_on_this_machine_goes_through_no_proxy(monkeypatch):
     with stub_endpoint() as proxy, stub_endpoint(Plan(body=b'{"results": []}')) as stub:
         monkeypatch.setenv("ALL_PROXY", proxy.url.removesuffix("/v1"))
-        assert SearxngSearch(stub.url)(Asked("cats", "Ada", "m", 1)) == []
+        assert SearxngSearch(stub.url)(ActionRequest("cats", "Ada", "m", 1)) == []
     assert proxy.asked == []
 
 
@@ -198,7 +198,7 @@ def test_a_certificate_by_nobody_is_said_once_and_can_be_trusted(monkeypatch, tm
             url, "m", patience=Patience(tries=3), sleep=lambda _s: pytest.fail("again")
         )
         with pytest.raises(UnreachableError, match="SSL_CERT_FILE names whom to trust"):
-            list(model.reply([Said("user", "hi")], Settings()))
+            list(model.reply([ChatMessage("user", "hi")], Settings()))
         monkeypatch.setenv("SSL_CERT_FILE", str(own))
         assert words(url) == "hello"
     assert met == [False, True]
@@ -312,7 +312,9 @@ def test_an_endpoint_that_says_the_key_does_not_bring_it_into_the_room(size, mon
     sent = [json.dumps({"choices": [{"delta": {"content": one}}]}) for one in pieces]
     thought = json.dumps({"choices": [{"delta": {"reasoning": SECRET}}]})
     with stub_endpoint(Plan(events=[thought, *sent, "[DONE]"])) as stub:
-        said = list(Endpoint(stub.url, "m", patience=ONCE).reply([Said("user", "")], Settings()))
+        said = list(
+            Endpoint(stub.url, "m", patience=ONCE).reply([ChatMessage("user", "")], Settings())
+        )
     told = "".join(one.text for one in said if isinstance(one, Delta) and not one.reasoning)
     assert told == f"sk-made sk-(key)(key), {SECRET[:-1]}! sk-made-up"
     assert said[0] == Delta("(key)", reasoning=True)
@@ -351,7 +353,7 @@ def test_a_key_is_hidden_in_base64_and_quoted_for_a_url_too(key, monkeypatch):
 
 def test_a_key_in_base64_that_comes_in_pieces_is_not_shown(monkeypatch):
     monkeypatch.setenv(KEY, "sk-abcdef123")
-    hearing = Whole(secrets_of())
+    hearing = TextBuffer(secrets_of())
     told = base64.b64encode(b"sk-abcdef123").decode()
     assert "".join([*map(hearing.add, f"<{told}>"), hearing.add("", last=True)]) == "<(key)>"
 

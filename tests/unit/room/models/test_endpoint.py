@@ -26,10 +26,10 @@ from worldline.room.models.failures import (
     TooLateError,
     UnreachableError,
 )
-from worldline.room.models.model import Delta, Model, ReplyError, Said, Settings, Usage
+from worldline.room.models.model import ChatMessage, Delta, Model, ReplyError, Settings, Usage
 from worldline.room.models.wire import KEY, Patience, base_url, key_name, key_of, retry_after
 
-ASKED = (Said("system", "You are Ada."), Said("user", "Bob: hello"))
+ASKED = (ChatMessage("system", "You are Ada."), ChatMessage("user", "Bob: hello"))
 SETTINGS = Settings(temperature=0.7, seed=5, max_tokens=50)
 SECRET = "sk-verysecret-0123456789"
 PACKAGE = Path(worldline.__file__).parent
@@ -440,7 +440,7 @@ def test_other_addresses_are_refused(wrong):
 
 def test_when_to_come_back():
     assert retry_after({"retry-after": "1.5"}) == 1.5
-    assert retry_after({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, now=20.0) == 40.0
+    assert retry_after({"retry-after": "Thu, 01 Jan 1970 00:01:00 GMT"}, current_time=20.0) == 40.0
     assert retry_after({"retry-after": "soon"}) is None
     assert retry_after({}) is None
 

@@ -23,11 +23,15 @@ from worldline.room.models.failures import (
     StoppedError,
     TooLateError,
 )
-from worldline.room.models.model import Delta, ReplyError, Said, Settings, Usage
-from worldline.room.models.stopping import stoppable, waited
+from worldline.room.models.model import ChatMessage, Delta, ReplyError, Settings, Usage
+from worldline.room.models.stopping import call_with_timeout, stoppable
 from worldline.room.models.wire import KEY, Patience
 
-SAID = (Said("system", "You are Ada."), Said("user", "Bob: a"), Said("user", "Cay: b"))
+SAID = (
+    ChatMessage("system", "You are Ada."),
+    ChatMessage("user", "Bob: a"),
+    ChatMessage("user", "Cay: b"),
+)
 SHORT = Patience(connect=0.3, first=0.3, between=0.3, total=0.3, tries=3, wait=0.01)
 LATE = 0.5  # seconds that may pass beyond what was allowed
 
@@ -555,12 +559,12 @@ def test_an_error_without_an_end_is_read_to_its_beginning():
 
 
 def test_any_call_can_be_waited_for():
-    assert waited(lambda: 5, 1.0, "x") == 5
+    assert call_with_timeout(lambda: 5, 1.0, "x") == 5
     with pytest.raises(ZeroDivisionError):
-        waited(lambda: 1 // 0, 1.0, "x")
+        call_with_timeout(lambda: 1 // 0, 1.0, "x")
     over = threading.Event()
     with within(0.1), pytest.raises(TooLateError, match=r"ddgs: nothing came within 0\.1 s"):
-        waited(over.wait, 0.1, "ddgs")
+        call_with_timeout(over.wait, 0.1, "ddgs")
     with stoppable(lambda: True), within(0), pytest.raises(StoppedError):
-        waited(over.wait, 20.0, "x")
+        call_with_timeout(over.wait, 20.0, "x")
     over.set()

@@ -36,21 +36,23 @@ def concepts() -> tuple[str, ...]:
 @cache
 def openings() -> tuple[str, ...]:
     """Openings of an answer: those of two words or more that do not end inside a quotation."""
-    found = json.loads((HOME / "truncated_outputs.json").read_text(encoding="utf-8"))
-    return tuple(one for one in found if len(one.split()) > 1 and '"' not in one)
+    truncated_outputs = json.loads((HOME / "truncated_outputs.json").read_text(encoding="utf-8"))
+    return tuple(
+        opening for opening in truncated_outputs if len(opening.split()) > 1 and '"' not in opening
+    )
 
 
 def facts() -> tuple[tuple[str, str], ...]:
     """Questions with their answers, from plain ones to rare ones."""
-    found = (line.partition("\t") for line in lines_of("facts.txt"))
-    return tuple((question, answer) for question, _, answer in found)
+    line_parts = (line.partition("\t") for line in lines_of("facts.txt"))
+    return tuple((question, answer) for question, _, answer in line_parts)
 
 
-def drawn(things: tuple[Any, ...], n: int, *seed: int) -> list[Any]:
+def draw_distinct(population: tuple[Any, ...], n: int, *seed: int) -> list[Any]:
     """`n` different things in an order that the seed decides.
 
     >>> drawn((1, 2, 3), 3, 0) == drawn((1, 2, 3), 3, 0)
     True
     """
-    order = np.random.default_rng(seed).permutation(len(things))
-    return [things[k] for k in order[:n]]
+    order = np.random.default_rng(seed).permutation(len(population))
+    return [population[k] for k in order[:n]]
