@@ -94,7 +94,7 @@ def main() -> None:
 
 def chosen(given: argparse.Namespace) -> Any:
     """The Scene to draw."""
-    from worldline.views.scene import Scene
+    from worldline.views.schema.scene import Scene
 
     if given.scene:
         return Scene.model_validate_json(given.scene.read_text(encoding="utf-8"))
@@ -113,9 +113,9 @@ def chosen(given: argparse.Namespace) -> Any:
 
 def read_by_the_model(n_positions: int) -> Any:
     """The Scene of the bundled model reading this repository's own documentation."""
-    from worldline.model.load import load_model
+    from worldline.models.loader import load_model
     from worldline.session import observe
-    from worldline.text.tokens import tokenize
+    from worldline.tokens.tokens import tokenize
 
     model = load_model()
     pages = [ROOT / "docs" / "how_it_works.md", ROOT / "README.md"]

@@ -29,11 +29,11 @@ def main() -> None:
 
     import torch
 
-    from worldline.flow.weighing import weigh
-    from worldline.model.load import load_model
-    from worldline.text.grouping import groupings
-    from worldline.text.tokens import tokenize
-    from worldline.trace.recording import record
+    from worldline.attribution.attribute import weigh
+    from worldline.models.loader import load_model
+    from worldline.runs.recorder import record
+    from worldline.tokens.tokens import tokenize
+    from worldline.tokens.units import groupings
 
     torch.set_num_threads(1)
     model = load_model()

@@ -203,9 +203,9 @@ def edges(carry: np.ndarray, kv: np.ndarray):
 
 
 def our_action(carry: np.ndarray, kv: np.ndarray, task: str, _algorithm: str):
-    from worldline.grid.node import Node
-    from worldline.paths.best import top_paths
-    from worldline.paths.weighted import WeightedGrid, hop_sums, sum_paths
+    from worldline.graph.node import Node
+    from worldline.graph.strongest_paths import top_paths
+    from worldline.graph.weighted_grid import WeightedGrid, hop_sums, sum_paths
 
     grid = WeightedGrid(carry=carry, kv=kv, pruned=False, name="bench")
     ends = Node(layer=0, pos=0), Node(layer=N_LAYERS, pos=carry.shape[1] - 1)

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
-sys.path[:0] = map(str, (TESTS, TESTS / "laws", TESTS / "unit" / "room" / "models"))
+sys.path[:0] = map(str, (TESTS, TESTS / "laws", TESTS / "unit" / "room" / "providers"))
 CELL_SECONDS = 3.0  # of CPU for one reader at one length
 LENGTHS = (1_000, 10_000, 50_000, 200_000)
 
@@ -278,9 +278,9 @@ def _readers(folder: Path) -> Mapping[str, tuple[Callable[[str], object], tuple[
     from small_tokenizers import byte_level, sentence_piece
     from tiny_runs import loaded, some_tokens
     from worldline.foreign_json import read_json
-    from worldline.room.importing import from_elsewhere, from_messages, from_transcript
-    from worldline.text.chat import Turn, render_chat
-    from worldline.text.tokens import tokenize
+    from worldline.room.imports import from_elsewhere, from_messages, from_transcript
+    from worldline.tokens.chat_templates import Turn, render_chat
+    from worldline.tokens.tokens import tokenize
 
     scripts = (
         "the cat sat. ", "abcdefgh", "日本語の本", "👩‍👩‍👧‍👦", "e\u0301\u0323\u0302",

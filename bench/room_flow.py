@@ -16,9 +16,9 @@ import time
 import torch
 
 import worldline as wl
-from worldline.room.flow import flow_of_reply
-from worldline.room.models.local import Local, LocalUsage
-from worldline.room.models.model import ChatMessage, Part, Settings
+from worldline.room.providers.chat_model import ChatMessage, Part, Settings
+from worldline.room.providers.local_model import Local, LocalUsage
+from worldline.room.reply_reads import flow_of_reply
 
 WORDS = "the river that I remember carries what was said before and never says it twice. "
 

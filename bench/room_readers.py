@@ -15,18 +15,18 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from worldline.room.claims import claims
-from worldline.room.commands import parse
+from worldline.room.action_claims import claims
 from worldline.room.events import Event, Message
-from worldline.room.exporting import as_html, as_markdown
-from worldline.room.foreign_messages import load_json
-from worldline.room.mending import mend
-from worldline.room.naming import borrowed_passages, without_own_label, without_room_lines
+from worldline.room.export_files import as_html, as_markdown
+from worldline.room.inert_regions import regions, without_reasoning
+from worldline.room.mojibake import mend
+from worldline.room.other_formats import load_json
 from worldline.room.reasoning import ReasoningFilter
-from worldline.room.regions import regions, without_reasoning
+from worldline.room.reply_commands import parse
+from worldline.room.speaker_labels import borrowed_passages, without_own_label, without_room_lines
 from worldline.room.state import Participant
 from worldline.room.turns import mentioned_participants
-from worldline.text.foreign import one_line, visible
+from worldline.tokens.sanitize import one_line, visible
 
 NAMES = ("Ada", "Bob", "李雷", "Senior_Engineer")
 PEOPLE = [Participant(name, "m", "", 1.0, False, 0) for name in NAMES]

@@ -21,10 +21,10 @@ from collections.abc import Callable
 import torch
 
 import worldline as wl
-from worldline.grid.cuts import EdgeCut, HopBudget
-from worldline.run.executing import execute_many, inputs_of
-from worldline.run.hops import copies_of
-from worldline.run.plan import Plan
+from worldline.graph.edits import EdgeCut, HopBudget
+from worldline.runs.execution import execute_many, inputs_of
+from worldline.runs.hop_budgets import copies_of
+from worldline.runs.plan import Plan
 
 PROMPT = "When Mary and John went to the store, John gave a drink to"
 LARGEST_SPREAD = 0.10

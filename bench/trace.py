@@ -142,10 +142,10 @@ def our_measure(name: str, n_pos: int):
     """(plain forward, what is measured) on the bundled model."""
     import torch
 
-    from worldline.flow.weighing import weigh
-    from worldline.model.load import load_model
-    from worldline.text.tokens import Tokens
-    from worldline.trace.recording import record
+    from worldline.attribution.attribute import weigh
+    from worldline.models.loader import load_model
+    from worldline.runs.recorder import record
+    from worldline.tokens.tokens import Tokens
 
     model = load_model("bundled")
     module: Any = model.module
@@ -211,7 +211,7 @@ def peer_python() -> Path:
         subprocess.run([sys.executable, "-m", "venv", str(PEER_VENV)], check=True)
         pip = [str(python), "-m", "pip", "install", "-q", "-c", str(ROOT / "constraints.txt")]
         subprocess.run([*pip, PEER], check=True)
-    from worldline.model.bundled import ensure_bundled
+    from worldline.models.bundled import ensure_bundled
 
     (PEER_VENV / "model.json").write_text(json.dumps({"folder": str(ensure_bundled(None))}))
     return python

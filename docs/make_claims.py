@@ -11,10 +11,10 @@ from pathlib import Path
 
 from worldline.claims.exports.lines import mark
 from worldline.claims.exports.numbers import number_of
-from worldline.claims.loading import load_graph
 from worldline.claims.picture import BUNDLED, claims_picture, in_order
-from worldline.claims.store import Store
-from worldline.views.claims_parts import ClaimsVerdict
+from worldline.claims.records import load_graph
+from worldline.claims.run_database import Store
+from worldline.views.schema.claims import ClaimsVerdict
 
 PAGE = Path(__file__).parent / "claims.md"
 

@@ -14,11 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from worldline.lab.faithfulness.curves import SHARES
-from worldline.lab.faithfulness.printing import circuits_markdown, families_of, markdown, number
-from worldline.lab.faithfulness.running import CORRECTED, matched
-from worldline.lab.faithfulness.store import Store
-from worldline.lab.faithfulness.table import BUDGETS, corrections, make_table
+from worldline.experiments.faithfulness.curves import SHARES
+from worldline.experiments.faithfulness.part_files import Store
+from worldline.experiments.faithfulness.prompt_runs import CORRECTED, matched
+from worldline.experiments.faithfulness.table import BUDGETS, corrections, make_table
+from worldline.experiments.faithfulness.table_text import (
+    circuits_markdown,
+    families_of,
+    markdown,
+    number,
+)
 
 HERE = Path(__file__).parent
 RAW = HERE / "faithfulness" / "smollm2-135m-instruct.zip"

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import worldline
-from worldline.model.load import load_model
+from worldline.models.loader import load_model
 
 HOME = Path(worldline.__file__).parent / "lab" / "faithfulness" / "families"
 KEPT = 120

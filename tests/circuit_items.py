@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 import worldline as wl
-from worldline.model.circuits import without
+from worldline.models.known_circuits import without
 
 
 def circuit_case(name: str) -> tuple[wl.LoadedModel, dict]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worldline.views.claims_parts import ClaimsPicture
+from worldline.views.schema.claims import ClaimsPicture
 
 TEXT = "The capital of France is"
 NASTY = "</script><b>bold</b>"

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from worldline.claims.claim_runs import RunRequest, run_claim
 from worldline.claims.graph import Graph
-from worldline.claims.loading import load_graph
-from worldline.claims.running import RunRequest, run_claim
-from worldline.claims.store import Store
-from worldline.lab import registry
-from worldline.lab.experiment import Experiment, Finding
-from worldline.lab.statistics import wilson
-from worldline.model.identity import Identity
-from worldline.model.load import LoadedModel
+from worldline.claims.records import load_graph
+from worldline.claims.run_database import Store
+from worldline.experiments import registry
+from worldline.experiments.experiment import Experiment, Finding
+from worldline.experiments.statistics import wilson
+from worldline.models.identity import Identity
+from worldline.models.loader import LoadedModel
 
 COIN = """
 id = "coin"

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from command_line import CommandLine
 
 if TYPE_CHECKING:
-    from worldline.model.load import LoadedModel
+    from worldline.models.loader import LoadedModel
 
 STRICT = os.environ.get("WORLDLINE_STRICT") == "1"
 
@@ -70,7 +70,7 @@ def pytest_make_collect_report() -> Generator[None, Any, Any]:
 @pytest.fixture(scope="session")
 def bundled() -> LoadedModel:
     """The bundled model; its first use converts it, in one test process at a time."""
-    from worldline.model.load import load_model
+    from worldline.models.loader import load_model
 
     with FileLock(Path(tempfile.gettempdir()) / f"worldline-bundled-{os.getuid()}.lock"):
         return load_model("bundled")

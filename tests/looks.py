@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worldline.model import guard
+from worldline.models import validation as guard
 
 
 def counted_looks(monkeypatch) -> list[int]:

@@ -7,7 +7,7 @@ import copy
 import torch
 
 from tiny_runs import loaded, some_tokens
-from worldline.model.load import load_model
+from worldline.models.loader import load_model
 
 LENGTH = 24
 

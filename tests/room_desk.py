@@ -13,14 +13,14 @@ from typing import Any
 
 from served import in_thread
 from tiny_runs import loaded
-from worldline.room.deeds import Deeds, Hit, Picture
-from worldline.room.drawn import by_speaker
+from worldline.room.actions import Deeds, Hit, Picture
 from worldline.room.events import Message
-from worldline.room.hosting import Desk
+from worldline.room.host import Desk
 from worldline.room.log import Log
-from worldline.room.models.catalog import Catalog
-from worldline.room.models.model import ChatMessage, Delta, Settings, Usage
-from worldline.room.models.scripted import ScriptedModel
+from worldline.room.providers.catalog import Catalog
+from worldline.room.providers.chat_model import ChatMessage, Delta, Settings, Usage
+from worldline.room.providers.scripted_model import ScriptedModel
+from worldline.room.reply_flow import by_speaker
 from worldline.room.room import Room
 
 EXAMPLE = "t3 t14 t15 t92 t65 t35"
@@ -142,8 +142,8 @@ def made_up(room: Room, model: str) -> dict[str, Any] | str:
 def serving_rooms(folder: Path, wait_s: float = 0.0) -> Iterator[tuple[str, Desk]]:
     """A server in a thread of this process; its address, and its desk."""
     from worldline.apps.server.app import make_app
-    from worldline.live.answering import Answering
-    from worldline.live.worker import Worker
+    from worldline.service.answers import Answering
+    from worldline.service.worker import Worker
 
     model = loaded("llama")
     worker = Worker(Answering(model, folder))

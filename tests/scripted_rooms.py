@@ -6,11 +6,11 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from worldline.room.deeds import Deeds, Hit, Picture
+from worldline.room.actions import Deeds, Hit, Picture
 from worldline.room.events import Command, Event, Message, Notice, Outcome
 from worldline.room.log import MEMORY, Log
-from worldline.room.models.catalog import Catalog
-from worldline.room.models.scripted import ScriptedModel
+from worldline.room.providers.catalog import Catalog
+from worldline.room.providers.scripted_model import ScriptedModel
 from worldline.room.room import Room
 
 DEEDS = Deeds(

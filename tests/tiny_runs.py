@@ -6,10 +6,10 @@ import functools
 
 import torch
 
-from worldline.model.circuits import NamesIds
-from worldline.model.load import LoadedModel, load_model
-from worldline.model.tiny import tiny_ids, tiny_model
-from worldline.text.tokens import Tokens
+from worldline.models.known_circuits import NamesIds
+from worldline.models.loader import LoadedModel, load_model
+from worldline.models.tiny_models import tiny_ids, tiny_model
+from worldline.tokens.tokens import Tokens
 
 FLOAT32, FLOAT64 = torch.float32, torch.float64
 

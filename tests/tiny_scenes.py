@@ -6,7 +6,7 @@ import functools
 
 from tiny_runs import loaded
 from worldline.session import observe
-from worldline.views.scene import Scene
+from worldline.views.schema.scene import Scene
 
 TEXT = "t3 t14 t15 t92 t65 t35"
 

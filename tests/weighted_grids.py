@@ -7,8 +7,8 @@ from itertools import pairwise
 import numpy as np
 from hypothesis import strategies as st
 
-from worldline.grid.node import Node
-from worldline.paths.weighted import WeightedGrid
+from worldline.graph.node import Node
+from worldline.graph.weighted_grid import WeightedGrid
 
 
 def drawn(n_layers, n_pos, seed, kind="normal"):

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from worldline.views.notebook import SceneDisplay
-from worldline.views.picture import numbers
-from worldline.views.scene import Scene
+from worldline.views.scene_builder import numbers
+from worldline.views.schema.scene import Scene
 
 if TYPE_CHECKING:
-    from worldline.flow.flow import Flow
-    from worldline.trace.trace import Trace
+    from worldline.attribution.flow import Flow
+    from worldline.runs.trace import Trace
 
 
 @dataclass(eq=False, repr=False)

@@ -1,9 +1,9 @@
 """observe(): text in, every stage called in order. The file to open first.
 
-load_model    model/   weights, tokenizer, identity; tokenize  text/  tokens with offsets
-record        trace/   one run, both highways, closure        (run/ executes, model/ watches)
-weigh         flow/    every K/V edge gets a number, paths are followed
-picture       views/   a Scene, which text, HTML, JSON and the widget are drawn from
+load_model    models/       weights, tokenizer, identity; tokenize  tokens/  tokens with offsets
+record        runs/         one run, both highways, closure          (models/ watches)
+weigh         attribution/  every K/V edge gets a number, paths are followed
+picture       views/        a Scene, which text, HTML, JSON and the widget are drawn from
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from worldline.flow.lens import logit_lens
-from worldline.flow.summary import paths_of
-from worldline.flow.weighing import weigh
-from worldline.flow.writes import write_coherence
-from worldline.model.calls import model_call, text_first, words_of
-from worldline.model.load import LoadedModel, load_model, refuse_another
+from worldline.attribution.attribute import weigh
+from worldline.attribution.block_writes import write_coherence
+from worldline.attribution.logit_lens import logit_lens
+from worldline.attribution.path_summary import paths_of
+from worldline.models.loader import LoadedModel, load_model, refuse_another
+from worldline.models.model_calls import model_call, text_first, words_of
 from worldline.observation import Observation
-from worldline.text.chat import ends_left_out, tokens_of, turns_of, unsteady
-from worldline.text.grouping import page_groups
-from worldline.text.targets import refuse_targets
-from worldline.text.written import WrittenText
-from worldline.trace.recording import record
-from worldline.views.again import trace_recipe
-from worldline.views.picture import picture
+from worldline.runs.recorder import record
+from worldline.tokens.chat_templates import ends_left_out, tokens_of, turns_of, unsteady
+from worldline.tokens.input_text import WrittenText
+from worldline.tokens.targets import refuse_targets
+from worldline.tokens.units import page_groups
 from worldline.views.recipe import recipe_on
+from worldline.views.reproduce import trace_recipe
+from worldline.views.scene_builder import picture
 
 if TYPE_CHECKING:
     import torch
 
-    from worldline.text.tokens import Tokens
-    from worldline.trace.trace import Trace
+    from worldline.runs.trace import Trace
+    from worldline.tokens.tokens import Tokens
     from worldline.views.recipe import Recipe
 
 CHAT_ONLY = (

@@ -13,22 +13,22 @@ import pytest
 import torch
 
 from oracles import Float64
-from worldline.contrast.curve import hop_curve
-from worldline.contrast.cutting import cut, donor_of
-from worldline.flow.weighing import weigh
-from worldline.grid.cuts import EdgeCut, HopBudget
-from worldline.model.attention import private_keys, tap_attention
-from worldline.model.bundled import bundled_folder
-from worldline.model.guard import anatomy_of
-from worldline.model.load import load_model
-from worldline.model.watch import watched_forward
-from worldline.run.executing import inputs_of
-from worldline.run.hops import copies_of
-from worldline.run.plan import Plan
+from worldline.attribution.attribute import weigh
+from worldline.graph.edits import EdgeCut, HopBudget
+from worldline.interventions.cut import cut, donor_of
+from worldline.interventions.hop_curve import hop_curve
+from worldline.models.attention import private_keys, tap_attention
+from worldline.models.bundled import bundled_folder
+from worldline.models.loader import load_model
+from worldline.models.tracer import watched_forward
+from worldline.models.validation import anatomy_of
+from worldline.runs.execution import inputs_of
+from worldline.runs.hop_budgets import copies_of
+from worldline.runs.plan import Plan
+from worldline.runs.recorder import record
+from worldline.runs.trace_files import load_trace
 from worldline.session import observe
-from worldline.text.tokens import single_token, tokenize
-from worldline.trace.recording import record
-from worldline.trace.store import load_trace
+from worldline.tokens.tokens import single_token, tokenize
 
 pytestmark = pytest.mark.bundled
 TEXT = "The capital of France is"

@@ -14,7 +14,7 @@ from served import in_thread
 from tiny_scenes import tiny_scene
 from worldline.views.claims_html import render_claims_html
 from worldline.views.html import render_html
-from worldline.views.meanings import with_meanings
+from worldline.views.number_records import with_meanings
 
 PICTURE = claims_picture()
 N_CLAIMS = sum(node.type == "claim" for node in PICTURE.nodes)
@@ -226,8 +226,8 @@ def test_no_finding_and_no_scrolling(page_of, fragment, size, scheme):
 def live(model, folder):
     """A server in a thread of this process, with claims made by hand."""
     from worldline.apps.server.app import make_app
-    from worldline.live.answering import Answering
-    from worldline.live.worker import Worker
+    from worldline.service.answers import Answering
+    from worldline.service.worker import Worker
 
     worker = Worker(Answering(model, folder))
     about = {"model": model.name, "example": "Two words", "version": "0"}

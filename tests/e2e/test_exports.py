@@ -12,7 +12,7 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from worldline.views.scene import Scene
+from worldline.views.schema.scene import Scene
 
 PAGE = (Path(__file__).parents[2] / "docs" / "exports.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, flags=re.S)

@@ -31,7 +31,7 @@ def test_the_page_is_what_the_raw_effects_say():
 
 
 def test_the_table_from_raw_effects_needs_no_model(tmp_path, monkeypatch):
-    monkeypatch.setattr("worldline.model.load.load_model", None)
+    monkeypatch.setattr("worldline.models.loader.load_model", None)
     done = CliRunner().invoke(
         app, ["faithfulness", "--raw", str(RAW), "--json", str(tmp_path / "t.json")]
     )

@@ -9,7 +9,7 @@ import pytest
 from browsing import Opened, beside, open_tab, until
 from tiny_runs import loaded
 from worldline import hop_spectrum, observe
-from worldline.views.scene import Scene
+from worldline.views.schema.scene import Scene
 
 INSIDE = ("file", "data", "about")
 

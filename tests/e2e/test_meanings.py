@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from browsing import CHROMIUM, TABS, altered_scene, open_tab
-from worldline.views.meanings import with_meanings
-from worldline.views.named_numbers import MEANINGS
-from worldline.views.scene import Scene
+from worldline.views.metric_docs import MEANINGS
+from worldline.views.number_records import with_meanings
+from worldline.views.schema.scene import Scene
 
 playwright_api = pytest.importorskip("playwright.sync_api")
 if CHROMIUM is None:

@@ -12,11 +12,11 @@ from browsing import PATIENCE_MS
 from live_page import SIZE, findings
 from room_desk import NASTY, TURNING, serving_rooms
 from tiny_scenes import tiny_scene
-from worldline.room.claims import BADGES
-from worldline.room.drawn import readings_of, who_reads_whom
+from worldline.room.action_claims import BADGES
 from worldline.room.events import Command, Message, Notice, Outcome
+from worldline.room.reply_flow import readings_of, who_reads_whom
 from worldline.room.strands import FEWEST_NATS, HUES
-from worldline.views.meanings import with_meanings
+from worldline.views.number_records import with_meanings
 
 NARROW = {"width": 390, "height": 800}
 

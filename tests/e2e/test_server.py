@@ -11,7 +11,7 @@ import time
 import pytest
 
 from served import Served, command, serving
-from worldline.model.cache import cache_root
+from worldline.models.cache_folder import cache_root
 from worldline.session import observe
 from worldline.views.html import scene_json
 

@@ -11,7 +11,7 @@ from claims_pictures import claims_picture
 from live_page import findings
 from tiny_scenes import tiny_scene
 from worldline.views.html import render_html
-from worldline.views.meanings import with_meanings
+from worldline.views.number_records import with_meanings
 
 STEPS = 12
 LOOKED_AT = (1, 5, 10, 12)

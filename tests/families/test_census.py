@@ -15,8 +15,8 @@ pytest.importorskip("transformers")
 
 import torch
 
-from worldline.model.census import DECODER, census, summary
-from worldline.model.tiny import KINDS, causal_types
+from worldline.models.survey import DECODER, census, summary
+from worldline.models.tiny_models import KINDS, causal_types
 
 TABLE = json.loads((Path(__file__).parent / "census.json").read_text(encoding="utf-8"))
 #: Of the exact ones, those that take no padded batch themselves and are not checked on one.

@@ -13,12 +13,12 @@ import torch
 
 from oracles import Float64
 from tiny_runs import FLOAT32, FLOAT64, loaded, some_tokens
+from worldline.attribution.attribute import flow_in, weigh
+from worldline.attribution.flow import Target
+from worldline.attribution.frozen import frozen_of
+from worldline.attribution.path_samples import sample_in
 from worldline.errors import RefusedError
-from worldline.flow.flow import Target
-from worldline.flow.frozen import frozen_of
-from worldline.flow.sampling import sample_in
-from worldline.flow.weighing import flow_in, weigh
-from worldline.trace.recording import record
+from worldline.runs.recorder import record
 
 CENSUS = json.loads((Path(__file__).parent / "census.json").read_text())
 EXACT = sorted(name for name, (_kind, status) in CENSUS.items() if status == "exact")

@@ -11,13 +11,13 @@ pytest.importorskip("transformers")
 
 import torch
 
-from worldline.model import attention
-from worldline.model.anatomy import find_anatomy
-from worldline.model.attention import causal_allowed
-from worldline.model.check import check_model, closure_of, tolerance_of
-from worldline.model.terms import CARRY, CONSTANTS, MLP, Term
-from worldline.model.tiny import forward_kwargs, tiny_ids, tiny_model
-from worldline.model.watch import watched_forward
+from worldline.models import attention
+from worldline.models.architecture import find_anatomy
+from worldline.models.attention import causal_allowed
+from worldline.models.laws import check_model, closure_of, tolerance_of
+from worldline.models.terms import CARRY, CONSTANTS, MLP, Term
+from worldline.models.tiny_models import forward_kwargs, tiny_ids, tiny_model
+from worldline.models.tracer import watched_forward
 
 # One of each make: plain, fused and biased, inline with alibi, post-norms and soft-cap, parallel,
 # sinks and experts, experts, two reads a block, post-norms only.

@@ -9,20 +9,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tiny_runs import FLOAT64, loaded
-from worldline.grid.cuts import EdgeCut, HopBudget, NodeCut
-from worldline.model.check import check_model
-from worldline.model.guard import anatomy_of
-from worldline.model.watch import watched_forward
-from worldline.run.editing import Edits
-from worldline.run.executing import (
+from worldline.graph.edits import EdgeCut, HopBudget, NodeCut
+from worldline.models.laws import check_model
+from worldline.models.tracer import watched_forward
+from worldline.models.validation import anatomy_of
+from worldline.runs.edit_hooks import Edits
+from worldline.runs.execution import (
     execute,
     execute_many,
     inputs_of,
     replay_of,
     run_edited,
 )
-from worldline.run.hops import copies_of, most_hops
-from worldline.run.plan import Plan
+from worldline.runs.hop_budgets import copies_of, most_hops
+from worldline.runs.plan import Plan
 
 #: Multi-head, grouped, multi-query, latent; rotary, learned, ALiBi; windows, sinks, soft-cap,
 #: parallel blocks, experts, post-norms, K and V shared between layers, two reads in a block.

@@ -12,9 +12,9 @@ import pytest
 
 from damage import damaged_bytes, damaged_json, examples, in_one_line
 from stub_endpoint import Plan, answer, stub_endpoint
-from worldline.room.models.endpoint import Endpoint
-from worldline.room.models.model import ChatMessage, Delta, ReplyError, Settings, Usage
-from worldline.room.models.wire import KEY, Patience
+from worldline.room.providers.chat_model import ChatMessage, Delta, ReplyError, Settings, Usage
+from worldline.room.providers.endpoint import Endpoint
+from worldline.room.providers.transport import KEY, Patience
 
 SHORT = Patience(connect=0.5, first=0.5, between=0.5, total=0.5, tries=1, wait=0.01)
 LATE = 1.0  # seconds beyond what was allowed, on a machine that has other work

@@ -24,16 +24,16 @@ from hypothesis import strategies as st
 import worldline as wl
 from damage import REFUSED, damaged_bytes, examples, outcome
 from tiny_runs import loaded, some_tokens
-from worldline.claims.shipped import SHIPPED, read_verdicts
-from worldline.claims.store import Store as Claims
+from worldline.claims.run_database import Store as Claims
+from worldline.claims.shipped_verdicts import SHIPPED, read_verdicts
 from worldline.claims.verdict import Run, RunKey, Verdict, read_finding
 from worldline.errors import InputError
+from worldline.experiments.faithfulness.families import load_pairs
+from worldline.experiments.faithfulness.part_files import Store as Parts
 from worldline.foreign_json import read_json_file
-from worldline.grid.order import Order
-from worldline.lab.faithfulness.families import load_pairs
-from worldline.lab.faithfulness.store import Store as Parts
+from worldline.graph.order import Order
 from worldline.room.scenarios import read_scenario
-from worldline.room.searching import RecordedSearch
+from worldline.room.search import RecordedSearch
 
 
 class Kind(NamedTuple):
@@ -306,7 +306,7 @@ def test_a_number_of_a_trace_was_changed(tmp_path):
 
 
 def test_a_zip_that_grows_when_unpacked_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("worldline.lab.faithfulness.store.MOST_BYTES", 100_000)
+    monkeypatch.setattr("worldline.experiments.faithfulness.part_files.MOST_BYTES", 100_000)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("a.npz", b"\0" * 200_000)
     with pytest.raises(InputError, match="part a is damaged \\(over 100,000 bytes"):

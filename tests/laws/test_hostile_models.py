@@ -29,9 +29,9 @@ from damage import (
 from gguf_files import write_gguf
 from tiny_folder import tiny_folder
 from worldline.errors import InputError
-from worldline.model.load import load_model
-from worldline.text.tokens import tokenize
-from worldline.trace.recording import record
+from worldline.models.loader import load_model
+from worldline.runs.recorder import record
+from worldline.tokens.tokens import tokenize
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # torch's and transformers', on what they read
 INDEX, ADAPTER = "model.safetensors.index.json", "adapter_config.json"

@@ -16,10 +16,10 @@ from damage import REFUSED, damaged_bytes, examples, outcome
 from scripted_rooms import room_of
 from worldline.errors import InputError
 from worldline.room.events import Departure, Event, Notice
-from worldline.room.exporting import as_html, as_json, as_markdown
-from worldline.room.importing import from_elsewhere, from_json, is_room
+from worldline.room.export_files import as_html, as_json, as_markdown
+from worldline.room.imports import from_elsewhere, from_json, is_room
 from worldline.room.log import Log, Reading, line_of
-from worldline.room.models.catalog import Catalog
+from worldline.room.providers.catalog import Catalog
 from worldline.room.room import Room
 from worldline.room.scenarios import scenario_of
 from worldline.room.state import state_of

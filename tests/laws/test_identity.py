@@ -19,9 +19,9 @@ import worldline as wl
 from changes import CHANGES, prepare
 from tiny_runs import NamesIds, some_tokens
 from worldline.errors import InputError, RefusedError
-from worldline.model.load import load_model
-from worldline.model.tiny import tiny_model
-from worldline.run import precision
+from worldline.models.loader import load_model
+from worldline.models.tiny_models import tiny_model
+from worldline.runs import noise_floor as precision
 
 TRIALS = int(os.environ.get("WORLDLINE_TRIALS", "40"))
 N_POS = 7

@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 import worldline as wl
 from tiny_runs import FLOAT32, FLOAT64, loaded, some_tokens, tokens_of
 from worldline.errors import InputError, RefusedError
-from worldline.model.check import check_model
-from worldline.run.executing import inputs_of
-from worldline.run.plan import Plan
-from worldline.trace.trace import KEEP
+from worldline.models.laws import check_model
+from worldline.runs.execution import inputs_of
+from worldline.runs.plan import Plan
+from worldline.runs.trace import KEEP
 
 EXPERTS = ("gpt_oss", "deepseek_v3", "mixtral")
 TYPES = (
@@ -154,7 +154,7 @@ def test_a_model_is_left_as_found_when_a_run_fails():
 
 
 def test_a_key_that_disturbs_is_refused(monkeypatch):
-    from worldline.model import watch
+    from worldline.models import tracer as watch
 
     true = watch.Watch._note_read
 
@@ -203,7 +203,7 @@ def test_kept_arrays_add_up_to_the_next_row(name):
 
 
 def test_a_term_that_is_missing_is_told_with_its_layer():
-    from worldline.trace import recording
+    from worldline.runs import recorder as recording
 
     true = recording.Recorder._close
 
@@ -440,10 +440,10 @@ class TestDamagedFiles:
 
     @pytest.mark.parametrize(
         "header",
-        ['{"schema": "worldline.trace/99"}', '{"schema": "worldline.trace/1"}', "[]", "no JSON",
-         '"text"', "null", '{"schema": "worldline.trace/1", "identity": {"n_layers": 2}}',
-         '{"schema": "worldline.trace/1", "identity": null}',
-         '{"schema": "worldline.trace/1", "identity": {"n_layers": 0}, "arrays": []}'],
+        ['{"schema": "worldline.runs/99"}', '{"schema": "worldline.runs/1"}', "[]", "no JSON",
+         '"text"', "null", '{"schema": "worldline.runs/1", "identity": {"n_layers": 2}}',
+         '{"schema": "worldline.runs/1", "identity": null}',
+         '{"schema": "worldline.runs/1", "identity": {"n_layers": 0}, "arrays": []}'],
     )  # fmt: skip
     def test_other_headers(self, tmp_path, header):
         save_file({"a": torch.zeros(3)}, tmp_path / "t", metadata={"worldline": header})

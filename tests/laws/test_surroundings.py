@@ -17,8 +17,8 @@ import worldline as wl
 from every_call import CALLS, TOKENS, model, numbers
 from tiny_runs import NamesIds, tokens_of
 from worldline.errors import InputError, RefusedError
-from worldline.model import attention, exclusive_use
-from worldline.model.tiny import tiny_model
+from worldline.models import attention, exclusive_use
+from worldline.models.tiny_models import tiny_model
 from worldline.steps import StoppedError, stepping
 
 pytestmark = pytest.mark.usefixtures("cache")

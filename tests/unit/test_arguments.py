@@ -19,7 +19,7 @@ import worldline as wl
 from every_call import model
 from tiny_runs import NamesIds, tokens_of
 from worldline.errors import InputError
-from worldline.model.tiny import tiny_model
+from worldline.models.tiny_models import tiny_model
 
 IDS = [40, 41, 42, 43]
 NODE = wl.Node(layer=1, pos=1)
@@ -373,7 +373,7 @@ import torch
 import worldline as wl
 from worldline.errors import InputError
 from tiny_runs import NamesIds
-from worldline.model.tiny import tiny_model
+from worldline.models.tiny_models import tiny_model
 
 IDS, loaded = [40, 41, 42, 43], wl.load_model((tiny_model("llama"), NamesIds()))
 model, recorded = lambda: loaded, lambda: wl.record(loaded, IDS)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from tiny_runs import FLOAT64, NamesIds, loaded, some_tokens
+from worldline.attribution.flow import SATURATED
 from worldline.errors import InputError
-from worldline.flow.flow import SATURATED
 from worldline.session import observe
-from worldline.views.scene import Scene
+from worldline.views.schema.scene import Scene
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "scene_tiny_llama.json"
 CHANGES = ("versions", "created", "reproduce")  # with the version, the day, or the caller
@@ -141,7 +141,7 @@ def test_no_token_is_refused():
 
 def test_a_chat_whose_template_has_a_clock_is_said_or_stands_as_it_was_read(tmp_path):
     from tiny_folder import tiny_folder
-    from worldline.model.load import load_model
+    from worldline.models.loader import load_model
     from worldline.session import observe
     from worldline.views.recipe import terminal_line
 

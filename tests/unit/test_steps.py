@@ -11,20 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiny_runs import loaded, some_tokens
-from worldline.contrast.cone import light_cone
-from worldline.contrast.curve import hop_curves
-from worldline.contrast.cutting import cut, cut_sources
-from worldline.contrast.ordering import run_orders
-from worldline.flow.summary import summary_of
-from worldline.flow.weighing import weigh
-from worldline.grid.cuts import EdgeCut
-from worldline.grid.node import Node
-from worldline.grid.order import Order, longest_chain, refuse_illegal
-from worldline.model.attention import PREFIX, private_keys
-from worldline.run.executing import execute, execute_many
-from worldline.run.plan import Plan
+from worldline.attribution.attribute import weigh
+from worldline.attribution.path_summary import summary_of
+from worldline.graph.edits import EdgeCut
+from worldline.graph.node import Node
+from worldline.graph.order import Order, longest_chain, refuse_illegal
+from worldline.interventions.cut import cut, cut_sources
+from worldline.interventions.hop_curve import hop_curves
+from worldline.interventions.light_cone import light_cone
+from worldline.interventions.run_orders import run_orders
+from worldline.models.attention import PREFIX, private_keys
+from worldline.runs.execution import execute, execute_many
+from worldline.runs.plan import Plan
+from worldline.runs.recorder import record
 from worldline.steps import StoppedError, step, stepping
-from worldline.trace.recording import record
 
 TYPES = ("llama", "gemma2", "bloom")  # through keys, and operation by operation
 N_POS = 9
@@ -197,7 +197,7 @@ def test_another_thread_is_not_stopped():
 
 def test_the_checks_of_a_model_can_be_stopped_and_are_not_kept(monkeypatch, tmp_path):
     """A stop while a model is checked is no failed check: asked again it passes."""
-    from worldline.model import guard
+    from worldline.models import validation as guard
 
     monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path))
     monkeypatch.setattr(guard, "_reports", WeakKeyDictionary())

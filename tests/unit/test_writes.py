@@ -13,11 +13,11 @@ import worldline
 ROOT = Path(worldline.__file__).parent
 WRITER = "atomic_file.py"
 ELSEWHERE = {
-    "model/bundled.py": "in a folder of its own, which takes its name when all of it is synced",
-    "model/cache.py": "folders that worldline named, and nothing but those",
-    "model/files.py": "gives a finished folder its name",
-    "live/worker.py": "folders of dead servers, by their exact names, and one of its own",
-    "live/answering.py": "the file of an answer that nobody wants any more",
+    "models/bundled.py": "in a folder of its own, which takes its name when all of it is synced",
+    "models/cache_folder.py": "folders that worldline named, and nothing but those",
+    "models/folder_install.py": "gives a finished folder its name",
+    "service/worker.py": "folders of dead servers, by their exact names, and one of its own",
+    "service/answers.py": "the file of an answer that nobody wants any more",
     "apps/cli/serve.py": "the server's own folder, when it ends",
     "apps/cli/streams.py": "standard streams",
     "apps/cli/__init__.py": "standard error",
@@ -30,12 +30,12 @@ WRITING = {
 }  # fmt: skip
 AMBIGUOUS = {"remove", "save", "move"}  # of lists and of handles too
 LEGITIMATE = {
-    ("lab/faithfulness/store.py", "savez_compressed"),  # into the stream of the writer
-    ("views/exports.py", "write_parquet"),  # into memory
-    ("views/exports.py", "to_csv"),  # a text
+    ("experiments/faithfulness/part_files.py", "savez_compressed"),  # into the stream of the writer
+    ("views/export_formats.py", "write_parquet"),  # into memory
+    ("views/export_formats.py", "to_csv"),  # a text
     # into a folder of its own, which takes its name when all of it is synced
-    ("model/converted.py", "save_file"),
-    ("model/converted.py", "save_pretrained"),
+    ("models/conversion.py", "save_file"),
+    ("models/conversion.py", "save_pretrained"),
     ("room/log.py", "copyfileobj"),  # into the stream of the writer
     ("room/log.py", "unlink"),  # what the database had beside a damaged file; copies of it are kept
 }
@@ -47,7 +47,7 @@ def _calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
         alias.asname or alias.name
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom)
-        and node.module in ("worldline.atomic_file", "worldline.apps.cli.out")
+        and node.module in ("worldline.atomic_file", "worldline.apps.cli.output_files")
         for alias in node.names
     } | {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
     for node in ast.walk(tree):

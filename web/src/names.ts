@@ -1,4 +1,4 @@
-// The names of all numbers shown. What each means, Python says (views/named_numbers.py).
+// The names of all numbers shown. What each means, Python says (views/metric_docs.py).
 
 export type NumberName =
   | "weight"

@@ -1,4 +1,4 @@
-// A difference of two runs in words: as a number only where it is more than rounding. Twin of views/precision.py.
+// A difference of two runs in words: as a number only where it is more than rounding. Twin of views/difference_text.py.
 import { rough, signed } from "./format.ts";
 import type { ScenePrecision } from "./scene.gen.ts";
 

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from worldline.claims.comparison import overlap, read_comparison
-from worldline.views.claims_parts import ClaimsEdge, ClaimsNode, EdgeType
+from worldline.views.schema.claims import ClaimsEdge, ClaimsNode, EdgeType
 
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Words = Annotated[str, StringConstraints(min_length=1, pattern=r"^\S(.*\S)?$")]

@@ -11,7 +11,7 @@ from typing import get_args
 
 from worldline.claims.claim import Claim
 from worldline.errors import InputError
-from worldline.views.claims_parts import ClaimsEdge, ClaimsNode, NodeType
+from worldline.views.schema.claims import ClaimsEdge, ClaimsNode, NodeType
 
 NODE_TYPES: tuple[str, ...] = get_args(NodeType)
 """In the order in which a neighbourhood lists them."""

@@ -6,14 +6,15 @@ from collections.abc import Iterable, Sequence
 
 from worldline.claims.claim import Claim
 from worldline.claims.graph import NODE_TYPES, Graph
-from worldline.claims.loading import load_graph
-from worldline.claims.plain import finite
-from worldline.claims.shipped import shipped_verdicts, with_shipped
-from worldline.claims.store import Store
+from worldline.claims.json_numbers import finite
+from worldline.claims.records import load_graph
+from worldline.claims.run_database import Store
+from worldline.claims.shipped_verdicts import shipped_verdicts, with_shipped
 from worldline.claims.verdict import CurrentVerdict, Verdict, pick, stale_reason
-from worldline.lab import registry
-from worldline.lab.experiment import Figure, Picture
-from worldline.views.claims_parts import (
+from worldline.experiments import registry
+from worldline.experiments.experiment import Figure, Picture
+from worldline.views.recipe import BUNDLED_DTYPE, option
+from worldline.views.schema.claims import (
     ClaimsEdge,
     ClaimsFigure,
     ClaimsNode,
@@ -23,8 +24,7 @@ from worldline.views.claims_parts import (
     ClaimsVerdict,
     EdgeType,
 )
-from worldline.views.recipe import BUNDLED_DTYPE, option
-from worldline.views.shell import shell_join
+from worldline.views.shell_words import shell_join
 
 BUNDLED = "smollm2-135m-instruct"
 _EDGE_OF: dict[str, EdgeType] = {

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
-from worldline.claims.plain import pack, unpack
-from worldline.lab.experiment import Figure, Finding, Picture, Series
-from worldline.views.claims_parts import Word
+from worldline.claims.json_numbers import pack, unpack
+from worldline.experiments.experiment import Figure, Finding, Picture, Series
+from worldline.views.schema.claims import Word
 
 
 @dataclass(frozen=True)

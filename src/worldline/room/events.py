@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias, get_args
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from worldline.errors import InputError
-from worldline.field_faults import fault_line, field_of
-from worldline.text.foreign import one_line
+from worldline.field_errors import fault_line, field_of
+from worldline.tokens.sanitize import one_line
 
 End = Literal["done", "refused", "failed", "expired"]
 ROOM = "room"  # the name under which the room itself speaks; no participant may have it

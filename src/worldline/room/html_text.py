@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 
-from worldline.text.foreign import visible
+from worldline.tokens.sanitize import visible
 
 
 def escape(text: str) -> str:

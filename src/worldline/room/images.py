@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from worldline.errors import InputError
-from worldline.room.deeds import ActionRequest, Picture
-from worldline.room.models.asking import fetch, json_of
-from worldline.room.models.complaints import leave_out
-from worldline.room.models.exchange import Request
-from worldline.room.models.failures import GarbledError, RejectedError, StoppedError
-from worldline.room.models.stopping import refuse_stopped, wait
-from worldline.room.models.wire import Patience, Sleep, base_url, keyless, plain
+from worldline.room.actions import ActionRequest, Picture
 from worldline.room.portrait import portrait
-from worldline.text.foreign import one_line
+from worldline.room.providers.error_replies import leave_out
+from worldline.room.providers.exchange import Request
+from worldline.room.providers.failures import GarbledError, RejectedError, StoppedError
+from worldline.room.providers.http_requests import fetch, json_of
+from worldline.room.providers.stop_signal import refuse_stopped, wait
+from worldline.room.providers.transport import Patience, Sleep, base_url, keyless, plain
+from worldline.tokens.sanitize import one_line
 
 if TYPE_CHECKING:
     from worldline import LoadedModel

@@ -16,15 +16,15 @@ from pathlib import Path
 from worldline.atomic_file import stream_to, write_bytes
 from worldline.errors import InputError
 from worldline.places import is_file
-from worldline.room.checking import SQLITE_ERRORS, CheckedEvents, checked_events
 from worldline.room.events import Body, Event, encode
+from worldline.room.log_checks import SQLITE_ERRORS, CheckedEvents, checked_events
 from worldline.sqlite_file import (
     leave_nothing_beside,
     only_name,
     open_read_only,
     open_untouched,
 )
-from worldline.text.foreign import one_line
+from worldline.tokens.sanitize import one_line
 
 MEMORY = ":memory:"
 _MARK = 0x776C726D  # "wlrm": tells a room's file from any other

@@ -7,11 +7,11 @@ import unicodedata
 from collections.abc import Iterable
 
 from worldline.errors import InputError
-from worldline.room.arguments import HIGHEST, LOWEST
+from worldline.room.command_arguments import HIGHEST, LOWEST
 from worldline.room.events import ROOM, Arrival
 from worldline.room.look_alikes import look_alike, plain_name
 from worldline.room.state import State
-from worldline.text.foreign import one_line, unseen_in
+from worldline.tokens.sanitize import one_line, unseen_in
 
 LONGEST_NAME = 60
 _SIGNS = re.compile(

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 
 import worldline as wl
 from worldline.errors import InputError
-from worldline.text.foreign import one_line
+from worldline.tokens.sanitize import one_line
 
 if TYPE_CHECKING:
     from worldline import LoadedModel, Trace

@@ -9,10 +9,9 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from worldline.errors import InputError, RefusedError
+from worldline.room.actions import Deeds
 from worldline.room.branch import Branch
-from worldline.room.costs import reply_usage
-from worldline.room.deeds import Deeds
-from worldline.room.doing import Means, run
+from worldline.room.dispatch import Means, run
 from worldline.room.events import (
     Arrival,
     Body,
@@ -26,17 +25,18 @@ from worldline.room.events import (
     PlayState,
     Setting,
 )
-from worldline.room.faults import fault_line
+from worldline.room.internal_errors import fault_line
 from worldline.room.log import Log
-from worldline.room.models.catalog import Catalog
-from worldline.room.models.model import Model, ReplyError, Settings, Usage
-from worldline.room.models.stopping import stoppable
 from worldline.room.participants import alike, checked_name, checked_newcomer, checked_temperature
-from worldline.room.replying import Provisional, Reply, as_events, heard
-from worldline.room.rules import checked_setting
-from worldline.room.seeing import ReplyPrompt, seen_by
+from worldline.room.prompt import ReplyPrompt, seen_by
+from worldline.room.providers.catalog import Catalog
+from worldline.room.providers.chat_model import Model, ReplyError, Settings, Usage
+from worldline.room.providers.stop_signal import stoppable
+from worldline.room.reply_events import Provisional, Reply, as_events, heard
+from worldline.room.settings import checked_setting
 from worldline.room.speech import begins_thinking
 from worldline.room.state import BROKEN_OFF, Participant, State, state_of
+from worldline.room.token_usage import reply_usage
 from worldline.room.turns import mentioned_participants, next_speaker, over_budget, reply_seed
 from worldline.steps import StoppedError
 

@@ -11,16 +11,16 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worldline.errors import InputError
-from worldline.field_faults import fault_line, field_of
+from worldline.field_errors import fault_line, field_of
 from worldline.places import expand_path
-from worldline.room.deeds import Deeds
+from worldline.room.actions import Deeds
 from worldline.room.events import Budget
 from worldline.room.log import Log
-from worldline.room.models.catalog import Catalog
-from worldline.room.models.model import Model
-from worldline.room.models.naming import models_named, place_of
-from worldline.room.models.scripted import ScriptedModel
 from worldline.room.participants import alike, checked_name
+from worldline.room.providers.catalog import Catalog
+from worldline.room.providers.chat_model import Model
+from worldline.room.providers.model_names import models_named, place_of
+from worldline.room.providers.scripted_model import ScriptedModel
 from worldline.room.room import Room, Watch, Weigh
 from worldline.room.state import MAX_PARTICIPANTS
 from worldline.room.turns import checked_mode

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from worldline.room.events import Message
-from worldline.room.naming import without_own_label
+from worldline.room.inert_regions import begins_inside, may_be_code, without_reasoning
 from worldline.room.reasoning import ReasoningFilter
-from worldline.room.regions import begins_inside, may_be_code, without_reasoning
+from worldline.room.speaker_labels import without_own_label
 
 
 @dataclass(frozen=True, slots=True)

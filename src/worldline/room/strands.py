@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from worldline.resolution import Precision, told, under_words
-from worldline.room.drawn import readings_of, who_reads_whom
 from worldline.room.events import Event, FlowRecord, Message
 from worldline.room.html_text import escape
+from worldline.room.reply_flow import readings_of, who_reads_whom
 
 ROW, LEFT, TOP, WIDTH, FIRST_WORDS = 22, 130, 10, 720, 84
 BEND, MOST_BEND = 12.0, 105.0  # how far a strand swings out for each message that it passes

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worldline.views.claims_parts import ClaimsPicture, ClaimsVerdict
 from worldline.views.html import claims_json, one_file
 from worldline.views.labels import readable_text
-from worldline.views.schema import STATIC, write_schema
+from worldline.views.schema.claims import ClaimsPicture, ClaimsVerdict
+from worldline.views.schema.json_schemas import STATIC, write_schema
 
 CLAIMS_SCHEMA_PATH = STATIC / "claims.schema.json"
 """The committed JSON Schema, from which the front end's TypeScript types are generated."""

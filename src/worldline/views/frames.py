@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from worldline.errors import InputError
-from worldline.views.extras import import_package
-from worldline.views.scene import Scene, SceneFlow, SceneShares
+from worldline.views.optional_packages import import_package
+from worldline.views.schema.scene import Scene, SceneFlow, SceneShares
 
 LIBRARIES = ("pandas", "polars")
 

@@ -8,11 +8,11 @@ import html
 import json
 from typing import Any
 
-from worldline.views.claims_parts import ClaimsPicture
 from worldline.views.labels import readable_text
-from worldline.views.scene import Scene
-from worldline.views.schema import STATIC
-from worldline.views.terminal import render_text
+from worldline.views.lattice_text import render_text
+from worldline.views.schema.claims import ClaimsPicture
+from worldline.views.schema.json_schemas import STATIC
+from worldline.views.schema.scene import Scene
 
 MATRIX_DIGITS = 6
 """Significant digits of the matrices in the file; the page shows three. Edges keep all."""

@@ -14,9 +14,9 @@ from itertools import groupby
 
 from rich.cells import cell_len, set_cell_size
 
-from worldline.text.foreign import code_of
-from worldline.text.tokens import Tokens
-from worldline.views.scene import Scene, SceneToken
+from worldline.tokens.sanitize import code_of
+from worldline.tokens.tokens import Tokens
+from worldline.views.schema.scene import Scene, SceneToken
 
 _NAMED = {" ": "·", "\n": "⏎", "\t": "⇥"}
 _BLANKS = {" ": ("␣", "space"), "\n": ("⏎", "newline"), "\t": ("⇥", "tab")}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from rich.cells import cell_len, chop_cells
 
 from worldline.views.labels import clip_cells, percent, signed_text, token_label, visible_text
-from worldline.views.scene import Scene, SceneEdge
+from worldline.views.schema.scene import Scene, SceneEdge
 
 MIN_COLUMN, MAX_COLUMN = 5, 14
 GUTTER = 7

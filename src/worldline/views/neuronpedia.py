@@ -16,9 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worldline.errors import InputError
-from worldline.views.graphs import asked_of, carries
+from worldline.views.graph_exports import asked_of, carries
 from worldline.views.labels import percent, visible_text
-from worldline.views.scene import Scene, SceneEdge, ScenePrediction
+from worldline.views.schema.scene import Scene, SceneEdge, ScenePrediction
 
 LARGEST_BYTES = 100 * 1024 * 1024
 """What neuronpedia.org accepts as an upload."""

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from worldline.errors import InputError
 from worldline.views.html import render_html
 from worldline.views.labels import readable_text
-from worldline.views.scene import Scene
-from worldline.views.terminal import render_text
+from worldline.views.lattice_text import render_text
+from worldline.views.schema.scene import Scene
 
 if TYPE_CHECKING:
     from worldline.views.widget import Picture

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from pydantic import NonNegativeInt
 
-from worldline.model.bundled import BUNDLED_NAME
-from worldline.text.written import WrittenText
-from worldline.views.parts import Part
-from worldline.views.shell import as_output, pasteable, shell_join
+from worldline.models.bundled import BUNDLED_NAME
+from worldline.tokens.input_text import WrittenText
+from worldline.views.schema.parts import Part
+from worldline.views.shell_words import as_output, pasteable, shell_join
 
 if TYPE_CHECKING:
-    from worldline.model.load import LoadedModel
+    from worldline.models.loader import LoadedModel
 
 LONGEST_SHOWN = 1000  # characters; a longer text is named by a file and its hash
 BUNDLED_DTYPE = "float32"

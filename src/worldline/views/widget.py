@@ -11,13 +11,13 @@ import anywidget
 import traitlets
 from pydantic import ValidationError
 
-from worldline.field_faults import fault_line, field_of
-from worldline.flow.flow import Edge
-from worldline.grid.node import Node
+from worldline.attribution.flow import Edge
+from worldline.field_errors import fault_line, field_of
+from worldline.graph.node import Node
 from worldline.views.html import scene_json, static_text
-from worldline.views.parts import SceneNode
-from worldline.views.scene import Scene
-from worldline.views.selection import Selection
+from worldline.views.schema.parts import SceneNode
+from worldline.views.schema.scene import Scene
+from worldline.views.schema.selection import Selection
 
 
 class Picture(anywidget.AnyWidget):

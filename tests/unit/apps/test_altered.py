@@ -16,7 +16,7 @@ TEXT = "t20 t21 t22 t23 t24 t25"
 def run(command, tmp_path_factory, monkeypatch):
     """The command on a tiny model; (exit code, standard output, standard error)."""
     monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.getbasetemp() / "cache_altered"))
-    monkeypatch.setattr("worldline.model.load.load_model", lambda *_, **__: loaded("llama"))
+    monkeypatch.setattr("worldline.models.loader.load_model", lambda *_, **__: loaded("llama"))
 
     return command
 
@@ -183,7 +183,7 @@ def test_what_no_model_could_read_is_refused_before_one_is_loaded(run, monkeypat
     def load(*_args, **_kwargs):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr("worldline.model.load.load_model", load)
+    monkeypatch.setattr("worldline.models.loader.load_model", load)
     code, _, said = run(*words)
     assert code == 2
     assert "accepted" in said

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 from worldline.apps.cli.cache import app
 from worldline.errors import InputError
-from worldline.model.cache import cache_root, list_cache, models_folder, sweep, workplace
-from worldline.model.converted import write_manifest
+from worldline.models.cache_folder import cache_root, list_cache, models_folder, sweep, workplace
+from worldline.models.conversion import write_manifest
 
 
 @pytest.fixture
@@ -141,8 +141,8 @@ def test_what_a_killed_conversion_left_is_removed(place, process):
 
 def test_needs_neither_torch_nor_transformers():
     code = (
-        "import sys, worldline.apps.cli.cache, worldline.text.tokens, worldline.text.chat;"
-        "import worldline.model.load, worldline.apps.cli.progress;"
+        "import sys, worldline.apps.cli.cache, worldline.tokens.tokens, worldline.tokens.chat_templates;"
+        "import worldline.models.loader, worldline.apps.cli.progress;"
         "sys.exit(bool({'torch', 'transformers', 'huggingface_hub'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

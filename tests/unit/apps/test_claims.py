@@ -10,15 +10,15 @@ import networkx as nx
 import pytest
 from rich.console import Console
 
-import worldline.claims.loading
-import worldline.model.load
+import worldline.claims.records
+import worldline.models.loader
 from coin_flips import coin_graph, coin_model, flips
 from worldline.apps.cli import claims as command
-from worldline.claims.running import RunRequest, run_claim
-from worldline.claims.shipped import read_verdicts
-from worldline.claims.store import Store
+from worldline.claims.claim_runs import RunRequest, run_claim
+from worldline.claims.run_database import Store
+from worldline.claims.shipped_verdicts import read_verdicts
 from worldline.claims.verdict import pick
-from worldline.lab import registry
+from worldline.experiments import registry
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def lab(monkeypatch, tmp_path):
         return coin_model(name or "smollm2-135m-instruct")
 
     graph = coin_graph(tmp_path / "records", "coin", "dice")
-    monkeypatch.setattr(worldline.claims.loading, "load_graph", lambda: graph)
-    monkeypatch.setattr(worldline.model.load, "load_model", load)
+    monkeypatch.setattr(worldline.claims.records, "load_graph", lambda: graph)
+    monkeypatch.setattr(worldline.models.loader, "load_model", load)
     monkeypatch.setattr(registry, "find_experiment", find)
     monkeypatch.setattr(registry, "experiment_ids", lambda: ["coin", "dice"])
     monkeypatch.setattr(registry, "code_hash", lambda claim: "0" * 64)
@@ -85,7 +85,7 @@ def test_wrong_before_any_model(run, monkeypatch, words, parts):
     def never(*_, **__):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(worldline.model.load, "load_model", never)
+    monkeypatch.setattr(worldline.models.loader, "load_model", never)
     refused(run(*words), *parts)
 
 
@@ -216,7 +216,7 @@ def test_the_bar_on_a_terminal(lab, tmp_path):
     with command._bar(console) as (say, heard):
         say("loading")
         heard("coin", 0, 0)
-        claim = worldline.claims.loading.load_graph().claim("coin")
+        claim = worldline.claims.records.load_graph().claim("coin")
         run_claim(claim, store, coin_model(), RunRequest(), heard)
     console.file.close()
     store.close()
@@ -231,7 +231,7 @@ def test_the_table_loads_no_torch(tmp_path, monkeypatch):
     monkeypatch.setattr(registry, "find_experiment", lambda claim: flips(claim, 40))
     monkeypatch.setattr(registry, "code_hash", lambda claim: "0" * 64)
     store = Store()
-    claim = worldline.claims.loading.load_graph().claim("redundancy")
+    claim = worldline.claims.records.load_graph().claim("redundancy")
     run_claim(claim, store, coin_model("smollm2-135m-instruct"), RunRequest())
     store.close()
     for words in ([], ["show", "redundancy"], ["export", "--format", "json-ld"]):

@@ -16,8 +16,8 @@ from transformers import LlamaForCausalLM
 
 import worldline.apps.cli as cli
 from tiny_folder import tiny_folder
-from worldline.text.chat import STRIPPED
-from worldline.trace.store import load_trace
+from worldline.runs.trace_files import load_trace
+from worldline.tokens.chat_templates import STRIPPED
 
 TEXT = "the cat sat on the mat"
 

@@ -18,7 +18,7 @@ def run(command, tmp_path_factory, monkeypatch):
     monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path_factory.getbasetemp() / "cache_cone"))
     models = {None: "llama", "doge": "doge", "jamba": "jamba", "bloom": "bloom"}
     monkeypatch.setattr(
-        "worldline.model.load.load_model", lambda name=None, **__: loaded(models[name])
+        "worldline.models.loader.load_model", lambda name=None, **__: loaded(models[name])
     )
 
     return lambda *words: command("cone", *words)

@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from tiny_runs import loaded
-from worldline.views.exports import EXPORTS
-from worldline.views.scene import Scene
+from worldline.views.export_formats import EXPORTS
+from worldline.views.schema.scene import Scene
 
 TEXT = "t20 t21 t22 t30"
 

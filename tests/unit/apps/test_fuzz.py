@@ -11,14 +11,14 @@ from schemathesis import checks
 from schemathesis.python import asgi
 
 from tiny_scenes import TEXT, tiny_scene
+from worldline.apps.server.access import Rate
 from worldline.apps.server.app import make_app
-from worldline.apps.server.guard import Rate
-from worldline.live.answering import Answer
-from worldline.live.worker import Worker
-from worldline.room.hosting import Desk
-from worldline.room.models.scripted import ScriptedModel
-from worldline.views.altered_parts import SceneAltered
+from worldline.room.host import Desk
+from worldline.room.providers.scripted_model import ScriptedModel
+from worldline.service.answers import Answer
+from worldline.service.worker import Worker
 from worldline.views.html import scene_json
+from worldline.views.schema.alterations import SceneAltered
 
 ABOUT = {"model": "tiny", "example": TEXT, "version": "0"}
 KINDS = ("see", "paths", "cut", "sources", "hops", "cone", "orders", "trace")

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from asgi import HOST, call, send_request
-from worldline.apps.server import guard as guard_
-from worldline.apps.server.guard import HEADERS, Guard, Rate, loopback
+from worldline.apps.server import access as guard_
+from worldline.apps.server.access import HEADERS, Guard, Rate, loopback
 from worldline.errors import InputError
 
 TOKEN = "abcDEF123-_"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worldline.apps.cli.overwriting import refuse_overwriting
+from worldline.apps.cli.overwrite_checks import refuse_overwriting
 from worldline.errors import InputError
 from worldline.room.log import Log
 
@@ -21,13 +21,13 @@ TEXTS = {
 @pytest.fixture
 def place(monkeypatch, tmp_path):
     """A folder with a text, a model, an adapter on it, a log; nothing is ever loaded."""
-    import worldline.model.load
+    import worldline.models.loader
     import worldline.session  # before the loader is replaced, which it takes by name
 
     def never(*_, **__):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(worldline.model.load, "load_model", never)
+    monkeypatch.setattr(worldline.models.loader, "load_model", never)
     monkeypatch.setattr(worldline.session, "observe", never)
     monkeypatch.setenv("WORLDLINE_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tiny_runs import loaded
-from worldline.model import load
+from worldline.models import loader as load
 
 TEXT = "t20 t21 t22 t30"
 
@@ -25,7 +25,7 @@ def test_what_is_printed_is_what_is_written(run, tmp_path):
     code, out, _ = run(TEXT, "--target", "id:31", "--top", 3, "--json", place)
     numbers = json.loads(place.read_text())
     assert code == 0
-    assert numbers["schema"] == "worldline.paths/1"
+    assert numbers["schema"] == "worldline.graph/1"
     assert len(numbers["paths"]) == 3
     assert f"{numbers['by_hops'][1]:+8.3f}" in out
     assert "coherence over hop counts" in out

@@ -22,13 +22,13 @@ from transformers.models.llama.modeling_llama import LlamaMLP
 import worldline as wl
 from tiny_folder import tiny_folder
 from worldline.apps.cli import main
-from worldline.apps.cli.out import read_text
-from worldline.live.answering import Answering
-from worldline.live.questions import Question
-from worldline.views.altered import with_altered
+from worldline.apps.cli.output_files import read_text
+from worldline.service.answers import Answering
+from worldline.service.requests import Question
+from worldline.views.altered_runs import with_altered
 from worldline.views.recipe import LONGEST_SHOWN, Recipe, RecipeText, terminal_line
-from worldline.views.scene import Scene
-from worldline.views.shell import pasteable
+from worldline.views.schema.scene import Scene
+from worldline.views.shell_words import pasteable
 
 TEXT = "the cat sat on the mat"
 OTHER = "a 'dog' \"ran\" to $HOME!"  # 23 tokens
@@ -180,7 +180,7 @@ def comparable(kind: str, part: str, value) -> list[float]:
 
 
 def test_the_python_call_of_every_number_gives_it(whole):
-    from worldline.views.named_numbers import MEANINGS
+    from worldline.views.metric_docs import MEANINGS
 
     remembering = Remembering()
     seen: dict[str, object] = {}
@@ -198,7 +198,7 @@ def test_the_python_call_of_every_number_gives_it(whole):
 
 
 def test_the_command_line_of_every_number_gives_it(whole, monkeypatch, capsys):
-    from worldline.views.named_numbers import MEANINGS
+    from worldline.views.metric_docs import MEANINGS
 
     told: dict[str, dict] = {}
     for name, meaning in whole.meanings.items():

@@ -12,11 +12,11 @@ from importlib import resources
 import pytest
 
 from tiny_folder import tiny_folder
-from worldline.apps.cli.room_lines import Lines
+from worldline.apps.cli.room_output import Lines
 from worldline.room.events import Arrival, Event, Message
 from worldline.room.log import Log, Reading
-from worldline.room.models.naming import _LOADED
-from worldline.room.replying import Provisional
+from worldline.room.providers.model_names import _LOADED
+from worldline.room.reply_events import Provisional
 
 LOCAL = """
 title = "Local"
@@ -205,7 +205,7 @@ def test_an_import_is_one_file(run, tmp_path):
 
 def test_a_room_in_which_nobody_answers_ends_with_1(run, monkeypatch):
     from worldline.room import room
-    from worldline.room.models.model import ReplyError
+    from worldline.room.providers.chat_model import ReplyError
 
     def silent(*_):
         raise ReplyError("no words")

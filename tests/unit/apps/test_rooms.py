@@ -9,12 +9,12 @@ import time
 import pytest
 
 from asgi import call, post, send_request
+from worldline.apps.server.access import Rate
 from worldline.apps.server.app import make_app
-from worldline.apps.server.guard import Rate
-from worldline.live.worker import Worker
-from worldline.room.deeds import Deeds, Picture
-from worldline.room.hosting import Desk
-from worldline.room.models.scripted import ScriptedModel
+from worldline.room.actions import Deeds, Picture
+from worldline.room.host import Desk
+from worldline.room.providers.scripted_model import ScriptedModel
+from worldline.service.worker import Worker
 
 ABOUT = {"model": "tiny", "example": "t1", "version": "0"}
 HOSTS = frozenset({"127.0.0.1"})

@@ -15,14 +15,14 @@ from asgi import call, post, send_request
 from claims_pictures import claims_picture
 from tiny_scenes import TEXT, tiny_scene
 from worldline.apps.server import app as app_
+from worldline.apps.server.access import HEADERS, Rate
 from worldline.apps.server.app import make_app
-from worldline.apps.server.guard import HEADERS, Rate
-from worldline.live.answering import Answer
-from worldline.live.worker import Worker
+from worldline.service.answers import Answer
+from worldline.service.worker import Worker
 from worldline.steps import step
-from worldline.views.claims_parts import ClaimsPicture
 from worldline.views.html import scene_json
-from worldline.views.scene import STATIC
+from worldline.views.schema.claims import ClaimsPicture
+from worldline.views.schema.scene import STATIC
 
 ABOUT = {"model": "tiny", "example": TEXT, "version": "0"}
 HOSTS = frozenset({"127.0.0.1"})
@@ -489,7 +489,7 @@ def test_the_description_of_the_api_is_behind_the_token(worker):
 
 
 def test_answers_are_forgotten_with_their_files(app, worker, stub, monkeypatch):
-    monkeypatch.setattr("worldline.live.worker.MOST_KEPT", 2)
+    monkeypatch.setattr("worldline.service.worker.MOST_KEPT", 2)
     names = [asked(app, worker, "trace", f"text {n}") for n in range(3)]
     assert call(app, "GET", f"/api/questions/{names[0]}/answer").status == 404
     assert len(list(stub.folder.iterdir())) == 2

@@ -18,17 +18,17 @@ from worldline.apps.cli.room import _save
 from worldline.apps.terminal import app as screen
 from worldline.apps.terminal.app import RoomApp
 from worldline.apps.terminal.entries import Telling
-from worldline.apps.terminal.line import Line
-from worldline.apps.terminal.opening import sit_in
-from worldline.apps.terminal.orders import Order, read_order
-from worldline.apps.terminal.standing import most_read
+from worldline.apps.terminal.input_line import Line
+from worldline.apps.terminal.session_start import sit_in
+from worldline.apps.terminal.slash_commands import Order, read_order
+from worldline.apps.terminal.status_panel import most_read
 from worldline.errors import InputError
 from worldline.room.events import Event, FlowRecord, Message
-from worldline.room.hosting import HostedRoom
+from worldline.room.host import HostedRoom
 from worldline.room.log import Log, Reading
-from worldline.room.models.catalog import Catalog
-from worldline.room.models.model import Delta, Usage
-from worldline.room.models.scripted import ScriptedModel
+from worldline.room.providers.catalog import Catalog
+from worldline.room.providers.chat_model import Delta, Usage
+from worldline.room.providers.scripted_model import ScriptedModel
 from worldline.room.room import Room
 
 HOSTILE = "[red]x[/red] \x1b[2J\x1b]0;owned\x07 \u202etxt [@click=app.quit]y[/]"

@@ -39,13 +39,13 @@ ABSURD = ("1e20", "nan", "1e400", "-1", "9" * 5000, "100000000000000000000", "x"
 
 @pytest.fixture(autouse=True)
 def nothing_is_loaded(monkeypatch, tmp_path):
-    import worldline.model.load
+    import worldline.models.loader
     from worldline.room.log import Log
 
     def never(*_, **__):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(worldline.model.load, "load_model", never)
+    monkeypatch.setattr(worldline.models.loader, "load_model", never)
     monkeypatch.setenv("WORLDLINE_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     Log("a.room").close()
@@ -130,7 +130,7 @@ def test_claims_of_a_model_on_which_none_was_run(command, words):
 
 
 def test_a_newline_is_kept_where_it_is_asked_for(tmp_path, capsys):
-    from worldline.apps.cli.out import read_written
+    from worldline.apps.cli.output_files import read_written
 
     wrote = {"a\n": "a", "a\r\n": "a", "a\n\n": "a\n", "a\r": "a\r", "\ufeffa": "a", " a ": " a "}
     for written, text in wrote.items():

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from coin_flips import coin_graph
 from worldline.claims.graph import BACKWARDS, NODE_TYPES, Graph, neighbourhood
-from worldline.claims.loading import load_graph
+from worldline.claims.records import load_graph
 from worldline.errors import InputError
-from worldline.views.claims_parts import ClaimsEdge, ClaimsNode
+from worldline.views.schema.claims import ClaimsEdge, ClaimsNode
 
 KINDS = ("concept", "method", "paper", "claim")
 

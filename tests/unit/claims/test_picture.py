@@ -14,12 +14,12 @@ import networkx as nx
 import pytest
 
 from coin_flips import coin_graph, coin_model, flips
+from worldline.claims.claim_runs import RunRequest, run_claims
 from worldline.claims.exports.graphml import claims_graphml
 from worldline.claims.exports.jsonld import BACKWARDS, CONTEXT, FORWARDS, TYPES, claims_jsonld
 from worldline.claims.exports.lines import claims_table, node_lines, verdict_line
 from worldline.claims.exports.numbers import number_of
 from worldline.claims.graph import NODE_TYPES, neighbourhood
-from worldline.claims.loading import load_graph
 from worldline.claims.picture import (
     BUNDLED,
     claims_picture,
@@ -27,19 +27,19 @@ from worldline.claims.picture import (
     current_picture,
     model_verdicts,
 )
-from worldline.claims.running import RunRequest, run_claims
-from worldline.claims.shipped import (
+from worldline.claims.records import load_graph
+from worldline.claims.run_database import Store
+from worldline.claims.shipped_verdicts import (
     read_verdicts,
     shipped_verdicts,
     with_shipped,
     write_verdicts,
 )
-from worldline.claims.store import Store
 from worldline.claims.verdict import pick
 from worldline.errors import InputError
-from worldline.lab import registry
-from worldline.lab.experiment import Figure, Finding, Picture, Series
-from worldline.views.claims_parts import ClaimsPicture, ClaimsVerdict
+from worldline.experiments import registry
+from worldline.experiments.experiment import Figure, Finding, Picture, Series
+from worldline.views.schema.claims import ClaimsPicture, ClaimsVerdict
 
 NASTY = "</script><b>&\x1b[31m\u202e\x00[red]"
 UNBOUNDED = Finding(
@@ -370,9 +370,9 @@ def test_the_shipped_files_are_whole():
 def test_no_torch_is_loaded(tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
-        "from worldline.claims.loading import load_graph\n"
+        "from worldline.claims.records import load_graph\n"
         "from worldline.claims.picture import claims_picture\n"
-        "from worldline.claims.store import Store\n"
+        "from worldline.claims.run_database import Store\n"
         "from worldline.claims.exports.jsonld import claims_jsonld\n"
         f"picture = claims_picture(load_graph(), Store(Path({str(tmp_path)!r})), 'x')\n"
         "claims_jsonld(picture)\n"

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from coin_flips import coin_graph, write_records
-from worldline.claims.loading import RECORDS, load_graph
+from worldline.claims.records import RECORDS, load_graph
 from worldline.errors import InputError
-from worldline.lab.registry import experiment_ids
+from worldline.experiments.registry import experiment_ids
 
 DESIGN = Path(__file__).parents[3] / "docs" / "design" / "claims.md"
 

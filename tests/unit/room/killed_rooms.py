@@ -14,12 +14,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from worldline.room.commands import parse
-from worldline.room.deeds import Deeds, Hit, Picture
+from worldline.room.actions import Deeds, Hit, Picture
 from worldline.room.events import Command, Event, Message, Outcome, encode
 from worldline.room.log import Log, Reading, line_of
-from worldline.room.models.catalog import Catalog
-from worldline.room.models.scripted import ScriptedModel
+from worldline.room.providers.catalog import Catalog
+from worldline.room.providers.scripted_model import ScriptedModel
+from worldline.room.reply_commands import parse
 from worldline.room.room import Room
 
 TURNS = 9

@@ -14,23 +14,23 @@ import pytest
 from stub_endpoint import PIXEL, Plan, stub_endpoint
 from tiny_folder import tiny_folder
 from worldline.errors import InputError
-from worldline.model.load import LoadedModel, load_model
+from worldline.models.loader import LoadedModel, load_model
 from worldline.room import images
-from worldline.room.deeds import ActionRequest
+from worldline.room.actions import ActionRequest
 from worldline.room.images import DiffusersImages, EndpointImages, Portraits, kind_of
-from worldline.room.models.asking import fetch
-from worldline.room.models.exchange import Request
-from worldline.room.models.failures import (
+from worldline.room.portrait import LONGEST, portrait
+from worldline.room.providers.chat_model import ReplyError
+from worldline.room.providers.exchange import Request
+from worldline.room.providers.failures import (
     GarbledError,
     RejectedError,
     StoppedError,
     UnreachableError,
 )
-from worldline.room.models.model import ReplyError
-from worldline.room.models.public import is_public
-from worldline.room.models.stopping import stoppable
-from worldline.room.models.wire import KEY, Patience
-from worldline.room.portrait import LONGEST, portrait
+from worldline.room.providers.http_requests import fetch
+from worldline.room.providers.public_addresses import is_public
+from worldline.room.providers.stop_signal import stoppable
+from worldline.room.providers.transport import KEY, Patience
 
 ASKED = ActionRequest("the sea at night", "Ada", "tiny", 3)
 

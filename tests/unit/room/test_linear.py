@@ -13,16 +13,16 @@ from collections.abc import Callable
 
 import pytest
 
-from worldline.room.claims import claims
-from worldline.room.commands import LONGEST_READ, MOST_FOUND, parse
-from worldline.room.foreign_messages import load_json
-from worldline.room.mending import mend
-from worldline.room.naming import borrowed_passages, without_own_label, without_room_lines
+from worldline.room.action_claims import claims
+from worldline.room.inert_regions import regions
+from worldline.room.mojibake import mend
+from worldline.room.other_formats import load_json
 from worldline.room.reasoning import ReasoningFilter
-from worldline.room.regions import regions
+from worldline.room.reply_commands import LONGEST_READ, MOST_FOUND, parse
+from worldline.room.speaker_labels import borrowed_passages, without_own_label, without_room_lines
 from worldline.room.state import Participant
 from worldline.room.turns import mentioned_participants
-from worldline.text.foreign import visible
+from worldline.tokens.sanitize import visible
 
 PEOPLE = [Participant(name, "m", "", 1.0, False, 0) for name in ("Ada", "Bob", "李雷")]
 PIECES = [

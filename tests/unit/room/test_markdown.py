@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from worldline.room.events import Arrival, Event, Message, Notice, Outcome
-from worldline.room.exporting import as_html, as_json, as_markdown
-from worldline.room.importing import from_json
+from worldline.room.export_files import as_html, as_json, as_markdown
+from worldline.room.imports import from_json
 from worldline.room.log import Log
 
 PIECES = st.sampled_from(

@@ -7,10 +7,10 @@ import pytest
 from scripted_rooms import room_of
 from worldline.errors import InputError
 from worldline.room.look_alikes import look_alike
-from worldline.room.models.scripted import ScriptedModel
-from worldline.room.naming import borrowed_passages, without_own_label, without_room_lines
 from worldline.room.participants import checked_name
-from worldline.room.seeing import seen_by
+from worldline.room.prompt import seen_by
+from worldline.room.providers.scripted_model import ScriptedModel
+from worldline.room.speaker_labels import borrowed_passages, without_own_label, without_room_lines
 from worldline.room.state import Participant
 from worldline.room.turns import mentioned_participants
 

@@ -11,18 +11,18 @@ import pytest
 from scripted_rooms import notices, outcomes, said
 from stub_endpoint import Plan, answer, stub_endpoint
 from worldline.errors import InputError
-from worldline.room.deeds import Deeds
+from worldline.room.actions import Deeds
 from worldline.room.events import Message
-from worldline.room.hosting import WITHHELD, HostedRoom
+from worldline.room.host import WITHHELD, HostedRoom
 from worldline.room.images import EndpointImages
 from worldline.room.log import Log
-from worldline.room.models.catalog import Catalog
-from worldline.room.models.endpoint import Endpoint
-from worldline.room.models.naming import models_named
-from worldline.room.models.scripted import ScriptedModel
-from worldline.room.models.wire import KEY, Patience
-from worldline.room.replaying import replay
-from worldline.room.replying import Provisional
+from worldline.room.providers.catalog import Catalog
+from worldline.room.providers.endpoint import Endpoint
+from worldline.room.providers.model_names import models_named
+from worldline.room.providers.scripted_model import ScriptedModel
+from worldline.room.providers.transport import KEY, Patience
+from worldline.room.replay import replay
+from worldline.room.reply_events import Provisional
 from worldline.room.room import Room
 from worldline.room.scenarios import catalog_of, open_scenario, scenario_of
 from worldline.room.state import Spending

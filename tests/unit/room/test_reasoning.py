@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 
 from scripted_rooms import notices, room_of, said
 from worldline.room.events import Event, Message
+from worldline.room.inert_regions import without_reasoning
 from worldline.room.log import Log
-from worldline.room.models.catalog import Catalog
-from worldline.room.models.model import Delta, Usage
-from worldline.room.models.scripted import ScriptedModel
+from worldline.room.providers.catalog import Catalog
+from worldline.room.providers.chat_model import Delta, Usage
+from worldline.room.providers.scripted_model import ScriptedModel
 from worldline.room.reasoning import ReasoningFilter
-from worldline.room.regions import without_reasoning
-from worldline.room.replying import Provisional
+from worldline.room.reply_events import Provisional
 from worldline.room.room import Room
 
 MARKS = [

@@ -8,13 +8,13 @@ import pytest
 
 from scripted_rooms import DEEDS, notices, of_kind, outcomes, room_of, said
 from worldline.errors import InputError
-from worldline.room.deeds import DeclinedError, Deeds, Hit
+from worldline.room.actions import DeclinedError, Deeds, Hit
 from worldline.room.events import Command, Event, Message, Outcome
 from worldline.room.log import Log, Reading
-from worldline.room.models.catalog import Catalog
-from worldline.room.models.model import Delta, ReplyError, Usage
-from worldline.room.models.scripted import ScriptedModel
-from worldline.room.replying import Provisional
+from worldline.room.providers.catalog import Catalog
+from worldline.room.providers.chat_model import Delta, ReplyError, Usage
+from worldline.room.providers.scripted_model import ScriptedModel
+from worldline.room.reply_events import Provisional
 from worldline.room.room import Room
 
 
@@ -72,7 +72,7 @@ def test_a_sixth_is_refused_and_everyone_is_told_including_who_asked():
     assert "5 of 5 places" in reason
     assert len(room.state.present) == 5
     assert not of_kind(room.line, "left")
-    from worldline.room.seeing import seen_by
+    from worldline.room.prompt import seen_by
 
     for one in room.state.present:
         model = room.catalog.model(one.model)

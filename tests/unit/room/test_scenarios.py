@@ -7,7 +7,7 @@ import pytest
 from scripted_rooms import DEEDS, outcomes, said
 from worldline.errors import InputError
 from worldline.room.log import Log
-from worldline.room.models.scripted import ScriptedModel
+from worldline.room.providers.scripted_model import ScriptedModel
 from worldline.room.scenarios import open_scenario, our_scenarios, read_scenario, scenario_of
 
 GOOD = """

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from scripted_rooms import notices, outcomes, said
 from worldline.room.events import Message, Notice
-from worldline.room.importing import from_messages
+from worldline.room.imports import from_messages
 from worldline.room.log import Log
-from worldline.room.models.catalog import Catalog
-from worldline.room.models.model import Delta, Usage
-from worldline.room.models.scripted import ScriptedModel
-from worldline.room.replaying import replay
-from worldline.room.replying import Provisional
+from worldline.room.providers.catalog import Catalog
+from worldline.room.providers.chat_model import Delta, Usage
+from worldline.room.providers.scripted_model import ScriptedModel
+from worldline.room.replay import replay
+from worldline.room.reply_events import Provisional
 from worldline.room.room import Room
 from worldline.room.speech import begins_thinking, speech_of, streaming
 

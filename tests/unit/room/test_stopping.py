@@ -10,15 +10,15 @@ from scripted_rooms import notices, outcomes, room_of, said
 from tiny_folder import tiny_folder
 from worldline import steps
 from worldline.errors import InputError
-from worldline.model.load import LoadedModel, load_model
-from worldline.room.deeds import ActionRequest, Deeds
-from worldline.room.hosting import HostedRoom
+from worldline.models.loader import LoadedModel, load_model
+from worldline.room.actions import ActionRequest, Deeds
+from worldline.room.host import HostedRoom
 from worldline.room.images import Portraits
 from worldline.room.log import Log
-from worldline.room.models.catalog import Catalog
-from worldline.room.models.local import Local
-from worldline.room.models.model import ChatMessage, Delta, Settings, Usage
-from worldline.room.models.stopping import stoppable
+from worldline.room.providers.catalog import Catalog
+from worldline.room.providers.chat_model import ChatMessage, Delta, Settings, Usage
+from worldline.room.providers.local_model import Local
+from worldline.room.providers.stop_signal import stoppable
 from worldline.room.room import Room
 
 
@@ -79,7 +79,7 @@ def test_a_stop_in_the_middle_of_resuming_holds():
 
 
 def test_playing_again_while_what_was_stopped_still_ends_is_refused(monkeypatch):
-    monkeypatch.setattr("worldline.room.hosting.ENDING_SECONDS", 0.01)
+    monkeypatch.setattr("worldline.room.host.ENDING_SECONDS", 0.01)
     go, began = threading.Event(), threading.Event()
 
     class Deaf:

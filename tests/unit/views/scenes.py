@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from worldline.views.again import trace_recipe
-from worldline.views.meanings import with_meanings
+from worldline.views.number_records import with_meanings
 from worldline.views.recipe import Recipe, RecipeText
-from worldline.views.scene import Scene
+from worldline.views.reproduce import trace_recipe
+from worldline.views.schema.scene import Scene
 
 CAPITAL = ["<|im_start|>", "The", " capital", " of", " France", " is"]
 AWKWARD = [

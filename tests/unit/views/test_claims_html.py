@@ -14,9 +14,9 @@ from worldline.views.claims_html import (
     render_claims_html,
     write_claims_schema,
 )
-from worldline.views.claims_parts import ClaimsPicture
 from worldline.views.html import claims_json
-from worldline.views.schema import schema_of
+from worldline.views.schema.claims import ClaimsPicture
+from worldline.views.schema.json_schemas import schema_of
 
 
 def test_the_committed_schema_is_the_one_the_models_give(tmp_path):

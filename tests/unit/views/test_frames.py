@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiny_scenes import tiny_scene
 from worldline.errors import InputError
 from worldline.views.frames import COLUMNS, LIBRARIES, columns_of, to_csv, to_frame
-from worldline.views.scene import Scene
+from worldline.views.schema.scene import Scene
 
 POLARS = {int: pl.Int64, float: pl.Float64, str: pl.String, bool: pl.Boolean}
 PANDAS = {

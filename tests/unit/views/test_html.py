@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from worldline.views import html
 from worldline.views.html import render_html, scene_json
-from worldline.views.scene import STATIC, Scene
+from worldline.views.schema.scene import STATIC, Scene
 
 
 class _Elements(HTMLParser):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from worldline.text.tokens import Tokens
+from worldline.tokens.tokens import Tokens
 from worldline.views.labels import (
     clip_cells,
     pad_cells,
@@ -18,7 +18,7 @@ from worldline.views.labels import (
     token_name,
     visible_text,
 )
-from worldline.views.scene import Scene
+from worldline.views.schema.scene import Scene
 
 EXAMPLES = json.loads(Path(__file__).with_name("visible.json").read_text(encoding="utf-8"))
 

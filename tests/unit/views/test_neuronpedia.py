@@ -15,7 +15,7 @@ from tiny_scenes import tiny_scene
 from worldline.errors import InputError
 from worldline.views import neuronpedia
 from worldline.views.neuronpedia import to_neuronpedia
-from worldline.views.scene import Scene
+from worldline.views.schema.scene import Scene
 
 TEXT, NUMBER, WHOLE = {"type": "string"}, {"type": "number"}, {"type": "integer"}
 NUMBER_OR_NOT = {"type": ["number", "null"]}

@@ -11,12 +11,12 @@ import comm
 import pytest
 import traitlets
 
+from worldline.attribution.flow import Edge
 from worldline.errors import InputError
-from worldline.flow.flow import Edge
-from worldline.grid.node import Node
+from worldline.graph.node import Node
 from worldline.views.html import render_html, scene_json
 from worldline.views.notebook import WIDGET_TYPE, SceneDisplay, iframe_html
-from worldline.views.selection import Selection
+from worldline.views.schema.selection import Selection
 from worldline.views.widget import Picture
 
 

@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from worldline.views.scene import SCHEMA_PATH, Scene, scene_schema, write_scene_schema
+from worldline.views.schema.scene import SCHEMA_PATH, Scene, scene_schema, write_scene_schema
 
 
 def test_the_committed_schema_is_the_one_the_models_give(tmp_path):

@@ -15,7 +15,7 @@ export interface About {
   rooms: boolean;
 }
 
-/** A question as the server takes it; see live/questions.py. */
+/** A question as the server takes it; see service/requests.py. */
 export interface Question {
   ask: string;
   text: string;

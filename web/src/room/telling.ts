@@ -1,4 +1,4 @@
-// Events as one line each. Twin of src/worldline/room/telling.py.
+// Events as one line each. Twin of src/worldline/room/event_format.py.
 import type { Body, Budget, Command, Outcome, Setting } from "./wire.ts";
 
 const SHOWN = 300; // characters of an argument that a line repeats

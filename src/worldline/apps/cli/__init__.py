@@ -77,7 +77,7 @@ def _print_usage_error(error: Any) -> int:
     help_hint = f" (see {context.command_path} --help)" if context is not None else ""
     faults = getattr(error.__cause__, "errors", None)  # of the validator that read a value
     if faults is not None and names:
-        from worldline.field_faults import fault_line
+        from worldline.field_errors import fault_line
 
         return _print_error(fault_line(faults()[0], max(names, key=len)) + help_hint)
     return _print_error(error.format_message()[:300].rstrip(".") + given_words + help_hint)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import refuse_unwritable, write_json
+from worldline.apps.cli.output_files import refuse_unwritable, write_json
 from worldline.apps.cli.progress import elapsed_line
 from worldline.apps.cli.streams import console
 from worldline.errors import InputError
@@ -49,10 +49,10 @@ def capacity(
 
 
 def _measure_capacity(n, model, device, dtype, threads, seed) -> dict[str, Any]:
-    from worldline.lab.capacity import capacity as measure
-    from worldline.lab.collecting import read_passages
-    from worldline.lab.stimuli.passages import draw_passages
-    from worldline.model.load import load_model
+    from worldline.experiments.capacity import capacity as measure
+    from worldline.experiments.passage_rows import read_passages
+    from worldline.experiments.stimuli.passages import draw_passages
+    from worldline.models.loader import load_model
 
     draw_passages(n, seed)  # refused before anything is loaded
     if threads is not None:

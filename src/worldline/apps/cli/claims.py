@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import refuse_unwritable, write_json, write_text
+from worldline.apps.cli.output_files import refuse_unwritable, write_json, write_text
 from worldline.apps.cli.progress import Pace
 from worldline.apps.cli.streams import console
 from worldline.errors import InputError
@@ -18,9 +18,9 @@ from worldline.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from worldline.claims.claim_runs import Heard, Outcome
     from worldline.claims.graph import Graph
-    from worldline.claims.running import Heard, Outcome
-    from worldline.claims.store import Store
+    from worldline.claims.run_database import Store
 
 FORMATS = ("json-ld", "graphml", "html", "json", "verdicts")
 MOST = 100  # cells of a line of text, on however wide a terminal
@@ -36,9 +36,9 @@ def claims(context: typer.Context, model: options.Model = None, json: options.Js
             raise InputError("claims: options go behind the command, as in claims show ID --json -")
         return
     from worldline.claims.exports.lines import claims_table, stale_note
-    from worldline.claims.loading import load_graph
     from worldline.claims.picture import claims_picture, known_models, weights_of
-    from worldline.claims.store import Store
+    from worldline.claims.records import load_graph
+    from worldline.claims.run_database import Store
 
     graph, store = load_graph(), Store()
     refuse_unwritable(json, reads=[store.path])
@@ -70,10 +70,10 @@ def show(
     """Show one record in full: text, source, what decides it, verdicts, what lies around it."""
     from worldline.claims.exports.lines import node_lines
     from worldline.claims.graph import neighbourhood
-    from worldline.claims.loading import load_graph
+    from worldline.claims.json_numbers import finite
     from worldline.claims.picture import model_verdicts, shown_words, verdict_part, with_runs
-    from worldline.claims.plain import finite
-    from worldline.claims.store import Store
+    from worldline.claims.records import load_graph
+    from worldline.claims.run_database import Store
     from worldline.claims.verdict import pick
 
     graph, store = load_graph(), Store()
@@ -124,13 +124,13 @@ def run(
 
     The exit code is 1 where an experiment failed; the other claims are run all the same.
     """
+    from worldline.claims.claim_runs import RunRequest, run_claims
     from worldline.claims.exports.lines import verdict_line
-    from worldline.claims.loading import load_graph
     from worldline.claims.picture import in_order, verdict_part
-    from worldline.claims.running import RunRequest, run_claims
-    from worldline.claims.store import Store
+    from worldline.claims.records import load_graph
+    from worldline.claims.run_database import Store
     from worldline.claims.verdict import CurrentVerdict
-    from worldline.model.load import load_model
+    from worldline.models.loader import load_model
 
     graph = load_graph()
     if every == bool(claims):
@@ -192,7 +192,7 @@ def export(
     """Write the graph with the verdicts on one model for other tools."""
     if format_ not in FORMATS:
         raise InputError(f"--format {format_}: accepted are {', '.join(FORMATS)}")
-    from worldline.claims.store import Store
+    from worldline.claims.run_database import Store
 
     refuse_unwritable(out, reads=[Store().path])
     content = _export_text(format_, model)
@@ -203,15 +203,15 @@ def export(
 
 
 def _export_text(format_: str, model: str | None) -> str:
-    from worldline.claims.loading import load_graph
     from worldline.claims.picture import claims_picture, model_verdicts
-    from worldline.claims.store import Store
+    from worldline.claims.records import load_graph
+    from worldline.claims.run_database import Store
     from worldline.claims.verdict import pick
 
     graph, store = load_graph(), Store()
     name = _name(model, graph, store)
     if format_ == "verdicts":
-        from worldline.claims.shipped import write_verdicts
+        from worldline.claims.shipped_verdicts import write_verdicts
 
         verdict_lists = model_verdicts(graph, store, name).values()
         if not verdict_lists:
@@ -243,8 +243,8 @@ def _name(model: str | None, graph: Graph, store: Store) -> str:
     Raises:
         InputError: no claim was run on a model of this name.
     """
+    from worldline.claims.claim_runs import bare_name
     from worldline.claims.picture import BUNDLED, known_models
-    from worldline.claims.running import bare_name
 
     if model is None or model.lower() in ("bundled", BUNDLED):
         return BUNDLED

@@ -8,12 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_written, refuse_unwritable
-from worldline.apps.cli.pictures import WIDTH, load_and_tokenize, write_numbers, write_picture
+from worldline.apps.cli.altered_pictures import (
+    WIDTH,
+    load_and_tokenize,
+    write_numbers,
+    write_picture,
+)
+from worldline.apps.cli.output_files import read_written, refuse_unwritable
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.grid.node import Node
+    from worldline.graph.node import Node
 
 THROUGH = ("residual", "kv", "both")
 
@@ -39,7 +44,7 @@ def cone(
     json: options.Json = None,
 ) -> None:
     """Push one node a little and see its light cone: which nodes change, by which highway."""
-    from worldline.text.spans import MORE_THAN_ANY
+    from worldline.tokens.spans import MORE_THAN_ANY
 
     input_text = read_written(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out, reads=[file], models=[model])
@@ -58,12 +63,12 @@ def cone(
         tokens,
         say,
     ):
-        from worldline.contrast.cone import light_cone
-        from worldline.views.again import cone_recipe
-        from worldline.views.altered import cone_lines
-        from worldline.views.altered_parts import SceneCone
+        from worldline.interventions.light_cone import light_cone
+        from worldline.views.altered_runs import cone_lines
         from worldline.views.labels import split_note, token_labels
         from worldline.views.recipe import recipe_on
+        from worldline.views.reproduce import cone_recipe
+        from worldline.views.schema.alterations import SceneCone
 
         node = _node(at, len(tokens))
         cone_result = light_cone(
@@ -92,8 +97,8 @@ def _layer_and_position(node_text: str) -> tuple[int, str]:
 
 
 def _node(node_text: str, n_pos: int) -> Node:
-    from worldline.grid.node import Node
-    from worldline.text.spans import number_span
+    from worldline.graph.node import Node
+    from worldline.tokens.spans import number_span
 
     layer, pos = _layer_and_position(node_text)
     positions = number_span(pos, n_pos, "--at position")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import refuse_unwritable, write_json
+from worldline.apps.cli.output_files import refuse_unwritable, write_json
 
 if TYPE_CHECKING:
-    from worldline.paths.counts import PathCount
+    from worldline.graph.path_counts import PathCount
 
 NARROW, WIDE = 80, 100
 MEANINGS = {
@@ -49,8 +49,8 @@ def count(
 ) -> None:
     """Count the paths from the bottom of one column to the top of a later one, exactly."""
     refuse_unwritable(json)
-    from worldline.paths.conventions import CONVENTIONS
-    from worldline.paths.counts import count_paths
+    from worldline.graph.path_conventions import CONVENTIONS
+    from worldline.graph.path_counts import count_paths
 
     counts = [
         count_paths(

@@ -11,14 +11,14 @@ import typer
 
 from worldline import atomic_file
 from worldline.apps.cli import options
-from worldline.apps.cli.out import refuse_unwritable, write_json
+from worldline.apps.cli.output_files import refuse_unwritable, write_json
 from worldline.apps.cli.progress import Pace
 from worldline.apps.cli.streams import console
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.lab.faithfulness.experiment import ProgressCallback
-    from worldline.model.load import LoadedModel
+    from worldline.experiments.faithfulness.benchmark import ProgressCallback
+    from worldline.models.loader import LoadedModel
 
 PROMPTS = 16
 
@@ -56,11 +56,11 @@ def faithfulness(
 
     A run that was stopped goes on where it was; nothing that was measured is measured again.
     """
-    from worldline.lab.faithfulness.edges import HOWS
-    from worldline.lab.faithfulness.experiment import refuse_unknown, settings
-    from worldline.lab.faithfulness.families import SPLITS
-    from worldline.lab.faithfulness.printing import table_lines
-    from worldline.lab.faithfulness.table import make_table
+    from worldline.experiments.faithfulness.benchmark import refuse_unknown, settings
+    from worldline.experiments.faithfulness.edge_choice import HOWS
+    from worldline.experiments.faithfulness.families import SPLITS
+    from worldline.experiments.faithfulness.table import make_table
+    from worldline.experiments.faithfulness.table_text import table_lines
 
     zipped = raw is not None and raw.suffix == ".zip"
     if zipped:
@@ -83,7 +83,7 @@ def faithfulness(
     refuse_unwritable(json, reads=[data, *_raw_files(raw)], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     if zipped and raw is not None:
-        from worldline.lab.faithfulness.store import Store
+        from worldline.experiments.faithfulness.part_files import Store
 
         store, families, prompts = Store(raw), None if data == "all" else [Path(data).stem], None
         if data == "circuits":
@@ -121,10 +121,10 @@ def _raw_files(raw: Path | None) -> list[Path]:
 
 def _run(data, hows, measure_names, n, split, raw, model, device, dtype):
     """(The store, family and number of every prompt that was run)."""
-    from worldline.lab.faithfulness.experiment import cases_of, names_of, run
-    from worldline.lab.faithfulness.families import CIRCUITS, load_pairs
-    from worldline.lab.faithfulness.store import Store
-    from worldline.model.load import load_model
+    from worldline.experiments.faithfulness.benchmark import cases_of, names_of, run
+    from worldline.experiments.faithfulness.families import CIRCUITS, load_pairs
+    from worldline.experiments.faithfulness.part_files import Store
+    from worldline.models.loader import load_model
 
     names = names_of(data)
     for name in names:
@@ -156,7 +156,7 @@ def _refuse_empty_half(data: str, split: str, prompts: list[Any]) -> None:
 
 
 def _cache_folder(model: LoadedModel) -> Path:
-    from worldline.model.cache import cache_root
+    from worldline.models.cache_folder import cache_root
 
     return cache_root() / "faithfulness" / model.identity.key()[:12]
 

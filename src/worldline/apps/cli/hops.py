@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_written, refuse_unwritable
-from worldline.apps.cli.pictures import WIDTH, load_and_tokenize, write_numbers, write_picture
+from worldline.apps.cli.altered_pictures import (
+    WIDTH,
+    load_and_tokenize,
+    write_numbers,
+    write_picture,
+)
+from worldline.apps.cli.output_files import read_written, refuse_unwritable
 from worldline.apps.cli.streams import wants_color
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.contrast.curve import HopCurve
+    from worldline.interventions.hop_curve import HopCurve
 
 SINKS = ("counted", "free", "both")
 MAX_HOPS = 8
@@ -59,7 +64,7 @@ def hops(
         raise InputError(f"--longest {longest}: accepted are whole numbers from 0")
     if sink not in (None, *SINKS):
         raise InputError(f"--sink {sink}: accepted are {', '.join(SINKS)}")
-    from worldline.text.spans import refuse_no_numbers
+    from worldline.tokens.spans import refuse_no_numbers
 
     refuse_no_numbers(layers, "--layers")
     with load_and_tokenize(input_text.text, model, device, dtype, threads) as (
@@ -67,11 +72,11 @@ def hops(
         tokens,
         say,
     ):
-        from worldline.contrast.curve import curves_scene, hop_curves
-        from worldline.model.guard import checked_report
-        from worldline.text.spans import number_span
-        from worldline.views.again import hops_recipe
+        from worldline.interventions.hop_curve import curves_scene, hop_curves
+        from worldline.models.validation import checked_report
+        from worldline.tokens.spans import number_span
         from worldline.views.recipe import recipe_on
+        from worldline.views.reproduce import hops_recipe
 
         counted_layers = None
         if layers is not None:
@@ -101,10 +106,10 @@ def as_json(curves: list[HopCurve]) -> dict[str, Any]:
 
 
 def _lines(curves: list[HopCurve]) -> list[str]:
-    from worldline.contrast.curve import curves_scene
-    from worldline.views.altered import hops_lines
-    from worldline.views.altered_parts import SceneHops
+    from worldline.interventions.hop_curve import curves_scene
+    from worldline.views.altered_runs import hops_lines
     from worldline.views.labels import split_note, token_labels
+    from worldline.views.schema.alterations import SceneHops
 
     tokens, part = curves[0].tokens, SceneHops.model_validate(curves_scene(curves))
     lines = hops_lines(part, token_labels(tokens), WIDTH, color=wants_color(sys.stdout))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import refuse_unwritable, write_json
+from worldline.apps.cli.output_files import refuse_unwritable, write_json
 from worldline.errors import InputError
 
 
@@ -20,8 +20,8 @@ def models(
 ) -> None:
     """List the causal language model types of the installed transformers, or check them all."""
     refuse_unwritable(json)
-    from worldline.model.census import census, summary
-    from worldline.model.tiny import causal_types
+    from worldline.models.survey import census, summary
+    from worldline.models.tiny_models import causal_types
 
     known_types = causal_types()
     unknown = [name for name in names or [] if name not in known_types]

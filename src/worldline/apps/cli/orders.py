@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_written, refuse_unwritable
-from worldline.apps.cli.pictures import WIDTH, load_and_tokenize, write_numbers, write_picture
+from worldline.apps.cli.altered_pictures import (
+    WIDTH,
+    load_and_tokenize,
+    write_numbers,
+    write_picture,
+)
+from worldline.apps.cli.output_files import read_written, refuse_unwritable
 from worldline.errors import InputError
 from worldline.foreign_json import read_json_file
 
 if TYPE_CHECKING:
-    from worldline.grid.order import Order
+    from worldline.graph.order import Order
 
 
 def orders(
@@ -42,7 +47,7 @@ def orders(
     input_text = read_written(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out, reads=[file, slices], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
-    from worldline.grid.order import Order
+    from worldline.graph.order import Order
 
     parsed_orders = [Order.parse(order_text) for order_text in order or ()]
     if slices is not None:
@@ -52,11 +57,11 @@ def orders(
         tokens,
         say,
     ):
-        from worldline.contrast.ordering import ORDERS, run_orders
-        from worldline.views.again import orders_recipe
-        from worldline.views.altered import orders_lines
-        from worldline.views.altered_parts import SceneOrders
+        from worldline.interventions.run_orders import ORDERS, run_orders
+        from worldline.views.altered_runs import orders_lines
         from worldline.views.recipe import recipe_on
+        from worldline.views.reproduce import orders_recipe
+        from worldline.views.schema.alterations import SceneOrders
 
         orders_result = run_orders(loaded_model, tokens, parsed_orders or ORDERS, progress=say)
         recipe = orders_recipe(
@@ -71,7 +76,7 @@ def orders(
 
 
 def _read_order(place: Path) -> Order:
-    from worldline.grid.order import Order
+    from worldline.graph.order import Order
 
     try:
         return Order.given(read_json_file(place))

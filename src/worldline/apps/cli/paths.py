@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import read_written, refuse_unwritable
-from worldline.apps.cli.pictures import WIDTH, load_and_tokenize, write_numbers
+from worldline.apps.cli.altered_pictures import WIDTH, load_and_tokenize, write_numbers
+from worldline.apps.cli.output_files import read_written, refuse_unwritable
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.flow.summary import PathsSeen
-    from worldline.text.tokens import Tokens
+    from worldline.attribution.path_summary import PathsSeen
+    from worldline.tokens.tokens import Tokens
 
 WEIGHINGS = ("frozen", "share")
 N_DRAWN = 100
@@ -62,9 +62,9 @@ def paths(
     options.refuse_target(target, versus)
     if by == "share" and target is not None:
         raise InputError("--by share: asks about no target; leave --target out or use --by frozen")
-    from worldline.flow.summary import see_paths
-    from worldline.views.again import paths_recipe
+    from worldline.attribution.path_summary import see_paths
     from worldline.views.recipe import recipe_on
+    from worldline.views.reproduce import paths_recipe
 
     with load_and_tokenize(input_text.text, model, device, dtype, threads) as (
         loaded_model,
@@ -93,8 +93,8 @@ def paths(
 def lines(paths_summary: PathsSeen, tokens: Tokens) -> list[str]:
     """The numbers as text."""
     from worldline.views.labels import split_note, token_labels
-    from worldline.views.picture import paths_shown
-    from worldline.views.spectrum import spectrum_lines
+    from worldline.views.path_text import spectrum_lines
+    from worldline.views.scene_builder import paths_shown
 
     lines = spectrum_lines(
         paths_shown(paths_summary), token_labels(tokens), WIDTH, len(paths_summary.paths)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import refuse_unwritable, write_bytes, write_json, write_text
-from worldline.apps.cli.room_opening import (
+from worldline.apps.cli.output_files import refuse_unwritable, write_bytes, write_json, write_text
+from worldline.apps.cli.room_setup import (
     OURS,
     beside,
     events_of,
@@ -31,8 +31,8 @@ from worldline.places import expand_path
 if TYPE_CHECKING:
     from worldline.room.events import Event
     from worldline.room.log import Log, Reading
-    from worldline.room.models.catalog import Catalog
-    from worldline.room.replaying import Replay
+    from worldline.room.providers.catalog import Catalog
+    from worldline.room.replay import Replay
     from worldline.room.room import Room, Watch
     from worldline.room.scenarios import Scenario
 
@@ -148,7 +148,7 @@ def room(
     if headless:
         code = _run_headless(make_room, prepare, turns, quiet)
     else:
-        from worldline.apps.terminal.opening import sit_in
+        from worldline.apps.terminal.session_start import sit_in
 
         code = sit_in(path.stem, make_room, prepare, name, _save, turns)
     if out or json:
@@ -193,8 +193,8 @@ def import_(
     json: options.Json = None,
 ) -> None:
     """Read a transcript of another program, or a room's JSON, into a log."""
-    from worldline.apps.cli.out import read_text
-    from worldline.room.importing import from_elsewhere, from_json, is_room
+    from worldline.apps.cli.output_files import read_text
+    from worldline.room.imports import from_elsewhere, from_json, is_room
 
     if log is None:
         raise InputError("--log: give the new log's name")
@@ -246,7 +246,7 @@ def replay(
     The exit code is 1 where one does.
     """
     from worldline.room.log import line_of
-    from worldline.room.replaying import replay as replay_line
+    from worldline.room.replay import replay as replay_line
     from worldline.room.scenarios import catalog_of, read_scenario
 
     set_threads(threads)
@@ -288,7 +288,7 @@ def _where(result: Replay, line: Sequence[Event], catalog: Catalog) -> str:
     if result.at is None:
         return ""
     from worldline.room.events import Message
-    from worldline.room.models.local import Local
+    from worldline.room.providers.local_model import Local
 
     body = line[result.differs - 1].body
     model = catalog.model(body.model) if isinstance(body, Message) else None
@@ -316,7 +316,7 @@ def _run_headless(
     quiet: bool,
 ) -> int:
     """Turns taken without anybody there; the exit code."""
-    from worldline.apps.cli.room_lines import Lines
+    from worldline.apps.cli.room_output import Lines
 
     line_writer = Lines(sys.stderr if quiet else sys.stdout)
     running = make_room(line_writer)
@@ -380,7 +380,7 @@ def _write(log: Reading | Log, place: Path) -> Path:
 
 def _content(log: Reading | Log, form: str, at: int | None) -> str:
     """A log's branch as Markdown or HTML, or the whole log as JSON."""
-    from worldline.room.exporting import as_html, as_json, as_markdown
+    from worldline.room.export_files import as_html, as_json, as_markdown
     from worldline.room.log import line_of
     from worldline.room.state import state_of
 

@@ -18,10 +18,10 @@ from worldline.apps.cli.streams import console
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.live.worker import Worker
-    from worldline.model.load import LoadedModel
-    from worldline.room.hosting import Desk
-    from worldline.views.claims_parts import ClaimsPicture
+    from worldline.models.loader import LoadedModel
+    from worldline.room.host import Desk
+    from worldline.service.worker import Worker
+    from worldline.views.schema.claims import ClaimsPicture
 
 EXAMPLE = "The capital of France is"
 PORT = 8765
@@ -59,18 +59,18 @@ def serve(
         import uvicorn
     except ModuleNotFoundError as error:
         raise InputError(f'{error.name} is not installed: pip install "worldline[serve]"') from None
-    from worldline.apps.server.guard import host_named, loopback
+    from worldline.apps.server.access import host_named, loopback
 
     forwarded_hosts = frozenset(map(host_named, allow_host or ()))
     options.refuse_unknown(device=device, dtype=dtype)
     listening = _listening(host, port)  # before anything that takes its time
     from worldline.apps.server.app import make_app
-    from worldline.live.alone import in_turn
-    from worldline.live.answering import Answering
-    from worldline.live.questions import SeeQuestion
-    from worldline.live.worker import Worker, own_folder
-    from worldline.model.cache import cache_root
-    from worldline.model.load import load_model
+    from worldline.models.cache_folder import cache_root
+    from worldline.models.loader import load_model
+    from worldline.service.answers import Answering
+    from worldline.service.model_turns import in_turn
+    from worldline.service.requests import SeeQuestion
+    from worldline.service.worker import Worker, own_folder
 
     folder = own_folder(cache_root() / "serve")
     if threads is not None:
@@ -113,8 +113,8 @@ def serve(
 
 def _claims_on(model: LoadedModel) -> Callable[[], ClaimsPicture]:
     """What the page is told of the claims: read anew each time, as a run may end meanwhile."""
+    from worldline.claims.claim_runs import bare_name
     from worldline.claims.picture import current_picture
-    from worldline.claims.running import bare_name
 
     @cache
     def weights_hash() -> str:
@@ -152,14 +152,14 @@ def _listening(host: str, port: int | None) -> socket.socket:
 def _desk(model: LoadedModel) -> Desk:
     """Where the page opens rooms: personas on the model that is served, and on the bundled one."""
     from worldline.claims.picture import BUNDLED as BUNDLED_NAME
-    from worldline.model.exclusive_use import exclusive
+    from worldline.models.exclusive_use import exclusive
     from worldline.places import data_folder
-    from worldline.room.flow import reply_flow_json
-    from worldline.room.hosting import Desk
-    from worldline.room.models.local import Local
-    from worldline.room.models.model import Model
-    from worldline.room.models.naming import BUNDLED, model_named
-    from worldline.room.outside import deeds_named
+    from worldline.room.host import Desk
+    from worldline.room.image_and_search import deeds_named
+    from worldline.room.providers.chat_model import Model
+    from worldline.room.providers.local_model import Local
+    from worldline.room.providers.model_names import BUNDLED, model_named
+    from worldline.room.reply_reads import reply_flow_json
 
     is_bundled = model.name == BUNDLED_NAME
     models: dict[str, Model | Callable[[], Model]] = dict([model_named(BUNDLED)])

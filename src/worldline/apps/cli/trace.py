@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from worldline.apps.cli import options
-from worldline.apps.cli.out import (
+from worldline.apps.cli.output_files import (
     make_folder,
     read_written,
     refuse_unwritable,
@@ -66,7 +66,7 @@ def trace(
     ] = None,
 ) -> None:
     """Record one run, weigh every K/V edge, and show where the next token came from."""
-    from worldline.views.exports import ending_of, export_bytes
+    from worldline.views.export_formats import ending_of, export_bytes
 
     input_text = read_written(text, file, keep_newline=keep_newline)
     forms = [(place, ending_of(place)) for place in export or ()]
@@ -82,10 +82,10 @@ def trace(
         raise InputError(f"--how {how}: --by frozen holds the patterns; accepted is drop")
     if by == "share" and target is not None:
         raise InputError("--by share asks about no target; leave --target out or use --by gradient")
-    from worldline.model.load import load_model
+    from worldline.models.loader import load_model
+    from worldline.runs.trace_files import save_trace
     from worldline.session import observe_written
-    from worldline.text.chat import STRIPPED
-    from worldline.trace.store import save_trace
+    from worldline.tokens.chat_templates import STRIPPED
 
     _set_up(threads, seed)
     with elapsed_line(console(stderr=True)) as say:

@@ -12,21 +12,21 @@ from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, StringConstraints, create_model
 from starlette.exceptions import HTTPException
 
-from worldline.apps.server.guard import Guard, Rate
+from worldline.apps.server.access import Guard, Rate
+from worldline.apps.server.responses import error_response, event_of
 from worldline.apps.server.rooms import room_routes
-from worldline.apps.server.said import error_response, event_of
-from worldline.field_faults import fault_line
-from worldline.live.answering import Answer
-from worldline.live.questions import Question
-from worldline.live.worker import BusyError, Job, Worker
-from worldline.room.hosting import Desk
-from worldline.views.altered import with_altered
-from worldline.views.altered_parts import SceneAltered
-from worldline.views.claims_parts import ClaimsPicture
+from worldline.field_errors import fault_line
+from worldline.room.host import Desk
+from worldline.service.answers import Answer
+from worldline.service.requests import Question
+from worldline.service.worker import BusyError, Job, Worker
+from worldline.views.altered_runs import with_altered
 from worldline.views.html import claims_json, render_html, render_page
-from worldline.views.meanings import with_meanings
-from worldline.views.scene import Scene, ScenePaths
-from worldline.views.schema import STATIC
+from worldline.views.number_records import with_meanings
+from worldline.views.schema.alterations import SceneAltered
+from worldline.views.schema.claims import ClaimsPicture
+from worldline.views.schema.json_schemas import STATIC
+from worldline.views.schema.scene import Scene, ScenePaths
 
 LISTEN_S = 0.04  # between looks at what a job has said
 KEEPALIVE_S = 10.0

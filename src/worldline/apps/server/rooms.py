@@ -11,11 +11,11 @@ from fastapi import APIRouter, Body, Query
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, StringConstraints
 
-from worldline.apps.server.said import error_response, event_of
+from worldline.apps.server.responses import error_response, event_of
 from worldline.errors import InputError
 from worldline.room.events import Event, encode
-from worldline.room.exporting import as_html, as_json, as_markdown
-from worldline.room.hosting import LIMITS, Desk, HostedRoom
+from worldline.room.export_files import as_html, as_json, as_markdown
+from worldline.room.host import LIMITS, Desk, HostedRoom
 from worldline.room.log import line_of
 
 LISTEN_S = 0.04

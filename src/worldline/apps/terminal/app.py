@@ -17,15 +17,22 @@ from textual.content import Content
 from textual.widgets import Footer, Input, Static
 from textual.widgets.input import Selection
 
-from worldline.apps.cli.room_lines import plain
-from worldline.apps.terminal.doing import SLOW, Save, carried_out, pause_or_play, step, stop
+from worldline.apps.cli.room_output import plain
+from worldline.apps.terminal.command_handlers import (
+    SLOW,
+    Save,
+    carried_out,
+    pause_or_play,
+    step,
+    stop,
+)
 from worldline.apps.terminal.entries import QUIET, WARNING, Entry, Telling
-from worldline.apps.terminal.line import Line
-from worldline.apps.terminal.orders import Order, is_order, order_list, read_order
-from worldline.apps.terminal.standing import headline, most_read, panel
+from worldline.apps.terminal.input_line import Line
+from worldline.apps.terminal.slash_commands import Order, is_order, order_list, read_order
+from worldline.apps.terminal.status_panel import headline, most_read, panel
 from worldline.errors import InputError
 from worldline.room.events import Event, FlowRecord
-from worldline.room.hosting import HostedRoom, Piece
+from worldline.room.host import HostedRoom, Piece
 from worldline.room.log import line_of
 
 LOOK_S = 0.08  # between two looks at the room

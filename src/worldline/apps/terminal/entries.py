@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from textual.content import Content
 
-from worldline.apps.cli.room_lines import plain
-from worldline.room.claims import BADGES
+from worldline.apps.cli.room_output import plain
+from worldline.room.action_claims import BADGES
+from worldline.room.event_format import command_text, event_line
 from worldline.room.events import Command, Event, FlowRecord, Message, Notice, Outcome, Span
-from worldline.room.strip import strip
-from worldline.room.telling import command_text, event_line
+from worldline.room.flow_strip import strip
 
 COLOURS = ("#5fafff", "#ffaf5f", "#87d787", "#d787d7", "#ffd75f", "#5fd7d7", "#ff8787")
 PERSON = "#d0d0d0"

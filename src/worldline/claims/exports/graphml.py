@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from worldline.views.claims_parts import ClaimsPicture, ClaimsVerdict
-from worldline.views.extras import import_package
 from worldline.views.labels import readable_text
+from worldline.views.optional_packages import import_package
+from worldline.views.schema.claims import ClaimsPicture, ClaimsVerdict
 
 
 def claims_graphml(picture: ClaimsPicture) -> str:

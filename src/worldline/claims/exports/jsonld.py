@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from worldline.views.claims_parts import ClaimsEdge, ClaimsNode, ClaimsPicture, ClaimsVerdict
+from worldline.views.schema.claims import ClaimsEdge, ClaimsNode, ClaimsPicture, ClaimsVerdict
 
 CONTEXT: dict[str, Any] = {
     "schema": "https://schema.org/",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from worldline.claims.exports.numbers import number_of
 from worldline.claims.graph import Graph, Neighbour
-from worldline.views.claims_parts import ClaimsNode, ClaimsPicture, ClaimsVerdict
 from worldline.views.labels import readable_text
+from worldline.views.schema.claims import ClaimsNode, ClaimsPicture, ClaimsVerdict
 
 if TYPE_CHECKING:
     from rich.table import Table

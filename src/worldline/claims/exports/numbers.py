@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from worldline.claims.comparison import read_comparison
-from worldline.claims.judging import shown_beside
-from worldline.views.claims_parts import ClaimsVerdict
+from worldline.claims.judgement import shown_beside
+from worldline.views.schema.claims import ClaimsVerdict
 
 
 def number_of(verdict: ClaimsVerdict) -> str:

@@ -1,0 +1,147 @@
+"""Whole paths of a weighed run: scalar grids for the calculus of paths, and frozen paths found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from worldline.attribution.attribute import live_trace, target_of, weigh
+from worldline.attribution.flow import Flow, Target
+from worldline.attribution.frozen import frozen_of
+from worldline.attribution.path_descent import follow
+from worldline.attribution.path_steps import FrozenPath
+from worldline.errors import InputError
+from worldline.graph.weighted_grid import WeightedGrid
+from worldline.runs.trace_calls import on_trace, refuse_no_trace
+
+if TYPE_CHECKING:
+    from worldline.models.linearized import FrozenRun
+    from worldline.models.loader import LoadedModel
+    from worldline.runs.trace import Trace
+
+WIDTH = 6  # ways followed in a row for each path that is asked for
+
+
+@dataclass(frozen=True, eq=False)
+class FoundPaths:
+    """Frozen paths, strongest first, each weight an exact product along the path, in logits.
+
+    `bound` is the most that any path not listed can carry, by size, where that is known: it is
+    then the weight of the strongest one followed and not listed, and the listed are the top. Else
+    they are only `found`: ways that little flows through, in sum, were not followed.
+    """
+
+    paths: list[FrozenPath]
+    target: Target
+    target_value: float
+    n_followed: int
+    bound: float | None
+
+    @property
+    def called(self) -> str:
+        """What the list may be called: "top" with a bound, "found" without."""
+        return "found" if self.bound is None else "top"
+
+    @property
+    def gap(self) -> float | None:
+        """Size of the last one listed over the bound on all others, less that bound."""
+        if self.bound is None or not self.paths:
+            return None
+        return abs(self.paths[-1].weight) - self.bound
+
+    @property
+    def share(self) -> float | None:
+        """Sum of the weights over the target's value, signed; None where that is 0."""
+        total = sum(path.weight for path in self.paths)
+        return total / self.target_value if self.target_value else None
+
+
+def path_grid(seen: Trace | Flow, *, model: LoadedModel | None = None) -> WeightedGrid:
+    """What paths are made of, as a weighted grid, all heads together.
+
+    Of a trace: its shares, what a node is made of, step by step; the carry holds residual, MLP and
+    self-attention, constants are sources and stay out. Of a frozen flow: odds, what part of all
+    that flows into a node, in size, each step brings; going down from the target by these odds,
+    paths are met about as they carry.
+
+    Exactness: closed to the tolerance of the dtype. Units: shares; odds.
+
+    Raises:
+        InputError: a flow that is not frozen; a trace that was loaded, without its `model`.
+    """
+    if isinstance(seen, Flow):
+        return _odds(seen)
+    refuse_no_trace(seen, "path_grid")
+    flow = weigh(live_trace(seen, model, "path_grid"), "share", top=0)
+    assert flow.shares is not None
+    carry = flow.shares["carry"] + flow.shares["mlp"] + flow.shares["self_attention"]
+    return WeightedGrid(carry=carry, kv=_dense(flow), pruned=False, name="share")
+
+
+def _odds(flow: Flow) -> WeightedGrid:
+    if flow.conserved is None:
+        raise InputError(f'a flow by "{flow.meaning.by}": accepted is by="frozen"')
+    kv, carry = np.abs(_dense(flow)), np.abs(flow.conserved.carry)
+    into = kv.sum(-1) + carry
+    into[into == 0] = 1.0
+    return WeightedGrid(
+        carry=carry / into, kv=kv / into[..., None], pruned=False, name="odds of |frozen flow|"
+    )
+
+
+def _dense(flow: Flow) -> np.ndarray:
+    """All heads of every layer together, [layer, dst, src], self-attention left out."""
+    planes = np.stack([flow.dense(layer).sum(0) for layer in range(flow.n_layers)])
+    diagonal = np.arange(flow.n_pos)
+    planes[:, diagonal, diagonal] = 0.0
+    return planes
+
+
+@on_trace
+def find_paths(
+    trace: Trace,
+    *,
+    target: str | int | None = None,
+    versus: str | int | None = None,
+    k: int = 10,
+    heads: bool = True,
+    width: int | None = None,
+    model: LoadedModel | None = None,
+) -> FoundPaths:
+    """Strong paths of the frozen-linear model from row 0 to the target, with their exact weights.
+
+    From the target down, all ways on from a row are weighed by the signed sum of all paths that
+    end in them, and the `width` fullest (default: 6 for each path that is asked for) are followed.
+    With `heads` every head is a road of its own, else a hop takes all heads of an attention
+    together; residual, MLP and self-attention are one road. A trace that was loaded needs the
+    `model` that made it.
+
+    Exactness: each weight is exact up to rounding. That none stronger was missed is proven only
+    where no way was left aside: see `FoundPaths.bound`. Units: logits.
+
+    Raises:
+        InputError: k or width below 1, a target that is not one token.
+        RefusedError: a layer moves information between columns without K/V.
+    """
+    trace = live_trace(trace, model, "find_paths")
+    resolved_target = target_of(trace, target, versus)
+    return found_in(frozen_of(trace, resolved_target), resolved_target, k, heads=heads, width=width)
+
+
+def found_in(
+    run: FrozenRun, target: Target, k: int, *, heads: bool = True, width: int | None = None
+) -> FoundPaths:
+    """As `find_paths`, in a frozen model that has run."""
+    for name, count in (("k", k), ("width", width)):
+        if count is not None and count < 1:
+            raise InputError(f"{name} = {count}: accepted are whole numbers from 1")
+    followed_paths = follow(run, k + 1, width or WIDTH * k, heads=heads)
+    best = followed_paths.paths
+    weight_bound = (
+        (abs(best[k].weight) if len(best) > k else 0.0) if followed_paths.is_complete else None
+    )
+    return FoundPaths(
+        best[:k], target, float(run.target.detach()), followed_paths.n_followed, weight_bound
+    )

@@ -1,0 +1,278 @@
+"""The hop curve of a text: its loss, and what is predicted, under every budget of hops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from worldline.errors import InputError
+from worldline.graph.edits import SINKS, HopBudget, longer_than
+from worldline.models.loader import LoadedModel
+from worldline.models.model_calls import on_model
+from worldline.runs.edit_hooks import Edits
+from worldline.runs.hop_budgets import AT_ONCE, Copy, copies_of, most_hops
+from worldline.runs.noise_floor import Precision, equivalent_runs, of_sum, token_precisions
+from worldline.runs.plan import Plan
+from worldline.runs.recorder import tokens_to_run
+from worldline.runs.run_logits import Said, said_by
+from worldline.tokens.spans import ranges_text
+from worldline.tokens.tokens import Tokens
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from worldline.models.tracer import BlockEvent
+
+CLOSE_NATS = 0.1
+STATE_NOTE = "it includes the cost of being off the model's distribution"
+
+
+@dataclass(frozen=True, eq=False)
+class HopCurve:
+    """What limits on hops do to a text, for one convention on column 0.
+
+    `loss_nats[b]` is the mean loss per predicted token at most `budgets[b]` hops, `token_loss_nats`
+    [budget, pos] that of each (nan for the first, which nothing predicts); `loss_full_nats` the
+    model's own. `hops_needed[j]` is the least h such that for every budget from h on the token
+    predicted in place of token j is the full model's, `hops_needed_close[j]` that its loss is
+    within 0.1 nats from there on; None for the first token, and where the largest budget does not
+    do; a loss within its rounding counts as near.
+    `precision` is that of a difference of mean losses, `token_precision` that of each token's
+    (None for the first). `state_gain_nats` = loss(1) - loss_full bounds from above what reading
+    past inner states, rather than tokens, is worth; it includes the cost of being off the model's
+    distribution.
+    `sink_cos` [budget, layer]: mean cosine of V with column 0's, over all other columns: near 1
+    tokens have turned into sinks. `norm_ratio` [budget, row]: mean norm over that of the plain run.
+    """
+
+    tokens: Tokens
+    sink: str
+    layers: tuple[int, ...] | None
+    longest: int | None
+    budgets: tuple[int, ...]
+    loss_nats: Float[np.ndarray, " budget"]
+    token_loss_nats: Float[np.ndarray, "budget pos"]
+    loss_full_nats: float
+    hops_needed: tuple[int | None, ...]
+    hops_needed_close: tuple[int | None, ...]
+    tail: str
+    precision: Precision
+    token_precision: tuple[Precision | None, ...]
+    sink_cos: Float[np.ndarray, "budget layer"]
+    norm_ratio: Float[np.ndarray, "budget row"]
+
+    @property
+    def state_gain_nats(self) -> float | None:
+        """loss(1) - loss_full; None where budget 1 was not run."""
+        return float(self.loss_nats[1]) - self.loss_full_nats if len(self.budgets) > 1 else None
+
+    def json(self) -> dict[str, Any]:
+        """As plain numbers."""
+        return {
+            "tokens": list(self.tokens.pieces),
+            "sink": self.sink,
+            "layers": None if self.layers is None else list(self.layers),
+            "longest": self.longest,
+            "budgets": list(self.budgets),
+            "loss_nats": self.loss_nats.tolist(),
+            "loss_full_nats": self.loss_full_nats,
+            "hops_needed": list(self.hops_needed),
+            "hops_needed_close": list(self.hops_needed_close),
+            "state_gain_nats": self.state_gain_nats,
+            "state_gain_note": STATE_NOTE,
+            "tail": self.tail,
+            "precision": {"loss_nats": self.precision.json()},
+            "token_least_nats": [entry and entry.least for entry in self.token_precision],
+            "sink_cos": _plain(self.sink_cos),
+            "norm_ratio": _plain(self.norm_ratio),
+        }
+
+
+@on_model
+def hop_curve(
+    model: LoadedModel,
+    text: str | Tokens | Sequence[int],
+    *,
+    max_hops: int | None = None,
+    sink: str = "counted",
+    layers: Sequence[int] | None = None,
+    longest: int | None = None,
+    stop_within_nats: float | None = None,
+    at_once: int = AT_ONCE,
+    progress: Callable[[str], None] | None = None,
+) -> HopCurve:
+    """Run a text with at most 0, 1, .. `max_hops` hops (default: until nothing is limited).
+
+    `sink`: whether reads of column 0 are "counted" as hops or "free". Only reads in `layers`
+    count as hops (None: all). `longest` forbids hops over more positions, by mask, in these runs
+    and in the full one they are compared with; reads of column 0 are exempt where they are free.
+    Ends early where every node is bitwise that of the budget before, when all larger budgets
+    agree; with `stop_within_nats`, on request, where the loss moves by less from one budget to
+    the next and is as near to the full one, and says that the tail is unproven. `at_once` copies
+    run side by side: more memory, the same numbers.
+
+    Exactness: each run is exact up to the rounding of two equivalent runs. Units: nats.
+
+    Raises:
+        InputError: a text of one token, which predicts nothing; a budget below 0.
+        RefusedError: a layer moves information between columns without K/V.
+    """
+    tokens = tokens_to_run(model, text)
+    n_pos = len(tokens)
+    if n_pos < 2:
+        raise InputError("text: one token predicts nothing that could be compared; give two")
+    most = most_hops(model, n_pos)
+    n_hops = most if max_hops is None else max_hops
+    edits = frozenset() if longest is None else longer_than(longest, n_pos, sink == "free")
+    counted_layers = None if layers is None else tuple(layers)
+    ids = torch.tensor(tokens.ids)
+    full, norms = _full(model, Plan(tokens.ids, edits))
+    full_loss, full_top = _losses(full, ids)
+    rerun_logits = equivalent_runs(model, tokens.ids, edits)
+    precisions = token_precisions(full, rerun_logits, tokens.ids[1:])
+    del full, rerun_logits
+    plan = Plan(tokens.ids, edits, HopBudget(min(n_hops, most), sink, counted_layers))
+    n = plan.budget.hops + 1 if plan.budget else 1
+    losses: list[np.ndarray] = []
+    tops: list[list[int]] = []
+    cosines: list[np.ndarray] = []
+    ratios: list[np.ndarray] = []
+    tail = "no larger budget was run: the tail is unproven"
+    if n_hops >= most:
+        tail = f"{most} hops are all there can be: every larger budget is the full run"
+    for copy in copies_of(model, plan, at_once=at_once):
+        loss, top = _losses(copy.said, ids)
+        losses.append(loss)
+        tops.append(top)
+        _note(copy, norms, cosines, ratios)
+        if progress is not None:
+            progress(f"hop budget {copy.hops} of {n - 1}")
+        if copy.equals_previous:
+            tail = f"at {copy.hops} hops every node is bitwise that of {copy.hops - 1}: so it stays"
+            break
+        if (
+            stop_within_nats is not None
+            and copy.hops
+            and _still(losses, full_loss, stop_within_nats)
+        ):
+            tail = (
+                f"ended on request: the loss moved by less than {stop_within_nats} nats; "
+                "the tail is unproven"
+            )
+            break
+    table = np.stack(losses)
+    top_agrees = np.array([[a == b for a, b in zip(top, full_top, strict=True)] for top in tops])
+    near = np.maximum(CLOSE_NATS, [loss_precision.least for loss_precision in precisions])
+    close = np.abs(table[:, 1:] - full_loss[1:]) < near
+    return HopCurve(
+        tokens=tokens,
+        sink=sink,
+        layers=counted_layers,
+        longest=longest,
+        budgets=tuple(range(len(losses))),
+        loss_nats=np.nanmean(table, axis=1),
+        token_loss_nats=table,
+        loss_full_nats=float(np.nanmean(full_loss)),
+        hops_needed=(None, *_least_hops(top_agrees)),
+        hops_needed_close=(None, *_least_hops(close)),
+        tail=tail,
+        precision=of_sum(precisions, over=float(len(precisions))),
+        token_precision=(None, *precisions),
+        sink_cos=np.stack(cosines),
+        norm_ratio=np.stack(ratios),
+    )
+
+
+@on_model
+def hop_curves(
+    model: LoadedModel, tokens: Tokens, *, sink: str | None = None, **options: Any
+) -> list[HopCurve]:
+    """One curve for `sink`, or by default what the text asks for, as instrument.md has it.
+
+    "both" gives both conventions; None "free" where column 0 is a beginning-of-text token, else
+    both.
+    """
+    if sink not in (None, "both", *SINKS):
+        raise InputError(f"--sink {sink}: accepted are counted, free, both")
+    if sink is None:
+        bos = getattr(model.tokenizer, "bos_token_id", None)
+        special = tokens.specials[0] if tokens.specials else False
+        sink = "free" if special and bos is not None and tokens.ids[0] == bos else "both"
+    sinks = SINKS if sink == "both" else (sink,)
+    return [hop_curve(model, tokens, sink=convention, **options) for convention in sinks]
+
+
+def _full(model: LoadedModel, plan: Plan) -> tuple[Said, Tensor]:
+    """What the run says that nothing but `longest` limits, and its nodes' norms."""
+    norms: list[Tensor] = []
+
+    def keep(event: BlockEvent) -> None:
+        if event.layer == 0:
+            norms.append(event.resid_pre[0].float().norm(dim=-1).cpu())
+        norms.append(event.resid_post[0].float().norm(dim=-1).cpu())
+
+    edits = Edits(len(plan.ids), [tuple(plan.edits)])
+    return said_by(model, [plan], edits, on_row=keep), torch.stack(norms)
+
+
+def _losses(run_logits: Said, ids: Tensor) -> tuple[np.ndarray, list[int]]:
+    """(Loss of every token in nats, nan for the first; the likeliest in place of each other)."""
+    losses, likeliest = np.full(len(ids), np.nan), []
+    for part, (logits,) in run_logits.parts(len(ids) - 1):
+        chances = torch.log_softmax(logits.double(), -1).cpu()
+        after = slice(part.start + 1, part.stop + 1)
+        losses[after] = -chances.gather(1, ids[after, None])[:, 0].numpy()
+        likeliest += logits.argmax(-1).tolist()
+    return losses, likeliest
+
+
+def _note(copy: Copy, norms: Tensor, cosines: list[np.ndarray], ratios: list[np.ndarray]) -> None:
+    cosines.append(copy.sink_cos[:, 1:].nanmean(-1).numpy())
+    ratios.append((copy.norms / norms.clamp_min(1e-30))[:, 1:].mean(-1).numpy())
+
+
+def _still(losses: list[np.ndarray], full: np.ndarray, within: float) -> bool:
+    last, before, full_loss = (
+        float(np.nanmean(token_losses)) for token_losses in (losses[-1], losses[-2], full)
+    )
+    return abs(last - before) < within and abs(last - full_loss) < within
+
+
+def _least_hops(agrees: np.ndarray) -> list[int | None]:
+    """Per column the first row from which on all agree, None where the last does not."""
+    suffix = np.logical_and.accumulate(agrees[::-1], axis=0)[::-1]
+    return [int(column.argmax()) if column[-1] else None for column in suffix.T]
+
+
+def _plain(table: np.ndarray) -> list[list[float | None]]:
+    return [[None if value != value else float(value) for value in row] for row in table]
+
+
+def curves_scene(curves: Sequence[HopCurve]) -> dict[str, Any]:
+    """What the picture shows of curves of one text."""
+    first = curves[0]
+    names = ("sink", "budgets", "loss_nats", "hops_needed", "hops_needed_close", "state_gain_nats")
+    curve_parts = []
+    for curve in curves:
+        curve_json = curve.json()
+        part = {name: curve_json[name] for name in (*names, "precision")}
+        part["sink_cos"] = [_mean(row) for row in curve.sink_cos]
+        part["norm_ratio"] = [float(row[1:].mean()) for row in curve.norm_ratio]
+        curve_parts.append(part)
+    return {
+        "loss_full_nats": first.loss_full_nats,
+        "curves": curve_parts,
+        "layers": "all" if first.layers is None else ranges_text(first.layers),
+        "longest": first.longest,
+        "tail": first.tail,
+    }
+
+
+def _mean(row: np.ndarray) -> float | None:
+    finite = row[row == row]
+    return float(finite.mean()) if len(finite) else None

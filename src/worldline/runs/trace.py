@@ -1,0 +1,219 @@
+"""A trace: what one run was, as named arrays, with the closure of every node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from worldline.errors import InputError
+from worldline.models.identity import Identity
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from worldline.models.attention import AttentionCall
+    from worldline.models.gradients import Rerun
+    from worldline.models.loader import LoadedModel
+    from worldline.models.terms import Term
+    from worldline.resolution import Precision
+    from worldline.tokens.tokens import Tokens
+
+KEEP = ("terms", "kv", "q")  # what is kept unless something else is asked for
+INSIDE = ("k_unplaced", "mlp_hidden")  # found in what the modules of a block return
+KEEPABLE = (*KEEP, "rows", *INSIDE)
+
+
+@dataclass(frozen=True)
+class Inert:
+    """Whether recording left the run as it was: computed on a probe text or on this very run."""
+
+    checked: str
+    equal: bool
+    calls: int
+    expected_calls: int
+
+
+@dataclass(frozen=True)
+class Closure:
+    """The worst relative error with which a node equals the sum of its terms.
+
+    `over` says what was added up: "sources", where the attention term is rebuilt head by head and
+    source by source from recomputed patterns; or "terms", where it is taken as one: that adds what
+    the model added once more, and is no closure. `n_nodes` of `of_nodes` were added up over
+    sources: those of `layers`, drawn with `seed`, where these are not all.
+    """
+
+    worst: float
+    layer: int
+    pos: int
+    tolerance: float
+    over: str
+    n_nodes: int = 0
+    of_nodes: int = 0
+    layers: tuple[int, ...] | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A candidate for the next token; `logprob` in nats."""
+
+    token: str
+    id: int
+    logprob: float
+
+
+@dataclass(eq=False)
+class LiveBlock:
+    """What weighing needs of a block beyond its arrays; only in the session that recorded it."""
+
+    calls: list[AttentionCall]
+    terms: dict[str, Term]
+    rerun: Rerun | None = None
+
+
+@dataclass(eq=False)
+class Trace:
+    """One run of one model on one text.
+
+    `resid[l]` is the residual stream entering block l, [pos, d_model]; `resid[n_layers]` enters
+    the final norm. `attn_out`, `mlp_out`, `constants` and `other` hold, per block, the terms that
+    add up to the next row with the carry (None where a block has no such term). `k` and `v` are
+    [kv_head, pos, d_head] per block, as the attention function saw them, `q` [head, pos, d_head];
+    None for a block without softmax attention. With keep="rows" also `row_max` and `row_entropy`
+    (nats), [head, pos], of every row of the pattern, recomputed from q and k. With
+    keep="k_unplaced", [kv_head, pos, d_head], keys before positions are mixed in, and with
+    "mlp_hidden", [pos, d_hidden], what the MLP's last matrix reads; None for a block where that
+    could not be told.
+
+    `plan` is None for the run as it happened, else what was changed in it (`Plan.from_json`).
+
+    Exactness: every array is bitwise what the model computed, or a sum of such; `closure` says
+    how well the terms of every node add up.
+    """
+
+    tokens: Tokens
+    identity: Identity
+    resid: list[Float[Tensor, "pos d_model"]]
+    arrays: dict[str, list[Tensor | None]]
+    predictions: list[Prediction]
+    closure: Closure
+    inert: Inert
+    versions: dict[str, str]
+    seed: int | None = None
+    opaque_layers: tuple[int, ...] = ()
+    plan: dict[str, Any] | None = None
+    live: list[LiveBlock] | None = None
+    model: LoadedModel | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks."""
+        return len(self.resid) - 1
+
+    @property
+    def n_pos(self) -> int:
+        """Number of tokens."""
+        return self.resid[0].shape[0]
+
+    def array(self, name: str) -> list[Tensor | None]:
+        """The arrays recorded under `name`, one per block.
+
+        Raises:
+            InputError: nothing of that name was kept; says what was.
+        """
+        if name not in self.arrays:
+            kept_names = ", ".join(["resid", *self.arrays])
+            raise InputError(f'trace has no "{name}": kept were {kept_names}; see keep= of record')
+        return self.arrays[name]
+
+    @property
+    def attn_out(self) -> list[Tensor | None]:
+        """What attention added to the stream, per block, without biases."""
+        return self.array("attn_out")
+
+    @property
+    def mlp_out(self) -> list[Tensor | None]:
+        """What the non-linear part added to the stream, per block."""
+        return self.array("mlp_out")
+
+    @property
+    def k(self) -> list[Tensor | None]:
+        """Keys, per block."""
+        return self.array("k")
+
+    @property
+    def v(self) -> list[Tensor | None]:
+        """Values, per block."""
+        return self.array("v")
+
+    def pattern(
+        self, layer: int, q_of: Trace | None = None, k_of: Trace | None = None
+    ) -> Float[np.ndarray, "head q_pos k_pos"]:
+        """The attention pattern of one layer, computed anew from the queries and keys.
+
+        `q_of`, `k_of`: other traces of the model, as long, whose queries or keys take their place.
+        A row sums to 1, or less where a sink takes part.
+
+        Exactness: within the rounding of two equivalent runs.
+
+        Raises:
+            InputError: no such layer; it reads no attention; a trace of another length; a trace
+                that was loaded, or of a run with cuts.
+        """
+        if not 0 <= layer < self.n_layers:
+            raise InputError(f"layer {layer}: accepted are 0 to {self.n_layers - 1}")
+        traces = (self, q_of or self, k_of or self)
+        if any(trace.live is None for trace in traces):
+            raise InputError("a pattern: accepted are traces that this session recorded, uncut")
+        if lengths := {trace.n_pos for trace in traces} - {self.n_pos}:
+            raise InputError(f"a trace of {min(lengths)} tokens: accepted are {self.n_pos}")
+        own_calls, of_q, of_k = (
+            trace.live[layer].calls for trace in traces if trace.live is not None
+        )
+        if not own_calls:
+            raise InputError(f"layer {layer} reads no attention")
+        calls = [
+            replace(call, q=q.q, k=k.k) for call, q, k in zip(own_calls, of_q, of_k, strict=True)
+        ]
+        rows = [call.pattern_rows(0, self.n_pos)[..., : self.n_pos] for call in calls]
+        return torch.cat(rows).detach().cpu().numpy()
+
+    def precision(self, target: int | range, versus: int | None = None) -> Precision:
+        """What a change that an altered run makes has to exceed to be more than rounding.
+
+        Of the logit after the last token of `target` (less that of `versus`), in logits; or of the
+        log-probability of what the text says at a range of its positions, in nats. Costs two runs.
+
+        Exactness: the floor is measured on equivalent runs of this text, see `Precision`.
+
+        Raises:
+            InputError: a trace that was loaded without its model, or of a run with cuts.
+            RefusedError: the model changed since.
+        """
+        from worldline.runs.noise_floor import precision_at
+        from worldline.runs.trace_match import refuse_changed
+
+        if self.model is None or self.plan is not None:
+            raise InputError("a precision: accepted are traces of this session, uncut")
+        refuse_changed(self)
+        return precision_at(self.model, self.tokens.ids, target, versus)
+
+    @property
+    def norms(self) -> Float[Tensor, "row pos"]:
+        """Euclidean norm of the residual stream at every node."""
+        return torch.stack([row.float().norm(dim=-1) for row in self.resid])
+
+    def nbytes(self) -> int:
+        """Bytes of all recorded arrays."""
+        tensors: Iterable[Tensor | None] = [
+            *self.resid,
+            *(t for a in self.arrays.values() for t in a),
+        ]
+        return sum(t.numel() * t.element_size() for t in tensors if t is not None)
