@@ -21,7 +21,7 @@ def data_folder() -> Path:
 def expand_path(place: str | Path) -> Path:
     """A path with `~` as the user's folder; of an unknown user it stays, and there is no such file.
 
-    >>> expanded("~nobody-of-this-name/a").name
+    >>> expand_path("~nobody-of-this-name/a").name
     'a'
     """
     return Path(os.path.expanduser(place))  # noqa: PTH111 - Path's own raises for unknown users

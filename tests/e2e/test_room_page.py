@@ -52,8 +52,8 @@ class Visitor:
 
     @property
     def hosted(self):
-        assert self.desk.hosted is not None
-        return self.desk.hosted
+        assert self.desk.open_room is not None
+        return self.desk.open_room
 
     @property
     def line(self):

@@ -140,7 +140,7 @@ def _read_finding(path: Path, fields: dict[str, Any]) -> Finding:
     try:
         return read_finding(fields)
     except (TypeError, ValueError, KeyError) as error:
-        raise InputError(f"{path.name}: a finding that is none ({error})") from None
+        raise InputError(f"{path.name}: a finding that is none ({_first(error)})") from None
 
 
 def _first(error: Exception) -> str:

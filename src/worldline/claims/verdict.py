@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
+from pydantic import TypeAdapter
+
 from worldline.claims.json_numbers import pack, unpack
 from worldline.experiments.experiment import Figure, Finding, Picture, Series
 from worldline.views.schema.claims import Word
@@ -77,8 +79,12 @@ class CurrentVerdict:
     stale: str | None
 
 
+_FINDING = TypeAdapter(Finding)
+
+
 def read_finding(finding_json: Mapping[str, Any]) -> Finding:
-    """A finding from its JSON."""
+    """A finding from its JSON. Raises ValueError where a field is missing or of another kind."""
+    _FINDING.validate_json(json.dumps(finding_json), strict=True)
     fields = dict(finding_json)
     fields["says"] = tuple(finding_json.get("says", ()))
     fields["figures"] = tuple(

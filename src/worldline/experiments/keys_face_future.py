@@ -70,7 +70,7 @@ def attention_received(pattern: np.ndarray) -> np.ndarray:
     gives counts times j, which makes an even spread over columns 1 to j count 1. A column's own
     look at itself is left out.
 
-    >>> received(np.full((1, 3, 3), 0.5))[0].tolist()
+    >>> attention_received(np.full((1, 3, 3), 0.5))[0].tolist()
     [0.75, 1.0, 0.0]
     """
     n_pos = pattern.shape[-1]

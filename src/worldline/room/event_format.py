@@ -50,7 +50,7 @@ def event_line(event: Event, commands: Mapping[int, Command]) -> str:
 def command_text(command: Command) -> str:
     """A command as it would be typed.
 
-    >>> written(Command(1, "Ada", 0, 9, "image", ("a cat",)))
+    >>> command_text(Command(1, "Ada", 0, 9, "image", ("a cat",)))
     '!image "a cat"'
     """
     if command.name == "temperature":

@@ -203,7 +203,7 @@ def encode(body: Body) -> str:
 
     Raises: InputError where a text in it holds half a character, or where it is nested too deep.
 
-    >>> encode(Left("Ada"))
+    >>> encode(Departure("Ada"))
     '{"name":"Ada","reason":"","kind":"left"}'
     """
     try:

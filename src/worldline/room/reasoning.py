@@ -117,7 +117,7 @@ def reasoning_in(text: str, marks: Iterable[Mark], starts_inside: bool = False) 
 
     >>> reasoning_in("hm</think>yes", marks_in("hm</think>yes"))
     [Span(start=0, end=10, name='reasoning')]
-    >>> reasoning_in("hm", (), opened=True)
+    >>> reasoning_in("hm", (), starts_inside=True)
     [Span(start=0, end=2, name='reasoning')]
     """
     every = list(marks)

@@ -142,7 +142,7 @@ def _words(tokens: Tokens) -> list[list[int]]:
 def ranges_text(places: Sequence[int]) -> str:
     """Numbers in words: runs as ranges.
 
-    >>> said((0, 1, 2, 5))
+    >>> ranges_text((0, 1, 2, 5))
     '0-2,5'
     """
     runs: list[list[int]] = []

@@ -89,7 +89,7 @@ def pad_cells(text: str, cells: int) -> str:
 def fold_cells(text: str, width: int) -> list[str]:
     """Break a sentence between words into lines of at most ``width`` cells; a long word is cut.
 
-    >>> folded("to be or not to be", 8)
+    >>> fold_cells("to be or not to be", 8)
     ['to be or', 'not to', 'be']
     """
     lines = [""]
@@ -137,7 +137,7 @@ def split_note(groups: Sequence[int]) -> list[str]:
 def signed_text(weight: float) -> str:
     """Write a weight with its sign and three significant digits.
 
-    >>> signed(0.41234), signed(-0.00001234), signed(0.0)
+    >>> signed_text(0.41234), signed_text(-0.00001234), signed_text(0.0)
     ('+0.412', '-1.23e-05', '0')
     """
     size = abs(weight)

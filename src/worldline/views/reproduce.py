@@ -164,9 +164,7 @@ def orders_recipe(run: Recipe, names: Sequence[str], slices: str | None = None) 
     if slices is not None:
         home = ".expanduser()" if slices.startswith("~") else ""
         slices_code = f"__import__('pathlib').Path({slices!r}){home}.read_bytes()"
-        order_arguments.append(
-            f"wl.grid.order.Order.given(__import__('json').loads({slices_code}))"
-        )
+        order_arguments.append(f"wl.Order.given(__import__('json').loads({slices_code}))")
     return _make_recipe(
         run,
         "orders",

@@ -38,7 +38,7 @@ class Picture(anywidget.AnyWidget):
         from_json=lambda _sent, picture: picture.scene,
     )
     selection = traitlets.Dict(Selection().model_dump()).tag(
-        sync=True, from_json=lambda sent, picture: picture._received(sent)
+        sync=True, from_json=lambda sent, picture: picture._accept_selection(sent)
     )
 
     def __init__(self, scene: Scene, **options: Any):

@@ -141,7 +141,8 @@ def test_what_a_killed_conversion_left_is_removed(place, process):
 
 def test_needs_neither_torch_nor_transformers():
     code = (
-        "import sys, worldline.apps.cli.cache, worldline.tokens.tokens, worldline.tokens.chat_templates;"
+        "import sys, worldline.apps.cli.cache, worldline.tokens.tokens;"
+        "import worldline.tokens.chat_templates;"
         "import worldline.models.loader, worldline.apps.cli.progress;"
         "sys.exit(bool({'torch', 'transformers', 'huggingface_hub'} & set(sys.modules)))"
     )

@@ -115,7 +115,7 @@ def names(api):
         asked = {"client": f"client-{kind}", "question": {"ask": kind, "text": TEXT, **more}}
         found[kind] = post(app, "/api/questions", asked).json()["id"]
     end = {name: worker.get(name) for name in found.values()}
-    while not all(job.ended for job in end.values()):
+    while not all(job.has_ended for job in end.values()):
         pass
     assert {job.state for job in end.values()} == {"done"}
     return found

@@ -47,7 +47,7 @@ def do(app, **deed):
 def played(app, desk, **deed):
     assert do(app, do="play", **deed).status == 200
     end = time.monotonic() + SOON
-    while desk.hosted.talking:
+    while desk.open_room.talking:
         assert time.monotonic() < end
         time.sleep(0.005)
 
@@ -122,7 +122,7 @@ def test_people_do_what_can_be_done_and_are_told_what_cannot(app, desk):
     post(app, "/api/room", {"scenario": "rehearsal"})
     assert (
         do(app, do="say", who="Eve", text="<b>hello</b>").json()["tip"]
-        == desk.hosted.room.state.tip
+        == desk.open_room.room.state.tip
     )
     assert do(app, do="say", who="Right", text="hello").message.endswith("accepted is another")
     assert do(app, do="say", who="Eve", text=" ").status == 409
@@ -141,8 +141,8 @@ def test_people_do_what_can_be_done_and_are_told_what_cannot(app, desk):
         "messages": 1, "tokens": None, "dollars": 0.5,
     }  # fmt: skip
     played(app, desk)
-    assert desk.hosted.standing()["spent"]["messages"] == 1
-    number = next(e.number for e in desk.hosted.after(0) if e.kind == "message")
+    assert desk.open_room.status()["spent"]["messages"] == 1
+    number = next(e.number for e in desk.open_room.after(0) if e.kind == "message")
     assert do(app, do="branch", number=number).status == 200
     assert do(app, do="branch", number=10_000).status == 409
     assert do(app, do="pause").status == 200
@@ -155,7 +155,7 @@ def test_people_do_what_can_be_done_and_are_told_what_cannot(app, desk):
 
 def test_a_viewer_of_a_room_that_is_closed_is_told(app, desk):
     post(app, "/api/room", {"scenario": "rehearsal"})
-    hosted = desk.hosted
+    hosted = desk.open_room
 
     async def listening():
         asked = asyncio.ensure_future(send_request(app, "GET", "/api/room/events"))

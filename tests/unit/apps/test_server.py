@@ -90,7 +90,7 @@ def asked(app, worker, ask: str, text: str = TEXT, **more) -> str:
     assert got.status == 202, got.body
     name = got.json()["id"]
     end = time.monotonic() + SOON
-    while not worker.get(name).ended:
+    while not worker.get(name).has_ended:
         assert time.monotonic() < end
         time.sleep(0.002)
     return name
@@ -250,7 +250,7 @@ def test_whoever_hangs_up_stops_what_they_wait_for(app, worker):
 
     asyncio.run(asyncio.wait_for(listen(), SOON))
     end = time.monotonic() + SOON
-    while not worker.get(name).ended:
+    while not worker.get(name).has_ended:
         assert time.monotonic() < end
         time.sleep(0.002)
     assert worker.get(name).state == "cancelled"

@@ -67,12 +67,12 @@ def test_a_scenario_plays_to_its_end_and_can_be_gone_on_with(desk):
     said = [e for e in hosted.after(0) if isinstance(e.body, Message)]
     assert len(said) == 15
     assert hosted.after(0) == hosted.room.log.events()
-    assert hosted.standing()["playing"] == "paused"
+    assert hosted.status()["playing"] == "paused"
     assert desk.logs() == [hosted.name]
     again = desk.open(log=hosted.name)
-    assert hosted.closed
+    assert hosted.is_closed
     assert len([e for e in again.after(0) if isinstance(e.body, Message)]) == 15
-    assert again.standing()["title"] == "Rehearsal of every command"
+    assert again.status()["title"] == "Rehearsal of every command"
 
 
 def test_what_is_being_written_is_seen_before_it_is_an_event(desk, slow):
@@ -85,7 +85,7 @@ def test_what_is_being_written_is_seen_before_it_is_an_event(desk, slow):
     hosted.play(1)
     assert slow.began.wait(SOON)
     wait_for(lambda: hosted.piece.text.startswith("word word"))
-    assert hosted.piece.who == "Snail"
+    assert hosted.piece.speaker == "Snail"
     assert hosted.after(before) == []
     slow.go.set()
     wait_for(lambda: not hosted.talking)
@@ -101,11 +101,11 @@ def test_closing_in_the_middle_of_a_reply_lets_the_log_go(desk, slow):
     hosted.play()
     assert slow.began.wait(SOON)
     desk.open("rehearsal")
-    assert hosted.closed
+    assert hosted.is_closed
     assert not hosted.talking
     with pytest.raises(InputError, match="the room is closed"):
         hosted.play()
-    assert desk.open(log=hosted.name).standing()["playing"] == "stopped"
+    assert desk.open(log=hosted.name).status()["playing"] == "stopped"
 
 
 def test_a_room_that_talks_is_not_branched(desk, slow):
@@ -134,7 +134,7 @@ def test_an_error_of_a_model_pauses_the_room_and_is_said(desk, monkeypatch):
     hosted.play()
     wait_for(lambda: not hosted.talking)
     assert hosted.after(0)[-2].body.text.startswith("ValueError: on purpose (")
-    assert hosted.standing()["playing"] == "paused"
+    assert hosted.status()["playing"] == "paused"
 
 
 def test_each_turn_holds_what_others_share(tmp_path):

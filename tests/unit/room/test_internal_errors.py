@@ -55,7 +55,7 @@ def test_it_ends_one_turn_and_waits_for_a_person(late, told):
     assert (model.n_asked, room.state.playing) == (1, "paused")
     (line,) = notices(room, "broken")
     assert line.startswith(f"Ada's turn ended in a fault of worldline's own: {told}: ")
-    assert "(test_faults.py:" in line
+    assert "(test_internal_errors.py:" in line
     assert "\x1b" not in line
     assert "\n" not in line
     assert room.play(1) == 1  # the turn is used up

@@ -338,7 +338,7 @@ def test_who_reads_and_who_has_written_leaves_nothing_beside_a_log(tmp_path):
 
 def test_a_reader_leaves_what_a_dead_writer_left(tmp_path):
     code = "import os, sys; from worldline.room.log import *; from worldline.room.events import *\n"
-    code += "Log(sys.argv[1]).append([Left('Ada')]); os._exit(0)"
+    code += "Log(sys.argv[1]).append([Departure('Ada')]); os._exit(0)"
     subprocess.run([sys.executable, "-c", code, tmp_path / "a.room"], check=True)
     left = {one.name: one.read_bytes() for one in tmp_path.iterdir() if one.suffix != ".room-shm"}
     reading = Reading(tmp_path / "a.room")

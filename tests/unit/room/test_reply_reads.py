@@ -50,16 +50,16 @@ def flow(model, told):
 
 
 def chances(model, told) -> float:
-    ids = torch.tensor([[*told.reading.tokens.ids, *told.written]])
+    ids = torch.tensor([[*told.reading.tokens.ids, *told.reply_ids]])
     with torch.no_grad():
         scores = model.module(input_ids=ids).logits[0].double().log_softmax(-1)
     first = len(told.reading.tokens)
-    return sum(float(scores[first - 1 + n, token]) for n, token in enumerate(told.written))
+    return sum(float(scores[first - 1 + n, token]) for n, token in enumerate(told.reply_ids))
 
 
 def test_its_target_is_the_log_probability_of_what_was_written(model, told, flow):
     assert flow.logprob_nats == pytest.approx(chances(model, told), abs=1e-4)
-    assert len(flow.pieces) == len(told.written)
+    assert len(flow.pieces) == len(told.reply_ids)
 
 
 def test_every_message_has_a_row(flow):
@@ -83,7 +83,7 @@ def test_sums_by_layer_and_by_token_are_one_thing(flow):
 
 
 def test_a_cut_is_the_run_without_these_reads(model, told, flow):
-    tokens = extend_tokens(model.tokenizer, told.reading.tokens, told.written)
+    tokens = extend_tokens(model.tokenizer, told.reading.tokens, told.reply_ids)
     first = len(told.reading.tokens)
     span = range(first, len(tokens))
     row = flow.messages[3]  # Cleo's

@@ -461,7 +461,7 @@ def test_every_part_of_a_chat_with_a_clock_is_of_the_text_that_is_pictured(clock
     for part, asked in (("cut", {"edges": ["*.*:1>5"], "how": "mask"}), ("hops", {"max_hops": 1}),
                         ("cone", {"layer": 1, "pos": 2, "directions": 1}), ("sources", {}),
                         ("orders", {"orders": ["decode"]})):  # fmt: skip
-        parts[part] = clock(part, **asked).altered[part]["reproduce"]
+        parts[part] = clock(part, **asked).scene_parts[part]["reproduce"]
     for part, lines in {"see": scene.reproduce, **parts}.items():
         assert lines.recipe.text.words == scene.text, part
         assert "--chat" not in lines.cli.split(), part

@@ -12,7 +12,7 @@ from worldline.apps.cli import (
     claims,
     cone,
     count,
-    cutting,
+    cut,
     faithfulness,
     hops,
     models,
@@ -46,7 +46,7 @@ def _root(
 app.command("trace")(trace.trace)
 app.command("count")(count.count)
 app.command("paths")(paths.paths)
-app.command("cut")(cutting.cut)
+app.command("cut")(cut.cut)
 app.command("hops")(hops.hops)
 app.command("orders")(orders.orders)
 app.command("cone")(cone.cone)

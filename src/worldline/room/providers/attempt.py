@@ -36,7 +36,7 @@ class TextBuffer:
     def add(self, piece: str, last: bool = False) -> str:
         r"""What can be shown now; a half that stays alone becomes a question mark.
 
-        >>> whole = Whole()
+        >>> whole = TextBuffer()
         >>> whole.add("ok \ud83d"), whole.add("\ude00!")
         ('ok ', '😀!')
         """

@@ -135,8 +135,8 @@ class Model(Protocol):
 def merge_neighbours(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     r"""Neighbours of one role put together; the parts move with their texts.
 
-    >>> two = [Said("user", "a", (Part(1, "Ada", 0, 1),)), Said("user", "b")]
-    >>> [one.text for one in merged(two)]
+    >>> two = [ChatMessage("user", "a", (Part(1, "Ada", 0, 1),)), ChatMessage("user", "b")]
+    >>> [one.text for one in merge_neighbours(two)]
     ['a\n\nb']
     """
     merged_messages: list[ChatMessage] = []

@@ -22,7 +22,7 @@ def from_user(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 def without_system(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     r"""Alternating, with the system text at the head of the first user's.
 
-    >>> [m.text for m in without_system([Said("system", "Be kind."), Said("user", "Hi")])]
+    >>> [m.text for m in without_system([ChatMessage("system", "Be kind."), ChatMessage("user", "Hi")])]
     ['Be kind.\n\nHi']
     """
     return from_user([replace(m, role="user") if m.role == "system" else m for m in messages])

@@ -17,7 +17,7 @@ class ScriptedModel:
 
     Which line comes next is `settings.turn`: the model remembers nothing.
 
-    >>> model = Scripted("parrot", ("hello there", "bye"))
+    >>> model = ScriptedModel("parrot", ("hello there", "bye"))
     >>> "".join(d.text for d in model.reply((), Settings(turn=1)) if isinstance(d, Delta))
     'bye'
     """

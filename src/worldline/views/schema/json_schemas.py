@@ -11,7 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from worldline.atomic_file import write_text
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parents[1] / "static"
 """Where the built front end and the JSON Schemas lie."""
 
 

@@ -27,8 +27,8 @@ def model():
 
 def fake_bank(scope):
     draw = np.random.default_rng(0)
-    means = {ROW: draw.standard_normal((len(scope.known), 2, 576))}
-    return Bank(tuple(scope.known), means, {ROW: 200.0}, 30, 0)
+    means = {ROW: draw.standard_normal((len(scope.vector_concepts), 2, 576))}
+    return Bank(tuple(scope.vector_concepts), means, {ROW: 200.0}, 30, 0)
 
 
 def test_pushed_tokens_are_those_of_the_marked_messages(model):

@@ -91,7 +91,7 @@ def test_a_special_token_ends_the_reply(model):
     the = model.tokenizer("the", add_special_tokens=False)["input_ids"]
     *deltas, last = local._stream(reading, iter([*the, end, *the]))
     assert [delta.text for delta in deltas] == ["the"]
-    assert (last.text, last.ending, last.written) == ("the", "stop", (*the, end))
+    assert (last.text, last.ending, last.reply_ids) == ("the", "stop", (*the, end))
 
 
 def test_half_a_character_is_held_back(model):

@@ -51,7 +51,7 @@ def facts() -> tuple[tuple[str, str], ...]:
 def draw_distinct(population: tuple[Any, ...], n: int, *seed: int) -> list[Any]:
     """`n` different things in an order that the seed decides.
 
-    >>> drawn((1, 2, 3), 3, 0) == drawn((1, 2, 3), 3, 0)
+    >>> draw_distinct((1, 2, 3), 3, 0) == draw_distinct((1, 2, 3), 3, 0)
     True
     """
     order = np.random.default_rng(seed).permutation(len(population))
