@@ -43,8 +43,8 @@ def test_a_token_held_against_itself_is_refused_before_any_run(call, monkeypatch
     def runs(*_args, **_more):
         raise AssertionError("the model ran")
 
-    for place in ("session.record", "attribution.path_summary.record", "interventions.cut.execute_many",
-                  "interventions.cut.plain_run"):  # fmt: skip
+    for place in ("session.record", "attribution.path_summary.record",
+                  "interventions.cut.execute_many", "interventions.cut.plain_run"):  # fmt: skip
         monkeypatch.setattr(f"worldline.{place}", runs)
     with pytest.raises(InputError, match="two different tokens"):
         call(model, some_tokens(6).text, target="id:30", versus=30)

@@ -22,7 +22,8 @@ def from_user(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
 def without_system(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
     r"""Alternating, with the system text at the head of the first user's.
 
-    >>> [m.text for m in without_system([ChatMessage("system", "Be kind."), ChatMessage("user", "Hi")])]
+    >>> two = [ChatMessage("system", "Be kind."), ChatMessage("user", "Hi")]
+    >>> [message.text for message in without_system(two)]
     ['Be kind.\n\nHi']
     """
     return from_user([replace(m, role="user") if m.role == "system" else m for m in messages])
