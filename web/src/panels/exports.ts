@@ -36,7 +36,7 @@ export function exportsMenu({ scene, lattice, json, extras, say }: SaveWishes): 
   const pixels = async (): Promise<void> => give(await png(drawn()), "png");
   const words = (): void => {
     const file = textFile(scene);
-    save(new Blob([file.content], { type: "tokens/plain;charset=utf-8" }), file.name ?? name("txt"));
+    save(new Blob([file.content], { type: "text/plain;charset=utf-8" }), file.name ?? name("txt"));
   };
   const wire = (): void => give(new Blob([json ?? JSON.stringify(scene)], { type: "application/json" }), "json");
 
