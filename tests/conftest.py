@@ -24,6 +24,8 @@ STRICT = os.environ.get("WORLDLINE_STRICT") == "1"
 # One thread each: two test processes share two cores, and sums come out the same every time.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+# A test that asks for a second thread does not have it spin while the other process computes.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Runs and verdicts of tests go to a folder of their own, never to the user's.
