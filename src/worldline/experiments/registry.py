@@ -35,8 +35,6 @@ _IDS = (
 )
 """Each is a module of this folder, with underscores, that holds its `EXPERIMENT`."""
 
-_CALLED_OTHERWISE = {"interference": "cancelling"}  # no module is called as a public name
-
 
 def experiment_ids() -> list[str]:
     """The claims that have an experiment, in the order in which they are run."""
@@ -53,13 +51,13 @@ def find_experiment(claim: str) -> Experiment:
 
 
 def code_hash(claim: str) -> str:
-    """SHA-256 of what makes this experiment: its file, and the files of the lab it imports."""
+    """SHA-256 of what makes this experiment: its file, and the files of this folder it imports."""
     waiting, hashed_modules = [_module(claim)], set()
     while waiting:
         name = waiting.pop()
         if name not in hashed_modules:
             hashed_modules.add(name)
-            waiting += _lab_imports(_source(name))
+            waiting += _imported_experiments(_source(name))
     digest = hashlib.sha256()
     for name in sorted(hashed_modules):
         digest.update(name.encode() + b"\0" + _source(name).read_bytes() + b"\0")
@@ -69,7 +67,7 @@ def code_hash(claim: str) -> str:
 def _module(claim: str) -> str:
     if claim not in _IDS:
         raise wl.InputError(f"experiment {claim}: accepted are {', '.join(_IDS)}")
-    return f"worldline.experiments.{_CALLED_OTHERWISE.get(claim, claim.replace('-', '_'))}"
+    return f"worldline.experiments.{claim.replace('-', '_')}"
 
 
 def _source(module: str) -> Path:
@@ -79,8 +77,8 @@ def _source(module: str) -> Path:
     return Path(spec.origin)
 
 
-def _lab_imports(source: Path) -> list[str]:
-    """Modules of the lab that a source imports; all of them import from, at the top."""
+def _imported_experiments(source: Path) -> list[str]:
+    """Modules of this folder that a source imports; all of them import from, at the top."""
     return [
         node.module
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8")))

@@ -9,7 +9,7 @@ import pytest
 import worldline as wl
 from circuit_items import circuit_case, idle_model
 from tiny_runs import loaded
-from worldline.experiments.cancellation import EXPERIMENT, GROUPINGS, conclude, measure
+from worldline.experiments.interference import EXPERIMENT, GROUPINGS, conclude, measure
 from worldline.models.known_circuits import (
     OPPOSITE,
     OUT,
