@@ -28,7 +28,7 @@ def beside(name: str) -> ModuleType:
 
 def altered_scene() -> Any:
     """A synthetic Scene with every kind of altered run."""
-    altered = beside("test_altered")
+    altered = beside("test_altered_runs")
     groups = {"words": [0, 0, *range(1, len(altered.PIECES) - 1)]}
     made = beside("scenes").make_scene(altered.PIECES, n_layers=altered.LAYERS, groups=groups)
     return altered.with_altered(made, **altered.parts())

@@ -1,4 +1,4 @@
-"""Whole paths of a weighed run: scalar grids for the calculus of paths, and frozen paths found."""
+"""Whole paths of an attributed run: scalar grids to sum over, and frozen paths that were found."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from worldline.attribution.attribute import live_trace, target_of, weigh
+from worldline.attribution.attribute import attribute, live_trace, target_of
 from worldline.attribution.flow import Flow, Target
 from worldline.attribution.frozen import frozen_of
 from worldline.attribution.path_descent import follow
@@ -74,16 +74,16 @@ def path_grid(seen: Trace | Flow, *, model: LoadedModel | None = None) -> Weight
     if isinstance(seen, Flow):
         return _odds(seen)
     refuse_no_trace(seen, "path_grid")
-    flow = weigh(live_trace(seen, model, "path_grid"), "share", top=0)
+    flow = attribute(live_trace(seen, model, "path_grid"), "contribution", top=0)
     assert flow.shares is not None
-    carry = flow.shares["carry"] + flow.shares["mlp"] + flow.shares["self_attention"]
-    return WeightedGrid(carry=carry, kv=_dense(flow), pruned=False, name="share")
+    carry = flow.shares["skip"] + flow.shares["mlp"] + flow.shares["self_attention"]
+    return WeightedGrid(carry=carry, kv=_dense(flow), pruned=False, name="contribution")
 
 
 def _odds(flow: Flow) -> WeightedGrid:
-    if flow.conserved is None:
+    if flow.node_flow is None:
         raise InputError(f'a flow by "{flow.meaning.by}": accepted is by="frozen"')
-    kv, carry = np.abs(_dense(flow)), np.abs(flow.conserved.carry)
+    kv, carry = np.abs(_dense(flow)), np.abs(flow.node_flow.carry)
     into = kv.sum(-1) + carry
     into[into == 0] = 1.0
     return WeightedGrid(

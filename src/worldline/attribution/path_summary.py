@@ -43,7 +43,7 @@ WALKS = {
 
 
 @dataclass(frozen=True, eq=False)
-class PathsSeen:
+class PathSummary:
     """The paths into the last token of a run: plain numbers and words, ready to print."""
 
     title: str
@@ -65,7 +65,7 @@ class PathsSeen:
         return {"schema": "worldline.graph/1"} | asdict(self)
 
 
-def see_paths(
+def summarize_paths(
     text: str,
     model: str | tuple[Any, Any] | LoadedModel | None = None,
     *,
@@ -77,7 +77,7 @@ def see_paths(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     progress: Callable[[str], None] | None = None,
-) -> PathsSeen:
+) -> PathSummary:
     """Record `text` and say what `summary_of` says about its last token.
 
     Raises:
@@ -99,8 +99,8 @@ def see_paths(
 
 def paths_of(
     trace: Trace, target: Target | None, with_paths: bool | None, progress: Callable[[str], None]
-) -> PathsSeen | str:
-    """The paths of a run by frozen for a target, by share without; or why they are left out.
+) -> PathSummary | str:
+    """The paths of a run by frozen for a target, by contribution without; or why they are left out.
 
     `wanted=None` leaves them out of texts over `LONGEST_FOLLOWED` tokens: there following takes
     longer than all the rest.
@@ -124,22 +124,22 @@ def summary_of(
     versus: str | int | None = None,
     k: int = 10,
     n_drawn: int = 0,
-) -> PathsSeen:
+) -> PathSummary:
     """The paths into the last token, summed and the strong ones listed.
 
     By frozen, how far single paths agree is estimated from `n_drawn` of them.
 
     Raises:
-        InputError: an unknown weighing, k below 1, a target that is not one token.
+        InputError: an unknown method, k below 1, a target that is not one token.
     """
     if by == "frozen":
         return _frozen_to(trace, target_of(trace, target, versus), k, n_drawn)
-    if by == "share":
+    if by == "contribution":
         return _shares(trace, k)
     raise InputError(f"by={by!r}: accepted are frozen, share")
 
 
-def _frozen_to(trace: Trace, target: Target, k: int, n_drawn: int = 0) -> PathsSeen:
+def _frozen_to(trace: Trace, target: Target, k: int, n_drawn: int = 0) -> PathSummary:
     run = frozen_of(trace, target)
     spectrum, found_paths = hops_in(run, trace, target), found_in(run, target, k)
     remainder = spectrum.target_value - float(spectrum.by_hops.sum()) - spectrum.beyond
@@ -149,7 +149,7 @@ def _frozen_to(trace: Trace, target: Target, k: int, n_drawn: int = 0) -> PathsS
     if n_drawn:
         agreement.append(_sampled_agreement(sample_in(run, target, n_drawn)))
     words = trace.tokens.pieces
-    return PathsSeen(
+    return PathSummary(
         title=f"All paths to the {target_words(target)} = {spectrum.target_value:+.3f} logits",
         by="frozen",
         tokens=list(words),
@@ -182,7 +182,7 @@ def _found_as(found_paths: FoundPaths) -> str:
     return f"{claim}, each head a road; together {part}"
 
 
-def _shares(trace: Trace, k: int) -> PathsSeen:
+def _shares(trace: Trace, k: int) -> PathSummary:
     grid, end = path_grid(trace), Node(layer=trace.n_layers, pos=trace.n_pos - 1)
     spectrum, total = weighted.hop_sums(grid, None, end), weighted.sum_paths(grid, None, end)
     by_source = spectrum.signed_by_source.sum(0)
@@ -190,9 +190,9 @@ def _shares(trace: Trace, k: int) -> PathsSeen:
     agreement = [_agreement(interference(values, grouping=name)) for name, values in groups]
     agreement.append(_agreement(target_interference(grid, None, end)))
     top = top_paths(grid, target=end, k=k)
-    return PathsSeen(
+    return PathSummary(
         title="All paths from row 0 to the last token's last state, by products of shares",
-        by="share",
+        by="contribution",
         tokens=list(trace.tokens.pieces),
         ways=_ways(trace),
         by_hops=spectrum.signed.tolist(),

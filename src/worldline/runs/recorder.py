@@ -198,7 +198,7 @@ def record(
     "terms" only adds up what the model added, which is no closure.
 
     With `edits` it is a run that never happened: its trace names the plan and can be looked at, not
-    weighed. Rows are those that enter the blocks, overwritten nodes included.
+    attributed. Rows are those that enter the blocks, overwritten nodes included.
 
     Exactness: bitwise; the closure error of every node is measured and a run whose terms do not
     add up within the tolerance of the dtype is refused.
