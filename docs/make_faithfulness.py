@@ -16,7 +16,7 @@ from typing import Any
 
 from worldline.experiments.faithfulness.curves import SHARES
 from worldline.experiments.faithfulness.part_files import Store
-from worldline.experiments.faithfulness.prompt_runs import CORRECTED, matched
+from worldline.experiments.faithfulness.prompt_runs import CORRECTED_GRADIENT, matched_gradient
 from worldline.experiments.faithfulness.table import BUDGETS, corrections, make_table
 from worldline.experiments.faithfulness.table_text import (
     circuits_markdown,
@@ -89,7 +89,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> str:
     for name in shown:
         cells = []
         for how, key in columns:
-            measure = matched(how) if name == "gradient" else name
+            measure = matched_gradient(how) if name == "gradient" else name
             found = [
                 row[key][0]
                 for row in rows
@@ -169,7 +169,7 @@ def _variants(rows: Sequence[Mapping[str, Any]]) -> str:
     }
     lines = [f"| cut, measure | {' | '.join(choices.values())} |", "|---|" + "--:|" * len(choices)]
     for how in HOWS:
-        for measure in (matched(how), "EAP", "EAP-IG", "frozen"):
+        for measure in (matched_gradient(how), "EAP", "EAP-IG", "frozen"):
             mine = [
                 row
                 for row in rows
@@ -249,7 +249,7 @@ def curve_figure(table: Mapping[str, Any], how: str) -> str:
         if row["how"] == how and not row["family"].startswith("circuit")
     ]
     families = families_of(rows)
-    measures = [matched(how), CORRECTED, "EAP", "EAP-IG", "at random"]
+    measures = [matched_gradient(how), CORRECTED_GRADIENT, "EAP", "EAP-IG", "at random"]
     wide, high = (WIDTH - 60) / len(families), 220
     shares = [*SHARES, 1.0]
     parts = _legend(measures)

@@ -143,7 +143,7 @@ def _block(
 ):  # fmt: skip
     """One block on x [pos, d_model]: this layer's part of Run's arrays, and of its terms."""
     W, m = layer.weights, decoder.residual_multiplier
-    (n_heads, _, d_head), zero = W["W_Q"].shape, np.zeros_like(x)
+    (n_heads, _, d_head), nothing = W["W_Q"].shape, np.zeros_like(x)
     b_O, b_in, b_gate, b_out = (W.get(name, 0.0) for name in ("b_O", "b_in", "b_gate", "b_out"))
     norm_out = layer.ln1(x)
     q, k, v = (norm_out @ W["W_" + n] + W.get("b_" + n, np.zeros(1))[..., None, :] for n in "QKV")
@@ -179,10 +179,10 @@ def _block(
     return block, {
         "skip": x,
         "mlp": m * layer.ln2_post(mlp - b_out, mlp),
-        "b_O": m * layer.ln1_post(zero + b_O, attn),
-        "ln1_post_b": m * (zero + layer.ln1_post.b),
-        "b_out": m * layer.ln2_post(zero + b_out, mlp),
-        "ln2_post_b": m * (zero + layer.ln2_post.b),
+        "b_O": m * layer.ln1_post(nothing + b_O, attn),
+        "ln1_post_b": m * (nothing + layer.ln1_post.b),
+        "b_out": m * layer.ln2_post(nothing + b_out, mlp),
+        "ln2_post_b": m * (nothing + layer.ln2_post.b),
     }
 
 

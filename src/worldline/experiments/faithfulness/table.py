@@ -32,7 +32,7 @@ from worldline.experiments.faithfulness.scores import (
     value_of,
 )
 
-SCHEMA = "worldline.faithfulness/1"
+SCHEMA = "worldline.faithfulness/2"
 BUDGETS = (0, 10, 25, 50)
 CURVES = (
     ("insertion signed", "cpr"),
