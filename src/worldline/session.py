@@ -63,13 +63,33 @@ def observe(
 ) -> Observation:
     """Trace `text` through `model` and attribute every K/V edge.
 
-    A text may also be given as the ids of one, where these are what the tokenizer makes of it.
-    `by` is "gradient" (default: what the target, by default the likeliest next token, owes to
-    each edge), "frozen" (all paths through it) or "contribution". `chat` sets the text as a user's
-    turn. `paths` sums and follows whole paths (None: for up to 32 tokens). `device` and `dtype` are
-    for a model that is named; of one in memory no other than its own is accepted.
+    Args:
+        text: The text, or the ids of one, where these are what the tokenizer makes of it.
+        model: A model's name, a (model, tokenizer) pair or a model from `load_model`; by default
+            the bundled one.
+        by: The method of attribution, as `attribute` has it: "gradient" (default), "frozen" or
+            "contribution".
+        target: The token that is asked about (its text, "id:N" or its id; by default the likeliest
+            next one).
+        versus: A second token: the difference of the two logits is asked about.
+        how: The cut that a gradient is matched to: "zero" or "mask".
+        chat: Whether the text is set as a user's turn of a chat.
+        verify: Whether this very run is compared with a plain one and closed at every node.
+        device: Where a model that is named runs; of one in memory only its own is accepted.
+        dtype: In what it computes, likewise.
+        seed: Seed of everything random.
+        top: How many edges to list.
+        paths: Whether whole paths are summed and followed (None: for up to 32 tokens).
+        progress: Called with a line whenever work goes on.
 
-    Raises: InputError for what cannot be used, RefusedError where the model failed a check.
+    Returns:
+        The trace, the attribution and the Scene that is drawn from them.
+
+    Raises:
+        InputError: what was given cannot be used.
+        RefusedError: the model failed a check.
+
+    Exactness: as the Scene says of each number.
     """
     if isinstance(model, LoadedModel):
         refuse_another(model, device=device, dtype=dtype)

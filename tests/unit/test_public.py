@@ -24,7 +24,7 @@ NUMBERS = (
 RAISES = (
     "count_orders", "count_paths", "cut", "find_paths", "hop_curve", "hop_spectrum", "interaction",
     "light_cone", "load_model", "load_trace", "observe", "path_grid", "record", "run_orders",
-    "sample_flow", "save_trace",    "tokenize", "attribute",
+    "sample_flow", "save_trace", "tokenize", "attribute",
 )  # fmt: skip
 
 

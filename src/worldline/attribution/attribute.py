@@ -69,25 +69,42 @@ def attribute(
 ) -> Flow:
     """Give every K/V edge of a trace its weight; keep exact totals and the `top` strongest edges.
 
-    `by` is "gradient" where a target is named, else "contribution".
-    `by="contribution"`: what each node is made of, <term, y> / <y, y>; no target; `metric` is
-    "identity" or "variance" (every dimension divided by its variance over the text).
-    `by="gradient"`: what the target loses to first order if an edge is cut, matched to the cut:
-    `how="zero"` removes the weighted value, `how="mask"` lets the rest of the row renormalise.
-    `by="frozen"`: the sum of all paths through the edge, in the frozen-linear model.
-    `target` is a token (its text, "id:N", or its id); the default is the likeliest next token.
-    With `versus` the target is the difference of the two logits.
-    By gradient it may also be a range of the text's own positions: the log-probability of what
-    stands there, and only reads by the tokens about to say it are counted; `flow.joint` then has
-    what is lost where all reads of a group are cut at once.
-    `groups` (see `tokens/units.py`) also sums all edges over pairs of groups: `flow.groups`.
+    Contribution: <term, y> / <y, y>, the share of node y that the edge's term accounts for.
+    Gradient: what the target loses to first order if the edge is cut, a <v, u> with
+    u = d target / d z, or a / (1 - a) <v - z, u>. Frozen: the sum of all paths through the edge in
+    the model linearised at this run, patterns and norm scales held.
 
-    Exactness: sums over all edges are exact up to rounding; gradient weights are first-order
-    estimates of the effect of a cut.
+    Args:
+        trace: A run as it happened, recorded or loaded.
+        by: "contribution", "gradient" or "frozen"; by default gradient where a target is named,
+            else contribution.
+        target: What gradient and frozen ask about: the logit of a token (its text, "id:N" or its
+            id; by default the likeliest next one). By gradient it may also be a range of the
+            text's own positions: the log-probability of what stands there, where only reads by the
+            tokens about to say it are counted and `flow.joint` has what is lost where all reads of
+            a group are cut at once.
+        versus: A second token: the target is the difference of the two logits.
+        how: The cut that a gradient is matched to: "zero" removes the weighted value (zero
+            ablation), "mask" lets the rest of the row renormalise (attention knockout).
+        metric: The inner product of contributions: "identity", or "variance", where every
+            dimension is divided by its variance over the text.
+        top: How many edges to list.
+        groups: Groups of tokens over whose pairs all edges are summed too: `flow.groups`.
+        model: The model, for a trace that was loaded.
+
+    Returns:
+        The weights: `edges` in logits of the target, or in shares of the node written into;
+        `totals` over all edges; `coverage`, how much of the flow the listed ones hold.
 
     Raises:
         InputError: an unknown method, a target that is not one token, another model, groups of
             another text.
+
+    Exactness: sums over all edges are exact up to rounding; gradient weights are first-order
+    estimates of the effect of a cut.
+
+    Source: contributions Ferrando and Voita 2024, with signs; gradient Syed et al. 2023 for the
+    idea; frozen Elhage et al. 2021.
     """
     if by is None:
         by = "contribution" if target is None and versus is None else "gradient"
@@ -113,7 +130,7 @@ def attribute(
         raise InputError('a span as target: accepted is by="gradient", without versus')
     trace = live_trace(trace, model, "attribute")
     if by == "contribution":
-        return _share(trace, metric, top, groups)
+        return _contribution(trace, metric, top, groups)
     if isinstance(target, range):
         return _gradient(trace, span_of(trace, target), how, top, groups)
     resolved_target = target_of(trace, target, versus)
@@ -134,15 +151,25 @@ def hop_spectrum(
     """Contribution to the target of the paths with exactly h hops, and by their source.
 
     Every path of the frozen-linear model is counted once, none is enumerated: one backward sweep
-    carries G as a polynomial in z, which carries leave alone and K/V edges raise. `max_hops` is
-    the last degree kept apart (default: all that there can be).
+    carries G as a polynomial in z, which steps up in a column leave alone and K/V edges raise.
 
-    Exactness: exact sums over all paths of the frozen-linear model, up to rounding; `remainder` is
-    what no path carries. Units: logits. Patterns are held: see `HopSpectrum.caution`.
+    Args:
+        trace: A run as it happened, recorded or loaded.
+        target: The token whose logit is split (its text, "id:N" or its id; by default the likeliest
+            next one).
+        versus: A second token: the difference of the two logits is split.
+        max_hops: The last number of hops that is listed apart (default: all that there can be).
+        model: The model, for a trace that was loaded.
+
+    Returns:
+        `by_hops` and `by_source`, in logits. Patterns are held: see `HopSpectrum.caution`.
 
     Raises:
         InputError: max_hops below 0, a target that is not one token, another model.
         RefusedError: a layer moves information between columns without K/V.
+
+    Exactness: exact sums over all paths of the frozen-linear model, up to rounding; `remainder` is
+    what no path carries. Units: logits.
     """
     trace = live_trace(trace, model, "hop_spectrum")
     resolved_target = target_of(trace, target, versus)
@@ -260,7 +287,7 @@ def span_of(trace: Trace, span: range) -> Target:
     return Target(ids[first], words, span=(first, stop))
 
 
-def _share(trace: Trace, metric: str, top: int, groups: Sequence[Grouping]) -> Flow:
+def _contribution(trace: Trace, metric: str, top: int, groups: Sequence[Grouping]) -> Flow:
     assert trace.live is not None
     live, nodes = trace.live, NodeShares(trace)
 

@@ -26,7 +26,7 @@ METRICS = ("identity", "variance")
 
 
 def contribution_meaning(metric: str) -> Meaning:
-    """What a share means."""
+    """What a contribution means."""
     inner = "<c, y>" if metric == "identity" else "<c, D y>, D = 1 / variance per dimension"
     return Meaning(
         by="contribution",

@@ -37,14 +37,18 @@ class Edge(NamedTuple):
     def is_saturated(self) -> bool:
         """Whether so much of the row is read here that a first-order weight is not to be trusted.
 
-        Exact sums (share, frozen) have no such limit.
+        Exact sums (contribution, frozen) have no such limit.
         """
         return self.attention is not None and self.attention > SATURATED
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of the flow the kept edges hold: sum of |weight| kept over `total`, of all edges."""
+    """How much of the flow the listed edges hold.
+
+    `share` is the sum of |weight| over the `edges` that are listed, over `total`, that of all `of`
+    edges.
+    """
 
     edges: int
     of: int

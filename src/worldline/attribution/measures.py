@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def edge_measures() -> dict[str, Measure]:
     """All measures by name; `.of(...)` of one gives [layer, head, dst, src] for a short text.
 
-    Ours: gradient (matched to each cut), frozen and share. The peers': attention weight, value
-    norm, rollout, ALTI, Information Flow Routes, edge attribution patching (EAP) and its
+    Ours: gradient (matched to each cut), frozen and contribution. The peers': attention weight,
+    value norm, rollout, ALTI, Information Flow Routes, edge attribution patching (EAP) and its
     integrated-gradients form. All hold every edge: up to 64 tokens.
 
     Exactness: as each says of itself.
@@ -37,7 +37,7 @@ def edge_measures() -> dict[str, Measure]:
         FROZEN,
         EAP,
         EAP_IG,
-        SHARE,
+        CONTRIBUTION,
         ATTENTION_WEIGHT,
         VALUE_NORM,
         ROLLOUT,
@@ -75,7 +75,7 @@ def _attribute_question(question: Question, by: str, how: str) -> Flow:
     )
 
 
-def _share(question: Question) -> Float[np.ndarray, "layer head dst src"]:
+def _contribution(question: Question) -> Float[np.ndarray, "layer head dst src"]:
     refuse_long(question.trace)
     return _stack_layers(attribute(question.trace, "contribution", top=0))
 
@@ -97,11 +97,11 @@ FROZEN = Measure(
     "target",
     "logits",
 )
-SHARE = Measure(
+CONTRIBUTION = Measure(
     "contribution",
     "worldline; Ferrando and Voita 2024 for the idea, with signs",
     "the forward pass, and one linear map per layer",
     "asks about the node, not about what the node is good for",
-    _share,
+    _contribution,
     unit="a signed part",
 )

@@ -78,11 +78,30 @@ def summarize_paths(
     dtype: str | torch.dtype | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> PathSummary:
-    """Record `text` and say what `summary_of` says about its last token.
+    """Record `text`, sum the paths into its last token by hops and by source, list strong ones.
+
+    Args:
+        text: The text.
+        model: A model's name, a (model, tokenizer) pair or a model from `load_model`; by default
+            the bundled one.
+        by: "frozen" (paths to a target, in logits) or "contribution" (products of shares, without
+            a target).
+        target: The token whose logit is summed (by default the likeliest next one).
+        versus: A second token: the difference of the two logits is summed.
+        k: How many paths to list.
+        n_drawn: By frozen, how many paths are drawn to estimate how far single ones agree.
+        device: Where a model that is named runs.
+        dtype: In what it computes.
+        progress: Called with a line whenever work goes on.
+
+    Returns:
+        Sums by hops and by source, how far they agree, and the strong paths.
 
     Raises:
         InputError: what was given cannot be used.
         RefusedError: the model failed a check; no number is given.
+
+    Exactness: sums are exact up to rounding; what is drawn is an estimate and says so.
     """
     if isinstance(model, LoadedModel):
         refuse_another(model, device=device, dtype=dtype)
@@ -102,7 +121,7 @@ def paths_of(
 ) -> PathSummary | str:
     """The paths of a run by frozen for a target, by contribution without; or why they are left out.
 
-    `wanted=None` leaves them out of texts over `LONGEST_FOLLOWED` tokens: there following takes
+    `with_paths=None` leaves them out of texts over `LONGEST_FOLLOWED` tokens: there following takes
     longer than all the rest.
     """
     if with_paths is False:
@@ -136,7 +155,7 @@ def summary_of(
         return _frozen_to(trace, target_of(trace, target, versus), k, n_drawn)
     if by == "contribution":
         return _shares(trace, k)
-    raise InputError(f"by={by!r}: accepted are frozen, share")
+    raise InputError(f"by={by!r}: accepted are frozen, contribution")
 
 
 def _frozen_to(trace: Trace, target: Target, k: int, n_drawn: int = 0) -> PathSummary:

@@ -43,13 +43,21 @@ class PatchSource:
 class EdgeCut:
     """K/V edges from every position in `src` to every later one in `dst`.
 
-    `how="mask"`: the score is -inf, the rest of the row renormalises; "zero": the weighted value is
-    removed after the softmax; "patch": K and V (`parts` says which) are another run's,
-    `patch_source`; with parts "q" it is the query of the destination by which these edges are
-    scored. `layers`, `heads` and the two spans: whole numbers, a single one for itself; None is
-    all. `own` cuts self-attention (src = dst) too.
+    Args:
+        how: "mask" (attention knockout): the score is -inf, the rest of the row renormalises;
+            "zero" (zero ablation): the weighted value is removed after the softmax; "patch"
+            (activation patching): K and V are another run's.
+        src: Positions that are read, whole numbers or a single one; None is all.
+        dst: Positions that read.
+        layers: Layers that read.
+        heads: Heads that read.
+        parts: What a patch takes over: "kv", "k", "v", or "q", the query of the destination by
+            which these edges are scored.
+        own: Whether self-attention (src = dst) is cut too.
+        patch_source: The run that is patched from.
 
-    Raises InputError for an unknown `how` or `parts`, and edges into the past.
+    Raises:
+        InputError: an unknown `how` or `parts`, edges into the past.
 
     >>> EdgeCut("mask", src=(1,), dst=(13,), layers=(23,)).how
     'mask'
@@ -91,9 +99,21 @@ class EdgeCut:
 class NodeCut:
     """The residual stream overwritten at nodes: all `positions` (None: all) of all `rows`.
 
-    `how="zero"`; "mean": the mean of the row over positions up to this one, or over all of
-    `patch_source`'s text; "patch": the patch source's own node; "perturb": `vector`, d_model
-    numbers, is added.
+    Args:
+        how: "zero" (zero ablation); "mean" (mean ablation): the mean of the row over positions up
+            to this one, or over all of the patch source's text; "patch" (activation patching): the
+            patch source's own node; "perturb": `vector` is added (a steering vector, where its
+            direction has a name).
+        rows: Rows of the residual stream; row l enters block l.
+        positions: Positions in these rows; None is all.
+        patch_source: The run that is patched from, or whose mean is taken.
+        vector: d_model numbers, in units of the residual stream.
+
+    Raises:
+        InputError: an unknown `how`, a vector that is missing, needless or not finite.
+
+    >>> NodeCut("perturb", rows=(12,), positions=(1,), vector=(0.5, -0.5)).vector
+    (0.5, -0.5)
     """
 
     how: str

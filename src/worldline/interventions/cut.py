@@ -155,13 +155,25 @@ def cut(
 ) -> CutResult:
     """Run a text with and without `edits`, and compare what follows its last token.
 
-    `target` is a token (default: the likeliest next one of the uncut run).
+    Edits are attention knockout and zero ablation of K/V edges, zero and mean ablation of nodes,
+    activation patching of either from another run, and vectors added to nodes (steering).
 
-    Exactness: both runs are exact up to the rounding of two equivalent runs. Units: nats, logits.
+    Args:
+        model: A model from `load_model`.
+        text: The text of the clean run, or its tokens or ids.
+        edits: `EdgeCut` and `NodeCut` values, one or several.
+        target: The token that is looked at (default: the likeliest next one of the uncut run).
+        versus: A second token: logits are the difference to its logit.
+
+    Returns:
+        The log-probability of the target before and after, the change of its logit, the KL
+        divergence over all next tokens, and what each has to exceed to be more than rounding.
 
     Raises:
         InputError: edits outside the text or the model, or in conflict; no edit at all.
         RefusedError: the model failed a check, or a layer cannot be cut.
+
+    Exactness: both runs are exact up to the rounding of two equivalent runs. Units: nats, logits.
     """
     tokens = tokens_to_run(model, text)
     plan = Plan(tokens.ids, edits_of(edits))
@@ -273,11 +285,22 @@ def interaction(
 ) -> Interaction:
     """How two sets of cuts act together: D(first) + D(second) - D(both), D what the target loses.
 
-    Exactness: as `cut`. Units: logits.
+    Args:
+        model: A model from `load_model`.
+        text: The text, or its tokens or ids.
+        first: One set of cuts.
+        second: The other set.
+        target: The token whose logit is looked at (default: the likeliest next one).
+        versus: A second token: the difference of the two logits is looked at.
+
+    Returns:
+        What the target loses by each set and by both, and the difference.
 
     Raises:
-        InputError: as `cut`; the two together in conflict.
+        InputError: as `cut`; the two sets in conflict.
         RefusedError: as `cut`.
+
+    Exactness: as `cut`. Units: logits.
     """
     tokens = tokens_to_run(model, text)
     first_edits, second_edits = edits_of(first), edits_of(second)

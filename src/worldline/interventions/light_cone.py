@@ -165,17 +165,29 @@ def light_cone(
 ) -> LightCone:
     """Perturb the node `at` a little, and see which nodes change and by how much.
 
-    "residual": the perturbation enters K and V from the next row on only; "kv": only K and V of
-    this node, as read by later columns; "both". The perturbation is `step` times the node's norm,
-    in `directions` random directions.
+    Args:
+        model: A model from `load_model`.
+        text: The text, or its tokens or ids.
+        at: The node that is perturbed.
+        through: The highways by which the perturbation leaves: "residual" (it enters K and V from
+            the next row on only), "kv" (only K and V of this node, as read by later columns),
+            "both".
+        directions: How many random directions to perturb in.
+        step: Size of the perturbation over the node's norm.
+        seed: Seed of the directions.
+        derivative: Whether the steps are compared with the forward-mode derivative.
+        progress: Called with a line whenever work goes on.
 
-    Exactness: zeros outside the cone are bitwise (same shapes, same batch); the responses are those
-    of finite steps, compared with the forward-mode derivative. Units: relative to a node's norm.
+    Returns:
+        The response of every node, [row, pos], by highway: |change| / |node|.
 
     Raises:
         InputError: a node off the grid, no direction, a step that is not above 0.
         RefusedError: a layer above moves information between columns without K/V, or the mask of
             the block itself depends on what is perturbed.
+
+    Exactness: zeros outside the cone are bitwise (same shapes, same batch); the responses are those
+    of finite steps, compared with the forward-mode derivative. Units: relative to a node's norm.
     """
     if not isinstance(at, Node):
         raise InputError(f"at={at!r}: accepted is a wl.Node(layer=..., pos=...)")

@@ -101,9 +101,18 @@ def run_orders(
 ) -> OrderComparison:
     """Execute the blocks of a run in other legal orders, and compare with the model's own.
 
-    `orders`: prefill (row by row), decode (column by column), wavefront(SLOPE), random(SEED),
-    cone(LAYER,POS) (only what that node needs; "cone": the last), or an Order given as slices.
     Position-dependent constants are those of the whole text in every order.
+
+    Args:
+        model: A model from `load_model`.
+        text: The text, or its tokens or ids.
+        orders: prefill (row by row), decode (column by column), wavefront(SLOPE), random(SEED),
+            cone(LAYER,POS) (only what that node needs; "cone": the last), or an Order given as
+            slices.
+        progress: Called with a line whenever work goes on.
+
+    Returns:
+        Of each order its slices and how far it is from the plain run.
 
     Exactness: each order agrees with the plain run to within rounding, or the model is refused (a
     node may differ by the tolerance of its dtype, 1e-5 in float32, for each block of the model);

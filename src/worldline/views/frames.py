@@ -63,7 +63,7 @@ COLUMNS: dict[str, dict[str, tuple[type, str]]] = {
             float,
             "by frozen: in logits; by contribution: product of the shares on the way",
         ),
-        "by": (str, "frozen or share"),
+        "by": (str, "frozen or contribution"),
         "hops": (int, "K/V reads on the way"),
         "nodes": (str, "JSON, from row 0 up: [[layer, pos], ...]"),
         "reads": (str, "JSON, one per hop: [[layer, head], ...]; head null: all heads together"),

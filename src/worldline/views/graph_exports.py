@@ -23,7 +23,7 @@ def to_networkx(scene: Scene) -> nx.MultiDiGraph:
     Nodes hold the columns of the table "nodes" (``worldline.views.frames.COLUMNS``), as far as
     the Scene knows them. An edge goes from ``(layer, src)`` to ``(layer + 1, dst)``; its key is
     its head, its attributes ``weight``, ``layer``, ``head``, ``saturated`` and ``kind="kv"``. By
-    share, where the shares are known, ``kind="skip"`` edges (key ``"skip"``) join
+    contribution, where the shares are known, ``kind="skip"`` edges (key ``"skip"``) join
     ``(layer, pos)`` to ``(layer + 1, pos)``: their weights are shares too. By other methods a
     Scene has no number for what stays in a column, and no such edge is made up. Graph attributes
     say what a weight means (``attribution_formula``, ``attribution_unit``, ...) and how much of the
@@ -74,16 +74,14 @@ def to_graphml(scene: Scene) -> str:
 
 
 def skips(scene: Scene) -> list[tuple[int, int, float]]:
-    """What stays in its column, as (layer, pos, share of node (layer + 1, pos)).
+    """Skip connections, as (layer, pos, share of node (layer + 1, pos)).
 
     Only where it is of the same kind as the edges' weights: attributed by contribution, with the
     plain inner product in which every Scene's shares are given. Otherwise empty.
     """
     shares = scene.nodes.shares if scene.nodes is not None else None
-    if shares is None or (scene.attribution.by, scene.attribution.metric) != (
-        "contribution",
-        "identity",
-    ):
+    method = scene.attribution.by, scene.attribution.metric
+    if shares is None or method != ("contribution", "identity"):
         return []
     return [
         (layer, pos, weight)

@@ -118,7 +118,7 @@ def test_blocks_of_rows_do_not_matter(monkeypatch, name, by, how):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"by": "magic"}, "by='magic': accepted are share, gradient"),
+        ({"by": "magic"}, "by='magic': accepted are contribution, gradient"),
         ({"by": "gradient", "how": "erase"}, "how='erase': accepted are zero, mask"),
         ({"by": "contribution", "target": 20}, "asks about no target"),
         ({"by": "contribution", "metric": "max"}, "'max': accepted are identity, variance"),

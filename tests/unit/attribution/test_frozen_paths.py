@@ -101,7 +101,7 @@ def test_the_summary_is_plain_numbers_that_agree(trace, by):
     assert len(seen.paths) == 4
     assert [one["grouping"] for one in seen.agreement][:2] == ["hop counts", "source tokens"]
     assert seen.json()["schema"] == "worldline.graph/1"
-    with pytest.raises(ValueError, match="accepted are frozen, share"):
+    with pytest.raises(ValueError, match="accepted are frozen, contribution"):
         summary_of(trace, by="gradient")
     with pytest.raises(ValueError, match="k = 0"):
         summary_of(trace, by=by, target=target, k=0)
