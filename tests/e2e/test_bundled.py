@@ -95,7 +95,7 @@ def test_what_is_kept_is_consistent(traced):
     assert all(0 <= edge["src"] < edge["dst"] < n for edge in edges)
 
 
-def test_the_saved_trace_weighs_to_the_same_edges(traced, bundled):
+def test_the_saved_trace_gives_the_same_edges(traced, bundled):
     _, files, found = traced
     trace = load_trace(files["safetensors"])
     assert trace.seed == 1

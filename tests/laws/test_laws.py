@@ -378,7 +378,7 @@ def same_bits(ours, theirs):
 
 @pytest.mark.parametrize("name", ["llama", "gpt_oss", "bloom"])
 @pytest.mark.parametrize("by", ["contribution", "gradient"])
-def test_a_loaded_trace_weighs_as_the_live_one(tmp_path, name, by):
+def test_a_loaded_trace_gives_the_weights_of_the_live_one(tmp_path, name, by):
     model = loaded(name)
     live = wl.record(model, some_tokens(9))
     back = wl.load_trace(wl.save_trace(live, tmp_path / "t.safetensors"))

@@ -442,7 +442,7 @@ def test_dtypes_of_torch_are_taken_where_a_model_is_loaded(tmp_path):
     assert "no such folder" in refusal(wl.load_model, tmp_path / "none")
 
 
-def test_weigh_takes_the_gradient_where_a_target_is_named():
+def test_attribution_takes_the_gradient_where_a_target_is_named():
     trace = recorded()
     assert wl.attribute(trace).meaning.by == "contribution"
     named = wl.attribute(trace, target=5)

@@ -319,7 +319,7 @@ def test_a_column_that_reads_nobody_is_its_one_token_run(case):
 
 @fewer
 @given(cases())
-def test_a_dropped_edge_leaves_the_other_weights_alone(case):
+def test_a_zeroed_edge_leaves_the_other_weights_alone(case):
     decoder, ids = case()
     run = ref.run(decoder, ids)
     for edge in edges_of(run):
@@ -348,7 +348,7 @@ def test_cut_effect_refuses_what_is_no_edge():
         )
     with pytest.raises(TypeError):
         ref.cut_effect(
-            llama_by_hand(), (1, 2, 3), TARGET, layer=0, head=0, src=1, dst=2, how="zero"
+            llama_by_hand(), (1, 2, 3), TARGET, layer=0, head=0, src=1, dst=2, how="patch"
         )
 
 

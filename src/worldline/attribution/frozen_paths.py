@@ -62,8 +62,8 @@ def path_grid(seen: Trace | Flow, *, model: LoadedModel | None = None) -> Weight
     """What paths are made of, as a weighted grid, all heads together.
 
     Of a trace: its shares, what a node is made of, step by step; the carry holds skip connection,
-    MLP and self-attention, constants are sources and stay out. Of a frozen flow: odds, what part of all
-    that flows into a node, in size, each step brings; going down from the target by these odds,
+    MLP and self-attention, constants are sources and stay out. Of a frozen flow: odds, what part of
+    all that flows into a node, in size, each step brings; going down from the target by these odds,
     paths are met about as they carry.
 
     Exactness: closed to the tolerance of the dtype. Units: shares; odds.
