@@ -1,4 +1,4 @@
-"""What sums over groups cost: CPU time of weighing with words and sentences over that without.
+"""What sums over groups cost: CPU time of attribution with words and sentences over that without.
 
     .venv/bin/python bench/groups.py [--positions 256,1024] [--pairs 7]
 
@@ -21,7 +21,7 @@ LARGEST_SPREAD = 0.10
 
 
 def main() -> None:
-    """Print a line for each length and weighing."""
+    """Print a line for each length and method of attribution."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--positions", default="256,1024")
     options.add_argument("--pairs", type=int, default=7)
@@ -29,7 +29,7 @@ def main() -> None:
 
     import torch
 
-    from worldline.attribution.attribute import weigh
+    from worldline.attribution.attribute import attribute
     from worldline.models.loader import load_model
     from worldline.runs.recorder import record
     from worldline.tokens.tokens import tokenize
@@ -44,10 +44,10 @@ def main() -> None:
         tokens = tokenize(model.tokenizer, text[: spans[n_pos - 1][1]])
         trace, groups = record(model, tokens), groupings(tokens)
         sizes = ", ".join(f"{each.n_groups} {each.name}" for each in groups)
-        for by in ("share", "gradient"):
+        for by in ("contribution", "gradient"):
             ratios = [
-                seconds(partial(weigh, trace, by, groups=groups))
-                / seconds(partial(weigh, trace, by))
+                seconds(partial(attribute, trace, by, groups=groups))
+                / seconds(partial(attribute, trace, by))
                 for _ in range(given.pairs)
             ]
             low, middle, high = statistics.quantiles(ratios, n=4)

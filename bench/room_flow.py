@@ -37,9 +37,9 @@ def conversation(local: Local, n_tokens: int) -> list[ChatMessage]:
 
 
 def timed(local: Local, read: int, write: int, repeat: int) -> tuple[int, int, list[float], list]:
-    """(Tokens read, written, seconds of generating, seconds of weighing)."""
+    """(Tokens read, written, seconds of generating, seconds of attribution)."""
     said = conversation(local, read)
-    generated, weighed = [], []
+    generated, attributed = [], []
     told = LocalUsage()
     for _ in range(repeat):
         began = time.process_time()
@@ -48,8 +48,8 @@ def timed(local: Local, read: int, write: int, repeat: int) -> tuple[int, int, l
         assert isinstance(told, LocalUsage)
         began = time.process_time()
         flow_of_reply(local.model, told)
-        weighed.append(time.process_time() - began)
-    return told.tokens_in or 0, len(told.reply_ids), generated, weighed
+        attributed.append(time.process_time() - began)
+    return told.tokens_in or 0, len(told.reply_ids), generated, attributed
 
 
 def main() -> None:
@@ -66,8 +66,8 @@ def main() -> None:
     print("| ---: | ---: | ---: | ---: | ---: |")
     for read in given.read:
         for write in given.write:
-            n_read, n_written, generated, weighed = timed(local, read, write, given.repeat)
-            one, two = statistics.median(generated), statistics.median(weighed)
+            n_read, n_written, generated, attributed = timed(local, read, write, given.repeat)
+            one, two = statistics.median(generated), statistics.median(attributed)
             print(f"| {n_read} | {n_written} | {one:.2f} | {two:.2f} | {two / one:.2f} |")
 
 

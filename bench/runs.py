@@ -55,7 +55,7 @@ def cuts(model: wl.LoadedModel, given: argparse.Namespace) -> None:
     for n in range(given.cuts):
         dst = draw.randrange(1, n_pos)
         edge = EdgeCut(
-            ("mask", "drop")[n % 2],
+            ("mask", "zero")[n % 2],
             (draw.randrange(dst),),
             (dst,),
             (draw.randrange(int(model.config["num_hidden_layers"])),),

@@ -1,4 +1,4 @@
-"""Recording and weighing against the plain forward, and against the peers, in one run.
+"""Recording and attribution against the plain forward, and against the peers, in one run.
 
     .venv/bin/python bench/trace.py [--positions 64,256,1024,2048] [--pairs 7] [--peers]
 
@@ -30,7 +30,7 @@ LARGEST_SPREAD = 0.10
 LEAST_SECONDS = 1.5  # of plain forwards in a pair
 GOALS = {
     "record": {64: 1.15, 256: 1.15, 1024: 1.15, 2048: 1.15},
-    "record + share": {64: 1.25, 256: 1.25, 1024: 1.6, 2048: 2.0},
+    "record + contribution": {64: 1.25, 256: 1.25, 1024: 1.6, 2048: 2.0},
     "record + gradient": {64: 3.5, 256: 3.5, 1024: 3.5, 2048: 3.5},
 }
 OURS = (*GOALS, "eager, output_attentions")
@@ -142,7 +142,7 @@ def our_measure(name: str, n_pos: int):
     """(plain forward, what is measured) on the bundled model."""
     import torch
 
-    from worldline.attribution.attribute import weigh
+    from worldline.attribution.attribute import attribute
     from worldline.models.loader import load_model
     from worldline.runs.recorder import record
     from worldline.tokens.tokens import Tokens
@@ -169,8 +169,8 @@ def our_measure(name: str, n_pos: int):
 
     measures = {
         "record": lambda: record(model, tokens),
-        "record + share": lambda: weigh(record(model, tokens), "share"),
-        "record + gradient": lambda: weigh(record(model, tokens), "gradient"),
+        "record + contribution": lambda: attribute(record(model, tokens), "contribution"),
+        "record + gradient": lambda: attribute(record(model, tokens), "gradient"),
         "eager, output_attentions": eager,
     }
     return plain, measures[name]

@@ -35,7 +35,7 @@ STYLE = (
     "line.grid{stroke:#444}}"
 )
 SCORES = ("rank_signed", "rank_size", "linear", "recall", "cmd_linear", "cmd_log", "cpr_log")
-HOWS = ("drop", "mask", "splice")
+HOWS = ("zero", "mask", "patch")
 WORDS = {"rank_signed": "rank", "cmd_linear": "CMD"}
 WIDTH, LEFT, ROW = 860, 160, 17
 
@@ -56,8 +56,8 @@ def blocks(table: Mapping[str, Any], store: Store) -> dict[str, str]:
             "cpr_log",
         )
     }
-    found["deletion_log drop"] = markdown(rows, "drop", "deletion_log")
-    found["completeness drop"] = markdown(rows, "drop", "completeness")
+    found["deletion_log zero"] = markdown(rows, "zero", "deletion_log")
+    found["completeness zero"] = markdown(rows, "zero", "completeness")
     found["faithfulness"] = summary(rows)
     found["circuits"] = circuits_markdown(rows)
     found["prompts"] = _prompts(table)
@@ -104,14 +104,14 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _prompts(table: Mapping[str, Any]) -> str:
     lines = [
-        "| family | prompts reported | tokens | target, logits | cut of all edges: drop, mask, "
-        "splice | edges cut, a kind of cut | of one head |",
+        "| family | prompts reported | tokens | target, logits | cut of all edges: zero, mask, "
+        "patch | edges cut, a kind of cut | of one head |",
         "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for family, by_how in table["families"].items():
         if family.startswith("circuit"):
             continue
-        facts = by_how["drop"]
+        facts = by_how["zero"]
         moved = ", ".join(f"{by_how[how]['all_cut_change']:.1f}" for how in by_how)
         low, high = facts["tokens"]
         lines.append(
@@ -328,10 +328,10 @@ def written() -> dict[Path, str]:
     folder = RAW.parent
     return {
         **pages,
-        folder / "rank_drop.svg": rank_figure(table, "drop"),
+        folder / "rank_zero.svg": rank_figure(table, "zero"),
         folder / "rank_mask.svg": rank_figure(table, "mask"),
-        folder / "curves_drop.svg": curve_figure(table, "drop"),
-        folder / "curves_splice.svg": curve_figure(table, "splice"),
+        folder / "curves_zero.svg": curve_figure(table, "zero"),
+        folder / "curves_patch.svg": curve_figure(table, "patch"),
     }
 
 

@@ -57,7 +57,7 @@ def _series(name: str, x: list[Any], y: list[Any], reach: float | None = None) -
 
 FIGURES: list[dict[str, Any]] = [
     {
-        "title": "Loss by share of edges cut", "mark": "line", "x": "share of edges cut",
+        "title": "Loss by contribution of edges cut", "mark": "line", "x": "share of edges cut",
         "y": "loss, nats per token", "rule": 3.1, "rule_name": "all cut",
         "series": [
             _series("cut at random", [0.0, 0.25, 0.5, 0.75, 0.9], [2.1, 2.12, 2.2, 2.4, 2.9], 0.05),
@@ -74,7 +74,7 @@ FIGURES: list[dict[str, Any]] = [
         "title": "Effect of a change, by part", "mark": "point", "x": "part", "y": "KL, nats",
         "rule": None, "rule_name": None,
         "series": [
-            _series("spliced", ["K only", "V only", "both", "identity"], [0.4, 2.1, 3.7, 2e-6]),
+            _series("patched", ["K only", "V only", "both", "identity"], [0.4, 2.1, 3.7, 2e-6]),
             _series("random", ["K only", "V only", "both", "identity"], [0.9, 3.3, 6.4, 2e-6]),
         ],
     },

@@ -41,19 +41,19 @@ def _many():
 
 CALLS = {
     "record": lambda: _trace(verify=True, keep=("terms", "kv", "q", "rows", "k_unplaced")),
-    "share": lambda: wl.weigh(_trace(), "share"),
-    "dense": lambda: wl.weigh(_trace(), "share").dense(1),
-    "gradient": lambda: wl.weigh(_trace(), "gradient", target=40),
-    "mask": lambda: wl.weigh(_trace(), "gradient", target=40, how="mask"),
-    "span": lambda: wl.weigh(_trace(), "gradient", target=range(3, 5)),
-    "frozen": lambda: wl.weigh(_trace(), "frozen", target=40),
+    "contribution": lambda: wl.attribute(_trace(), "contribution"),
+    "dense": lambda: wl.attribute(_trace(), "contribution").dense(1),
+    "gradient": lambda: wl.attribute(_trace(), "gradient", target=40),
+    "mask": lambda: wl.attribute(_trace(), "gradient", target=40, how="mask"),
+    "span": lambda: wl.attribute(_trace(), "gradient", target=range(3, 5)),
+    "frozen": lambda: wl.attribute(_trace(), "frozen", target=40),
     "hop_spectrum": lambda: wl.hop_spectrum(_trace(), target=40),
     "find_paths": lambda: _paths(),
     "path_grid": lambda: wl.path_grid(_trace()).kv,
     "sample_flow": lambda: wl.sample_flow(_trace(), target=40, n=20),
     "logit_lens": lambda: wl.logit_lens(_trace()),
     "ALTI": lambda: wl.edge_measures()["ALTI"](_trace()),
-    "EAP": lambda: _eap(corrupted=wl.record(model(), OTHER), target=40),
+    "EAP": lambda: _eap(corrupted_trace=wl.record(model(), OTHER), target=40),
     "cut": lambda: wl.cut(model(), TOKENS, [wl.EdgeCut("mask", src=(2,))], target=40),
     "light_cone": lambda: wl.light_cone(
         model(), TOKENS, at=wl.Node(layer=1, pos=2), directions=1

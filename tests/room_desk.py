@@ -101,11 +101,11 @@ def desk_of(folder: Path, wait_s: float = 0.0, mock: bool = True) -> Desk:
     """A desk whose flows are made up; its log `lake` waits for its first turn."""
     found = Desk(folder, models(wait_s), lambda _catalog: DEEDS)
 
-    def weigh(model: Any, _usage: Any) -> dict[str, Any] | str:
+    def attribute(model: Any, _usage: Any) -> dict[str, Any] | str:
         assert found.open_room is not None
         return made_up(found.open_room.room, model.name)
 
-    found._weigh = weigh if mock else None
+    found._attribute = attribute if mock else None
     folder.mkdir(parents=True, exist_ok=True)
     room = Room(Log(folder / "lake.room"), Catalog(models(), {}), DEEDS)
     room.set("topic", "Fog on the lake")

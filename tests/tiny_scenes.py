@@ -13,6 +13,6 @@ TEXT = "t3 t14 t15 t92 t65 t35"
 
 @functools.cache
 def tiny_scene(by: str, top: int = 2000) -> Scene:
-    """One text through a tiny llama, weighed; with paths."""
-    target = None if by == "share" else 20
+    """One text through a tiny llama, attributed; with paths."""
+    target = None if by == "contribution" else 20
     return observe(TEXT, loaded("llama"), by=by, target=target, top=top).scene

@@ -1,4 +1,4 @@
-"""Shows, counts, weighs and cuts the flow of information in transformers.
+"""Shows, counts, attributes and cuts the flow of information in transformers.
 
 >>> import worldline as wl
 >>> wl.observe("The capital of France is").show()  # doctest: +SKIP
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from worldline.extras import naming_extra
 
 if TYPE_CHECKING:
+    from worldline.attribution.attribute import attribute as attribute
     from worldline.attribution.attribute import hop_spectrum as hop_spectrum
-    from worldline.attribution.attribute import weigh as weigh
-    from worldline.attribution.flow import Conserved as Conserved
+    from worldline.attribution.flow import Coverage as Coverage
     from worldline.attribution.flow import Edge as Edge
     from worldline.attribution.flow import Flow as Flow
-    from worldline.attribution.flow import Kept as Kept
     from worldline.attribution.flow import Meaning as Meaning
+    from worldline.attribution.flow import NodeFlow as NodeFlow
     from worldline.attribution.flow import Target as Target
     from worldline.attribution.flow import Totals as Totals
     from worldline.attribution.frozen import HopSpectrum as HopSpectrum
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
     from worldline.attribution.path_samples import sample_flow as sample_flow
     from worldline.attribution.path_steps import FrozenPath as FrozenPath
     from worldline.attribution.path_steps import Hop as Hop
-    from worldline.attribution.path_summary import PathsSeen as PathsSeen
-    from worldline.attribution.path_summary import see_paths as see_paths
+    from worldline.attribution.path_summary import PathSummary as PathSummary
+    from worldline.attribution.path_summary import summarize_paths as summarize_paths
     from worldline.attribution.peers.edge_vectors import Measure as Measure
     from worldline.attribution.peers.edge_vectors import Question as Question
     from worldline.errors import InputError as InputError
     from worldline.errors import RefusedError as RefusedError
-    from worldline.graph.edits import Donor as Donor
     from worldline.graph.edits import EdgeCut as EdgeCut
     from worldline.graph.edits import HopBudget as HopBudget
     from worldline.graph.edits import NodeCut as NodeCut
+    from worldline.graph.edits import PatchSource as PatchSource
     from worldline.graph.interference import Interference as Interference
     from worldline.graph.interference import interference as interference
     from worldline.graph.node import Node as Node
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from worldline.graph.weighted_grid import Span as Span
     from worldline.graph.weighted_grid import WeightedGrid as WeightedGrid
     from worldline.graph.weighted_grid import sum_paths as sum_paths
-    from worldline.interventions.cut import CutSeen as CutSeen
+    from worldline.interventions.cut import CutResult as CutResult
     from worldline.interventions.cut import Interaction as Interaction
     from worldline.interventions.cut import cut as cut
     from worldline.interventions.cut import interaction as interaction
@@ -69,8 +69,8 @@ if TYPE_CHECKING:
     from worldline.interventions.hop_curve import hop_curve as hop_curve
     from worldline.interventions.light_cone import LightCone as LightCone
     from worldline.interventions.light_cone import light_cone as light_cone
-    from worldline.interventions.run_orders import OrderSeen as OrderSeen
-    from worldline.interventions.run_orders import OrdersSeen as OrdersSeen
+    from worldline.interventions.run_orders import OrderComparison as OrderComparison
+    from worldline.interventions.run_orders import OrderResult as OrderResult
     from worldline.interventions.run_orders import run_orders as run_orders
     from worldline.models.attention import AttentionCall as AttentionCall
     from worldline.models.gradients import Rerun as Rerun
@@ -113,9 +113,8 @@ _HOMES = {
     "Circuit": "models.known_circuits",
     "CircuitEdge": "models.known_circuits",
     "Closure": "runs.trace",
-    "Conserved": "attribution.flow",
-    "CutSeen": "interventions.cut",
-    "Donor": "graph.edits",
+    "Coverage": "attribution.flow",
+    "CutResult": "interventions.cut",
     "Edge": "attribution.flow",
     "EdgeCut": "graph.edits",
     "EffectivePaths": "graph.strongest_paths",
@@ -136,7 +135,6 @@ _HOMES = {
     "Interaction": "interventions.cut",
     "Interference": "graph.interference",
     "JointReads": "attribution.joint_reads",
-    "Kept": "attribution.flow",
     "LightCone": "interventions.light_cone",
     "LiveBlock": "runs.trace",
     "LoadedModel": "models.loader",
@@ -145,14 +143,16 @@ _HOMES = {
     "NamesIds": "models.known_circuits",
     "Node": "graph.node",
     "NodeCut": "graph.edits",
+    "NodeFlow": "attribution.flow",
     "Observation": "observation",
     "Order": "graph.order",
-    "OrderSeen": "interventions.run_orders",
-    "OrdersSeen": "interventions.run_orders",
+    "OrderComparison": "interventions.run_orders",
+    "OrderResult": "interventions.run_orders",
+    "PatchSource": "graph.edits",
     "Path": "graph.path_search",
     "PathCount": "graph.path_counts",
     "PathSum": "graph.weighted_grid",
-    "PathsSeen": "attribution.path_summary",
+    "PathSummary": "attribution.path_summary",
     "Plan": "runs.plan",
     "Precision": "resolution",
     "Prediction": "runs.trace",
@@ -173,6 +173,7 @@ _HOMES = {
     "Trace": "runs.trace",
     "Watched": "models.tracer",
     "WeightedGrid": "graph.weighted_grid",
+    "attribute": "attribution.attribute",
     "check_model": "models.laws",
     "count_orders": "graph.order_counts",
     "count_paths": "graph.path_counts",
@@ -197,11 +198,10 @@ _HOMES = {
     "run_orders": "interventions.run_orders",
     "sample_flow": "attribution.path_samples",
     "save_trace": "runs.trace_files",
-    "see_paths": "attribution.path_summary",
     "sum_paths": "graph.weighted_grid",
+    "summarize_paths": "attribution.path_summary",
     "tokenize": "tokens.tokens",
     "top_paths": "graph.strongest_paths",
-    "weigh": "attribution.attribute",
 }
 
 __all__ = list(_HOMES)

@@ -3,7 +3,7 @@
 It imports nothing of ours, so it can contradict the rest; only tests use it. All arrays are
 float64, a matrix over positions is [q_pos, k_pos] = [dst, src], and every node is a sum:
 
-    x[l+1, j] = carry[l, j] + sum over h, i <= j of attn_term[l, h, j, i] + mlp[l, j] + constants
+    x[l+1, j] = skip[l, j] + sum over h, i <= j of attn_term[l, h, j, i] + mlp[l, j] + constants
 """
 
 from __future__ import annotations
@@ -100,13 +100,13 @@ class Run:
     attn_out: Array  # [layer, pos, d_model]: all that attention adds to the stream
     mlp_out: Array  # [layer, pos, d_model]: all that the MLP adds
     attn_term: Array  # [layer, head, q_pos, k_pos, d_model]: what edge (h, i) writes into node j
-    terms: dict[str, Array]  # carry, mlp, b_O, ln1_post_b, b_out, ln2_post_b: [layer, pos, d_model]
+    terms: dict[str, Array]  # skip, mlp, b_O, ln1_post_b, b_out, ln2_post_b: [layer, pos, d_model]
 
 
 def run(decoder: Decoder, ids: Sequence[int], **edits: Array) -> Run:
-    """Run `ids`; edits: mask, drop [layer, head, q_pos, k_pos] (1: as is, 0: cut); z_shift, as z.
+    """Run `ids`; edits: mask, zero [layer, head, q_pos, k_pos] (1: as is, 0: cut); z_shift, as z.
 
-    mask multiplies exp(score), so the rest of the row renormalises; drop multiplies the weight
+    mask multiplies exp(score), so the rest of the row renormalises; zero multiplies the weight
     after the softmax; z_shift is added to z (and is no term). Edges where from_k or from_v, as
     mask, is 1 read their K or V from another_k or another_v, shaped as k and v. row_scale, row_add
     [layer + 1, pos, d_model] change every row before anything reads it.
@@ -138,12 +138,12 @@ def run(decoder: Decoder, ids: Sequence[int], **edits: Array) -> Run:
 
 
 def _block(
-    decoder: Decoder, layer: Layer, x: Array, mask=1.0, drop=1.0, z_shift=0.0, *,
+    decoder: Decoder, layer: Layer, x: Array, mask=1.0, zero=1.0, z_shift=0.0, *,
     from_k=0.0, another_k=None, from_v=0.0, another_v=None,
 ):  # fmt: skip
     """One block on x [pos, d_model]: this layer's part of Run's arrays, and of its terms."""
     W, m = layer.weights, decoder.residual_multiplier
-    (n_heads, _, d_head), zero = W["W_Q"].shape, np.zeros_like(x)
+    (n_heads, _, d_head), nothing = W["W_Q"].shape, np.zeros_like(x)
     b_O, b_in, b_gate, b_out = (W.get(name, 0.0) for name in ("b_O", "b_in", "b_gate", "b_out"))
     norm_out = layer.ln1(x)
     q, k, v = (norm_out @ W["W_" + n] + W.get("b_" + n, np.zeros(1))[..., None, :] for n in "QKV")
@@ -160,7 +160,7 @@ def _block(
     with np.errstate(divide="ignore"):  # log(0) = -inf is what cuts
         scores = scores + np.log(mask)
     pattern = [[softmax_row(row, sinks[h]) for row in scores[h]] for h in range(n_heads)]
-    pattern = np.array(pattern) * drop
+    pattern = np.array(pattern) * zero
     another_v = v if another_v is None else another_v
     z = (pattern * (1 - from_v)) @ v + (pattern * from_v) @ another_v + z_shift
     attn = (z @ W["W_O"]).sum(axis=0) + b_O
@@ -177,12 +177,12 @@ def _block(
     block = {"q": q, "k": k, "v": v, "scores": scores, "sinks": sinks, "pattern": pattern, "z": z}
     block |= {"attn_out": attn_out, "mlp_out": m * layer.ln2_post(mlp), "attn_term": attn_term}
     return block, {
-        "carry": x,
+        "skip": x,
         "mlp": m * layer.ln2_post(mlp - b_out, mlp),
-        "b_O": m * layer.ln1_post(zero + b_O, attn),
-        "ln1_post_b": m * (zero + layer.ln1_post.b),
-        "b_out": m * layer.ln2_post(zero + b_out, mlp),
-        "ln2_post_b": m * (zero + layer.ln2_post.b),
+        "b_O": m * layer.ln1_post(nothing + b_O, attn),
+        "ln1_post_b": m * (nothing + layer.ln1_post.b),
+        "b_out": m * layer.ln2_post(nothing + b_out, mlp),
+        "ln2_post_b": m * (nothing + layer.ln2_post.b),
     }
 
 
@@ -248,8 +248,8 @@ def logit_gradient_wrt_z(decoder: Decoder, run_: Run, target: Target, step: floa
     return u
 
 
-def gradient_drop(run: Run, u: Array) -> Array:
-    """Per edge a <v, u>, what `drop` takes away to first order: [layer, head, q_pos, k_pos]."""
+def gradient_zero(run: Run, u: Array) -> Array:
+    """Per edge a <v, u>, what `zero` takes away to first order: [layer, head, q_pos, k_pos]."""
     return run.pattern * np.einsum("lhid,lhjd->lhji", run.v, u)
 
 
@@ -268,7 +268,7 @@ def gradient_mask(run: Run, u: Array) -> Array:
 
 
 def cut_effect(decoder, ids, target, *, layer, head, src, dst, how, keep=0.0) -> float:
-    """target(edge cut) - target(plain run), about minus the weight above; how is mask or drop."""
+    """target(edge cut) - target(plain run), about minus the weight above; how is mask or zero."""
     if not 0 <= src <= dst < len(ids):
         raise ValueError(f"no edge from src={src} to dst={dst} among {len(ids)} positions")
     plain = run(decoder, ids)

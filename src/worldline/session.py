@@ -2,7 +2,7 @@
 
 load_model    models/       weights, tokenizer, identity; tokenize  tokens/  tokens with offsets
 record        runs/         one run, both highways, closure          (models/ watches)
-weigh         attribution/  every K/V edge gets a number, paths are followed
+attribute     attribution/  every K/V edge gets a number, paths are followed
 picture       views/        a Scene, which text, HTML, JSON and the widget are drawn from
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from worldline.attribution.attribute import weigh
+from worldline.attribution.attribute import attribute
 from worldline.attribution.block_writes import write_coherence
 from worldline.attribution.logit_lens import logit_lens
 from worldline.attribution.path_summary import paths_of
@@ -51,7 +51,7 @@ def observe(
     by: str | None = None,
     target: str | int | None = None,
     versus: str | int | None = None,
-    how: str = "drop",
+    how: str = "zero",
     chat: bool = False,
     verify: bool = False,
     device: str | torch.device | None = None,
@@ -61,15 +61,35 @@ def observe(
     paths: bool | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Observation:
-    """Trace `text` through `model` and weigh every K/V edge.
+    """Trace `text` through `model` and attribute every K/V edge.
 
-    A text may also be given as the ids of one, where these are what the tokenizer makes of it.
-    `by` is "gradient" (default: what the target, by default the likeliest next token, owes to
-    each edge), "frozen" (all paths through it) or "share". `chat` sets the text as a user's turn.
-    `paths` sums and follows whole paths (None: for up to 32 tokens). `device` and `dtype` are for
-    a model that is named; of one in memory no other than its own is accepted.
+    Args:
+        text: The text, or the ids of one, where these are what the tokenizer makes of it.
+        model: A model's name, a (model, tokenizer) pair or a model from `load_model`; by default
+            the bundled one.
+        by: The method of attribution, as `attribute` has it: "gradient" (default), "frozen" or
+            "contribution".
+        target: The token that is asked about (its text, "id:N" or its id; by default the likeliest
+            next one).
+        versus: A second token: the difference of the two logits is asked about.
+        how: The cut that a gradient is matched to: "zero" or "mask".
+        chat: Whether the text is set as a user's turn of a chat.
+        verify: Whether this very run is compared with a plain one and closed at every node.
+        device: Where a model that is named runs; of one in memory only its own is accepted.
+        dtype: In what it computes, likewise.
+        seed: Seed of everything random.
+        top: How many edges to list.
+        paths: Whether whole paths are summed and followed (None: for up to 32 tokens).
+        progress: Called with a line whenever work goes on.
 
-    Raises: InputError for what cannot be used, RefusedError where the model failed a check.
+    Returns:
+        The trace, the attribution and the Scene that is drawn from them.
+
+    Raises:
+        InputError: what was given cannot be used.
+        RefusedError: the model failed a check.
+
+    Exactness: as the Scene says of each number.
     """
     if isinstance(model, LoadedModel):
         refuse_another(model, device=device, dtype=dtype)
@@ -123,7 +143,7 @@ def see(
     by: str | None = None,
     target: str | int | None = None,
     versus: str | int | None = None,
-    how: str = "drop",
+    how: str = "zero",
     chat: bool = False,
     verify: bool = False,
     top: int = 2000,
@@ -131,21 +151,21 @@ def see(
     threads: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Observation:
-    """Weigh a run that was recorded and draw it; what may be asked is said at `observe`.
+    """Attribute a run that was recorded and draw it; what may be asked is said at `observe`.
 
     `written`, `chat`, `verify` and `threads` are how it was recorded.
     """
-    (say := progress or _quiet)("weighing")
+    (say := progress or _quiet)("attributing")
     by = by or "gradient"
     assert trace.model is not None
     turns = turns_of(trace.model.tokenizer, written.text, chat, trace.tokens.text)
     groups = page_groups(trace.tokens, turns)
-    target_free = by == "share" and target is None and versus is None
+    target_free = by == "contribution" and target is None and versus is None
     own_top, own_groups = (top, groups) if target_free else (0, ())
-    own_how = how if target_free else "drop"  # what by share does not read is refused
-    flow = shares = weigh(trace, "share", how=own_how, top=own_top, groups=own_groups)
+    own_how = how if target_free else "zero"  # what by contribution does not read is refused
+    flow = shares = attribute(trace, "contribution", how=own_how, top=own_top, groups=own_groups)
     if not target_free:
-        flow = weigh(trace, by, target=target, versus=versus, how=how, top=top, groups=groups)
+        flow = attribute(trace, by, target=target, versus=versus, how=how, top=top, groups=groups)
     say("drawing")
     left_out = ends_left_out(written.text, trace.tokens.text, turns) if chat else ""
     run, chat = recipe_of_run(trace.model, trace.tokens, written, chat, threads=threads)

@@ -45,7 +45,7 @@ def with_steps(items: Iterable[Thing]) -> Iterator[Thing]:
 
 
 def step() -> None:
-    """One step was taken: a block ran, a block of rows was weighed, a slice was executed."""
+    """One step was taken: a block ran, a block of rows was attributed, a slice was executed."""
     listener = _LISTENER.get()
     if listener is not None:
         listener()

@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from oracles import Float64
-from worldline.attribution.attribute import weigh
+from worldline.attribution.attribute import attribute
 from worldline.graph.edits import EdgeCut, HopBudget
-from worldline.interventions.cut import cut, donor_of
+from worldline.interventions.cut import cut, patch_source_of
 from worldline.interventions.hop_curve import hop_curve
 from worldline.models.attention import private_keys, tap_attention
 from worldline.models.bundled import bundled_folder
@@ -70,37 +70,37 @@ def test_paris_comes_first(traced):
 def test_the_json_holds_every_field_that_is_promised(traced, bundled):
     _, _, found = traced
     assert {"schema", "model", "tokens", "n_layers", "n_heads", "inert", "closure_error",
-            "predictions", "weighing", "edges", "kept"} <= found.keys()  # fmt: skip
+            "predictions", "attribution", "edges", "coverage"} <= found.keys()  # fmt: skip
     assert (found["n_layers"], found["n_heads"]) == (30, 9)
     assert found["inert"] == {"checked": "probe", "equal": True, "calls": 30, "expected_calls": 30}
     assert {"token", "id", "logprob"} == found["predictions"][0].keys()
-    assert {"by", "target", "how"} <= found["weighing"].keys()
+    assert {"by", "target", "how"} <= found["attribution"].keys()
     assert {"layer", "head", "src", "dst", "weight", "attention", "saturated"} == found["edges"][
         0
     ].keys()
-    assert {"edges", "of", "share"} <= found["kept"].keys()
+    assert {"edges", "of", "share"} <= found["coverage"].keys()
     assert found["model"]["weights_hash"] == bundled.weights_hash
     assert 0 <= found["closure_error"]["worst"] <= found["closure_error"]["tolerance"]
 
 
 def test_what_is_kept_is_consistent(traced):
     _, _, found = traced
-    edges, kept, n = found["edges"], found["kept"], len(found["tokens"])
+    edges, coverage, n = found["edges"], found["coverage"], len(found["tokens"])
     sizes = [abs(edge["weight"]) for edge in edges]
     assert sizes == sorted(sizes, reverse=True)
-    assert kept["edges"] == len(edges)
-    assert kept["of"] == 30 * 9 * n * (n - 1) // 2
-    assert kept["share"] == pytest.approx(sum(sizes) / kept["total"], rel=1e-9)
-    assert 0 < kept["share"] <= 1
+    assert coverage["edges"] == len(edges)
+    assert coverage["of"] == 30 * 9 * n * (n - 1) // 2
+    assert coverage["share"] == pytest.approx(sum(sizes) / coverage["total"], rel=1e-9)
+    assert 0 < coverage["share"] <= 1
     assert all(0 <= edge["src"] < edge["dst"] < n for edge in edges)
 
 
-def test_the_saved_trace_weighs_to_the_same_edges(traced, bundled):
+def test_the_saved_trace_gives_the_same_edges(traced, bundled):
     _, files, found = traced
     trace = load_trace(files["safetensors"])
     assert trace.seed == 1
     assert trace.tokens.text == TEXT
-    flow = weigh(trace, "gradient", model=bundled)
+    flow = attribute(trace, "gradient", model=bundled)
     strongest = {tuple(e[:4]): e.weight for e in flow.edges}
     for edge in found["edges"][:50]:
         weight = strongest[edge["layer"], edge["head"], edge["src"], edge["dst"]]
@@ -187,7 +187,7 @@ def test_a_number_in_the_page_is_recomputed(traced, opened):
     edge = found["edges"][0]
     assert weight == edge["weight"]
     ids = [token["id"] for token in found["tokens"]]
-    target = found["weighing"]["target"]["id"]
+    target = found["attribution"]["target"]["id"]
     assert weight == pytest.approx(weight_by_hand(ids, edge, target), rel=1e-3)
     assert "Paris" in page.locator(".wl-next").inner_text()
     assert complaints == []
@@ -217,7 +217,7 @@ def test_silly_texts(bundled, opened, tmp_path, text):
     spans = [t for t in seen.scene.tokens if t.byte_end > t.byte_start]
     raw = text.encode()
     assert b"".join(raw[t.byte_start : t.byte_end] for t in spans) == raw
-    assert seen.scene.kept.of == 30 * 9 * n * (n - 1) // 2
+    assert seen.scene.coverage.of == 30 * 9 * n * (n - 1) // 2
     shown = seen.show(80)
     assert not any(ord(c) < 32 and c != "\n" for c in shown)
     assert "\u202e" not in shown
@@ -234,7 +234,7 @@ def test_300_tokens(bundled):
     seen = observe(text.strip(), bundled, top=500)
     n = len(seen.scene.tokens)
     assert 290 <= n <= 330
-    assert seen.scene.kept.of == 30 * 9 * n * (n - 1) // 2
+    assert seen.scene.coverage.of == 30 * 9 * n * (n - 1) // 2
     closure = seen.scene.closure_error
     assert closure.over == "sources"
     assert closure.n_nodes == 7 * n < closure.of_nodes == 30 * n  # a quarter of the layers
@@ -254,7 +254,9 @@ def precise(bundled):
         model = load_model("bundled", dtype="float64")
         trace = record(model, TEXT)
         target = single_token(model.tokenizer, " Paris")
-        flows = {how: weigh(trace, "gradient", target=target, how=how) for how in ("drop", "mask")}
+        flows = {
+            how: attribute(trace, "gradient", target=target, how=how) for how in ("zero", "mask")
+        }
     return model, trace, target, flows
 
 
@@ -271,7 +273,7 @@ def shifted(call, item, edge, how, keep):
     values = call.v[item, edge.head // group, : edge.dst + 1]
     q, k = call.q[item, edge.head, edge.dst], call.k[item, edge.head // group, : edge.dst + 1]
     scores = (k @ q) * call.scaling
-    if how == "drop":
+    if how == "zero":
         a = torch.softmax(scores, 0)[edge.src]
         call.z[item, edge.head, edge.dst] -= (1 - keep) * a * values[edge.src]
     else:
@@ -305,7 +307,7 @@ def own_share(trace, edge):
         return float(call.pattern_rows(edge.dst, edge.dst + 1)[edge.head, 0, edge.src])
 
 
-@pytest.mark.parametrize("how", ["drop", "mask"])
+@pytest.mark.parametrize("how", ["zero", "mask"])
 def test_weights_are_what_intervening_shows(precise, how):
     """The derivative of the target by what is kept of an edge, to 1e-4 of the weight.
 
@@ -317,7 +319,7 @@ def test_weights_are_what_intervening_shows(precise, how):
     values = target_values(model, trace, target, how, cuts).reshape(-1, 2)
     assert len(edges) == 20
     for edge, (more, less) in zip(edges, values, strict=True):
-        factor = 1.0 if how == "drop" else 1 - own_share(trace, edge)
+        factor = 1.0 if how == "zero" else 1 - own_share(trace, edge)
         derivative = (more - less) / (2 * STEP)
         assert derivative == pytest.approx(edge.weight * factor, rel=1e-4, abs=1e-8), edge
 
@@ -325,9 +327,9 @@ def test_weights_are_what_intervening_shows(precise, how):
 def test_whole_edges_cut_rank_as_their_weights_say(precise):
     """First order only: every twentieth of the strongest 2,000, column 0 left out."""
     model, trace, target, flows = precise
-    edges = [e for e in flows["drop"].edges if e.src > 0][::20]
+    edges = [e for e in flows["zero"].edges if e.src > 0][::20]
     plain, *cut = target_values(
-        model, trace, target, "drop", [(edges[0], 1.0), *((edge, 0.0) for edge in edges)]
+        model, trace, target, "zero", [(edges[0], 1.0), *((edge, 0.0) for edge in edges)]
     )
     lost, weights = plain - np.array(cut), np.array([e.weight for e in edges])
     ranks = [np.argsort(np.argsort(values)) for values in (lost, weights)]
@@ -401,14 +403,14 @@ def slow_copy(module, ids, before, sink):
 
 
 def test_what_is_cut_is_what_the_page_of_cuts_says(bundled):
-    """The numbers of docs/altered_runs.md, and a splice that puts another name in."""
+    """The numbers of docs/altered_runs.md, and a patch that puts another name in."""
     model = load_model()
     text = "When Mary and John went to the store, John gave a drink to"
     tokens = tokenize(model.tokenizer, text)
     one = cut(model, tokens, [EdgeCut("mask", (9,), (13,), (23,), (3,))])
     assert one.target == " Mary"
     assert one.change_nats == pytest.approx(-0.069, abs=0.003)
-    donor = donor_of(model, tokens, text.replace("Mary", "Lisa"))
-    seen = cut(model, tokens, [EdgeCut("splice", (1,), donor=donor)])
+    patch_source = patch_source_of(model, tokens, text.replace("Mary", "Lisa"))
+    seen = cut(model, tokens, [EdgeCut("patch", (1,), patch_source=patch_source)])
     assert seen.before[0].token == " Mary"
     assert seen.after[0].token == " Lisa"

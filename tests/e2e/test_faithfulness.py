@@ -50,12 +50,12 @@ def test_a_small_table_on_the_bundled_model(bundled, tmp_path, command):
     assert done.code == 0, done.err
     table = json.loads(out.read_text())
     rows = {row["measure"]: row for row in table["rows"]}
-    assert rows.keys() >= {"gradient (drop)", "EAP", "flow routes, local"}
-    assert rows["gradient (drop)"]["rank_signed"][0] > 0.8
-    assert rows["gradient (drop)"]["rank_signed"][0] > rows["EAP"]["rank_signed"][0]
+    assert rows.keys() >= {"gradient (zero)", "EAP", "flow routes, local"}
+    assert rows["gradient (zero)"]["rank_signed"][0] > 0.8
+    assert rows["gradient (zero)"]["rank_signed"][0] > rows["EAP"]["rank_signed"][0]
     assert "agreement: 1 prompt to report on" in done.out
     files = {path.name: path.stat().st_mtime_ns for path in raw.iterdir()}
-    asked = ["--raw", raw, "--measures", "gradient (drop),EAP,flow routes, local"]
+    asked = ["--raw", raw, "--measures", "gradient (zero),EAP,flow routes, local"]
     again = command.line(LINE, tmp_path, *asked)
     assert again.code == 0, again.err
     assert "EAP" in again.out
@@ -90,7 +90,7 @@ def test_one_pair_fills_no_half(bundled, tmp_path, monkeypatch, capsys):
         '{"clean": "The teachers beside the cat", "corrupted": "The teacher beside the cat", '
         '"answer": " are", "wrong": " is"}\n'
     )
-    asked = ["--data", str(pair), "--how", "splice", "--raw", str(tmp_path / "raw")]
+    asked = ["--data", str(pair), "--how", "patch", "--raw", str(tmp_path / "raw")]
     monkeypatch.setattr(sys, "argv", ["worldline", "faithfulness", *asked])
     with pytest.raises(SystemExit) as left:
         main()

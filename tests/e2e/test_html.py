@@ -31,7 +31,7 @@ def test_all_is_seen_without_scrolling_and_the_slider_says_what_it_keeps(opened,
     slider = page.locator(".wl-slider")
     slider.focus()
     page.keyboard.press("End")
-    part = round(100 * sum(abs(edge.weight) for edge in scene.edges) / scene.kept.total)
+    part = round(100 * sum(abs(edge.weight) for edge in scene.edges) / scene.coverage.total)
     assert says.inner_text() == f"200 of 4,050 edges, {part} % of the flow"
     page.keyboard.press("ArrowLeft")
     assert says.inner_text().startswith("199 of 4,050 edges")
@@ -45,7 +45,7 @@ def test_column_0_can_be_hidden(opened, scenes):
     page = opened(scene).go("#n=999")
     page.get_by_label("reads of column 0").uncheck()
     rest = [abs(edge.weight) for edge in scene.edges if edge.src != 0]
-    part = round(100 * sum(rest) / scene.kept.total)
+    part = round(100 * sum(rest) / scene.coverage.total)
     assert (
         page.locator(".wl-says").inner_text() == f"{len(rest)} of 4,050 edges, {part} % of the flow"
     )
@@ -181,7 +181,7 @@ def test_what_the_numbers_mean_is_behind_the_i(opened, scenes):
     page = opened(scene).go()
     page.locator(".wl-header .wl-i").click()
     words = page.locator("dialog[open]").inner_text()
-    for part in (scene.weighing.exactness, scene.weighing.unit, scene.model.weights_hash):
+    for part in (scene.attribution.exactness, scene.attribution.unit, scene.model.weights_hash):
         assert part in words
     assert scene.reproduce.cli in words
     assert scene.reproduce.python in words
@@ -208,7 +208,9 @@ def test_failed_checks_are_seen(opened, scenes):
 
 @pytest.mark.parametrize("texts", [["Hello"], None])
 def test_null_parts_degrade(opened, scenes, texts):
-    scene = scenes.make_scene(texts, n_edges=4, with_nodes=False, with_flow=False, by="share")
+    scene = scenes.make_scene(
+        texts, n_edges=4, with_nodes=False, with_flow=False, by="contribution"
+    )
     file = opened(scene)
     page = file.go()
     page.keyboard.press("ArrowUp")

@@ -43,7 +43,7 @@ def test_the_selector_offers_what_the_scene_has_and_the_address_remembers(opened
     assert page.evaluate("location.hash") == "#columns=words"
     assert pressed(page) == "words"
     words = scene.groupings[0]
-    assert f"of {words.kept.of:,} group edges" in page.locator(".wl-says").inner_text()
+    assert f"of {words.coverage.of:,} group edges" in page.locator(".wl-says").inner_text()
     assert str(len(words.spans)) in page.locator(".wl-stage").get_attribute("aria-label")
     page.reload()
     page.locator(".wl-row").first.wait_for()
@@ -56,9 +56,9 @@ def test_the_selector_offers_what_the_scene_has_and_the_address_remembers(opened
 def test_the_share_is_that_of_the_net_flow_between_groups(opened, scene):
     page = opened(scene).go("#columns=sentences&n=9")
     kept = scene.groupings[1]
-    part = sum(abs(edge.net) for edge in kept.edges[:9]) / kept.kept.total
+    part = sum(abs(edge.net) for edge in kept.edges[:9]) / kept.coverage.total
     says = page.locator(".wl-says").inner_text()
-    assert says == (f"9 of {kept.kept.of:,} group edges, {100 * part:.0f} % of the net flow")
+    assert says == (f"9 of {kept.coverage.of:,} group edges, {100 * part:.0f} % of the net flow")
 
 
 def test_the_panel_lists_group_edges_and_names_apart_what_stays_inside(opened, scene):

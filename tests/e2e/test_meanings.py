@@ -32,7 +32,7 @@ UNNAMED = """(places) => {
     return found;
 }"""
 PATHS = {
-    "by": "share",
+    "by": "contribution",
     "title": "All paths",
     "ways": "25518731280123456789",
     "by_hops": [0.5, -0.25],
@@ -137,7 +137,7 @@ def test_a_number_in_a_button_explains_itself_and_the_rest_still_is_a_button(sho
     row = page.locator(".wl-edges button").first
     row.locator("data").click()
     card = page.locator(".wl-meaning")
-    assert scene.weighing.formula in card.text_content()
+    assert scene.attribution.formula in card.text_content()
     assert "#node" not in page.url
     page.keyboard.press("Escape")
     row.focus()

@@ -117,7 +117,7 @@ def test_why_this_token_and_not_that_one(visit, bundled):
     names = [one.inner_text() for one in page.locator(".wl-predictions .wl-why").all()[:3]]
     visit.click(page.get_by_label(f"Why {names[1]}?", exact=True))
     visit.settle()
-    lost = "would lose if that read alone were dropped"
+    lost = "would lose if that read alone were zeroed"
     assert f"blue: “{names[1]}” {lost}," in page.locator(".wl-caption").inner_text()
     visit.click(page.get_by_label(f"Compare with {names[0]}", exact=True))
     visit.settle()
@@ -127,7 +127,7 @@ def test_why_this_token_and_not_that_one(visit, bundled):
     tags = page.locator(".wl-predictions li").evaluate_all(
         "all => all.slice(0, 2).map(one => one.querySelector('.wl-tag')?.textContent)"
     )
-    assert tags == ["versus", "weighed"]
+    assert tags == ["versus", "target"]
     fields = [page.get_by_label(label).input_value() for label in
               ("The token that is asked about", "The token it is compared with")]  # fmt: skip
     asked = [name.replace("·", " ") for name in names]
@@ -381,7 +381,7 @@ def test_the_tabs_and_what_runs_in_them_by_keyboard(visit):
 # --- every panel, its numbers, its looks ----------------------------------------------------------
 
 
-RUNS = {"Hops": "Run", "Cone": "Push the fixed node", "Orders": "Run the orders"}
+RUNS = {"Hops": "Run", "Cone": "Perturb the fixed node", "Orders": "Run the orders"}
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,7 @@ def expected(scene, drawn, share):
     edge = next((one for one in scene.edges if one.src != 0), scene.edges[0])
     shares, row = scene.nodes.shares, edge.layer
     parts = [
-        getattr(shares, name)[row][edge.dst] for name in ("carry", "kv", "self_attention", "mlp")
+        getattr(shares, name)[row][edge.dst] for name in ("skip", "kv", "self_attention", "mlp")
     ]
     rest = [shares.constants[row][edge.dst]]
     parts += [one for one in rest if abs(one) >= 5e-4]
@@ -76,10 +76,10 @@ def expected(scene, drawn, share):
         [last + 1, scene.predictions[0].logprob],
         [model.n_layers, blocks],
         [model.d_model],
-        [scene.kept.of, drawn, share],
+        [scene.coverage.of, drawn, share],
         [model.n_heads, model.n_kv_heads],
         parts,
-        [edge.weight, abs(edge.weight) / scene.kept.total],
+        [edge.weight, abs(edge.weight) / scene.coverage.total],
         [int(paths.ways), paths.effective[0].effective, shown.weight],
         [agreed.constructive, agreed.destructive, agreed.coherence, *ends],
         [blocks, model.n_layers],
@@ -92,7 +92,7 @@ def test_by_keys_from_start_to_end(tour):
     scene = with_meanings(tiny_scene("gradient"))
     page = tour(scene, claims=claims_picture())
     drawn = int(page.locator(".wl-says [data-name=drawn_edges]").get_attribute("value"))
-    share = sum(abs(one.weight) for one in scene.edges[:drawn]) / scene.kept.total
+    share = sum(abs(one.weight) for one in scene.edges[:drawn]) / scene.coverage.total
     wanted = expected(scene, drawn, share)
     assert math.comb(scene.model.n_layers + 5, 5) == int(scene.paths.ways)
     page.get_by_role("button", name="Explain").focus()

@@ -132,7 +132,7 @@ def test_the_last_line_of_a_cell_shows_itself_and_is_read_back(kernel):
     assert state["_esm"] == static_text("worldline.js")
     assert state["_css"] == static_text("worldline.css")
     scene = json.loads(state["scene"])
-    assert scene["schema"] == "worldline.scene/1"
+    assert scene["schema"] == "worldline.scene/2"
 
     edge = scene["edges"][0]
     node = {"layer": edge["layer"] + 1, "pos": edge["dst"]}

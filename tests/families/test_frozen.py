@@ -13,7 +13,7 @@ import torch
 
 from oracles import Float64
 from tiny_runs import FLOAT32, FLOAT64, loaded, some_tokens
-from worldline.attribution.attribute import flow_in, weigh
+from worldline.attribution.attribute import attribute, flow_in
 from worldline.attribution.flow import Target
 from worldline.attribution.frozen import frozen_of
 from worldline.attribution.path_samples import sample_in
@@ -33,8 +33,8 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 @pytest.mark.parametrize("name", EXACT)
 def test_paths_add_up(name):
-    flow = weigh(record(loaded(name), some_tokens(12)), "frozen", target=27)
-    books = flow.conserved
+    flow = attribute(record(loaded(name), some_tokens(12)), "frozen", target=27)
+    books = flow.node_flow
     assert books.whole == (name not in PARTLY)
     if books.whole:
         assert abs(books.remainder) < 1e-4 * books.top_row
@@ -105,10 +105,10 @@ def test_edges_and_paths_are_products_of_jacobian_blocks(name):
         blocks = Blocks(run)
         flow = flow_in(run, trace, asked)
     # norms of some types compute in float32 even in a float64 model
-    near = (1e-4 if name in SINGLE else 1e-6) * flow.conserved.top_row
+    near = (1e-4 if name in SINGLE else 1e-6) * flow.node_flow.top_row
     above = blocks.gradients()
     for row, (x, gradient) in enumerate(zip(blocks.rows, above, strict=True)):
-        assert float(x @ gradient) == pytest.approx(flow.conserved.nodes[row].sum(), abs=near)
+        assert float(x @ gradient) == pytest.approx(flow.node_flow.nodes[row].sum(), abs=near)
     dense = [flow.dense(layer).sum(0) for layer in range(flow.n_layers)]
     for _ in range(N_RANDOM):
         layer, (src, dst) = draw.integers(flow.n_layers), sorted(draw.integers(N_POS, size=2))

@@ -15,7 +15,7 @@ from worldline.models import attention
 from worldline.models.architecture import find_anatomy
 from worldline.models.attention import causal_allowed
 from worldline.models.laws import check_model, closure_of, tolerance_of
-from worldline.models.terms import CARRY, CONSTANTS, MLP, Term
+from worldline.models.terms import CONSTANTS, MLP, SKIP, Term
 from worldline.models.tiny_models import forward_kwargs, tiny_ids, tiny_model
 from worldline.models.tracer import watched_forward
 
@@ -114,14 +114,14 @@ def test_wrong_scaling_and_lost_sinks(name):
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_carry_scaled(name):
+def test_skip_scaled(name):
     for event in events_of(name):
-        carry = Term(None, lambda v: v * 1.001, (event.terms[CARRY],))
-        assert fails(replace(event, terms=event.terms | {CARRY: carry}))
+        skip = Term(None, lambda v: v * 1.001, (event.terms[SKIP],))
+        assert fails(replace(event, terms=event.terms | {SKIP: skip}))
 
 
 @pytest.mark.parametrize("name", TYPES)
-@pytest.mark.parametrize("term", [CARRY, MLP, "attn0"])
+@pytest.mark.parametrize("term", [SKIP, MLP, "attn0"])
 def test_a_term_lost(name, term):
     assert all(fails(without(event, term)) for event in events_of(name))
 

@@ -97,7 +97,7 @@ def test_masking_all_edges_into_a_column_gives_its_one_token_run(name, ids, chan
     seen = execute(model, Plan(tuple(ids), frozenset([EdgeCut("mask", None, (pos,))])))
     alone = one_token_run(model, ids[pos], pos)
     torch.testing.assert_close(seen.logits[0, pos], alone, rtol=0, atol=FLOOR)
-    first = execute(model, Plan(tuple(ids), frozenset([EdgeCut("drop", None, (0,))]))).logits
+    first = execute(model, Plan(tuple(ids), frozenset([EdgeCut("zero", None, (0,))]))).logits
     assert torch.equal(first, execute(model, Plan(tuple(ids))).logits)
 
 
@@ -106,7 +106,7 @@ def test_a_plan_is_a_set_and_a_batch_is_single_runs(name, ids, chance):
     model, n = loaded(name, FLOAT64), len(ids)
     edits = [
         EdgeCut(how, (src,), (dst,), (layer,), (head,))
-        for how in ("mask", "drop")
+        for how in ("mask", "zero")
         for layer, head in [(chance.randrange(2), 0 if how == "mask" else 1)]
         for dst in [chance.randrange(1, n)]
         for src in [chance.randrange(dst)]
@@ -132,7 +132,7 @@ def test_starting_at_the_first_changed_row_is_the_same(name, ids, chance):
     for _ in range(4):
         layer, dst = chance.randrange(2), chance.randrange(1, n)
         src = chance.randrange(dst)
-        plans.append(Plan(tuple(ids), frozenset([EdgeCut("drop", (src,), (dst,), (layer,))])))
+        plans.append(Plan(tuple(ids), frozenset([EdgeCut("zero", (src,), (dst,), (layer,))])))
     plans.append(Plan(tuple(ids), frozenset([NodeCut("zero", (2,), (n - 1,))])))
     again = execute_many(model, plans, batch=2)
     whole = execute_many(model, plans, batch=2, reuse=False)

@@ -87,7 +87,7 @@ def _read_claims(place: Path) -> Any:
 
 def _write_parts(place: Path) -> None:
     parts = Parts(place.parent / "raw")
-    parts.write("a.drop", {"n": 1}, edges=np.array([[1, 2]]), w=np.array([0.5, 2.0]))
+    parts.write("a.zero", {"n": 1}, edges=np.array([[1, 2]]), w=np.array([0.5, 2.0]))
     parts.pack(place)
 
 

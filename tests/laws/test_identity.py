@@ -49,11 +49,11 @@ def numbers(flow) -> list[float]:
 
 #: What is asked of a trace; each gives a list of numbers.
 QUESTIONS = {
-    "gradient": lambda trace, **of: numbers(wl.weigh(trace, "gradient", **of)),
-    "mask": lambda trace, **of: numbers(wl.weigh(trace, "gradient", how="mask", **of)),
-    "span": lambda trace, **of: numbers(wl.weigh(trace, "gradient", target=range(4, 7), **of)),
-    "share": lambda trace, **of: numbers(wl.weigh(trace, "share", **of)),
-    "frozen": lambda trace, **of: numbers(wl.weigh(trace, "frozen", **of)),
+    "gradient": lambda trace, **of: numbers(wl.attribute(trace, "gradient", **of)),
+    "mask": lambda trace, **of: numbers(wl.attribute(trace, "gradient", how="mask", **of)),
+    "span": lambda trace, **of: numbers(wl.attribute(trace, "gradient", target=range(4, 7), **of)),
+    "contribution": lambda trace, **of: numbers(wl.attribute(trace, "contribution", **of)),
+    "frozen": lambda trace, **of: numbers(wl.attribute(trace, "frozen", **of)),
     "hops": lambda trace, **of: wl.hop_spectrum(trace, **of).by_hops.tolist(),
 }
 IN_MEMORY = QUESTIONS | {
@@ -117,7 +117,7 @@ def test_after_any_change_a_refusal_that_names_it_or_the_right_number(
         ("what_a_hook_holds_beside_a_counter", "gradient"),
         ("hook_in_place_of_a_hook", "gradient"),
         ("hook_of_equal_name", "gradient"),
-        ("hook_with_words", "share"),
+        ("hook_with_words", "contribution"),
     ],
 )
 def test_functions_of_torch_modes_and_what_stands_beside_a_counter(

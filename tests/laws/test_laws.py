@@ -100,7 +100,7 @@ def test_recording_is_inert(name, dtype, ids):
     seen = wl.execute(model, Plan(tuple(ids)))
     assert torch.equal(plain, seen.logits)
     trace = wl.record(model, tokens_of(ids))
-    wl.weigh(trace, "gradient", how="mask")
+    wl.attribute(trace, "gradient", how="mask")
     assert state_of(model.module) == state
     assert same_weights(weights, weights_of(model.module))
     assert torch.equal(plain, plain_logits(model, ids))
@@ -132,7 +132,7 @@ def test_what_a_model_asks_of_its_weights_is_left_as_found():
         parameter.requires_grad_(False)
     try:
         state = state_of(model.module)
-        wl.weigh(wl.record(model, some_tokens(5)), "gradient")
+        wl.attribute(wl.record(model, some_tokens(5)), "gradient")
         assert state_of(model.module) == state
     finally:
         for parameter in frozen:
@@ -197,7 +197,7 @@ def test_kept_arrays_add_up_to_the_next_row(name):
         ]
         assert "attn_out" in names
         parts = sum(trace.arrays[n][layer] for n in names)
-        carried = trace.live[layer].terms["carry"].value()[0].detach()
+        carried = trace.live[layer].terms["skip"].value()[0].detach()
         row = trace.resid[layer + 1]
         assert ((carried + parts - row).norm(dim=-1) / row.norm(dim=-1)).max() < CLOSED[FLOAT32]
 
@@ -247,8 +247,8 @@ def test_later_tokens_change_no_earlier_node(name, dtype, ids, data):
 @law(texts, st.sampled_from(["identity", "variance"]))
 def test_shares_sum_to_one(name, dtype, ids, metric):
     trace = wl.record(loaded(name, dtype), tokens_of(ids))
-    flow = wl.weigh(trace, "share", metric=metric, top=10)
-    assert set(flow.shares) == {"carry", "mlp", "constants", "other", "self_attention", "kv"}
+    flow = wl.attribute(trace, "contribution", metric=metric, top=10)
+    assert set(flow.shares) == {"skip", "mlp", "constants", "other", "self_attention", "kv"}
     one = 1e-6 if name in INSIDE_FLOAT32 and dtype is FLOAT64 else ONE[dtype]
     total = sum(flow.shares.values())
     assert total.shape == (trace.n_layers, trace.n_pos)
@@ -256,19 +256,19 @@ def test_shares_sum_to_one(name, dtype, ids, metric):
     assert (abs(total - 1) / np.maximum(1, size)).max() < one
     # and the same from dense weights
     for layer in range(trace.n_layers):
-        rest = sum(flow.shares[n][layer] for n in ("carry", "mlp", "constants", "other"))
+        rest = sum(flow.shares[n][layer] for n in ("skip", "mlp", "constants", "other"))
         error = abs(flow.dense(layer).sum((0, 2)) + rest - 1) / np.maximum(1, size[layer])
         assert error.max() < one
 
 
-WEIGHINGS = st.sampled_from([("share", "drop"), ("gradient", "drop"), ("gradient", "mask")])
+METHODS = st.sampled_from([("contribution", "zero"), ("gradient", "zero"), ("gradient", "mask")])
 
 
-@law(texts, WEIGHINGS, st.sampled_from([0, 1, 7, 10**6]))
-def test_a_flow_is_what_its_dense_weights_say(name, dtype, ids, weighing, top):
-    by, how = weighing
+@law(texts, METHODS, st.sampled_from([0, 1, 7, 10**6]))
+def test_a_flow_is_what_its_dense_weights_say(name, dtype, ids, attribution, top):
+    by, how = attribution
     trace = wl.record(loaded(name, dtype), tokens_of(ids))
-    flow = wl.weigh(trace, by, how=how, top=top)
+    flow = wl.attribute(trace, by, how=how, top=top)
     dense = np.stack([flow.dense(layer) for layer in range(flow.n_layers)])
     own = np.diagonal(dense, axis1=2, axis2=3)
     edges = np.tril(dense, -1)
@@ -285,13 +285,13 @@ def test_a_flow_is_what_its_dense_weights_say(name, dtype, ids, weighing, top):
             by_hand = np.diagonal(part, -d, 2, 3).sum((1, 2))
             np.testing.assert_allclose(found[:, d], by_hand, **near)
     np.testing.assert_allclose(flow.totals.self_attention, own.sum(1), **near)
-    assert flow.kept.total == pytest.approx(abs(edges).sum(), rel=1e-5, abs=1e-30)
-    assert flow.kept.edges == len(flow.edges)
+    assert flow.coverage.total == pytest.approx(abs(edges).sum(), rel=1e-5, abs=1e-30)
+    assert flow.coverage.edges == len(flow.edges)
     held = sum(abs(e.weight) for e in flow.edges)
-    if flow.kept.total:
-        assert flow.kept.share == pytest.approx(held / flow.kept.total, abs=1e-5)
+    if flow.coverage.total:
+        assert flow.coverage.share == pytest.approx(held / flow.coverage.total, abs=1e-5)
     strongest_of(edges, flow, top)
-    assert flow.kept.of == edges_allowed(trace)
+    assert flow.coverage.of == edges_allowed(trace)
 
 
 def strongest_of(edges, flow, top):
@@ -331,13 +331,13 @@ def test_a_window_leaves_out_far_edges(name):
     trace = wl.record(loaded(name), some_tokens(24))
     windows = windows_of(trace)
     assert any(windows)
-    flow = wl.weigh(trace, "share", top=10**6)
+    flow = wl.attribute(trace, "contribution", top=10**6)
     for layer, window in enumerate(windows):
         reach = 24 if window is None else window
         weights = np.tril(flow.dense(layer), -1)
         dst, src = np.nonzero(abs(weights).sum(0))
         assert (dst - src).max() == reach - 1
-    assert flow.kept.of == edges_allowed(trace) < trace.n_layers * 4 * 24 * 23 // 2
+    assert flow.coverage.of == edges_allowed(trace) < trace.n_layers * 4 * 24 * 23 // 2
 
 
 # --- law 8: saving is the identity ----------------------------------------------------------------
@@ -377,19 +377,19 @@ def same_bits(ours, theirs):
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt_oss", "bloom"])
-@pytest.mark.parametrize("by", ["share", "gradient"])
-def test_a_loaded_trace_weighs_as_the_live_one(tmp_path, name, by):
+@pytest.mark.parametrize("by", ["contribution", "gradient"])
+def test_a_loaded_trace_gives_the_weights_of_the_live_one(tmp_path, name, by):
     model = loaded(name)
     live = wl.record(model, some_tokens(9))
     back = wl.load_trace(wl.save_trace(live, tmp_path / "t.safetensors"))
-    a, b = wl.weigh(live, by, top=50), wl.weigh(back, by, top=50, model=model)
+    a, b = wl.attribute(live, by, top=50), wl.attribute(back, by, top=50, model=model)
     assert a.edges == b.edges
-    assert a.kept == b.kept
+    assert a.coverage == b.coverage
     assert a.meaning == b.meaning
     for field in dataclasses.fields(a.totals):
         assert np.array_equal(getattr(a.totals, field.name), getattr(b.totals, field.name))
     with pytest.raises(InputError, match=r"needs the model that made it: .*weights [0-9a-f]{12}"):
-        wl.weigh(back, by)
+        wl.attribute(back, by)
 
 
 def test_another_model_is_refused(tmp_path):
@@ -400,9 +400,9 @@ def test_another_model_is_refused(tmp_path):
         list(other.module.parameters())[-1].view(-1)[0] += 1e-3
     for one in (trace, back):
         with pytest.raises(InputError, match=r"the trace was made by .*, not by"):
-            wl.weigh(one, model=other)
+            wl.attribute(one, model=other)
         with pytest.raises(InputError, match="the trace was made by"):
-            wl.weigh(one, model=loaded("llama", FLOAT64))
+            wl.attribute(one, model=loaded("llama", FLOAT64))
 
 
 @pytest.fixture(scope="module")

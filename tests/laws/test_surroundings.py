@@ -85,11 +85,11 @@ def test_a_first_call_within_finds_what_one_without_finds(around, monkeypatch, t
     monkeypatch.setenv("WORLDLINE_CACHE", str(tmp_path))
     with SAME[around]():
         fresh = wl.load_model((module, NamesIds()))
-        flow = wl.weigh(wl.record(fresh, TOKENS), "gradient", target=40)
+        flow = wl.attribute(wl.record(fresh, TOKENS), "gradient", target=40)
         report = wl.check_model(fresh)
     assert report.separable
     again = wl.load_model((tiny_model("llama", seed=5), NamesIds()))
-    plain = wl.weigh(wl.record(again, TOKENS), "gradient", target=40)
+    plain = wl.attribute(wl.record(again, TOKENS), "gradient", target=40)
     assert list(numbers(flow.edges)) == list(numbers(plain.edges))
     assert report.as_dict() == wl.check_model(again).as_dict()
 
@@ -117,7 +117,7 @@ def test_a_model_that_is_loaded_under_inference_mode_has_usual_weights():
     with torch.inference_mode():
         fresh = wl.load_model("tiny:llama")
     assert not any(weight.is_inference() for weight in fresh.module.parameters())
-    assert wl.weigh(wl.record(fresh, TOKENS), "gradient", target=40).edges
+    assert wl.attribute(wl.record(fresh, TOKENS), "gradient", target=40).edges
 
 
 # --- threads -------------------------------------------------------------------------------------
@@ -320,7 +320,7 @@ def test_a_models_own_gradients_and_frozen_weights_stay():
     module(torch.tensor([[40, 41, 42]])).logits.sum().backward()
     before = {name: weight.grad for name, weight in module.named_parameters()}
     fresh = wl.load_model((module, NamesIds()))
-    wl.weigh(wl.record(fresh, tokens_of([40, 41, 42])), "frozen", target=40)
+    wl.attribute(wl.record(fresh, tokens_of([40, 41, 42])), "frozen", target=40)
     for name, weight in module.named_parameters():
         assert weight.requires_grad == ("mlp" in name)
         assert weight.grad is before[name]

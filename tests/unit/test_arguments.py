@@ -27,7 +27,7 @@ EDIT = [wl.EdgeCut("mask", src=(1,))]
 OF_A_TEXT = {
     "record": lambda *given: wl.record(*given),
     "cut": lambda *given: wl.cut(*given, EDIT),
-    "interaction": lambda *given: wl.interaction(*given, EDIT, [wl.EdgeCut("drop", src=(2,))]),
+    "interaction": lambda *given: wl.interaction(*given, EDIT, [wl.EdgeCut("zero", src=(2,))]),
     "hop_curve": lambda *given: wl.hop_curve(*given),
     "light_cone": lambda *given: wl.light_cone(*given, at=NODE),
     "run_orders": lambda *given: wl.run_orders(*given),
@@ -38,7 +38,7 @@ OF_A_MODEL = OF_A_TEXT | {
     "check_model": lambda model, _text: wl.check_model(model),
 }
 OF_A_TRACE = {
-    "weigh": wl.weigh, "hop_spectrum": wl.hop_spectrum, "find_paths": wl.find_paths,
+    "attribute": wl.attribute, "hop_spectrum": wl.hop_spectrum, "find_paths": wl.find_paths,
     "path_grid": wl.path_grid, "sample_flow": wl.sample_flow, "logit_lens": wl.logit_lens,
     "measure": wl.edge_measures()["ALTI"],
 }  # fmt: skip
@@ -116,7 +116,7 @@ def test_observe_has_them_the_other_way_round():
 
 
 def test_observe_takes_ids_that_their_text_gives_again():
-    seen = wl.observe(IDS, model(), by="share")
+    seen = wl.observe(IDS, model(), by="contribution")
     assert seen.trace.tokens.ids == tuple(IDS)
 
 
@@ -167,7 +167,7 @@ def test_ids_that_the_embedding_lacks_are_refused_where_they_are_run():
     trace = wl.record(model(), IDS)
     trace.tokens, trace.live = tokens_of([40, size, 42, 43]), None  # a file with wrong ids
     assert f"has the id {size}, but the ids" in refusal(
-        lambda: wl.weigh(trace, "gradient", model=model())
+        lambda: wl.attribute(trace, "gradient", model=model())
     )
 
 
@@ -272,14 +272,14 @@ def as_people_call():
 
 
 WITH_TARGET = {
-    "weigh": lambda **asked: wl.weigh(wl.record(model(), IDS), "gradient", **asked),
-    "frozen": lambda **asked: wl.weigh(wl.record(model(), IDS), "frozen", **asked),
+    "attribute": lambda **asked: wl.attribute(wl.record(model(), IDS), "gradient", **asked),
+    "frozen": lambda **asked: wl.attribute(wl.record(model(), IDS), "frozen", **asked),
     "hop_spectrum": lambda **asked: wl.hop_spectrum(wl.record(model(), IDS), **asked),
     "find_paths": lambda **asked: wl.find_paths(wl.record(model(), IDS), **asked),
     "sample_flow": lambda **asked: wl.sample_flow(wl.record(model(), IDS), n=5, **asked),
     "cut": lambda **asked: wl.cut(model(), IDS, EDIT, **asked),
     "interaction": lambda **asked: wl.interaction(
-        model(), IDS, EDIT, [wl.EdgeCut("drop", src=(2,))], **asked
+        model(), IDS, EDIT, [wl.EdgeCut("zero", src=(2,))], **asked
     ),
     "observe": lambda **asked: wl.observe("t40 t41 t42", model(), paths=False, **asked),
 }
@@ -299,7 +299,7 @@ def test_a_single_cut_stands_for_a_list_of_it():
     (edit,) = EDIT
     assert wl.cut(model(), IDS, edit).json() == wl.cut(model(), IDS, EDIT).json()
     assert wl.Plan(tuple(IDS), edit) == wl.Plan(tuple(IDS), frozenset(EDIT))
-    other = wl.EdgeCut("drop", src=(2,))
+    other = wl.EdgeCut("zero", src=(2,))
     assert wl.interaction(model(), IDS, edit, other) == wl.interaction(model(), IDS, EDIT, [other])
 
 
@@ -311,7 +311,7 @@ def test_a_single_cut_stands_for_a_list_of_it():
         lambda edits: wl.cut(model(), IDS, edits),
         lambda edits: wl.interaction(model(), IDS, EDIT, edits),
         lambda edits: wl.Plan(tuple(IDS), edits),
-        lambda edits: wl.Donor(tuple(IDS), tuple(range(4)), edits),
+        lambda edits: wl.PatchSource(tuple(IDS), tuple(range(4)), edits),
     ],
 )
 def test_what_is_no_cut_is_refused_in_a_line(call, edits):
@@ -326,16 +326,16 @@ REFUSED = {
     'wl.EdgeCut("mask", layers=("2",))': "layers='2': accepted are whole",
     'wl.EdgeCut("mask", heads=(True,))': "heads=True: accepted are whole",
     'wl.EdgeCut("mask", src="12")': "src='12': accepted are whole",
-    'wl.EdgeCut("drop", src={1: 2})': "src of type dict",
+    'wl.EdgeCut("zero", src={1: 2})': "src of type dict",
     'wl.NodeCut("zero", rows=(1.5,))': "rows=1.5: accepted are whole",
-    'wl.NodeCut("push", rows=1, vector="12")': "vector of type str",
-    'wl.NodeCut("push", rows=1, vector=3)': "vector of type int",
+    'wl.NodeCut("perturb", rows=1, vector="12")': "vector of type str",
+    'wl.NodeCut("perturb", rows=1, vector=3)': "vector of type int",
     "wl.Node(layer=0.5, pos=1)": "Node: layer=0.5: accepted are whole",
     'wl.Node(layer=1, pos="3")': "Node: pos='3': accepted are whole",
     "wl.Plan((1.9, 2))": "ids=1.9: accepted are whole",
     'wl.Plan("12")': "ids='12': accepted are whole",
-    "wl.Donor((1.5,), (0,))": "ids=1.5: accepted are whole",
-    "wl.Donor((1,), (0.5,))": "at=0.5: accepted are whole",
+    "wl.PatchSource((1.5,), (0,))": "ids=1.5: accepted are whole",
+    "wl.PatchSource((1,), (0.5,))": "at=0.5: accepted are whole",
     "wl.HopBudget(1.0)": "hops=1.0: accepted are whole",
     "wl.HopBudget(1, layers=(0.5,))": "layers=0.5: accepted are whole",
     "wl.Order.given([[[0.5, 1]]])": "slices: accepted is a list of lists",
@@ -343,8 +343,8 @@ REFUSED = {
     'wl.hop_curve(model(), IDS, stop_within_nats="1")': "stop_within_nats='1'",
     'wl.hop_curve(model(), IDS, layers="0")': "layers='0'",
     "wl.hop_curve(model(), IDS, progress=3)": "progress=3: accepted is a function",
-    'wl.weigh(recorded(), top="5")': "weigh: top='5'",
-    "wl.weigh(recorded(), by=3)": "weigh: by=3: accepted is a text",
+    'wl.attribute(recorded(), top="5")': "attribute: top='5'",
+    "wl.attribute(recorded(), by=3)": "attribute: by=3: accepted is a text",
     "wl.hop_spectrum(recorded(), max_hops=1.5)": "hop_spectrum: max_hops=1.5",
     'wl.find_paths(recorded(), k="3")': "find_paths: k='3'",
     "wl.sample_flow(recorded(), n=True)": "sample_flow: n=True",
@@ -360,8 +360,8 @@ REFUSED = {
     "wl.load_model(model().module)": "accepted are a name",
     "wl.load_trace(3)": "load_trace: path=3: accepted is a text or a Path",
     # and what is clear is taken for what it is
-    'wl.EdgeCut("drop", src=3, dst=np.int64(4), layers=torch.tensor([0, 1]), heads=range(2))'
-    ' == wl.EdgeCut("drop", src=(3,), dst=(4,), layers=(0, 1), heads=(0, 1))': "True",
+    'wl.EdgeCut("zero", src=3, dst=np.int64(4), layers=torch.tensor([0, 1]), heads=range(2))'
+    ' == wl.EdgeCut("zero", src=(3,), dst=(4,), layers=(0, 1), heads=(0, 1))': "True",
     'wl.NodeCut("zero", rows=2).rows': "(2,)",
     "wl.Plan(torch.tensor(IDS)).ids": "(40, 41, 42, 43)",
     "wl.Node(layer=np.int64(1), pos=torch.tensor(2))": "Node(layer=1, pos=2)",
@@ -406,7 +406,7 @@ def recorded() -> wl.Trace:
 def test_a_mistyped_keyword_names_the_function():
     for call, words in (
         (lambda: wl.cut(model(), IDS, EDIT, targt=3), r"cut\(\) got an unexpected"),
-        (lambda: wl.weigh(recorded(), tpo=3), r"weigh\(\) got an unexpected"),
+        (lambda: wl.attribute(recorded(), tpo=3), r"attribute\(\) got an unexpected"),
         (lambda: wl.observe("t40 ", model(), tpo=3), r"observe\(\) got an unexpected"),
         (lambda: wl.cut(model(), IDS), r"cut\(\) missing a required"),
     ):
@@ -442,20 +442,20 @@ def test_dtypes_of_torch_are_taken_where_a_model_is_loaded(tmp_path):
     assert "no such folder" in refusal(wl.load_model, tmp_path / "none")
 
 
-def test_weigh_takes_the_gradient_where_a_target_is_named():
+def test_attribution_takes_the_gradient_where_a_target_is_named():
     trace = recorded()
-    assert wl.weigh(trace).meaning.by == "share"
-    named = wl.weigh(trace, target=5)
+    assert wl.attribute(trace).meaning.by == "contribution"
+    named = wl.attribute(trace, target=5)
     assert named.meaning.by == "gradient"
-    assert named.edges == wl.weigh(trace, "gradient", target=5).edges
-    assert wl.weigh(trace, versus=5).meaning.by == "gradient"
-    assert "asks about no target" in refusal(lambda: wl.weigh(trace, "share", target=5))
-    assert "share" in refusal(lambda: wl.weigh(trace, how="mask"))
-    assert "metric" in refusal(lambda: wl.weigh(trace, target=5, metric="variance"))
+    assert named.edges == wl.attribute(trace, "gradient", target=5).edges
+    assert wl.attribute(trace, versus=5).meaning.by == "gradient"
+    assert "asks about no target" in refusal(lambda: wl.attribute(trace, "contribution", target=5))
+    assert "contribution" in refusal(lambda: wl.attribute(trace, how="mask"))
+    assert "metric" in refusal(lambda: wl.attribute(trace, target=5, metric="variance"))
 
 
 @pytest.mark.parametrize(
-    "name", ["weigh", "hop_spectrum", "find_paths", "sample_flow", "path_grid"]
+    "name", ["attribute", "hop_spectrum", "find_paths", "sample_flow", "path_grid"]
 )
 def test_a_loaded_trace_asks_for_its_model_in_the_name_of_the_function(name, tmp_path):
     call, trace = getattr(wl, name), recorded()
@@ -471,7 +471,7 @@ def test_a_loaded_trace_asks_for_its_model_in_the_name_of_the_function(name, tmp
         (lambda _trace: wl.record(model(), IDS, seed=2**64), "seed"),
         (lambda trace: wl.sample_flow(trace, seed=-5), "seed"),
         (lambda _trace: wl.light_cone(model(), IDS, at=NODE, seed=2**70), "seed"),
-        (lambda trace: wl.weigh(trace, top=-1), "top"),
+        (lambda trace: wl.attribute(trace, top=-1), "top"),
         (lambda _trace: wl.observe(IDS, model(), top=-1), "top"),
         (lambda _trace: wl.hop_curve(model(), IDS, longest=-1), "longest"),
         (lambda _trace: wl.hop_curve(model(), IDS, at_once=0), "at_once"),

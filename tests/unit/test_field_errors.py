@@ -15,7 +15,7 @@ class Form(BaseModel):
 
     n: Annotated[int, Field(ge=0, le=9)] = 0
     edges: tuple[str, ...] = ()
-    how: Literal["mask", "drop"] = "mask"
+    how: Literal["mask", "zero"] = "mask"
     text: str = Field(default="x", min_length=1)
     ratio: float = 0.5
     own: bool = False
@@ -30,7 +30,7 @@ class Form(BaseModel):
         ({"n": 12}, ("n 12:", "up to 9")),
         ({"edges": "0.0:1>2"}, ("edges 0.0:1>2:", "a list")),
         ({"edges": [{"layer": 1}]}, ('edges.0 {"layer": 1}:', "a text")),
-        ({"how": "snip"}, ("how snip:", "'mask' or 'drop'")),
+        ({"how": "snip"}, ("how snip:", "'mask' or 'zero'")),
         ({"text": ""}, ('text "":', "at least 1")),
         ({"ratio": "much"}, ("ratio much:", "a number")),
         ({"own": "perhaps"}, ("own perhaps:", "true or false")),

@@ -19,12 +19,12 @@ NUMBERS = (
     "effective_paths", "execute", "execute_many",
     "find_paths", "hop_curve", "hop_spectrum", "interaction", "interference", "light_cone",
     "logit_lens", "path_grid", "record", "run_orders", "sample_flow",
-    "save_trace", "sum_paths", "tokenize", "top_paths", "weigh",
+    "save_trace", "sum_paths", "tokenize", "top_paths", "attribute",
 )  # fmt: skip
 RAISES = (
     "count_orders", "count_paths", "cut", "find_paths", "hop_curve", "hop_spectrum", "interaction",
     "light_cone", "load_model", "load_trace", "observe", "path_grid", "record", "run_orders",
-    "sample_flow", "save_trace",    "tokenize", "weigh",
+    "sample_flow", "save_trace", "tokenize", "attribute",
 )  # fmt: skip
 
 

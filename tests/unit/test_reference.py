@@ -192,7 +192,7 @@ def test_terms_add_up_and_shares_sum_to_one(case, weighed):
     assert worst(sum(run.sources.values()), run.resid_pre[0]) == 0
     shares = ref.share(run, np.linspace(0.1, 3, 6) if weighed else 1.0)
     total = shares.pop("kv").sum(axis=(1, 3)) + shares.pop("self_attention").sum(axis=1)
-    assert set(shares) == {"carry", "mlp", "b_O", "ln1_post_b", "b_out", "ln2_post_b"}
+    assert set(shares) == {"skip", "mlp", "b_O", "ln1_post_b", "b_out", "ln2_post_b"}
     assert worst(total + sum(shares.values()), np.ones_like(total)) < 1e-10
 
 
@@ -247,11 +247,11 @@ def test_a_pattern_row_sums_to_one_less_the_sink(case):
 @fewer
 @given(cases(smooth=True), st.data())
 def test_gradients_are_the_derivatives_of_the_cuts(case, data):
-    """d target / d keep at 1: a <v, u> for drop, a <v - z, u> = (1 - a) gradient_mask for mask."""
+    """d target / d keep at 1: a <v, u> for zero, a <v - z, u> = (1 - a) gradient_mask for mask."""
     decoder, ids = case()
     run = ref.run(decoder, ids)
     u = ref.logit_gradient_wrt_z(decoder, run, TARGET)
-    weights = {"drop": ref.gradient_drop(run, u)}
+    weights = {"zero": ref.gradient_zero(run, u)}
     weights["mask"] = (1 - run.pattern) * ref.gradient_mask(run, u)
     edges = list(edges_of(run))
     for edge in data.draw(st.lists(st.sampled_from(edges), min_size=1, max_size=4)):
@@ -297,7 +297,7 @@ def test_gradient_mask_where_an_edge_has_the_whole_row():
 
 
 @few
-@given(cases(), st.sampled_from(["mask", "drop"]))
+@given(cases(), st.sampled_from(["mask", "zero"]))
 def test_edits_that_cut_nothing_are_the_identity(case, how):
     decoder, ids = case()
     run = ref.run(decoder, ids)
@@ -319,12 +319,12 @@ def test_a_column_that_reads_nobody_is_its_one_token_run(case):
 
 @fewer
 @given(cases())
-def test_a_dropped_edge_leaves_the_other_weights_alone(case):
+def test_a_zeroed_edge_leaves_the_other_weights_alone(case):
     decoder, ids = case()
     run = ref.run(decoder, ids)
     for edge in edges_of(run):
         if edge["layer"] == 0:
-            cut = ref.run(decoder, ids, drop=edit_of(run, [edge]))
+            cut = ref.run(decoder, ids, zero=edit_of(run, [edge]))
             expected = run.pattern[0].copy()
             expected[edge["head"], edge["dst"], edge["src"]] = 0.0
             assert np.array_equal(cut.pattern[0], expected)
@@ -332,7 +332,7 @@ def test_a_dropped_edge_leaves_the_other_weights_alone(case):
 
 
 @fewer
-@given(cases(), st.sampled_from(["mask", "drop"]))
+@given(cases(), st.sampled_from(["mask", "zero"]))
 def test_last_layer_edges_into_other_columns_do_nothing(case, how):
     decoder, ids = case()
     run = ref.run(decoder, ids)
@@ -348,7 +348,7 @@ def test_cut_effect_refuses_what_is_no_edge():
         )
     with pytest.raises(TypeError):
         ref.cut_effect(
-            llama_by_hand(), (1, 2, 3), TARGET, layer=0, head=0, src=1, dst=2, how="zero"
+            llama_by_hand(), (1, 2, 3), TARGET, layer=0, head=0, src=1, dst=2, how="patch"
         )
 
 

@@ -61,7 +61,7 @@ def test_the_scene_shows_the_trace_and_the_flow(seen):
     attention = [e.attention for e in flow.edges]
     np.testing.assert_allclose([e.attention for e in scene.edges], attention, rtol=5e-3)
     assert [e.saturated for e in scene.edges] == [a > SATURATED for a in attention]
-    assert scene.kept.model_dump() == vars(flow.kept)
+    assert scene.coverage.model_dump() == vars(flow.coverage)
     np.testing.assert_allclose(scene.nodes.norm, trace.norms, rtol=1e-5)
     np.testing.assert_allclose(scene.flow.in_positive, flow.totals.in_positive, rtol=1e-5)
     shares = scene.nodes.shares.model_dump()
@@ -77,40 +77,42 @@ def test_the_scene_shows_the_trace_and_the_flow(seen):
 def test_json_holds_what_the_command_line_promises(seen):
     found = seen.json()
     promised = {"schema", "model", "tokens", "n_layers", "n_heads", "inert", "closure_error",
-                "predictions", "weighing", "edges", "kept"}  # fmt: skip
+                "predictions", "attribution", "edges", "coverage"}  # fmt: skip
     assert promised <= found.keys()
     assert found["schema"] == "worldline.observation/1"
-    assert "probability" in found["weighing"]["target"].pop("note")  # it is not among the likeliest
-    assert found["weighing"]["target"] == {"token": "t20 ", "id": 20}
-    assert found["weighing"]["versus"] == {"token": "t30 ", "id": 30, "note": None}
+    assert "probability" in found["attribution"]["target"].pop(
+        "note"
+    )  # it is not among the likeliest
+    assert found["attribution"]["target"] == {"token": "t20 ", "id": 20}
+    assert found["attribution"]["versus"] == {"token": "t30 ", "id": 30, "note": None}
     json.dumps(found, allow_nan=False)
 
 
-def test_by_share_there_is_no_target():
-    seen = observe(TEXT, loaded("llama"), by="share", top=5)
-    assert seen.scene.weighing.target is None
-    assert seen.scene.weighing.how is None
+def test_by_contribution_there_is_no_target():
+    seen = observe(TEXT, loaded("llama"), by="contribution", top=5)
+    assert seen.scene.attribution.target is None
+    assert seen.scene.attribution.how is None
     assert len(seen.scene.edges) == 5
 
 
-def test_by_share_reads_no_kind_of_cut():
+def test_by_contribution_reads_no_kind_of_cut():
     with pytest.raises(InputError, match="how='mask'"):
-        observe(TEXT, loaded("llama"), by="share", how="mask")
+        observe(TEXT, loaded("llama"), by="contribution", how="mask")
 
 
 def test_the_default_is_what_the_likeliest_token_owes():
     seen = observe(TEXT, loaded("llama"), top=3)
-    weighing = seen.scene.weighing
-    assert (weighing.by, weighing.how) == ("gradient", "drop")
-    assert weighing.target.id == seen.scene.predictions[0].id
+    attribution = seen.scene.attribution
+    assert (attribution.by, attribution.how) == ("gradient", "zero")
+    assert attribution.target.id == seen.scene.predictions[0].id
 
 
 def test_a_pair_in_memory_and_the_stages_that_are_told():
     said = []
     module = loaded("llama").module
     seen = observe(TEXT, (module, NamesIds()), top=3, progress=said.append)
-    assert [line for line in said if line in ("recording", "weighing", "drawing")] == [
-        "recording", "weighing", "drawing",
+    assert [line for line in said if line in ("recording", "attributing", "drawing")] == [
+        "recording", "attributing", "drawing",
     ]  # fmt: skip
     assert seen.trace.model.module is module
     assert "predict" in seen.show(80).lower() or seen.scene.tokens[0].text in seen.show(80)
@@ -129,7 +131,7 @@ def test_verify_checks_this_very_run():
 def test_one_token_has_no_edges():
     seen = observe(some_tokens(1).text, loaded("llama"))
     assert seen.scene.edges == ()
-    assert seen.scene.kept.of == 0
+    assert seen.scene.coverage.of == 0
     seen.show()
     seen.html()
 
@@ -169,5 +171,5 @@ def test_a_target_that_no_list_shows_has_its_probability_told():
     trace = observe(TEXT, model, top=3).trace
     listed = [prediction.id for prediction in trace.predictions]
     rare = next(token for token in range(len(NamesIds())) if token not in listed)
-    assert "probability" in observe(TEXT, model, target=rare, top=3).scene.weighing.target.note
-    assert observe(TEXT, model, target=listed[0], top=3).scene.weighing.target.note is None
+    assert "probability" in observe(TEXT, model, target=rare, top=3).scene.attribution.target.note
+    assert observe(TEXT, model, target=listed[0], top=3).scene.attribution.target.note is None

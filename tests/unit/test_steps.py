@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiny_runs import loaded, some_tokens
-from worldline.attribution.attribute import weigh
+from worldline.attribution.attribute import attribute
 from worldline.attribution.path_summary import summary_of
 from worldline.graph.edits import EdgeCut
 from worldline.graph.node import Node
@@ -45,9 +45,9 @@ WORK = {
     "record, closed over sources": lambda name: record(
         loaded(name), tokens(), close_over="sources"
     ),
-    "share": lambda name: weigh(traced(name), "share"),
-    "gradient": lambda name: weigh(traced(name), "gradient"),
-    "frozen": lambda name: weigh(traced(name), "frozen"),
+    "contribution": lambda name: attribute(traced(name), "contribution"),
+    "gradient": lambda name: attribute(traced(name), "gradient"),
+    "frozen": lambda name: attribute(traced(name), "frozen"),
     "paths": lambda name: summary_of(traced(name), n_drawn=8),
     "hops": lambda name: hop_curves(loaded(name), tokens(), sink="both", max_hops=3),
     "cone": lambda name: light_cone(loaded(name), tokens(), at=Node(layer=0, pos=2), directions=1),
@@ -58,7 +58,7 @@ WORK = {
         loaded(name), [Plan(tokens().ids, frozenset([EVERY]))] * 5, batch=2
     ),
 }
-ONCE = {"share", "paths", "orders", "sources", "many"}  # the same course in every type
+ONCE = {"contribution", "paths", "orders", "sources", "many"}  # the same course in every type
 CASES = [(name, work) for work in WORK for name in TYPES if name == "llama" or work not in ONCE]
 
 
@@ -108,7 +108,9 @@ def n_steps(name: str, work: str) -> int:
 @given(st.data())
 def test_stopped_anywhere_the_model_is_as_before(name, work, data):
     whole = n_steps(name, work)
-    assert whole >= (1 if work == "share" else 2)  # a short text's edges are one block of rows
+    assert whole >= (
+        1 if work == "contribution" else 2
+    )  # a short text's edges are one block of rows
     after = data.draw(st.integers(1, whole), label="steps before the stop")
     before, taken = state_of(name), 0
 

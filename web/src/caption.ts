@@ -4,16 +4,16 @@ import { clipped, tokenName } from "./format.ts";
 import type { Scene } from "./scene.gen.ts";
 
 export function caption(scene: Scene): HTMLElement {
-  const { by, target, versus, how } = scene.weighing;
+  const { by, target, versus, how } = scene.attribution;
   const name = (token: string): string => `“${clipped(tokenName(token), 20)}”`;
   const over = versus ? ` over ${name(versus.token)}` : "";
-  const cut = `if that read alone were ${how === "mask" ? "masked" : "dropped"}`;
+  const cut = `if that read alone were ${how === "mask" ? "masked" : "zeroed"}`;
   const words: Record<typeof by, [string, string]> = {
     gradient: [`blue: ${name(target?.token ?? "")}${over} would lose ${cut}`, "orange: it would gain"],
     frozen: [`blue brings to ${name(target?.token ?? "")}${over}, attention patterns held`, "orange takes away"],
-    share: ["blue pushes the state where it went", "orange pulled elsewhere and was overcome"],
+    contribution: ["blue pushes the state where it went", "orange pulled elsewhere and was overcome"],
   };
-  const [positive, negative] = words[target ? by : "share"];
+  const [positive, negative] = words[target ? by : "contribution"];
   return h(
     "p",
     { class: "wl-caption" },

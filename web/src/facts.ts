@@ -44,10 +44,10 @@ export interface NodeFacts {
   outflow: Inflow | null;
 }
 
-const SHARE_NAMES: (keyof SceneShares)[] = ["carry", "mlp", "self_attention", "kv", "constants", "other"];
+const SHARE_NAMES: (keyof SceneShares)[] = ["skip", "mlp", "self_attention", "kv", "constants", "other"];
 
 export const SHARE_LABELS: Record<keyof SceneShares, string> = {
-  carry: "carry",
+  skip: "skip connection",
   mlp: "MLP",
   self_attention: "self attention",
   kv: "K/V reads",
@@ -84,12 +84,12 @@ function pair(positive: number | undefined, negative: number | undefined): Inflo
 
 /** What the weights measure, as half a sentence. */
 export function asked(scene: Scene): string {
-  const { by, target, versus, how, metric } = scene.weighing;
-  if (by === "share") {
+  const { by, target, versus, how, metric } = scene.attribution;
+  if (by === "contribution") {
     return `share of the state it is written into${metric ? `, ${metric} metric` : ""}`;
   }
   const over = versus ? ` over “${clipped(tokenName(versus.token), 24)}”` : "";
-  const cut = how ? ` if it were ${how === "drop" ? "dropped" : "masked"}` : "";
+  const cut = how ? ` if it were ${how === "zero" ? "zeroed" : "masked"}` : "";
   if (!target) return `effect on the target${cut}`;
   if (by === "frozen") {
     return `what all paths through it bring to “${clipped(tokenName(target.token), 24)}”${over}`;

@@ -46,7 +46,7 @@ export function columnsOf(scene: Scene, name: ColumnsName): Columns {
     ...scene,
     tokens,
     edges: groupEdges(scene, grouping),
-    kept: grouping.kept,
+    coverage: grouping.coverage,
     flow: grouping.flow,
     nodes: null,
     paths: null,

@@ -61,7 +61,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     onSink: (sink: boolean) => change({ sink }, "replace"),
     onAbout: () => about.showModal(),
   };
-  const controls = new Controls(scene.weighing.unit, controlEvents, selector.element);
+  const controls = new Controls(scene.attribution.unit, controlEvents, selector.element);
   const lattice = new Lattice(columns, selection, { onHover, onClick });
   const labels = columnsOf(scene, "tokens").labels;
   lattice.element.append(tooltip.element);
@@ -395,7 +395,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     const best: RankedEdge | undefined = inside[0];
     live.textContent =
       `Layer ${layer}: ${inside.length} drawn. ` +
-      (best ? `Strongest: ${edgeWords(columns.labels, scene.weighing.unit, best)}` : "");
+      (best ? `Strongest: ${edgeWords(columns.labels, scene.attribution.unit, best)}` : "");
     change({ layer }, "replace");
   }
 

@@ -41,8 +41,8 @@ export function rank(scene: Scene): Ranked {
   return {
     all: ranking(all),
     withoutSink: ranking(all.filter((edge) => edge.src !== 0)),
-    of: scene.kept.of,
-    total: scene.kept.total,
+    of: scene.coverage.of,
+    total: scene.coverage.total,
   };
 }
 

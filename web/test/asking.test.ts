@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Asked, NOTHING } from "../src/live/asked.ts";
+import { type Asked, askedFrom, NOTHING } from "../src/live/asked.ts";
 import { Asking, type Noting } from "../src/live/asking.ts";
 import { type Answered, NoAnswer, type Question } from "../src/live/server.ts";
 import type { Scene } from "../src/scene.gen.ts";
@@ -68,7 +68,7 @@ class Bench {
   }
 
   want(...cuts: string[]): void {
-    void this.asking.cut({ cuts, cutHow: "mask", spliceFrom: "" });
+    void this.asking.cut({ cuts, cutHow: "mask", patchFrom: "" });
   }
 
   /** List, address, picture and exported file say the same. */
@@ -189,11 +189,11 @@ test("paths that come after another question was asked are not followed", async 
   assert.deepEqual(bench.shown, ["a"]);
 });
 
-test("a splice without its text runs nothing and takes the cut from the picture", async () => {
+test("a patch without its text runs nothing and takes the cut from the picture", async () => {
   const bench = await Bench.of();
   bench.want("*.*:0>*");
   await bench.answer({ cut: "*.*:0>*" });
-  void bench.asking.cut({ cuts: ["*.*:0>*"], cutHow: "splice", spliceFrom: "" });
+  void bench.asking.cut({ cuts: ["*.*:0>*"], cutHow: "patch", patchFrom: "" });
   assert.equal(bench.cut, null);
   assert.equal(bench.asking.ids.parts.has("cut"), false);
   assert.match(bench.said, /another text/);
@@ -226,4 +226,9 @@ test("a target is asked of the text that is pictured, with the cuts that are wan
   assert.deepEqual(bench.asking.ofPicture.cuts, ["*.*:0>*"]);
   void bench.asking.askInstead({ text: "b", chat: false });
   assert.deepEqual(bench.asking.ofPicture, A);
+});
+
+test("an older address asks the same under the new names", () => {
+  const asked = askedFrom("by=share&how=drop&cutHow=splice&spliceFrom=a");
+  assert.deepEqual([asked.by, asked.how, asked.cutHow, asked.patchFrom], ["contribution", "zero", "patch", "a"]);
 });

@@ -110,13 +110,13 @@ test("the caption says the text, the model, how much is drawn and what a width m
   const scene = {
     text: "Hi\u001b",
     model: { name: "m" },
-    weighing: { by: "gradient", target: { token: " x", id: 1 }, versus: null, how: "drop", unit: "logit" },
+    attribution: { by: "gradient", target: { token: " x", id: 1 }, versus: null, how: "zero", unit: "logit" },
   };
   const selection = { edges: [{}, {}], of: 1200, share: 0.5 };
   const lines = captionLines({ scene, selection } as unknown as Parameters<typeof captionLines>[0]);
   assert.deepEqual(lines, [
     "“Hi‹1B›”",
     "m; 2 of 1,200 edges are drawn, 50 % of the flow (the sum of |weight|)",
-    "Width of a strand: what “·x” would lose if it were dropped, in logit; blue would lose, orange would gain",
+    "Width of a strand: what “·x” would lose if it were zeroed, in logit; blue would lose, orange would gain",
   ]);
 });

@@ -28,7 +28,7 @@ const scene = {
     special: pos === 0,
   })) as SceneToken[],
   edges: [{ layer: 0, head: 1, src: 1, dst: 3, weight: 9 }],
-  kept: { edges: 1, of: 20, share: 0.5, total: 18 },
+  coverage: { edges: 1, of: 20, share: 0.5, total: 18 },
   groupings: [
     {
       name: "words",
@@ -39,7 +39,7 @@ const scene = {
         { layer: 0, src: 0, dst: 2, positive: 1, negative: -5 },
         { layer: 0, src: 1, dst: 3, positive: 2, negative: -0.5 },
       ],
-      kept: { edges: 2, of: 6, share: 0.8, total: 6.875 },
+      coverage: { edges: 2, of: 6, share: 0.8, total: 6.875 },
       flow: FLOW,
     },
   ],

@@ -6,7 +6,7 @@ import { available, countAt, firstCount, placeOf, rank, select } from "../src/se
 const weights = [-8, 4, 2, -1, 1];
 const scene = {
   edges: weights.map((weight, at) => ({ layer: 0, head: 0, src: at === 0 ? 0 : 1, dst: 2, weight })),
-  kept: { edges: 5, of: 100, share: 0.8, total: 20 },
+  coverage: { edges: 5, of: 100, share: 0.8, total: 20 },
 } as unknown as Scene;
 
 test("the strongest n hold their part of the whole run's flow", () => {

@@ -1,4 +1,4 @@
-"""Turns a trace into a weighted grid: share, gradient and the peers' measures.
+"""Turns a trace into a weighted grid: contribution, gradient and the peers' measures.
 
 Draws nothing and loads nothing.
 """

@@ -1,4 +1,4 @@
-"""Weighs a trace: one interface for all weighings."""
+"""Attribution of a trace: one interface for all methods."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import torch
 
 from worldline.attribution.contribution import (
     NodeShares,
+    contribution_meaning,
     pulled_back,
     read_gradient,
     refuse_open,
-    share_meaning,
 )
 from worldline.attribution.edge_sums import Rule, edge_rows, sum_edges
 from worldline.attribution.flow import Flow, Meaning, Target
 from worldline.attribution.frozen import (
     HopSpectrum,
     books_of,
-    conserved_of,
     frozen_meaning,
     frozen_of,
+    node_flow_of,
     spectrum_of,
     sweep,
 )
@@ -48,70 +48,89 @@ if TYPE_CHECKING:
     from worldline.tokens.units import Grouping
 
 UsOf = Callable[[int], "list[Tensor]"]
-WEIGHINGS = ("share", "gradient", "frozen")
+METHODS = ("contribution", "gradient", "frozen")
 TOP = 2000
 LISTED = 10  # of the likeliest next tokens, which are shown with their probabilities
 END_NATS = 0.05  # a model's end by itself, from its listed predictions: rounding, in any dtype
 
 
 @on_trace
-def weigh(
+def attribute(
     trace: Trace,
     by: str | None = None,
     *,
     target: str | int | range | None = None,
     versus: str | int | None = None,
-    how: str = "drop",
+    how: str = "zero",
     metric: str = "identity",
     top: int = TOP,
     groups: Sequence[Grouping] = (),
     model: LoadedModel | None = None,
 ) -> Flow:
-    """Weigh every K/V edge of a trace; keep exact totals and the `top` strongest edges.
+    """Give every K/V edge of a trace its weight; keep exact totals and the `top` strongest edges.
 
-    `by` is "gradient" where a target is named, else "share".
-    `by="share"`: what each node is made of, <term, y> / <y, y>; no target; `metric` is "identity"
-    or "variance" (every dimension divided by its variance over the text).
-    `by="gradient"`: what the target loses to first order if an edge is cut, matched to the cut:
-    `how="drop"` removes the weighted value, `how="mask"` lets the rest of the row renormalise.
-    `by="frozen"`: the sum of all paths through the edge, in the frozen-linear model.
-    `target` is a token (its text, "id:N", or its id); the default is the likeliest next token.
-    With `versus` the target is the difference of the two logits.
-    By gradient it may also be a range of the text's own positions: the log-probability of what
-    stands there, and only reads by the tokens about to say it are weighed; `flow.joint` then has
-    what is lost where all reads of a group are cut at once.
-    `groups` (see `tokens/units.py`) also sums all edges over pairs of groups: `flow.groups`.
+    Contribution: <term, y> / <y, y>, the share of node y that the edge's term accounts for.
+    Gradient: what the target loses to first order if the edge is cut, a <v, u> with
+    u = d target / d z, or a / (1 - a) <v - z, u>. Frozen: the sum of all paths through the edge in
+    the model linearised at this run, patterns and norm scales held.
+
+    Args:
+        trace: A run as it happened, recorded or loaded.
+        by: "contribution", "gradient" or "frozen"; by default gradient where a target is named,
+            else contribution.
+        target: What gradient and frozen ask about: the logit of a token (its text, "id:N" or its
+            id; by default the likeliest next one). By gradient it may also be a range of the
+            text's own positions: the log-probability of what stands there, where only reads by the
+            tokens about to say it are counted and `flow.joint` has what is lost where all reads of
+            a group are cut at once.
+        versus: A second token: the target is the difference of the two logits.
+        how: The cut that a gradient is matched to: "zero" removes the weighted value (zero
+            ablation), "mask" lets the rest of the row renormalise (attention knockout).
+        metric: The inner product of contributions: "identity", or "variance", where every
+            dimension is divided by its variance over the text.
+        top: How many edges to list.
+        groups: Groups of tokens over whose pairs all edges are summed too: `flow.groups`.
+        model: The model, for a trace that was loaded.
+
+    Returns:
+        The weights: `edges` in logits of the target, or in shares of the node written into;
+        `totals` over all edges; `coverage`, how much of the flow the listed ones hold.
+
+    Raises:
+        InputError: an unknown method, a target that is not one token, another model, groups of
+            another text.
 
     Exactness: sums over all edges are exact up to rounding; gradient weights are first-order
     estimates of the effect of a cut.
 
-    Raises:
-        InputError: an unknown weighing, a target that is not one token, another model, groups of
-            another text.
+    Source: contributions Ferrando and Voita 2024, with signs; gradient Syed et al. 2023 for the
+    idea; frozen Elhage et al. 2021.
     """
     if by is None:
-        by = "share" if target is None and versus is None else "gradient"
-    if by not in WEIGHINGS:
-        raise InputError(f"by={by!r}: accepted are {', '.join(WEIGHINGS)}")
+        by = "contribution" if target is None and versus is None else "gradient"
+    if by not in METHODS:
+        raise InputError(f"by={by!r}: accepted are {', '.join(METHODS)}")
     if how not in FORMULAS:
         raise InputError(f"how={how!r}: accepted are {', '.join(FORMULAS)}")
-    if by == "share" and (target is not None or versus is not None):
-        raise InputError('by="share" asks about no target; leave it out or use by="gradient"')
-    if by == "share" and how != "drop":
-        raise InputError(f'how={how!r}: by="share" cuts nothing; leave it out')
-    if by != "share" and metric != "identity":
-        raise InputError(f'metric={metric!r}: only by="share" has one; accepted is identity')
-    if by == "frozen" and how != "drop":
-        raise InputError(f'how={how!r}: by="frozen" holds the patterns; accepted is drop')
+    if by == "contribution" and (target is not None or versus is not None):
+        raise InputError(
+            'by="contribution" asks about no target; leave it out or use by="gradient"'
+        )
+    if by == "contribution" and how != "zero":
+        raise InputError(f'how={how!r}: by="contribution" cuts nothing; leave it out')
+    if by != "contribution" and metric != "identity":
+        raise InputError(f'metric={metric!r}: only by="contribution" has one; accepted is identity')
+    if by == "frozen" and how != "zero":
+        raise InputError(f'how={how!r}: by="frozen" holds the patterns; accepted is zero')
     for grouping in groups:
         if len(grouping.group_of) != trace.n_pos:
             n_tokens, n_pos = len(grouping.group_of), trace.n_pos
             raise InputError(f"{grouping.name} of {n_tokens} tokens; accepted are those of {n_pos}")
     if isinstance(target, range) and (by != "gradient" or versus is not None):
         raise InputError('a span as target: accepted is by="gradient", without versus')
-    trace = live_trace(trace, model, "weigh")
-    if by == "share":
-        return _share(trace, metric, top, groups)
+    trace = live_trace(trace, model, "attribute")
+    if by == "contribution":
+        return _contribution(trace, metric, top, groups)
     if isinstance(target, range):
         return _gradient(trace, span_of(trace, target), how, top, groups)
     resolved_target = target_of(trace, target, versus)
@@ -132,15 +151,25 @@ def hop_spectrum(
     """Contribution to the target of the paths with exactly h hops, and by their source.
 
     Every path of the frozen-linear model is counted once, none is enumerated: one backward sweep
-    carries G as a polynomial in z, which carries leave alone and K/V edges raise. `max_hops` is
-    the last degree kept apart (default: all that there can be).
+    carries G as a polynomial in z, which steps up in a column leave alone and K/V edges raise.
 
-    Exactness: exact sums over all paths of the frozen-linear model, up to rounding; `remainder` is
-    what no path carries. Units: logits. Patterns are held: see `HopSpectrum.caution`.
+    Args:
+        trace: A run as it happened, recorded or loaded.
+        target: The token whose logit is split (its text, "id:N" or its id; by default the likeliest
+            next one).
+        versus: A second token: the difference of the two logits is split.
+        max_hops: The last number of hops that is listed apart (default: all that there can be).
+        model: The model, for a trace that was loaded.
+
+    Returns:
+        `by_hops` and `by_source`, in logits. Patterns are held: see `HopSpectrum.caution`.
 
     Raises:
         InputError: max_hops below 0, a target that is not one token, another model.
         RefusedError: a layer moves information between columns without K/V.
+
+    Exactness: exact sums over all paths of the frozen-linear model, up to rounding; `remainder` is
+    what no path carries. Units: logits.
     """
     trace = live_trace(trace, model, "hop_spectrum")
     resolved_target = target_of(trace, target, versus)
@@ -165,7 +194,7 @@ def hops_in(
 
 
 def live_trace(trace: Trace, model: LoadedModel | None, caller: str) -> Trace:
-    """The trace with what weighing needs: recorded again on `model` if it came from a file.
+    """The trace with what attribution needs: recorded again on `model` if it came from a file.
 
     Raises:
         InputError: a run with cuts; a loaded trace without its model, or with another.
@@ -174,7 +203,7 @@ def live_trace(trace: Trace, model: LoadedModel | None, caller: str) -> Trace:
     if trace.plan is not None:
         raise InputError(
             "a trace of a run with cuts: its patterns are not those of q and k, so no edge is "
-            "weighed; accepted are traces of runs as they happened"
+            "attributed; accepted are traces of runs as they happened"
         )
     if trace.live is not None and trace.model is not None:
         refuse_changed(trace)
@@ -258,7 +287,7 @@ def span_of(trace: Trace, span: range) -> Target:
     return Target(ids[first], words, span=(first, stop))
 
 
-def _share(trace: Trace, metric: str, top: int, groups: Sequence[Grouping]) -> Flow:
+def _contribution(trace: Trace, metric: str, top: int, groups: Sequence[Grouping]) -> Flow:
     assert trace.live is not None
     live, nodes = trace.live, NodeShares(trace)
 
@@ -276,7 +305,7 @@ def _share(trace: Trace, metric: str, top: int, groups: Sequence[Grouping]) -> F
     for layer, block in enumerate(live):
         if not block.calls:
             us_of(layer)
-    flow = _sum(trace, us_of, "linear", share_meaning(metric), top, groups)
+    flow = _sum(trace, us_of, "linear", contribution_meaning(metric), top, groups)
     later = True
     totals = flow.totals
     kv = totals.in_positive + totals.in_negative
@@ -294,7 +323,7 @@ def _gradient(trace: Trace, target: Target, how: str, top: int, groups: Sequence
         pairs = zip(live[layer].calls, gradients[layer], strict=True)
         return [call.to_heads(u)[0] for call, u in pairs]
 
-    rule: Rule = "linear" if how == "drop" else "renormalise"
+    rule: Rule = "linear" if how == "zero" else "renormalise"
     rows = None if target.span is None else (target.span[0] - 1, target.span[1] - 1)
     flow = _sum(trace, us_of, rule, gradient_meaning(target, how), top, groups, rows)
     flow.target_value = value
@@ -312,13 +341,13 @@ def flow_in(
     top: int = TOP,
     groups: Sequence[Grouping] = (),
 ) -> Flow:
-    """As `weigh` by frozen, in a frozen model that has run."""
+    """As `attribute` by frozen, in a frozen model that has run."""
     swept = sweep(run)
     flow = _sum(trace, swept.us.__getitem__, "linear", frozen_meaning(target), top, groups)
     flow.target_value = swept.target
     into_top = flow.totals.in_positive[-1] - flow.totals.in_negative[-1]
-    flow.conserved = conserved_of(swept, float(into_top.sum()))
-    flow.meaning = replace(flow.meaning, exactness=books_of(flow.conserved))
+    flow.node_flow = node_flow_of(swept, float(into_top.sum()))
+    flow.meaning = replace(flow.meaning, exactness=books_of(flow.node_flow))
     return flow
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from worldline.models.terms import CARRY, attn_name
+from worldline.models.terms import SKIP, attn_name
 from worldline.runs.trace_calls import on_trace
 from worldline.runs.trace_match import refuse_changed
 from worldline.steps import step
@@ -24,7 +24,7 @@ def write_coherence(trace: Trace) -> Float[np.ndarray, "layer pos"]:
     """||sum of c|| / sum of ||c|| over what block l adds to node (l + 1, pos); NaN at 0/0.
 
     The c are vectors: one for each head (all its sources together), and the other terms of the
-    block but the carry. 1: all point one way, near 0: they cancel.
+    block but the skip connection. 1: all point one way, near 0: they cancel.
 
     Exactness: closed to the tolerance of the dtype. Units: none.
     """
@@ -47,7 +47,7 @@ def _writes(block: LiveBlock):
     """Every write of a block in turn, [pos, d_model]; one head's z at a time."""
     reads = {attn_name(call.index): call for call in block.calls}
     for name, term in block.terms.items():
-        if name == CARRY:
+        if name == SKIP:
             continue
         if name not in reads:
             yield _wide(term.value()[0])

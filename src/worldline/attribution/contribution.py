@@ -12,7 +12,7 @@ import torch
 from worldline.attribution.flow import Meaning
 from worldline.errors import InputError, RefusedError
 from worldline.models.row_comparison import rounding_allowed
-from worldline.models.terms import CARRY, CONSTANTS, MLP, OTHER, attn_name
+from worldline.models.terms import CONSTANTS, MLP, OTHER, SKIP, attn_name
 from worldline.runs.trace_match import refuse_changed
 
 if TYPE_CHECKING:
@@ -25,11 +25,11 @@ LEAST_VARIANCE = 1e-12  # of the largest: below it a dimension is constant over 
 METRICS = ("identity", "variance")
 
 
-def share_meaning(metric: str) -> Meaning:
-    """What a share means."""
+def contribution_meaning(metric: str) -> Meaning:
+    """What a contribution means."""
     inner = "<c, y>" if metric == "identity" else "<c, D y>, D = 1 / variance per dimension"
     return Meaning(
-        by="share",
+        by="contribution",
         how=None,
         metric=metric,
         target=None,
@@ -74,7 +74,7 @@ def pulled_back(block: LiveBlock, gradient: Tensor) -> list[Tensor]:
 class NodeShares:
     """Collects the shares of what is no K/V edge, layer by layer."""
 
-    NAMES: ClassVar = {"carry": CARRY, "mlp": MLP, "constants": CONSTANTS, "other": OTHER}
+    NAMES: ClassVar = {"skip": SKIP, "mlp": MLP, "constants": CONSTANTS, "other": OTHER}
 
     def __init__(self, trace: Trace):
         self.shares = {name: np.zeros((trace.n_layers, trace.n_pos)) for name in self.NAMES}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from worldline.attribution.flow import Edge, Kept, Totals
+from worldline.attribution.flow import Coverage, Edge, Totals
 from worldline.attribution.group_flow import GroupSums
 from worldline.models.attention import AttentionCall, side_by_side
 from worldline.steps import step
@@ -277,7 +277,7 @@ def sum_edges(
     device: torch.device,
     groupings: Sequence[Grouping] = (),
     rows: tuple[int, int] | None = None,
-) -> tuple[list[Edge], Kept, Sums]:
+) -> tuple[list[Edge], Coverage, Sums]:
     """Go over all edges of all layers; `reads` gives each layer's calls and their u.
 
     `shape` is (n_layers, n_pos, most heads of a layer); `rows`, (first, stop), are the only
@@ -292,7 +292,7 @@ def sum_edges(
     edges = strongest.edges()
     total, strongest_size = sums.total(), sum(abs(edge.weight) for edge in edges)
     share = min(1.0, strongest_size / total) if total > 0 else 0.0
-    return edges, Kept(len(edges), sums.n_edges, share, total), sums
+    return edges, Coverage(len(edges), sums.n_edges, share, total), sums
 
 
 def _blocks(

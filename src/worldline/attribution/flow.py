@@ -34,17 +34,21 @@ class Edge(NamedTuple):
     attention: float | None = None
 
     @property
-    def saturated(self) -> bool:
+    def is_saturated(self) -> bool:
         """Whether so much of the row is read here that a first-order weight is not to be trusted.
 
-        Exact sums (share, frozen) have no such limit.
+        Exact sums (contribution, frozen) have no such limit.
         """
         return self.attention is not None and self.attention > SATURATED
 
 
 @dataclass(frozen=True)
-class Kept:
-    """How much of the flow the kept edges hold: sum of |weight| kept over `total`, of all edges."""
+class Coverage:
+    """How much of the flow the listed edges hold.
+
+    `share` is the sum of |weight| over the `edges` that are listed, over `total`, that of all `of`
+    edges.
+    """
 
     edges: int
     of: int
@@ -112,7 +116,7 @@ class Totals:
 
 
 @dataclass(frozen=True, eq=False)
-class Conserved:
+class NodeFlow:
     """What flows through every node of the frozen-linear model: in + sources = out.
 
     `nodes` [row, pos] is <x, G>, the signed sum of all paths through a node; `carry` [layer, pos]
@@ -136,11 +140,11 @@ class Conserved:
 
 @dataclass(eq=False)
 class Flow:
-    """A weighed run. `edges` are the strongest, by size, strongest first.
+    """The attribution of a run. `edges` are the strongest, by size, strongest first.
 
-    `shares` (by share only) gives what each node of row 1..L is made of: a matrix [layer, pos]
-    per kind, adding up to one at every node. `conserved` (frozen only) is the flow through nodes.
-    `groups` is the same flow between groups of tokens, where groups were asked for. `joint`
+    `shares` (by contribution only) gives what each node of row 1..L is made of: a matrix [layer,
+    pos] per kind, adding up to one at every node. `conserved` (frozen only) is the flow through
+    nodes. `groups` is the same flow between groups of tokens, where groups were asked for. `joint`
     (gradient of a span only) is what is lost where all reads of a group are cut at once.
     """
 
@@ -148,11 +152,11 @@ class Flow:
     n_layers: int
     n_pos: int
     edges: list[Edge]
-    kept: Kept
+    coverage: Coverage
     totals: Totals
     shares: dict[str, np.ndarray] | None = None
     target_value: float | None = None
-    conserved: Conserved | None = None
+    node_flow: NodeFlow | None = None
     groups: tuple[GroupFlow, ...] = ()
     joint: tuple[JointReads, ...] = ()
     _dense: Callable[[int], np.ndarray] | None = field(default=None, repr=False)

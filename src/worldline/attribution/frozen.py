@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from worldline.attribution.flow import Conserved, Meaning, Target, target_words
+from worldline.attribution.flow import Meaning, NodeFlow, Target, target_words
 from worldline.attribution.gradient import measure_of
 from worldline.errors import RefusedError
 from worldline.models.gradients import NO_GRADIENT, batched_backward
@@ -112,11 +112,11 @@ def spectrum_of(swept: Sweep, target: Target, max_degree: int) -> HopSpectrum:
     )
 
 
-def conserved_of(swept: Sweep, edges_into_top: float) -> Conserved:
+def node_flow_of(swept: Sweep, edges_into_top: float) -> NodeFlow:
     """What flows through nodes, of a sweep that is not graded; edges_into_top is sum |F|."""
     last = np.abs(swept.carry[-1]).sum() + np.abs(swept.sources[0, -1]).sum()
     top_row = edges_into_top + float(last) + abs(float(swept.unplaced_sources[0, -1]))
-    return Conserved(
+    return NodeFlow(
         swept.nodes[0],
         swept.carry,
         swept.sources[0],
@@ -126,15 +126,11 @@ def conserved_of(swept: Sweep, edges_into_top: float) -> Conserved:
     )
 
 
-def books_of(conserved_flow: Conserved) -> str:
+def books_of(node_flow: NodeFlow) -> str:
     """How exact a frozen flow is, in words: its remainder, and whether that leaves it partial."""
-    part = abs(conserved_flow.remainder) / conserved_flow.top_row if conserved_flow.top_row else 0.0
-    words = (
-        f"no path carries {conserved_flow.remainder:+.1e}, {part:.1e} of the flow into the last row"
-    )
-    verdict = (
-        "exact sum over all paths" if conserved_flow.whole else "partly: parts have no frozen form"
-    )
+    part = abs(node_flow.remainder) / node_flow.top_row if node_flow.top_row else 0.0
+    words = f"no path carries {node_flow.remainder:+.1e}, {part:.1e} of the flow into the last row"
+    verdict = "exact sum over all paths" if node_flow.whole else "partly: parts have no frozen form"
     return f"{verdict} of the frozen-linear model; {words}"
 
 

@@ -1,4 +1,4 @@
-"""Whole paths of a weighed run: scalar grids for the calculus of paths, and frozen paths found."""
+"""Whole paths of an attributed run: scalar grids to sum over, and frozen paths that were found."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from worldline.attribution.attribute import live_trace, target_of, weigh
+from worldline.attribution.attribute import attribute, live_trace, target_of
 from worldline.attribution.flow import Flow, Target
 from worldline.attribution.frozen import frozen_of
 from worldline.attribution.path_descent import follow
@@ -61,9 +61,9 @@ class FoundPaths:
 def path_grid(seen: Trace | Flow, *, model: LoadedModel | None = None) -> WeightedGrid:
     """What paths are made of, as a weighted grid, all heads together.
 
-    Of a trace: its shares, what a node is made of, step by step; the carry holds residual, MLP and
-    self-attention, constants are sources and stay out. Of a frozen flow: odds, what part of all
-    that flows into a node, in size, each step brings; going down from the target by these odds,
+    Of a trace: its shares, what a node is made of, step by step; the carry holds skip connection,
+    MLP and self-attention, constants are sources and stay out. Of a frozen flow: odds, what part of
+    all that flows into a node, in size, each step brings; going down from the target by these odds,
     paths are met about as they carry.
 
     Exactness: closed to the tolerance of the dtype. Units: shares; odds.
@@ -74,16 +74,16 @@ def path_grid(seen: Trace | Flow, *, model: LoadedModel | None = None) -> Weight
     if isinstance(seen, Flow):
         return _odds(seen)
     refuse_no_trace(seen, "path_grid")
-    flow = weigh(live_trace(seen, model, "path_grid"), "share", top=0)
+    flow = attribute(live_trace(seen, model, "path_grid"), "contribution", top=0)
     assert flow.shares is not None
-    carry = flow.shares["carry"] + flow.shares["mlp"] + flow.shares["self_attention"]
-    return WeightedGrid(carry=carry, kv=_dense(flow), pruned=False, name="share")
+    carry = flow.shares["skip"] + flow.shares["mlp"] + flow.shares["self_attention"]
+    return WeightedGrid(carry=carry, kv=_dense(flow), pruned=False, name="contribution")
 
 
 def _odds(flow: Flow) -> WeightedGrid:
-    if flow.conserved is None:
+    if flow.node_flow is None:
         raise InputError(f'a flow by "{flow.meaning.by}": accepted is by="frozen"')
-    kv, carry = np.abs(_dense(flow)), np.abs(flow.conserved.carry)
+    kv, carry = np.abs(_dense(flow)), np.abs(flow.node_flow.carry)
     into = kv.sum(-1) + carry
     into[into == 0] = 1.0
     return WeightedGrid(
@@ -113,17 +113,27 @@ def find_paths(
     """Strong paths of the frozen-linear model from row 0 to the target, with their exact weights.
 
     From the target down, all ways on from a row are weighed by the signed sum of all paths that
-    end in them, and the `width` fullest (default: 6 for each path that is asked for) are followed.
-    With `heads` every head is a road of its own, else a hop takes all heads of an attention
-    together; residual, MLP and self-attention are one road. A trace that was loaded needs the
-    `model` that made it.
+    end in them, and the fullest are followed. Skip connection, MLP and self-attention are one road.
 
-    Exactness: each weight is exact up to rounding. That none stronger was missed is proven only
-    where no way was left aside: see `FoundPaths.bound`. Units: logits.
+    Args:
+        trace: A run as it happened, recorded or loaded.
+        target: The token whose logit paths lead to (by default the likeliest next one).
+        versus: A second token: paths lead to the difference of the two logits.
+        k: How many paths to find.
+        heads: Whether every head is a road of its own; else a hop takes all heads of an attention
+            together.
+        width: How many ways on are followed (default: 6 for each path that is asked for).
+        model: The model, for a trace that was loaded.
+
+    Returns:
+        The strong paths with their weights, in logits, and what bounds those that were not found.
 
     Raises:
         InputError: k or width below 1, a target that is not one token.
         RefusedError: a layer moves information between columns without K/V.
+
+    Exactness: each weight is exact up to rounding. That none stronger was missed is proven only
+    where no way was left aside: see `FoundPaths.bound`. Units: logits.
     """
     trace = live_trace(trace, model, "find_paths")
     resolved_target = target_of(trace, target, versus)

@@ -1,4 +1,4 @@
-"""Gradient weighing: what a target would lose, to first order, if an edge were cut."""
+"""Gradient attribution: what a target would lose, to first order, if an edge were cut."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from worldline.runs.trace import Trace
 
 FORMULAS = {
-    "drop": "a <v, u>, u = d target / d z",
+    "zero": "a <v, u>, u = d target / d z",
     "mask": "a / (1 - a) <v - z, u>, u = d target / d z",
 }
 

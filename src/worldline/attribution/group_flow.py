@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from worldline.attribution.flow import Kept
+from worldline.attribution.flow import Coverage
 from worldline.tokens.units import Grouping
 
 if TYPE_CHECKING:
@@ -39,17 +39,17 @@ class GroupEdge(NamedTuple):
 class GroupFlow:
     """A flow between groups of tokens; `edges` are the strongest by |net|, strongest first.
 
-    `kept.total` is the sum of |net| over all `kept.of` group edges that any edge lies in. Of the
-    run's own edges, `between_*` sums those that lead to another group, `within_*` those that stay
-    in one. `totals` has the four matrices [layer, group] of what comes into a group from others and
-    leaves it to others.
+    `coverage.total` is the sum of |net| over all `coverage.of` group edges that any edge lies in.
+    Of the run's own edges, `between_*` sums those that lead to another group, `within_*` those that
+    stay in one. `totals` has the four matrices [layer, group] of what comes into a group from
+    others and leaves it to others.
 
     Exactness: sums over all edges of the run, up to rounding.
     """
 
     grouping: Grouping
     edges: list[GroupEdge]
-    kept: Kept
+    coverage: Coverage
     between_positive: float
     between_negative: float
     within_positive: float
@@ -132,7 +132,7 @@ class GroupSums:
         edges.sort(key=lambda edge: -abs(edge.net))  # as the two parts add up, to the last bit
         strongest_size = float(np.abs(self.strongest[3]).sum())
         share = min(1.0, strongest_size / self.total) if self.total > 0 else 0.0
-        coverage = Kept(len(edges), self.n_edges, share, self.total)
+        coverage = Coverage(len(edges), self.n_edges, share, self.total)
         positive, negative = (part.tolist() for part in _parts(*self.sums.T))
         matrices = [part for side in self.by_group for part in _parts(*side)]
         return GroupFlow(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class JointReads:
     """Reads by the tokens `rows`, (first, stop), of each group, all edges of a group cut at once.
 
-    `lost` [layer, head, group] is what the target loses to first order if that head reads nothing
+    `losses` [layer, head, group] is what the target loses to first order if that head reads nothing
     of the group; `by_row` [row, group] the same by reading token, over layers and heads;
     `attention` [layer, head, group] the mean share of the rows' attention that goes there.
     Self-attention counts as a read of the own group.
@@ -35,7 +35,7 @@ class JointReads:
 
     grouping: Grouping
     rows: tuple[int, int]
-    lost: Float[np.ndarray, "layer head group"]
+    losses: Float[np.ndarray, "layer head group"]
     by_row: Float[np.ndarray, "row group"]
     attention: Float[np.ndarray, "layer head group"]
 
@@ -97,7 +97,7 @@ def _add(
             if rule == "linear"
             else _renormalised_loss(group_weights, group_parts, call.sinks is not None)
         )
-        group_reads.lost[layer, heads] += group_loss.sum(1).double().cpu().numpy()
+        group_reads.losses[layer, heads] += group_loss.sum(1).double().cpu().numpy()
         group_reads.by_row[start - first : stop - first] += group_loss.sum(0).double().cpu().numpy()
         group_reads.attention[layer, heads] += (
             (group_weights.sum(1) / n_rows).double().cpu().numpy()

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from worldline.attribution.attribute import weigh
+from worldline.attribution.attribute import attribute
 from worldline.attribution.peers.alti import ALTI, FLOW_ROUTES, FLOW_ROUTES_LOCAL
 from worldline.attribution.peers.attention_weights import ATTENTION_WEIGHT, ROLLOUT, VALUE_NORM
-from worldline.attribution.peers.attribution_patching import EAP, EAP_IG, SPLICED
+from worldline.attribution.peers.attribution_patching import EAP, EAP_IG, PATCHED
 from worldline.attribution.peers.edge_vectors import Measure, Question, refuse_long
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def edge_measures() -> dict[str, Measure]:
     """All measures by name; `.of(...)` of one gives [layer, head, dst, src] for a short text.
 
-    Ours: gradient (matched to each cut), frozen and share. The peers': attention weight, value
-    norm, rollout, ALTI, Information Flow Routes, edge attribution patching (EAP) and its
+    Ours: gradient (matched to each cut), frozen and contribution. The peers': attention weight,
+    value norm, rollout, ALTI, Information Flow Routes, edge attribution patching (EAP) and its
     integrated-gradients form. All hold every edge: up to 64 tokens.
 
     Exactness: as each says of itself.
@@ -31,13 +31,13 @@ def edge_measures() -> dict[str, Measure]:
     ['ALTI', 'EAP']
     """
     every = (
-        _gradient("drop"),
+        _gradient("zero"),
         _gradient("mask"),
-        SPLICED,
+        PATCHED,
         FROZEN,
         EAP,
         EAP_IG,
-        SHARE,
+        CONTRIBUTION,
         ATTENTION_WEIGHT,
         VALUE_NORM,
         ROLLOUT,
@@ -51,7 +51,7 @@ def edge_measures() -> dict[str, Measure]:
 def _gradient(how: str) -> Measure:
     def of(question: Question) -> Float[np.ndarray, "layer head dst src"]:
         refuse_long(question.trace)
-        return _stack_layers(_weigh_question(question, "gradient", how))
+        return _stack_layers(_attribute_question(question, "gradient", how))
 
     return Measure(
         f"gradient ({how})",
@@ -66,16 +66,18 @@ def _gradient(how: str) -> Measure:
 
 def _frozen(question: Question) -> Float[np.ndarray, "layer head dst src"]:
     refuse_long(question.trace)
-    return _stack_layers(_weigh_question(question, "frozen", "drop"))
+    return _stack_layers(_attribute_question(question, "frozen", "zero"))
 
 
-def _weigh_question(question: Question, by: str, how: str) -> Flow:
-    return weigh(question.trace, by, target=question.target, versus=question.versus, how=how, top=0)
+def _attribute_question(question: Question, by: str, how: str) -> Flow:
+    return attribute(
+        question.trace, by, target=question.target, versus=question.versus, how=how, top=0
+    )
 
 
-def _share(question: Question) -> Float[np.ndarray, "layer head dst src"]:
+def _contribution(question: Question) -> Float[np.ndarray, "layer head dst src"]:
     refuse_long(question.trace)
-    return _stack_layers(weigh(question.trace, "share", top=0))
+    return _stack_layers(attribute(question.trace, "contribution", top=0))
 
 
 def _stack_layers(flow: Flow) -> Float[np.ndarray, "layer head dst src"]:
@@ -95,11 +97,11 @@ FROZEN = Measure(
     "target",
     "logits",
 )
-SHARE = Measure(
-    "share",
+CONTRIBUTION = Measure(
+    "contribution",
     "worldline; Ferrando and Voita 2024 for the idea, with signs",
     "the forward pass, and one linear map per layer",
     "asks about the node, not about what the node is good for",
-    _share,
+    _contribution,
     unit="a signed part",
 )

@@ -96,7 +96,7 @@ def sample_flow(
     an attention together. A trace that was loaded needs the `model` that made it.
 
     Exactness: each weight and its odds are exact up to rounding; `absolute` is an estimate without
-    bias, but paths that are rarely drawn can weigh much, so that its interval is wide and rather
+    bias, but paths that are rarely drawn can be heavy, so that its interval is wide and rather
     too low; with `heads`, where more cancels, far more. Units: logits.
 
     Raises:

@@ -43,7 +43,7 @@ WALKS = {
 
 
 @dataclass(frozen=True, eq=False)
-class PathsSeen:
+class PathSummary:
     """The paths into the last token of a run: plain numbers and words, ready to print."""
 
     title: str
@@ -65,7 +65,7 @@ class PathsSeen:
         return {"schema": "worldline.graph/1"} | asdict(self)
 
 
-def see_paths(
+def summarize_paths(
     text: str,
     model: str | tuple[Any, Any] | LoadedModel | None = None,
     *,
@@ -77,12 +77,31 @@ def see_paths(
     device: str | torch.device | None = None,
     dtype: str | torch.dtype | None = None,
     progress: Callable[[str], None] | None = None,
-) -> PathsSeen:
-    """Record `text` and say what `summary_of` says about its last token.
+) -> PathSummary:
+    """Record `text`, sum the paths into its last token by hops and by source, list strong ones.
+
+    Args:
+        text: The text.
+        model: A model's name, a (model, tokenizer) pair or a model from `load_model`; by default
+            the bundled one.
+        by: "frozen" (paths to a target, in logits) or "contribution" (products of shares, without
+            a target).
+        target: The token whose logit is summed (by default the likeliest next one).
+        versus: A second token: the difference of the two logits is summed.
+        k: How many paths to list.
+        n_drawn: By frozen, how many paths are drawn to estimate how far single ones agree.
+        device: Where a model that is named runs.
+        dtype: In what it computes.
+        progress: Called with a line whenever work goes on.
+
+    Returns:
+        Sums by hops and by source, how far they agree, and the strong paths.
 
     Raises:
         InputError: what was given cannot be used.
         RefusedError: the model failed a check; no number is given.
+
+    Exactness: sums are exact up to rounding; what is drawn is an estimate and says so.
     """
     if isinstance(model, LoadedModel):
         refuse_another(model, device=device, dtype=dtype)
@@ -99,10 +118,10 @@ def see_paths(
 
 def paths_of(
     trace: Trace, target: Target | None, with_paths: bool | None, progress: Callable[[str], None]
-) -> PathsSeen | str:
-    """The paths of a run by frozen for a target, by share without; or why they are left out.
+) -> PathSummary | str:
+    """The paths of a run by frozen for a target, by contribution without; or why they are left out.
 
-    `wanted=None` leaves them out of texts over `LONGEST_FOLLOWED` tokens: there following takes
+    `with_paths=None` leaves them out of texts over `LONGEST_FOLLOWED` tokens: there following takes
     longer than all the rest.
     """
     if with_paths is False:
@@ -124,22 +143,22 @@ def summary_of(
     versus: str | int | None = None,
     k: int = 10,
     n_drawn: int = 0,
-) -> PathsSeen:
+) -> PathSummary:
     """The paths into the last token, summed and the strong ones listed.
 
     By frozen, how far single paths agree is estimated from `n_drawn` of them.
 
     Raises:
-        InputError: an unknown weighing, k below 1, a target that is not one token.
+        InputError: an unknown method, k below 1, a target that is not one token.
     """
     if by == "frozen":
         return _frozen_to(trace, target_of(trace, target, versus), k, n_drawn)
-    if by == "share":
+    if by == "contribution":
         return _shares(trace, k)
-    raise InputError(f"by={by!r}: accepted are frozen, share")
+    raise InputError(f"by={by!r}: accepted are frozen, contribution")
 
 
-def _frozen_to(trace: Trace, target: Target, k: int, n_drawn: int = 0) -> PathsSeen:
+def _frozen_to(trace: Trace, target: Target, k: int, n_drawn: int = 0) -> PathSummary:
     run = frozen_of(trace, target)
     spectrum, found_paths = hops_in(run, trace, target), found_in(run, target, k)
     remainder = spectrum.target_value - float(spectrum.by_hops.sum()) - spectrum.beyond
@@ -149,7 +168,7 @@ def _frozen_to(trace: Trace, target: Target, k: int, n_drawn: int = 0) -> PathsS
     if n_drawn:
         agreement.append(_sampled_agreement(sample_in(run, target, n_drawn)))
     words = trace.tokens.pieces
-    return PathsSeen(
+    return PathSummary(
         title=f"All paths to the {target_words(target)} = {spectrum.target_value:+.3f} logits",
         by="frozen",
         tokens=list(words),
@@ -182,7 +201,7 @@ def _found_as(found_paths: FoundPaths) -> str:
     return f"{claim}, each head a road; together {part}"
 
 
-def _shares(trace: Trace, k: int) -> PathsSeen:
+def _shares(trace: Trace, k: int) -> PathSummary:
     grid, end = path_grid(trace), Node(layer=trace.n_layers, pos=trace.n_pos - 1)
     spectrum, total = weighted.hop_sums(grid, None, end), weighted.sum_paths(grid, None, end)
     by_source = spectrum.signed_by_source.sum(0)
@@ -190,9 +209,9 @@ def _shares(trace: Trace, k: int) -> PathsSeen:
     agreement = [_agreement(interference(values, grouping=name)) for name, values in groups]
     agreement.append(_agreement(target_interference(grid, None, end)))
     top = top_paths(grid, target=end, k=k)
-    return PathsSeen(
+    return PathSummary(
         title="All paths from row 0 to the last token's last state, by products of shares",
-        by="share",
+        by="contribution",
         tokens=list(trace.tokens.pieces),
         ways=_ways(trace),
         by_hops=spectrum.signed.tolist(),

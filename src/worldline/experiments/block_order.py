@@ -154,7 +154,7 @@ def _picture(pair: tuple[Item, Measurement]) -> Picture:
         text=item["text"],
         says=f"Without these reads the MLP of block {layer} adds something else at column {pos}.",
         cuts=(f"{layer}.*:*>{pos}",),
-        how="drop",
+        how="zero",
     )
 
 

@@ -64,7 +64,7 @@ def measure(model: wl.LoadedModel, item: Item) -> Measurement:
         }
         for parts, logits in logits_by_parts.items()
     }
-    ends = {"spliced": logits_by_parts["kv"], "tokens": tokens_logits, "cache": cache_logits}
+    ends = {"patched": logits_by_parts["kv"], "tokens": tokens_logits, "cache": cache_logits}
     first = {name: int(logits[-1].argmax()) for name, logits in ends.items()}
     return {
         "kl": kl_by_parts,
@@ -80,9 +80,9 @@ def _patch_plan(
 ) -> wl.Plan:
     """A continuation that reads, of all positions before it, the K and V of another text."""
     n, ids = len(tokens), tokens + after
-    donor = wl.Donor(cache, (*range(n), *(None for _ in after)))
+    patch_source = wl.PatchSource(cache, (*range(n), *(None for _ in after)))
     src, dst = tuple(range(n)), tuple(range(n, len(ids)))
-    edit = wl.EdgeCut("splice", src=src, dst=dst, parts=parts, donor=donor)
+    edit = wl.EdgeCut("patch", src=src, dst=dst, parts=parts, patch_source=patch_source)
     return wl.Plan(ids, frozenset({edit}))
 
 
@@ -117,12 +117,12 @@ def _greedy(
     after: tuple[int, ...],
     first: dict[str, int],
 ) -> dict[str, list[int]]:
-    """The likeliest tokens that follow, each fed back: of the spliced run and of both texts."""
+    """The likeliest tokens that follow, each fed back: of the patched run and of both texts."""
     tokens_by_run = {name: [token] for name, token in first.items()}
     for name, new_tokens in tokens_by_run.items():
         for _ in range(N_GREEDY - 1):
             longer = after + tuple(new_tokens)
-            if name == "spliced":
+            if name == "patched":
                 plan = _patch_plan(tokens, cache, longer)
             else:
                 plan = wl.Plan((tokens if name == "tokens" else cache) + longer)
@@ -151,8 +151,8 @@ def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Fin
     by = {parts: bootstrap(shares[parts], seed) for parts in PARTS}
     decoding = [result["decoding"] for result in results if result["decoding"] is not None]
     greedy = [one["greedy"] for one in results]
-    as_cache = sum(one["spliced"] == one["cache"] for one in greedy)
-    as_tokens = sum(one["spliced"] == one["tokens"] for one in greedy)
+    as_cache = sum(one["patched"] == one["cache"] for one in greedy)
+    as_tokens = sum(one["patched"] == one["tokens"] for one in greedy)
     numbers = {
         "followed": {parts: finite(by[parts]) for parts in PARTS},
         "kl_nats": {
@@ -220,7 +220,7 @@ def _figure(by: dict[str, tuple[float, float, float]]) -> Figure:
     value, low, high = zip(*by.values(), strict=True)
     names = [NAMES[parts] for parts in by]
     return Figure(
-        title="What the text after a spliced cache follows",
+        title="What the text after a patched cache follows",
         mark="bar",
         x="taken from the other text",
         y="share: 0 the tokens' run, 1 the cache's run",

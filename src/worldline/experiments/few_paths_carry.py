@@ -46,7 +46,7 @@ def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     tokens = cut_to(model, item["text"], item["n_tokens"] + 1)
     trace = wl.record(model, tokens.first(item["n_tokens"]))
     target, versus = question(trace, item)
-    flow = wl.weigh(trace, "frozen", target=target, versus=versus, top=0)
+    flow = wl.attribute(trace, "frozen", target=target, versus=versus, top=0)
     spectrum = wl.hop_spectrum(trace, target=target, versus=versus)
     strong = wl.find_paths(
         trace, target=target, versus=versus, k=STRONGEST, heads=False, width=SEARCH_WIDTH

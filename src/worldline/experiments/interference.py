@@ -52,7 +52,7 @@ def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     target, versus = question(trace, item)
     spectrum = wl.hop_spectrum(trace, target=target, versus=versus)
     alone = wl.hop_spectrum(trace, target=target)
-    flow = wl.weigh(trace, "frozen", target=target, versus=versus, top=0)
+    flow = wl.attribute(trace, "frozen", target=target, versus=versus, top=0)
     edges = _edges(flow)
     stays = float(spectrum.by_hops[0])
     into = edges[:, :, -1, :-1]  # [layer, head, src] of the last column

@@ -2,7 +2,8 @@
 
 A text is prefix, middle and end. What the end reads of the middle, K and V, is taken from a run
 in which the middle has the same tokens but other states: because another prefix came before it, a
-direction was pushed into it, or each of its states was made from its own token and column 0 alone.
+direction was perturbed into it, or each of its states was made from its own token and column 0
+alone.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from worldline.experiments.statistics import bootstrap
 N_PREFIX, N_MIDDLE, N_END = 10, 12, 10
 PARTS = ("kv", "k", "v")
 PART_NAMES = {"kv": "K and V", "k": "K only", "v": "V only"}
-KINDS = ("another prefix", "pushed", "tokens alone")  # the least of these decides
-BESIDE = ("pushed at random", "tokens alone, no column 0")
+KINDS = ("another prefix", "perturbed", "tokens alone")  # the least of these decides
+BESIDE = ("perturbed at random", "tokens alone, no column 0")
 IDENTITY = "identity"
 ARITHMETIC = 1e-15  # what float64 leaves of a KL that is 0
 
@@ -57,31 +58,35 @@ def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     ids, prefix = tuple(item["ids"]), tuple(item["prefix"])
     middle = tuple(range(len(prefix), len(prefix) + item["n_middle"]))
     end = tuple(range(middle[-1] + 1, len(ids)))
-    donors, push = _donors(model, ids, prefix, middle, item["seed"])
-    run_keys = [(name, part) for name in donors for part in (("kv",) if name in BESIDE else PARTS)]
+    patch_sources, perturbation = _patch_sources(model, ids, prefix, middle, item["seed"])
+    run_keys = [
+        (name, part) for name in patch_sources for part in (("kv",) if name in BESIDE else PARTS)
+    ]
     plans = [wl.Plan(ids)]
     for name, parts in run_keys:
-        kv_patch = wl.EdgeCut("splice", src=middle, dst=end, parts=parts, donor=donors[name])
+        kv_patch = wl.EdgeCut(
+            "patch", src=middle, dst=end, parts=parts, patch_source=patch_sources[name]
+        )
         plans.append(wl.Plan(ids, frozenset({kv_patch})))
     runs = wl.execute_many(model, plans, batch=8, reuse=False)
     plain, *altered_logits = (logits.detach()[end[0] :] for logits in runs)
-    kl_by_kind: dict[str, dict[str, float]] = {name: {} for name in donors}
+    kl_by_kind: dict[str, dict[str, float]] = {name: {} for name in patch_sources}
     for (name, parts), logits in zip(run_keys, altered_logits, strict=True):
         kl_by_kind[name][parts] = float(kl_nats(plain, logits).mean())
     logits = as_array(plain)
     largest = float(np.abs(logits[np.isfinite(logits)]).max())
     rounding = max((EPS[model.dtype] * largest) ** 2 / 2, ARITHMETIC)
-    return {"kl": kl_by_kind, "rounding": rounding, "push": push}
+    return {"kl": kl_by_kind, "rounding": rounding, "perturbation": perturbation}
 
 
-def _donors(
+def _patch_sources(
     model: wl.LoadedModel,
     ids: tuple[int, ...],
     prefix: tuple[int, ...],
     middle: tuple[int, ...],
     seed: int,
-) -> tuple[dict[str, wl.Donor], dict[str, float | int]]:
-    """The runs whose K and V are read instead, and how the pushes were made."""
+) -> tuple[dict[str, wl.PatchSource], dict[str, float | int]]:
+    """The runs whose K and V are read instead, and how the perturbations were made."""
     at, other_ids = same_places(len(ids)), prefix + ids[len(prefix) :]
     own_trace = wl.record(model, tokens_of(ids), keep=())
     other_trace = wl.record(model, tokens_of(other_ids), keep=())
@@ -94,30 +99,30 @@ def _donors(
     edits = {
         IDENTITY: (ids, frozenset()),
         "another prefix": (other_ids, frozenset()),
-        "pushed": (ids, _push(row, middle, way, length)),
+        "perturbed": (ids, _perturbation(row, middle, way, length)),
         "tokens alone": (ids, frozenset({wl.EdgeCut("mask", src=at[1:])})),
-        "pushed at random": (ids, _push(row, middle, random, length)),
+        "perturbed at random": (ids, _perturbation(row, middle, random, length)),
         "tokens alone, no column 0": (ids, frozenset({wl.EdgeCut("mask")})),
     }
-    push = {"row": row, "norm": length, "of": float(np.linalg.norm(states, axis=-1).mean())}
+    perturbation = {"row": row, "norm": length, "of": float(np.linalg.norm(states, axis=-1).mean())}
     return {
-        name: wl.Donor(donor_ids, at, under) for name, (donor_ids, under) in edits.items()
-    }, push
+        name: wl.PatchSource(source_ids, at, under) for name, (source_ids, under) in edits.items()
+    }, perturbation
 
 
-def _push(
+def _perturbation(
     row: int, middle: tuple[int, ...], way: np.ndarray, length: float
 ) -> frozenset[wl.NodeCut]:
-    """A push of one length along one direction; none in row 0, where states are the tokens."""
+    """A vector of one length along one direction; none in row 0, where states are the tokens."""
     size = float(np.linalg.norm(way))
     if row == 0 or size == 0:
         return frozenset()
     vector = tuple((way * (length / size)).tolist())
-    return frozenset({wl.NodeCut("push", rows=(row,), positions=middle, vector=vector)})
+    return frozenset({wl.NodeCut("perturb", rows=(row,), positions=middle, vector=vector)})
 
 
 def _above(result: Measurement, kind: str, parts: str) -> float:
-    """log10 of a change's KL over the floor: that of an identity splice, or rounding if larger."""
+    """log10 of a change's KL over the floor: that of an identity patch, or rounding if larger."""
     floor = max(result["kl"][IDENTITY][parts], result["rounding"])
     return math.log10(max(result["kl"][kind][parts], floor) / floor)
 
@@ -150,7 +155,7 @@ def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Fin
         }
         for kind, parts in measured_of.items()
     }
-    random = nats["pushed at random"]["kv"]
+    random = nats["perturbed at random"]["kv"]
     numbers = {
         "above_floor_log10": {
             kind: {parts: finite(results) for parts, results in by.items()}
@@ -159,9 +164,9 @@ def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Fin
         "kl_nats_median": nats,
         "rounding_floor_nats": float(np.median([one["rounding"] for one in interval])),
         "floor_is_rounding": sum(one["kl"][IDENTITY]["kv"] < one["rounding"] for one in interval),
-        "pushed_over_random": nats["pushed"]["kv"] / random if random else None,
-        "push": {
-            name: float(np.median([one["push"][name] for one in interval]))
+        "perturbed_over_random": nats["perturbed"]["kv"] / random if random else None,
+        "perturbation": {
+            name: float(np.median([one["perturbation"][name] for one in interval]))
             for name in ("row", "norm", "of")
         },
     }
@@ -178,7 +183,9 @@ def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Fin
 
 
 def _says(numbers: dict[str, Any], n: int) -> tuple[str, ...]:
-    nats, above, push = (numbers[k] for k in ("kl_nats_median", "above_floor_log10", "push"))
+    nats, above, perturbation = (
+        numbers[k] for k in ("kl_nats_median", "above_floor_log10", "perturbation")
+    )
     kinds = "; ".join(
         f"{kind}: {nats[kind]['kv']:.2g} nats, 10^{above[kind]['kv'][0]:.1f} times the floor"
         for kind in KINDS
@@ -186,12 +193,12 @@ def _says(numbers: dict[str, Any], n: int) -> tuple[str, ...]:
     parts = "; ".join(
         f"{kind}: K only {nats[kind]['k']:.2g}, V only {nats[kind]['v']:.2g}" for kind in KINDS
     )
-    ratio = numbers["pushed_over_random"]
+    ratio = numbers["perturbed_over_random"]
     specific = (
-        "The pushes in a random direction moved nothing."
+        "The perturbations in a random direction moved nothing."
         if ratio is None
-        else f"A push in a random direction of the same length moves predictions by "
-        f"{nats['pushed at random']['kv']:.2g} nats: the direction of the other prefix does "
+        else f"A perturbation in a random direction of the same length moves predictions by "
+        f"{nats['perturbed at random']['kv']:.2g} nats: the direction of the other prefix does "
         f"{ratio:.2g} times as much. That decides nothing; random can do more."
     )
     return (
@@ -201,8 +208,9 @@ def _says(numbers: dict[str, Any], n: int) -> tuple[str, ...]:
         f"nats), or what one rounding of a logit makes ({numbers['rounding_floor_nats']:.1g}) "
         f"where that is more: so in {numbers['floor_is_rounding']} of {n} texts.",
         f"By parts, in nats: {parts}.",
-        f"The push stands in row {push['row']:.0f}, {push['norm']:.3g} long where states are "
-        f"{push['of']:.3g}. {specific}",
+        f"The perturbation stands in row {perturbation['row']:.0f}, {perturbation['norm']:.3g} "
+        "long where states are "
+        f"{perturbation['of']:.3g}. {specific}",
         "Tokens alone: every state of the middle made from its token and column 0; without column "
         f"0 too it is {nats['tokens alone, no column 0']['kv']:.2g} nats. Such states lie off what "
         "the model was trained on. That past states can be read does not say that the model "
@@ -223,7 +231,7 @@ def _figure(above: dict[str, dict[str, tuple[float, float, float]]]) -> Figure:
         title="Past states changed, past tokens not: what later predictions notice",
         mark="bar",
         x="how the states were changed",
-        y="log10 of the KL over that of an identity splice",
+        y="log10 of the KL over that of an identity patch",
         series=tuple(lines),
         rule=2.0,
         rule_name="100 times",

@@ -174,13 +174,14 @@ def _closed_gate_reason(gate: dict[str, Any]) -> str:
 
 
 def _bounds(shares: dict[str, Any]) -> str | None:
-    """Where a question that has nothing to do with it finds the pushed sentence as well."""
+    """Where a question that has nothing to do with it finds the perturbed sentence as well."""
     above, unrelated_share = shares["concept_less_unrelated"], shares["unrelated"]
     if unrelated_share["low"] > unrelated_share["chance"] and not (above["low"] or 0) > 0:
         return (
-            "the number of the pushed sentence is given as often "
+            "the number of the perturbed sentence is given as often "
             f"({unrelated_share['share']:.2f}) where the "
-            "question asks for any sentence at random: a push attracts the answer, no report"
+            "question asks for any sentence at random: a perturbation attracts the answer, no "
+            "report"
         )
     return None
 
@@ -192,7 +193,8 @@ def _picture(measurements: Sequence[Measurement]) -> Picture | None:
     return Picture(
         text=result["text"],
         says=(
-            f"A push at row {result['row']} of the first sentence can reach the answer only by "
+            f"A perturbation at row {result['row']} of the first sentence can reach the answer "
+            "only by "
             "reads of its K and V. Cut are those by question and answer, in the layers from there "
             "up; what still gets through went by other sentences first."
         ),

@@ -108,7 +108,7 @@ def weights_held(model: wl.LoadedModel) -> Iterator[None]:
 
 
 def same_places(n_pos: int) -> tuple[int, ...]:
-    """The alignment of a donor as long as the text: each position is its own counterpart."""
+    """The alignment of a patch source as long as the text: each position is its own counterpart."""
     return tuple(range(n_pos))
 
 

@@ -60,7 +60,7 @@ def mlp_changes(
     """
     plain = wl.record(model, tokens_of(ids), keep=("terms",))
     nodes = _antichain(plain.n_layers, plain.n_pos, draw)
-    edits = [wl.EdgeCut("drop", dst=(pos,), layers=(layer,), own=True) for layer, pos in nodes]
+    edits = [wl.EdgeCut("zero", dst=(pos,), layers=(layer,), own=True) for layer, pos in nodes]
     altered_trace = wl.record(model, tokens_of(ids), keep=("terms",), edits=edits)
     changes = []
     for layer, pos in nodes:

@@ -85,11 +85,17 @@ def _effects(
     """KL of the predictions, nats, mean over positions from 1, each part swapped in one layer."""
     cut_layers = [layers[k] for k in spread_over(len(layers), LAYERS_CUT)]
     ids = tuple(trace.tokens.ids)
-    donor = wl.Donor(tuple(two.tokens.ids), tuple(range(len(ids))))
+    patch_source = wl.PatchSource(tuple(two.tokens.ids), tuple(range(len(ids))))
     plans = [wl.Plan(ids)] + [
         wl.Plan(
             ids,
-            frozenset({wl.EdgeCut("splice", layers=(layer,), parts=part, own=True, donor=donor)}),
+            frozenset(
+                {
+                    wl.EdgeCut(
+                        "patch", layers=(layer,), parts=part, own=True, patch_source=patch_source
+                    )
+                }
+            ),
         )
         for layer in cut_layers
         for part in PARTS

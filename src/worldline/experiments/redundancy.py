@@ -70,9 +70,9 @@ def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     trace = wl.record(model, before)
     answer = tokens.ids[-1]
     versus = next(first_edge.id for first_edge in trace.predictions if first_edge.id != answer)
-    flow = wl.weigh(trace, "gradient", how="mask", target=answer, versus=versus, top=0)
+    flow = wl.attribute(trace, "gradient", how="mask", target=answer, versus=versus, top=0)
     for_last = by_weight(flow)
-    every = by_weight(wl.weigh(wl.record(model, tokens), "share", top=0))
+    every = by_weight(wl.attribute(wl.record(model, tokens), "contribution", top=0))
     draws = [np.random.default_rng([item["seed"], draw]) for draw in range(N_DRAWS)]
     orders = {RANDOM: [draw.permutation(every) for draw in draws]}
     orders[KEEP_COLUMN_0] = [draw.permutation(every[every[:, 2] > 0]) for draw in draws]
@@ -245,11 +245,11 @@ def pair_of(
     """Two edges (layer, dst, src) cut alone and together: what the target loses, in logits."""
     edits = [mask_cuts(np.array([edge])) for edge in (first_edge, two)]
     interaction = wl.interaction(model, tokens, *edits, target=target, versus=versus)
-    larger = max(abs(interaction.one), abs(interaction.two), abs(interaction.both))
+    larger = max(abs(interaction.first), abs(interaction.second), abs(interaction.together))
     small = abs(interaction.interaction) < LEAST_PART * larger or interaction.word is None
     return {
         "edges": [list(first_edge), list(two)],
-        "losses": [interaction.one, interaction.two, interaction.both],
+        "losses": [interaction.first, interaction.second, interaction.together],
         "interaction": interaction.interaction,
         "word": "neither" if small else interaction.word,
     }

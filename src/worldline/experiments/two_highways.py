@@ -70,7 +70,7 @@ def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     for at in item["columns"]:
         cut = wl.EdgeCut("mask", dst=(at,))
         mixed_ids = (*other_ids[:at], ids[at], *other_ids[at + 1 :])
-        own_logits, mixed_logits, donors = (
+        own_logits, mixed_logits, patch_sources = (
             _logits(model, run_ids, cut)[at] for run_ids in (ids, mixed_ids, other_ids)
         )
         bits.append(np.array_equal(as_array(own_logits), as_array(mixed_logits)))
@@ -83,9 +83,9 @@ def measure(model: wl.LoadedModel, item: Item) -> Measurement:
         _note(
             changes_by_law,
             "replaced node",
-            apart(_patched_logits(model, ids, other_ids, at, row), donors),
+            apart(_patched_logits(model, ids, other_ids, at, row), patch_sources),
         )
-        _note(changes_by_law, "control: own node", apart(own_logits, donors))
+        _note(changes_by_law, "control: own node", apart(own_logits, patch_sources))
     uncut = _logits(model, ids, wl.EdgeCut("mask", dst=(0,)))
     _note(changes_by_law, "column 0", apart(uncut, plain))
     before = _before(model, ids, other_ids, item["columns"][-1], plain)
@@ -126,8 +126,8 @@ def _patched_logits(
 ) -> Any:
     """Logits of a column that is cut off and whose node in one row is the other text's."""
     cut = wl.EdgeCut("mask", dst=(at,))
-    donor = wl.Donor(other_ids, same_places(len(ids)), frozenset({cut}))
-    node = wl.NodeCut("splice", rows=(row,), positions=(at,), donor=donor)
+    patch_source = wl.PatchSource(other_ids, same_places(len(ids)), frozenset({cut}))
+    node = wl.NodeCut("patch", rows=(row,), positions=(at,), patch_source=patch_source)
     return _logits(model, ids, cut, node)[at]
 
 

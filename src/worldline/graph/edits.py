@@ -11,19 +11,19 @@ from typing import Any
 from worldline.arguments import whole_number, whole_numbers
 from worldline.errors import InputError
 
-EDGE_HOWS, NODE_HOWS = ("mask", "drop", "splice"), ("zero", "mean", "splice", "push")
+EDGE_HOWS, NODE_HOWS = ("mask", "zero", "patch"), ("zero", "mean", "patch", "perturb")
 PARTS, SINKS = ("kv", "k", "v", "q"), ("counted", "free")
 Places = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Donor:
-    """Another run whose inner states are spliced in: `at[pos]` is its position for ours, or None.
+class PatchSource:
+    """Another run whose inner states are patched in: `at[pos]` is its position for ours, or None.
 
-    `edits` are what is changed in that run, of the text `ids`: a donor may be pushed, or read only
-    its own tokens.
+    `edits` are what is changed in that run, of the text `ids`: a patch source may be perturbed, or
+    read only its own tokens.
 
-    >>> Donor((5, 6), (0, None, 1)).at[2]
+    >>> PatchSource((5, 6), (0, None, 1)).at[2]
     1
     """
 
@@ -43,13 +43,21 @@ class Donor:
 class EdgeCut:
     """K/V edges from every position in `src` to every later one in `dst`.
 
-    `how="mask"`: the score is -inf, the rest of the row renormalises; "drop": the weighted value is
-    removed after the softmax; "splice": K and V (`parts` says which) are another run's, `donor`;
-    with parts "q" it is the query of the destination by which these edges are scored.
-    `layers`, `heads` and the two spans: whole numbers, a single one for itself; None is all.
-    `own` cuts self-attention (src = dst) too.
+    Args:
+        how: "mask" (attention knockout): the score is -inf, the rest of the row renormalises;
+            "zero" (zero ablation): the weighted value is removed after the softmax; "patch"
+            (activation patching): K and V are another run's.
+        src: Positions that are read, whole numbers or a single one; None is all.
+        dst: Positions that read.
+        layers: Layers that read.
+        heads: Heads that read.
+        parts: What a patch takes over: "kv", "k", "v", or "q", the query of the destination by
+            which these edges are scored.
+        own: Whether self-attention (src = dst) is cut too.
+        patch_source: The run that is patched from.
 
-    Raises InputError for an unknown `how` or `parts`, and edges into the past.
+    Raises:
+        InputError: an unknown `how` or `parts`, edges into the past.
 
     >>> EdgeCut("mask", src=(1,), dst=(13,), layers=(23,)).how
     'mask'
@@ -62,16 +70,16 @@ class EdgeCut:
     heads: Places | None = None
     parts: str = "kv"
     own: bool = False
-    donor: Donor | None = None
+    patch_source: PatchSource | None = None
 
     def __post_init__(self) -> None:
         for name in ("src", "dst", "layers", "heads"):
             object.__setattr__(self, name, _places(name, getattr(self, name)))
         _one_of("how", self.how, EDGE_HOWS)
         _one_of("parts", self.parts, PARTS)
-        if self.parts != "kv" and self.how != "splice":
-            raise InputError(f"parts={self.parts!r}: only a splice tells K, V and Q apart")
-        _refuse_donor(self.how, self.donor)
+        if self.parts != "kv" and self.how != "patch":
+            raise InputError(f"parts={self.parts!r}: only a patch tells K, V and Q apart")
+        _refuse_source(self.how, self.patch_source)
         src, dst = self.src, self.dst
         if src and dst and (min(src) > max(dst) if self.own else min(src) >= max(dst)):
             raise InputError(
@@ -91,14 +99,27 @@ class EdgeCut:
 class NodeCut:
     """The residual stream overwritten at nodes: all `positions` (None: all) of all `rows`.
 
-    `how="zero"`; "mean": the mean of the row over positions up to this one, or over all of
-    `donor`'s text; "splice": the donor's own node; "push": `vector`, d_model numbers, is added.
+    Args:
+        how: "zero" (zero ablation); "mean" (mean ablation): the mean of the row over positions up
+            to this one, or over all of the patch source's text; "patch" (activation patching): the
+            patch source's own node; "perturb": `vector` is added (a steering vector, where its
+            direction has a name).
+        rows: Rows of the residual stream; row l enters block l.
+        positions: Positions in these rows; None is all.
+        patch_source: The run that is patched from, or whose mean is taken.
+        vector: d_model numbers, in units of the residual stream.
+
+    Raises:
+        InputError: an unknown `how`, a vector that is missing, needless or not finite.
+
+    >>> NodeCut("perturb", rows=(12,), positions=(1,), vector=(0.5, -0.5)).vector
+    (0.5, -0.5)
     """
 
     how: str
     rows: Places
     positions: Places | None = None
-    donor: Donor | None = None
+    patch_source: PatchSource | None = None
     vector: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -106,8 +127,8 @@ class NodeCut:
             object.__setattr__(self, name, _places(name, getattr(self, name)))
         _one_of("how", self.how, NODE_HOWS)
         if self.how != "mean":
-            _refuse_donor(self.how, self.donor)
-        if (self.how == "push") != (self.vector is not None):
+            _refuse_source(self.how, self.patch_source)
+        if (self.how == "perturb") != (self.vector is not None):
             needs = "needs the vector" if self.vector is None else "adds no vector"
             raise InputError(f"how={self.how!r}: it {needs}")
         if self.vector is not None:
@@ -182,14 +203,12 @@ def refuse_conflicts(edits: Iterable[EdgeCut | NodeCut], n_pos: int) -> None:
                 raise InputError(
                     f"position {max(span)}: the text has {n_pos} tokens, 0 to {n_pos - 1}"
                 )
-        at = None if edit.donor is None or edit.how == "mean" else edit.donor.at
+        at = None if edit.patch_source is None or edit.how == "mean" else edit.patch_source.at
         if at is not None and len(at) != n_pos:
-            raise InputError(
-                f"a splice aligned for {len(at)} positions, where the text has {n_pos}"
-            )
+            raise InputError(f"a patch aligned for {len(at)} positions, where the text has {n_pos}")
         if at is not None and (lacking := _lacking(edit, at, n_pos)) is not None:
             raise InputError(
-                f"position {lacking} has no counterpart in the text that is spliced in; "
+                f"position {lacking} has no counterpart in the text that is patched in; "
                 "accepted are texts of one length, or an alignment that covers it"
             )
     single: dict[tuple[int, ...], EdgeCut] = {}
@@ -237,7 +256,8 @@ def _conflict(first_edit: Any, second_edit: Any, place: str) -> InputError:
 
 
 def _way(edit: EdgeCut | NodeCut) -> tuple[Any, ...]:
-    return (edit.how, getattr(edit, "parts", None), edit.donor, getattr(edit, "vector", None))
+    parts, vector = getattr(edit, "parts", None), getattr(edit, "vector", None)
+    return edit.how, parts, edit.patch_source, vector
 
 
 def _lacking(edit: EdgeCut | NodeCut, at: Sequence[int | None], n_pos: int) -> int | None:
@@ -286,9 +306,9 @@ def _one_of(name: str, value: str, choices: Sequence[str]) -> None:
         raise InputError(f"{name}={value!r}: accepted are {', '.join(choices)}")
 
 
-def _refuse_donor(how: str, donor: Donor | None) -> None:
-    if (how == "splice") != (donor is not None):
-        needs = "needs the text that is spliced in" if donor is None else "takes no other text"
+def _refuse_source(how: str, source: PatchSource | None) -> None:
+    if (how == "patch") != (source is not None):
+        needs = "needs the text that is patched in" if source is None else "takes no other text"
         raise InputError(f"how={how!r}: it {needs}")
 
 

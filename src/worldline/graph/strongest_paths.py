@@ -29,7 +29,7 @@ class TopPaths:
     k: int
     sign: str | None
     pruned: bool
-    weighing: str
+    attribution: str
     exactness: str
 
     @property
@@ -46,7 +46,7 @@ class PathSample:
     signs: Int[np.ndarray, " sample"]
     first_row: int
     pruned: bool
-    weighing: str
+    attribution: str
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class EffectivePaths:
     effective: float
     normalise: str
     pruned: bool
-    weighing: str
+    attribution: str
 
 
 @with_checked_arguments

@@ -167,7 +167,7 @@ class PathSum:
     absolute: float
     coherence: float | None
     pruned: bool
-    weighing: str
+    attribution: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +182,7 @@ class HopSums:
     signed_by_source: Float[np.ndarray, "hop pos"]
     absolute_by_source: Float[np.ndarray, "hop pos"]
     pruned: bool
-    weighing: str
+    attribution: str
     caution: str = CAUTION
 
 
@@ -210,7 +210,7 @@ def sum_paths(grid: WeightedGrid, source: Node | int | None, target: Node) -> Pa
         absolute=float(totals[1]),
         coherence=min(abs(signed_sum) / absolute, 1.0) if absolute else None,
         pruned=grid.pruned,
-        weighing=grid.name,
+        attribution=grid.name,
     )
 
 

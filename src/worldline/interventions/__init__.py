@@ -1,4 +1,4 @@
-"""Compares runs that never happened with the one that did: cuts, hop budgets, pushes, orders.
+"""Compares altered runs with the one that happened: cuts, hop budgets, perturbations, orders.
 
 Knows nothing of weights of edges and of drawing.
 """

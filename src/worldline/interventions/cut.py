@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from worldline.errors import InputError, RefusedError
-from worldline.graph.edits import Donor, EdgeCut, NodeCut, edits_of
+from worldline.graph.edits import EdgeCut, NodeCut, PatchSource, edits_of
 from worldline.models.model_calls import on_model
 from worldline.models.positions import fixed_length
 from worldline.models.validation import checked_report
@@ -35,7 +35,7 @@ TOKENS_AT_ONCE = 1024  # of runs side by side, where each token is cut: more gai
 
 
 @dataclass(frozen=True, eq=False)
-class CutSeen:
+class CutResult:
     """What a set of cuts did to the prediction after the last token.
 
     `target_before`, `target_after` are log-probabilities in nats, `change_nats` their difference,
@@ -97,7 +97,7 @@ class SourceEffects:
     `change_nats[i]` is what the target's log-probability gains without all reads of token i, and
     `after[i]` the likeliest next token then; exactly 0 where no read of the token can reach the
     answer (`powerless`), and None for the last, which nobody reads. `precision` says what a change
-    has to exceed to be more than rounding. `note` as `CutSeen`.
+    has to exceed to be more than rounding. `note` as `CutResult`.
     """
 
     tokens: Tokens
@@ -128,16 +128,17 @@ class SourceEffects:
 class Interaction:
     """Two sets of cuts, alone and together, on the target's logit (less that of `versus`).
 
-    `one`, `two`, `both` are how much the target loses; `interaction` = one + two - both. `word`:
+    `first`, `second`, `together` are how much the target loses by each set and by both;
+    `interaction` = first + second - together. `word`:
     "redundant" where each can do without the other's help, "in series" where both lie on the same
     ways; None where no such word may be said: two masks in one row of a pattern, or no interaction
     that exceeds its `precision`.
     """
 
     target: str
-    one: float
-    two: float
-    both: float
+    first: float
+    second: float
+    together: float
     interaction: float
     precision: Precision
     word: str | None
@@ -151,16 +152,28 @@ def cut(
     *,
     target: str | int | None = None,
     versus: str | int | None = None,
-) -> CutSeen:
+) -> CutResult:
     """Run a text with and without `edits`, and compare what follows its last token.
 
-    `target` is a token (default: the likeliest next one of the uncut run).
+    Edits are attention knockout and zero ablation of K/V edges, zero and mean ablation of nodes,
+    activation patching of either from another run, and vectors added to nodes (steering).
 
-    Exactness: both runs are exact up to the rounding of two equivalent runs. Units: nats, logits.
+    Args:
+        model: A model from `load_model`.
+        text: The text of the clean run, or its tokens or ids.
+        edits: `EdgeCut` and `NodeCut` values, one or several.
+        target: The token that is looked at (default: the likeliest next one of the uncut run).
+        versus: A second token: logits are the difference to its logit.
+
+    Returns:
+        The log-probability of the target before and after, the change of its logit, the KL
+        divergence over all next tokens, and what each has to exceed to be more than rounding.
 
     Raises:
         InputError: edits outside the text or the model, or in conflict; no edit at all.
         RefusedError: the model failed a check, or a layer cannot be cut.
+
+    Exactness: both runs are exact up to the rounding of two equivalent runs. Units: nats, logits.
     """
     tokens = tokens_to_run(model, text)
     plan = Plan(tokens.ids, edits_of(edits))
@@ -182,7 +195,7 @@ def cut(
     chance = logprobs[0].exp()
     kl = torch.where(chance > 0, chance * (logprobs[0] - logprobs[1]), 0.0).sum()
     value = _value(before, target_id, versus_id)
-    return CutSeen(
+    return CutResult(
         tokens=tokens,
         plan=plan,
         target=names_of(model.tokenizer, [target_id])[0],
@@ -222,11 +235,11 @@ def cut_sources(
     Exactness: as `cut`. Units: nats.
 
     Raises:
-        InputError: how is not mask or drop; a target that is not one token.
+        InputError: how is not mask or zero; a target that is not one token.
         RefusedError: as `cut`.
     """
-    if how not in ("mask", "drop"):
-        raise InputError(f"how={how!r}: accepted are mask, drop")
+    if how not in ("mask", "zero"):
+        raise InputError(f"how={how!r}: accepted are mask, zero")
     tokens = tokens_to_run(model, text)
     refuse_targets(model.tokenizer, target, n_rows=model.n_rows)
     n = len(tokens) - 1
@@ -264,47 +277,65 @@ def cut_sources(
 def interaction(
     model: LoadedModel,
     text: str | Tokens | Sequence[int],
-    cut_logits: Edit | Iterable[Edit],
-    two: Edit | Iterable[Edit],
+    first: Edit | Iterable[Edit],
+    second: Edit | Iterable[Edit],
     *,
     target: str | int | None = None,
     versus: str | int | None = None,
 ) -> Interaction:
-    """How two sets of cuts act together: D(one) + D(two) - D(both), D what the target loses.
+    """How two sets of cuts act together: D(first) + D(second) - D(both), D what the target loses.
 
-    Exactness: as `cut`. Units: logits.
+    Args:
+        model: A model from `load_model`.
+        text: The text, or its tokens or ids.
+        first: One set of cuts.
+        second: The other set.
+        target: The token whose logit is looked at (default: the likeliest next one).
+        versus: A second token: the difference of the two logits is looked at.
+
+    Returns:
+        What the target loses by each set and by both, and the difference.
 
     Raises:
-        InputError: as `cut`; the two together in conflict.
+        InputError: as `cut`; the two sets in conflict.
         RefusedError: as `cut`.
+
+    Exactness: as `cut`. Units: logits.
     """
     tokens = tokens_to_run(model, text)
-    first, second = edits_of(cut_logits), edits_of(two)
-    if not first or not second:
+    first_edits, second_edits = edits_of(first), edits_of(second)
+    if not first_edits or not second_edits:
         raise InputError("an interaction: name at least one cut on either side")
     refuse_targets(model.tokenizer, target, versus, n_rows=model.n_rows)
-    plans = [Plan(tokens.ids, edits) for edits in (frozenset(), first, second, first | second)]
+    edit_sets = (frozenset(), first_edits, second_edits, first_edits | second_edits)
+    plans = [Plan(tokens.ids, edits) for edits in edit_sets]
     plain, *cuts = (run_logits[-1] for run_logits in execute_many(model, plans, batch=4, last=True))
     target_id, versus_id = targets(model, plain, target, versus)
     plain_value = _value(plain, target_id, versus_id)
-    alone, also, together = (plain_value - _value(logits, target_id, versus_id) for logits in cuts)
-    interaction_logits = alone + also - together
+    first_loss, second_loss, joint_loss = (
+        plain_value - _value(logits, target_id, versus_id) for logits in cuts
+    )
+    interaction_logits = first_loss + second_loss - joint_loss
     word = None
     row = plain_row(model, tokens.ids, plain)
     pair = [row.of_logit(target_id, versus_id, cut_logits) for cut_logits in cuts]
     precision = of_sum([pair[0], pair[1], pair[2]])
     if (
-        _may_be_worded(first, second, len(tokens))
+        _may_be_worded(first_edits, second_edits, len(tokens))
         and precision.tells(interaction_logits)
-        and together
+        and joint_loss
     ):
-        word = "redundant" if interaction_logits * together < 0 else "in series"
+        word = "redundant" if interaction_logits * joint_loss < 0 else "in series"
     name = names_of(model.tokenizer, [target_id])[0]
-    return Interaction(name, alone, also, together, interaction_logits, precision, word)
+    return Interaction(
+        name, first_loss, second_loss, joint_loss, interaction_logits, precision, word
+    )
 
 
-def donor_of(model: LoadedModel, tokens: Tokens, text: str, align: str | None = None) -> Donor:
-    """Another text to splice from, its positions matched with this one's.
+def patch_source_of(
+    model: LoadedModel, tokens: Tokens, text: str, align: str | None = None
+) -> PatchSource:
+    """Another text to patch from, its positions matched with this one's.
 
     Raises InputError for an empty text, and another length without an alignment.
     """
@@ -312,10 +343,10 @@ def donor_of(model: LoadedModel, tokens: Tokens, text: str, align: str | None = 
     limit = fixed_length(model.module)
     if limit is not None and len(theirs) != len(tokens) and max(len(theirs), len(tokens)) > limit:
         raise InputError(
-            f"splice: beyond {limit:,} tokens this model's positions depend on the text's length; "
+            f"patch: beyond {limit:,} tokens this model's positions depend on the text's length; "
             f"accepted is a text of {len(tokens):,} tokens, this one has {len(theirs):,}"
         )
-    return Donor(tuple(theirs.ids), counterparts(tokens, theirs, align))
+    return PatchSource(tuple(theirs.ids), counterparts(tokens, theirs, align))
 
 
 def in_words(plan: Plan) -> list[str]:
@@ -323,7 +354,7 @@ def in_words(plan: Plan) -> list[str]:
     return sorted(_edge_words(e) if isinstance(e, EdgeCut) else _node_words(e) for e in plan.edits)
 
 
-def cut_scene(cut_result: CutSeen) -> dict[str, Any]:
+def cut_scene(cut_result: CutResult) -> dict[str, Any]:
     """What the picture shows of it."""
     n_pos = len(cut_result.tokens)
     edges, nodes, n_edges = [], [], 0
@@ -392,12 +423,12 @@ def _value(logits: Tensor, target: int, versus: int | None) -> float:
 
 
 def _may_be_worded(first: frozenset[Edit], second: frozenset[Edit], n_pos: int) -> bool:
-    """Whether no two masks or splices share a row of a pattern, where they move each other."""
+    """Whether no two masks or patches share a row of a pattern, where they move each other."""
     for a in first:
         for b in second:
             if not isinstance(a, EdgeCut) or not isinstance(b, EdgeCut):
                 return False
-            if a.how == b.how == "drop":
+            if a.how == b.how == "zero":
                 continue
             apart = (
                 _apart(a.layers, b.layers)
@@ -425,7 +456,9 @@ def _edge_words(edit: EdgeCut) -> str:
 
 def _node_words(edit: NodeCut) -> str:
     where = "all" if edit.positions is None else ranges_text(edit.positions)
-    of = "" if edit.how != "mean" else (" so far" if edit.donor is None else " of another text")
+    of = ""
+    if edit.how == "mean":
+        of = " so far" if edit.patch_source is None else " of another text"
     if edit.vector is not None:
         of = f" by a vector of norm {hypot(*edit.vector):.3g}"
     return f"{edit.how}{of}: rows {ranges_text(edit.rows)}, positions {where}"

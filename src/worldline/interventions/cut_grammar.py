@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from worldline.errors import InputError
 from worldline.graph.edits import EdgeCut, NodeCut
-from worldline.interventions.cut import Edit, donor_of
+from worldline.interventions.cut import Edit, patch_source_of
 from worldline.models.validation import checked_report
 from worldline.tokens.spans import (
     MORE_THAN_ANY,
@@ -18,7 +18,7 @@ from worldline.tokens.spans import (
 )
 
 if TYPE_CHECKING:
-    from worldline.graph.edits import Donor
+    from worldline.graph.edits import PatchSource
     from worldline.models.loader import LoadedModel
     from worldline.tokens.tokens import Tokens
 
@@ -38,7 +38,7 @@ def written_cuts(
     heads: str | None = None,
     how: str | None = None,
     parts: str = "kv",
-    splice_from: str | None = None,
+    patch_from: str | None = None,
     align: str | None = None,
     own: bool = False,
     nodes: Sequence[str] = (),
@@ -47,23 +47,23 @@ def written_cuts(
     """The edits that were written: `edges` one by one, one span from-to, `nodes` as ROW,POS.
 
     Raises:
-        InputError: nothing to cut, no `how`, a place that is not there, a splice from nothing.
+        InputError: nothing to cut, no `how`, a place that is not there, a patch from nothing.
     """
     spans = from_ is not None or to is not None
     refuse_unsaid(edges, spans, how, nodes, node_how)
     refuse_unused(
         how, node_how, spans=spans, edges=bool(edges), nodes=bool(nodes), layers=layers,
-        heads=heads, parts=parts, splice_from=splice_from, align=align, include_self=own,
+        heads=heads, parts=parts, patch_from=patch_from, align=align, include_self=own,
     )  # fmt: skip
     cuts: list[Edit] = []
     if edges or spans:
         assert how is not None
-        if how == "splice" and splice_from is None:
-            raise InputError("--how splice: needs --splice-from, the text whose K and V are taken")
-        donor = None
-        if how == "splice" and splice_from is not None:
-            donor = donor_of(model, tokens, splice_from, align)
-        shared_options = {"parts": parts, "own": own, "donor": donor}
+        if how == "patch" and patch_from is None:
+            raise InputError("--how patch: needs --patch-from, the text whose K and V are taken")
+        patch_source = None
+        if how == "patch" and patch_from is not None:
+            patch_source = patch_source_of(model, tokens, patch_from, align)
+        shared_options = {"parts": parts, "own": own, "patch_source": patch_source}
         cuts += [
             EdgeCut(how, *_edge(model, tokens, edge_text), **shared_options) for edge_text in edges
         ]
@@ -72,7 +72,7 @@ def written_cuts(
             dst = positions_of(tokens, to or "all", "--to")
             where = _layers(model, layers, "--layers"), _heads(model, heads, "--heads")
             cuts.append(EdgeCut(how, src, dst, *where, **shared_options))
-    return cuts + _node_cuts(model, tokens, nodes, node_how, splice_from, align)
+    return cuts + _node_cuts(model, tokens, nodes, node_how, patch_from, align)
 
 
 def refuse_unsaid(
@@ -82,9 +82,9 @@ def refuse_unsaid(
     if not edges and not spans and not nodes:
         raise InputError("a cut: name --edge, --from and --to, or --node")
     if (edges or spans) and how is None:
-        raise InputError("--how: name mask, drop or splice; they can disagree widely")
+        raise InputError("--how: name mask, zero or patch; they can disagree widely")
     if nodes and node_how is None:
-        raise InputError("--node-how: name zero, mean or splice")
+        raise InputError("--node-how: name zero, mean or patch")
 
 
 def refuse_unused(
@@ -97,19 +97,19 @@ def refuse_unused(
     layers: str | None,
     heads: str | None,
     parts: str,
-    splice_from: str | None,
+    patch_from: str | None,
     align: str | None,
     include_self: bool,
 ) -> None:
     """Raise InputError for what was said and would change nothing: it was meant to."""
     ways = " and ".join(f"{n} {v}" for n, v in (("--how", how), ("--node-how", node_how)) if v)
-    if splice_from is not None and how != "splice" and node_how not in ("splice", "mean"):
+    if patch_from is not None and how != "patch" and node_how not in ("patch", "mean"):
         raise InputError(
-            f"--splice-from: {ways} takes no other text; accepted are --how splice, --node-how "
-            "splice and --node-how mean"
+            f"--patch-from: {ways} takes no other text; accepted are --how patch, --node-how "
+            "patch and --node-how mean"
         )
-    if align is not None and splice_from is None:
-        raise InputError("--align: needs --splice-from, the text that is aligned with this one")
+    if align is not None and patch_from is None:
+        raise InputError("--align: needs --patch-from, the text that is aligned with this one")
     for name, value in (("--layers", layers), ("--heads", heads)):
         if value is not None and not spans:
             raise InputError(f"{name}: goes with --from and --to; an --edge names its own")
@@ -206,18 +206,20 @@ def _node_cuts(
     tokens: Tokens,
     nodes: Sequence[str],
     how: str | None,
-    splice_from: str | None,
+    patch_from: str | None,
     align: str | None,
 ) -> list[Edit]:
-    donor: Donor | None = None
-    if nodes and splice_from is not None and how in ("mean", "splice"):
-        donor = donor_of(model, tokens, splice_from, align or ("left" if how == "mean" else None))
-    if nodes and how == "splice" and donor is None:
-        raise InputError("--node-how splice: needs --splice-from, the text whose nodes are taken")
+    patch_source: PatchSource | None = None
+    if nodes and patch_from is not None and how in ("mean", "patch"):
+        patch_source = patch_source_of(
+            model, tokens, patch_from, align or ("left" if how == "mean" else None)
+        )
+    if nodes and how == "patch" and patch_source is None:
+        raise InputError("--node-how patch: needs --patch-from, the text whose nodes are taken")
     cuts: list[Edit] = []
     for node_text in nodes:
         row, pos = _node_parts(node_text)
         at = number_span(pos, len(tokens), "--node position")
         assert how is not None
-        cuts.append(NodeCut(how, (row,), at, donor))
+        cuts.append(NodeCut(how, (row,), at, patch_source))
     return cuts

@@ -108,19 +108,30 @@ def hop_curve(
 ) -> HopCurve:
     """Run a text with at most 0, 1, .. `max_hops` hops (default: until nothing is limited).
 
-    `sink`: whether reads of column 0 are "counted" as hops or "free". Only reads in `layers`
-    count as hops (None: all). `longest` forbids hops over more positions, by mask, in these runs
-    and in the full one they are compared with; reads of column 0 are exempt where they are free.
     Ends early where every node is bitwise that of the budget before, when all larger budgets
-    agree; with `stop_within_nats`, on request, where the loss moves by less from one budget to
-    the next and is as near to the full one, and says that the tail is unproven. `at_once` copies
-    run side by side: more memory, the same numbers.
+    agree.
 
-    Exactness: each run is exact up to the rounding of two equivalent runs. Units: nats.
+    Args:
+        model: A model from `load_model`.
+        text: The text, or its tokens or ids.
+        max_hops: The largest budget.
+        sink: Whether reads of column 0 are "counted" as hops or "free".
+        layers: Layers whose reads count as hops (None: all).
+        longest: Forbids hops over more positions, by mask, in these runs and in the full one they
+            are compared with; reads of column 0 are exempt where they are free.
+        stop_within_nats: Ends also where the loss moves by less from one budget to the next and is
+            as near to the full one, and says that the tail is unproven.
+        at_once: How many copies run side by side: more memory, the same numbers.
+        progress: Called with a line whenever work goes on.
+
+    Returns:
+        The loss by budget, of the whole text and of every token, in nats.
 
     Raises:
         InputError: a text of one token, which predicts nothing; a budget below 0.
         RefusedError: a layer moves information between columns without K/V.
+
+    Exactness: each run is exact up to the rounding of two equivalent runs. Units: nats.
     """
     tokens = tokens_to_run(model, text)
     n_pos = len(tokens)

@@ -1,4 +1,4 @@
-"""The light cone of a node: what a small push there does to all others, and by which highway."""
+"""The light cone of a node: what a small perturbation does to all others, by which highway."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ STEP = 1e-2
 
 @dataclass(frozen=True, eq=False)
 class LightCone:
-    """Responses to a push at one node, by the highway through which it leaves.
+    """Responses to a perturbation at one node, by the highway through which it leaves.
 
-    `relative[through]` [row, pos] is |change| / |node|, the mean over directions, for a push of
-    `step` times the node's norm; `spread[through]` its standard deviation over that mean. Outside
-    the cone it is exactly 0, bitwise, where `outside_zero`; inside, `precision` says what it has to
-    exceed to be more than the rounding of the rows. `derivative_error`: how far finite
-    steps are from the forward-mode derivative at the last row, relative; `derivative_worst`: the
-    same at the worst single node, through whichever highway; None where the model has no such
+    `relative[through]` [row, pos] is |change| / |node|, the mean over directions, for a
+    perturbation of `step` times the node's norm; `spread[through]` its standard deviation over that
+    mean. Outside the cone it is exactly 0, bitwise, where `outside_zero`; inside, `precision` says
+    what it has to exceed to be more than the rounding of the rows. `derivative_error`: how far
+    finite steps are from the forward-mode derivative at the last row, relative; `derivative_worst`:
+    the same at the worst single node, through whichever highway; None where the model has no such
     derivative, and `derivative` says why. `additivity_error`: how far the derivatives through the
     residual stream and through K and V are from adding up to both, relative.
     """
@@ -97,16 +97,16 @@ class LightCone:
         return header | self.scene() | more | {"reach": reach}
 
 
-class _Push(Edits):
-    """Three copies: pushed in all ways, through the residual stream only, through K and V only.
+class _Perturbation(Edits):
+    """Three copies: perturbed in all ways, through the residual stream only, through K and V only.
 
-    The second reads, of the pushed column, the third's K and V, which nothing pushed; the third
-    reads the first's.
+    The second reads, of the perturbed column, the third's K and V, which nothing perturbed; the
+    third reads the first's.
     """
 
-    def __init__(self, n_pos: int, at: Node, push: Tensor):
+    def __init__(self, n_pos: int, at: Node, perturbation: Tensor):
         super().__init__(n_pos, [(), (), ()], extra=self._swapped_reads)
-        self.at, self.push = at, push
+        self.at, self.perturbation = at, perturbation
         self.swapped_kv: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
 
     def _swapped_reads(self, call: AttentionCall, item: int) -> list[RowEdit]:
@@ -120,7 +120,7 @@ class _Push(Edits):
         return [RowEdit(rows, reads=[(where, QkvOverride(call.k[kv_item], call.v[kv_item]))])]
 
     def _refuse_made(self, call: AttentionCall) -> None:
-        """Raise where later columns' masks in this block follow the push, which no swap undoes."""
+        """Raise where later columns' masks follow the perturbed node here: no swap undoes it."""
         if call.layer != self.at.layer:
             return  # later columns have changed by then, and their masks may
         later = slice(self.at.pos + 1, None)
@@ -130,20 +130,23 @@ class _Push(Edits):
             rows = mask[:, :, later] if mask.shape[2] > 1 else mask
             if not torch.equal(rows[1], rows[2]):
                 raise RefusedError(
-                    f"layer {call.layer} makes its mask from the pushed node too, beside K and V: "
+                    f"layer {call.layer} makes its mask from the perturbed node too, beside K and "
+                    "V: "
                     "residual stream and K/V cannot be told apart"
                 )
 
     def row(self, x: Tensor) -> Tensor:
-        """The next row, pushed in the first two copies if it is the one."""
+        """The next row, perturbed in the first two copies if it is the one."""
         row, self.at_row = self.at_row, self.at_row + 1
         if row != self.at.layer:
             return x
         old = batch_first(x, 3, self.n_pos)
         where = torch.zeros(3, self.n_pos, *(1,) * (old.ndim - 2), dtype=x.dtype, device=x.device)
         where[:2, self.at.pos] = 1
-        push = self.push.to(x.dtype)  # one number, 0, in the run that others are compared with
-        new = old + where * (push.view(old.shape[2:]) if push.numel() > 1 else push)
+        perturbation = self.perturbation.to(x.dtype)
+        if perturbation.numel() > 1:  # one number, 0, in the run that others are compared with
+            perturbation = perturbation.view(old.shape[2:])
+        new = old + where * perturbation
         return new if old is x else new.permute(row_back(x, old))
 
 
@@ -160,19 +163,31 @@ def light_cone(
     derivative: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> LightCone:
-    """Push the node `at` a little, and see which nodes change and by how much.
+    """Perturb the node `at` a little, and see which nodes change and by how much.
 
-    "residual": the push enters K and V from the next row on only; "kv": only K and V of this node,
-    as read by later columns; "both". The push is `step` times the node's norm, in `directions`
-    random directions.
+    Args:
+        model: A model from `load_model`.
+        text: The text, or its tokens or ids.
+        at: The node that is perturbed.
+        through: The highways by which the perturbation leaves: "residual" (it enters K and V from
+            the next row on only), "kv" (only K and V of this node, as read by later columns),
+            "both".
+        directions: How many random directions to perturb in.
+        step: Size of the perturbation over the node's norm.
+        seed: Seed of the directions.
+        derivative: Whether the steps are compared with the forward-mode derivative.
+        progress: Called with a line whenever work goes on.
 
-    Exactness: zeros outside the cone are bitwise (same shapes, same batch); the responses are those
-    of finite steps, compared with the forward-mode derivative. Units: relative to a node's norm.
+    Returns:
+        The response of every node, [row, pos], by highway: |change| / |node|.
 
     Raises:
         InputError: a node off the grid, no direction, a step that is not above 0.
         RefusedError: a layer above moves information between columns without K/V, or the mask of
-            the block itself depends on what is pushed.
+            the block itself depends on what is perturbed.
+
+    Exactness: zeros outside the cone are bitwise (same shapes, same batch); the responses are those
+    of finite steps, compared with the forward-mode derivative. Units: relative to a node's norm.
     """
     if not isinstance(at, Node):
         raise InputError(f"at={at!r}: accepted is a wl.Node(layer=..., pos=...)")
@@ -203,13 +218,15 @@ def light_cone(
         if progress is not None:
             progress(f"direction {number + 1} of {directions}")
         unit = torch.randn(node.shape, generator=draw, dtype=torch.float64)
-        push = (unit / unit.norm() * float(node.double().norm()) * step).to(node)
+        perturbation = (unit / unit.norm() * float(node.double().norm()) * step).to(node)
         changes = [
-            new.double() - old for new, old in zip(_rows(model, plan, at, push), rows, strict=True)
+            new.double() - old
+            for new, old in zip(_rows(model, plan, at, perturbation), rows, strict=True)
         ]
         if not all(bool(torch.isfinite(change).all()) for change in changes):
             raise InputError(
-                f"step = {step}: rows of the pushed run are no finite numbers; accepted are smaller"
+                f"step = {step}: rows of the perturbed run are no finite numbers; accepted are "
+                "smaller"
             )
         zero &= _zero_outside(changes, at)
         relative = [(c.norm(dim=-1) / n).cpu().numpy() for c, n in zip(changes, norms, strict=True)]
@@ -217,7 +234,7 @@ def light_cone(
         if not derivative or why != "forward mode":
             continue
         try:
-            tangents = _tangents(model, plan, at, push)
+            tangents = _tangents(model, plan, at, perturbation)
         except RefusedError:
             raise
         except (RuntimeError, NotImplementedError) as error:
@@ -250,26 +267,26 @@ def light_cone(
     )
 
 
-def _rows(model: LoadedModel, plan: Plan, at: Node, push: Tensor) -> list[Tensor]:
-    """Every row of the three copies, [item, pos, ...], the pushed one as it is after the push."""
+def _rows(model: LoadedModel, plan: Plan, at: Node, perturbation: Tensor) -> list[Tensor]:
+    """Every row of the three copies, [item, pos, ...], the perturbed one as it is afterwards."""
     rows: list[Tensor] = []
 
     def keep(event: BlockEvent) -> None:
         rows.extend([event.resid_pre, event.resid_post][event.layer > 0 :])
-        rows[event.layer] = event.resid_pre  # what entered, the push included
+        rows[event.layer] = event.resid_pre  # what entered, the perturbation included
 
-    edits = _Push(len(plan.ids), at, push)
+    edits = _Perturbation(len(plan.ids), at, perturbation)
     run_edited(model, [plan] * 3, edits, on_row=keep, rows_too=True)
-    if at.layer == len(rows) - 1:  # the last row is noted before it is pushed
+    if at.layer == len(rows) - 1:  # the last row is noted before it is perturbed
         rows[-1] = rows[-1].clone()
-        rows[-1][:2, at.pos] += push
+        rows[-1][:2, at.pos] += perturbation
     return rows
 
 
 def _precision(model: LoadedModel, plan: Plan, rows: list[Tensor], at: Node) -> Precision:
     """Of a relative change of a node: what equivalent runs differ by, and two roundings of a row.
 
-    The rows below the push, and the columns before it, are not asked about.
+    The rows below the perturbation, and the columns before it, are not asked about.
     """
     equivalent_rows: list[Tensor] = []
 
@@ -316,12 +333,12 @@ def _plain_attention(
     return kernel(query, key, value, attn_mask, dropout_p, is_causal, **options)[0]
 
 
-def _tangents(model: LoadedModel, plan: Plan, at: Node, push: Tensor) -> list[Tensor]:
-    """The derivative of every row along `push`, by dual numbers through the model's own forward."""
+def _tangents(model: LoadedModel, plan: Plan, at: Node, perturbation: Tensor) -> list[Tensor]:
+    """The derivative of every row along `perturbation`, by dual numbers through the forward."""
     with warnings.catch_warnings(), forward_ad.dual_level(), _PlainAttention():
         # torch's own rules are written in what torch no longer advises
         warnings.filterwarnings("ignore", message="`torch.jit", category=DeprecationWarning)
-        dual = forward_ad.make_dual(torch.zeros_like(push), push)
+        dual = forward_ad.make_dual(torch.zeros_like(perturbation), perturbation)
         out = []
         for row in _rows(model, plan, at, dual):
             tangent = forward_ad.unpack_dual(row).tangent

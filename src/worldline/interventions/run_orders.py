@@ -31,7 +31,7 @@ ORDERS = ("prefill", "decode", "wavefront(1)", "random(0)", "cone")
 
 
 @dataclass(frozen=True)
-class OrderSeen:
+class OrderResult:
     """One order of execution of a run.
 
     `widest`: most blocks in a slice, those that only write K and V among them; `longest_chain`: the
@@ -57,12 +57,12 @@ class OrderSeen:
 
 
 @dataclass(frozen=True)
-class OrdersSeen:
+class OrderComparison:
     """Several orders of one run, each legal and each compared with the plain one."""
 
     tokens: Tokens
     precision: Precision
-    orders: list[OrderSeen]
+    orders: list[OrderResult]
 
     @property
     def floor_nats(self) -> float:
@@ -98,12 +98,21 @@ def run_orders(
     orders: Sequence[str | Order] = ORDERS,
     *,
     progress: Callable[[str], None] | None = None,
-) -> OrdersSeen:
+) -> OrderComparison:
     """Execute the blocks of a run in other legal orders, and compare with the model's own.
 
-    `orders`: prefill (row by row), decode (column by column), wavefront(SLOPE), random(SEED),
-    cone(LAYER,POS) (only what that node needs; "cone": the last), or an Order given as slices.
     Position-dependent constants are those of the whole text in every order.
+
+    Args:
+        model: A model from `load_model`.
+        text: The text, or its tokens or ids.
+        orders: prefill (row by row), decode (column by column), wavefront(SLOPE), random(SEED),
+            cone(LAYER,POS) (only what that node needs; "cone": the last), or an Order given as
+            slices.
+        progress: Called with a line whenever work goes on.
+
+    Returns:
+        Of each order its slices and how far it is from the plain run.
 
     Exactness: each order agrees with the plain run to within rounding, or the model is refused (a
     node may differ by the tolerance of its dtype, 1e-5 in float32, for each block of the model);
@@ -137,7 +146,7 @@ def run_orders(
         results.append(_run_order(order, slices, blocks))
     if progress is not None:
         progress("the floor: equivalent runs of other shapes")
-    return OrdersSeen(tokens, _precision(blocks, plan), results)
+    return OrderComparison(tokens, _precision(blocks, plan), results)
 
 
 def _precision(blocks: Blocks, plan: Plan) -> Precision:
@@ -166,7 +175,7 @@ def _token_by_token(blocks: Blocks, plan: Plan) -> list[Said]:
     return [Said(logits[None])] if bool(apart <= allowed) else []
 
 
-def _run_order(order: Order, slices: Sequence[Slice], blocks: Blocks) -> OrderSeen:
+def _run_order(order: Order, slices: Sequence[Slice], blocks: Blocks) -> OrderResult:
     start = time.perf_counter()
     foliated_run = blocks.run(slices)
     seconds = time.perf_counter() - start
@@ -181,7 +190,7 @@ def _run_order(order: Order, slices: Sequence[Slice], blocks: Blocks) -> OrderSe
         for layer, pos in order_slice.cells:
             when[layer][pos] = number
     nats, ulp = _differences(foliated_run, blocks)
-    return OrderSeen(
+    return OrderResult(
         name=order.name,
         n_slices=len(slices),
         widest=max((order_slice.width for order_slice in slices), default=0),

@@ -10,7 +10,7 @@ import torch
 
 from worldline.errors import RefusedError
 from worldline.models.exclusive_use import exclusive, own_hooks
-from worldline.models.terms import CARRY
+from worldline.models.terms import SKIP
 from worldline.models.tracer import BlockEvent, Watched, stream_input, watched_forward
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def find_anatomy(
     n_expected_calls = _expected_calls(watched_run, names)
     anatomy = Anatomy(order, [names[name] for name in order], keys, n_expected_calls)
     terms = _terms_of(model, inputs, anatomy)
-    if CARRY not in terms[-1] and (end := _after_blocks(ran, order[-1], names)) is not None:
+    if SKIP not in terms[-1] and (end := _after_blocks(ran, order[-1], names)) is not None:
         anatomy.end = names[end]
         terms = _terms_of(model, inputs, anatomy)
     if keys and watched_run.n_key_calls == watched_run.n_calls:

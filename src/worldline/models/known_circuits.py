@@ -1,4 +1,4 @@
-"""Transformers with weights set by hand, whose circuits are known: ground truth for weighings.
+"""Transformers with weights set by hand, whose circuits are known: ground truth for attribution.
 
 All are GPT-2 in float64 without MLPs and biases. The stream at a node is x = (y, -y): its mean is
 0, so that LayerNorm only divides by |y| / sqrt(n_dims of y). y is made of slots; a token or a
@@ -45,7 +45,7 @@ class CircuitEdge(NamedTuple):
 class Circuit:
     """A model, a text, a question about its last logits, and the edges that make the answer.
 
-    `edges` are all those whose cut (`drop`) changes the target, in the order in which they are
+    `edges` are all those whose cut (`zero`) changes the target, in the order in which they are
     read, beyond the 1e-6 that norms let through. `flows` gives those that carry what is written,
     and how much of the target, all patterns held; the others only make patterns. `idle` heads
     (layer, head) attend and write as the others do, but nothing reads what they write. `value` is

@@ -19,7 +19,7 @@ from worldline.models.positions import forget_lengths
 from worldline.models.probe_runs import Witness, witness_of
 from worldline.models.randomness import drawing, dropping, hooks_of, numpy_drawn
 from worldline.models.row_comparison import worse
-from worldline.models.terms import CARRY, attn_name
+from worldline.models.terms import SKIP, attn_name
 from worldline.models.tracer import BlockEvent, watched_forward
 from worldline.steps import StoppedError
 
@@ -324,7 +324,7 @@ def _difference_words(description: str, plain: Tensor, watched_logits: Tensor) -
 
 def _structure(events: list[BlockEvent]) -> str:
     for event in events:
-        if CARRY not in (event.terms or {}):
+        if SKIP not in (event.terms or {}):
             if event.streams > 1:
                 return (
                     f"block {event.layer}: {event.streams} residual streams run side by side and "

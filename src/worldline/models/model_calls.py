@@ -173,7 +173,7 @@ def words_of(value: Any, model: LoadedModel) -> str:
     if tokenize(model.tokenizer, text.text).ids != text.ids:
         raise InputError(
             "text: these ids are not those that the tokenizer gives for their text, which is what "
-            "a picture shows; accepted are such, and with record() and weigh() any ids"
+            "a picture shows; accepted are such, and with record() and attribute() any ids"
         )
     return text.text
 

@@ -1,7 +1,7 @@
 """Terms: what a residual-stream tensor is the sum of, followed through the operations of a block.
 
 Every tensor inside a block is written as a sum of named terms, each a *linear* image of one
-leaf: the block's input (`carry`), what an attention call returned (`attn`), what a non-linear
+leaf: the block's input (`skip`), what an attention call returned (`attn`), what a non-linear
 part computed (`mlp`), parameters (`constants`), tensors from outside the block (`other`).
 Factors that depend on the input (norm scales, gates, routing weights) are held at their value.
 """
@@ -20,7 +20,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-CARRY, MLP, CONSTANTS, OTHER = "carry", "mlp", "constants", "other"
+SKIP, MLP, CONSTANTS, OTHER = "skip", "mlp", "constants", "other"
 
 
 def attn_name(call: int) -> str:

@@ -27,7 +27,7 @@ from worldline.models.attention import (
 from worldline.models.attention_calls import inline_call, key_call, sdpa_call
 from worldline.models.exclusive_use import exclusive, own_hooks
 from worldline.models.terms import (
-    CARRY,
+    SKIP,
     NonlinearMark,
     Parts,
     Term,
@@ -293,7 +293,7 @@ class Watch(TorchFunctionMode):
             x = self.cut(x)
         self.x, self.block_call = x, (module, args, kwargs)
         if self.terms:
-            set_mark(x, Parts({CARRY: Term(x)}, self.block))
+            set_mark(x, Parts({SKIP: Term(x)}, self.block))
 
     def finish(self, x: Tensor) -> None:
         """The row that started with the last `enter` is complete; `x` is the next row."""

@@ -76,7 +76,9 @@ def refuse_other_derivative(model: LoadedModel, *, but: str | None = None) -> No
     `but`: words for which the caller has an answer of its own.
     """
     if (words := checked_report(model).gradient) and words != but:
-        raise RefusedError(f"{model.name}: {words}; what needs no gradient: by share, and cuts")
+        raise RefusedError(
+            f"{model.name}: {words}; what needs no gradient: by contribution, and cuts"
+        )
 
 
 def _known(module: torch.nn.Module, identity: Identity) -> Report | None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 _CHUNK_BYTES = 16 << 20
-_SAMPLES = 16  # a weighing asks for the hash: more samples would cost more than the recording
+_SAMPLES = 16  # attribution asks for the hash: more samples would cost more than the recording
 _WHOLE = 1 << 19  # numbers of a model that is looked at whole each time
 _known: WeakKeyDictionary[Any, WeightsState] = WeakKeyDictionary()
 

@@ -19,7 +19,7 @@ from worldline.room.log import Log, Reading
 from worldline.room.providers.catalog import Catalog
 from worldline.room.providers.chat_model import Model
 from worldline.room.reply_events import Provisional
-from worldline.room.room import Room, Watch, Weigh
+from worldline.room.room import Attribute, Room, Watch
 from worldline.room.scenarios import catalog_of, our_scenarios, read_scenario, seat_all
 from worldline.room.turns import next_speaker
 
@@ -177,11 +177,11 @@ class Desk:
         folder: Path,
         models: Models,
         deeds: Callable[[Catalog], Deeds] = lambda _catalog: Deeds(),
-        weigh: Weigh | None = None,
+        attribute: Attribute | None = None,
         hold: Hold = nullcontext,
     ):
         self.folder, self.models = folder, models
-        self._deeds, self._weigh, self._hold = deeds, weigh, hold
+        self._deeds, self._attribute, self._hold = deeds, attribute, hold
         self._lock = threading.Lock()
         self.open_room: HostedRoom | None = None
         self.closing = False
@@ -262,7 +262,7 @@ class Desk:
         return log, lambda watch: self._room(Log(path), catalog, watch)
 
     def _room(self, log: Log, catalog: Catalog, watch: Watch) -> Room:
-        return Room(log, catalog, self._deeds(catalog), watch, self._weigh, self._hold)
+        return Room(log, catalog, self._deeds(catalog), watch, self._attribute, self._hold)
 
 
 def _free(folder: Path, name: str) -> str:

@@ -47,11 +47,11 @@ def portrait(model: LoadedModel, text: str) -> Portrait:
         raise InputError("a portrait of no text: give at least one word")
     cut = len(tokens) > LONGEST
     trace = wl.record(model, tokens.first(LONGEST) if cut else tokens, keep=())
-    flow = wl.weigh(trace, "gradient", top=STRANDS)
+    flow = wl.attribute(trace, "gradient", top=STRANDS)
     next_one = trace.predictions[0]
     about = (
         f"not a drawing of the prompt but a portrait of the flow in {model.name} as it read it: "
-        f"the {len(flow.edges)} strongest of {flow.kept.of:,} reads toward its next token, "
+        f"the {len(flow.edges)} strongest of {flow.coverage.of:,} reads toward its next token, "
         f'"{one_line(next_one.token.strip(), 40)}" ({_percent(next_one.logprob)})'
     )
     if cut:
@@ -143,7 +143,7 @@ def _legend(trace: Trace, flow: wl.Flow) -> Iterator[str]:
     yield (
         f'<text x="{LEFT}" y="{HEIGHT - 12}" fill="#94a0b3" font-size="11">'
         f"columns: tokens; rows: {trace.n_layers} layers, first below; strands: the "
-        f"{len(flow.edges)} strongest of {flow.kept.of:,} reads, width by weight; "
+        f"{len(flow.edges)} strongest of {flow.coverage.of:,} reads, width by weight; "
         f'<tspan fill="{HELPS}">for</tspan> and <tspan fill="{HINDERS}">against</tspan> '
         "the next token (gradient)</text>"
     )

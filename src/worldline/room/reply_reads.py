@@ -1,4 +1,4 @@
-"""Which earlier message, by whom, a local reply drew on: its reads of them weighed, or cut."""
+"""Which earlier message, by whom, a local reply drew on: its reads of them attributed, or cut."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from worldline.room.providers.chat_prompt import Reading
 
 SCHEMA = "worldline.room_flow/1"
-HOWS = ("mask", "drop")
+HOWS = ("mask", "zero")
 EXACTNESS = (
     "lost_nats: first-order estimate, one backward pass; attention: mean share of the reply's "
     "reads over layers and heads; cut_nats: exact, one run a message; these are of direct reads by "
@@ -103,7 +103,7 @@ def flow_of_reply(
 ) -> ReplyFlow:
     """What `usage`, a reply of `model`, drew on: a recorded run and a pass through the reply.
 
-    `how` says what the estimate is matched to: "mask" lets the rest of a row renormalise, "drop"
+    `how` says what the estimate is matched to: "mask" lets the rest of a row renormalise, "zero"
     takes the weighted value away. With `exact` every message's reads are also cut: those by the
     reply, and those by everything after it, one run each.
 
@@ -122,7 +122,7 @@ def flow_of_reply(
     span = range(len(reading.tokens), len(tokens))
     grouping, group_of_part = _groups(tokens, reading, span.start)
     trace = wl.record(model, tokens, keep=())
-    flow = wl.weigh(trace, "gradient", target=span, how=how, groups=[grouping], top=0)
+    flow = wl.attribute(trace, "gradient", target=span, how=how, groups=[grouping], top=0)
     reply_flow = _flow(flow, reading, tokens, grouping, group_of_part, how)
     if not exact:
         return reply_flow
@@ -204,7 +204,7 @@ def _flow(
     how: str,
 ) -> ReplyFlow:
     (joint,) = flow.joint
-    lost_nats, attention = joint.lost.sum(1), joint.attention.sum(1)  # [layer, group]
+    lost_nats, attention = joint.losses.sum(1), joint.attention.sum(1)  # [layer, group]
     attention = attention / joint.attention.shape[1]
     reads = attention.sum(1) > 0  # a layer may have no attention
     rows = tuple(

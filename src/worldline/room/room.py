@@ -41,15 +41,15 @@ from worldline.room.turns import mentioned_participants, next_speaker, over_budg
 from worldline.steps import StoppedError
 
 Watch: TypeAlias = Callable[[Event | Provisional], None]
-Weigh: TypeAlias = Callable[[Model, Usage], "dict[str, Any] | str"]
+Attribute: TypeAlias = Callable[[Model, Usage], "dict[str, Any] | str"]
 
 
 class Room:
     """The writer of a log. `watch` is called with every event once it is on the disk.
 
-    `weigh` is asked after each reply for its flow, as plain numbers, or for the reason why there is
-    none; the answer is an event. `hold` is entered for each turn: who shares a model with others
-    waits there.
+    `attribute` is asked after each reply for its flow, as plain numbers, or for the reason why
+    there is none; the answer is an event. `hold` is entered for each turn: who shares a model with
+    others waits there.
 
     Opening a log again goes on from its newest event; commands that were left without an outcome
     expire. Speaking, settings and pausing are safe from other threads while a reply streams.
@@ -61,14 +61,14 @@ class Room:
         catalog: Catalog,
         deeds: Deeds | None = None,
         watch: Watch = lambda _event: None,
-        weigh: Weigh | None = None,
+        attribute: Attribute | None = None,
         hold: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.log = log
         self.catalog = catalog
         self._means = Means(catalog, deeds or Deeds(), log.keep)
         self._watch = watch
-        self._weigh, self._hold = weigh, hold
+        self._attribute, self._hold = attribute, hold
         self._stop = threading.Event()
         self._watch_error: Exception | None = None  # what whoever watches raised
         self._branch = Branch(log, self._tell)
@@ -307,13 +307,13 @@ class Room:
             events = self.append(*_as_it_was(bodies, reply, me, model, number, line))
             self._unmute()
         self._run([event for event in events if isinstance(event.body, Command)])
-        if self._weigh is not None:
-            self._append_flow(events[0].number, self._weigh, model, reply.usage)
+        if self._attribute is not None:
+            self._append_flow(events[0].number, self._attribute, model, reply.usage)
         return events[0]
 
-    def _append_flow(self, message: int, weigh: Weigh, model: Model, usage: Usage) -> None:
+    def _append_flow(self, message: int, attribute: Attribute, model: Model, usage: Usage) -> None:
         try:
-            flow_or_reason = weigh(model, usage)
+            flow_or_reason = attribute(model, usage)
         except (InputError, RefusedError, StoppedError) as error:
             flow_or_reason = " ".join(str(error).split())
         flow_body = (

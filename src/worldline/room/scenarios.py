@@ -21,7 +21,7 @@ from worldline.room.providers.catalog import Catalog
 from worldline.room.providers.chat_model import Model
 from worldline.room.providers.model_names import models_named, place_of
 from worldline.room.providers.scripted_model import ScriptedModel
-from worldline.room.room import Room, Watch, Weigh
+from worldline.room.room import Attribute, Room, Watch
 from worldline.room.state import MAX_PARTICIPANTS
 from worldline.room.turns import checked_mode
 
@@ -145,7 +145,7 @@ def open_scenario(
     models: Mapping[str, Model | Callable[[], Model]],
     deeds: Deeds | None = None,
     watch: Watch = lambda _event: None,
-    weigh: Weigh | None = None,
+    attribute: Attribute | None = None,
 ) -> Room:
     """The room of a scenario, opened; a log that has events already goes on where it was.
 
@@ -153,7 +153,7 @@ def open_scenario(
 
     Raises: InputError if a participant's model is not among them.
     """
-    room = Room(log, catalog_of(scenario, models), deeds, watch, weigh)
+    room = Room(log, catalog_of(scenario, models), deeds, watch, attribute)
     seat_all(scenario, room)
     return room
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from worldline.errors import InputError
-from worldline.graph.edits import Donor, EdgeCut, NodeCut
+from worldline.graph.edits import EdgeCut, NodeCut, PatchSource
 from worldline.models.tracer import batch_first
 from worldline.steps import step
 
@@ -68,7 +68,7 @@ class RowEdit:
         )
 
     def z(self, call: AttentionCall, item: int) -> Float[Tensor, "head rows d_value"]:
-        """What the read returns for these rows: splice, mask, softmax, drop, in this order."""
+        """What the read returns for these rows: patch, mask, softmax, zero, in this order."""
         scores = call.scores_at(self.rows, item)
         for where, (k, _, q) in self.reads:
             if q is not None or k is not None:
@@ -116,7 +116,7 @@ class Edits:
         self,
         n_pos: int,
         items: Sequence[Sequence[EdgeCut | NodeCut]],
-        source_activations: dict[Donor, SourceActivations] | None = None,
+        source_activations: dict[PatchSource, SourceActivations] | None = None,
         extra: Callable[[AttentionCall, int], list[RowEdit]] | None = None,
     ):
         self.n_pos, self.items, self.donated = n_pos, items, source_activations or {}
@@ -185,7 +185,7 @@ class Edits:
         kinds: dict[object, Tensor] = {}
         for at, dst in enumerate(rows):
             for edge in by_row.get(dst, ()):
-                key = edge.how if edge.how != "splice" else (edge.donor, edge.parts)
+                key = edge.how if edge.how != "patch" else (edge.patch_source, edge.parts)
                 mask = kinds.get(key)
                 if mask is None:
                     mask = kinds[key] = torch.zeros(shape, dtype=torch.bool, device=device)
@@ -203,20 +203,24 @@ class Edits:
         for key, mask in kinds.items():
             if key == "mask":
                 edit.masked_edges = mask
-            elif key == "drop":
+            elif key == "zero":
                 edit.zeroed_edges = mask
             else:
-                donor, parts = key  # pyright: ignore[reportGeneralTypeIssues]
-                edit.reads.append((mask, self._source_qkv(donor, parts, call)))
+                patch_source, parts = key  # pyright: ignore[reportGeneralTypeIssues]
+                edit.reads.append((mask, self._source_qkv(patch_source, parts, call)))
         return edit
 
-    def _source_qkv(self, donor: Donor, parts: str, call: AttentionCall) -> QkvOverride:
+    def _source_qkv(
+        self, patch_source: PatchSource, parts: str, call: AttentionCall
+    ) -> QkvOverride:
         """Another run's Q, K and V, moved to this text's positions."""
-        donor_qkv = self.donated[donor].qkv[call.layer, call.index]
-        at = torch.tensor([0 if pos is None else pos for pos in donor.at], device=call.q.device)
+        source_qkv = self.donated[patch_source].qkv[call.layer, call.index]
+        at = torch.tensor(
+            [0 if pos is None else pos for pos in patch_source.at], device=call.q.device
+        )
         q, k, v = (
             qkv_part[:, at].to(call.k.dtype) if name in parts else None
-            for name, qkv_part in zip("qkv", donor_qkv, strict=True)
+            for name, qkv_part in zip("qkv", source_qkv, strict=True)
         )
         return QkvOverride(k, v, q)
 
@@ -251,16 +255,18 @@ class Edits:
                     "as a node has"
                 )
             return x[where] + torch.tensor(node.vector, dtype=x.dtype, device=x.device)
-        if node.how == "mean" and node.donor is None:
+        if node.how == "mean" and node.patch_source is None:
             count = torch.arange(1, len(x) + 1, device=x.device, dtype=torch.float64)
             sums = x.double().cumsum(0) / count.view(-1, *(1,) * (x.ndim - 1))
             return sums[where].to(x.dtype)
-        assert node.donor is not None
-        donor_row = self.donated[node.donor].rows[row].to(x.dtype)
+        assert node.patch_source is not None
+        source_row = self.donated[node.patch_source].rows[row].to(x.dtype)
         if node.how == "mean":
-            return donor_row.double().mean(0).to(x.dtype).expand(len(where), *x.shape[1:])
-        at = torch.tensor([0 if pos is None else pos for pos in node.donor.at], device=x.device)
-        return donor_row[at[where]]
+            return source_row.double().mean(0).to(x.dtype).expand(len(where), *x.shape[1:])
+        at = torch.tensor(
+            [0 if pos is None else pos for pos in node.patch_source.at], device=x.device
+        )
+        return source_row[at[where]]
 
 
 def row_back(x: Tensor, x_batch_first: Tensor) -> list[int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from worldline.errors import InputError, RefusedError
-from worldline.graph.edits import Donor, EdgeCut, NodeCut
+from worldline.graph.edits import EdgeCut, NodeCut, PatchSource
 from worldline.models.gradients import Rerun, block_gradients, whole_gradients
 from worldline.models.model_calls import on_model, refuse_unknown_ids
 from worldline.models.positions import forget_lengths
@@ -130,7 +130,7 @@ def execute_many(
         else:
             alike.setdefault(plan.ids if reuse else (len(plan.ids),), []).append(n)
     n_done = sum(plan_logits is not None for plan_logits in out)
-    source_activations: dict[Donor, SourceActivations] = {}
+    source_activations: dict[PatchSource, SourceActivations] = {}
     for group in alike.values():
         replay = replay_of(model, plans[group[0]]) if reuse and len(group) > 1 else None
         group.sort(key=lambda n: _first_row(plans[n]))
@@ -150,14 +150,14 @@ def execute_many(
 def _refuse_last_row(model: LoadedModel, edits: frozenset[EdgeCut | NodeCut]) -> None:
     last = checked_report(model).n_layers
     if any(isinstance(edit, NodeCut) and last in edit.rows for edit in edits):
-        raise InputError(f"row {last} of a donor: accepted are rows 0 to {last - 1}")
+        raise InputError(f"row {last} of a patch source: accepted are rows 0 to {last - 1}")
 
 
 def _run_plans(
     model: LoadedModel,
     plans: Sequence[Plan],
     on_block: Callable[[BlockEvent], None] | None = None,
-    source_activations: dict[Donor, SourceActivations] | None = None,
+    source_activations: dict[PatchSource, SourceActivations] | None = None,
     replay: Replay | None = None,
     last: bool = False,
     on_row: Callable[[BlockEvent], None] | None = None,
@@ -167,8 +167,10 @@ def _run_plans(
     report = checked_report(model)
     every = [edit for plan in plans for edit in plan.edits]
     refuse_layers(every, report)
-    for donor in {edit.donor for edit in every if edit.donor is not None} - set(source_activations):
-        source_activations[donor] = donate(model, donor.ids, donor.edits)
+    for patch_source in {
+        edit.patch_source for edit in every if edit.patch_source is not None
+    } - set(source_activations):
+        source_activations[patch_source] = donate(model, patch_source.ids, patch_source.edits)
     edits = Edits(len(plans[0].ids), [tuple(plan.edits) for plan in plans], source_activations)
     if replay is None or replay.tail is None:
         return run_edited(model, plans, edits, on_block=on_block, on_row=on_row)

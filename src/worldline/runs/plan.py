@@ -8,10 +8,17 @@ from typing import Any
 
 from worldline.arguments import whole_numbers
 from worldline.errors import InputError
-from worldline.graph.edits import Donor, EdgeCut, HopBudget, NodeCut, edits_of, refuse_conflicts
+from worldline.graph.edits import (
+    EdgeCut,
+    HopBudget,
+    NodeCut,
+    PatchSource,
+    edits_of,
+    refuse_conflicts,
+)
 from worldline.graph.order import Order, Slice
 
-SCHEMA = "worldline.plan/1"
+SCHEMA = "worldline.plan/2"
 PREFILL = Order("prefill")
 
 
@@ -38,9 +45,9 @@ class Plan:
         object.__setattr__(self, "ids", whole_numbers("ids", self.ids, least=None))
         object.__setattr__(self, "edits", edits_of(self.edits))
         refuse_conflicts(self.edits, len(self.ids))
-        has_patch = any(isinstance(e, EdgeCut) and e.how == "splice" for e in self.edits)
+        has_patch = any(isinstance(e, EdgeCut) and e.how == "patch" for e in self.edits)
         if self.budget is not None and has_patch:
-            raise InputError("a splice of K/V under a hop budget: both say whose K/V is read")
+            raise InputError("a patch of K/V under a hop budget: both say whose K/V is read")
         if self.order != PREFILL and (self.edits or self.budget is not None):
             raise InputError(
                 f"order {self.order.name} with edits or a hop budget: accepted is prefill; in any "
@@ -104,16 +111,16 @@ def _tuple(value: Any) -> Any:
 
 
 def _edits_json(edits: frozenset[EdgeCut | NodeCut]) -> list[dict[str, Any]]:
-    """Edits in an order of their own, donors with theirs."""
+    """Edits in an order of their own, patch sources with theirs."""
     records = []
     for edit in edits:
         record = {"kind": type(edit).__name__} | {
             f.name: getattr(edit, f.name) for f in fields(edit)
         }
-        if edit.donor is not None:
-            donor = edit.donor
-            of = {"edits": _edits_json(donor.edits)} if donor.edits else {}
-            record["donor"] = {"ids": donor.ids, "at": donor.at} | of
+        if edit.patch_source is not None:
+            patch_source = edit.patch_source
+            of = {"edits": _edits_json(patch_source.edits)} if patch_source.edits else {}
+            record["patch_source"] = {"ids": patch_source.ids, "at": patch_source.at} | of
         records.append(record)
     return sorted(records, key=repr)
 
@@ -121,10 +128,10 @@ def _edits_json(edits: frozenset[EdgeCut | NodeCut]) -> list[dict[str, Any]]:
 def _edit(edit_data: dict[str, Any]) -> EdgeCut | NodeCut:
     kinds = {"EdgeCut": EdgeCut, "NodeCut": NodeCut}
     edit_values = {
-        name: _tuple(v) for name, v in edit_data.items() if name not in ("kind", "donor")
+        name: _tuple(v) for name, v in edit_data.items() if name not in ("kind", "patch_source")
     }
-    donor = edit_data["donor"]
-    if donor is not None:
-        edits = frozenset(_edit(donor_edit) for donor_edit in donor.get("edits", ()))
-        donor = Donor(tuple(donor["ids"]), tuple(donor["at"]), edits)
-    return kinds[edit_data["kind"]](**edit_values, donor=donor)
+    patch_source = edit_data["patch_source"]
+    if patch_source is not None:
+        edits = frozenset(_edit(source_edit) for source_edit in patch_source.get("edits", ()))
+        patch_source = PatchSource(tuple(patch_source["ids"]), tuple(patch_source["at"]), edits)
+    return kinds[edit_data["kind"]](**edit_values, patch_source=patch_source)

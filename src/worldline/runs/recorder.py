@@ -188,24 +188,33 @@ def record(
 ) -> Trace:
     """Run `model` on `text` once and keep both highways.
 
-    `keep` chooses among "terms" (what attention, MLP and constants added), "kv", "q", "rows"
-    (statistics of every pattern row, which costs a second Q K product), "k_unplaced" (keys before
-    positions) and "mlp_hidden"; the residual stream is always kept. The model is checked on a
-    probe text first (once for the model as it is); `verify` also compares the logits of
-    this very run with a plain one, sees on this very text that no columns mix outside of attention,
-    and closes every node over heads and sources, as `close_over="sources"` does alone; "sample"
-    does so in a few layers, drawn with `seed` or 0.
-    "terms" only adds up what the model added, which is no closure.
+    The model is checked on a probe text first (once for the model as it is).
 
-    With `edits` it is a run that never happened: its trace names the plan and can be looked at, not
-    weighed. Rows are those that enter the blocks, overwritten nodes included.
+    Args:
+        model: A model from `load_model`.
+        text: The text, or its tokens or ids.
+        keep: What is recorded beside the residual stream: "terms" (what attention, MLP and
+            constants added), "kv" (what a KV cache holds), "q", "rows" (statistics of every pattern
+            row, which costs a second Q K product), "k_unplaced" (keys before positions) and
+            "mlp_hidden".
+        verify: Whether the logits of this very run are compared with a plain one, no columns mix
+            outside of attention on this very text, and every node is closed over heads and sources.
+        close_over: "sources" closes every node over heads and sources; "sample" does so in a few
+            layers; "terms" only adds up what the model added, which is no closure.
+        seed: Seed of the layers of a sample (default: 0).
+        add_special_tokens: Whether a BOS and the like are added (None: as the tokenizer does).
+        edits: Makes it a run that never happened: its trace names the plan and can be looked at,
+            not attributed. Rows are those that enter the blocks, overwritten nodes included.
 
-    Exactness: bitwise; the closure error of every node is measured and a run whose terms do not
-    add up within the tolerance of the dtype is refused.
+    Returns:
+        The recorded run.
 
     Raises:
         InputError: an empty text, a text over the context length, an unknown name in `keep`.
         RefusedError: a check failed: the layer, the term and the size of the error.
+
+    Exactness: bitwise; the closure error of every node is measured and a run whose terms do not
+    add up within the tolerance of the dtype is refused.
     """
     if close_over not in CLOSE_OVER:
         raise InputError(f"close_over={close_over!r}: accepted are {', '.join(CLOSE_OVER)}")

@@ -70,7 +70,7 @@ class Prediction:
 
 @dataclass(eq=False)
 class LiveBlock:
-    """What weighing needs of a block beyond its arrays; only in the session that recorded it."""
+    """What attribution needs of a block beyond its arrays; only in the session that recorded it."""
 
     calls: list[AttentionCall]
     terms: dict[str, Term]
@@ -83,10 +83,10 @@ class Trace:
 
     `resid[l]` is the residual stream entering block l, [pos, d_model]; `resid[n_layers]` enters
     the final norm. `attn_out`, `mlp_out`, `constants` and `other` hold, per block, the terms that
-    add up to the next row with the carry (None where a block has no such term). `k` and `v` are
-    [kv_head, pos, d_head] per block, as the attention function saw them, `q` [head, pos, d_head];
-    None for a block without softmax attention. With keep="rows" also `row_max` and `row_entropy`
-    (nats), [head, pos], of every row of the pattern, recomputed from q and k. With
+    add up to the next row with the skip connection (None where a block has no such term). `k` and
+    `v` are [kv_head, pos, d_head] per block, as the attention function saw them, `q` [head, pos,
+    d_head]; None for a block without softmax attention. With keep="rows" also `row_max` and
+    `row_entropy` (nats), [head, pos], of every row of the pattern, recomputed from q and k. With
     keep="k_unplaced", [kv_head, pos, d_head], keys before positions are mixed in, and with
     "mlp_hidden", [pos, d_hidden], what the MLP's last matrix reads; None for a block where that
     could not be told.

@@ -56,7 +56,7 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
 
 @with_checked_arguments
 def load_trace(path: str | Path) -> Trace:
-    """Read a trace that `save_trace` wrote. To weigh it, give weigh() the model.
+    """Read a trace that `save_trace` wrote. For attribution give attribute() the model.
 
     Raises:
         InputError: no such file, not a whole trace of a known schema, or not as it was written.

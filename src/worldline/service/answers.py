@@ -168,7 +168,7 @@ class Answering:
             by=question.by,
             target=question.target,
             versus=question.versus,
-            how=question.how or "drop",
+            how=question.how or "zero",
             top=question.top,
             paths=question.paths,
         )
@@ -187,7 +187,7 @@ class Answering:
             return Answer(json.dumps({"paths": None, "paths_left_out": paths_summary}))
         run, chat = self._run(question, trace.tokens)
         recipe = trace_recipe(
-            run, by="gradient", how="drop", paths=True,
+            run, by="gradient", how="zero", paths=True,
             target=question.target, versus=question.versus, chat=chat,
         )  # fmt: skip
         scene_paths = paths_shown(paths_summary, recipe)
@@ -264,7 +264,7 @@ class Answering:
         from worldline.interventions.cut import cut, cut_scene
         from worldline.interventions.cut_grammar import written_cuts
 
-        field_names = ("edges", "nodes", "how", "node_how", "parts", "splice_from", "align")
+        field_names = ("edges", "nodes", "how", "node_how", "parts", "patch_from", "align")
         cut_fields = {name: getattr(question, name) for name in field_names}
         edits = written_cuts(self.model, tokens, **cut_fields)
         say("running with and without the cut")

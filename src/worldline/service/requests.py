@@ -1,4 +1,4 @@
-"""What may be asked: a text seen, cut, limited, pushed, or run in other orders."""
+"""What may be asked: a text seen, cut, limited, perturbed, or run in other orders."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class TextQuestion(BaseModel):
 
 
 class SeeQuestion(TextQuestion):
-    """Record the text and weigh every K/V edge: answered by a Scene."""
+    """Record the text and attribute every K/V edge: answered by a Scene."""
 
     ask: Literal["see"] = "see"
-    by: Literal["gradient", "frozen", "share"] | None = None
+    by: Literal["gradient", "frozen", "contribution"] | None = None
     target: Words | None = None
     versus: Words | None = None
-    how: Literal["drop", "mask"] | None = None
+    how: Literal["zero", "mask"] | None = None
     top: int = Field(default=2000, ge=0, le=20_000)
     paths: bool | None = None
 
@@ -45,10 +45,10 @@ class CutQuestion(TextQuestion):
     ask: Literal["cut"] = "cut"
     edges: tuple[Words, ...] = Field(default=(), max_length=500)
     nodes: tuple[Words, ...] = Field(default=(), max_length=500)
-    how: Literal["mask", "drop", "splice"] | None = None
-    node_how: Literal["zero", "mean", "splice"] | None = None
+    how: Literal["mask", "zero", "patch"] | None = None
+    node_how: Literal["zero", "mean", "patch"] | None = None
     parts: Literal["kv", "k", "v", "q"] = "kv"
-    splice_from: str | None = Field(default=None, min_length=1, max_length=MOST_CHARS)
+    patch_from: str | None = Field(default=None, min_length=1, max_length=MOST_CHARS)
     align: Literal["left", "right", "words"] | None = None
     target: Words | None = None
     versus: Words | None = None
@@ -58,7 +58,7 @@ class SourcesQuestion(TextQuestion):
     """Cut all reads of each token in turn."""
 
     ask: Literal["sources"] = "sources"
-    how: Literal["mask", "drop"] = "mask"
+    how: Literal["mask", "zero"] = "mask"
     target: Words | None = None
 
 
@@ -71,7 +71,7 @@ class HopsQuestion(TextQuestion):
 
 
 class ConeQuestion(TextQuestion):
-    """Push one node a little."""
+    """Perturb one node a little."""
 
     ask: Literal["cone"] = "cone"
     layer: int = Field(ge=0, le=100_000)

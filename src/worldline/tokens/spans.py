@@ -108,7 +108,7 @@ def counterparts(ours: Tokens, theirs: Tokens, align: str | None = None) -> tupl
     if align is None:
         if n != n_theirs:
             raise InputError(
-                f"the text that is spliced in has {n_theirs} tokens, this one {n}: name an "
+                f"the text that is patched in has {n_theirs} tokens, this one {n}: name an "
                 f"alignment,"
                 " left, right or words"
             )

@@ -247,7 +247,9 @@ def _guess(prediction: ScenePrediction | None, cells: int) -> str:
 
 def cone_lines(part: SceneCone, labels: Sequence[str], width: int) -> list[str]:
     """A map of the response, last row on top; blank is exactly zero."""
-    lines = [f"A push at layer {part.layer}, position {part.pos} ({_label(labels, part.pos)})"]
+    lines = [
+        f"A perturbation at layer {part.layer}, position {part.pos} ({_label(labels, part.pos)})"
+    ]
     precision = part.precision.get("relative")
     least = max(precision.floor, precision.resolution) if precision else 0.0
     for response in part.responses:

@@ -23,11 +23,11 @@ def to_networkx(scene: Scene) -> nx.MultiDiGraph:
     Nodes hold the columns of the table "nodes" (``worldline.views.frames.COLUMNS``), as far as
     the Scene knows them. An edge goes from ``(layer, src)`` to ``(layer + 1, dst)``; its key is
     its head, its attributes ``weight``, ``layer``, ``head``, ``saturated`` and ``kind="kv"``. By
-    share, where the shares are known, ``kind="carry"`` edges (key ``"carry"``) join
-    ``(layer, pos)`` to ``(layer + 1, pos)``: their weights are shares too. By other weighings a
+    contribution, where the shares are known, ``kind="skip"`` edges (key ``"skip"``) join
+    ``(layer, pos)`` to ``(layer + 1, pos)``: their weights are shares too. By other methods a
     Scene has no number for what stays in a column, and no such edge is made up. Graph attributes
-    say what a weight means (``weighing_formula``, ``weighing_unit``, ...) and how much of the flow
-    the edges hold.
+    say what a weight means (``attribution_formula``, ``attribution_unit``, ...) and how much of the
+    flow the edges hold.
 
     Raises:
         InputError: networkx is not installed.
@@ -45,9 +45,9 @@ def to_networkx(scene: Scene) -> nx.MultiDiGraph:
             kind="kv",
             saturated=edge.saturated,
         )
-    for layer, pos, weight in carries(scene):
+    for layer, pos, weight in skips(scene):
         ends = ((layer, pos), (layer + 1, pos))
-        graph.add_edge(*ends, key="carry", weight=weight, layer=layer, kind="carry")
+        graph.add_edge(*ends, key="skip", weight=weight, layer=layer, kind="skip")
     return graph
 
 
@@ -73,36 +73,37 @@ def to_graphml(scene: Scene) -> str:
     return content.getvalue().decode("utf-8")
 
 
-def carries(scene: Scene) -> list[tuple[int, int, float]]:
-    """What stays in its column, as (layer, pos, share of node (layer + 1, pos)).
+def skips(scene: Scene) -> list[tuple[int, int, float]]:
+    """Skip connections, as (layer, pos, share of node (layer + 1, pos)).
 
-    Only where it is of the same kind as the edges' weights: weighed by share, with the plain
-    inner product in which every Scene's shares are given. Otherwise empty.
+    Only where it is of the same kind as the edges' weights: attributed by contribution, with the
+    plain inner product in which every Scene's shares are given. Otherwise empty.
     """
     shares = scene.nodes.shares if scene.nodes is not None else None
-    if shares is None or (scene.weighing.by, scene.weighing.metric) != ("share", "identity"):
+    method = scene.attribution.by, scene.attribution.metric
+    if shares is None or method != ("contribution", "identity"):
         return []
     return [
         (layer, pos, weight)
-        for layer, row in enumerate(shares.carry)
+        for layer, row in enumerate(shares.skip)
         for pos, weight in enumerate(row)
     ]
 
 
 def asked_of(scene: Scene) -> dict[str, str]:
     """What a weight of this Scene means, in words and without what does not apply."""
-    weighing = scene.weighing
-    weighing_fields = {
-        "by": weighing.by,
-        "target": weighing.target and weighing.target.token,
-        "versus": weighing.versus and weighing.versus.token,
-        "how": weighing.how,
-        "metric": weighing.metric,
-        "formula": weighing.formula,
-        "unit": weighing.unit,
-        "exactness": weighing.exactness,
+    attribution = scene.attribution
+    attribution_fields = {
+        "by": attribution.by,
+        "target": attribution.target and attribution.target.token,
+        "versus": attribution.versus and attribution.versus.token,
+        "how": attribution.how,
+        "metric": attribution.metric,
+        "formula": attribution.formula,
+        "unit": attribution.unit,
+        "exactness": attribution.exactness,
     }
-    return {name: value for name, value in weighing_fields.items() if value is not None}
+    return {name: value for name, value in attribution_fields.items() if value is not None}
 
 
 def _about(scene: Scene) -> dict[str, Any]:
@@ -113,10 +114,10 @@ def _about(scene: Scene) -> dict[str, Any]:
         "model": scene.model.name,
         "weights_hash": scene.model.weights_hash,
         "worldline": scene.versions.get("worldline", ""),
-        **{f"weighing_{name}": value for name, value in asked_of(scene).items()},
-        "kept_edges": scene.kept.edges,
-        "kept_of": scene.kept.of,
-        "kept_share": scene.kept.share,
+        **{f"attribution_{name}": value for name, value in asked_of(scene).items()},
+        "coverage_edges": scene.coverage.edges,
+        "coverage_of": scene.coverage.of,
+        "coverage_share": scene.coverage.share,
     }
 
 

@@ -25,7 +25,7 @@ from worldline.views.labels import visible_text as visible
 from worldline.views.lanes import Columns, choose_columns, draw_lattice
 from worldline.views.path_text import spectrum_lines
 from worldline.views.recipe import terminal_line
-from worldline.views.schema.flows import SceneKept
+from worldline.views.schema.flows import SceneCoverage
 from worldline.views.schema.scene import Scene, SceneClosure, SceneEdge
 
 N_DRAWN = 12
@@ -95,23 +95,23 @@ def _print_lines(lines: Sequence[Text], width: int, color: bool) -> str:
 
 
 def _header(scene: Scene, width: int) -> list[Text]:
-    model, weighing = scene.model, scene.weighing
+    model, attribution = scene.model, scene.attribution
     size = f"{_count(model.n_layers, 'layer')} x {_count(len(scene.tokens), 'token')}"
-    weighing_words = f"weighed by {weighing.by}"
-    if weighing.how:
-        weighing_words += f" ({weighing.how})"
-    if weighing.target:
-        weighing_words += f" for {visible(weighing.target.token)}"
-    if weighing.versus:
-        weighing_words += f" versus {visible(weighing.versus.token)}"
-    if weighing.metric:
-        weighing_words += f", metric {weighing.metric}"
-    note = weighing.target.note if weighing.target else None
+    attribution_words = f"attributed by {attribution.by}"
+    if attribution.how:
+        attribution_words += f" ({attribution.how})"
+    if attribution.target:
+        attribution_words += f" for {visible(attribution.target.token)}"
+    if attribution.versus:
+        attribution_words += f" versus {visible(attribution.versus.token)}"
+    if attribution.metric:
+        attribution_words += f", metric {attribution.metric}"
+    note = attribution.target.note if attribution.target else None
     return [
         Text(_quoted_end(readable_text(scene.text), width), style=_STRONG),
-        *_wrap_parts([readable_text(model.name), size, weighing_words], " · ", width),
+        *_wrap_parts([readable_text(model.name), size, attribution_words], " · ", width),
         *_wrap_parts(
-            [readable_text(weighing.formula), f"unit: {weighing.unit}"], " · ", width, _PALE
+            [readable_text(attribution.formula), f"unit: {attribution.unit}"], " · ", width, _PALE
         ),
         *(_wrap_parts([readable_text(note)], "", width, _STRONG) if note else []),
     ]
@@ -159,7 +159,7 @@ def _left_out(
         )
         if len(drawn_edges) < len(strongest_edges):
             drawn_of += f" of the {len(strongest_edges)} strongest"
-        notes.append(f"Drawn: {drawn_of} of {_count(scene.kept.of, 'edge')}")
+        notes.append(f"Drawn: {drawn_of} of {_count(scene.coverage.of, 'edge')}")
     else:
         notes.append("No K/V edge to draw: the lattice alone")
     quiet = scene.model.n_layers - len({edge.layer for edge in drawn_edges})
@@ -238,7 +238,7 @@ def _predictions(scene: Scene, width: int) -> list[Text]:
 
 
 def _checks(scene: Scene, width: int) -> list[Text]:
-    coverage, inert, closure_error = scene.kept, scene.inert, scene.closure_error
+    coverage, inert, closure_error = scene.coverage, scene.inert, scene.closure_error
     where = "on a probe text" if inert.checked == "probe" else "on this very run"
     calls = f"{inert.calls} of {inert.expected_calls} attention calls seen"
     ok = inert.equal and inert.calls == inert.expected_calls
@@ -266,7 +266,7 @@ def _reproduce_lines(scene: Scene, width: int) -> list[Text]:
     ]
 
 
-def _no_share(coverage: SceneKept) -> str:
+def _no_share(coverage: SceneCoverage) -> str:
     """What there is to say where no share of a flow is defined."""
     if not coverage.of:
         return "no K/V edge: no share of the flow is defined"

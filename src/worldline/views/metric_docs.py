@@ -13,7 +13,7 @@ COUNTERFACTUAL = (
     "exact counterfactual, up to rounding: the floor of equivalent runs of this text, and the "
     "resolution of the dtype of the logits; what is under either is said to be so"
 )
-WEIGHED = "sum over all edges, exact up to rounding; each edge: {weight_exactness}"
+ATTRIBUTED = "sum over all edges, exact up to rounding; each edge: {weight_exactness}"
 PATHS_SUM = "exact sum over all paths, up to rounding of {dtype}"
 COUNT = "integer-exact"
 LENS_SOURCE = "nostalgebraist, interpreting GPT: the logit lens (2020)"
@@ -42,7 +42,7 @@ def _share(title: str, term: str, name: str) -> Meaning:
 
 def _flow(title: str, formula: str, name: str) -> Meaning:
     return Meaning(
-        "flow", title, formula, "{weight_unit}", WEIGHED, "scene", f"flow.{name}".rstrip(".")
+        "flow", title, formula, "{weight_unit}", ATTRIBUTED, "scene", f"flow.{name}".rstrip(".")
     )
 
 
@@ -68,7 +68,7 @@ def _count(title: str, formula: str, unit: str, of: str) -> Meaning:
 
 def _group_total(title: str, formula: str, name: str) -> Meaning:
     of = f"groupings[0].{name}"
-    return Meaning("groups", title, formula, "{weight_unit}", WEIGHED, "scene", of)
+    return Meaning("groups", title, formula, "{weight_unit}", ATTRIBUTED, "scene", of)
 
 
 def _path(title: str, formula: str, unit: str, exactness: str, of: str, source=None) -> Meaning:
@@ -97,16 +97,16 @@ MEANINGS: dict[str, Meaning] = {
         "edges[0].weight",
     ),
     "drawn_edges": _count(
-        "Edges drawn", "the strongest n by |weight|, n from the slider", "edges", "kept.edges"
+        "Edges drawn", "the strongest n by |weight|, n from the slider", "edges", "coverage.edges"
     ),
     "listed_edges": _count(
-        "Edges of this node in the file", "how many of the edges kept", "edges", "kept.edges"
+        "Edges of this node in the file", "how many of the edges kept", "edges", "coverage.edges"
     ),
     "all_edges": _count(
         "Edges of the run",
         "layers x heads x pairs of columns (source < destination) that the masks allow",
         "edges",
-        "kept.of",
+        "coverage.of",
     ),
     "edge_rank": _count("Rank of the edge", "1 for the largest |weight|", "place", "edges"),
     "flow_share": Meaning(
@@ -114,18 +114,18 @@ MEANINGS: dict[str, Meaning] = {
         "Part of the flow that is drawn",
         _NO_SIGNS.format("the edges drawn"),
         "part of 1",
-        WEIGHED,
+        ATTRIBUTED,
         "json",
-        "kept",
+        "coverage",
     ),
     "edge_share": Meaning(
         "edges",
         "Part of the flow in this edge",
         _NO_SIGNS.format("this edge alone"),
         "part of 1",
-        WEIGHED,
+        ATTRIBUTED,
         "json",
-        "kept",
+        "coverage",
     ),
     "within_positive": _group_total(
         "Constructive reads inside groups",
@@ -189,13 +189,13 @@ MEANINGS: dict[str, Meaning] = {
     "writes_agree": Meaning(
         "agree",
         "How far what the block writes here points one way",
-        "||sum of c|| / sum of ||c||, c each head and every other term but the carry",
+        "||sum of c|| / sum of ||c||, c each head and every other term but the skip connection",
         "none; 1 all agree, near 0 they cancel",
         "the terms of a node add up to {tolerance} in {dtype}",
         "scene",
         "nodes.writes_agree",
     ),
-    "carry": _share("Share of the carry", "what passes on of x[l, j]", "carry"),
+    "skip": _share("Share of the skip connection", "what passes on of x[l, j]", "skip"),
     "mlp": _share("Share of the MLP", "the MLP's term", "mlp"),
     "self_attention": _share(
         "Share of self-attention", "all heads' reads of column j itself", "self_attention"
@@ -335,17 +335,21 @@ MEANINGS: dict[str, Meaning] = {
         "change_nats",
     ),
     "relative_change": _cone(
-        "Response to the push",
+        "Response to the perturbation",
         "|change of x[l, j]| / ||x[l, j]||, mean over directions",
         "relative to the node's norm",
         "exact counterfactual of a finite step; exact zero outside the cone (bitwise)",
         "relative",
     ),
     "n_directions": _cone(
-        "Directions pushed in", "drawn at random", "directions", COUNT, "n_directions"
+        "Directions perturbed in", "drawn at random", "directions", COUNT, "n_directions"
     ),
-    "push_step": _cone(
-        "Size of the push", "|push| / ||x[l, j]||", "relative to the norm", "as given", "step"
+    "perturbation_step": _cone(
+        "Size of the perturbation",
+        "|perturbation| / ||x[l, j]||",
+        "relative to the norm",
+        "as given",
+        "step",
     ),
     "derivative_error": _cone(
         "How far the finite step is from the derivative",

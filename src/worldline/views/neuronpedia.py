@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worldline.errors import InputError
-from worldline.views.graph_exports import asked_of, carries
+from worldline.views.graph_exports import asked_of, skips
 from worldline.views.labels import percent, visible_text
 from worldline.views.schema.scene import Scene, SceneEdge, ScenePrediction
 
@@ -40,9 +40,10 @@ def to_neuronpedia(scene: Scene, *, scan: str | None = None, slug: str | None = 
     A link is all that the Scene's edges read from one state into another in one block: the weights
     of the heads are summed, and ``heads`` lists each. **What a weight means** is not what the
     format's own graphs mean by it: by gradient and frozen it is what the *target* owes to the
-    read, by share the share of the state it is written into; ``metadata.info.description`` and
-    ``metadata.generation_settings`` say which. What stays in its column is linked (``kind``
-    "carry") only by share, and nothing is linked to the logits: for those a Scene has no number.
+    read, by contribution the share of the state it is written into; ``metadata.info.description``
+    and ``metadata.generation_settings`` say which. What stays in its column is linked (``kind``
+    "skip") only by contribution, and nothing is linked to the logits: for those a Scene has no
+    number.
 
     ``scan`` is the model's id on Neuronpedia (default: the model's name), ``slug`` the graph's.
     Both hold letters, digits, _ and - only. In labels and tokens, controls are shown by name, and
@@ -62,7 +63,7 @@ def to_neuronpedia(scene: Scene, *, scan: str | None = None, slug: str | None = 
                 "prompt": scene.text,
                 "info": _info(scene),
                 "generation_settings": settings,
-                "pruning_settings": scene.kept.model_dump(),
+                "pruning_settings": scene.coverage.model_dump(),
             },
             "qParams": {
                 "pinnedIds": [],
@@ -114,23 +115,23 @@ def _as_slug(text: str) -> str:
 
 
 def _info(scene: Scene) -> dict[str, Any]:
-    weighing, coverage = scene.weighing, scene.kept
+    attribution, coverage = scene.attribution, scene.coverage
     weight_words = {
-        "share": "the share of the state it is written into",
+        "contribution": "the share of the state it is written into",
         "gradient": "what the target owes to that read (not what the upper state does)",
         "frozen": "what all paths through that read give to the target",
-    }[weighing.by]
-    target = f" Target: {visible_text(weighing.target.token)}." if weighing.target else ""
-    if weighing.target and weighing.versus:
-        target = f"{target[:-1]} minus {visible_text(weighing.versus.token)}."
+    }[attribution.by]
+    target = f" Target: {visible_text(attribution.target.token)}." if attribution.target else ""
+    if attribution.target and attribution.versus:
+        target = f"{target[:-1]} minus {visible_text(attribution.versus.token)}."
     description = (
         "K/V reads of one run between states of the residual stream (no features). The weight of "
-        f"a link is {weight_words}, summed over the heads it lists. {weighing.formula}; unit: "
-        f"{weighing.unit}; {weighing.exactness}.{target} The {coverage.edges:,} strongest of "
+        f"a link is {weight_words}, summed over the heads it lists. {attribution.formula}; unit: "
+        f"{attribution.unit}; {attribution.exactness}.{target} The {coverage.edges:,} strongest of "
         f"{coverage.of:,} reads are here, {percent(coverage.share)} of the sum of their sizes. "
         + (
-            "Carry links are shares too."
-            if carries(scene)
+            "Skip links are shares too."
+            if skips(scene)
             else "What stays in its column has no number here and no link."
         )
         + " Nothing is linked to the logits."
@@ -168,10 +169,10 @@ def _links(scene: Scene) -> list[dict[str, Any]]:
             "source": _id(scene, layer, pos),
             "target": _id(scene, layer + 1, pos),
             "weight": weight,
-            "kind": "carry",
+            "kind": "skip",
             "layer": layer,
         }
-        for layer, pos, weight in carries(scene)
+        for layer, pos, weight in skips(scene)
     ]
     return reads + stays
 
@@ -216,7 +217,7 @@ def _state(scene: Scene, layer: int, pos: int) -> dict[str, Any]:
 def _logit(scene: Scene, prediction: ScenePrediction) -> dict[str, Any]:
     """One listed prediction. The page reads its probability from the label's "(p="."""
     row, pos, chance = scene.model.n_layers + 1, len(scene.tokens) - 1, math.exp(prediction.logprob)
-    target = scene.weighing.target
+    target = scene.attribution.target
     token_words = _label_text(prediction.token).replace("(p=", "(p =")
     return _node(
         f"{row}_{prediction.id}_{pos}",

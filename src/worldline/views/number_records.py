@@ -58,12 +58,12 @@ def _parts(scene: Scene) -> set[str]:
 
 def _words(scene: Scene) -> dict[str, str]:
     """What differs from Scene to Scene."""
-    weighing, paths = scene.weighing, scene.paths
+    attribution, paths = scene.attribution, scene.paths
     frozen = paths is not None and paths.by == "frozen"
     return {
-        "weight_formula": weighing.formula,
-        "weight_unit": weighing.unit,
-        "weight_exactness": weighing.exactness,
+        "weight_formula": attribution.formula,
+        "weight_unit": attribution.unit,
+        "weight_exactness": attribution.exactness,
         "tolerance": f"{scene.closure_error.tolerance:.0e}",
         "dtype": scene.model.dtype,
         "paths_unit": "logits" if frozen else "product of shares",

@@ -97,7 +97,7 @@ class Recipe(Part):
     device: str
     dtype: str | None
     text: RecipeText
-    splice: RecipeText | None = None
+    patch: RecipeText | None = None
     words: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()
     each: str = ""
@@ -110,7 +110,7 @@ class Recipe(Part):
         """What has to be there before the lines run, and why there is no command line."""
         texts = dict.fromkeys(
             recipe_text.note
-            for recipe_text in (self.text, self.splice)
+            for recipe_text in (self.text, self.patch)
             if recipe_text and recipe_text.note
         )
         why = " ".join(filter(None, [FROM_PYTHON if self.source is None else "", self.unsaid]))
@@ -121,13 +121,13 @@ class Recipe(Part):
         """The command line, with `more` options; empty where no command line can say it."""
         if self.source is None or self.unsaid:
             return ""
-        options = [*self.words, *self._splice_words(), *self._model_words(), *more]
+        options = [*self.words, *self._patch_words(), *self._model_words(), *more]
         if self.threads is not None:
             options += ["--threads", str(self.threads)]
         start, text = ["worldline", self.command], self.text.words
         file_texts = [
             recipe_text
-            for recipe_text in (self.text, self.splice)
+            for recipe_text in (self.text, self.patch)
             if recipe_text is not None and recipe_text.file
         ]
         if text is not None and (text == "-" or "\0" in text):
@@ -149,7 +149,7 @@ class Recipe(Part):
         text = self.text.python
         if not self.special_tokens:
             text = f"wl.tokenize(model.tokenizer, {text}, add_special_tokens=False)"
-        if self.call in ("observe", "see_paths"):
+        if self.call in ("observe", "summarize_paths"):
             first = [text, *(["model"] if self.source is None else self._load_words("model="))]
         else:
             first = [
@@ -186,12 +186,12 @@ class Recipe(Part):
         words += [] if self.device == "cpu" else option("device", self.device)
         return words + ([] if self.dtype is None else option("dtype", self.dtype))
 
-    def _splice_words(self) -> list[str]:
-        if self.splice is None:
+    def _patch_words(self) -> list[str]:
+        if self.patch is None:
             return []
-        if self.splice.words is None:
-            return option("splice-file", self.splice.file or "")
-        return option("splice-from", self.splice.words)
+        if self.patch.words is None:
+            return option("patch-file", self.patch.file or "")
+        return option("patch-from", self.patch.words)
 
 
 class SceneReproduce(Part):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from worldline.graph.edits import Donor, EdgeCut, NodeCut
+from worldline.graph.edits import EdgeCut, NodeCut, PatchSource
 from worldline.tokens.input_text import WrittenText
 from worldline.views.recipe import Recipe, RecipeText, SceneReproduce, option, options
 from worldline.views.schema.scene import Scene
@@ -67,13 +67,13 @@ def cut_recipe(
     cut_fields: dict[str, Any],
     target: Target = None,
     versus: Target = None,
-    splice: WrittenText | None = None,
+    patch: WrittenText | None = None,
 ) -> Recipe:
     """The recipe of a cut: `edits` are what ran, `cut_fields` what `written_cuts` made them of.
 
-    `splice` says how the text that was spliced in was read.
+    `patch` says how the text that was patched in was read.
     """
-    text = splice or cut_fields.get("splice_from")
+    text = patch or cut_fields.get("patch_from")
     other = None if text is None else RecipeText.of(text)
     words = [w for edge_text in cut_fields.get("edges") or () for w in option("edge", edge_text)]
     words += [w for node_text in cut_fields.get("nodes") or () for w in option("node", node_text)]
@@ -87,7 +87,7 @@ def cut_recipe(
     words += options([("target", _token(target)), ("versus", _token(versus))])
     python = [f"[{', '.join(_edit(edit, other) for edit in edits)}]"]
     python += _keyword_arguments({"target": target, "versus": versus})
-    return _make_recipe(run, "cut", "cut", words, python, splice=other)
+    return _make_recipe(run, "cut", "cut", words, python, patch=other)
 
 
 def paths_recipe(
@@ -97,9 +97,9 @@ def paths_recipe(
     words = options(
         [("by", by), ("target", _token(target)), ("versus", _token(versus)), ("top", k)]
     )
-    words += option("draws", n_drawn) if by != "share" else []
+    words += option("draws", n_drawn) if by != "contribution" else []
     call_arguments = {"by": by, "target": target, "versus": versus, "k": k, "n_drawn": n_drawn}
-    return _make_recipe(run, "paths", "see_paths", words, _keyword_arguments(call_arguments))
+    return _make_recipe(run, "paths", "summarize_paths", words, _keyword_arguments(call_arguments))
 
 
 def sources_recipe(run: Recipe, how: str, target: Target, n_tokens: int) -> Recipe:
@@ -140,7 +140,7 @@ def cone_recipe(
     step: float | None = None,
     through: str | None = None,
 ) -> Recipe:
-    """The recipe of a push; `step` and `through` where they are not as ever."""
+    """The recipe of a perturbation; `step` and `through` where they are not as ever."""
     words = options(
         [
             ("at", f"{layer},{pos}"),
@@ -217,19 +217,19 @@ def _keyword_arguments(arguments: dict[str, Any]) -> list[str]:
     return [f"{name}={value!r}" for name, value in arguments.items() if value is not None]
 
 
-def _edit(part: EdgeCut | NodeCut | Donor, splice: RecipeText | None) -> str:
+def _edit(part: EdgeCut | NodeCut | PatchSource, patch: RecipeText | None) -> str:
     """An edit as the Python call that makes it, defaults left out."""
     words = []
     for field in fields(part):
         value = getattr(part, field.name)
         if value == field.default or (field.name == "edits" and not value):
             continue
-        if isinstance(value, Donor):
-            value_code = _edit(value, splice)
-        elif isinstance(part, Donor) and field.name == "ids" and splice is not None:
-            value_code = f"wl.tokenize(model.tokenizer, {splice.python}).ids"
+        if isinstance(value, PatchSource):
+            value_code = _edit(value, patch)
+        elif isinstance(part, PatchSource) and field.name == "ids" and patch is not None:
+            value_code = f"wl.tokenize(model.tokenizer, {patch.python}).ids"
         elif field.name == "edits":
-            edit_codes = [_edit(edit, splice) for edit in sorted(value, key=repr)]
+            edit_codes = [_edit(edit, patch) for edit in sorted(value, key=repr)]
             value_code = f"frozenset([{', '.join(edit_codes)}])"
         elif isinstance(value, tuple) and field.name != "vector":
             value_code = _places(value)

@@ -14,7 +14,7 @@ from worldline.views.schema.scene import Scene, SceneAgreement, SceneFlow, Scene
 if TYPE_CHECKING:
     from worldline.attribution.flow import Edge, Flow
     from worldline.attribution.group_flow import GroupFlow
-    from worldline.attribution.path_summary import PathsSeen
+    from worldline.attribution.path_summary import PathSummary
     from worldline.runs.trace import Trace
     from worldline.views.recipe import Recipe
 
@@ -33,12 +33,12 @@ def picture(
     shares: dict[str, Any] | None = None,
     lens: list[list[list[tuple[int, float]]]] | None = None,
     writes: Any = None,
-    paths: PathsSeen | str | None = None,
+    paths: PathSummary | str | None = None,
     recipe: Recipe | None = None,
     created_at: str | None = None,
     left_out: str = "",
 ) -> Scene:
-    """The Scene of one weighed run. `paths` may say instead why there are none.
+    """The Scene of one attributed run. `paths` may say instead why there are none.
 
     `writes` [layer, pos] says how far what is written into a node agrees.
 
@@ -49,7 +49,7 @@ def picture(
     rows = partial(_rows, digits=DIGITS if cells <= LARGEST_MATRIX else FEW_DIGITS)
     small = cells <= LARGEST_SHORT
     fields = {
-        "schema": "worldline.scene/1",
+        "schema": "worldline.scene/2",
         "title": text if len(text) <= 80 else text[:79] + "…",
         "text": text,
         "created": created_at,
@@ -58,9 +58,9 @@ def picture(
         "seed": trace.seed,
         "tokens": _tokens(trace),
         "predictions": [vars(p) for p in trace.predictions],
-        "weighing": _weighing(flow),
+        "attribution": _attribution(flow),
         "edges": [_edge(edge, flow) for edge in flow.edges],
-        "kept": vars(flow.kept),
+        "coverage": vars(flow.coverage),
         "nodes": _nodes(trace, shares if cells <= LARGEST_DETAIL else None, lens, writes, rows)
         if small
         else None,
@@ -78,7 +78,7 @@ def picture(
     return with_meanings(Scene.model_validate(fields))
 
 
-def paths_shown(paths_summary: PathsSeen, recipe: Recipe | None = None) -> ScenePaths:
+def paths_shown(paths_summary: PathSummary, recipe: Recipe | None = None) -> ScenePaths:
     """What was seen of the paths, as a part of a Scene; `recipe` where it was asked for alone."""
     fields = vars(paths_summary) | {
         "reproduce": None if recipe is None else recipe.reproduce_lines(),
@@ -125,11 +125,11 @@ def _tokens(trace: Trace) -> list[dict[str, Any]]:
 
 def _edge(edge: Edge, flow: Flow) -> dict[str, Any]:
     attention = None if edge.attention is None else _short(edge.attention, FEW_DIGITS)
-    is_saturated = flow.meaning.by == "gradient" and edge.saturated
+    is_saturated = flow.meaning.by == "gradient" and edge.is_saturated
     return edge._asdict() | {"attention": attention, "saturated": is_saturated}
 
 
-def _weighing(flow: Flow) -> dict[str, Any]:
+def _attribution(flow: Flow) -> dict[str, Any]:
     meaning, target = flow.meaning, flow.meaning.target
     target_fields = versus = None
     if target is not None:
@@ -155,7 +155,7 @@ def _grouping(group: GroupFlow, rows: Rows) -> dict[str, Any]:
         **vars(group.grouping),
         "spans": [{"start": start, "end": end} for start, end in group.grouping.spans],
         "edges": [edge._asdict() for edge in group.edges],
-        "kept": vars(group.kept),
+        "coverage": vars(group.coverage),
         **{name: getattr(group, name) for name in sums},
         "flow": _totals(group.totals, rows) if small else None,
     }
@@ -223,7 +223,16 @@ def numbers(scene: Scene, opaque_layers: Sequence[int]) -> dict[str, Any]:
     """The numbers of a Scene without what only drawing needs: the command line's --json."""
     scene_fields = json.loads(scene.to_json())
     names = (
-        *("text", "tokens", "inert", "closure_error", "predictions", "weighing", "edges", "kept"),
+        *(
+            "text",
+            "tokens",
+            "inert",
+            "closure_error",
+            "predictions",
+            "attribution",
+            "edges",
+            "coverage",
+        ),
         *("paths", "paths_left_out", "versions", "seed", "reproduce"),
     )
     return {

@@ -11,7 +11,7 @@ from worldline.apps.cli import main
 
 TEXT = "t40 t41 t42 t43 "
 COMMANDS = (
-    "cut --from 1 --how mask", "cut --each --how drop", "hops --max 1", "cone --at 1,1",
+    "cut --from 1 --how mask", "cut --each --how zero", "hops --max 1", "cone --at 1,1",
     "orders --order decode", "paths --draws 0",
 )  # fmt: skip
 

@@ -41,14 +41,14 @@ def test_a_cut(run, tmp_path):
     assert '"n_edges":3' in page.read_text().replace(" ", "")
 
 
-def test_a_splice_of_another_length(run):
-    words = ("cut", TEXT, "--from", "1", "--how", "splice", "--splice-from", "t30 t31 t32")
+def test_a_patch_of_another_length(run):
+    words = ("cut", TEXT, "--from", "1", "--how", "patch", "--patch-from", "t30 t31 t32")
     code, _, err = run(*words)
     assert code == 2
     assert "has 3 tokens, this one 6: name an alignment" in err
     code, out, _ = run(*words, "--align", "left", "--parts", "v", "--json", "-")
     assert code == 0
-    assert json.loads(out)["words"] == ["splice V only: layers all, heads all, from 1, to 0-5"]
+    assert json.loads(out)["words"] == ["patch V only: layers all, heads all, from 1, to 0-5"]
 
 
 def test_hops(run, tmp_path):
@@ -98,7 +98,7 @@ def test_orders(run, tmp_path):
     ("words", "said"),
     [
         (("cut", TEXT), "a cut: name --edge, --from and --to, or --node"),
-        (("cut", TEXT, "--from", "1"), "--how: name mask, drop or splice"),
+        (("cut", TEXT, "--from", "1"), "--how: name mask, zero or patch"),
         (("cut", TEXT, "--edge", "1-2", "--how", "mask"), "--edge 1-2: accepted is LAYERS.HEADS"),
         (
             ("cut", TEXT, "--edge", "9.0:1>2", "--how", "mask"),
@@ -107,12 +107,12 @@ def test_orders(run, tmp_path):
         (("cut", TEXT, "--edge", "0.0:2>1", "--how", "mask"), "an edge goes to a later position"),
         (("cut", TEXT, "--from", "9", "--how", "mask"), "--from 9: accepted are 0 to 5"),
         (("cut", TEXT, "--from", "abc", "--how", "mask"), "does not stand in the text"),
-        (("cut", TEXT, "--from", "1", "--how", "snip"), "how='snip': accepted are mask, drop"),
-        (("cut", TEXT, "--from", "1", "--how", "splice"), "needs --splice-from"),
-        (("cut", TEXT, "--from", "1", "--how", "mask", "--parts", "k"), "only a splice tells"),
-        (("cut", TEXT, "--node", "1,2"), "--node-how: name zero, mean or splice"),
+        (("cut", TEXT, "--from", "1", "--how", "snip"), "how='snip': accepted are mask, zero"),
+        (("cut", TEXT, "--from", "1", "--how", "patch"), "needs --patch-from"),
+        (("cut", TEXT, "--from", "1", "--how", "mask", "--parts", "k"), "only a patch tells"),
+        (("cut", TEXT, "--node", "1,2"), "--node-how: name zero, mean or patch"),
         (("cut", TEXT, "--node", "x", "--node-how", "zero"), "--node x: accepted is ROW,POS"),
-        (("cut", TEXT, "--node", "1,2", "--node-how", "splice"), "needs --splice-from"),
+        (("cut", TEXT, "--node", "1,2", "--node-how", "patch"), "needs --patch-from"),
         (
             ("cut", TEXT, "--edge", "0.0:1>2", "--from", "1", "--how", "mask", "--versus", "id:30"),
             "--versus: needs --target",

@@ -99,15 +99,15 @@ def test_text_that_is_not_utf8(run, tmp_path):
         (["--target", ""], ['target "" is empty']),
         (["--target", "id:99999"], ["id:99999", "the ids go from 0 to"]),
         (["--target", "the", "--versus", "cat"], ['versus "cat" is 3 tokens']),
-        (["--by", "magic"], ["magic", "share, gradient"]),
-        (["--how", "erase"], ["erase", "drop, mask"]),
+        (["--by", "magic"], ["magic", "contribution, gradient"]),
+        (["--how", "erase"], ["erase", "zero, mask"]),
         (["--dtype", "float7"], ["float7", "float32"]),
         (["--device", "toaster"], ["toaster"]),
         (["--target", "the", "--versus", "id:99999"], ['versus "id:99999"']),
-        (["--by", "share", "--target", "the"], ["--by share asks about no target"]),
+        (["--by", "contribution", "--target", "the"], ["--by contribution asks about no target"]),
         (["--edges", "x"], ["--edges x: accepted is a whole number"]),
         (["--edges", "-1"], ["--edges -1: accepted are numbers from 0"]),
-        (["--by", "share", "--how", "mask"], ["--how mask: --by share"]),
+        (["--by", "contribution", "--how", "mask"], ["--how mask: --by contribution"]),
     ],
 )  # fmt: skip
 def test_wrong_options(run, folder, options, parts):
@@ -226,7 +226,7 @@ def test_json_alone_on_standard_output(run, folder, tmp_path):
 
 def test_json_in_a_file_beside_the_picture(run, folder, tmp_path):
     said = run("trace", TEXT, "--model", folder, "--json", tmp_path / "f.json")
-    assert json.loads((tmp_path / "f.json").read_text())["kept"]["edges"] > 0
+    assert json.loads((tmp_path / "f.json").read_text())["coverage"]["edges"] > 0
     assert said.out
     assert not said.out.startswith("{")
 
@@ -270,9 +270,9 @@ def test_chat_sets_the_text_as_a_turn(run, folder):
 
 def test_target_and_versus(run, folder):
     options = ("--model", folder, "--target", "the", "--versus", " the", "--how", "mask")
-    weighing = json.loads(run("trace", TEXT, *options, "--json", "-").out)["weighing"]
-    assert (weighing["target"]["token"], weighing["versus"]["token"]) == ("the", " the")
-    assert (weighing["by"], weighing["how"]) == ("gradient", "mask")
+    attribution = json.loads(run("trace", TEXT, *options, "--json", "-").out)["attribution"]
+    assert (attribution["target"]["token"], attribution["versus"]["token"]) == ("the", " the")
+    assert (attribution["by"], attribution["how"]) == ("gradient", "mask")
 
 
 def test_save_says_the_size_of_the_file(run, folder, tmp_path):

@@ -94,12 +94,12 @@ def test_a_text_from_a_file(run, tmp_path):
         (("--at", "1,1", "--step", "nan"), "--step nan: accepted are finite numbers above 0"),
         (("--at", "1,1", "--step", "-1"), "--step -1.0"),
         (("--at", "1,1", "--directions", "-2"), "--directions -2: accepted are whole numbers"),
-        (("--at", "1,1", "--model", "doge"), "layer 1 makes its mask from the pushed node too"),
+        (("--at", "1,1", "--model", "doge"), "layer 1 makes its mask from the perturbed node too"),
         (("--at", "1,1", "--model", "jamba"), "residual stream and K/V cannot be told apart"),
         (("--at", "1,1", "--json", "/proc/none/F"), "/proc/none/F: cannot be written"),
     ],
 )
-def test_what_cannot_be_pushed_is_one_line(run, words, said):
+def test_what_cannot_be_perturbed_is_one_line(run, words, said):
     code, out, err = run(TEXT, *words)
     assert code == 2
     assert out == ""

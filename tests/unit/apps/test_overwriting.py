@@ -14,7 +14,7 @@ from worldline.room.log import Log
 
 TEXTS = {
     "trace": [], "paths": [], "hops": [], "orders": [], "cone": ["--at", "1,1"],
-    "cut": ["--edge", "0.0:0>1", "--how", "drop"],
+    "cut": ["--edge", "0.0:0>1", "--how", "zero"],
 }  # fmt: skip
 
 
@@ -100,7 +100,7 @@ def test_of_a_trace(command, place):
 
 
 def test_of_others(command, place):
-    refused(command, "cut", "a", "--edge", "0.0:0>1", "--how", "splice", "--splice-file",
+    refused(command, "cut", "a", "--edge", "0.0:0>1", "--how", "patch", "--patch-file",
             "text.txt", "--json", "text.txt", why=READ)  # fmt: skip
     refused(command, "orders", "a", "--slices", "x.json", "--json", "x.json", why=READ)
     refused(command, "capacity", "--model", "model", "--json", "model/config.json", why=READ)

@@ -43,22 +43,28 @@ def test_what_is_printed_is_what_is_written(run, tmp_path):
 
 
 def test_shares_need_no_target(run):
-    code, out, _ = run(TEXT, "--by", "share", "--json", "-")
+    code, out, _ = run(TEXT, "--by", "contribution", "--json", "-")
     numbers = json.loads(out)
     assert code == 0
-    assert numbers["by"] == "share"
+    assert numbers["by"] == "contribution"
     assert numbers["agreement"][2]["grouping"].startswith("paths from row 0")
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((TEXT, "--by", "magic"), "--by magic: the edges of paths are weighed by frozen, share"),
+        (
+            (TEXT, "--by", "magic"),
+            "--by magic: the edges of paths are attributed by frozen, contribution",
+        ),
         ((TEXT, "--top", 0), "--top 0: accepted are whole numbers from 1"),
         ((TEXT, "--draws", -1), "--draws -1: accepted are whole numbers from 0"),
         ((TEXT, "--versus", "id:30"), "--versus: needs --target"),
         ((TEXT, "--target", "id:30", "--versus", "id:30"), "two different tokens"),
-        ((TEXT, "--by", "share", "--target", "id:30"), "--by share: asks about no target"),
+        (
+            (TEXT, "--by", "contribution", "--target", "id:30"),
+            "--by contribution: asks about no target",
+        ),
         ((TEXT, "--target", "id:9999"), "there is no such token; the ids go from 0 to 111"),
         (("",), "text: it is empty"),
     ],

@@ -95,8 +95,8 @@ def inside(page: str) -> dict:
 # --- every number of a Scene ----------------------------------------------------------------------
 
 ASKED = {
-    "cut": {"edges": ["*.*:1>5"], "how": "drop", "target": "a", "versus": "the"},
-    "sources": {"how": "drop", "target": "a"},
+    "cut": {"edges": ["*.*:1>5"], "how": "zero", "target": "a", "versus": "the"},
+    "sources": {"how": "zero", "target": "a"},
     "hops": {"max_hops": 1, "sink": "both"},
     "cone": {"layer": 1, "pos": 2, "directions": 2, "seed": 3},
     "orders": {"orders": ["decode", "random(1)"]},
@@ -240,27 +240,27 @@ def test_the_command_line_of_every_number_gives_it(whole, monkeypatch, capsys):
 ROWS = [[[layer, pos] for pos in range(17)] for layer in range(2)]
 LONG = "the dog ran " * 5
 COMMANDS = {
-    "splice of another text": [
-        "cut", TEXT, "--from", "0-3", "--to", "all", "--how", "splice", "--splice-from", OTHER,
+    "patch of another text": [
+        "cut", TEXT, "--from", "0-3", "--to", "all", "--how", "patch", "--patch-from", OTHER,
         "--align", "left", "--target", "a", "--versus", "the", "--dtype", "bfloat16",
     ],
-    "splice by words, V only, in one layer": [
+    "patch by words, V only, in one layer": [
         "cut", TEXT, "--from", "0,2", "--to", "9-16", "--layers", "1", "--heads", "0",
-        "--parts", "v", "--how", "splice", "--splice-from", OTHER, "--align", "words", "--own",
+        "--parts", "v", "--how", "patch", "--patch-from", OTHER, "--align", "words", "--own",
     ],
     "two ways of cutting at once": [
         "cut", TEXT, "--edge", "0.*:1>4", "--edge", "*.1:0-2>*", "--how", "mask", "--node", "1,3",
-        "--node-how", "mean", "--splice-from", OTHER, "--target", "id:70",
+        "--node-how", "mean", "--patch-from", OTHER, "--target", "id:70",
     ],
-    "each, by drop": ["cut", TEXT, "--each", "--how", "drop", "--target", "a", "--threads", "1"],
+    "each, by zero": ["cut", TEXT, "--each", "--how", "zero", "--target", "a", "--threads", "1"],
     "hops in a layer": ["hops", TEXT, "--max", "2", "--layers", "1", "--longest", "5"],
-    "a push by one highway": [
+    "a perturbation by one highway": [
         "cone", TEXT, "--at", "1,-4", "--through", "kv", "--step", "0.1", "--seed", "5",
         "--directions", "2", "--dtype", "float64",
     ],
     "orders": ["orders", TEXT, "--order", "wavefront(2)", "--slices", "own.json"],
     "a long text of a file": ["cut", "--file", "long.txt", "--from", "0", "--to", "9", "--how",
-                              "splice", "--splice-file", "other.txt", "--align", "right"],
+                              "patch", "--patch-file", "other.txt", "--align", "right"],
 }  # fmt: skip
 PART = {"cut": "cut", "hops": "hops", "cone": "cone", "orders": "orders"}
 COMPARED = ("change_nats", "kl_nats", "target_after", "loss_nats", "relative", "widest", "spread")
@@ -320,7 +320,7 @@ def test_what_a_command_ran_is_on_its_page(name, folder, monkeypatch, capsys):
     "words",
     [
         ["--dtype", "bfloat16", "--seed", "7", "--edges", "5", "--no-paths"],
-        ["--by", "share", "--verify"],
+        ["--by", "contribution", "--verify"],
         ["--by", "frozen", "--target", "id:70", "--versus", "a", "--paths"],
         ["--how", "mask", "--chat", "--threads", "1"],
     ],
@@ -331,7 +331,16 @@ def test_the_line_below_a_trace(words, folder, monkeypatch, capsys):
     (line,) = re.findall(r"^again: (worldline .*)$", shown, flags=re.MULTILINE)
     again = numbers(line, monkeypatch, capsys)
     true = json.loads(run_words([*given, "--json", "-"], monkeypatch, capsys))
-    for name in ("edges", "predictions", "kept", "paths", "seed", "model", "inert", "reproduce"):
+    for name in (
+        "edges",
+        "predictions",
+        "coverage",
+        "paths",
+        "seed",
+        "model",
+        "inert",
+        "reproduce",
+    ):
         assert again[name] == true[name], name
     made = called(true["reproduce"]["python"])
     made_edges = [edge.weight for edge in made.scene.edges]
@@ -375,7 +384,9 @@ def recipe_of(text: str, **more) -> Recipe:
 @pytest.mark.parametrize("shell", ["bash", "sh"])
 @pytest.mark.parametrize("text", TEXTS)
 def test_any_text_comes_through_a_shell(text, shell, as_shown, monkeypatch):
-    recipe = recipe_of(text, splice=RecipeText.of(text.replace("\0", "")), words=("--by", "share"))
+    recipe = recipe_of(
+        text, patch=RecipeText.of(text.replace("\0", "")), words=("--by", "contribution")
+    )
     line = recipe.line("--json", "-")
     words, given = words_of(as_shown(line), shell)
     if given is None:
@@ -385,12 +396,10 @@ def test_any_text_comes_through_a_shell(text, shell, as_shown, monkeypatch):
         monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(given)))
         options = words[2:]
         assert read_text("-", None, keep_newline="--keep-newline" in options) == text
-    splice = text.replace("\0", "")
-    at_splice = (
-        ["--splice-from", splice] if not splice.startswith("-") else [f"--splice-from={splice}"]
-    )
+    patch = text.replace("\0", "")
+    at_patch = ["--patch-from", patch] if not patch.startswith("-") else [f"--patch-from={patch}"]
     assert [one for one in options if one != "--keep-newline"] == [
-        "--by", "share", *at_splice, "--model", "m", "--json", "-",
+        "--by", "contribution", *at_patch, "--model", "m", "--json", "-",
     ]  # fmt: skip
     assert eval(recipe.text.python) == text
     assert not any(ord(char) < 32 for char in pasteable(line))
@@ -401,7 +410,7 @@ def test_a_long_text_is_named_by_a_file_and_what_is_in_it(folder, monkeypatch, c
     monkeypatch.setattr("worldline.views.recipe.LONGEST_SHOWN", 50)
     assert 50 < len(long) < LONGEST_SHOWN
     model = wl.load_model(str(folder))
-    seen = wl.observe(long, model, by="share", top=5)
+    seen = wl.observe(long, model, by="contribution", top=5)
     lines = seen.scene.reproduce
     for words in (lines.cli, lines.python, *(m.cli for m in seen.scene.meanings.values())):
         assert len(words) < 500
@@ -433,8 +442,8 @@ def test_a_file_is_read_again_as_the_command_read_it(
     monkeypatch.setenv("HOME", str(tmp_path))
     for name, text in (("a.txt", LONG), ("b.txt", LONG.replace("dog", "cat"))):
         Path(name).write_bytes(text.join(around).encode())
-    cut = ["cut", "--file", f"{home}a.txt", "--edge", "*.*:0-30>40", "--how", "splice",
-           "--splice-file", f"{home}b.txt"]  # fmt: skip
+    cut = ["cut", "--file", f"{home}a.txt", "--edge", "*.*:0-30>40", "--how", "patch",
+           "--patch-file", f"{home}b.txt"]  # fmt: skip
     model = ["--model", str(folder), *keep]
     true = json.loads(run_words([*cut, *model, "--json", "-"], monkeypatch, capsys))
     lines = true["reproduce"]
@@ -584,8 +593,8 @@ def test_a_model_that_no_line_loads_is_the_callers_own(make, folder, tmp_path):
     ]
     held = model if isinstance(model, wl.LoadedModel) else wl.load_model(model)
     answering = Answering(held, tmp_path)
-    question = {"ask": "cut", "text": TEXT, "edges": ["*.*:1>5"], "how": "splice",
-                "splice_from": OTHER, "align": "left"}  # fmt: skip
+    question = {"ask": "cut", "text": TEXT, "edges": ["*.*:1>5"], "how": "patch",
+                "patch_from": OTHER, "align": "left"}  # fmt: skip
     found = json.loads(answering(QUESTIONS.validate_python(question), lambda _line: None).wire)
     cut = found["cut"]
     assert cut["reproduce"]["cli"] == ""

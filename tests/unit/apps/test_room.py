@@ -106,7 +106,7 @@ def test_a_replay_is_the_same_and_another_script_is_named(run, tmp_path):
     assert "a message differs in text, shown, from character 7 on" in found.out
 
 
-def test_a_local_room_is_weighed_and_replayed_and_another_model_parts_at_a_token(run, tmp_path):
+def test_a_local_room_is_attributed_and_replayed_and_another_model_parts_at_a_token(run, tmp_path):
     tiny_folder(tmp_path / "tiny", n_pos=4096)
     (tmp_path / "s.toml").write_text(LOCAL.format(model=tmp_path / "tiny"))
     found = run("--scenario", "s.toml", "--headless", "--turns", 2, "--log", "a.room", "--cuts",

@@ -334,7 +334,7 @@ def test_bodies_that_are_no_question(app, worker, body, status, said):
         {"ask": "dance"}, {"ask": None}, {"text": ""}, {"text": "x" * 200_001}, {"text": 3},
         {"chat": "maybe"}, {"by": "magic"}, {"top": -1}, {"top": 20_001}, {"top": 1.5},
         {"target": ""},
-        {"target": "x" * 201}, {"how": "splice"}, {"extra": 1}, {"paths": "some"},
+        {"target": "x" * 201}, {"how": "patch"}, {"extra": 1}, {"paths": "some"},
     ],
 )  # fmt: skip
 def test_questions_out_of_bounds(app, worker, change):
@@ -395,7 +395,7 @@ def test_an_error_of_its_own_is_dressed_and_tells_no_secrets(worker, monkeypatch
 
     async def main():
         with pytest.raises(ZeroDivisionError):  # goes on to the log
-            await send_request(Kept(app, sent), "GET", "/")
+            await send_request(Coverage(app, sent), "GET", "/")
 
     asyncio.run(main())
     start, body = sent
@@ -405,7 +405,7 @@ def test_an_error_of_its_own_is_dressed_and_tells_no_secrets(worker, monkeypatch
     assert {name.lower() for name in HEADERS} <= names
 
 
-class Kept:
+class Coverage:
     """An application whose messages are kept though it raises."""
 
     def __init__(self, app, sent):

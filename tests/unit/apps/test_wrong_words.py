@@ -28,7 +28,7 @@ NUMBERS = {
 NEEDED = {
     **{name: ["the cat"] for name in TEXTS},
     "cone": ["the cat", "--at", "1,1"],
-    "cut": ["the cat", "--edge", "0.0:0>1", "--how", "drop"],
+    "cut": ["the cat", "--edge", "0.0:0>1", "--how", "zero"],
     "claims run": ["--all"],
     "count": ["--n-layers", "2", "--distance", "2"],
     "room": ["--headless"],

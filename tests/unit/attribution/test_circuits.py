@@ -1,4 +1,4 @@
-"""Weighings against transformers built by hand, whose circuits and numbers are known beforehand."""
+"""Attribution against transformers built by hand, whose circuits and numbers are known."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ class Seen:
 
     @functools.cache  # noqa: B019
     def flow(self, by, **options):
-        return wl.weigh(self.trace, by, **options, **({} if by == "share" else self.target))
+        return wl.attribute(
+            self.trace, by, **options, **({} if by == "contribution" else self.target)
+        )
 
     @functools.cache  # noqa: B019
     def dense(self, by, **options):
@@ -137,9 +139,9 @@ def test_frozen_flow_is_what_the_content_carries_and_nothing_else(each):
     np.testing.assert_allclose(each.dense("frozen"), each.placed(circuit.flows), atol=EXACT)
     strongest = flow.edges[: len(circuit.flows)]
     assert {CircuitEdge(*edge[:4]) for edge in strongest} == set(circuit.flows)
-    assert flow.kept.total == pytest.approx(sum(map(abs, circuit.flows.values())), abs=EXACT)
+    assert flow.coverage.total == pytest.approx(sum(map(abs, circuit.flows.values())), abs=EXACT)
     assert flow.target_value == pytest.approx(circuit.value, abs=EXACT)
-    assert flow.conserved.remainder == pytest.approx(0, abs=EXACT)
+    assert flow.node_flow.remainder == pytest.approx(0, abs=EXACT)
 
 
 def test_each_path_counts_at_each_of_its_hops(each):
@@ -166,12 +168,12 @@ def key_path(circuit):
 
 
 def test_heads_that_nothing_reads_have_shares_like_any_other(each):
-    """Their cut changes nothing; without a target no weighing can know that."""
+    """Their cut changes nothing; without a target no attribution can know that."""
     circuit = each.circuit
     for layer, head in circuit.idle:
         altered = without(circuit.module, (layer, head))
         assert each.asked(altered) == pytest.approx(circuit.value, abs=NEAR)
-        shares = each.dense("share")[layer, head, 1:, 0] * PAD**2  # a one-hot, of |y|^2
+        shares = each.dense("contribution")[layer, head, 1:, 0] * PAD**2  # a one-hot, of |y|^2
         assert shares == pytest.approx(np.ones(circuit.last), rel=1e-4)
 
 
@@ -186,7 +188,7 @@ def test_induction_by_frozen_is_one_hop(built):
     true[1, copied.src] = LOGIT * MATCHED
     np.testing.assert_allclose(built.spectrum.by_source, true, atol=EXACT)
     np.testing.assert_allclose(built.spectrum.by_hops, true.sum(1), atol=EXACT)
-    nodes = built.flow("frozen").conserved.nodes
+    nodes = built.flow("frozen").node_flow.nodes
     end = np.eye(len(circuit.ids))[circuit.last] * LOGIT * MATCHED
     np.testing.assert_allclose(nodes, [true[1], true[1], end], atol=EXACT)
     best = wl.find_paths(trace, **built.target, k=1).paths[0]
@@ -226,7 +228,7 @@ def test_induction_by_mask(built):
     row = np.full(len(circuit.ids), LOGIT * (MATCHED - MATCHED / (1 - rest)))
     row[copied.src] = LOGIT * MATCHED
     np.testing.assert_allclose(found[copied.layer, copied.head, copied.dst], row, atol=NEAR)
-    # At B the rest of the row holds C and B: the key of A is gone, as by drop.
+    # At B the rest of the row holds C and B: the key of A is gone, as by zero.
     at = making.layer, making.head, making.dst, making.src
     assert found[at] == pytest.approx(key_path(circuit), abs=NEAR)
     # At A only A itself would be left, which would draw the last token there, away from B.
@@ -234,9 +236,9 @@ def test_induction_by_mask(built):
     assert found[making.layer, making.head, making.src, 0] == pytest.approx(away, abs=NEAR)
 
 
-def test_induction_by_share(built):
+def test_induction_by_contribution(built):
     """Of B's node the note is one of four one-hots, and the copy of the last what it weighs."""
-    circuit, found = built.circuit, built.dense("share")
+    circuit, found = built.circuit, built.dense("contribution")
     making, copied = circuit.edges
     shares = {making: 1 / (PAD**2 + 4)}
     rest = (1 - MATCHED) / circuit.last
@@ -251,11 +253,14 @@ def test_induction_by_share(built):
 
 def test_shares_by_variance_leave_out_what_is_constant(built):
     """The pad is the same everywhere: it weighs almost all of a node, and nothing by variance."""
-    plain, scaled = built.flow("share"), built.flow("share", metric="variance")
-    assert plain.shares["carry"].min() > 1 - 1e-4
+    plain, scaled = built.flow("contribution"), built.flow("contribution", metric="variance")
+    assert plain.shares["skip"].min() > 1 - 1e-4
     copied = built.circuit.edges[-1]
     where = copied.layer, copied.head, copied.dst, copied.src
-    assert built.dense("share", metric="variance")[where] > 1000 * built.dense("share")[where]
+    assert (
+        built.dense("contribution", metric="variance")[where]
+        > 1000 * built.dense("contribution")[where]
+    )
     total = sum(scaled.shares.values())
     np.testing.assert_allclose(total, 1, atol=1e-6)
 
@@ -284,7 +289,7 @@ def test_a_chain_is_one_path(hops):
     assert best.hops == len(circuit.edges)
     assert best.weight == pytest.approx(LOGIT, abs=EXACT)
     true = LOGIT * np.eye(len(circuit.ids))[positions]
-    np.testing.assert_allclose(hops.flow("frozen").conserved.nodes, true, atol=EXACT)
+    np.testing.assert_allclose(hops.flow("frozen").node_flow.nodes, true, atol=EXACT)
 
 
 def test_a_chain_breaks_at_any_link(hops):
@@ -295,7 +300,7 @@ def test_a_chain_breaks_at_any_link(hops):
 
 
 def test_without_a_target_a_chain_is_not_singled_out(hops):
-    """All that is written lies across what was there: a carry's share is a ratio of |y|^2."""
+    """All that is written lies across what was there: the skip's share is a ratio of |y|^2."""
     n_layers, n_hops = hops.trace.n_layers, len(hops.circuit.edges)
     end = wl.Node(layer=n_layers, pos=hops.circuit.last)
     (best,) = wl.top_paths(wl.path_grid(hops.trace), target=end, k=1).paths
@@ -317,7 +322,7 @@ def test_two_that_cancel_flow_each_by_itself(pair):
     totals = pair.flow("frozen").totals
     assert totals.out_positive[plus.layer, plus.src] == pytest.approx(size, abs=EXACT)
     assert totals.out_negative[minus.layer, minus.src] == pytest.approx(-size, abs=EXACT)
-    nodes = pair.flow("frozen").conserved.nodes
+    nodes = pair.flow("frozen").node_flow.nodes
     assert nodes[0] == pytest.approx(LOGIT * np.eye(len(circuit.ids))[third.src], abs=EXACT)
     best = wl.find_paths(pair.trace, **pair.target, k=1).paths[0]
     assert (best.nodes[0].pos, best.nodes[-1].pos, best.hops) == (plus.src, plus.dst, 1)
@@ -363,7 +368,7 @@ def test_shares_of_two_that_cancel(pair):
     """They cancel where both write one node; in two layers the first is met by nothing yet."""
     plus, minus, _ = pair.circuit.edges
     plus_share, minus_share = (
-        pair.dense("share")[e.layer, e.head, e.dst, e.src] for e in (plus, minus)
+        pair.dense("contribution")[e.layer, e.head, e.dst, e.src] for e in (plus, minus)
     )
     out = 1 + OPPOSITE * (plus.layer != minus.layer)  # what the slot holds after the first
     true = OPPOSITE * out / (PAD**2 + 2 + out**2)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiny_runs import FLOAT64, loaded, some_tokens
-from worldline.attribution.attribute import weigh
+from worldline.attribution.attribute import attribute
 from worldline.attribution.edge_sums import Strongest, _by_distance
 from worldline.models.attention import AttentionCall
 from worldline.runs.recorder import record
@@ -90,27 +90,27 @@ def test_more_asked_for_than_there_are_and_none():
     assert offered([], 5) == []
 
 
-WEIGHINGS = [("share", "drop"), ("gradient", "drop"), ("gradient", "mask")]
+METHODS = [("contribution", "zero"), ("gradient", "zero"), ("gradient", "mask")]
 
 
-@pytest.mark.parametrize(("by", "how"), WEIGHINGS)
+@pytest.mark.parametrize(("by", "how"), METHODS)
 @pytest.mark.parametrize("name", ["llama", "gpt_oss", "bloom"])
 def test_blocks_of_rows_do_not_matter(monkeypatch, name, by, how):
     """Windows, sinks and biases among them."""
     trace = record(loaded(name, FLOAT64), some_tokens(11))
-    whole = weigh(trace, by, how=how, top=40)
+    whole = attribute(trace, by, how=how, top=40)
     for rows in (1, 3, 11, 64):
         monkeypatch.setattr(AttentionCall, "block_rows", lambda call, rows=rows: rows)
-        flow = weigh(trace, by, how=how, top=40)
+        flow = attribute(trace, by, how=how, top=40)
         assert [e[:4] for e in flow.edges] == [e[:4] for e in whole.edges]
         np.testing.assert_allclose(
             [e.weight for e in flow.edges], [e.weight for e in whole.edges], rtol=1e-9
         )
-        assert (flow.kept.of, flow.kept.edges) == (whole.kept.of, whole.kept.edges)
-        assert flow.kept.total == pytest.approx(whole.kept.total, rel=1e-12)
+        assert (flow.coverage.of, flow.coverage.edges) == (whole.coverage.of, whole.coverage.edges)
+        assert flow.coverage.total == pytest.approx(whole.coverage.total, rel=1e-12)
         for field in dataclasses.fields(whole.totals):
             a, b = (getattr(f.totals, field.name) for f in (flow, whole))
-            np.testing.assert_allclose(a, b, atol=1e-10 * whole.kept.total)
+            np.testing.assert_allclose(a, b, atol=1e-10 * whole.coverage.total)
         for layer in range(flow.n_layers):
             np.testing.assert_allclose(flow.dense(layer), whole.dense(layer), rtol=1e-7, atol=1e-12)
 
@@ -118,22 +118,22 @@ def test_blocks_of_rows_do_not_matter(monkeypatch, name, by, how):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"by": "magic"}, "by='magic': accepted are share, gradient"),
-        ({"by": "gradient", "how": "erase"}, "how='erase': accepted are drop, mask"),
-        ({"by": "share", "target": 20}, "asks about no target"),
-        ({"by": "share", "metric": "max"}, "'max': accepted are identity, variance"),
+        ({"by": "magic"}, "by='magic': accepted are contribution, gradient"),
+        ({"by": "gradient", "how": "erase"}, "how='erase': accepted are zero, mask"),
+        ({"by": "contribution", "target": 20}, "asks about no target"),
+        ({"by": "contribution", "metric": "max"}, "'max': accepted are identity, variance"),
         ({"by": "gradient", "target": 10**6}, "target id 1000000: accepted are 0 to"),
         ({"by": "gradient", "target": 20, "versus": -1}, "versus id -1: accepted are 0 to"),
     ],
 )
-def test_what_cannot_be_weighed(options, words):
+def test_what_cannot_be_attributed(options, words):
     trace = record(loaded("llama"), some_tokens(4))
     with pytest.raises(ValueError, match=words):
-        weigh(trace, **options)
+        attribute(trace, **options)
 
 
 def test_dense_names_the_layers_that_there_are():
-    flow = weigh(record(loaded("llama"), some_tokens(4)))
+    flow = attribute(record(loaded("llama"), some_tokens(4)))
     assert flow.dense(0).shape == (4, 4, 4)
     for layer in (-1, 99):
         with pytest.raises(

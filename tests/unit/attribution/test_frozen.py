@@ -8,7 +8,7 @@ import pytest
 from oracles import Float64, witness_of
 from tiny_runs import FLOAT64, NamesIds, loaded, some_tokens, tokens_of
 from worldline import reference as ref
-from worldline.attribution.attribute import hop_spectrum, weigh
+from worldline.attribution.attribute import attribute, hop_spectrum
 from worldline.attribution.flow import Target
 from worldline.attribution.frozen import frozen_of
 from worldline.attribution.path_descent import follow
@@ -29,7 +29,7 @@ class Witness:
         self.run = ref.run(self.decoder, IDS)
         with Float64():
             self.trace = record(self.model, tokens_of(IDS))
-            self.flow = weigh(self.trace, "frozen", target=TARGET, versus=VERSUS)
+            self.flow = attribute(self.trace, "frozen", target=TARGET, versus=VERSUS)
             self.dense = [self.flow.dense(layer) for layer in range(self.flow.n_layers)]
         blocks = [ref.frozen_jacobians(self.decoder, self.run, n) for n in range(len(self.dense))]
         self.stay, self.hop = zip(*blocks, strict=True)
@@ -65,7 +65,7 @@ def test_what_flows_through_every_node(witness):
     true = np.stack(
         [(x * g).sum(-1) for x, g in zip(witness.run.resid_pre, witness.G, strict=True)]
     )
-    np.testing.assert_allclose(witness.flow.conserved.nodes, true, atol=1e-9)
+    np.testing.assert_allclose(witness.flow.node_flow.nodes, true, atol=1e-9)
 
 
 def test_every_edge(witness):
@@ -115,7 +115,7 @@ def test_every_path(witness, heads):
         hops = {read.layer: read.head for read in path.reads} if heads else None
         assert path.weight == pytest.approx(path_product(witness, positions, hops), abs=1e-9)
     total = sum(path.weight for path in found.paths)
-    assert total == pytest.approx(witness.flow.conserved.nodes[0].sum(), abs=1e-9)
+    assert total == pytest.approx(witness.flow.node_flow.nodes[0].sum(), abs=1e-9)
     ways = np.ones(len(IDS), dtype=int)
     for n in range(witness.flow.n_layers):
         roads = abs(witness.hop[n]).max((-1, -2)) > 0  # [head, dst, src], windows taken out
@@ -125,7 +125,7 @@ def test_every_path(witness, heads):
 
 
 def test_the_books_close(witness):
-    books = witness.flow.conserved
+    books = witness.flow.node_flow
     assert abs(books.remainder) < 1e-9 * books.top_row
     assert books.whole
     sources = books.nodes[0].sum() + books.sources.sum() + books.unplaced.sum()
@@ -151,7 +151,7 @@ def test_hops_by_enumeration_of_the_grid(witness):
     for h, g in enumerate(graded):
         true[h] = (witness.run.resid_pre[0] * g).sum(-1)
     sources = found.by_source - true[: len(found.by_source)]
-    biased = witness.flow.conserved.sources
+    biased = witness.flow.node_flow.sources
     np.testing.assert_allclose(sources.sum(), biased.sum(), atol=1e-9)
     if not biased.any():
         np.testing.assert_allclose(found.by_source, true[: len(found.by_source)], atol=1e-9)
@@ -172,15 +172,15 @@ def test_bad_questions():
     with pytest.raises(ValueError, match="max_hops=-1: accepted are 0 to 3"):
         hop_spectrum(trace, max_hops=-1)
     with pytest.raises(ValueError, match='by="frozen" holds the patterns'):
-        weigh(trace, "frozen", how="mask")
+        attribute(trace, "frozen", how="mask")
 
 
 def test_what_has_no_frozen_form_is_said():
     """hrm_text carries a state from earlier loops past its rows: a path has no name for that."""
-    whole = weigh(record(loaded("llama"), some_tokens(6)), "frozen")
-    assert whole.conserved.whole
+    whole = attribute(record(loaded("llama"), some_tokens(6)), "frozen")
+    assert whole.node_flow.whole
     assert whole.meaning.exactness.startswith("exact sum over all paths")
-    partly = weigh(record(loaded("hrm_text"), some_tokens(6)), "frozen")
-    assert not partly.conserved.whole
+    partly = attribute(record(loaded("hrm_text"), some_tokens(6)), "frozen")
+    assert not partly.node_flow.whole
     assert partly.meaning.exactness.startswith("partly")
-    assert abs(partly.conserved.remainder) > 0.01 * partly.conserved.top_row
+    assert abs(partly.node_flow.remainder) > 0.01 * partly.node_flow.top_row

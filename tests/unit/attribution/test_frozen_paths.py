@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tiny_runs import FLOAT64, loaded, some_tokens
-from worldline.attribution.attribute import hop_spectrum, weigh
+from worldline.attribution.attribute import attribute, hop_spectrum
 from worldline.attribution.frozen_paths import find_paths, path_grid
 from worldline.attribution.path_summary import paths_of, summary_of
 from worldline.graph.node import Node
@@ -66,7 +66,7 @@ def test_top_paths_have_a_bound_and_found_ones_none(trace):
 def test_where_layers_share_k_and_v_a_read_begins_in_the_lower_row():
     shared = record(loaded("gemma4_text", FLOAT64), some_tokens(N_POS))
     paths = every_path(shared, heads=True)
-    books = weigh(shared, "frozen", target=TARGET).conserved
+    books = attribute(shared, "frozen", target=TARGET).node_flow
     total = sum(path.weight for path in paths)
     assert total == pytest.approx(books.nodes[0].sum(), abs=1e-6)
     below = [a.layer - b.layer for path in paths for b, a in itertools.pairwise(path.nodes)]
@@ -75,12 +75,12 @@ def test_where_layers_share_k_and_v_a_read_begins_in_the_lower_row():
 
 
 def test_odds_of_a_frozen_flow_add_up_to_one_where_anything_flows(trace):
-    grid = path_grid(weigh(trace, "frozen", target=TARGET, top=0))
+    grid = path_grid(attribute(trace, "frozen", target=TARGET, top=0))
     into = grid.kv.sum(-1) + grid.carry
     assert np.all((np.abs(into - 1) < 1e-9) | (into == 0))
     assert into[-1, -1] == pytest.approx(1)
-    with pytest.raises(ValueError, match='a flow by "share": accepted is by="frozen"'):
-        path_grid(weigh(trace))
+    with pytest.raises(ValueError, match='a flow by "contribution": accepted is by="frozen"'):
+        path_grid(attribute(trace))
 
 
 def test_paths_of_shares_are_the_product_of_the_blocks(trace):
@@ -93,7 +93,7 @@ def test_paths_of_shares_are_the_product_of_the_blocks(trace):
     assert product[-1].sum() == pytest.approx(1, abs=1e-6)  # no constants: shares add up
 
 
-@pytest.mark.parametrize("by", ["frozen", "share"])
+@pytest.mark.parametrize("by", ["frozen", "contribution"])
 def test_the_summary_is_plain_numbers_that_agree(trace, by):
     target = TARGET if by == "frozen" else None
     seen = summary_of(trace, by=by, target=target, k=4)
@@ -101,7 +101,7 @@ def test_the_summary_is_plain_numbers_that_agree(trace, by):
     assert len(seen.paths) == 4
     assert [one["grouping"] for one in seen.agreement][:2] == ["hop counts", "source tokens"]
     assert seen.json()["schema"] == "worldline.graph/1"
-    with pytest.raises(ValueError, match="accepted are frozen, share"):
+    with pytest.raises(ValueError, match="accepted are frozen, contribution"):
         summary_of(trace, by="gradient")
     with pytest.raises(ValueError, match="k = 0"):
         summary_of(trace, by=by, target=target, k=0)
@@ -109,12 +109,12 @@ def test_the_summary_is_plain_numbers_that_agree(trace, by):
 
 def test_paths_in_effect_are_those_of_the_named_distribution(trace):
     grid, end = path_grid(trace), Node(layer=trace.n_layers, pos=N_POS - 1)
-    seen = summary_of(trace, by="share")
+    seen = summary_of(trace, by="contribution")
     for one in seen.effective:
         found = effective_paths(grid, None, end, normalise=one["normalise"])
         assert one["effective"] == found.effective
     assert [one["normalise"] for one in seen.effective] == ["paths", "rows"]
-    odds = path_grid(weigh(trace, "frozen", target=TARGET))
+    odds = path_grid(attribute(trace, "frozen", target=TARGET))
     (walk,) = summary_of(trace, target=TARGET).effective
     assert walk["effective"] == pytest.approx(
         effective_paths(odds, None, end, normalise="rows").effective
@@ -123,9 +123,9 @@ def test_paths_in_effect_are_those_of_the_named_distribution(trace):
 
 def test_paths_of_a_picture_or_why_there_are_none(trace):
     say = [].append
-    asked = weigh(trace, "frozen", target=TARGET).meaning.target
+    asked = attribute(trace, "frozen", target=TARGET).meaning.target
     assert paths_of(trace, asked, None, say).by == "frozen"
-    assert paths_of(trace, None, True, say).by == "share"
+    assert paths_of(trace, None, True, say).by == "contribution"
     assert paths_of(trace, asked, False, say) == "not asked for"
     long = record(loaded("llama"), some_tokens(33))
     assert paths_of(long, asked, None, say).startswith("33 tokens: paths of over 32")
@@ -157,7 +157,7 @@ def test_a_grid_pulls_every_read_back_twice_and_no_more(monkeypatch):
     run = record(loaded("llama"), some_tokens(N_POS, seed=2))
     path_grid(run)
     assert len(pulled) == 2 * run.n_layers
-    flow = weigh(run, "share", top=0)
+    flow = attribute(run, "contribution", top=0)
     pulled.clear()
     flow.dense(run.n_layers - 1)
     assert len(pulled) == 1

@@ -8,7 +8,7 @@ import pytest
 from oracles import Float64, witness_of
 from tiny_runs import NamesIds, tokens_of
 from worldline import reference as ref
-from worldline.attribution.attribute import weigh
+from worldline.attribution.attribute import attribute
 from worldline.models.loader import load_model
 from worldline.runs.recorder import record
 
@@ -34,9 +34,9 @@ class Witness:
             self.trace = record(self.model, tokens_of(IDS), verify=True)
         self.run = ref.run(self.decoder, IDS)
 
-    def weigh(self, *args, **options):
+    def attribute(self, *args, **options):
         with Float64():
-            flow = weigh(self.trace, *args, **options)
+            flow = attribute(self.trace, *args, **options)
             self.dense = np.stack([flow.dense(layer) for layer in range(flow.n_layers)])
         return flow
 
@@ -97,7 +97,7 @@ def test_rows_keys_values_and_terms(witness):
 
 @pytest.mark.parametrize("metric", ["identity", "variance"])
 def test_share_of_every_edge_and_every_other_term(witness, metric):
-    flow = witness.weigh("share", metric=metric, top=10**6)
+    flow = witness.attribute("contribution", metric=metric, top=10**6)
     run = witness.run
     parts = [ref.share(run)] * run.q.shape[0]
     if metric == "variance":
@@ -109,7 +109,7 @@ def test_share_of_every_edge_and_every_other_term(witness, metric):
     near(np.diagonal(witness.dense, 0, 2, 3), own)
     near(flow.shares["self_attention"], own.sum(1))
     near(flow.shares["kv"], kv.sum((1, 3)))
-    for name, names in (("carry", ["carry"]), ("mlp", MLP), ("constants", CONSTANTS)):
+    for name, names in (("skip", ["skip"]), ("mlp", MLP), ("constants", CONSTANTS)):
         true = np.stack([sum(part[n][layer] for n in names) for layer, part in enumerate(parts)])
         near(flow.shares[name], true)
     assert not flow.shares["other"].any()
@@ -122,8 +122,8 @@ def test_gradient_of_the_edges_of_some_rows(witness):
     """Position 0 has one source, and masking it empties the row: a <v, u>."""
     u, run = witness.u(ROWS), witness.run
     at = tuple(np.transpose(ROWS))
-    for how, formula in (("drop", ref.gradient_drop), ("mask", ref.gradient_mask)):
-        flow = witness.weigh("gradient", target=TARGET, versus=VERSUS, how=how)
+    for how, formula in (("zero", ref.gradient_zero), ("mask", ref.gradient_mask)):
+        flow = witness.attribute("gradient", target=TARGET, versus=VERSUS, how=how)
         near(witness.dense[at], formula(run, u)[at], 1e-7)
         assert abs(witness.dense[at]).max() > 1e-4
         assert not witness.dense[1, :, :4].any()  # nobody reads these columns any more

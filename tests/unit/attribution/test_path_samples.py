@@ -48,7 +48,7 @@ def test_what_cancels_shows_in_single_heads_only():
     model = wl.load_model((circuit.module, circuit.tokenizer))
     trace = wl.record(model, tokens_of(circuit.ids))
     asked = {"target": circuit.target, "versus": circuit.versus}
-    sizes = [abs(wl.weigh(trace, "frozen", **asked).dense(0)[e.head, e.dst, e.src])
+    sizes = [abs(wl.attribute(trace, "frozen", **asked).dense(0)[e.head, e.dst, e.src])
              for e in circuit.edges]  # fmt: skip
     together, apart = (sample_flow(trace, **asked, n=300, heads=h) for h in (False, True))
     assert min(sizes) > 10

@@ -14,9 +14,9 @@ from worldline.attribution.gradient import measure_of, target_gradients
 from worldline.attribution.measures import edge_measures
 from worldline.attribution.peers.alti import ALTI, FLOW_ROUTES, FLOW_ROUTES_LOCAL
 from worldline.attribution.peers.attention_weights import ATTENTION_WEIGHT, ROLLOUT, VALUE_NORM
-from worldline.attribution.peers.attribution_patching import edge_attribution, spliced_gradient
+from worldline.attribution.peers.attribution_patching import edge_attribution, patched_gradient
 from worldline.errors import InputError, RefusedError
-from worldline.graph.edits import Donor, EdgeCut
+from worldline.graph.edits import EdgeCut, PatchSource
 from worldline.models.gradients import whole_gradients
 from worldline.models.loader import load_model
 from worldline.models.validation import anatomy_of
@@ -84,13 +84,13 @@ def test_flow_routes(witness):
         below = np.zeros(n)
         for j in range(n):
             terms = run.attn_term[layer, :, j]
-            node = run.terms["carry"][layer, j] + terms.sum((0, 1))
-            by_carry = near(run.terms["carry"][layer, j], node)
+            node = run.terms["skip"][layer, j] + terms.sum((0, 1))
+            by_skip = near(run.terms["skip"][layer, j], node)
             parts = np.array([[near(terms[h, i], node) for i in range(n)] for h in range(n_heads)])
-            total = parts.sum() + by_carry
+            total = parts.sum() + by_skip
             np.testing.assert_allclose(local[layer, :, j], parts / total, atol=1e-9)
             np.testing.assert_allclose(whole[layer, :, j], arrives[j] * parts / total, atol=1e-9)
-            below[j] += arrives[j] * by_carry / total
+            below[j] += arrives[j] * by_skip / total
             below += arrives[j] * (parts / total).sum(0)
         arrives = below
         assert arrives.sum() == pytest.approx(1)
@@ -104,7 +104,7 @@ def test_alti(witness):
         step = np.zeros((n, n))
         for j in range(n):
             terms = run.attn_term[layer, :, j].sum(0)
-            terms[j] += run.terms["carry"][layer, j]
+            terms[j] += run.terms["skip"][layer, j]
             step[j] = [near(term, terms.sum(0)) for term in terms]
             step[j] /= step[j].sum()
         np.testing.assert_allclose(found[layer], above[:, None] * step, atol=1e-9)
@@ -132,7 +132,7 @@ def test_edge_attribution_is_the_difference_of_what_edges_add_to_z(witness):
     target = ref.logit_target(2, versus=7)
     u = ref.logit_gradient_wrt_z(witness.decoder, witness.run, target)
     runs = witness.run, ref.run(witness.decoder, other)
-    clean, patched = (ref.gradient_drop(run, u) for run in runs)
+    clean, patched = (ref.gradient_zero(run, u) for run in runs)
     np.testing.assert_allclose(found, clean - patched, atol=1e-6)
     assert np.abs(found).max() > 1e-3
 
@@ -148,21 +148,22 @@ def test_counterfactuals_of_another_length_or_model(witness):
 
 
 @pytest.mark.parametrize("model_type", ["llama", "gpt2", "gemma2"])
-def test_the_spliced_gradient_takes_each_read_as_the_cut_makes_it(model_type):
-    """z' of every edge by the splice itself, one edge at a time."""
+def test_the_patched_gradient_takes_each_read_as_the_cut_makes_it(model_type):
+    """z' of every edge by the patch itself, one edge at a time."""
     model = loaded(model_type, FLOAT64)
     clean, corrupted = (record(model, tokens_of(ids)) for ids in ((3, 9, 4, 7, 5), (3, 2, 8, 7, 5)))
-    found = spliced_gradient(clean, corrupted, target=2, versus=7)
+    found = patched_gradient(clean, corrupted, target=2, versus=7)
     _, us = target_gradients(model, clean, target_of(clean, 2, 7))
     donated = {
-        donor: donate(model, donor.ids) for donor in [Donor((3, 2, 8, 7, 5), tuple(range(5)))]
+        patch_source: donate(model, patch_source.ids)
+        for patch_source in [PatchSource((3, 2, 8, 7, 5), tuple(range(5)))]
     }
-    (donor,) = donated
+    (patch_source,) = donated
     for layer, block in enumerate(clean.live):
         (call,), u = block.calls, block.calls[0].to_heads(us[layer][0])[0]
         for dst in range(1, 5):
             for src in range(dst):
-                cut = EdgeCut("splice", (src,), (dst,), (layer,), donor=donor)
+                cut = EdgeCut("patch", (src,), (dst,), (layer,), patch_source=patch_source)
                 edits = Edits(5, [[cut]], donated)
                 new = edits.rewrite_read(call)
                 lost = ((call.z - new)[0] * u).sum((1, 2))
@@ -217,9 +218,9 @@ def test_every_measure_is_there_and_says_what_it_asks():
         assert measure.paper
         assert measure.cost
         assert measure.failure
-        found = measure(clean, corrupted=corrupted, target=2, versus=7)
+        found = measure(clean, corrupted_trace=corrupted, target=2, versus=7)
         assert found.shape == (clean.n_layers, 4, 3, 3)
-        assert (found < 0).any() == measure.signed
+        assert (found < 0).any() == measure.is_signed
         if measure.asks == "counterfactual":
             with pytest.raises(InputError, match="a counterfactual prompt is needed"):
                 measure(clean, target=2)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tiny_runs import FLOAT64, loaded, some_tokens
-from worldline.attribution.attribute import weigh
+from worldline.attribution.attribute import attribute
 from worldline.errors import InputError
 from worldline.graph.edits import EdgeCut
 from worldline.models.gradients import block_gradients, whole_gradients
@@ -37,29 +37,29 @@ def run(request):
 
 def test_its_value_is_the_log_probability_of_the_span(run):
     model, tokens, trace = run
-    flow = weigh(trace, "gradient", target=SPAN)
+    flow = attribute(trace, "gradient", target=SPAN)
     assert flow.target_value == pytest.approx(logprob(model, tokens), abs=1e-5)
     assert flow.meaning.target.span == (8, 12)
     assert "log-probability of tokens 8 to 11" in flow.meaning.unit
     assert "nats" in flow.meaning.unit
 
 
-def test_only_rows_about_to_say_it_are_weighed(run):
+def test_only_rows_about_to_say_it_are_counted(run):
     _, _, trace = run
-    flow = weigh(trace, "gradient", target=SPAN, how="mask", top=10**6)
+    flow = attribute(trace, "gradient", target=SPAN, how="mask", top=10**6)
     assert {edge.dst for edge in flow.edges} <= set(range(7, 11))
     whole = sum(np.abs(flow.dense(layer)).sum() for layer in range(flow.n_layers))
-    assert flow.kept.total <= whole * (1 + 1e-9)
+    assert flow.coverage.total <= whole * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("how", ["mask", "drop"])
+@pytest.mark.parametrize("how", ["mask", "zero"])
 def test_a_group_cut_at_once_changes_z_by_what_it_says(run, how):
     """Per layer, the change of what attention returns is that of the very cut, times the gradient.
 
     In the one layer that is cut, z changes as in the cut run; u is the gradient.
     """
     model, tokens, trace = run
-    flow = weigh(trace, "gradient", target=SPAN, how=how, groups=[GROUPS], top=0)
+    flow = attribute(trace, "gradient", target=SPAN, how=how, groups=[GROUPS], top=0)
     (joint,) = flow.joint
     us = gradients(model, tokens)
     for layer in range(trace.n_layers):
@@ -68,20 +68,20 @@ def test_a_group_cut_at_once_changes_z_by_what_it_says(run, how):
             edit = EdgeCut(how, src=src, dst=tuple(range(7, 11)), layers=(layer,))
             before, after = (reads(model, tokens, edits)[layer] for edits in ((), (edit,)))
             lost = ((before - after) * us[layer])[:, 7:11].sum((1, 2))
-            assert joint.lost[layer, :, group] == pytest.approx(lost.numpy(), abs=1e-7)
+            assert joint.losses[layer, :, group] == pytest.approx(lost.numpy(), abs=1e-7)
 
 
 def test_rows_and_heads_are_two_sums_of_one_thing(run):
     _, _, trace = run
-    flow = weigh(trace, "gradient", target=SPAN, how="mask", groups=[GROUPS], top=0)
+    flow = attribute(trace, "gradient", target=SPAN, how="mask", groups=[GROUPS], top=0)
     (joint,) = flow.joint
     assert joint.rows == (7, 11)
-    assert joint.by_row.sum(0) == pytest.approx(joint.lost.sum((0, 1)), abs=1e-9)
+    assert joint.by_row.sum(0) == pytest.approx(joint.losses.sum((0, 1)), abs=1e-9)
 
 
 def test_attention_adds_up_to_one_a_head(run):
     model, _, trace = run
-    (joint,) = weigh(trace, "gradient", target=SPAN, groups=[GROUPS], top=0).joint
+    (joint,) = attribute(trace, "gradient", target=SPAN, groups=[GROUPS], top=0).joint
     total = joint.attention.sum(-1)
     assert total.max() <= 1 + 1e-6
     if model.config["model_type"] != "gpt_oss":  # whose sinks take part
@@ -90,13 +90,15 @@ def test_attention_adds_up_to_one_a_head(run):
 
 def test_dropping_is_the_sum_over_the_edges(run):
     _, _, trace = run
-    flow = weigh(trace, "gradient", target=SPAN, groups=[GROUPS], top=0)
+    flow = attribute(trace, "gradient", target=SPAN, groups=[GROUPS], top=0)
     (joint,) = flow.joint
     for layer in range(trace.n_layers):
         edges = flow.dense(layer).sum(1)  # [head, src]
         for group in range(5):
             members = [at for at in range(N_POS) if GROUP_OF[at] == group]
-            assert joint.lost[layer, :, group] == pytest.approx(edges[:, members].sum(1), abs=1e-7)
+            assert joint.losses[layer, :, group] == pytest.approx(
+                edges[:, members].sum(1), abs=1e-7
+            )
 
 
 def test_block_by_block_is_the_whole_graph(run):
@@ -122,13 +124,13 @@ def test_block_by_block_is_the_whole_graph(run):
 @pytest.mark.parametrize("span", [range(0), range(0, 3), range(3, 15), range(1, 9, 2), range(5, 4)])
 def test_a_span_outside_the_text_is_refused(run, span):
     with pytest.raises(InputError, match="positions 1 to 13"):
-        weigh(run[2], "gradient", target=span)
+        attribute(run[2], "gradient", target=span)
 
 
-@pytest.mark.parametrize("asked", [{"by": "frozen"}, {"by": "share"}, {"versus": 5}])
+@pytest.mark.parametrize("asked", [{"by": "frozen"}, {"by": "contribution"}, {"versus": 5}])
 def test_a_span_is_asked_by_gradient_alone(run, asked):
     with pytest.raises(InputError, match=r"span|asks about no target"):
-        weigh(run[2], **{"by": "gradient", "target": SPAN} | asked)
+        attribute(run[2], **{"by": "gradient", "target": SPAN} | asked)
 
 
 def gradients(model, tokens):

@@ -38,8 +38,8 @@ def test_a_chain_says_what_the_cache_holds_by_its_values_alone():
     assert followed["v"][0] == pytest.approx(1, abs=1e-6)
     assert followed["k"][0] == pytest.approx(0, abs=1e-6)  # its patterns are of positions
     assert measured["decoding"] < 1e-9
-    assert measured["greedy"]["spliced"] == measured["greedy"]["cache"]
-    assert measured["greedy"]["spliced"] != measured["greedy"]["tokens"]
+    assert measured["greedy"]["patched"] == measured["greedy"]["cache"]
+    assert measured["greedy"]["patched"] != measured["greedy"]["tokens"]
     assert measured["kl"]["kv"]["to_tokens"] > 1
 
 

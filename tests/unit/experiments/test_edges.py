@@ -37,7 +37,7 @@ def test_every_edge_and_the_powerless_are_all(n_layers, n_pos):
     assert set(map(tuple, both.tolist())) == true
 
 
-@pytest.mark.parametrize("how", ["drop", "mask", "splice"])
+@pytest.mark.parametrize("how", ["zero", "mask", "patch"])
 def test_the_powerless_do_nothing_and_others_do(how):
     model = loaded("llama")
     prompt, n_layers = prompt_of(model), model.module.config.num_hidden_layers
@@ -69,7 +69,7 @@ def test_short_texts_are_cut_whole_and_long_ones_by_strata():
 def test_edges_cut_together_are_those_and_no_others():
     model = loaded("llama")
     edges = [(0, 2, 0), (0, 2, 1), (1, 4, 3), (0, 3, 1)]
-    plan = many_cut(prompt_of(model), "drop", np.array(edges))
+    plan = many_cut(prompt_of(model), "zero", np.array(edges))
     found = {
         (layer, dst, src) for cut in plan.edits for layer in cut.layers for src, dst in cut.pairs(5)
     }

@@ -18,7 +18,7 @@ from worldline.experiments.faithfulness.prompt_runs import Case, run_case
 from worldline.experiments.faithfulness.table import corrections, make_table, prompts_in
 from worldline.experiments.faithfulness.table_text import circuits_markdown, markdown, table_lines
 
-MEASURES = ["gradient (drop)", "gradient (mask)", "frozen", "EAP", "attention weight"]
+MEASURES = ["gradient (zero)", "gradient (mask)", "frozen", "EAP", "attention weight"]
 
 
 def quiet(*_):
@@ -29,18 +29,18 @@ def quiet(*_):
 def store(tmp_path_factory):
     found = Store(tmp_path_factory.mktemp("raw"))
     for circuit in circuit_prompts():
-        run_case(Case(*circuit), ("drop",), MEASURES, found, quiet)
+        run_case(Case(*circuit), ("zero",), MEASURES, found, quiet)
     return found
 
 
 def test_known_edges_are_found_by_the_gradient_and_not_by_attention(store):
     """Heads that cancel: unsigned measures show flow where cuts of a head show it too."""
-    table = make_table(store, ("drop",))
+    table = make_table(store, ("zero",))
     rows = {(row["family"], row["measure"]): row for row in table["rows"]}
     families = {family for family, _ in rows}
     assert len(families) == 5
     for family in families:
-        row = rows[family, "gradient (drop)"]
+        row = rows[family, "gradient (zero)"]
         assert row["known_found"] == 1
         assert row["on_idle_edges"] < 1e-4
         assert row["linear"][0] > 0.9  # ranks would be those of edges that rounding moves
@@ -56,7 +56,7 @@ def test_known_edges_are_found_by_the_gradient_and_not_by_attention(store):
 def test_effects_are_those_of_cuts(store):
     for model, prompt, truth in circuit_prompts():
         said, weights = store.read(f"{prompt.name}.measures")
-        cut, effects = store.read(f"{prompt.name}.drop")
+        cut, effects = store.read(f"{prompt.name}.zero")
         known = {tuple(edge) for edge in truth}
         moved = {
             tuple(edge)
@@ -75,8 +75,8 @@ def test_effects_are_those_of_cuts(store):
 def test_a_run_goes_on_where_it_was(tmp_path, monkeypatch):
     case = Case(*next(iter(circuit_prompts())))
     store, calls = Store(tmp_path), []
-    weighed = running._run_measures
-    monkeypatch.setattr(running, "_run_measures", lambda *a: calls.append(a[1]) or weighed(*a))
+    run_measures = running._run_measures
+    monkeypatch.setattr(running, "_run_measures", lambda *a: calls.append(a[1]) or run_measures(*a))
     write = Store.write
 
     def killed(self, name, said, **arrays):
@@ -86,19 +86,19 @@ def test_a_run_goes_on_where_it_was(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Store, "write", killed)
     with pytest.raises(KeyboardInterrupt):
-        run_case(case, ("drop", "mask"), MEASURES[:2], store, quiet)
+        run_case(case, ("zero", "mask"), MEASURES[:2], store, quiet)
     monkeypatch.setattr(Store, "write", write)
     name = case.prompt.name
-    assert store.names() == {f"{name}.measures", f"{name}.drop"}
-    before = (tmp_path / f"{name}.drop.npz").stat().st_mtime_ns
-    run_case(case, ("drop", "mask"), MEASURES[:2], store, quiet)
-    assert store.names() == {f"{name}.measures", f"{name}.drop", f"{name}.mask"}
-    assert (tmp_path / f"{name}.drop.npz").stat().st_mtime_ns == before
+    assert store.names() == {f"{name}.measures", f"{name}.zero"}
+    before = (tmp_path / f"{name}.zero.npz").stat().st_mtime_ns
+    run_case(case, ("zero", "mask"), MEASURES[:2], store, quiet)
+    assert store.names() == {f"{name}.measures", f"{name}.zero", f"{name}.mask"}
+    assert (tmp_path / f"{name}.zero.npz").stat().st_mtime_ns == before
     n_calls = len(calls)
-    run_case(case, ("drop", "mask"), MEASURES[:2], store, quiet)
+    run_case(case, ("zero", "mask"), MEASURES[:2], store, quiet)
     assert len(calls) == n_calls  # nothing was left to do
-    run_case(case, ("drop",), MEASURES[3:], store, quiet)
-    said, arrays = store.read(f"{name}.drop")
+    run_case(case, ("zero",), MEASURES[3:], store, quiet)
+    said, arrays = store.read(f"{name}.zero")
     assert said["measures"] == MEASURES[:2] + MEASURES[3:]
     assert len(arrays["curves"]) == len(said["curves"])
 
@@ -106,8 +106,8 @@ def test_a_run_goes_on_where_it_was(tmp_path, monkeypatch):
 def test_the_same_run_twice_gives_the_same_numbers(store, tmp_path):
     case = Case(*next(iter(circuit_prompts())))
     again = Store(tmp_path)
-    run_case(case, ("drop",), MEASURES, again, quiet)
-    for part in ("measures", "drop"):
+    run_case(case, ("zero",), MEASURES, again, quiet)
+    for part in ("measures", "zero"):
         one, two = (s.read(f"{case.prompt.name}.{part}")[1] for s in (store, again))
         for key, value in one.items():
             np.testing.assert_array_equal(value, two[key])
@@ -117,7 +117,7 @@ def test_results_of_something_else_are_not_mixed_in(store):
     case = Case(*next(iter(circuit_prompts())))
     other = dataclasses.replace(case, prompt=dataclasses.replace(case.prompt, wrong=5))
     with pytest.raises(wl.InputError, match="with another wrong; name another folder"):
-        run_case(other, ("drop",), MEASURES, store, quiet)
+        run_case(other, ("zero",), MEASURES, store, quiet)
 
 
 def test_a_file_of_pairs_becomes_a_table(tmp_path):
@@ -135,24 +135,24 @@ def test_a_file_of_pairs_becomes_a_table(tmp_path):
     run(cases, HOWS, MEASURES, store, lambda *line: heard.append(line))
     assert heard[-1][:2] == (4, 4)
     table = make_table(store, HOWS, MEASURES, ["mine"])
-    facts = table["families"]["mine"]["drop"]
+    facts = table["families"]["mine"]["zero"]
     assert facts["prompts"] == 2
     rows = {(row["how"], row["measure"]): row for row in table["rows"]}
     for how in HOWS:
-        value, low, high = rows[how, "gradient (drop)"]["cmd_linear"]
+        value, low, high = rows[how, "gradient (zero)"]["cmd_linear"]
         assert low <= value <= high
-    corrected = rows["drop", "gradient + 50 cuts"]  # not held against what it knows
+    corrected = rows["zero", "gradient + 50 cuts"]  # not held against what it knows
     for key in ("rank_signed", "rank_size", "linear", "recall", "rank_signed_every_edge"):
         assert corrected[key] == [None, None, None]
     assert corrected["cmd_linear"][0] is not None
     assert "deletion_linear" not in corrected
-    assert {one["how"] for one in table["verdict"]} == {"drop", "mask"}
+    assert {one["how"] for one in table["verdict"]} == {"zero", "mask"}
     assert table["verdict"][0]["leads"]["rank_signed"] is True
     text = "\n".join(table_lines(table))
     assert "mine: 2 prompts to report on, 6 tokens" in text
-    assert "gradient (drop)" in markdown(table["rows"], "drop", "rank_signed")
-    found = corrections(store, "drop")["mine"]
-    seen = prompts_in(store, "drop")["mine"]
+    assert "gradient (zero)" in markdown(table["rows"], "zero", "rank_signed")
+    found = corrections(store, "zero")["mine"]
+    seen = prompts_in(store, "zero")["mine"]
     reported = [one for one in seen if one.metadata["split"] == "report"]
     assert found["linear"][50] is None  # all of them are cut: nothing is left to be wrong about
     for cuts in (0, 10):
@@ -160,7 +160,7 @@ def test_a_file_of_pairs_becomes_a_table(tmp_path):
         for one in reported:
             given = one.arrays["corrected_edges"][:cuts].tolist()
             left = [n for n, e in enumerate(one.arrays["layer_edges"].tolist()) if e not in given]
-            weights = one.weights("gradient (drop)")[left]
+            weights = one.weights("gradient (zero)")[left]
             effects = one.arrays["layer_effects"][left]
             if np.ptp(weights) and np.ptp(effects):
                 by_hand.append(np.corrcoef(weights, effects)[0, 1])
@@ -171,7 +171,7 @@ def test_a_file_of_pairs_becomes_a_table(tmp_path):
 
 
 def test_what_the_table_says_in_words(store):
-    table = make_table(store, ("drop",))
+    table = make_table(store, ("zero",))
     text = "\n".join(table_lines(table))
     assert "5: induction" in text
     assert circuits_markdown(table["rows"]).count("100% / 0%") >= 5
@@ -183,7 +183,7 @@ def test_what_the_table_says_in_words(store):
     ("given", "said"),
     [
         ((["nonsense"], HOWS, 4), "--measures nonsense: accepted are gradient"),
-        ((None, ("zap",), 4), "--how zap: accepted are all, drop"),
+        ((None, ("zap",), 4), "--how zap: accepted are all, zero"),
         ((None, HOWS, 0), "--n 0: accepted"),
     ],
 )

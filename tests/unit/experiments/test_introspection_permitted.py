@@ -72,15 +72,15 @@ def test_real_architectures_read_past_states(model_type):
     finding = EXPERIMENT.conclude([(one, measured(model, one)) for one in items], 0)
     assert finding.low is not None
     assert finding.low > 2
-    assert finding.numbers["push"]["row"] > 0
-    assert finding.numbers["pushed_over_random"] > 0
+    assert finding.numbers["perturbation"]["row"] > 0
+    assert finding.numbers["perturbed_over_random"] > 0
 
 
 def test_the_least_of_the_three_kinds_decides():
     model = loaded("llama")
     pairs = [(one, measured(model, one)) for one in EXPERIMENT.items(model, 3, 0)]
     for _, one in pairs:
-        one["kl"]["pushed"]["kv"] = one["kl"][IDENTITY]["kv"]
+        one["kl"]["perturbed"]["kv"] = one["kl"][IDENTITY]["kv"]
     assert EXPERIMENT.conclude(pairs, 0).value == 0
 
 

@@ -43,7 +43,7 @@ def test_all_edges_cut_leaves_each_token_alone():
     model = loaded("llama")
     tokens = wl.tokenize(model.tokenizer, words_item(7)["text"])
     trace = wl.record(model, tokens)
-    every = by_weight(wl.weigh(trace, "share", top=0))
+    every = by_weight(wl.attribute(trace, "contribution", top=0))
     assert sorted(map(tuple, every.tolist())) == [
         (layer, dst, src)
         for layer in range(trace.n_layers)
@@ -59,7 +59,7 @@ def test_all_edges_cut_leaves_each_token_alone():
 
 def test_weights_order_edges_by_size():
     model = loaded("llama")
-    flow = wl.weigh(wl.record(model, words_item(7)["text"]), "share", top=0)
+    flow = wl.attribute(wl.record(model, words_item(7)["text"]), "contribution", top=0)
     sizes = [
         abs(flow.dense(layer)[:, dst, src].sum()) for layer, dst, src in by_weight(flow).tolist()
     ]

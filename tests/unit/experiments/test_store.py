@@ -21,17 +21,17 @@ def test_numbers_keep_three_figures():
 
 def test_parts_come_back_and_pack(tmp_path):
     store = Store(tmp_path / "raw")
-    store.write("a.drop", {"n": 1, "word": "né"}, edges=np.array([[1, 2]]), w=np.array([0.5]))
-    store.write("b.drop", {"n": 2}, w=np.array([[1.0, -3.0]]))
+    store.write("a.zero", {"n": 1, "word": "né"}, edges=np.array([[1, 2]]), w=np.array([0.5]))
+    store.write("b.zero", {"n": 2}, w=np.array([[1.0, -3.0]]))
     (tmp_path / "raw" / "c.part").write_bytes(b"half")
-    assert store.names() == {"a.drop", "b.drop"}
+    assert store.names() == {"a.zero", "b.zero"}
     store.pack(tmp_path / "all.zip")
     for one in (store, Store(tmp_path / "all.zip")):
-        said, arrays = one.read("a.drop")
+        said, arrays = one.read("a.zero")
         assert said == {"n": 1, "word": "né"}
         assert arrays["edges"].tolist() == [[1, 2]]
         assert arrays["w"].tolist() == [0.5]
-        assert one.names() == {"a.drop", "b.drop"}
+        assert one.names() == {"a.zero", "b.zero"}
     with pytest.raises(wl.InputError, match="a zip is only read"):
         Store(tmp_path / "all.zip").write("d", {})
 

@@ -6,18 +6,18 @@ import json
 
 import pytest
 
-from worldline.graph.edits import Donor, EdgeCut, HopBudget, NodeCut, longer_than
+from worldline.graph.edits import EdgeCut, HopBudget, NodeCut, PatchSource, longer_than
 from worldline.graph.order import Order
 from worldline.runs.plan import Plan
 
 IDS = (7, 8, 9, 10)
-DONOR = Donor((1, 2, 3), (0, 1, 2, None))
+PATCH_SOURCE = PatchSource((1, 2, 3), (0, 1, 2, None))
 
 
 def test_edges_of_a_cut():
     assert sorted(EdgeCut("mask", (0, 2), (2, 3)).pairs(4)) == [(0, 2), (0, 3), (2, 3)]
     assert sorted(EdgeCut("mask", (2,), (2, 3), own=True).pairs(4)) == [(2, 2), (2, 3)]
-    assert len(list(EdgeCut("drop").pairs(4))) == 6
+    assert len(list(EdgeCut("zero").pairs(4))) == 6
     assert {pair for cut in longer_than(1, 4) for pair in cut.pairs(4)} == {(0, 2), (0, 3), (1, 3)}
     assert {pair for cut in longer_than(1, 4, 1) for pair in cut.pairs(4)} == {(1, 3)}
 
@@ -25,7 +25,7 @@ def test_edges_of_a_cut():
 def test_a_plan_is_a_value():
     edits = [
         EdgeCut("mask", (1, 0), (3,), (0, 2), (1,)),
-        EdgeCut("splice", (0,), (2,), parts="v", donor=DONOR),
+        EdgeCut("patch", (0,), (2,), parts="v", patch_source=PATCH_SOURCE),
         NodeCut("mean", (1,), (2,)),
     ]
     one, two = Plan(IDS, frozenset(edits)), Plan(IDS, frozenset(edits[::-1]))
@@ -49,7 +49,7 @@ def test_a_plan_is_a_value():
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: EdgeCut("sever", (0,), (1,)), "how='sever': accepted are mask, drop, splice"),
+        (lambda: EdgeCut("sever", (0,), (1,)), "how='sever': accepted are mask, zero, patch"),
         (
             lambda: EdgeCut("mask", (2,), (1,)),
             "edges from 2 to 1: an edge goes to a later position",
@@ -57,15 +57,15 @@ def test_a_plan_is_a_value():
         (lambda: EdgeCut("mask", (1,), (1,)), "an edge goes to a later position"),
         (lambda: EdgeCut("mask", (-1,), (1,)), "src -1: accepted are whole numbers from 0"),
         (lambda: EdgeCut("mask", (), (1,)), "src: it is empty"),
-        (lambda: EdgeCut("mask", parts="k"), "only a splice tells K, V and Q apart"),
-        (lambda: EdgeCut("splice"), "how='splice': it needs the text that is spliced in"),
-        (lambda: EdgeCut("drop", donor=DONOR), "how='drop': it takes no other text"),
-        (lambda: NodeCut("hide", (0,)), "how='hide': accepted are zero, mean, splice"),
+        (lambda: EdgeCut("mask", parts="k"), "only a patch tells K, V and Q apart"),
+        (lambda: EdgeCut("patch"), "how='patch': it needs the text that is patched in"),
+        (lambda: EdgeCut("zero", patch_source=PATCH_SOURCE), "how='zero': it takes no other text"),
+        (lambda: NodeCut("hide", (0,)), "how='hide': accepted are zero, mean, patch"),
         (lambda: HopBudget(-1), "hops -1: accepted are whole numbers from 0"),
         (lambda: HopBudget(1, "open"), "sink='open': accepted are counted, free"),
         (lambda: longer_than(-1, 4), "longest hop -1"),
-        (lambda: Plan.from_json({"schema": "other"}), "accepted is schema worldline.plan/1"),
-        (lambda: Plan.from_json({"schema": "worldline.plan/1"}), "a plan: damaged"),
+        (lambda: Plan.from_json({"schema": "other"}), "accepted is schema worldline.plan/2"),
+        (lambda: Plan.from_json({"schema": "worldline.plan/2"}), "a plan: damaged"),
     ],
 )
 def test_what_is_refused(make, said):
@@ -80,20 +80,23 @@ def test_what_is_refused(make, said):
         ([EdgeCut("mask", (0,), (4,))], "position 4: the text has 4 tokens, 0 to 3"),
         ([NodeCut("zero", (0,), (9,))], "position 9: the text has 4 tokens"),
         (
-            [EdgeCut("splice", (3,), None, own=True, donor=DONOR)],
+            [EdgeCut("patch", (3,), None, own=True, patch_source=PATCH_SOURCE)],
             "position 3 has no counterpart",
         ),
-        ([EdgeCut("splice", (0,), donor=Donor((1,), (0,)))], "aligned for 1 positions"),
         (
-            [EdgeCut("mask", (0,), (2,), (1,), (3,)), EdgeCut("drop", (0,), (2,), (1,), (3,))],
-            "edge 1.3:0>2: drop and mask",
+            [EdgeCut("patch", (0,), patch_source=PatchSource((1,), (0,)))],
+            "aligned for 1 positions",
         ),
         (
-            [EdgeCut("mask", (0, 1), (2,), (1,)), EdgeCut("drop", (1,), (2, 3))],
+            [EdgeCut("mask", (0,), (2,), (1,), (3,)), EdgeCut("zero", (0,), (2,), (1,), (3,))],
+            "edge 1.3:0>2: zero and mask",
+        ),
+        (
+            [EdgeCut("mask", (0, 1), (2,), (1,)), EdgeCut("zero", (1,), (2, 3))],
             "edge 1.0:1>2:",
         ),
         (
-            [EdgeCut("mask", (1,), (2,), (1,), (0,)), EdgeCut("drop")],
+            [EdgeCut("mask", (1,), (2,), (1,), (0,)), EdgeCut("zero")],
             "edge 1.0:1>2:",
         ),
         ([NodeCut("zero", (1,)), NodeCut("mean", (1, 2), (3,))], "node at row 1, position 3:"),
@@ -102,11 +105,11 @@ def test_what_is_refused(make, said):
 def test_edits_outside_the_text_or_in_conflict(edits, said):
     with pytest.raises(ValueError) as caught:
         Plan(IDS, frozenset(edits))
-    assert said in str(caught.value).replace("mask and drop", "drop and mask")
+    assert said in str(caught.value).replace("mask and zero", "zero and mask")
 
 
 def test_edits_that_only_look_alike_are_no_conflict():
-    Plan(IDS, frozenset([EdgeCut("mask", (0,), (2,), (0,)), EdgeCut("drop", (0,), (2,), (1,))]))
+    Plan(IDS, frozenset([EdgeCut("mask", (0,), (2,), (0,)), EdgeCut("zero", (0,), (2,), (1,))]))
     Plan(IDS, frozenset([EdgeCut("mask", (0,), (2,)), EdgeCut("mask", (0, 1), (2,))]))
     with pytest.raises(ValueError, match="both say whose K/V is read"):
-        Plan(IDS, frozenset([EdgeCut("splice", (0,), donor=DONOR)]), HopBudget(1))
+        Plan(IDS, frozenset([EdgeCut("patch", (0,), patch_source=PATCH_SOURCE)]), HopBudget(1))

@@ -61,8 +61,8 @@ def plain_rows(model, tokens: Tokens, change=None) -> list[torch.Tensor]:
     return rows
 
 
-def first_push(row: torch.Tensor, seed: int) -> torch.Tensor:
-    """The push in the first direction, as the docstring of `light_cone` defines it."""
+def first_perturbation(row: torch.Tensor, seed: int) -> torch.Tensor:
+    """The perturbation in the first direction, as the docstring of `light_cone` defines it."""
     unit = torch.randn(row[POS].shape, generator=torch.Generator().manual_seed(seed), dtype=FLOAT64)
     return unit / unit.norm() * row[POS].norm() * STEP
 
@@ -72,20 +72,20 @@ def first_push(row: torch.Tensor, seed: int) -> torch.Tensor:
 def test_each_highway_by_plain_forwards(name, layer):
     """The second witness: no Edits, nothing watched; two forwards for each highway.
 
-    One step above the push, the pushed column has heard of it through the residual stream only and
-    later columns through K and V only: so a forward in which one or the others are put where the
-    push on both had taken them is that highway's.
+    One step above the perturbation, the perturbed column has heard of it through the residual
+    stream only and later columns through K and V only: so a forward in which one or the others are
+    put where the perturbation on both had taken them is that highway's.
     """
     model, tokens = loaded(name, FLOAT64), some_tokens(N_POS, seed=2)
     with Float64():
         plain = plain_rows(model, tokens)
-        push = first_push(plain[layer], 7)
+        perturbation = first_perturbation(plain[layer], 7)
 
-        def pushed(row, x):
+        def perturbed(row, x):
             if row == layer:
-                x[POS] += push
+                x[POS] += perturbation
 
-        both = plain_rows(model, tokens, pushed)
+        both = plain_rows(model, tokens, perturbed)
 
         def of_column(row, x):
             if row == layer + 1:
@@ -118,7 +118,7 @@ def test_each_highway_by_plain_forwards(name, layer):
 @pytest.mark.parametrize("name", [*BLOCKS, "gemma4_text", "diffllama", "bloom"])
 @pytest.mark.parametrize("layer", [0, 1])
 def test_zeros_by_rule(name, layer):
-    """Law 3, node by node: only what sees the pushed node, and by this highway, may change."""
+    """Law 3, node by node: only what sees the perturbed node, and by this highway, may change."""
     model, at = loaded(name, FLOAT64), Node(layer=layer, pos=POS)
     with Float64():
         seen = light_cone(model, some_tokens(N_POS), at=at, directions=2, derivative=False)
@@ -207,15 +207,15 @@ def test_the_worst_node_falls_with_the_step(name):
 
 
 def test_a_change_outside_is_told(monkeypatch):
-    true = cone._Push.row
+    true = cone._Perturbation.row
 
     def also_left(self, x):
         new = true(self, x)
-        if self.at_row - 1 == self.at.layer and bool(self.push.any()):
+        if self.at_row - 1 == self.at.layer and bool(self.perturbation.any()):
             new[1, 0] += 1e-12
         return new
 
-    monkeypatch.setattr(cone._Push, "row", also_left)
+    monkeypatch.setattr(cone._Perturbation, "row", also_left)
     at = Node(layer=1, pos=2)
     seen = light_cone(loaded("llama", FLOAT64), some_tokens(5), at=at, derivative=False)
     assert not seen.outside_zero
@@ -223,7 +223,7 @@ def test_a_change_outside_is_told(monkeypatch):
 
 def test_copies_that_read_their_own_are_told(monkeypatch):
     """Were no K and V swapped, the residual copy would carry everything, and the zeros say so."""
-    monkeypatch.setattr(cone._Push, "rewrite_read", lambda self, call: None)
+    monkeypatch.setattr(cone._Perturbation, "rewrite_read", lambda self, call: None)
     at = Node(layer=1, pos=2)
     seen = light_cone(loaded("llama", FLOAT64), some_tokens(5), at=at, derivative=False)
     assert not seen.outside_zero
@@ -233,7 +233,7 @@ def test_copies_that_read_their_own_are_told(monkeypatch):
 def test_a_mask_made_from_values_is_refused():
     model = loaded("doge", FLOAT64)
     at = Node(layer=1, pos=2)
-    with pytest.raises(RefusedError, match="layer 1 makes its mask from the pushed node too"):
+    with pytest.raises(RefusedError, match="layer 1 makes its mask from the perturbed node too"):
         light_cone(model, some_tokens(6), at=at)
     last = Node(layer=anatomy_of(model.module).n_layers, pos=2)
     assert light_cone(model, some_tokens(6), at=last).outside_zero

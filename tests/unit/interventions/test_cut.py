@@ -10,7 +10,7 @@ import worldline as wl
 from tiny_runs import FLOAT64, loaded, some_tokens, tokens_of
 from worldline.errors import InputError
 from worldline.graph.edits import EdgeCut, NodeCut
-from worldline.interventions.cut import cut, cut_scene, donor_of, in_words, interaction
+from worldline.interventions.cut import cut, cut_scene, in_words, interaction, patch_source_of
 from worldline.models.known_circuits import cancelling, chain, induction
 from worldline.runs.execution import execute
 from worldline.runs.plan import Plan
@@ -23,7 +23,7 @@ def opened(circuit):
     return model, tokens_of(circuit.ids)
 
 
-def of(edge, how="drop"):
+def of(edge, how="zero"):
     return EdgeCut(how, (edge.src,), (edge.dst,), (edge.layer,), (edge.head,))
 
 
@@ -31,11 +31,11 @@ def of(edge, how="drop"):
     "call",
     [
         lambda model, text, **asked: wl.observe(text, model, **asked),
-        lambda model, text, **asked: wl.see_paths(text, model, **asked),
+        lambda model, text, **asked: wl.summarize_paths(text, model, **asked),
         lambda model, text, **asked: cut(model, text, [MASK], **asked),
         lambda model, text, **asked: interaction(model, text, MASK, MASK, **asked),
     ],
-    ids=["observe", "see_paths", "cut", "interaction"],
+    ids=["observe", "summarize_paths", "cut", "interaction"],
 )
 def test_a_token_held_against_itself_is_refused_before_any_run(call, monkeypatch):
     model = loaded("llama", FLOAT64)
@@ -77,7 +77,7 @@ def test_a_circuit_falls_with_any_of_its_edges_and_with_no_other():
     for edge in circuit.edges:
         assert cut(model, tokens, [of(edge)], **asked).change_logits < -1
     for layer, head in list(circuit.idle)[:5]:
-        idle = EdgeCut("drop", layers=(layer,), heads=(head,))
+        idle = EdgeCut("zero", layers=(layer,), heads=(head,))
         assert abs(cut(model, tokens, [idle], **asked).change_logits) < 1e-3
 
 
@@ -88,8 +88,8 @@ def test_a_chain_is_in_series_and_heads_that_cancel_are_not():
     asked = {"target": circuit.target, "versus": circuit.versus}
     found = interaction(model, tokens, [one], [two], **asked)
     assert found.word == "in series"
-    assert found.interaction == pytest.approx(found.one + found.two - found.both)
-    assert found.one == pytest.approx(found.both, abs=1e-3)
+    assert found.interaction == pytest.approx(found.first + found.second - found.together)
+    assert found.first == pytest.approx(found.together, abs=1e-3)
     pair = cancelling()
     model, tokens = opened(pair)
     one, two = (of(edge) for edge in list(pair.edges)[:2])
@@ -97,26 +97,26 @@ def test_a_chain_is_in_series_and_heads_that_cancel_are_not():
     alone = cut(model, tokens, [one], **asked).change_logits
     assert abs(alone) > 1
     found = interaction(model, tokens, [one], [two], **asked)
-    assert np.sign(found.one) == -np.sign(found.two)
+    assert np.sign(found.first) == -np.sign(found.second)
     masks = interaction(model, tokens, [of(pair.edges[0], "mask")], [EdgeCut("mask", (1,))])
     assert masks.word is None  # two masks in one row move each other
 
 
 def test_the_picture_of_a_cut():
     model, tokens = loaded("llama", FLOAT64), some_tokens(4)
-    donor = donor_of(model, tokens, "t20 t21 t22 t23")
+    patch_source = patch_source_of(model, tokens, "t20 t21 t22 t23")
     seen = cut(
         model,
         tokens,
         [
-            EdgeCut("splice", (0, 1), (3,), (1,), (0, 2), parts="k", donor=donor),
+            EdgeCut("patch", (0, 1), (3,), (1,), (0, 2), parts="k", patch_source=patch_source),
             NodeCut("mean", (1,), (2,)),
         ],
     )
     shown = cut_scene(seen)
     assert in_words(seen.plan) == [
         "mean so far: rows 1, positions 2",
-        "splice K only: layers 1, heads 0,2, from 0-1, to 3",
+        "patch K only: layers 1, heads 0,2, from 0-1, to 3",
     ]
     assert {(e["layer"], e["head"], e["src"], e["dst"]) for e in shown["edges"]} == {
         (1, 0, 0, 3), (1, 2, 0, 3), (1, 0, 1, 3), (1, 2, 1, 3),

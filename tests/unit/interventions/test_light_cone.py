@@ -56,17 +56,17 @@ def test_the_step_is_a_derivative_in_the_limit():
 
 
 def test_against_hooks_of_the_users_own():
-    """The second witness: block 1's input pushed by a plain hook, no Edits, nothing watched."""
+    """The second witness: block 1's input perturbed by a plain hook, no Edits, nothing watched."""
     model, tokens, at = loaded("llama", FLOAT64), some_tokens(7), Node(layer=1, pos=3)
     ids = torch.tensor([tokens.ids])
     blocks = model.module.model.layers
-    rows, push = [], None
+    rows, perturbation = [], None
 
     def note(_module, args, kwargs):
         x = args[0] if args else kwargs["hidden_states"]
-        if push is not None and len(rows) == at.layer:
+        if perturbation is not None and len(rows) == at.layer:
             x = x.clone()
-            x[0, at.pos] += push
+            x[0, at.pos] += perturbation
         rows.append(x[0].clone())
         if args:
             return (x, *args[1:]), kwargs
@@ -79,7 +79,7 @@ def test_against_hooks_of_the_users_own():
             plain, rows = rows, []
             draw = torch.Generator().manual_seed(5)
             unit = torch.randn(plain[1][3].shape, generator=draw, dtype=FLOAT64)
-            push = unit / unit.norm() * plain[1][3].norm() * 1e-3
+            perturbation = unit / unit.norm() * plain[1][3].norm() * 1e-3
             model.module(ids)
     finally:
         for handle in handles:
@@ -100,7 +100,7 @@ def test_the_last_row_has_no_way_on():
     assert json.dumps(seen.json(), allow_nan=False)
 
 
-def test_what_cannot_be_pushed():
+def test_what_cannot_be_perturbed():
     model, tokens = loaded("llama"), some_tokens(5)
     at = Node(layer=1, pos=1)
     for options, said in (
@@ -118,7 +118,7 @@ def test_what_cannot_be_pushed():
     assert wl.light_cone is light_cone
 
 
-def test_a_push_that_leaves_no_numbers_verifies_nothing():
+def test_a_perturbation_that_leaves_no_numbers_verifies_nothing():
     with pytest.raises((InputError, RefusedError), match="finite"):
         light_cone(loaded("gpt2"), some_tokens(6), at=Node(layer=1, pos=2), step=1e30)
 

@@ -33,7 +33,7 @@ HALF = [torch.bfloat16, torch.float16]
 EDGES = [
     EdgeCut(how, (src,), (dst,), (layer,), (head,))
     for how, layer, head, (src, dst) in itertools.product(
-        ("mask", "drop"), (0, 1), (0, 1), ((0, 2), (1, 7), (3, 4), (5, 7))
+        ("mask", "zero"), (0, 1), (0, 1), ((0, 2), (1, 7), (3, 4), (5, 7))
     )
 ]
 
@@ -125,7 +125,7 @@ def test_every_altered_number_carries_its_precision():
     curve = hop_curve(model, tokens, max_hops=1)
     cone = light_cone(model, tokens, at=Node(layer=1, pos=2), directions=1, derivative=False)
     orders = run_orders(model, tokens, ["decode"])
-    both = interaction(model, tokens, [EdgeCut("drop", (1,))], [EdgeCut("drop", (2,))])
+    both = interaction(model, tokens, [EdgeCut("zero", (1,))], [EdgeCut("zero", (2,))])
     span = wl.record(model, tokens).precision(range(2, 6))
     for one in (*seen.precision.values(), each.precision, curve.precision, cone.precision,
                 orders.precision, both.precision, span):  # fmt: skip
@@ -185,7 +185,7 @@ def test_what_is_called_powerless_is_so_and_nothing_else(name):
     plain, reach = plain_run(model, tokens.ids)
     for layer, dst in itertools.product(range(len(reach.reads)), range(1, 7)):
         for src in (0, dst - 1):
-            edge = EdgeCut("drop", (src,), (dst,), (layer,))
+            edge = EdgeCut("zero", (src,), (dst,), (layer,))
             after = execute(model, Plan(tokens.ids, frozenset([edge]))).logits[0, -1]
             moved = float((after - plain[-1]).abs().max())
             assert (moved > 1e-7) == (reach.why_powerless([edge]) is None), edge
@@ -248,9 +248,9 @@ def test_a_token_against_itself_is_refused():
         for ask in (
             lambda given=given: cut(model, tokens, [edge], **given),
             lambda given=given: interaction(
-                model, tokens, [edge], [EdgeCut("drop", (2,))], **given
+                model, tokens, [edge], [EdgeCut("zero", (2,))], **given
             ),
-            lambda given=given: wl.weigh(trace, "gradient", **given),
+            lambda given=given: wl.attribute(trace, "gradient", **given),
             lambda given=given: wl.hop_spectrum(trace, **given),
             lambda given=given: wl.find_paths(trace, **given),
         ):
@@ -261,9 +261,9 @@ def test_a_token_against_itself_is_refused():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"edges": ["*.*:1>2"], "how": "mask", "splice_from": "t1 t2"}, "takes no other text"),
-        ({"nodes": ["1,1"], "node_how": "zero", "splice_from": "t1"}, "takes no other text"),
-        ({"edges": ["*.*:1>2"], "how": "mask", "align": "left"}, "--align: needs --splice-from"),
+        ({"edges": ["*.*:1>2"], "how": "mask", "patch_from": "t1 t2"}, "takes no other text"),
+        ({"nodes": ["1,1"], "node_how": "zero", "patch_from": "t1"}, "takes no other text"),
+        ({"edges": ["*.*:1>2"], "how": "mask", "align": "left"}, "--align: needs --patch-from"),
         ({"edges": ["*.*:1>2"], "how": "mask", "layers": "1"}, "--layers: goes with --from"),
         ({"edges": ["*.*:1>2"], "how": "mask", "heads": "1"}, "--heads: goes with --from"),
         ({"edges": ["*.*:1>2"], "how": "mask", "node_how": "zero"}, "name the --node"),

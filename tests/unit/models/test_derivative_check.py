@@ -50,14 +50,14 @@ def test_gradients_are_refused_and_what_needs_none_is_not(name, which):
     assert checked_report(model).status == "exact"
     trace = wl.record(model, tokens)
     for ask in (
-        lambda: wl.weigh(trace, "gradient", target=40),
-        lambda: wl.weigh(trace, "gradient", target=range(3, 5)),
-        lambda: wl.weigh(trace, "frozen", target=40),
+        lambda: wl.attribute(trace, "gradient", target=40),
+        lambda: wl.attribute(trace, "gradient", target=range(3, 5)),
+        lambda: wl.attribute(trace, "frozen", target=40),
         lambda: wl.hop_spectrum(trace, target=40),
     ):
         with pytest.raises(RefusedError, match=r"backward pass.*the hook <lambda> on .*mlp"):
             ask()
-    assert wl.weigh(trace, "share").edges
+    assert wl.attribute(trace, "contribution").edges
     assert wl.cut(model, tokens, [wl.EdgeCut("mask", src=(2,))]).change_nats
 
 

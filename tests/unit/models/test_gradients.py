@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tiny_runs import FLOAT64, loaded, some_tokens
-from worldline.attribution.attribute import weigh
+from worldline.attribution.attribute import attribute
 from worldline.models import gradients
 from worldline.models.gradients import block_gradients, whole_gradients
 from worldline.models.laws import check_model
@@ -69,26 +69,28 @@ def test_a_block_that_gives_another_row_is_not_used(monkeypatch):
     assert block_gradients(model.module, reruns, rows, margin) is None
 
 
-def test_weighing_takes_the_blocks_where_they_stand_for_themselves(monkeypatch):
+def test_attribution_takes_the_blocks_where_they_stand_for_themselves(monkeypatch):
     """The same flow either way, and the whole graph is not even built."""
     trace = record(loaded("llama", FLOAT64), some_tokens(13))
-    by_blocks = weigh(trace, "gradient", top=50)
+    by_blocks = attribute(trace, "gradient", top=50)
     for block in trace.live:
         block.rerun = None
-    whole = weigh(trace, "gradient", top=50)
+    whole = attribute(trace, "gradient", top=50)
     assert [e[:4] for e in by_blocks.edges] == [e[:4] for e in whole.edges]
     assert [e.weight for e in by_blocks.edges] == pytest.approx([e.weight for e in whole.edges])
     assert by_blocks.target_value == pytest.approx(whole.target_value)
 
     again = record(loaded("llama", FLOAT64), some_tokens(13))
     monkeypatch.setattr(gradients, "watched_forward", None)
-    assert [e[:4] for e in weigh(again, "gradient", top=50).edges] == [e[:4] for e in whole.edges]
+    assert [e[:4] for e in attribute(again, "gradient", top=50).edges] == [
+        e[:4] for e in whole.edges
+    ]
 
 
 def test_weights_ask_for_gradients_as_before():
     trace = record(loaded("llama", FLOAT64), some_tokens(5))
     before = {name: p.requires_grad for name, p in trace.model.module.named_parameters()}
     assert all(before.values())
-    weigh(trace, "gradient")
+    attribute(trace, "gradient")
     assert {n: p.requires_grad for n, p in trace.model.module.named_parameters()} == before
     assert all(p.grad is None for p in trace.model.module.parameters())

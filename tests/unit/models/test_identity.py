@@ -81,34 +81,36 @@ def test_an_adapter_that_changed_is_named_for_a_trace_in_memory_and_from_a_file(
     model, wrapper = adapted()
     trace = wl.record(model, some_tokens(6))
     stored = wl.load_trace(wl.save_trace(trace, tmp_path / "t"))
-    assert wl.weigh(stored, "gradient", model=model).edges == wl.weigh(trace, "gradient").edges
+    assert (
+        wl.attribute(stored, "gradient", model=model).edges == wl.attribute(trace, "gradient").edges
+    )
     change(wrapper)
     with pytest.raises(RefusedError, match=named):
-        wl.weigh(trace, "gradient")
+        wl.attribute(trace, "gradient")
     with pytest.raises(InputError, match=named):
-        wl.weigh(stored, "gradient", model=model)
+        wl.attribute(stored, "gradient", model=model)
 
 
 def test_an_adapter_switched_off_for_a_while_leaves_the_trace_as_good_as_before():
     model, wrapper = adapted()
     trace = wl.record(model, some_tokens(6))
-    before = wl.weigh(trace, "gradient").edges
+    before = wl.attribute(trace, "gradient").edges
     with (
         wrapper.disable_adapter(),
         pytest.raises(RefusedError, match='adapter "default" is switched off'),
     ):
-        wl.weigh(trace, "gradient")
-    assert wl.weigh(trace, "gradient").edges == before
+        wl.attribute(trace, "gradient")
+    assert wl.attribute(trace, "gradient").edges == before
 
 
-def test_three_steps_between_recording_and_weighing_are_refused():
+def test_three_steps_between_recording_and_attribution_are_refused():
     model = tiny()
     trace = wl.record(model, some_tokens(6))
     steps, ids = torch.optim.SGD(model.module.parameters(), 0.1), torch.arange(20, 30)[None]
     for _ in range(3):
         model.module(input_ids=ids, labels=ids).loss.backward()
         steps.step()
-    for ask in (wl.weigh, wl.hop_spectrum, wl.find_paths, wl.logit_lens):
+    for ask in (wl.attribute, wl.hop_spectrum, wl.find_paths, wl.logit_lens):
         with pytest.raises(RefusedError, match="the model changed since the trace was recorded: w"):
             ask(trace)
 
@@ -136,14 +138,14 @@ def test_stored_rows_that_the_model_does_not_compute_are_refused(tmp_path):
     trace.resid[1] = trace.resid[1] * (1 + 1e-6)
     stored = wl.load_trace(wl.save_trace(trace, tmp_path / "t"))
     with pytest.raises(RefusedError, match=r"recorded anew, row 1 at position \d is .* away"):
-        wl.weigh(stored, model=model)
+        wl.attribute(stored, model=model)
     elsewhere = dataclasses.replace(  # another machine rounds in another way
         stored.identity, settings=stored.identity.settings | {"machine": "of another kind"}
     )
-    wl.weigh(dataclasses.replace(stored, identity=elsewhere), model=model)
+    wl.attribute(dataclasses.replace(stored, identity=elsewhere), model=model)
     stored.resid[1] *= 1.1
     with pytest.raises(InputError, match="machine of another kind →"):
-        wl.weigh(dataclasses.replace(stored, identity=elsewhere), model=model)
+        wl.attribute(dataclasses.replace(stored, identity=elsewhere), model=model)
 
 
 def test_stored_predictions_are_compared_too(tmp_path):
@@ -153,7 +155,7 @@ def test_stored_predictions_are_compared_too(tmp_path):
     trace.predictions[0] = dataclasses.replace(best, logprob=best.logprob + 0.01)
     stored = wl.load_trace(wl.save_trace(trace, tmp_path / "t"))
     with pytest.raises(RefusedError, match="the list of predictions is"):
-        wl.weigh(stored, model=model)
+        wl.attribute(stored, model=model)
 
 
 def test_the_gradient_of_another_run_is_never_given():
@@ -162,14 +164,14 @@ def test_the_gradient_of_another_run_is_never_given():
     trace = wl.record(model, some_tokens(6))
     trace.resid[1] = trace.resid[1] * 1.001
     with pytest.raises(RefusedError, match="would be the gradient of another run"):
-        wl.weigh(trace, "gradient")
+        wl.attribute(trace, "gradient")
 
 
 def test_a_type_that_computes_other_rows_under_a_gradient_is_not_called_changed():
     module = tiny_model("doge").to(torch.bfloat16)
     trace = wl.record(load_model((module, NamesIds())), some_tokens(20))
     with pytest.raises(RefusedError, match=r"row 3 .* other numbers under a gradient"):
-        wl.weigh(trace, "gradient")
+        wl.attribute(trace, "gradient")
     assert not has_changed(trace)
 
 
@@ -180,10 +182,10 @@ def test_other_logits_under_a_gradient_are_not_called_a_change(monkeypatch):
     )
     trace = wl.record(model, some_tokens(6))
     with pytest.raises(RefusedError, match="backward pass"):
-        wl.weigh(trace, "gradient")
+        wl.attribute(trace, "gradient")
     monkeypatch.setattr(gradient, "refuse_other_derivative", lambda _model: None)  # on a text
     with pytest.raises(RefusedError, match=r"predictions .* other numbers under a gradient"):
-        wl.weigh(trace, "gradient")
+        wl.attribute(trace, "gradient")
     assert not has_changed(trace)
 
 
@@ -238,9 +240,9 @@ def test_a_state_that_the_text_itself_sets_is_no_other_model():
     module.model.rotary_emb = rope
     model = load_model((module.eval(), NamesIds()))
     short = wl.record(model, some_tokens(7))
-    before = wl.weigh(short, "gradient").edges
+    before = wl.attribute(short, "gradient").edges
     module(input_ids=torch.arange(20, 60)[None])  # grows its frequencies
-    assert wl.weigh(short, "gradient").edges == before
+    assert wl.attribute(short, "gradient").edges == before
 
 
 # --- the cache of checks -------------------------------------------------------------------------
@@ -260,7 +262,7 @@ def test_a_hook_that_comes_after_the_check_is_checked():
 
     module.model.layers[2].register_forward_hook(leak)
     try:
-        found = wl.weigh(wl.record(model, tokens), "gradient", top=0)
+        found = wl.attribute(wl.record(model, tokens), "gradient", top=0)
     except RefusedError:
         return
     assert not checked_report(model).separable
@@ -337,7 +339,7 @@ def test_a_hook_that_counts_and_changes_nothing_does_not_make_a_new_model_of_eac
     model.module.model.layers[0].register_forward_hook(count)
     trace = wl.record(model, some_tokens(5))
     for _ in range(3):
-        assert wl.weigh(trace, "gradient").target_value is not None
+        assert wl.attribute(trace, "gradient").target_value is not None
         wl.record(model, some_tokens(6))
     assert len(looks) == 1
     calls[0] = 7  # by nobody's run: whoever else wrote there may have meant more

@@ -16,7 +16,7 @@ from transformers import (
 
 import worldline as wl
 from worldline.errors import InputError
-from worldline.interventions.cut import donor_of
+from worldline.interventions.cut import patch_source_of
 from worldline.models.positions import context_length, fixed_length
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -69,12 +69,12 @@ class TestDynamic:
         assert max(order.row_error for order in seen.orders) < 1e-4
 
 
-def test_a_donor_of_another_length_has_other_constants(tiny_tokenizer):
+def test_a_patch_source_of_another_length_has_other_constants(tiny_tokenizer):
     model = wl.load_model((made(LlamaConfig(**SHAPE, rope_parameters=DYNAMIC)), tiny_tokenizer))
     tokens = wl.tokenize(tiny_tokenizer, LONG)
     with pytest.raises(InputError, match=r"beyond 16 tokens .* depend on the text's length"):
-        donor_of(model, tokens, LONG + " and more", align="words")
-    assert donor_of(model, tokens, f"{LONG[:-1]}z").ids != tokens.ids
+        patch_source_of(model, tokens, LONG + " and more", align="words")
+    assert patch_source_of(model, tokens, f"{LONG[:-1]}z").ids != tokens.ids
 
 
 @pytest.mark.parametrize(

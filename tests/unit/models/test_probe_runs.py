@@ -172,7 +172,7 @@ def test_where_the_description_ends_the_probe_decides(monkeypatch, tmp_path):
     with pytest.raises(RefusedError, match="between columns"):
         wl.hop_curve(model, tokens)
     with pytest.raises(RefusedError, match="run again"):
-        wl.weigh(trace, "share")
+        wl.attribute(trace, "contribution")
     assert len(looks) == n_looks + 1
 
 
@@ -190,13 +190,13 @@ def test_a_description_says_where_it_ends():
 def test_what_a_hook_reads_unseen_is_seen_by_a_share(monkeypatch):
     model = hooked(scale)
     trace = wl.record(model, some_tokens(6))
-    before = wl.weigh(trace, "share").edges
+    before = wl.attribute(trace, "contribution").edges
     monkeypatch.setitem(ASIDE, "by", 0.5)
     assert model.identity.key() == trace.identity.key()
     with pytest.raises(RefusedError, match="run again, row"):
-        wl.weigh(trace, "share")
+        wl.attribute(trace, "contribution")
     monkeypatch.setitem(ASIDE, "by", 0.0)
-    assert wl.weigh(trace, "share").edges == before
+    assert wl.attribute(trace, "contribution").edges == before
 
 
 @pytest.mark.parametrize("append", [False, True])
@@ -210,7 +210,7 @@ def test_a_hook_of_accelerate_is_described(append):
     trace = wl.record(model, tokens)
     hook.by = 0.9
     with pytest.raises(RefusedError, match=r"accelerate hook.*by 0\.0 → 0\.9"):
-        wl.weigh(trace, "share")
+        wl.attribute(trace, "contribution")
     with pytest.raises(RefusedError, match="between columns"):
         wl.hop_curve(model, tokens)
 
@@ -236,7 +236,7 @@ def test_a_refusal_names_what_is_in_place_of_torchs_own(space, name, monkeypatch
     model = load_model((tiny_model("gpt2"), NamesIds()))
 
     def ask():
-        return wl.weigh(wl.record(model, some_tokens(6)), "frozen", target=40)
+        return wl.attribute(wl.record(model, some_tokens(6)), "frozen", target=40)
 
     with pytest.raises(RefusedError, match=rf"\({space.__name__}\.layer_norm is .*<lambda>"):
         ask()

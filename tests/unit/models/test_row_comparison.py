@@ -47,9 +47,9 @@ def model_of(dtype=torch.float32, sink=False, model_type="llama"):
 
 
 ASKED = {
-    "gradient": lambda trace: wl.weigh(trace, "gradient", target=27),
-    "span": lambda trace: wl.weigh(trace, "gradient", target=range(5, 8)),
-    "frozen": lambda trace: wl.weigh(trace, "frozen", target=27),
+    "gradient": lambda trace: wl.attribute(trace, "gradient", target=27),
+    "span": lambda trace: wl.attribute(trace, "gradient", target=range(5, 8)),
+    "frozen": lambda trace: wl.attribute(trace, "frozen", target=27),
     "hops": lambda trace: hop_spectrum(trace, target=27),
 }
 
@@ -72,10 +72,10 @@ def test_a_change_that_no_identity_shows_is_refused(asked, dtype, sink):
 def test_where_blocks_do_not_stand_for_themselves_a_change_is_refused_too(dtype):
     model, scale = model_of(dtype, model_type="gemma4_text")
     trace = wl.record(model, some_tokens(N_POS))
-    wl.weigh(trace, "gradient", target=27)
+    wl.attribute(trace, "gradient", target=27)
     scale.value = 1.1
     with pytest.raises(RefusedError, match="record it again"):
-        wl.weigh(trace, "gradient", target=27)
+        wl.attribute(trace, "gradient", target=27)
 
 
 def test_last_logits_that_are_not_the_recorded_ones_are_refused():
@@ -85,7 +85,7 @@ def test_last_logits_that_are_not_the_recorded_ones_are_refused():
     token = trace.predictions[0].id
     trace.predictions[0].__dict__["logprob"] -= 0.01
     with pytest.raises(RefusedError, match="the list of predictions"):
-        wl.weigh(trace, "gradient", target=token)
+        wl.attribute(trace, "gradient", target=token)
 
 
 STATE = {
@@ -119,10 +119,10 @@ def test_of_a_file_what_modules_hold_must_be_the_same_whatever_else_differs(
     trace = wl.record(model, some_tokens(N_POS))
     stored = wl.load_trace(wl.save_trace(trace, tmp_path / "t"))
     two_threads()
-    wl.weigh(stored, "gradient", target=27, model=model)  # other threads alone: rounding
+    wl.attribute(stored, "gradient", target=27, model=model)  # other threads alone: rounding
     STATE[change](model.module)
     with pytest.raises(InputError, match=r"as it is now: .*(attention_scaling|variance_epsilon)"):
-        wl.weigh(stored, "gradient", target=27, model=model)
+        wl.attribute(stored, "gradient", target=27, model=model)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -134,7 +134,7 @@ def test_of_a_file_other_threads_excuse_no_other_position(sink, dtype, tmp_path,
     two_threads()
     scale.value = 1.5
     with pytest.raises((InputError, RefusedError)):
-        wl.weigh(stored, "gradient", target=27, model=model)
+        wl.attribute(stored, "gradient", target=27, model=model)
 
 
 def test_a_small_position_beside_a_huge_one_is_compared_by_its_own_size():
@@ -158,10 +158,10 @@ def test_shares_on_weights_that_changed_where_no_sample_looks_are_refused(monkey
     model, _ = model_of()
     module = model.module
     trace = wl.record(model, some_tokens(N_POS))
-    wl.weigh(trace, "share")
+    wl.attribute(trace, "contribution")
     module.get_decoder().layers[1].self_attn.o_proj.weight.data[:, 1:15] *= 30
     with pytest.raises(RefusedError, match=r"shares of the node add up to|run again, row"):
-        wl.weigh(trace, "share")
+        wl.attribute(trace, "contribution")
 
 
 def test_shares_over_a_hook_that_reads_another_tensor_now_say_what_was_seen():
@@ -172,13 +172,13 @@ def test_shares_over_a_hook_that_reads_another_tensor_now_say_what_was_seen():
     trace = wl.record(load_model((module, NamesIds())), some_tokens(N_POS))
     shifts[69] += torch.randn(shifts[69].shape, generator=torch.Generator().manual_seed(0))
     with pytest.raises(RefusedError, match="run again, row 1 at position") as refused:
-        wl.weigh(trace, "share")
+        wl.attribute(trace, "contribution")
     assert "weights" not in str(refused.value)
 
 
 @pytest.mark.parametrize("by", ["gradient", "frozen"])
 def test_a_thread_that_trains_meanwhile_keeps_all_its_gradients(by):
-    """Every parameter, every step, while another thread weighs."""
+    """Every parameter, every step, while another thread attributes."""
     module = tiny_model("llama")
     trace = wl.record(load_model((module, NamesIds())), some_tokens(N_POS))
     ids, faults, stop = torch.tensor([trace.tokens.ids]), [], threading.Event()
@@ -199,7 +199,7 @@ def test_a_thread_that_trains_meanwhile_keeps_all_its_gradients(by):
     thread.start()
     try:
         for _ in range(15):
-            wl.weigh(trace, by, target=27)
+            wl.attribute(trace, by, target=27)
             assert all(weight.requires_grad for weight in module.parameters())
     finally:
         stop.set()

@@ -11,10 +11,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from worldline.models.terms import (
-    CARRY,
     CONSTANTS,
     MLP,
     OTHER,
+    SKIP,
     NonlinearMark,
     Parts,
     Term,
@@ -31,12 +31,12 @@ def draw(*shape, seed=0):
 
 
 def followed(fn, z_shape=(B, T, D)):
-    """(result, terms or None, leaves) of `fn(x, z)`, x being a carry and z a read."""
+    """(result, terms or None, leaves) of `fn(x, z)`, x being the skip connection and z a read."""
     watch = Watch(None, T)
     watch.block = 0
     x, z = draw(B, T, D, seed=1), draw(*z_shape, seed=2)
-    leaves = {CARRY: Term(x), "attn0": Term(z)}
-    set_mark(x, Parts({CARRY: leaves[CARRY]}, 0))
+    leaves = {SKIP: Term(x), "attn0": Term(z)}
+    set_mark(x, Parts({SKIP: leaves[SKIP]}, 0))
     set_mark(z, Parts({"attn0": leaves["attn0"]}, 0))
     with torch.no_grad(), watch:
         out = fn(x, z)
@@ -69,37 +69,37 @@ def in_place(x, z):
 
 
 LINEAR = {
-    "sum": (lambda x, z: x + F.linear(z, W, V), {CARRY, "attn0", CONSTANTS}),
-    "difference": (lambda x, z: x - 2 * z, {CARRY, "attn0"}),
-    "alpha": (lambda x, z: torch.add(x, z, alpha=0.3), {CARRY, "attn0"}),
-    "in place": (in_place, {CARRY, "attn0", CONSTANTS}),
-    "parallel": (lambda x, z: F.gelu(F.linear(x, W)) + z @ W + x, {CARRY, "attn0", MLP}),
+    "sum": (lambda x, z: x + F.linear(z, W, V), {SKIP, "attn0", CONSTANTS}),
+    "difference": (lambda x, z: x - 2 * z, {SKIP, "attn0"}),
+    "alpha": (lambda x, z: torch.add(x, z, alpha=0.3), {SKIP, "attn0"}),
+    "in place": (in_place, {SKIP, "attn0", CONSTANTS}),
+    "parallel": (lambda x, z: F.gelu(F.linear(x, W)) + z @ W + x, {SKIP, "attn0", MLP}),
     "post norm": (
         lambda x, z: F.layer_norm(x + z, (D,), V, V, 1e-3),
-        {CARRY, "attn0", CONSTANTS},
+        {SKIP, "attn0", CONSTANTS},
     ),
-    "rms norm": (lambda x, z: x + F.rms_norm(z, (D,), V, 1e-3), {CARRY, "attn0"}),
+    "rms norm": (lambda x, z: x + F.rms_norm(z, (D,), V, 1e-3), {SKIP, "attn0"}),
     "rms norm by hand": (
         lambda x, z: V * (z * torch.rsqrt(z.pow(2).mean(-1, keepdim=True) + 1e-3)) + x,
-        {CARRY, "attn0"},
+        {SKIP, "attn0"},
     ),
-    "gate": (lambda x, z: x + z * torch.sigmoid(F.linear(x, W)), {CARRY, "attn0"}),
-    "quotient": (lambda x, z: x + z / 3 / (1 + x.abs().sum(-1, keepdim=True)), {CARRY, "attn0"}),
+    "gate": (lambda x, z: x + z * torch.sigmoid(F.linear(x, W)), {SKIP, "attn0"}),
+    "quotient": (lambda x, z: x + z / 3 / (1 + x.abs().sum(-1, keepdim=True)), {SKIP, "attn0"}),
     "addmm": (
         lambda x, z: x + torch.addmm(V, z.view(-1, D), W).view(B, T, D),
-        {CARRY, "attn0", CONSTANTS},
+        {SKIP, "attn0", CONSTANTS},
     ),
-    "einsum": (lambda x, z: torch.einsum("btd,ed->bte", z, W) + x, {CARRY, "attn0"}),
+    "einsum": (lambda x, z: torch.einsum("btd,ed->bte", z, W) + x, {SKIP, "attn0"}),
     "halves": (
         lambda x, z: torch.cat([a - b for a, b in [z.chunk(2, -1)]] * 2, -1) + x,
-        {CARRY, "attn0"},
+        {SKIP, "attn0"},
     ),
-    "index": (lambda x, z: x + z[:, ROWS][:, ROWS.argsort()], {CARRY, "attn0"}),
-    "experts": (experts, {CARRY, "attn0"}),
+    "index": (lambda x, z: x + z[:, ROWS][:, ROWS.argsort()], {SKIP, "attn0"}),
+    "experts": (experts, {SKIP, "attn0"}),
     "stack and mean": (lambda x, z: torch.stack([x, z]).mean(0) + x.sum() * 0, None),
     "casts": (lambda x, z: x.float().double() + z.transpose(0, 1).contiguous().transpose(0, 1),
-              {CARRY, "attn0"}),
-    "from outside": (lambda x, z: x + z + draw(B, T, D, seed=9), {CARRY, "attn0", OTHER}),
+              {SKIP, "attn0"}),
+    "from outside": (lambda x, z: x + z + draw(B, T, D, seed=9), {SKIP, "attn0", OTHER}),
 }  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def test_terms_add_up_and_each_is_linear_in_its_leaf(name):
 
 HELD = {
     "tanh": lambda x, z: torch.tanh(z),
-    "product of carry and read": lambda x, z: x * z,
+    "product of skip and read": lambda x, z: x * z,
     "norm scale of the product of two": lambda x, z: (x + z) * torch.sigmoid(x),
     "matrix made from the input": lambda x, z: z @ x.transpose(-1, -2),
     "einsum of two": lambda x, z: torch.einsum("btd,btd->bt", x, z),
@@ -160,8 +160,8 @@ def test_an_in_place_operation_leaves_the_leaf_as_it_was():
         return x
 
     out, terms, leaves = followed(fn)
-    assert torch.equal(leaves[CARRY].value(), kept["x"])
-    assert torch.equal(terms[CARRY].value() + terms["attn0"].value(), out)
+    assert torch.equal(leaves[SKIP].value(), kept["x"])
+    assert torch.equal(terms[SKIP].value() + terms["attn0"].value(), out)
 
 
 def test_marks_of_another_block_count_as_from_outside():

@@ -1,4 +1,4 @@
-"""The same block once more: another model, and one that can be weighed."""
+"""The same block once more: another model, and one that can be attributed."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def test_a_block_that_is_appended_again(tmp_path):
     before = model.weights_hash
     wl.save_trace(trace, tmp_path / "run.safetensors")
     blocks.append(blocks[0])
-    for by, target in (("share", None), ("gradient", 40), ("frozen", 40)):
+    for by, target in (("contribution", None), ("gradient", 40), ("frozen", 40)):
         with pytest.raises(RefusedError, match=r"h\.3 was added: the module transformer\.h\.0"):
-            wl.weigh(trace, by, target=target)
+            wl.attribute(trace, by, target=target)
         loaded = wl.load_trace(tmp_path / "run.safetensors")
         with pytest.raises(InputError, match=r"h\.3 was added"):
-            wl.weigh(loaded, by, target=target, model=model)
+            wl.attribute(loaded, by, target=target, model=model)
     with torch.no_grad():
         logits = model.module(input_ids=torch.tensor([list(TOKENS.ids)]), use_cache=False).logits
     again = wl.record(model, TOKENS)
     for by in ("gradient", "frozen"):
-        found = wl.weigh(again, by, target=40)
+        found = wl.attribute(again, by, target=40)
         assert found.n_layers == 4
         assert found.target_value == pytest.approx(float(logits[0, -1, 40]), rel=1e-5)
     del blocks[3]
     assert model.weights_hash == before
-    assert wl.weigh(trace, "share").n_layers == 3
+    assert wl.attribute(trace, "contribution").n_layers == 3

@@ -85,7 +85,7 @@ def test_commands_of_a_turn_that_ended_in_a_fault_have_an_outcome(monkeypatch):
 
 def test_a_fault_of_a_measurement_leaves_the_message():
     room = room_of({"Ada": ["one"]}, loops=True)
-    room._weigh = lambda *_: 1 / 0
+    room._attribute = lambda *_: 1 / 0
     room.play()
     assert said(room) == [("Ada", "one")]
     assert "ZeroDivisionError" in notices(room, "broken")[0]

@@ -35,11 +35,11 @@ def flow(*rows):
     }  # fmt: skip
 
 
-def weighed_room(path=":memory:"):
+def attributed_room(path=":memory:"):
     """Ada and Bob; what each drew on is made up: all earlier messages in turn."""
     room = room_of({"Ada": ["<b>one</b>", 'two !image "x"'], "Bob": ["first", "second"]}, path)
 
-    def weigh(model, _usage):
+    def attribute(model, _usage):
         earlier = [e for e in room.line if isinstance(e.body, Message)][:-1]
         if model.name == "mBob" and len(earlier) == 1:
             return "nothing is known"
@@ -48,12 +48,12 @@ def weighed_room(path=":memory:"):
             *(row(e.number, e.body.who, 1.0 + n, 0.3 / (n + 1)) for n, e in enumerate(earlier)),
         )
 
-    room._weigh = weigh
+    room._attribute = attribute
     return room
 
 
 def test_a_flow_follows_the_outcomes_of_its_message():
-    room = weighed_room()
+    room = attributed_room()
     room.play(4)
     kinds = [e.kind for e in room.line if e.kind not in ("joined", "setting")]
     assert kinds == [
@@ -66,18 +66,18 @@ def test_a_flow_follows_the_outcomes_of_its_message():
 
 
 def test_a_model_that_is_refused_has_a_reason_and_the_room_goes_on():
-    room = weighed_room()
+    room = attributed_room()
 
     def refuse(_model, _usage):
         raise RefusedError("a law\nfailed")
 
-    room._weigh = refuse
+    room._attribute = refuse
     assert room.play(4) == 4
     assert {e.body.reason for e in of_kind(room.line, "drawn")} == {"a law failed"}
 
 
 def test_nobody_in_the_room_reads_a_flow():
-    room = weighed_room()
+    room = attributed_room()
     room.play(3)
     ada = room.state.find("Ada")
     model = room.catalog.model(ada.model)
@@ -87,7 +87,7 @@ def test_nobody_in_the_room_reads_a_flow():
 
 
 def test_a_branch_takes_what_its_message_drew_on_along():
-    room = weighed_room()
+    room = attributed_room()
     room.play(3)
     third = [e for e in room.line if isinstance(e.body, Message)][2]
     room.branch(third.number)
@@ -96,10 +96,10 @@ def test_a_branch_takes_what_its_message_drew_on_along():
 
 
 def test_a_replay_and_a_round_trip_keep_flows_and_move_their_numbers():
-    room = weighed_room()
+    room = attributed_room()
     room.play(2)
     room.rewind()
-    room._weigh = weighed_room()._weigh
+    room._attribute = attributed_room()._attribute
     room.play(2)
     result = replay(room.line, room.catalog)
     assert not result.differs, result.reason
@@ -133,7 +133,7 @@ class Balanced(HTMLParser):
 
 
 def test_strands_bars_and_table_are_drawn_from_the_log():
-    room = weighed_room()
+    room = attributed_room()
     room.play(4)
     page = as_html(room.line)
     checked = Balanced()
@@ -150,10 +150,10 @@ def test_strands_bars_and_table_are_drawn_from_the_log():
 
 
 def test_a_cut_of_no_more_than_rounding_is_no_number():
-    room = weighed_room()
+    room = attributed_room()
     cut = row(1, "Bob", 0.5, 0.5) | {"cut_nats": 0.01, "whole_nats": 0.51}
     known = {"floor": 0.02, "resolution": 0.06, "dtype": "bfloat16"}
-    room._weigh = lambda _model, _usage: flow(cut) | {"cut_precision": known}
+    room._attribute = lambda _model, _usage: flow(cut) | {"cut_precision": known}
     room.play(1)
     page = "".join(map(beside(room.line), room.line))
     assert "<td>&lt; 0.06 (resolution of bfloat16)</td><td>+0.500</td>" in page
@@ -162,11 +162,11 @@ def test_a_cut_of_no_more_than_rounding_is_no_number():
 def test_of_very_many_strands_the_strongest_are_drawn():
     room = room_of({"Ada": ["a"] * 30, "Bob": ["b"] * 30})
 
-    def weigh(_model, _usage):
+    def attribute(_model, _usage):
         earlier = [e for e in room.line if isinstance(e.body, Message)][:-1]
         return flow(*(row(e.number, e.body.who, 1.0 + n, 0.01) for n, e in enumerate(earlier)))
 
-    room._weigh = weigh
+    room._attribute = attribute
     room.play(60)
     drawing = ET.fromstring(strands(room.line))
     paths = drawing.findall("path")

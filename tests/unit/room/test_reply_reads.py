@@ -99,7 +99,7 @@ def test_a_cut_is_the_run_without_these_reads(model, told, flow):
 
 def test_the_estimate_nears_the_cut_as_edges_get_weak(model, told):
     """In a model whose last layers read weakly, first order is all there is."""
-    flow = flow_of_reply(model, told, how="drop", exact=True)
+    flow = flow_of_reply(model, told, how="zero", exact=True)
     scale = max(abs(one.cut_nats) for one in flow.messages)
     for one in flow.messages:
         assert one.lost_nats == pytest.approx(one.cut_nats, abs=0.35 * scale)
@@ -145,8 +145,8 @@ def test_a_reply_of_nothing_is_refused(model, wrong):
 
 
 def test_another_how_is_refused(model, told):
-    with pytest.raises(InputError, match="mask, drop"):
-        flow_of_reply(model, told, how="splice")
+    with pytest.raises(InputError, match="mask, zero"):
+        flow_of_reply(model, told, how="patch")
 
 
 def test_continued_tokens_are_these_ids(model):

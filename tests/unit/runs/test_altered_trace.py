@@ -1,4 +1,4 @@
-"""A trace of a run with cuts: kept, closed, saved, and not weighed."""
+"""A trace of a run with cuts: kept, closed, saved, and not attributed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tiny_runs import FLOAT64, loaded, some_tokens
-from worldline.attribution.attribute import weigh
+from worldline.attribution.attribute import attribute
 from worldline.graph.edits import EdgeCut, NodeCut
 from worldline.runs.execution import execute
 from worldline.runs.plan import Plan
@@ -32,6 +32,6 @@ def test_it_is_the_run_of_the_plan(tmp_path):
     assert plain.plan is None
     for one in (altered, again):
         with pytest.raises(ValueError, match="a trace of a run with cuts"):
-            weigh(one, "share", model=model)
+            attribute(one, "contribution", model=model)
     with pytest.raises(ValueError, match="is closed over its terms"):
         record(model, tokens, edits=EDITS, verify=True)

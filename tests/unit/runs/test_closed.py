@@ -90,5 +90,5 @@ def test_saturated_reads_are_marked_in_first_order_alone():
     lines = render_text(seen.scene, width=100, color=False)
     listed = [edge for edge in seen.scene.edges[:10] if edge.saturated]
     assert ("~ a saturated read" in lines) == bool(listed)
-    for by in ("share", "frozen"):
+    for by in ("contribution", "frozen"):
         assert not any(e.saturated for e in observe(text, model, by=by, paths=False).scene.edges)

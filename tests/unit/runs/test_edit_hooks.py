@@ -1,4 +1,4 @@
-"""Cuts, splices, nodes and hop budgets against the NumPy oracle, family by family in float64."""
+"""Cuts, patches, nodes and hop budgets against the NumPy oracle, family by family in float64."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from oracles import Float64, witness_of
 from tiny_runs import NamesIds
 from worldline import reference as ref
-from worldline.graph.edits import Donor, EdgeCut, HopBudget, NodeCut, longer_than
+from worldline.graph.edits import EdgeCut, HopBudget, NodeCut, PatchSource, longer_than
 from worldline.models.loader import load_model
 from worldline.runs.execution import execute, execute_many
 from worldline.runs.hop_budgets import copies_of
@@ -52,7 +52,7 @@ def kept(shape, *places):
     return out
 
 
-@pytest.mark.parametrize("how", ["mask", "drop"])
+@pytest.mark.parametrize("how", ["mask", "zero"])
 def test_single_edges(witness, how):
     draw = np.random.default_rng(1)
     for _ in range(6):
@@ -63,7 +63,7 @@ def test_single_edges(witness, how):
         np.testing.assert_allclose(found, true, atol=NEAR)
 
 
-@pytest.mark.parametrize("how", ["mask", "drop"])
+@pytest.mark.parametrize("how", ["mask", "zero"])
 def test_spans_of_tokens_layers_and_heads(witness, how):
     edit = np.ones(witness.shape)
     for src, dst in ((0, 3), (1, 3), (0, 4), (1, 4)):
@@ -76,11 +76,11 @@ def test_spans_of_tokens_layers_and_heads(witness, how):
 
 
 def test_masks_and_drops_together_and_self_attention(witness):
-    edits = EdgeCut("mask", (1,), (4,)), EdgeCut("drop", (2, 4), (4,), own=True)
-    mask, drop = np.ones(witness.shape), np.ones(witness.shape)
-    mask[:, :, 4, 1], drop[:, :, 4, [2, 4]] = 0, 0
+    edits = EdgeCut("mask", (1,), (4,)), EdgeCut("zero", (2, 4), (4,), own=True)
+    mask, zero = np.ones(witness.shape), np.ones(witness.shape)
+    mask[:, :, 4, 1], zero[:, :, 4, [2, 4]] = 0, 0
     found = witness.logits(*edits)
-    np.testing.assert_allclose(found, witness.oracle(mask=mask, drop=drop), atol=NEAR)
+    np.testing.assert_allclose(found, witness.oracle(mask=mask, zero=zero), atol=NEAR)
 
 
 def test_an_emptied_row_reads_nothing(witness):
@@ -91,9 +91,9 @@ def test_an_emptied_row_reads_nothing(witness):
 
 
 @pytest.mark.parametrize("parts", ["kv", "k", "v"])
-def test_splices(witness, parts):
+def test_patches(witness, parts):
     at = (0, 1, 2, 4, 3, 5)  # positions 3 and 4 change places
-    donor = Donor(OTHER, at)
+    patch_source = PatchSource(OTHER, at)
     other = ref.run(witness.decoder, OTHER)
     where = np.zeros(witness.shape)
     where[1, :, 3:, 1:3] = 1
@@ -102,28 +102,28 @@ def test_splices(witness, parts):
     for part in parts:
         edits |= {f"from_{part}": where, f"another_{part}": getattr(other, part)[:, :, at]}
     found = witness.logits(
-        EdgeCut("splice", (1, 2), (3, 4, 5), (1,), parts=parts, donor=donor),
-        EdgeCut("splice", (3, 4), (5,), (1,), parts=parts, donor=donor),
+        EdgeCut("patch", (1, 2), (3, 4, 5), (1,), parts=parts, patch_source=patch_source),
+        EdgeCut("patch", (3, 4), (5,), (1,), parts=parts, patch_source=patch_source),
     )
     true = witness.oracle(**edits)
     np.testing.assert_allclose(found, true, atol=NEAR)
     assert np.abs(true - witness.plain.logits).max() > 1e-3
 
 
-@pytest.mark.parametrize("how", ["zero", "mean", "mean of another", "splice"])
+@pytest.mark.parametrize("how", ["zero", "mean", "mean of another", "patch"])
 def test_nodes(witness, how):
     rows, (layers, n_pos, d_model) = witness.plain.resid_pre, witness.plain.resid_pre.shape
     for row in range(layers):
         scale, add = np.ones((layers, n_pos, 1)), np.zeros((layers, n_pos, d_model))
         scale[row, 3] = 0
-        donor, name = None, how
+        patch_source, name = None, how
         if how == "mean":
             add[row, 3] = rows[row, :4].mean(0)
         elif how != "zero":
-            donor, name = Donor(OTHER, tuple(range(n_pos))), how.split(" ")[0]
+            patch_source, name = PatchSource(OTHER, tuple(range(n_pos))), how.split(" ")[0]
             others = ref.run(witness.decoder, OTHER).resid_pre[row]
-            add[row, 3] = others[3] if name == "splice" else others.mean(0)
-        found = witness.logits(NodeCut(name, (row,), (3,), donor))
+            add[row, 3] = others[3] if name == "patch" else others.mean(0)
+        found = witness.logits(NodeCut(name, (row,), (3,), patch_source))
         true = witness.oracle(row_scale=scale, row_add=add)
         np.testing.assert_allclose(found, true, atol=NEAR)
         assert np.abs(true - witness.plain.logits).max() > 1e-3
@@ -178,7 +178,7 @@ def test_budgets_under_a_window(witness):
 def test_many_plans_are_single_ones(witness):
     plans = [
         Plan(IDS, frozenset([EdgeCut(how, (src,), (5,), (0,), (1,))]))
-        for how in ("mask", "drop")
+        for how in ("mask", "zero")
         for src in range(5)
     ]
     heard = []

@@ -10,7 +10,7 @@ import torch
 
 from oracles import Float64
 from tiny_runs import FLOAT64, loaded, some_tokens
-from worldline.attribution.attribute import weigh
+from worldline.attribution.attribute import attribute
 from worldline.models.gradients import whole_gradients
 from worldline.models.validation import anatomy_of
 from worldline.runs.execution import inputs_of
@@ -123,7 +123,7 @@ def test_only_these_columns_run_again():
     look.__module__ = "worldline.tests"  # anybody else's hook makes another model of it
     hooks = [one.rerun.module.register_forward_hook(look) for one in trace.live]
     try:
-        weigh(trace, "gradient", target=range(20, 24), top=0)
+        attribute(trace, "gradient", target=range(20, 24), top=0)
     finally:
         for hook in hooks:
             hook.remove()

@@ -15,9 +15,9 @@ from tiny_folder import tiny_folder
 from tiny_runs import loaded
 from worldline import session
 from worldline.apps.cli import main
-from worldline.attribution.path_summary import see_paths
+from worldline.attribution.path_summary import summarize_paths
 from worldline.errors import InputError
-from worldline.interventions.cut import donor_of
+from worldline.interventions.cut import patch_source_of
 from worldline.service import answers as answering_
 from worldline.service.answers import Answering
 from worldline.service.requests import Question
@@ -63,7 +63,8 @@ def ask(model, tmp_path):
 @pytest.mark.parametrize(
     "asked",
     [
-        {}, {"by": "share"}, {"by": "frozen", "target": "a"}, {"target": "a", "versus": "the"},
+        {}, {"by": "contribution"}, {"by": "frozen", "target": "a"},
+        {"target": "a", "versus": "the"},
         {"how": "mask", "top": 7}, {"paths": False}, {"chat": True, "top": 5}, {"target": "id:7"},
     ],
 )  # fmt: skip
@@ -73,7 +74,7 @@ def test_seeing_is_observing(ask, model, asked):
     assert wire.pop("created")
     true.pop("created")
     assert wire == true
-    assert said[:3] == ["recording", "weighing", "drawing"]
+    assert said[:3] == ["recording", "attributing", "drawing"]
     assert answer.scene is not None
     assert answer.nbytes() == 8 * len(answer.wire)
 
@@ -82,7 +83,7 @@ def test_seeing_is_observing(ask, model, asked):
     ("asked", "edits"),
     [
         ({"edges": ["*.*:1>-1"], "how": "mask"}, [wl.EdgeCut("mask", (1,), (16,))]),
-        ({"edges": ["1.0:0-1>5"], "how": "drop"}, [wl.EdgeCut("drop", (0, 1), (5,), (1,), (0,))]),
+        ({"edges": ["1.0:0-1>5"], "how": "zero"}, [wl.EdgeCut("zero", (0, 1), (5,), (1,), (0,))]),
         ({"nodes": ["1,3"], "node_how": "zero"}, [wl.NodeCut("zero", (1,), (3,))]),
         (
             {"edges": ["0.*:1>*"], "how": "mask", "nodes": ["2,0"], "node_how": "mean"},
@@ -101,24 +102,24 @@ def test_cutting_is_cut(ask, model, asked, edits, target):
     assert [one["id"] for one in found["after"]] == [one.id for one in true.after]
 
 
-def test_splicing_takes_the_other_text(ask, model):
+def test_patching_takes_the_other_text(ask, model):
     other = "the dog sat on the mat"
-    asked = {"edges": ["*.*:*>*"], "how": "splice", "splice_from": other, "parts": "v"}
+    asked = {"edges": ["*.*:*>*"], "how": "patch", "patch_from": other, "parts": "v"}
     found = ask("cut", **asked)[0]["cut"]
     tokens = wl.tokenize(model.tokenizer, TEXT)
-    edit = wl.EdgeCut("splice", donor=donor_of(model, tokens, other), parts="v")
+    edit = wl.EdgeCut("patch", patch_source=patch_source_of(model, tokens, other), parts="v")
     np.testing.assert_allclose(
         found["change_nats"], wl.cut(model, TEXT, [edit]).change_nats, **CLOSE
     )
     assert abs(found["change_nats"]) > 1e-4
     with pytest.raises(InputError, match="name an alignment"):
-        ask("cut", **asked | {"splice_from": "the cat"})
-    assert ask("cut", **asked | {"splice_from": "the cats sat on the mat", "align": "left"})[0][
+        ask("cut", **asked | {"patch_from": "the cat"})
+    assert ask("cut", **asked | {"patch_from": "the cats sat on the mat", "align": "left"})[0][
         "cut"
     ]["words"]
 
 
-@pytest.mark.parametrize("how", ["mask", "drop"])
+@pytest.mark.parametrize("how", ["mask", "zero"])
 @pytest.mark.parametrize("target", [None, "a"])
 def test_cutting_each_token_is_one_cut_each(ask, model, how, target):
     asked = {"how": how} | ({} if target is None else {"target": target})
@@ -178,7 +179,7 @@ def test_orders_are_run_orders(ask, model):
 
 def test_paths_are_the_paths_of_the_command(ask, model):
     wire, said, answer = ask("paths", target="a", versus="the")
-    true = see_paths(TEXT, model, target="a", versus="the")
+    true = summarize_paths(TEXT, model, target="a", versus="the")
     np.testing.assert_allclose(wire["paths"]["by_hops"], true.by_hops, rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(wire["paths"]["by_source"], true.by_source, rtol=1e-4, atol=1e-6)
     found = wl.find_paths(wl.record(model, TEXT), target="a", versus="the", k=1)
@@ -229,8 +230,8 @@ def test_a_recorded_run_is_asked_again_and_the_oldest_go(ask, monkeypatch):
     monkeypatch.setattr(answering_, "record_tokens", record_tokens)
     first = ask("see")[2]
     ask("paths", target="a")
-    ask("see", by="share")
-    assert ask("see")[1][0] == "weighing"  # nothing was recorded
+    ask("see", by="contribution")
+    assert ask("see")[1][0] == "attributing"  # nothing was recorded
     assert recorded == [TEXT]
     ask("see", chat=True, top=5)  # another run
     assert len(recorded) == 2
@@ -270,19 +271,19 @@ def test_what_could_not_be_recorded_is_not_kept(ask):
         ({"ask": "see", "target": "id:--3"}, "target"),
         ({"ask": "see", "target": "id:²"}, "target"),
         ({"ask": "see", "target": "id:99999"}, "no such token"),
-        ({"ask": "see", "by": "share", "target": "a"}, None),
-        ({"ask": "see", "by": "frozen", "how": "mask"}, "accepted is drop"),
+        ({"ask": "see", "by": "contribution", "target": "a"}, None),
+        ({"ask": "see", "by": "frozen", "how": "mask"}, "accepted is zero"),
         ({"ask": "cut"}, "name --edge"),
-        ({"ask": "cut", "edges": ["*.*:1>2"]}, "name mask, drop or splice"),
+        ({"ask": "cut", "edges": ["*.*:1>2"]}, "name mask, zero or patch"),
         ({"ask": "cut", "edges": ["1>2"], "how": "mask"}, "accepted is LAYERS.HEADS:SRC>DST"),
         ({"ask": "cut", "edges": ["*.*:1>99"], "how": "mask"}, "position 99: accepted are 0 to"),
         ({"ask": "cut", "edges": ["7.*:1>2"], "how": "mask"}, "layer 7: accepted are 0 to 1"),
         ({"ask": "cut", "edges": ["*.9:1>2"], "how": "mask"}, "head 9: accepted are 0 to 1"),
-        ({"ask": "cut", "edges": ["*.*:1>2"], "how": "splice"}, "needs --splice-from"),
-        ({"ask": "cut", "nodes": ["1,2"]}, "name zero, mean or splice"),
+        ({"ask": "cut", "edges": ["*.*:1>2"], "how": "patch"}, "needs --patch-from"),
+        ({"ask": "cut", "nodes": ["1,2"]}, "name zero, mean or patch"),
         ({"ask": "cut", "nodes": ["²,2"], "node_how": "zero"}, "accepted is ROW,POS"),
         ({"ask": "cut", "nodes": ["9,2"], "node_how": "zero"}, "row 9: accepted are rows 0 to 2"),
-        ({"ask": "cut", "nodes": ["1,2"], "node_how": "splice"}, "needs --splice-from"),
+        ({"ask": "cut", "nodes": ["1,2"], "node_how": "patch"}, "needs --patch-from"),
         ({"ask": "hops", "text": "a"}, "one token predicts nothing"),
         ({"ask": "cone", "layer": 9, "pos": 0}, "off the grid: accepted are rows 0 to 2"),
         ({"ask": "orders", "orders": ["dance"]}, "order 'dance': accepted are prefill"),
@@ -293,7 +294,7 @@ def test_what_could_not_be_recorded_is_not_kept(ask):
     ],
 )  # fmt: skip
 def test_what_cannot_be_answered_is_said_in_one_line(ask, asked, said):
-    if said is None:  # by share there is no target: said by weigh
+    if said is None:  # by contribution there is no target: said by attribute
         said = "by="
     with pytest.raises(InputError) as caught:
         ask(
@@ -309,12 +310,12 @@ def test_what_cannot_be_answered_is_said_in_one_line(ask, asked, said):
 
 AGAIN = [
     ("cut", {"edges": ["*.*:1>5", "1.0:0>3"], "how": "mask"}),
-    ("cut", {"edges": ["*.*:1>5"], "how": "drop", "target": "a", "versus": "the"}),
+    ("cut", {"edges": ["*.*:1>5"], "how": "zero", "target": "a", "versus": "the"}),
     ("cut", {"nodes": ["1,2"], "node_how": "mean"}),
-    ("cut", {"edges": ["*.*:*>*"], "how": "splice", "splice_from": "it's \"the\" $dog, and more",
+    ("cut", {"edges": ["*.*:*>*"], "how": "patch", "patch_from": "it's \"the\" $dog, and more",
              "align": "left", "parts": "k"}),
     ("sources", {}),
-    ("sources", {"how": "drop", "target": "a"}),
+    ("sources", {"how": "zero", "target": "a"}),
     ("hops", {"max_hops": 2}),
     ("hops", {"max_hops": 1, "sink": "free"}),
     ("cone", {"layer": 1, "pos": 2, "directions": 1, "seed": 3}),

@@ -116,7 +116,7 @@ def make_wire(
     total = sum(abs(edge["weight"]) for edge in everything) * 1.04
     held = sum(abs(edge["weight"]) for edge in kept)
     return {
-        "schema": "worldline.scene/1",
+        "schema": "worldline.scene/2",
         "title": "".join(texts)[:60],
         "text": "".join(texts),
         "created": "2026-01-02T03:04:05+00:00",
@@ -134,9 +134,9 @@ def make_wire(
         "seed": None,
         "tokens": _tokens(texts),
         "predictions": _predictions(rng),
-        "weighing": _weighing(by),
+        "attribution": _attribution(by),
         "edges": kept,
-        "kept": {
+        "coverage": {
             "edges": len(kept),
             "of": n_layers * n_heads * n_tokens * (n_tokens - 1) // 2,
             "share": held / total if total else 0.0,
@@ -157,7 +157,7 @@ def make_wire(
             "over": "sources",
         },
         "reproduce": trace_recipe(
-            made_on("The capital of France is"), by=by, how="drop", target=" Paris"
+            made_on("The capital of France is"), by=by, how="zero", target=" Paris"
         )
         .reproduce_lines()
         .model_dump(),
@@ -241,10 +241,10 @@ def _predictions(rng: random.Random) -> list[dict[str, Any]]:
     return given
 
 
-def _weighing(by: str) -> dict[str, Any]:
-    if by == "share":
+def _attribution(by: str) -> dict[str, Any]:
+    if by == "contribution":
         return {
-            "by": "share",
+            "by": "contribution",
             "target": None,
             "versus": None,
             "how": None,
@@ -257,7 +257,7 @@ def _weighing(by: str) -> dict[str, Any]:
         "by": "gradient",
         "target": {"token": " Paris", "id": 7000},
         "versus": None,
-        "how": "drop",
+        "how": "zero",
         "metric": None,
         "formula": "w = a <v, u>,  u = d logit / d z",
         "unit": "logit",
@@ -286,7 +286,7 @@ def _nodes(rng: random.Random, n_tokens: int, n_layers: int) -> dict[str, Any]:
         for _ in range(n_layers + 1)
     ]
     shares: dict[str, list[list[float]]] = {
-        name: [] for name in ("carry", "mlp", "self_attention", "kv", "constants")
+        name: [] for name in ("skip", "mlp", "self_attention", "kv", "constants")
     }
     for _ in range(n_layers):
         rows: dict[str, list[float]] = {name: [] for name in shares}
@@ -298,7 +298,7 @@ def _nodes(rng: random.Random, n_tokens: int, n_layers: int) -> dict[str, Any]:
             rows["self_attention"].append(own)
             rows["kv"].append(kv)
             rows["constants"].append(0.0)
-            rows["carry"].append(1.0 - mlp - own - kv)
+            rows["skip"].append(1.0 - mlp - own - kv)
         for name, row in rows.items():
             shares[name].append(row)
     return {"norm": norm, "lens": lens, "shares": {**shares, "other": None}}
@@ -354,7 +354,7 @@ def _grouping(
         "spans": [{"start": low, "end": high} for low, high in spans],
         "names": [None] * n_groups,
         "edges": listed[:n_edges],
-        "kept": {
+        "coverage": {
             "edges": min(n_edges, len(listed)),
             "of": len(listed),
             "share": sum(sizes[:n_edges]) / sum(sizes) if sizes else 0.0,

@@ -35,7 +35,7 @@ def test_every_form_of_a_real_run():
 
 
 def test_the_scene_has_them_as_methods():
-    scene = tiny_scene("share")
+    scene = tiny_scene("contribution")
     assert scene.to_networkx().number_of_nodes() == (scene.model.n_layers + 1) * len(scene.tokens)
     assert scene.to_graphml().startswith("<?xml")
     assert json.loads(scene.to_neuronpedia(slug="one"))["metadata"]["slug"] == "one"
@@ -109,7 +109,7 @@ def test_text_forms_need_no_package():
         "assert not heavy, heavy\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], input=tiny_scene("share").to_json(),
+        [sys.executable, "-c", code], input=tiny_scene("contribution").to_json(),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

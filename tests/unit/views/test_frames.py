@@ -37,7 +37,7 @@ def plain(frame):
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("table", COLUMNS)
-@pytest.mark.parametrize("by", ["gradient", "share"])
+@pytest.mark.parametrize("by", ["gradient", "contribution"])
 def test_a_real_run_has_every_table(by, table, library):
     scene = tiny_scene(by)
     frame = to_frame(scene, table, library)
@@ -65,14 +65,14 @@ def test_edges():
         )
         assert (row.src_token, row.dst_token) == (texts[edge.src], texts[edge.dst])
     into = edges.groupby(["layer", "dst"])["weight"].sum()
-    assert scene.kept.share == 1
+    assert scene.coverage.share == 1
     for (layer, dst), total in into.items():
         flow = scene.flow.in_positive[layer][dst] + scene.flow.in_negative[layer][dst]
         assert total == pytest.approx(flow, abs=1e-5)
 
 
 def test_nodes():
-    scene = tiny_scene("share")
+    scene = tiny_scene("contribution")
     nodes = to_frame(scene, "nodes", "polars")
     assert len(nodes) == (scene.model.n_layers + 1) * len(scene.tokens)
     for row in nodes.iter_rows(named=True):
@@ -95,7 +95,7 @@ def test_nodes():
 
 
 def test_paths():
-    scene = tiny_scene("share")
+    scene = tiny_scene("contribution")
     paths = to_frame(scene, "paths")
     assert len(paths) == len(scene.paths.paths)
     for path, row in zip(scene.paths.paths, paths.itertuples(), strict=True):
@@ -103,7 +103,7 @@ def test_paths():
         assert (row.weight, row.hops, row.words) == (path.weight, path.hops, path.words)
         assert nodes == [[node.layer, node.pos] for node in path.nodes]
         assert len(reads) == row.hops
-        assert row.by == "share"
+        assert row.by == "contribution"
 
 
 def test_tokens_and_predictions(scenes):

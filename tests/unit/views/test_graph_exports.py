@@ -57,7 +57,7 @@ def assert_round_trip(scene):
     return back
 
 
-@pytest.mark.parametrize("by", ["gradient", "share"])
+@pytest.mark.parametrize("by", ["gradient", "contribution"])
 def test_every_edge_of_a_real_run(by):
     scene = tiny_scene(by)
     graph = to_networkx(scene)
@@ -80,7 +80,7 @@ def test_every_edge_of_a_real_run(by):
 
 
 def test_nodes_know_what_the_scene_knows():
-    scene = tiny_scene("share")
+    scene = tiny_scene("contribution")
     graph = to_networkx(scene)
     for (layer, pos), known in graph.nodes(data=True):
         assert (known["token"], known["norm"]) == (
@@ -101,36 +101,36 @@ def test_what_flows_in_is_the_sum_of_the_edges():
     """All edges that weigh anything are listed: the totals and the graph agree."""
     scene = tiny_scene("gradient")
     graph = to_networkx(scene)
-    assert scene.kept.share == 1
+    assert scene.coverage.share == 1
     for node, known in graph.nodes(data=True):
         if node[0]:
             total = sum(w for _, _, w in graph.in_edges(node, data="weight"))
             assert total == pytest.approx(known["in_positive"] + known["in_negative"], abs=1e-5)
 
 
-def test_carries_only_by_share():
+def test_skips_only_by_contribution():
     kinds = {
         by: {kind for *_, kind in to_networkx(tiny_scene(by)).edges(data="kind")}
-        for by in ("share", "gradient")
+        for by in ("contribution", "gradient")
     }
-    assert kinds == {"share": {"kv", "carry"}, "gradient": {"kv"}}
-    scene = tiny_scene("share")
+    assert kinds == {"contribution": {"kv", "skip"}, "gradient": {"kv"}}
+    scene = tiny_scene("contribution")
     for u, v, key, known in to_networkx(scene).edges(keys=True, data=True):
-        if known["kind"] == "carry":
-            assert (key, u[1], v[0]) == ("carry", v[1], u[0] + 1)
-            assert known["weight"] == scene.nodes.shares.carry[u[0]][u[1]]
+        if known["kind"] == "skip":
+            assert (key, u[1], v[0]) == ("skip", v[1], u[0] + 1)
+            assert known["weight"] == scene.nodes.shares.skip[u[0]][u[1]]
 
 
 def test_the_graph_says_what_a_weight_means():
     scene = tiny_scene("gradient")
     about = to_networkx(scene).graph
-    assert about["weighing_formula"] == scene.weighing.formula
-    assert about["weighing_unit"] == scene.weighing.unit
-    assert about["weighing_target"] == scene.weighing.target.token
+    assert about["attribution_formula"] == scene.attribution.formula
+    assert about["attribution_unit"] == scene.attribution.unit
+    assert about["attribution_target"] == scene.attribution.target.token
     assert about["text"] == scene.text
     assert about["model"] == scene.model.name
-    assert about["kept_share"] == scene.kept.share
-    assert not {"weighing_versus", "weighing_metric"} & about.keys()
+    assert about["coverage_share"] == scene.coverage.share
+    assert not {"attribution_versus", "attribution_metric"} & about.keys()
 
 
 def test_awkward_tokens(scenes):
@@ -169,7 +169,7 @@ def test_without_matrices(scenes):
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_text(scenes, texts, n_layers):
     wire = scenes.make_wire(texts, n_layers=n_layers, n_heads=2, n_edges=12)
-    wire["weighing"]["target"]["token"] = texts[0]
+    wire["attribution"]["target"]["token"] = texts[0]
     assert_round_trip(Scene.model_validate(wire))
 
 

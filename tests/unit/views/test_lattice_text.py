@@ -64,7 +64,7 @@ def test_what_is_left_out_is_said(scenes):
 
 def test_kept_line(scenes):
     wire = scenes.make_wire()
-    wire["kept"] |= {"of": 108_300, "share": 0.81}
+    wire["coverage"] |= {"of": 108_300, "share": 0.81}
     drawn = render_text(Scene.model_validate(wire), width=100, color=False)
     assert "200 of 108,300 edges hold 81 % of the flow" in drawn
 

@@ -166,7 +166,7 @@ def test_awkward_tokens(scenes):
     assert sum(node["feature_type"] == "embedding" for node in graph["nodes"]) == len(scene.tokens)
 
 
-@pytest.mark.parametrize("by", ["gradient", "share"])
+@pytest.mark.parametrize("by", ["gradient", "contribution"])
 def test_a_real_run(by):
     scene = tiny_scene(by)
     graph = checked(scene)
@@ -181,16 +181,16 @@ def test_a_real_run(by):
     assert graph["metadata"]["info"]["create_time_ms"] == made
 
 
-def test_by_share_every_column_is_joined_by_its_carry():
-    scene = tiny_scene("share")
+def test_by_contribution_every_column_is_joined_by_its_skip():
+    scene = tiny_scene("contribution")
     graph = checked(scene)
     stays = {(k["layer"], int(k["target"].split("_")[2])): k["weight"] for k in graph["links"]
-             if k["kind"] == "carry"}  # fmt: skip
-    carry = scene.nodes.shares.carry
-    assert stays == {(at, pos): w for at, row in enumerate(carry) for pos, w in enumerate(row)}
+             if k["kind"] == "skip"}  # fmt: skip
+    skip = scene.nodes.shares.skip
+    assert stays == {(at, pos): w for at, row in enumerate(skip) for pos, w in enumerate(row)}
     # A link is what the node above is made of: with the rest of it, one.
     shares = scene.nodes.shares
-    assert scene.kept.edges == scene.kept.of
+    assert scene.coverage.edges == scene.coverage.of
     for layer in range(scene.model.n_layers):
         for pos in range(len(scene.tokens)):
             read = [k["weight"] for (at, _, dst), k in reads(graph).items()
@@ -201,12 +201,12 @@ def test_by_share_every_column_is_joined_by_its_carry():
 
 
 def test_where_no_number_is_known_nothing_is_linked(scenes):
-    wire = scenes.make_wire(by="share")
+    wire = scenes.make_wire(by="contribution")
     for metric in ("identity", "variance"):
-        wire["weighing"]["metric"] = metric
+        wire["attribution"]["metric"] = metric
         graph = checked(Scene.model_validate(wire))
-        assert any(k["kind"] == "carry" for k in graph["links"]) is (metric == "identity")
-    wire["weighing"]["metric"], wire["nodes"] = "identity", None
+        assert any(k["kind"] == "skip" for k in graph["links"]) is (metric == "identity")
+    wire["attribution"]["metric"], wire["nodes"] = "identity", None
     graph = checked(Scene.model_validate(wire))
     assert {k["kind"] for k in graph["links"]} == {"kv"}
     assert "no number here" in graph["metadata"]["info"]["description"]
@@ -221,7 +221,7 @@ def test_the_logits_are_the_predictions():
     assert [node["feature"] for node in logits] == [given.id for given in scene.predictions]
     for node, given_ in zip(logits, scene.predictions, strict=True):
         assert node["token_prob"] == pytest.approx(math.exp(given_.logprob))
-        assert node["is_target_logit"] is (given_.id == scene.weighing.target.id)
+        assert node["is_target_logit"] is (given_.id == scene.attribution.target.id)
 
 
 def test_states_say_what_they_are():
@@ -237,9 +237,12 @@ def test_the_description_says_what_a_weight_is(scenes):
     for words in ("the target owes", "unit: logit", "Target: ·Paris", "200 strongest", "no link"):
         assert words in said["info"]["description"]
     assert said["generation_settings"]["formula"] == "w = a <v, u>,  u = d logit / d z"
-    assert "share of the state" in checked(tiny_scene("share"))["metadata"]["info"]["description"]
+    assert (
+        "share of the state"
+        in checked(tiny_scene("contribution"))["metadata"]["info"]["description"]
+    )
     versus = scenes.make_wire()
-    versus["weighing"]["versus"] = {"token": " London", "id": 3}
+    versus["attribution"]["versus"] = {"token": " London", "id": 3}
     graph = checked(Scene.model_validate(versus))
     assert "Target: ·Paris minus ·London." in graph["metadata"]["info"]["description"]
 

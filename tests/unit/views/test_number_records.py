@@ -14,10 +14,10 @@ import typer
 import worldline as wl
 from browsing import altered_scene
 from worldline.apps.cli import app
-from worldline.interventions.cut import CutSeen
+from worldline.interventions.cut import CutResult
 from worldline.interventions.hop_curve import HopCurve
 from worldline.interventions.light_cone import LightCone
-from worldline.interventions.run_orders import OrdersSeen
+from worldline.interventions.run_orders import OrderComparison
 from worldline.views.altered_runs import with_altered
 from worldline.views.metric_docs import MEANINGS
 from worldline.views.number_records import meanings_of, with_meanings
@@ -46,9 +46,9 @@ CUT = {
 }  # fmt: skip
 RESULTS = {
     "hop_curve": HopCurve,
-    "cut": CutSeen,
+    "cut": CutResult,
     "light_cone": LightCone,
-    "run_orders": OrdersSeen,
+    "run_orders": OrderComparison,
 }
 
 
@@ -91,8 +91,8 @@ def test_no_brace_is_left_and_all_is_said(whole):
         for words in (one.title, one.formula, one.unit, one.exactness, one.python):
             assert words, name
         assert not re.search(r"\{[a-z_]+\}", one.formula + one.unit + one.exactness), name
-    assert whole.meanings["weight"].formula == whole.weighing.formula
-    assert whole.meanings["weight"].exactness == whole.weighing.exactness
+    assert whole.meanings["weight"].formula == whole.attribution.formula
+    assert whole.meanings["weight"].exactness == whole.attribution.exactness
     assert "1e-05 in float32" in whole.meanings["closure"].exactness
 
 
@@ -148,7 +148,7 @@ def test_a_part_that_came_without_its_recipe_says_so(scenes):
 
 
 def test_paths_asked_for_alone_have_a_recipe_of_their_own(whole, scenes):
-    recipe = trace_recipe(scenes.made_on("a b"), by="gradient", how="drop", paths=True)
+    recipe = trace_recipe(scenes.made_on("a b"), by="gradient", how="zero", paths=True)
     paths = whole.paths.model_copy(update={"reproduce": recipe.reproduce_lines()})
     scene = with_meanings(whole.model_copy(update={"paths": paths}))
     assert readable(scene.meanings["ways"].cli)["paths"] is True

@@ -16,7 +16,7 @@ def test_what_is_written_fits_the_schema_and_comes_back_equal(scenes):
     scene = scenes.make_scene(scenes.AWKWARD)
     wire = json.loads(scene.to_json())
     jsonschema.Draft202012Validator(scene_schema()).validate(wire)
-    assert wire["schema"] == "worldline.scene/1"
+    assert wire["schema"] == "worldline.scene/2"
     assert Scene.model_validate_json(scene.to_json()) == scene
 
 
@@ -42,13 +42,13 @@ def _changed(wire, path, value):
         (("edges", 0, "src"), 5, "earlier column"),
         (("edges", 0, "layer"), 30, "lies outside"),
         (("edges", 3, "weight"), 99.0, "stronger than the edge before it"),
-        (("kept", "edges"), 3, "kept.edges is 3"),
+        (("coverage", "edges"), 3, "coverage.edges is 3"),
         (("tokens", 2, "pos"), 9, r"tokens\[2\] has pos 9"),
         (("nodes", "norm"), [[1.0]], "nodes.norm has 1 rows"),
         (("flow", "in_positive"), [], "flow.in_positive has 0 rows"),
         (("edges", 0, "weight"), float("nan"), "finite"),
         (("model", "colour"), "blue", "Extra inputs"),
-        (("schema",), "worldline.scene/2", "worldline.scene/1"),
+        (("schema",), "worldline.scene/1", "worldline.scene/2"),
     ],
 )
 def test_a_scene_that_does_not_fit_together_is_refused(scenes, path, value, says):
@@ -86,7 +86,7 @@ def test_groupings_come_back_equal(scenes):
         (("edges", 0, "layer"), 30, "lies outside"),
         (("edges", 1, "positive"), 99.0, "stronger than the one before"),
         (("edges", 0, "negative"), 0.5, "less than or equal to 0"),
-        (("kept", "edges"), 3, "words.kept.edges is 3, not 40"),
+        (("coverage", "edges"), 3, "words.coverage.edges is 3, not 40"),
         (("flow", "out_negative"), [[0.0]], "words.flow.out_negative is not 30 x 5"),
         (("name",), "letters", "words"),
     ],

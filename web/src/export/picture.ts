@@ -59,12 +59,12 @@ function marks(view: View): string {
 /** The text; who read it and how much of it is drawn; what a strand says. */
 export function captionLines({ scene, selection }: Pick<View, "scene" | "selection">): string[] {
   const edges = `${count(selection.edges.length)} of ${count(selection.of)} edges`;
-  const { by, target } = scene.weighing;
+  const { by, target } = scene.attribution;
   const signs = by === "gradient" && target ? "blue would lose, orange would gain" : "blue positive, orange negative";
   return [
     `“${readableText(scene.text)}”`,
     `${readableText(scene.model.name)}; ${edges} are drawn, ${percent(selection.share)} of the flow (the sum of |weight|)`,
-    `Width of a strand: ${asked(scene)}, in ${scene.weighing.unit}; ${signs}`,
+    `Width of a strand: ${asked(scene)}, in ${scene.attribution.unit}; ${signs}`,
   ];
 }
 
@@ -74,7 +74,7 @@ function description(view: View): string {
   return [
     ...captionLines(view),
     `Columns are ${scene.tokens.length} tokens, rows ${scene.model.n_layers} layers, from the embedding up.`,
-    `Formula: ${scene.weighing.formula}. Exactness: ${scene.weighing.exactness}.`,
+    `Formula: ${scene.attribution.formula}. Exactness: ${scene.attribution.exactness}.`,
     `Made with ${made}; again: ${scene.reproduce.cli || scene.reproduce.python}`,
   ].join("\n");
 }

@@ -7,7 +7,7 @@ import { keepingFocus } from "../focus.ts";
 import { RoomClient } from "../room/client.ts";
 import { RoomPanel } from "../room/panel.ts";
 import { START, toFragment } from "../state.ts";
-import { asked as weighed, tokenLabels } from "../facts.ts";
+import { asked as weightWords, tokenLabels } from "../facts.ts";
 import { clipped, readableText } from "../format.ts";
 import { askedFragment, askedFrom, isCut, NOTHING } from "./asked.ts";
 import { Asking, type Noting } from "./asking.ts";
@@ -79,7 +79,7 @@ class App {
       onDraft: () => this.stands(),
       onCancel: () => this.asking.stop(),
     });
-    this.cutting = new Cutting({ onCuts: (cuts, cutHow, spliceFrom) => void this.asking.cut({ cuts, cutHow, spliceFrom }) });
+    this.cutting = new Cutting({ onCuts: (cuts, cutHow, patchFrom) => void this.asking.cut({ cuts, cutHow, patchFrom }) });
     addEventListener("popstate", () => void this.recall());
   }
 
@@ -93,7 +93,7 @@ class App {
 
   /** What a verdict wants to be seen: its text, its target, its cuts, in the lattice. */
   private showPicture({ text, target, versus, cuts, how }: ClaimsShown): Promise<void> {
-    const cutHow = (["drop", "mask", "splice"] as const).find((one) => one === how) ?? NOTHING.cutHow;
+    const cutHow = (["zero", "mask", "patch"] as const).find((one) => one === how) ?? NOTHING.cutHow;
     return this.asking.ask({ ...NOTHING, text, target: target ?? "", versus: versus ?? "", cuts: cuts.filter(isCut), cutHow }, "verdict");
   }
 
@@ -114,7 +114,7 @@ class App {
     if (pending) this.bar.show(wanted, scene);
     this.cutting.show(wanted, scene ? tokenLabels(scene) : [], pending !== null && pending.cuts !== this.asking.asked.cuts);
     const elsewhere = scene !== null && this.asking.isElsewhere(this.bar.draft());
-    this.mounted?.stale(elsewhere ? `This picture shows: “${clipped(readableText(this.asking.asked.text), NAMED)}”, ${weighed(scene)}` : null);
+    this.mounted?.stale(elsewhere ? `This picture shows: “${clipped(readableText(this.asking.asked.text), NAMED)}”, ${weightWords(scene)}` : null);
   }
 
   /** The question that is pictured, in the address; a new text begins with nothing chosen. */
@@ -156,11 +156,11 @@ class App {
         address: () => askedFragment(asking.asked),
         onTarget: (target) => {
           const { versus, by } = asking.ofPicture;
-          void asking.ask({ ...asking.ofPicture, target, versus: target === versus ? "" : versus, by: by === "share" ? "gradient" : by });
+          void asking.ask({ ...asking.ofPicture, target, versus: target === versus ? "" : versus, by: by === "contribution" ? "gradient" : by });
         },
         onVersus: (versus) => {
           const { target, by } = asking.ofPicture;
-          void asking.ask({ ...asking.ofPicture, versus, target: target || `id:${scene.predictions[0]?.id ?? 0}`, by: by === "share" ? "gradient" : by });
+          void asking.ask({ ...asking.ofPicture, versus, target: target || `id:${scene.predictions[0]?.id ?? 0}`, by: by === "contribution" ? "gradient" : by });
         },
         onCut: (cut) => {
           this.mounted?.open("cuts");

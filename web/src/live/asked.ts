@@ -1,32 +1,32 @@
-// What is asked of the model, as it travels in the address: text, target, weighing, cuts.
+// What is asked of the model, as it travels in the address: text, target, attribution, cuts.
 
-export type By = "gradient" | "frozen" | "share";
-export type How = "drop" | "mask" | "splice";
+export type By = "gradient" | "frozen" | "contribution";
+export type How = "zero" | "mask" | "patch";
 
 export interface Asked {
   text: string;
   chat: boolean;
   by: By;
-  /** How an edge is thought to be cut when it is weighed by gradient. */
-  how: "drop" | "mask";
+  /** How an edge is thought to be cut when it is attributed by gradient. */
+  how: "zero" | "mask";
   target: string;
   versus: string;
   /** Cuts as the command line writes them: LAYERS.HEADS:SRC>DST, nodes ROW,POS. */
   cuts: string[];
   cutHow: How;
-  spliceFrom: string;
+  patchFrom: string;
 }
 
 export const NOTHING: Asked = {
   text: "",
   chat: false,
   by: "gradient",
-  how: "drop",
+  how: "zero",
   target: "",
   versus: "",
   cuts: [],
   cutHow: "mask",
-  spliceFrom: "",
+  patchFrom: "",
 };
 
 /** As parts of a fragment; what is as at the start is left out. */
@@ -34,27 +34,32 @@ export function askedFragment(asked: Asked): string {
   const given = new URLSearchParams();
   if (asked.text) given.set("text", asked.text);
   if (asked.chat) given.set("chat", "1");
-  for (const name of ["by", "how", "target", "versus", "cutHow", "spliceFrom"] as const) {
+  for (const name of ["by", "how", "target", "versus", "cutHow", "patchFrom"] as const) {
     if (asked[name] !== NOTHING[name]) given.set(name, asked[name]);
   }
   if (asked.cuts.length > 0) given.set("cuts", asked.cuts.join(";"));
   return given.toString();
 }
 
+/** Values of older addresses: accepted for one release. */
+const RENAMED: Record<string, string> = { share: "contribution", drop: "zero", splice: "patch" };
+
 export function askedFrom(fragment: string): Asked {
   const given = new URLSearchParams(fragment.replace(/^#/, ""));
-  const one = <T extends string>(name: string, accepted: readonly T[], start: T): T =>
-    accepted.find((value) => value === given.get(name)) ?? start;
+  const one = <T extends string>(name: string, accepted: readonly T[], start: T): T => {
+    const value = given.get(name) ?? "";
+    return accepted.find((known) => known === (RENAMED[value] ?? value)) ?? start;
+  };
   return {
     text: given.get("text") ?? "",
     chat: given.get("chat") === "1",
-    by: one("by", ["gradient", "frozen", "share"], NOTHING.by),
-    how: one("how", ["drop", "mask"], NOTHING.how),
+    by: one("by", ["gradient", "frozen", "contribution"], NOTHING.by),
+    how: one("how", ["zero", "mask"], NOTHING.how),
     target: given.get("target") ?? "",
     versus: given.get("versus") ?? "",
     cuts: (given.get("cuts") ?? "").split(";").filter(isCut).slice(0, 500),
-    cutHow: one("cutHow", ["drop", "mask", "splice"], NOTHING.cutHow),
-    spliceFrom: given.get("spliceFrom") ?? "",
+    cutHow: one("cutHow", ["zero", "mask", "patch"], NOTHING.cutHow),
+    patchFrom: given.get("patchFrom") ?? given.get("spliceFrom") ?? "",
   };
 }
 
@@ -93,19 +98,19 @@ export function samePicture(one: Picture, other: Picture): boolean {
 type Picture = Pick<Asked, "text" | "chat" | "by" | "how" | "target" | "versus">;
 
 function pictureKey({ text, chat, by, how, target, versus }: Picture): string {
-  const aims = by === "share" ? [] : [target, versus]; // a share asks about no target
+  const aims = by === "contribution" ? [] : [target, versus]; // a contribution asks about no target
   return JSON.stringify([text, chat, by, by === "gradient" ? how : null, ...aims]);
 }
 
-type Cuts = Pick<Asked, "cuts" | "cutHow" | "spliceFrom">;
+type Cuts = Pick<Asked, "cuts" | "cutHow" | "patchFrom">;
 
 /** Whether the same is cut in the same way. */
 export function sameCuts(one: Cuts, other: Cuts): boolean {
-  const key = ({ cuts, cutHow, spliceFrom }: Cuts): string => JSON.stringify([[...cuts].sort(), cutHow, cutHow === "splice" ? spliceFrom : ""]);
+  const key = ({ cuts, cutHow, patchFrom }: Cuts): string => JSON.stringify([[...cuts].sort(), cutHow, cutHow === "patch" ? patchFrom : ""]);
   return key(one) === key(other);
 }
 
-/** A splice of which the other text is not said yet: nothing can be run. */
-export function isSpliceUntold({ cuts, cutHow, spliceFrom }: Cuts): boolean {
-  return cuts.length > 0 && cutHow === "splice" && !spliceFrom;
+/** A patch of which the other text is not said yet: nothing can be run. */
+export function isPatchUntold({ cuts, cutHow, patchFrom }: Cuts): boolean {
+  return cuts.length > 0 && cutHow === "patch" && !patchFrom;
 }

@@ -1,6 +1,6 @@
 // What is asked and what is pictured: every question on its way, and whether its answer is still wanted. No DOM.
 import type { Scene, SceneAltered, ScenePaths } from "../scene.gen.ts";
-import { type Asked, isSpliceUntold, sameCuts, samePicture, sameText } from "./asked.ts";
+import { type Asked, isPatchUntold, sameCuts, samePicture, sameText } from "./asked.ts";
 import { type Answered, NoAnswer, type Progress, type Question } from "./server.ts";
 
 export type Part = "cut" | "sources" | "hops" | "cone" | "orders";
@@ -97,17 +97,17 @@ export class Asking {
   }
 
   /** Cut what is wanted, or show the plain run again where that is nothing. */
-  async cut(wanted: Pick<Asked, "cuts" | "cutHow" | "spliceFrom">): Promise<void> {
-    const { cuts, cutHow, spliceFrom } = wanted;
-    const next = { ...this.asked, cuts, cutHow, spliceFrom };
+  async cut(wanted: Pick<Asked, "cuts" | "cutHow" | "patchFrom">): Promise<void> {
+    const { cuts, cutHow, patchFrom } = wanted;
+    const next = { ...this.asked, cuts, cutHow, patchFrom };
     const shown = this.ids.parts.has("cut");
-    if (cuts.length === 0 || isSpliceUntold(next) || (shown && sameCuts(next, this.asked))) {
+    if (cuts.length === 0 || isPatchUntold(next) || (shown && sameCuts(next, this.asked))) {
       this.drop();
       if (!(shown && sameCuts(next, this.asked))) this.uncut();
       this.asked = next;
       this.page.note("question");
       this.page.stands();
-      this.page.quiet(isSpliceUntold(next) ? "A splice needs another text, whose K and V are taken: type it in the Cut panel." : "");
+      this.page.quiet(isPatchUntold(next) ? "A patch needs another text, whose K and V are taken: type it in the Cut panel." : "");
       return;
     }
     const turn = this.take(next);
@@ -119,7 +119,7 @@ export class Asking {
       nodes,
       ...(edges.length > 0 ? { how: cutHow } : {}),
       ...(nodes.length > 0 ? { node_how: "zero" } : {}),
-      ...(cutHow === "splice" ? { splice_from: spliceFrom } : {}),
+      ...(cutHow === "patch" ? { patch_from: patchFrom } : {}),
       ...aimOf(this.asked),
     });
     if (turn !== this.turn) return;
@@ -165,8 +165,8 @@ export class Asking {
 
   private sourcesQuestion(): { ask: string; [name: string]: unknown } {
     const { by, target, cutHow } = this.wanted;
-    const aims = by === "share" || !target ? {} : { target };
-    return { ask: "sources", how: cutHow === "drop" ? "drop" : "mask", ...aims };
+    const aims = by === "contribution" || !target ? {} : { target };
+    return { ask: "sources", how: cutHow === "zero" ? "zero" : "mask", ...aims };
   }
 
   private async alter(turn: number, part: Part, question: { ask: string; [name: string]: unknown }): Promise<boolean> {
@@ -235,5 +235,5 @@ export class Asking {
 }
 
 function aimOf({ by, target, versus }: Asked): { target?: string; versus?: string } {
-  return by === "share" ? {} : { ...(target ? { target } : {}), ...(versus ? { versus } : {}) };
+  return by === "contribution" ? {} : { ...(target ? { target } : {}), ...(versus ? { versus } : {}) };
 }

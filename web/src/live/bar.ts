@@ -52,8 +52,8 @@ export class Bar {
       },
     });
     this.chat = h("input", { type: "checkbox", on: { change: run } });
-    this.by = choice("How edges are weighed", ["gradient", "frozen", "share"], run);
-    this.how = choice("The cut that the gradient is matched to", ["drop", "mask"], run);
+    this.by = choice("The method of attribution", ["gradient", "frozen", "contribution"], run);
+    this.how = choice("The cut that the gradient is matched to", ["zero", "mask"], run);
     this.target = this.token("why", "likeliest next");
     this.versus = this.token("over", "nothing");
     this.stop = h("button", { type: "button", class: "wl-stop", text: "Cancel", on: { click: () => events.onCancel() } });
@@ -67,7 +67,7 @@ export class Bar {
         h("b", { text: clipped(readableText(model), 32), title: model }),
         h("label", {}, "why ", this.target),
         h("label", {}, "over ", this.versus),
-        h("label", {}, "weighed by ", this.by),
+        h("label", {}, "attributed by ", this.by),
         h("label", {}, "for ", this.how),
         h("label", { title: "Set the text as a user’s turn of a chat" }, this.chat, " chat"),
         this.busy,
@@ -135,15 +135,15 @@ export class Bar {
       text: this.text.value,
       chat: this.chat.checked,
       by: this.by.value as By,
-      how: this.how.value as "drop" | "mask",
+      how: this.how.value as "zero" | "mask",
       target: tokenIn(this.target),
       versus: tokenIn(this.versus),
     };
   }
 
-  /** Share asks for no target, and only the gradient is matched to a cut. */
+  /** Contribution asks for no target, and only the gradient is matched to a cut. */
   private enable(by: By): void {
-    this.target.disabled = this.versus.disabled = by === "share";
+    this.target.disabled = this.versus.disabled = by === "contribution";
     this.how.disabled = by !== "gradient";
   }
 
@@ -181,7 +181,7 @@ export class Bar {
 /** A token asked for by its number is shown as it is written, where the Scene tells; one typed since is left. */
 function setToken(input: HTMLInputElement, asked: string, scene: Scene | null): void {
   if (input.value !== (input.dataset["shown"] ?? "")) return;
-  const known = scene ? [...scene.predictions, scene.weighing.target, scene.weighing.versus] : [];
+  const known = scene ? [...scene.predictions, scene.attribution.target, scene.attribution.versus] : [];
   input.value = known.find((one) => one && asked === `id:${one.id}`)?.token ?? asked;
   input.dataset["asked"] = asked;
   input.dataset["shown"] = input.value;

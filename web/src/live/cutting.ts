@@ -5,38 +5,38 @@ import { keepingFocus } from "../focus.ts";
 import { type Asked, cutWords, type How } from "./asked.ts";
 
 export interface CuttingEvents {
-  onCuts(cuts: string[], how: How, spliceFrom: string): void;
+  onCuts(cuts: string[], how: How, patchFrom: string): void;
 }
 
 const HOWS: [How, string][] = [
-  ["mask", "mask: the score is minus infinity, the rest of the row renormalises"],
-  ["drop", "drop: the weighted value is taken out after the softmax"],
-  ["splice", "splice: K and V are those of another text"],
+  ["mask", "mask: the score is minus infinity, the rest of the row renormalises (attention knockout)"],
+  ["zero", "zero: the weighted value is taken out after the softmax (zero ablation)"],
+  ["patch", "patch: K and V are those of another text (activation patching)"],
 ];
 
 export class Cutting {
   readonly element: HTMLElement;
   private readonly list = h("ol", { class: "wl-cuts" });
   private readonly hows = new Map<How, HTMLInputElement>();
-  private readonly splice: HTMLInputElement;
+  private readonly patch: HTMLInputElement;
   private readonly from: HTMLSelectElement;
   private readonly to: HTMLSelectElement;
   private readonly layers: HTMLInputElement;
   private readonly undo: HTMLButtonElement;
   private readonly clear: HTMLButtonElement;
   private readonly past: string[][] = [];
-  private asked: Pick<Asked, "cuts" | "cutHow" | "spliceFrom"> = { cuts: [], cutHow: "mask", spliceFrom: "" };
+  private asked: Pick<Asked, "cuts" | "cutHow" | "patchFrom"> = { cuts: [], cutHow: "mask", patchFrom: "" };
   private labels: string[] = [];
-  /** The splice's text as it was last asked or shown. */
+  /** The patch's text as it was last asked or shown. */
   private settled = "";
   private readonly running = h("p", { class: "wl-hint", hidden: true, text: "Being run: not in the picture yet." });
 
   constructor(private readonly events: CuttingEvents) {
-    this.splice = h("input", {
+    this.patch = h("input", {
       type: "text",
       class: "wl-target wl-wide",
       placeholder: "another text of the same length",
-      "aria-label": "The text whose K and V are spliced in",
+      "aria-label": "The text whose K and V are patched in",
       on: { change: () => this.tell(this.asked.cuts), keydown: (event) => event.stopPropagation() },
     });
     const columns = (label: string): HTMLSelectElement => h("select", { class: "wl-select", "aria-label": label });
@@ -59,7 +59,7 @@ export class Cutting {
       { class: "wl-panel", "aria-label": "Cuts" },
       h("h2", { text: "Cut" }),
       h("fieldset", { class: "wl-choices" }, h("legend", { text: "How" }), ...HOWS.map(([how, words]) => this.choice(how, words))),
-      this.splice,
+      this.patch,
       h("p", { class: "wl-hint", text: "Press cut beside an edge or a token, or x while pointing at one. Or a span:" }),
       h("div", { class: "wl-span" }, this.to, h("span", { text: "reading" }), this.from, h("span", { text: "layers" }), this.layers, button("cut", () => this.span())),
       this.list,
@@ -74,9 +74,9 @@ export class Cutting {
     if (labels.join("\n") !== this.labels.join("\n")) this.fill(labels);
     this.labels = labels;
     for (const [how, input] of this.hows) input.checked = how === asked.cutHow;
-    this.splice.hidden = asked.cutHow !== "splice";
-    if (this.splice.value === this.settled) this.splice.value = asked.spliceFrom;
-    this.settled = asked.spliceFrom;
+    this.patch.hidden = asked.cutHow !== "patch";
+    if (this.patch.value === this.settled) this.patch.value = asked.patchFrom;
+    this.settled = asked.patchFrom;
     this.list.classList.toggle("wl-running", running);
     this.running.hidden = !running;
     keepingFocus(this.element, () => {
@@ -104,8 +104,8 @@ export class Cutting {
 
   private tell(cuts: string[]): void {
     const how = HOWS.find(([name]) => this.hows.get(name)?.checked)?.[0] ?? "mask";
-    this.settled = this.splice.value;
-    this.events.onCuts(cuts, how, this.splice.value);
+    this.settled = this.patch.value;
+    this.events.onCuts(cuts, how, this.patch.value);
   }
 
   private choice(how: How, words: string): HTMLElement {

@@ -29,7 +29,7 @@ export function drawStrands(context: Pen, view: View): void {
     context.globalAlpha = alpha(weight) * lightOn(view, edge) * (passing ? PASSING : 1);
     const strand = (): void =>
       drawTrack(context, view, trackOf(layout, zoom, edge), edge.weight, width(weight), style);
-    if (context.part) context.part("strand", edgeWords(view.labels, view.scene.weighing.unit, edge), strand);
+    if (context.part) context.part("strand", edgeWords(view.labels, view.scene.attribution.unit, edge), strand);
     else strand();
   }
   if (view.edge) {

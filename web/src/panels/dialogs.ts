@@ -15,20 +15,20 @@ function dialog(title: string, ...children: HTMLElement[]): HTMLDialogElement {
 }
 
 export function aboutDialog(scene: Scene): HTMLDialogElement {
-  const { weighing, kept, inert, closure_error: closure, model, reproduce } = scene;
+  const { attribution, coverage, inert, closure_error: closure, model, reproduce } = scene;
   const facts: [string, string | (HTMLElement | string)[]][] = [
     ["A strand's weight", asked(scene)],
-    ["Formula", weighing.formula],
-    ["Unit", weighing.unit],
-    ["Exactness", weighing.exactness],
+    ["Formula", attribution.formula],
+    ["Unit", attribution.unit],
+    ["Exactness", attribution.exactness],
     [
-      "Kept",
+      "Coverage",
       [
-        number(kept.edges, count(kept.edges), "drawn_edges"),
+        number(coverage.edges, count(coverage.edges), "drawn_edges"),
         " of ",
-        number(kept.of, count(kept.of), "all_edges"),
+        number(coverage.of, count(coverage.of), "all_edges"),
         " edges, which hold ",
-        number(kept.share, percent(kept.share), "flow_share"),
+        number(coverage.share, percent(coverage.share), "flow_share"),
         " of the flow (the sum of |weight|)",
       ],
     ],

@@ -29,7 +29,7 @@ export function edgeList(
   const rows = edges.map((edge) => {
     const bar = h("i", { class: edge.weight < 0 ? "wl-less" : "" });
     bar.style.width = `${(100 * Math.abs(edge.weight)) / strongest}%`;
-    const words = edgeWords(labels, scene.weighing.unit, edge) + (edge.saturated ? `; ${SATURATED}` : "");
+    const words = edgeWords(labels, scene.attribution.unit, edge) + (edge.saturated ? `; ${SATURATED}` : "");
     const button = h(
       "button",
       {

@@ -1,4 +1,4 @@
-// What is painted as heat on the lattice: the response to a push, or when each block ran.
+// What is painted as heat on the lattice: the response to a perturbation, or when each block ran.
 import { h, number } from "../dom.ts";
 import { count, percent, plain, readableText, rough } from "../format.ts";
 import { coneHeat, DECADES, DONE, type Heat, largest, opacity, orderHeat } from "../overlay.ts";
@@ -26,7 +26,7 @@ export function conePart(part: SceneCone, labels: string[], paint: Paint): Paint
   const choice = (input: HTMLInputElement): HTMLElement => h("label", { class: "wl-choice" }, input, input.value);
   return {
     elements: [
-      h("h3", { text: `Light cone: a push at ${labels[part.pos] ?? ""} (${part.pos}), layer ${part.layer}` }),
+      h("h3", { text: `Light cone: a perturbation at ${labels[part.pos] ?? ""} (${part.pos}), layer ${part.layer}` }),
       h(
         "fieldset",
         { class: "wl-choices" },
@@ -53,7 +53,7 @@ function coneWords(part: SceneCone): (HTMLElement | string)[] {
     "Change of each node over its norm, mean of ",
     number(part.n_directions, String(part.n_directions), "n_directions"),
     " directions, step ",
-    number(part.step, plain(part.step), "push_step"),
+    number(part.step, plain(part.step), "perturbation_step"),
     `. Outside the cone: ${part.outside_zero ? "exactly zero" : "NOT zero"}.`,
     ...(part.precision["relative"] ? [` A change is ${floorWords(part.precision["relative"], "of the node")}.`] : []),
     ...(error === null ? [] : [" Finite step against the derivative: ", said(error, "derivative_error"), "."]),

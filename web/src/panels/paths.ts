@@ -36,7 +36,7 @@ export function pathsPanel(scene: Scene, labels: string[], events: PathEvents): 
 
 /** Which question a path answers, where a strand of the picture answers another one. */
 function questions(scene: Scene): HTMLElement[] {
-  const { by, target } = scene.weighing;
+  const { by, target } = scene.attribution;
   if (scene.paths?.by !== "frozen" || by === "frozen") return [];
   const strand = by === "gradient" && target ? asked(scene) : "what a state is made of";
   const words =

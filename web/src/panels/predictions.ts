@@ -22,8 +22,8 @@ export function predictionsPanel(scene: Scene, events: PredictionEvents | null =
 }
 
 function row(scene: Scene, { token, id, logprob }: ScenePrediction, events: PredictionEvents | null): HTMLElement {
-  const { target, versus } = scene.weighing;
-  const role = target?.id === id ? "weighed" : versus?.id === id ? "versus" : "";
+  const { target, versus } = scene.attribution;
+  const role = target?.id === id ? "target" : versus?.id === id ? "versus" : "";
   const bar = h("i");
   bar.style.width = `${Math.max(0.6, 100 * Math.exp(Math.min(0, logprob)))}%`;
   const title = `token ${id}, ${logprob.toFixed(3)} nats`;

@@ -33,13 +33,13 @@ export function runPart(name: "sources" | "paths" | "hops" | "cone" | "orders", 
       ];
     },
     cone: () => {
-      const said = h("p", { class: "wl-hint", role: "status", text: "Push one node a little: which others change, through which highway? Click a node to fix it first." });
-      const push = (): void => {
+      const said = h("p", { class: "wl-hint", role: "status", text: "Perturb one node a little: which others change, through which highway? Click a node to fix it first." });
+      const perturb = (): void => {
         const at = node();
         if (at) live.onCone(at);
-        else said.textContent = "Click a node of the lattice first: the push starts there.";
+        else said.textContent = "Click a node of the lattice first: the perturbation starts there.";
       };
-      return [said, button("Push the fixed node", push)];
+      return [said, button("Perturb the fixed node", perturb)];
     },
     orders: () => [
       h("p", { class: "wl-hint", text: "The same run, its blocks executed in other legal orders." }),

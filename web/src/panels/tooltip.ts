@@ -22,8 +22,8 @@ export class Tooltip {
 
   showEdge(edge: RankedEdge, x: number, y: number): void {
     const { scene, labels, noun } = this.columns;
-    const { weighing, kept } = scene;
-    const part = kept.total > 0 ? Math.abs(edge.weight) / kept.total : 0;
+    const { attribution, coverage } = scene;
+    const part = coverage.total > 0 ? Math.abs(edge.weight) / coverage.total : 0;
     this.element.replaceChildren(
       h(
         "div",
@@ -40,7 +40,7 @@ export class Tooltip {
         "div",
         { class: "wl-weight" },
         number(edge.weight, signed(edge.weight), "weight", signClass(edge.weight)),
-        h("div", { class: "wl-pale", text: edge.sums ? `net, ${weighing.unit}` : weighing.unit }),
+        h("div", { class: "wl-pale", text: edge.sums ? `net, ${attribution.unit}` : attribution.unit }),
       ),
       edge.sums ? h("dl", { class: "wl-facts" }, ...sumRows(edge.sums)) : "",
       h(
@@ -49,8 +49,8 @@ export class Tooltip {
         "no. ",
         number(edge.rank + 1, count(edge.rank + 1), "edge_rank"),
         " of ",
-        number(kept.of, count(kept.of), "all_edges"),
-        ...(kept.total > 0 ? [", ", number(part, percent(part), "edge_share"), edge.sums ? " of the net flow" : " of the flow"] : []),
+        number(coverage.of, count(coverage.of), "all_edges"),
+        ...(coverage.total > 0 ? [", ", number(part, percent(part), "edge_share"), edge.sums ? " of the net flow" : " of the flow"] : []),
         "; i says what numbers mean",
       ),
     );

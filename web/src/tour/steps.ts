@@ -86,14 +86,14 @@ const keyValue = (given: Given): TourStep => {
     title: "The second highway: to the right",
     text: [
       "Columns meet in one way only. Inside a layer, a token may read what itself and earlier tokens left there, never later ones. Each strand is such a read of another token; together they are the K/V stream. Your text allows ",
-      { value: scene.kept.of, shown: count(scene.kept.of), name: "all_edges" },
+      { value: scene.coverage.of, shown: count(scene.coverage.of), name: "all_edges" },
       " of them; the ",
       { value: selection.edges.length, shown: count(selection.edges.length), name: "drawn_edges" },
       " drawn now hold ",
       { value: selection.share, shown: percent(selection.share), name: "flow_share" },
       " of the flow.",
     ],
-    image: ["Like pigeonholes along the corridor of each floor: a room leaves something, rooms further on may take a copy. This house has room for ", { value: scene.kept.of, shown: count(scene.kept.of), name: "all_edges" }, " copies."],
+    image: ["Like pigeonholes along the corridor of each floor: a room leaves something, rooms further on may take a copy. This house has room for ", { value: scene.coverage.of, shown: count(scene.coverage.of), name: "all_edges" }, " copies."],
     light: edge ? { edge, layer: edge.layer } : {},
     claims: ["two-highways"],
   };
@@ -125,14 +125,14 @@ const oneNode = (given: Given): TourStep => {
   const node = chosen(given);
   const row = node.layer - 1;
   const shares = scene.nodes?.shares ?? null;
-  const of = (name: "carry" | "kv" | "self_attention" | "mlp" | "constants" | "other"): TourNumber => {
+  const of = (name: "skip" | "kv" | "self_attention" | "mlp" | "constants" | "other"): TourNumber => {
     const value = shares?.[name]?.[row]?.[node.pos] ?? 0;
     return { value, shown: percent(value), name };
   };
   const rest = (["constants", "other"] as const).map(of).filter(({ value }) => Math.abs(Number(value)) >= SMALL);
   const parts: Piece[] = shares
     ? [
-        of("carry"),
+        of("skip"),
         " was carried up from below, ",
         of("kv"),
         " was read from other tokens, ",
@@ -144,12 +144,12 @@ const oneNode = (given: Given): TourStep => {
         ". The parts make up the whole; one below zero pulled the other way.",
       ]
     : ["this file holds no shares for single nodes. What is added in a layer is what was read (attention) and what the MLP, a small network that looks at this column alone, made of it."];
-  const coins = (name: "carry" | "kv" | "mlp"): TourNumber => ({ ...of(name), shown: perHundred(Number(of(name).value)) });
+  const coins = (name: "skip" | "kv" | "mlp"): TourNumber => ({ ...of(name), shown: perHundred(Number(of(name).value)) });
   return {
     title: "What happens at one place",
     text: ["Look at ", token(given, node.pos), ` when layer ${row} has worked on it. Of what stands there, `, ...parts],
     image: shares
-      ? ["Like a purse: of every 100 coins that leave this room, ", coins("carry"), " came up the stairs, ", coins("kv"), " through the corridor, ", coins("mlp"), " were earned in the room."]
+      ? ["Like a purse: of every 100 coins that leave this room, ", coins("skip"), " came up the stairs, ", coins("kv"), " through the corridor, ", coins("mlp"), " were earned in the room."]
       : null,
     light: { node },
     claims: ["block-order", "mlp-lossy"],
@@ -160,7 +160,7 @@ const strongestRead = (given: Given): TourStep => {
   const { scene, altered } = given;
   const edge = strongest(given);
   if (!edge) return { title: "The strongest read", text: ["Your text has a single token: it has nobody to read from."], image: null, light: {}, claims: [] };
-  const share = scene.kept.total > 0 ? Math.abs(edge.weight) / scene.kept.total : 0;
+  const share = scene.coverage.total > 0 ? Math.abs(edge.weight) / scene.coverage.total : 0;
   const lost = worst(given);
   const tail: Piece[] =
     altered.sources && lost
@@ -186,7 +186,7 @@ const strongestRead = (given: Given): TourStep => {
       token(given, edge.src),
       ". Its weight is ",
       { value: edge.weight, shown: signed(edge.weight), name: "weight" },
-      ` (${asked(scene)}; ${scene.weighing.exactness}), `,
+      ` (${asked(scene)}; ${scene.attribution.exactness}), `,
       { value: share, shown: percent(share), name: "edge_share" },
       " of all flow in this run",
       ...signWords(scene, edge.weight),
@@ -200,11 +200,11 @@ const strongestRead = (given: Given): TourStep => {
 };
 
 /** What the sign of a read says, and of which question. */
-function signWords({ weighing }: Given["scene"], weight: number): Piece[] {
-  if (!weighing.target) return [];
-  const target: Piece = { token: tokenName(weighing.target.token) };
-  if (weighing.by !== "gradient") return [`: it ${weight < 0 ? "takes away from" : "brings to"} `, target, ", attention held as it was"];
-  const cut = weighing.how === "mask" ? "masked" : "dropped";
+function signWords({ attribution }: Given["scene"], weight: number): Piece[] {
+  if (!attribution.target) return [];
+  const target: Piece = { token: tokenName(attribution.target.token) };
+  if (attribution.by !== "gradient") return [`: it ${weight < 0 ? "takes away from" : "brings to"} `, target, ", attention held as it was"];
+  const cut = attribution.how === "mask" ? "masked" : "zeroed";
   return [": ", target, ` would ${weight < 0 ? "gain" : "lose"} if it alone were ${cut}`];
 }
 

@@ -43,7 +43,9 @@ def _run() -> int:
     try:
         _refuse_bytes()
         from worldline.apps.cli.commands import app
+        from worldline.apps.cli.renamed_options import rename_options
 
+        sys.argv[1:] = rename_options(sys.argv[1:])
         with naming_extra():
             return app(standalone_mode=False) or 0
     except (InputError, RefusedError) as error:

@@ -1,4 +1,4 @@
-"""``worldline cone``: what a push at one node does to all others."""
+"""``worldline cone``: what a perturbation at one node does to all others."""
 
 from __future__ import annotations
 
@@ -27,14 +27,16 @@ def cone(
     text: Annotated[str | None, typer.Argument(help="The text; - reads standard input.")] = None,
     file: options.File = None,
     keep_newline: options.KeepNewline = False,
-    at: Annotated[str | None, typer.Option(help="The node that is pushed, LAYER,POS.")] = None,
+    at: Annotated[str | None, typer.Option(help="The node that is perturbed, LAYER,POS.")] = None,
     through: Annotated[
         str | None, typer.Option(help="residual, kv or both: how it leaves (default: all three).")
     ] = None,
     directions: Annotated[
-        int, typer.Option(max=options.MOST, help="Random directions to push in.")
+        int, typer.Option(max=options.MOST, help="Random directions to perturb in.")
     ] = 4,
-    step: Annotated[float, typer.Option(help="Size of the push over the node's norm.")] = 1e-2,
+    step: Annotated[
+        float, typer.Option(help="Size of the perturbation over the node's norm.")
+    ] = 1e-2,
     model: options.Model = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = None,
@@ -43,7 +45,7 @@ def cone(
     out: options.Out = None,
     json: options.Json = None,
 ) -> None:
-    """Push one node a little and see its light cone: which nodes change, by which highway."""
+    """Perturb one node a little and see its light cone: which nodes change, by which highway."""
     from worldline.tokens.spans import MORE_THAN_ANY
 
     input_text = read_written(text, file, keep_newline=keep_newline)

@@ -19,7 +19,7 @@ from worldline.errors import InputError
 from worldline.tokens.input_text import WrittenText
 
 if TYPE_CHECKING:
-    from worldline.interventions.cut import CutSeen, SourceEffects
+    from worldline.interventions.cut import CutResult, SourceEffects
 
 
 def cut(
@@ -41,27 +41,27 @@ def cut(
     layers: options.Layers = None,
     heads: Annotated[str | None, typer.Option(help="Heads, A-B or 0,3 (default: all).")] = None,
     how: options.How = None,
-    parts: Annotated[str, typer.Option(help="kv, k, v or q: what a splice takes over.")] = "kv",
-    splice_from: Annotated[
-        str | None, typer.Option(help="The text whose K and V (or nodes) are spliced in.")
+    parts: Annotated[str, typer.Option(help="kv, k, v or q: what a patch takes over.")] = "kv",
+    patch_from: Annotated[
+        str | None, typer.Option(help="The text whose K and V (or nodes) are patched in.")
     ] = None,
-    splice_file: Annotated[
-        Path | None, typer.Option(help="Read the text that is spliced in from this file.")
+    patch_file: Annotated[
+        Path | None, typer.Option(help="Read the text that is patched in from this file.")
     ] = None,
     align: Annotated[
-        str | None, typer.Option(help="left, right or words: for a splice of another length.")
+        str | None, typer.Option(help="left, right or words: for a patch of another length.")
     ] = None,
     own: Annotated[bool, typer.Option("--own", help="Cut self-attention too.")] = False,
     node: Annotated[
         list[str] | None, typer.Option(help="A residual node, ROW,POS; may be repeated.")
     ] = None,
     node_how: Annotated[
-        str | None, typer.Option(help="zero, mean or splice: what a node is overwritten with.")
+        str | None, typer.Option(help="zero, mean or patch: what a node is overwritten with.")
     ] = None,
     each: Annotated[
         bool,
         typer.Option(
-            "--each", help="What the answer loses without all reads of each token: mask or drop."
+            "--each", help="What the answer loses without all reads of each token: mask or zero."
         ),
     ] = False,
     target: options.Target = None,
@@ -75,15 +75,15 @@ def cut(
 ) -> None:
     """Sever K/V edges or residual nodes, and show the next token before and after."""
     input_text = read_written(text, file, keep_newline=keep_newline)
-    refuse_unwritable(json, out, reads=[file, splice_file], models=[model])
+    refuse_unwritable(json, out, reads=[file, patch_file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
     options.refuse_target(target, None if each else versus)  # --each takes no --versus at all
-    splice = None
-    if splice_file is not None:
-        splice = read_written(splice_from, splice_file, keep_newline=keep_newline)
-    elif splice_from is not None:
-        splice = WrittenText.of_no_file(splice_from, keep_newline=keep_newline)
-    splice_from = None if splice is None else splice.text
+    patch = None
+    if patch_file is not None:
+        patch = read_written(patch_from, patch_file, keep_newline=keep_newline)
+    elif patch_from is not None:
+        patch = WrittenText.of_no_file(patch_from, keep_newline=keep_newline)
+    patch_from = None if patch is None else patch.text
     from worldline.interventions.cut_grammar import (
         refuse_unreadable,
         refuse_unsaid,
@@ -95,13 +95,13 @@ def cut(
 
     spans = from_ is not None or to is not None
     if each:
-        beside = (edge, node, spans, versus, node_how, layers, heads, splice_from, align, own)
+        beside = (edge, node, spans, versus, node_how, layers, heads, patch_from, align, own)
         _refuse_beside_each(any(beside) or parts != "kv", how)
     else:
         refuse_unsaid(edge or [], spans, how, node or [], node_how)
         refuse_unused(
             how, node_how, spans=spans, edges=bool(edge), nodes=bool(node), layers=layers,
-            heads=heads, parts=parts, splice_from=splice_from, align=align, include_self=own,
+            heads=heads, parts=parts, patch_from=patch_from, align=align, include_self=own,
         )  # fmt: skip
         refuse_unreadable(
             input_text.text, edges=edge or [], nodes=node or [], from_=from_, to=to, layers=layers,
@@ -132,14 +132,14 @@ def cut(
 
         cut_fields = {
             "edges": edge or [], "from_": from_, "to": to, "layers": layers, "heads": heads,
-            "how": how, "parts": parts, "splice_from": splice_from, "align": align, "own": own,
+            "how": how, "parts": parts, "patch_from": patch_from, "align": align, "own": own,
             "nodes": node or [], "node_how": node_how,
         }  # fmt: skip
         edits = written_cuts(loaded_model, tokens, **cut_fields)
         say("running with and without the cut")
         cut_result = cut_text(loaded_model, tokens, edits, target=target, versus=versus)
         recipe = cut_recipe(
-            run, edits, cut_fields=cut_fields, target=target, versus=versus, splice=splice
+            run, edits, cut_fields=cut_fields, target=target, versus=versus, patch=patch
         )
         write_numbers(_lines(cut_result), cut_result.json(), loaded_model, recipe, json)
         write_picture(out, loaded_model, recipe, input_text, say, json, cut=cut_scene(cut_result))
@@ -151,9 +151,9 @@ def _refuse_beside_each(more: bool, how: str | None) -> None:
             "--each: cuts every token in turn, in all layers and heads; accepted beside it are "
             "--how and --target"
         )
-    if how not in ("mask", "drop"):
+    if how not in ("mask", "zero"):
         how_words = "no --how" if how is None else f"--how {how}"
-        raise InputError(f"--each with {how_words}: accepted are mask, drop")
+        raise InputError(f"--each with {how_words}: accepted are mask, zero")
 
 
 def _source_lines(source_effects: SourceEffects) -> list[str]:
@@ -166,7 +166,7 @@ def _source_lines(source_effects: SourceEffects) -> list[str]:
     return [*lines, *split_note(source_effects.tokens.groups)]
 
 
-def _lines(cut_result: CutSeen) -> list[str]:
+def _lines(cut_result: CutResult) -> list[str]:
     from worldline.interventions.cut import cut_scene
     from worldline.views.altered_runs import cut_lines
     from worldline.views.schema.alterations import SceneCut

@@ -156,9 +156,11 @@ def _refuse_empty_half(data: str, split: str, prompts: list[Any]) -> None:
 
 
 def _cache_folder(model: LoadedModel) -> Path:
+    from worldline.experiments.faithfulness.part_files import SCHEMA
     from worldline.models.cache_folder import cache_root
 
-    return cache_root() / "faithfulness" / model.identity.key()[:12]
+    schema = SCHEMA.rpartition(".")[2].replace("/", "")  # parts of another one are not read
+    return cache_root() / "faithfulness" / schema / model.identity.key()[:12]
 
 
 def _families(store) -> list[str]:

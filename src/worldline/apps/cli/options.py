@@ -13,8 +13,8 @@ from worldline.models.load_errors import DTYPES
 MOST_SEED = (1 << 63) - 1
 FOLDERS = "folders that lack are made"  # the rule of every file that is written
 MOST = 10**9  # of whatever is counted
-BY = ("share", "gradient", "frozen")
-HOW = ("drop", "mask", "splice")
+BY = ("contribution", "gradient", "frozen")
+HOW = ("zero", "mask", "patch")
 DEVICES = ("cpu", "cuda", "mps")
 N_HELP = (
     "How many to measure: prompts of a family (every other one only to choose by), passages (half "
@@ -25,9 +25,11 @@ Model = Annotated[
     typer.Option(help="A hub id, a folder or a .gguf file. Default: the bundled model."),
 ]
 Target = Annotated[str | None, typer.Option(help='A token, such as " Paris", or id:NUMBER.')]
-Versus = Annotated[str | None, typer.Option(help="A second token: weigh the difference to it.")]
-By = Annotated[str | None, typer.Option(help="share, gradient or frozen: what an edge weighs.")]
-How = Annotated[str | None, typer.Option(help="drop, mask or splice: how edges are cut.")]
+Versus = Annotated[str | None, typer.Option(help="A second token: ask about the difference to it.")]
+By = Annotated[
+    str | None, typer.Option(help="contribution, gradient or frozen: the method of attribution.")
+]
+How = Annotated[str | None, typer.Option(help="zero, mask or patch: how edges are cut.")]
 Layers = Annotated[str | None, typer.Option(help="Layers, A-B or 0,3 (default: all).")]
 Out = Annotated[
     Path | None,

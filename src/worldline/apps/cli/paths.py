@@ -12,10 +12,10 @@ from worldline.apps.cli.output_files import read_written, refuse_unwritable
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.attribution.path_summary import PathsSeen
+    from worldline.attribution.path_summary import PathSummary
     from worldline.tokens.tokens import Tokens
 
-WEIGHINGS = ("frozen", "share")
+METHODS = ("frozen", "contribution")
 N_DRAWN = 100
 
 
@@ -43,26 +43,30 @@ def paths(
 ) -> None:
     """Sum over all paths into the last token: by hops, by source, and the strong ones.
 
-    Weighed by frozen (to a target) unless --by share (no target) is asked for.
+    Attributed by frozen (to a target) unless --by contribution (no target) is asked for.
     """
     input_text = read_written(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
-    by = by or WEIGHINGS[0]
-    if by not in WEIGHINGS:
-        accepted_weighings = ", ".join(WEIGHINGS)
-        raise InputError(f"--by {by}: the edges of paths are weighed by {accepted_weighings}")
+    by = by or METHODS[0]
+    if by not in METHODS:
+        accepted_methods = ", ".join(METHODS)
+        raise InputError(f"--by {by}: the edges of paths are attributed by {accepted_methods}")
     if top < 1:
         raise InputError(f"--top {top}: accepted are whole numbers from 1")
-    if by == "share" and draws is not None:
-        raise InputError(f"--draws {draws}: by share nothing is drawn; accepted is --by frozen")
+    if by == "contribution" and draws is not None:
+        raise InputError(
+            f"--draws {draws}: by contribution nothing is drawn; accepted is --by frozen"
+        )
     draws = N_DRAWN if draws is None else draws
     if draws < 0:
         raise InputError(f"--draws {draws}: accepted are whole numbers from 0")
     options.refuse_target(target, versus)
-    if by == "share" and target is not None:
-        raise InputError("--by share: asks about no target; leave --target out or use --by frozen")
-    from worldline.attribution.path_summary import see_paths
+    if by == "contribution" and target is not None:
+        raise InputError(
+            "--by contribution: asks about no target; leave --target out or use --by frozen"
+        )
+    from worldline.attribution.path_summary import summarize_paths
     from worldline.views.recipe import recipe_on
     from worldline.views.reproduce import paths_recipe
 
@@ -71,7 +75,7 @@ def paths(
         tokens,
         say,
     ):
-        paths_summary = see_paths(
+        paths_summary = summarize_paths(
             input_text.text,
             loaded_model,
             by=by,
@@ -90,7 +94,7 @@ def paths(
         )
 
 
-def lines(paths_summary: PathsSeen, tokens: Tokens) -> list[str]:
+def lines(paths_summary: PathSummary, tokens: Tokens) -> list[str]:
     """The numbers as text."""
     from worldline.views.labels import split_note, token_labels
     from worldline.views.path_text import spectrum_lines

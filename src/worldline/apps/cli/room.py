@@ -14,6 +14,7 @@ from worldline.apps.cli import options
 from worldline.apps.cli.output_files import refuse_unwritable, write_bytes, write_json, write_text
 from worldline.apps.cli.room_setup import (
     OURS,
+    attribute_for,
     beside,
     events_of,
     local_models,
@@ -23,7 +24,6 @@ from worldline.apps.cli.room_setup import (
     reading,
     scenario_for,
     set_threads,
-    weigh_for,
 )
 from worldline.errors import InputError
 from worldline.places import expand_path
@@ -90,7 +90,7 @@ def room(
         typer.Option(help="Who searches: a SearXNG address, ddgs, or a JSON file of results."),
     ] = None,
     flow: Annotated[
-        bool, typer.Option("--flow/--no-flow", help="Weigh what each local reply drew on.")
+        bool, typer.Option("--flow/--no-flow", help="Attribute what each local reply drew on.")
     ] = True,
     cuts: Annotated[
         bool, typer.Option("--cuts", help="Cut each message's reads as well: two runs a message.")
@@ -134,7 +134,7 @@ def room(
         path,
         images,
         search,
-        weigh_for(flow, cuts),
+        attribute_for(flow, cuts),
         _say if headless else _quiet,
     )
     quiet = json == "-"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from worldline.room.events import Event
     from worldline.room.log import Reading
     from worldline.room.providers.chat_model import Model
-    from worldline.room.room import Room, Watch, Weigh
+    from worldline.room.room import Attribute, Room, Watch
     from worldline.room.scenarios import Scenario
 
 OURS = "round_table"
@@ -30,7 +30,7 @@ def making(
     path: Path,
     images: str | None,
     search: str | None,
-    weigh: Weigh | None,
+    attribute: Attribute | None,
     say: Callable[[str], None] = lambda _line: None,
 ) -> Callable[[Watch], Room]:
     """What opens the room for whoever watches, with everybody seated.
@@ -57,7 +57,7 @@ def making(
         path.parent.mkdir(parents=True, exist_ok=True)
         log = Log(path)
         try:
-            room = Room(log, catalog, deeds, watch, weigh)
+            room = Room(log, catalog, deeds, watch, attribute)
             if scenario is not None:
                 seat_all(scenario, room)
             for model, name in named_models:
@@ -182,7 +182,7 @@ def new_log() -> Path:
     return data_folder() / "rooms" / f"{timestamp}-{os.getpid()}.room"
 
 
-def weigh_for(flow: bool, cuts: bool) -> Weigh | None:
+def attribute_for(flow: bool, cuts: bool) -> Attribute | None:
     """What is asked of each reply's flow; nothing is imported where nothing is asked."""
     if not flow:
         return None

@@ -24,7 +24,7 @@ from worldline.atomic_file import written_directly
 from worldline.errors import InputError
 
 NARROW, WIDE = 40, 160
-GRADIENT_HOW = ("drop", "mask")
+GRADIENT_HOW = ("zero", "mask")
 
 
 def trace(
@@ -37,7 +37,7 @@ def trace(
     by: options.By = None,
     how: Annotated[
         str | None,
-        typer.Option(help="drop or mask: the cut that a gradient stands for (default: drop)."),
+        typer.Option(help="zero or mask: the cut that a gradient stands for (default: zero)."),
     ] = None,
     chat: Annotated[
         bool, typer.Option("--chat", help="Set the text as a user's turn of a chat.")
@@ -65,7 +65,7 @@ def trace(
         Path | None, typer.Option(help=f"Save the trace as safetensors; {options.FOLDERS}.")
     ] = None,
 ) -> None:
-    """Record one run, weigh every K/V edge, and show where the next token came from."""
+    """Record one run, attribute every K/V edge, and show where the next token came from."""
     from worldline.views.export_formats import ending_of, export_bytes
 
     input_text = read_written(text, file, keep_newline=keep_newline)
@@ -73,15 +73,17 @@ def trace(
     refuse_unwritable(out, save, json, *(export or ()), reads=[file], models=[model])
     options.refuse_unknown(device=device, dtype=dtype, by=by)
     options.refuse_target(target, versus)
-    if by == "share" and how is not None:
-        raise InputError(f"--how {how}: --by share cuts nothing; leave --how out")
-    how = "drop" if how is None else how
+    if by == "contribution" and how is not None:
+        raise InputError(f"--how {how}: --by contribution cuts nothing; leave --how out")
+    how = "zero" if how is None else how
     if how not in GRADIENT_HOW:
         raise InputError(f"--how {how}: accepted are {', '.join(GRADIENT_HOW)}")
-    if by == "frozen" and how != "drop":
-        raise InputError(f"--how {how}: --by frozen holds the patterns; accepted is drop")
-    if by == "share" and target is not None:
-        raise InputError("--by share asks about no target; leave --target out or use --by gradient")
+    if by == "frozen" and how != "zero":
+        raise InputError(f"--how {how}: --by frozen holds the patterns; accepted is zero")
+    if by == "contribution" and target is not None:
+        raise InputError(
+            "--by contribution asks about no target; leave --target out or use --by gradient"
+        )
     from worldline.models.loader import load_model
     from worldline.runs.trace_files import save_trace
     from worldline.session import observe_written

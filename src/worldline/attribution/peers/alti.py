@@ -8,12 +8,12 @@ import numpy as np
 
 from worldline.attribution.peers.edge_vectors import (
     Measure,
-    carry_and_rest,
     edge_vectors,
     n_heads,
     of_run,
     refuse_long,
     routed_parts,
+    skip_and_rest,
 )
 
 if TYPE_CHECKING:
@@ -54,11 +54,11 @@ def alti(trace: Trace) -> Float[np.ndarray, "layer head dst src"]:
     heads, n = n_heads(trace), trace.n_pos
     local, stay = np.zeros((trace.n_layers, heads, n, n)), np.zeros((trace.n_layers, n))
     for layer in range(trace.n_layers):
-        carry, _ = carry_and_rest(trace, layer)
-        by_source = np.zeros((n, n, carry.shape[-1]))
+        skip, _ = skip_and_rest(trace, layer)
+        by_source = np.zeros((n, n, skip.shape[-1]))
         for _, wrote in edge_vectors(trace, layer):
             by_source += wrote
-        by_source[np.arange(n), np.arange(n)] += carry
+        by_source[np.arange(n), np.arange(n)] += skip
         near = proximity(by_source, by_source.sum(1)[:, None])
         total = near.sum(-1, keepdims=True)
         near = np.divide(near, total, out=np.zeros_like(near), where=total > 0)
@@ -70,21 +70,21 @@ def alti(trace: Trace) -> Float[np.ndarray, "layer head dst src"]:
 def _routes(
     trace: Trace,
 ) -> tuple[Float[np.ndarray, "layer head dst src"], Float[np.ndarray, "layer pos"]]:
-    """(Edges, what stays by the carry), local; a node's parts add up to 1."""
+    """(Edges, what stays by the skip connection), local; a node's parts add up to 1."""
     refuse_long(trace)
     heads, n = n_heads(trace), trace.n_pos
     local, stay = np.zeros((trace.n_layers, heads, n, n)), np.ones((trace.n_layers, n))
     for layer in range(trace.n_layers):
-        carry, _ = carry_and_rest(trace, layer)
-        node = carry.copy()
+        skip, _ = skip_and_rest(trace, layer)
+        node = skip.copy()
         for _, wrote in edge_vectors(trace, layer):
             node += wrote.sum(1)
         for head, wrote in edge_vectors(trace, layer):
             local[layer, head] = proximity(wrote, node[:, None])
-        by_carry = proximity(carry, node)
-        total = local[layer].sum((0, 2)) + by_carry
+        by_skip = proximity(skip, node)
+        total = local[layer].sum((0, 2)) + by_skip
         local[layer] /= np.where(total > 0, total, 1.0)[None, :, None]
-        stay[layer] = np.where(total > 0, by_carry / np.where(total > 0, total, 1.0), 1.0)
+        stay[layer] = np.where(total > 0, by_skip / np.where(total > 0, total, 1.0), 1.0)
     return local, stay
 
 

@@ -70,7 +70,7 @@ def edge_attribution(
 
 
 @torch.no_grad()
-def spliced_gradient(
+def patched_gradient(
     clean_trace: Trace,
     corrupted_trace: Trace,
     *,
@@ -80,7 +80,7 @@ def spliced_gradient(
     """<z - z', u>: what the target loses, to first order, if an edge read the other run's K and V.
 
     z' is exact: the score is the clean query's with the other key, and the row renormalises. With
-    r = exp(s' - s), z' = (z - a v + a r v') / (1 - a + a r). Matched to `EdgeCut("splice")`.
+    r = exp(s' - s), z' = (z - a v + a r v') / (1 - a + a r). Matched to `EdgeCut("patch")`.
 
     Exactness: first-order estimate; the change of z is exact. Units: the target's, in logits.
 
@@ -167,10 +167,10 @@ def _patched_change(call: AttentionCall, other_call: AttentionCall, u: Tensor) -
 
 def _of_pair(how: Callable[..., np.ndarray], **options: int):
     def of(question: Question) -> Float[np.ndarray, "layer head dst src"]:
-        if question.corrupted is None:
+        if question.corrupted_trace is None:
             raise InputError("edge attribution: a counterfactual prompt is needed")
         target_options = {"target": question.target, "versus": question.versus}
-        return how(question.trace, question.corrupted, **target_options, **options)
+        return how(question.trace, question.corrupted_trace, **target_options, **options)
 
     return of
 
@@ -193,12 +193,12 @@ EAP_IG = Measure(
     "counterfactual",
     "logits",
 )
-SPLICED = Measure(
-    "gradient (splice)",
+PATCHED = Measure(
+    "gradient (patch)",
     "worldline",
     "two forward passes and one backward",
     "first order above z; between the rows, patterns and norms bend",
-    _of_pair(spliced_gradient),
+    _of_pair(patched_gradient),
     "counterfactual",
     "logits",
 )

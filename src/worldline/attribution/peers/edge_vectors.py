@@ -11,7 +11,7 @@ import torch
 
 from worldline.errors import InputError, RefusedError
 from worldline.models.model_calls import model_call
-from worldline.models.terms import CARRY, attn_name
+from worldline.models.terms import SKIP, attn_name
 from worldline.runs.trace_calls import refuse_no_trace
 from worldline.runs.trace_match import refuse_changed
 
@@ -29,7 +29,7 @@ class Question:
     """What a measure is asked: a run, another of a text of equal length, a target."""
 
     trace: Trace
-    corrupted: Trace | None = None
+    corrupted_trace: Trace | None = None
     target: str | int | None = None
     versus: str | int | None = None
 
@@ -39,8 +39,8 @@ class Measure:
     """A measure: [layer, head, dst, src] of a run, where it is from, its cost, where it fails.
 
     `asks` is what it looks at: "nothing" but the run, a "target", or a target and a
-    "counterfactual" run. `signed` ones have a sign; those in `unit` "logits" claim what a cut of an
-    edge takes from the target.
+    "counterfactual" run. `is_signed` ones have a sign; those in `unit` "logits" claim what a cut of
+    an edge takes from the target.
     """
 
     name: str
@@ -55,23 +55,23 @@ class Measure:
         self,
         trace: Trace,
         *,
-        corrupted: Trace | None = None,
+        corrupted_trace: Trace | None = None,
         target: str | int | None = None,
         versus: str | int | None = None,
     ) -> Float[np.ndarray, "layer head dst src"]:
         """The measure of every edge of a run; layers with fewer heads end in zeros.
 
         Raises:
-            InputError: over 64 tokens, a trace that was loaded, no `corrupted` where one is asked.
-            RefusedError: a layer moves information between columns without attention.
+            InputError: over 64 tokens, a trace that was loaded, no `corrupted_trace` where one is
+            asked. RefusedError: a layer moves information between columns without attention.
         """
-        for run in (trace, *(() if corrupted is None else (corrupted,))):
+        for run in (trace, *(() if corrupted_trace is None else (corrupted_trace,))):
             refuse_no_trace(run, self.name)
         with model_call(None if trace.model is None else trace.model.module):
-            return self.of(Question(trace, corrupted, target, versus))
+            return self.of(Question(trace, corrupted_trace, target, versus))
 
     @property
-    def signed(self) -> bool:
+    def is_signed(self) -> bool:
         """Whether it can be negative."""
         return self.unit in SIGNED
 
@@ -142,23 +142,23 @@ def edge_vectors(
         first += call.n_heads
 
 
-def carry_and_rest(
+def skip_and_rest(
     trace: Trace, layer: int
 ) -> tuple[Float[np.ndarray, "pos d_model"], Float[np.ndarray, "pos d_model"]]:
-    """(What a block carries on, all it adds besides attention)."""
+    """(The skip connection, all that a block adds besides attention)."""
     assert trace.live is not None
     block = trace.live[layer]
     reads = {attn_name(call.index) for call in block.calls}
-    carry = np.zeros((trace.n_pos, trace.identity.d_model))
-    additions = carry.copy()
+    skip = np.zeros((trace.n_pos, trace.identity.d_model))
+    additions = skip.copy()
     for name, term in block.terms.items():
         if name not in reads:
             value = term.value()[0].detach().double().cpu().numpy()
-            if name == CARRY:
-                carry += value
+            if name == SKIP:
+                skip += value
             else:
                 additions += value
-    return carry, additions
+    return skip, additions
 
 
 def routed_parts(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ALL_UP_TO = 14  # tokens: every edge of a longer text is a sample
 SAMPLE = 1000
-HOWS = ("drop", "mask", "splice")
+HOWS = ("zero", "mask", "patch")
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ def one_cut(prompt: Prompt, how: str, edge: Int[np.ndarray, " part"]) -> wl.Plan
     """The plan that cuts one edge, of all heads or of one."""
     layer, *head, dst, src = edge.tolist()
     heads = tuple(head) or None
-    cut = wl.EdgeCut(how, (src,), (dst,), (layer,), heads, donor=_donor(prompt, how))
+    cut = wl.EdgeCut(how, (src,), (dst,), (layer,), heads, patch_source=_patch_source(prompt, how))
     return wl.Plan(prompt.clean.ids, frozenset([cut]))
 
 
@@ -91,18 +91,18 @@ def many_cut(prompt: Prompt, how: str, edges: Int[np.ndarray, "edge 3"]) -> wl.P
     sources: dict[tuple[int, int], list[int]] = {}
     for layer, dst, src in edges.tolist():
         sources.setdefault((layer, dst), []).append(src)
-    donor = _donor(prompt, how)
+    patch_source = _patch_source(prompt, how)
     cuts = (
-        wl.EdgeCut(how, tuple(sorted(srcs)), (dst,), (layer,), donor=donor)
+        wl.EdgeCut(how, tuple(sorted(srcs)), (dst,), (layer,), patch_source=patch_source)
         for (layer, dst), srcs in sources.items()
     )
     return wl.Plan(prompt.clean.ids, frozenset(cuts))
 
 
-def _donor(prompt: Prompt, how: str) -> wl.Donor | None:
-    if how != "splice":
+def _patch_source(prompt: Prompt, how: str) -> wl.PatchSource | None:
+    if how != "patch":
         return None
-    return wl.Donor(prompt.corrupted.ids, tuple(range(len(prompt.clean.ids))))
+    return wl.PatchSource(prompt.corrupted.ids, tuple(range(len(prompt.clean.ids))))
 
 
 def values(

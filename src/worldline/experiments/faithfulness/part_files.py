@@ -20,7 +20,7 @@ from worldline.places import expand_path, is_file
 
 MANTISSA_BITS = 10  # of float32's 23 that are kept: 3 significant figures
 MOST_BYTES = 1 << 28  # of one part, unpacked: a hundred times the largest
-SCHEMA = "worldline.faithfulness.raw/1"
+SCHEMA = "worldline.faithfulness.raw/2"
 
 
 def round_mantissa(values: np.ndarray) -> np.ndarray:

@@ -134,7 +134,7 @@ def _run_measures(case: Case, names: Sequence[str], say: Progress) -> Attributio
         with peak_memory() as memory:
             start = time.perf_counter()
             dense[name] = measures[name](
-                clean, corrupted=corrupted_trace, target=prompt.answer, versus=prompt.wrong
+                clean, corrupted_trace=corrupted_trace, target=prompt.answer, versus=prompt.wrong
             )
             seconds[name] = time.perf_counter() - start
         peak[name] = memory.mb

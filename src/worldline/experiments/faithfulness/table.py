@@ -32,7 +32,7 @@ from worldline.experiments.faithfulness.scores import (
     value_of,
 )
 
-SCHEMA = "worldline.faithfulness/1"
+SCHEMA = "worldline.faithfulness/2"
 BUDGETS = (0, 10, 25, 50)
 CURVES = (
     ("insertion signed", "cpr"),
@@ -86,11 +86,11 @@ class PromptResult:
     def able(self, edges: str) -> np.ndarray:
         """Which of the edges that were cut can have an effect.
 
-        Under splice, those from the first token on that the two prompts do not share: before it
+        Under patching, those from the first token on that the two prompts do not share: before it
         their K and V are the same.
         """
         src, first = self.arrays[edges][:, -1], 0
-        if self.cut["how"] == "splice":
+        if self.cut["how"] == "patch":
             pairs = zip(self.metadata["clean_ids"], self.metadata["corrupted_ids"], strict=True)
             first = next(n for n, (clean_id, two) in enumerate(pairs) if clean_id != two)
         return src >= first

@@ -114,7 +114,7 @@ def _side_by_side(
 
 def _circuits(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """How many of the known edges each measure finds, and what it lays on edges of no effect."""
-    mine = [row for row in rows if "known_found" in row and row["how"] == "drop"]
+    mine = [row for row in rows if "known_found" in row and row["how"] == "zero"]
     names = list(dict.fromkeys(row["family"] for row in mine))
     if not names:
         return []
@@ -169,7 +169,7 @@ def markdown(rows: Sequence[Mapping[str, Any]], how: str, key: str) -> str:
 
 def circuits_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
     """The circuits as a Markdown table."""
-    mine = [row for row in rows if "known_found" in row and row["how"] == "drop"]
+    mine = [row for row in rows if "known_found" in row and row["how"] == "zero"]
     names = list(dict.fromkeys(row["family"] for row in mine))
     lines = [
         f"| measure | {' | '.join(name.removeprefix(CIRCUIT) for name in names)} |",

@@ -10,7 +10,7 @@ from typing import Any
 import worldline as wl
 from worldline.experiments.introspection.item_cache import once
 from worldline.experiments.introspection.localization import (
-    candidate_pushes,
+    candidate_perturbations,
     changes,
     listing_of,
     right,
@@ -19,12 +19,14 @@ from worldline.experiments.introspection.scope import N_SENTENCES, Scope
 from worldline.experiments.introspection.steering import nats_per_token
 from worldline.experiments.introspection.steering_vectors import bank_of
 
-MOST_NATS = 0.5  # a push that costs the text after it more than this a token breaks the model
+MOST_NATS = (
+    0.5  # a perturbation that costs the text after it more than this a token breaks the model
+)
 
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """A place of the grid: the row that is pushed, and how strongly."""
+    """A place of the grid: the row that is perturbed, and how strongly."""
 
     row: int
     strength: float
@@ -38,7 +40,8 @@ def cells_of(scope: Scope, n_layers: int) -> list[Cell]:
 def measure_grid(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str, Any]:
     """Localisation in every cell for one concept of the choosing half, and what it costs.
 
-    `nats`: loss of the question's tokens under a push of one sentence less without, a token.
+    `nats`: loss of the question's tokens under a perturbation of one sentence less without, a
+    token.
     """
     return once(model, ("grid", scope, concept), lambda: _measure_grid(model, scope, concept))
 
@@ -48,14 +51,25 @@ def _measure_grid(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str
     first = scope.choosing.index(concept) * scope.places
     places = [(first + n) % N_SENTENCES for n in range(scope.places)]
     cells = cells_of(scope, bank.n_layers)
-    pushes = [
-        candidate_pushes(
+    perturbations = [
+        candidate_perturbations(
             listing, places, cell.row, bank.vector("concept", concept, cell.row, cell.strength)
         )
         for cell in cells
     ]
-    scores = changes(model, listing, [push for cell_pushes in pushes for push in cell_pushes])
-    edits = [frozenset(), *(frozenset({cell_pushes[0].edit}) for cell_pushes in pushes)]
+    scores = changes(
+        model,
+        listing,
+        [
+            perturbation
+            for cell_perturbations in perturbations
+            for perturbation in cell_perturbations
+        ],
+    )
+    edits = [
+        frozenset(),
+        *(frozenset({cell_perturbations[0].edit}) for cell_perturbations in perturbations),
+    ]
     plain, *losses = nats_per_token(model, listing.ids, listing.since, edits)
     cell_scores = []
     for n, (cell, loss) in enumerate(zip(cells, losses, strict=True)):

@@ -11,7 +11,7 @@ from worldline.experiments.introspection.cell_choice import chosen_cell
 from worldline.experiments.introspection.chat import Message, ask
 from worldline.experiments.introspection.localization import right
 from worldline.experiments.introspection.scope import CHOICES, Scope
-from worldline.experiments.introspection.steering import Push, answer_logits
+from worldline.experiments.introspection.steering import Perturbation, answer_logits
 from worldline.experiments.introspection.steering_vectors import bank_of
 from worldline.experiments.stimuli.introspection.texts import concepts, records_of
 
@@ -32,7 +32,7 @@ def measure_choice(model: wl.LoadedModel, scope: Scope, label: str) -> dict[str,
     """Which number is answered when nine concepts are injected one at a time, and none.
 
     `answered`: by the logits as they are, ten trials; one answer whatever comes gets one in ten.
-    `corrected`: by their change against the run without a push, nine trials.
+    `corrected`: by their change against the run without a perturbation, nine trials.
     """
     bank, cell = bank_of(model, scope), chosen_cell(model, scope)
     conversation = next(
@@ -56,7 +56,11 @@ def measure_choice(model: wl.LoadedModel, scope: Scope, label: str) -> dict[str,
     injected_concepts = concepts()[:CHOICES]
     edits = [
         frozenset(
-            {Push(cell.row, where, bank.vector("concept", name, cell.row, cell.strength)).edit}
+            {
+                Perturbation(
+                    cell.row, where, bank.vector("concept", name, cell.row, cell.strength)
+                ).edit
+            }
         )
         for name in injected_concepts
     ]

@@ -140,7 +140,7 @@ def confident(results: Sequence[Row], seed: int) -> Row:
 
 
 def split(results: Sequence[Row], seed: int) -> Row:
-    """Protocol 8: the margin of the right number, in logits, by what was pushed."""
+    """Protocol 8: the margin of the right number, in logits, by what was perturbed."""
     ways = list(results[0]["margins"]) if results else []
     numbers: Row = {way: mean([result["margins"][way] for result in results], seed) for way in ways}
     if results:

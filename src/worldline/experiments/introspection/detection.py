@@ -1,4 +1,4 @@
-"""Whether the model says that it was pushed, beyond saying yes to anything when pushed."""
+"""Whether the model says that it was perturbed, beyond saying yes to anything when perturbed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worldline.experiments.introspection.answer_gate import YES_NO
 from worldline.experiments.introspection.cell_choice import chosen_cell
 from worldline.experiments.introspection.chat import ChatPrompt, Message, ask
 from worldline.experiments.introspection.scope import Scope
-from worldline.experiments.introspection.steering import Push, answer_logits
+from worldline.experiments.introspection.steering import Perturbation, answer_logits
 from worldline.experiments.introspection.steering_vectors import bank_of
 from worldline.experiments.stimuli.introspection.texts import records_of
 
@@ -29,10 +29,10 @@ def conversations(wide: bool) -> list[dict[str, Any]]:
 
 
 def measure_detect(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str, Any]:
-    """Shift of logit(yes) - logit(no) by a push, in the question and in controls in its place.
+    """Shift of logit(yes) - logit(no) by a perturbation, in the question and in controls.
 
-    The push is on during the messages that the conversation marks, and off in the question. The
-    controls take turns, so that over concepts all 34 come up.
+    The perturbation is on during the messages that the conversation marks, and off in the question.
+    The controls take turns, so that over concepts all 34 come up.
     """
     bank, cell = bank_of(model, scope), chosen_cell(model, scope)
     number = scope.reported_concepts.index(concept)
@@ -58,7 +58,7 @@ def measure_detect(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[st
 def ask_within(
     model: wl.LoadedModel, messages: list[dict[str, Any]], control: dict[str, Any] | None
 ) -> tuple[ChatPrompt, tuple[int, ...]]:
-    """A conversation, its last question exchanged for a control, and the pushed positions."""
+    """A conversation, its last question exchanged for a control, and the perturbed positions."""
     chat_messages = [Message(message["role"], message["content"]) for message in messages[:-1]]
     if control is not None:
         chat_messages[-1] = Message("user", control["asked_as"])
@@ -76,7 +76,10 @@ def _shifts(
 ) -> list[float]:
     """Of logit(yes) - logit(no), by each vector."""
     prompt, where = ask_within(model, messages, control)
-    edits = [frozenset(), *(frozenset({Push(row, where, vector).edit}) for vector in vectors)]
+    edits = [
+        frozenset(),
+        *(frozenset({Perturbation(row, where, vector).edit}) for vector in vectors),
+    ]
     logits = answer_logits(model, prompt.ids, prompt.answers, edits, reuse=False)
     yes_no = logits[:, 0] - logits[:, 1]
     return (yes_no[1:] - yes_no[0]).tolist()

@@ -52,10 +52,11 @@ def _localisation(numbers: Row) -> tuple[str, ...]:
         f"Layer and strength (row {chosen_cell['row']}, {chosen_cell['strength']:g} times the "
         "stream's norm) "
         f"were chosen on {chosen_cell['concepts']} concepts; of {len(numbers['grid'])} cells there "
-        f"{stands} are above chance at a false-discovery rate of 5 %. A push of one sentence there "
+        f"{stands} are above chance at a false-discovery rate of 5 %. A perturbation of one "
+        "sentence there "
         f"costs the question {min(costs):.2f} to {max(costs):.2f} nats a token; cells over "
         f"{MOST_NATS} could not be chosen.",
-        f"Which of ten sentences was pushed: right in {_range(concept, 'share')} of "
+        f"Which of ten sentences was perturbed: right in {_range(concept, 'share')} of "
         f"{concept['trials']} trials on other concepts, chance 0.1: "
         f"{_verdict(concept['low'], concept['high'], 0.1)}.",
         *(
@@ -68,7 +69,7 @@ def _localisation(numbers: Row) -> tuple[str, ...]:
         f"{_range(localisation['centred'], 'share')}.",
         f"At the place itself the vector raises its concept's word by "
         f"{_range(localisation['own_word_logits'], 'mean')} logits above other concepts' "
-        "words; a push of "
+        "words; a perturbation of "
         "one sentence costs the question "
         f"{_range(localisation['question_costs_nats'], 'mean')} nats a "
         "token.",
@@ -84,9 +85,10 @@ def _other_protocols(numbers: Row) -> tuple[str, ...]:
     sure = numbers["confidence"]
     beyond = detection["asked_less_controls"]
     return (
-        f"Which of two turns was pushed harder: {_range(stronger['concept'], 'share')}, chance "
+        f"Which of two turns was perturbed harder: {_range(stronger['concept'], 'share')}, chance "
         f"0.5; random vectors {_range(stronger['random'], 'share')}.",
-        f"Detection: a push moves yes over no by {_range(detection['asked'], 'mean')} logits where "
+        f"Detection: a perturbation moves yes over no by {_range(detection['asked'], 'mean')} "
+        "logits where "
         f"it is asked about, by {_range(detection['controls'], 'mean')} in control questions "
         "in the "
         f"same place; difference {_range(beyond, 'mean')}: "
@@ -110,7 +112,8 @@ def _carriers(numbers: Row) -> tuple[str, ...]:
         for name in ("whole", "k_only", "v_only", "k_and_v")
     )
     return (
-        f"Margin of the right number, in logits, by what is pushed: {ways}; with the push left in "
+        f"Margin of the right number, in logits, by what is perturbed: {ways}; with the "
+        "perturbation left in "
         f"the residual stream and kept out of K and V at most "
         f"{split['residual_only_largest']:.1e}.",
     )
@@ -133,7 +136,7 @@ def _verdict(low: float | None, high: float | None, level: float) -> str:
 
 
 def figures_of(numbers: Row) -> tuple[Figure, ...]:
-    """Shares against chance, the grid, and what carries the push."""
+    """Shares against chance, the grid, and what carries the perturbation."""
     return (_shares(numbers["localisation"]), _grid(numbers["grid"]), *_split(numbers["split"]))
 
 
@@ -142,9 +145,9 @@ def _shares(localisation: Row) -> Figure:
         (name, localisation[key]) for key, name in _ROWS if localisation[key]["share"] is not None
     ]
     return Figure(
-        title="Which of ten sentences was pushed",
+        title="Which of ten sentences was perturbed",
         mark="bar",
-        x="what is pushed",
+        x="what is perturbed",
         y="share right",
         series=(_series("reported half", rows, "share"),),
         rule=0.1,
@@ -182,9 +185,9 @@ def _split(split: Row) -> tuple[Figure, ...]:
         return ()
     return (
         Figure(
-            title="What carries a push to the answer",
+            title="What carries a perturbation to the answer",
             mark="bar",
-            x="what is pushed",
+            x="what is perturbed",
             y="margin of the right number, logits",
             series=(_series("reported half", rows, "mean"),),
             rule=0.0,

@@ -1,4 +1,4 @@
-"""Which of ten sentences was pushed: a past turn holds them, a later one asks for the number."""
+"""Which of ten sentences was perturbed: a past turn holds them, a later one asks for the number."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import worldline as wl
 from worldline.experiments.introspection.chat import ChatPrompt, Message, ask
 from worldline.experiments.introspection.scope import N_SENTENCES
-from worldline.experiments.introspection.steering import Edit, Push, answer_logits, still
+from worldline.experiments.introspection.steering import Edit, Perturbation, answer_logits, still
 from worldline.experiments.stimuli.introspection.texts import draw_distinct, lines_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Listing:
     """A text with candidates: the tokens of each, the token that names it, where it is asked.
 
     `since` is the first position of the turn that asks. `base` are edits of every run, those
-    without a push too.
+    without a perturbation too.
     """
 
     ids: tuple[int, ...]
@@ -69,11 +69,13 @@ def ask_about(
 
 
 def changes(
-    model: wl.LoadedModel, listing: Listing, pushes: Sequence[Push]
-) -> Float[np.ndarray, "push answer"]:
-    """Logits of the answers under each push, less those of the same run without it."""
-    edits = [listing.base | {push.edit} for push in pushes]
-    baseline_edits = listing.base | {still(max(pushes, key=lambda push: push.row))}
+    model: wl.LoadedModel, listing: Listing, perturbations: Sequence[Perturbation]
+) -> Float[np.ndarray, "perturbation answer"]:
+    """Logits of the answers under each perturbation, less those of the same run without it."""
+    edits = [listing.base | {perturbation.edit} for perturbation in perturbations]
+    baseline_edits = listing.base | {
+        still(max(perturbations, key=lambda perturbation: perturbation.row))
+    }
     logits = answer_logits(model, listing.ids, listing.answers, [baseline_edits, *edits])
     return logits[1:] - logits[0]
 
@@ -83,7 +85,7 @@ def right(
 ) -> list[float]:
     """For each trial 1 where the true answer has the highest score, 1 / k where k share it, or 0.
 
-    A model on which the push has no effect thus gets exactly one in as many as there are.
+    A model on which the perturbation has no effect thus gets exactly one in as many as there are.
 
     >>> right(np.array([[0.0, 2.0], [0.0, 0.0]]), [1, 1])
     [1.0, 0.5]
@@ -100,8 +102,8 @@ def margin(scores: Float[np.ndarray, " answer"], truth: int) -> float:
     return float(scores[truth] - np.delete(scores, truth).mean())
 
 
-def candidate_pushes(
+def candidate_perturbations(
     listing: Listing, places: Sequence[int], row: int, vector: tuple[float, ...]
-) -> list[Push]:
-    """One push for each of these candidates."""
-    return [Push(row, listing.candidates[place], vector) for place in places]
+) -> list[Perturbation]:
+    """One perturbation for each of these candidates."""
+    return [Perturbation(row, listing.candidates[place], vector) for place in places]

@@ -9,7 +9,7 @@ from worldline.experiments.introspection.answer_gate import YES_NO
 from worldline.experiments.introspection.cell_choice import chosen_cell
 from worldline.experiments.introspection.chat import Message, ask
 from worldline.experiments.introspection.scope import Scope
-from worldline.experiments.introspection.steering import Push, answer_logits
+from worldline.experiments.introspection.steering import Perturbation, answer_logits
 from worldline.experiments.introspection.steering_vectors import bank_of
 from worldline.experiments.stimuli.introspection.texts import draw_distinct, lines_of
 
@@ -20,7 +20,7 @@ QUESTION = (
 
 
 def measure_own(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str, Any]:
-    """Shift of logit(yes) - logit(no) by a push of the turn before the word that was put there.
+    """Shift of logit(yes) - logit(no) by a perturbation before the word that was put there.
 
     "own": the vector of that word's concept; "other": of the next reported concept; "random".
     """
@@ -35,7 +35,7 @@ def measure_own(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str, 
         Message("user", QUESTION),
     ]
     prompt = ask(model, messages, "The answer is", YES_NO)
-    pushed_concepts = {
+    perturbed_concepts = {
         "own": ("concept", concept),
         "other": ("concept", other_concept),
         "random": ("random", concept),
@@ -43,12 +43,12 @@ def measure_own(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str, 
     edits = [frozenset()] + [
         frozenset(
             {
-                Push(
+                Perturbation(
                     cell.row, prompt.turn(1), bank.vector(*kind_concept, cell.row, cell.strength)
                 ).edit
             }
         )
-        for kind_concept in pushed_concepts.values()
+        for kind_concept in perturbed_concepts.values()
     ]
     logits = answer_logits(model, prompt.ids, prompt.answers, edits, reuse=False)
     yes_no = logits[:, 0] - logits[:, 1]
@@ -57,5 +57,5 @@ def measure_own(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str, 
         "row": cell.row,
         "strength": cell.strength,
         "without": float(yes_no[0]),
-        "shifts": dict(zip(pushed_concepts, shifts, strict=True)),
+        "shifts": dict(zip(perturbed_concepts, shifts, strict=True)),
     }

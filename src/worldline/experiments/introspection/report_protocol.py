@@ -11,14 +11,14 @@ from worldline.experiments.introspection.chat import Message, ask
 from worldline.experiments.introspection.localization import (
     Listing,
     ask_about,
-    candidate_pushes,
+    candidate_perturbations,
     changes,
     listing_of,
     margin,
     right,
 )
 from worldline.experiments.introspection.scope import N_SENTENCES, Scope
-from worldline.experiments.introspection.steering import Push, answer_logits, nats_per_token
+from worldline.experiments.introspection.steering import Perturbation, answer_logits, nats_per_token
 from worldline.experiments.introspection.steering_vectors import KINDS, Bank, bank_of
 from worldline.experiments.stimuli.introspection.texts import lines_of
 
@@ -26,9 +26,9 @@ N_PICTURE_SENTENCES = 3  # sentences in the text of the picture
 
 
 def measure_report(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str, Any]:
-    """Which of ten was pushed: each in turn, by each kind of vector, and under another question.
+    """Which of ten was perturbed: each in turn, by each kind of vector, and under another question.
 
-    `plain`: the scores as they are, without taking off those of the run without a push.
+    `plain`: the scores as they are, without taking off those of the run without a perturbation.
     `centred`: with the mean of the ten runs' changes taken off each number, so that only what
     depends on the place is left. `own_word`: by how many logits more the concept's own word rises
     than other concepts' words, where the vector is on at the position that is to say it.
@@ -39,9 +39,13 @@ def measure_report(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[st
         listing_of(model, concept, scope.seed, question) for question in ("asked", "unrelated")
     )
     places = range(N_SENTENCES)
-    pushes = {kind: candidate_pushes(listing, places, cell.row, vectors[kind]) for kind in KINDS}
+    perturbations = {
+        kind: candidate_perturbations(listing, places, cell.row, vectors[kind]) for kind in KINDS
+    }
     every = changes(
-        model, listing, [push for trial_scores in pushes.values() for push in trial_scores]
+        model,
+        listing,
+        [perturbation for trial_scores in perturbations.values() for perturbation in trial_scores],
     )
     scores = dict(zip(KINDS, every.reshape(len(KINDS), N_SENTENCES, N_SENTENCES), strict=True))
     mine = scores["concept"]
@@ -52,22 +56,24 @@ def measure_report(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[st
         "unrelated": changes(
             model,
             control_listing,
-            candidate_pushes(control_listing, places, cell.row, vectors["concept"]),
+            candidate_perturbations(control_listing, places, cell.row, vectors["concept"]),
         ),
     }
     return {
         "row": cell.row,
         "strength": cell.strength,
-        "right": {name: right(kind_pushes, places) for name, kind_pushes in scores.items()},
+        "right": {
+            name: right(kind_perturbations, places) for name, kind_perturbations in scores.items()
+        },
         "margin": [margin(row, place) for place, row in enumerate(mine)],
         "own_word": _own_word(model, bank, vectors["concept"], concept, cell.row),
-        "nats": _cost(model, listing, pushes["concept"][0]),
+        "nats": _cost(model, listing, perturbations["concept"][0]),
     }
 
 
-def _cost(model: wl.LoadedModel, listing: Listing, push: Push) -> float:
-    """Nats a token that the question costs more under a push of one sentence."""
-    edits = [listing.base, listing.base | {push.edit}]
+def _cost(model: wl.LoadedModel, listing: Listing, perturbation: Perturbation) -> float:
+    """Nats a token that the question costs more under a perturbation of one sentence."""
+    edits = [listing.base, listing.base | {perturbation.edit}]
     plain, under = nats_per_token(model, listing.ids, listing.since, edits)
     return under - plain
 
@@ -75,15 +81,15 @@ def _cost(model: wl.LoadedModel, listing: Listing, push: Push) -> float:
 def _own_word(
     model: wl.LoadedModel, bank: Bank, vector: tuple[float, ...], concept: str, row: int
 ) -> float:
-    """Whether the vector is one of its concept: pushed at the present, it should say its word."""
+    """Whether the vector is one of its concept: added at the present, it should say its word."""
     chat_messages = [Message("system", ""), Message("user", "What are you thinking about?")]
     prompt = ask(model, chat_messages, "I am thinking about")
     words = [
         wl.tokenize(model.tokenizer, f" {word}", add_special_tokens=False).ids[0]
         for word in bank.concepts
     ]
-    last_pos_push = Push(row, (len(prompt.ids) - 1,), vector)
-    edits = [frozenset(), frozenset({last_pos_push.edit})]
+    last_pos_perturbation = Perturbation(row, (len(prompt.ids) - 1,), vector)
+    edits = [frozenset(), frozenset({last_pos_perturbation.edit})]
     plain, under = answer_logits(model, prompt.ids, words, edits, reuse=False)
     return margin(under - plain, bank.concepts.index(concept))
 

@@ -9,7 +9,7 @@ from worldline.experiments.stimuli.introspection.texts import concepts, draw_dis
 WIDE = 40  # concepts from which a run takes the larger grid
 CHOICES = 9  # the concepts at the head of the list are those of the multiple choice
 MOST_CHOOSING = 12
-N_SENTENCES = 10  # sentences among which the pushed one is to be found
+N_SENTENCES = 10  # sentences among which the perturbed one is to be found
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Scope:
     """What a run of `n` concepts with a seed does; items carry the two numbers only.
 
     `depths` are parts of the number of layers; `strengths` are in units of the stream's mean norm
-    at that row; `places` is how many of the ten sentences are pushed for each cell of the grid.
+    at that row; `places` is how many of the ten sentences are perturbed for each cell of the grid.
     """
 
     n: int
@@ -60,7 +60,7 @@ class Scope:
 
     @property
     def depths(self) -> tuple[float, ...]:
-        """Where pushes may enter, of the number of layers."""
+        """Where perturbations may enter, of the number of layers."""
         return (0.3, 0.5, 0.7) if self.wide else (0.4, 0.65)
 
     @property
@@ -70,7 +70,7 @@ class Scope:
 
     @property
     def places(self) -> int:
-        """Sentences pushed for each cell and concept of the choosing half."""
+        """Sentences perturbed for each cell and concept of the choosing half."""
         return 5
 
     def rows(self, n_layers: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Pushes as plans, and what they do to the logits of the answers."""
+"""Perturbations as plans, and what they do to the logits of the answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BATCH = 16
 
 
 @dataclass(frozen=True)
-class Push:
+class Perturbation:
     """A vector that is added to the residual stream at one row of some positions."""
 
     row: int
@@ -28,7 +28,7 @@ class Push:
     @property
     def edit(self) -> wl.NodeCut:
         """The edit of a plan that does it."""
-        return wl.NodeCut("push", rows=(self.row,), positions=self.positions, vector=self.vector)
+        return wl.NodeCut("perturb", rows=(self.row,), positions=self.positions, vector=self.vector)
 
 
 def answer_logits(
@@ -47,9 +47,11 @@ def answer_logits(
     return np.stack([edit_set[-1, list(answers)].double().cpu().numpy() for edit_set in all_logits])
 
 
-def still(push: Push) -> wl.NodeCut:
+def still(perturbation: Perturbation) -> wl.NodeCut:
     """The same edit with a vector of zeros: the run as it is, computed in the same batch."""
-    return Push(push.row, push.positions, (0.0,) * len(push.vector)).edit
+    return Perturbation(
+        perturbation.row, perturbation.positions, (0.0,) * len(perturbation.vector)
+    ).edit
 
 
 def nats_per_token(

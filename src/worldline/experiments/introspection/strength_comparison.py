@@ -1,4 +1,4 @@
-"""Which of two past turns was pushed harder: strengths a and 2a, each in both places."""
+"""Which of two past turns was perturbed harder: strengths a and 2a, each in both places."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worldline.experiments.introspection.cell_choice import chosen_cell
 from worldline.experiments.introspection.chat import Message, ask
 from worldline.experiments.introspection.localization import TIE
 from worldline.experiments.introspection.scope import Scope
-from worldline.experiments.introspection.steering import Edit, Push, answer_logits
+from worldline.experiments.introspection.steering import Edit, Perturbation, answer_logits
 from worldline.experiments.introspection.steering_vectors import bank_of
 from worldline.experiments.stimuli.introspection.texts import draw_distinct, lines_of
 
@@ -24,8 +24,9 @@ QUESTION = (
 def measure_compare(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str, Any]:
     """For the concept and a random vector: is the stronger turn named, 1, 0 or 1/2 at a tie.
 
-    Scores are logits of "1" and "2" less those of the run without a push; the two orders make two
-    trials. A model that only hears that there was a push says the same in both, and gets 1/2.
+    Scores are logits of "1" and "2" less those of the run without a perturbation; the two orders
+    make two trials. A model that only hears that there was a perturbation says the same in both,
+    and gets 1/2.
     """
     bank, cell = bank_of(model, scope), chosen_cell(model, scope)
     first_sentence, two = draw_distinct(
@@ -47,8 +48,12 @@ def measure_compare(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[s
             bank.vector(kind, concept, cell.row, part * cell.strength) for part in (0.5, 1.0)
         )
         for vectors in ((strong, weak), (weak, strong)):
-            pushes = zip(turns, vectors, strict=True)
-            edits.append(frozenset(Push(cell.row, turn, margin).edit for turn, margin in pushes))
+            perturbations = zip(turns, vectors, strict=True)
+            edits.append(
+                frozenset(
+                    Perturbation(cell.row, turn, margin).edit for turn, margin in perturbations
+                )
+            )
     logits = answer_logits(model, prompt.ids, prompt.answers, edits, reuse=False)
     result: dict[str, Any] = {"row": cell.row, "strength": cell.strength}
     for kind, scores in zip(KINDS, (logits[1:3] - logits[0], logits[3:] - logits[0]), strict=True):

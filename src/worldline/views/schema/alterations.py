@@ -122,7 +122,7 @@ class SceneSources(Part):
     are the columns whose reads cannot reach the answer, where the change is exactly 0.
     """
 
-    how: Literal["mask", "drop"]
+    how: Literal["mask", "zero"]
     target: str
     target_before: FiniteFloat
     change_nats: Row
@@ -142,7 +142,7 @@ class SceneResponse(Part):
 
 
 class SceneCone(Part):
-    """What a push at one node does to all others; exactly 0 outside its light cone."""
+    """What a perturbation at one node does to all others; exactly 0 outside its light cone."""
 
     layer: NonNegativeInt
     pos: NonNegativeInt

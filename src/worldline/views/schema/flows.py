@@ -12,7 +12,7 @@ from worldline.views.schema.parts import Matrix, NonNegativeFloat, Part
 NonPositiveFloat = Annotated[FiniteFloat, Field(le=0)]
 
 
-class SceneKept(Part):
+class SceneCoverage(Part):
     """How much of the flow the Scene's edges hold.
 
     ``total`` is the sum of |weight| over all ``of`` edges of the run, ``share`` the part of it
@@ -64,9 +64,9 @@ class SceneGrouping(Part):
     """The flow between groups of neighbouring tokens, summed over all edges of the run.
 
     ``group_of[i]`` is the group of token ``i``; ``spans[g]`` the characters of group ``g``,
-    ``names[g]`` its own name if it has one. ``kept`` counts group edges by |positive + negative|.
-    ``between_*`` sums the run's edges that lead to another group, ``within_*`` those that stay in
-    one and so are in no group edge. ``flow`` leaves those out too.
+    ``names[g]`` its own name if it has one. ``coverage`` counts group edges by |positive +
+    negative|. ``between_*`` sums the run's edges that lead to another group, ``within_*`` those
+    that stay in one and so are in no group edge. ``flow`` leaves those out too.
     """
 
     name: Literal["words", "sentences", "turns"]
@@ -74,7 +74,7 @@ class SceneGrouping(Part):
     spans: tuple[SceneSpan, ...]
     names: tuple[str | None, ...]
     edges: tuple[SceneGroupEdge, ...]
-    kept: SceneKept
+    coverage: SceneCoverage
     between_positive: NonNegativeFloat
     between_negative: NonPositiveFloat
     within_positive: NonNegativeFloat
@@ -106,8 +106,10 @@ class SceneGrouping(Part):
                     f"{self.name}.edges[{at}] {edge!r} is stronger than the one before"
                 )
             strongest = abs(edge.net)
-        if self.kept.edges != len(self.edges):
-            raise ValueError(f"{self.name}.kept.edges is {self.kept.edges}, not {len(self.edges)}")
+        if self.coverage.edges != len(self.edges):
+            raise ValueError(
+                f"{self.name}.coverage.edges is {self.coverage.edges}, not {len(self.edges)}"
+            )
         for field in SceneFlow.model_fields if self.flow is not None else ():
             if [len(row) for row in getattr(self.flow, field)] != [n] * n_layers:
                 raise ValueError(f"{self.name}.flow.{field} is not {n_layers} x {n}")

@@ -15,7 +15,7 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
 
 from worldline.views.recipe import SceneReproduce
 from worldline.views.schema.alterations import SceneAltered
-from worldline.views.schema.flows import SceneFlow, SceneGrouping, SceneKept
+from worldline.views.schema.flows import SceneCoverage, SceneFlow, SceneGrouping
 from worldline.views.schema.json_schemas import STATIC, schema_of, write_schema
 from worldline.views.schema.parts import (
     Matrix,
@@ -30,7 +30,7 @@ from worldline.views.schema.parts import (
 if TYPE_CHECKING:
     import networkx as nx
 
-SCENE_SCHEMA: Literal["worldline.scene/1"] = "worldline.scene/1"
+SCENE_SCHEMA: Literal["worldline.scene/2"] = "worldline.scene/2"
 """The tag every Scene of this version carries in its field ``schema``."""
 
 SCHEMA_PATH = STATIC / "scene.schema.json"
@@ -70,20 +70,20 @@ class SceneToken(Part):
 
 
 class SceneTarget(Part):
-    """A token that the weighing asks about; ``note``: what should be known of how it was named."""
+    """A token that is asked about; ``note``: what should be known of how it was named."""
 
     token: str
     id: NonNegativeInt
     note: str | None = None
 
 
-class SceneWeighing(Part):
+class SceneAttribution(Part):
     """What an edge's weight means: the question, the formula, its unit and how exact it is."""
 
-    by: Literal["share", "gradient", "frozen"]
+    by: Literal["contribution", "gradient", "frozen"]
     target: SceneTarget | None
     versus: SceneTarget | None
-    how: Literal["drop", "mask"] | None
+    how: Literal["zero", "mask"] | None
     metric: str | None
     formula: str
     unit: str
@@ -120,7 +120,7 @@ class SceneShares(Part):
     than the node below (such as a second embedding); null where nothing did.
     """
 
-    carry: Matrix
+    skip: Matrix
     mlp: Matrix
     self_attention: Matrix
     kv: Matrix
@@ -134,7 +134,8 @@ class SceneNodes(Part):
     A row of ``lens`` is empty where the lens was not read, for the length of the text.
 
     ``writes_agree[l][j]`` is how far what block ``l`` adds to ``(l + 1, j)`` points one way: the
-    norm of the sum over the sum of norms, of every head and every other term but the carry.
+    norm of the sum over the sum of norms, of every head and every other term but the skip
+    connection.
     """
 
     norm: Matrix
@@ -204,7 +205,7 @@ class ScenePaths(Part):
     where the Scene's own lines make them.
     """
 
-    by: Literal["frozen", "share"]
+    by: Literal["frozen", "contribution"]
     title: str
     ways: str
     by_hops: Row
@@ -249,7 +250,7 @@ class SceneClosure(Part):
 
 
 class Scene(Part):
-    """One run, as a picture: tokens as columns, layers as rows, weighed K/V edges between them.
+    """One run, as a picture: tokens as columns, layers as rows, attributed K/V edges between them.
 
     The large parts (``nodes``, ``flow``, ``paths``) may be null; a view then leaves out what it
     cannot show and says so. ``paths_left_out`` says why there are no paths. ``altered`` is what
@@ -259,7 +260,7 @@ class Scene(Part):
     was not read, one sentence each.
     """
 
-    schema_: Literal["worldline.scene/1"] = Field(default=SCENE_SCHEMA, alias="schema")
+    schema_: Literal["worldline.scene/2"] = Field(default=SCENE_SCHEMA, alias="schema")
     title: str
     text: str
     created: str | None
@@ -268,9 +269,9 @@ class Scene(Part):
     seed: int | None
     tokens: tuple[SceneToken, ...]
     predictions: tuple[ScenePrediction, ...]
-    weighing: SceneWeighing
+    attribution: SceneAttribution
     edges: tuple[SceneEdge, ...]
-    kept: SceneKept
+    coverage: SceneCoverage
     nodes: SceneNodes | None
     flow: SceneFlow | None
     paths: ScenePaths | None = None
@@ -299,8 +300,10 @@ class Scene(Part):
             if abs(edge.weight) > strongest:
                 raise ValueError(f"edges[{at}] {edge!r} is stronger than the edge before it")
             strongest = abs(edge.weight)
-        if self.kept.edges != len(self.edges):
-            raise ValueError(f"kept.edges is {self.kept.edges}, but {len(self.edges)} are listed")
+        if self.coverage.edges != len(self.edges):
+            raise ValueError(
+                f"coverage.edges is {self.coverage.edges}, but {len(self.edges)} are listed"
+            )
         for at, path in enumerate(self.paths.paths if self.paths else ()):
             if not all(node.layer <= n_layers and node.pos < n_tokens for node in path.nodes):
                 raise ValueError(f"paths.paths[{at}] leaves {n_layers} layers x {n_tokens} tokens")

@@ -1,4 +1,4 @@
-"""A model that says which position was pushed, by construction, and a listing to ask it with."""
+"""A model that says which position was perturbed, by construction, and a listing to ask it with."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 import worldline as wl
 from worldline.experiments.introspection.localization import Listing
-from worldline.experiments.introspection.steering import Push
+from worldline.experiments.introspection.steering import Perturbation
 from worldline.models.known_circuits import (
     OUT,
     POSITION,
@@ -48,19 +48,19 @@ def listing(base=frozenset()) -> Listing:
     return Listing(ids, tuple((place,) for place in PLACES), PLACES, since=11, base=base)
 
 
-def flag(place: int, size: float = 1.0) -> Push:
+def flag(place: int, size: float = 1.0) -> Perturbation:
     """The flag at one candidate: it changes that position's key, not its value."""
-    return Push(0, (place,), tuple((size * STREAM.write(FLAG)[0]).tolist()))
+    return Perturbation(0, (place,), tuple((size * STREAM.write(FLAG)[0]).tolist()))
 
 
-def louder(place: int, size: float = 5.0) -> Push:
+def louder(place: int, size: float = 5.0) -> Perturbation:
     """A candidate's own number written once more: it changes that position's value, not its key."""
-    return Push(0, (place,), tuple((size * STREAM.write(POSITION)[place]).tolist()))
+    return Perturbation(0, (place,), tuple((size * STREAM.write(POSITION)[place]).tolist()))
 
 
-def noise(place: int, seed: int) -> Push:
+def noise(place: int, seed: int) -> Perturbation:
     """A random vector as long as a flag, without any of it."""
     vector = np.random.default_rng(seed).standard_normal(STREAM.d_model)
     y = STREAM.slots[FLAG]
     vector[y] = vector[STREAM.n_dims + y.start : STREAM.n_dims + y.stop] = 0.0
-    return Push(0, (place,), tuple((vector / np.linalg.norm(vector)).tolist()))
+    return Perturbation(0, (place,), tuple((vector / np.linalg.norm(vector)).tolist()))

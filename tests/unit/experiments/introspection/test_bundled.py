@@ -31,7 +31,7 @@ def fake_bank(scope):
     return Bank(tuple(scope.vector_concepts), means, {ROW: 200.0}, 30, 0)
 
 
-def test_pushed_tokens_are_those_of_the_marked_messages(model):
+def test_perturbed_tokens_are_those_of_the_marked_messages(model):
     one = conversations(wide=False)[0]
     control = records_of("control_questions.jsonl")[0]
     for asked, where in (

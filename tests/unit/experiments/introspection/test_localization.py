@@ -12,7 +12,7 @@ import worldline as wl
 from tiny_runs import loaded, some_tokens
 from worldline.experiments.introspection.kv_split import ways_of
 from worldline.experiments.introspection.localization import Listing, changes, margin, right
-from worldline.experiments.introspection.steering import Push, answer_logits, still
+from worldline.experiments.introspection.steering import Perturbation, answer_logits, still
 from worldline.experiments.statistics import wilson
 
 
@@ -51,7 +51,7 @@ def test_a_wrong_name_is_wrong(model):
     assert sum(right(scores, [(n + 1) % N_PLACES for n in range(N_PLACES)])) == 0
 
 
-def test_random_pushes_of_a_random_model_are_at_chance():
+def test_random_perturbations_of_a_random_model_are_at_chance():
     tiny = loaded("llama")
     ids = tuple(some_tokens(45).ids)
     listing = Listing(
@@ -61,21 +61,21 @@ def test_random_pushes_of_a_random_model_are_at_chance():
     hits = []
     for seed in range(12):
         vector = tuple(np.random.default_rng(seed).standard_normal(size).tolist())
-        pushes = [Push(1, one, vector) for one in listing.candidates]
-        hits += right(changes(tiny, listing, pushes), range(10), tie=0.0)
+        perturbations = [Perturbation(1, one, vector) for one in listing.candidates]
+        hits += right(changes(tiny, listing, perturbations), range(10), tie=0.0)
     low, high = wilson(round(sum(hits)), len(hits))
     assert low < 0.1 < high
 
 
-def test_a_push_is_off_where_the_question_is_read(model):
-    """Nothing before it changes, and a push of zeros changes nothing at all."""
+def test_a_perturbation_is_off_where_the_question_is_read(model):
+    """Nothing before it changes, and a perturbation of zeros changes nothing at all."""
     listing = planted.listing()
-    push = planted.flag(5)
+    perturbation = planted.flag(5)
     plain = wl.record(model, _tokens(model, listing.ids))
-    under = wl.record(model, _tokens(model, listing.ids), edits=[push.edit])
+    under = wl.record(model, _tokens(model, listing.ids), edits=[perturbation.edit])
     moved = (under.resid[0] - plain.resid[0]).abs().sum(-1).numpy()
     assert np.flatnonzero(moved).tolist() == [5]
-    runs = [frozenset(), frozenset({still(push)})]
+    runs = [frozenset(), frozenset({still(perturbation)})]
     first, second = answer_logits(model, listing.ids, listing.answers, runs)
     assert first == pytest.approx(second, abs=1e-9)
 
@@ -85,11 +85,14 @@ def _tokens(model, ids):
 
 
 @pytest.mark.parametrize(
-    ("push", "carrier", "idle"), [("flag", "k_only", "v_only"), ("louder", "v_only", "k_only")]
+    ("perturbation", "carrier", "idle"),
+    [("flag", "k_only", "v_only"), ("louder", "v_only", "k_only")],
 )
-def test_the_part_that_carries_is_told_from_the_one_that_does_not(model, push, carrier, idle):
+def test_the_part_that_carries_is_told_from_the_one_that_does_not(
+    model, perturbation, carrier, idle
+):
     listing, place = planted.listing(), 4
-    made = getattr(planted, push)(planted.PLACES[place])
+    made = getattr(planted, perturbation)(planted.PLACES[place])
     ways = ways_of(listing, made, n_layers=1)
     runs = [frozenset(), *ways.values()]
     logits = answer_logits(model, listing.ids, listing.answers, runs)
@@ -104,8 +107,8 @@ def test_the_part_that_carries_is_told_from_the_one_that_does_not(model, push, c
 def test_noise_without_the_flag_is_not_localised_by_the_planted_model(model):
     found = []
     for seed in range(10):
-        pushes = [planted.noise(one, seed) for one in planted.PLACES]
-        scores = changes(model, planted.listing(), pushes)
+        perturbations = [planted.noise(one, seed) for one in planted.PLACES]
+        scores = changes(model, planted.listing(), perturbations)
         found.append(np.abs(scores).max())
     flagged = changes(model, planted.listing(), [planted.flag(1)])
     assert max(found) < 0.2 * flagged.max()

@@ -183,7 +183,7 @@ def test_the_reported_half_decides_the_value_and_not_the_choice():
     assert high.bounds is None
 
 
-def test_a_push_that_attracts_any_number_is_bounded():
+def test_a_perturbation_that_attracts_any_number_is_bounded():
     finding = EXPERIMENT.conclude(made_run(reported_right=1.0, unrelated_right=1.0), 0)
     assert finding.bounds is not None
     assert "at random" in finding.bounds
