@@ -8,7 +8,7 @@ export TEXT
 
 BIN := .venv/bin
 , := ,
-PARTS := models,serve,notebook,graphs
+PARTS := models,serve,experiments,notebook,graphs
 export PIP_CONSTRAINT := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
@@ -62,7 +62,7 @@ distclean: clean
 	rm -rf .venv
 
 .venv/stamp-models: pyproject.toml constraints.txt | .venv/stamp-venv
-	$(call install,models$(,)serve,worldline and what it needs to run models: 1.2 GB and a minute or two)
+	$(call install,models$(,)serve$(,)experiments,worldline and what it needs to run models: 1.3 GB and a minute or two)
 
 .venv/stamp-test: pyproject.toml constraints.txt | browser .venv/stamp-venv
 	$(call install,$(PARTS)$(,)test,worldline and what its tests need: a minute or two)

@@ -6,10 +6,12 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from worldline.claims.json_numbers import pack, unpack
 from worldline.claims.verdict import Run, RunKey, Verdict, pack_finding, unpack_finding
@@ -117,24 +119,23 @@ class Store:
     def alone(self, run: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
         """Be the only process that makes a run; another one waits until this one ends or dies.
 
-        The lock is that of an empty SQLite file, which every system lets go of with its process;
-        the file stays, for somebody may be waiting at it.
+        The lock goes with its process; its empty file stays, for somebody may be waiting at it.
         """
         self._connection()
         place = Path(only_name(self.path)).parent / "locks" / run
+        lock = FileLock(place, poll_interval=_LOOK_SECONDS, fallback_to_soft=False)
         with self._words():
             place.parent.mkdir(parents=True, exist_ok=True)
-            lock = sqlite3.connect(place, timeout=0, isolation_level=None)
+            with suppress(Timeout):
+                lock.acquire(blocking=False)
+        if not lock.is_locked:
+            waiting()
+            with self._words():
+                lock.acquire()
         try:
-            is_announced = False
-            while not _try_lock(lock):
-                if not is_announced:
-                    waiting()
-                is_announced = True
-                time.sleep(_LOOK_SECONDS)
             yield
         finally:
-            lock.close()
+            lock.release()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -230,16 +231,6 @@ def _until_free(act: Callable[[], Any]) -> None:
             if "locked" not in str(error) or time.monotonic() > end:
                 raise
             time.sleep(0.05)
-
-
-def _try_lock(lock: sqlite3.Connection) -> bool:
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            return False
-        raise
-    return True
 
 
 def _verdict(row: sqlite3.Row) -> Verdict:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import norm
 
 import worldline as wl
 from worldline.experiments.experiment import Experiment, Figure, Finding, Item, Measurement, Series
@@ -156,7 +157,7 @@ def _significant_heads(ahead: np.ndarray) -> np.ndarray:
     if n_texts < 2:
         return np.zeros(ahead.shape[1:], dtype=bool)
     error = np.maximum(ahead.std(0, ddof=1) / math.sqrt(n_texts), 1e-12)
-    p = [0.5 * math.erfc(z_score / math.sqrt(2)) for z_score in (ahead.mean(0) / error).ravel()]
+    p = norm.sf(ahead.mean(0) / error).ravel().tolist()
     return np.array(discoveries(p)).reshape(ahead.shape[1:])
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import log_softmax
 
 import worldline as wl
 from worldline.experiments.experiment import Finding, Item, Measurement, Series
@@ -202,13 +203,8 @@ def kl_nats(first: Any, two: Any) -> np.ndarray:
 
     Exactness: in float64 from the logits as they are; what rounding makes negative is 0.
     """
-    a, b = (_log_softmax(as_array(logits)) for logits in (first, two))
+    a, b = (log_softmax(as_array(logits), -1) for logits in (first, two))
     p = np.exp(a)
     with np.errstate(invalid="ignore"):
         terms = np.where(p > 0, p * (a - b), 0.0)
     return np.maximum(terms.sum(-1), 0.0)
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted_logits = logits - logits.max(-1, keepdims=True)
-    return shifted_logits - np.log(np.exp(shifted_logits).sum(-1, keepdims=True))

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import stats
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-Z95 = 1.959963984540054
 DRAWS = 2000
 
 
@@ -23,10 +23,8 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     """
     if n == 0:
         return 0.0, 1.0
-    share, z2 = hits / n, Z95**2
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    interval = stats.binomtest(hits, n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def bootstrap(
@@ -58,26 +56,11 @@ def bootstrap(
     return value, float(low), float(high)
 
 
-def ranks(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Ranks from 1, the mean rank where values are equal.
-
-    >>> ranks(np.array([3.0, 1.0, 3.0])).tolist()
-    [2.5, 1.0, 2.5]
-    """
-    order = np.argsort(values, kind="stable")
-    _, first, count = np.unique(values[order], return_index=True, return_counts=True)
-    mean = first + (count + 1) / 2
-    value_ranks = np.empty(len(values))
-    value_ranks[order] = np.repeat(mean, count)
-    return value_ranks
-
-
 def spearman(first: Float[np.ndarray, " n"], two: Float[np.ndarray, " n"]) -> float:
     """Spearman's rank correlation; nan where one of them does not vary."""
-    a, b = ranks(np.asarray(first)), ranks(np.asarray(two))
-    if len(a) < 2 or not a.std() or not b.std():
+    if len(first) < 2 or not np.ptp(first) or not np.ptp(two):
         return math.nan
-    return float(np.corrcoef(a, b)[0, 1])
+    return float(np.corrcoef(stats.rankdata(first), stats.rankdata(two))[0, 1])
 
 
 def discoveries(p_values: Sequence[float], rate: float = 0.05) -> list[bool]:
@@ -86,10 +69,4 @@ def discoveries(p_values: Sequence[float], rate: float = 0.05) -> list[bool]:
     >>> discoveries([0.001, 0.02, 0.9])
     [True, True, False]
     """
-    p = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(p)
-    below_threshold = p[order] <= rate * np.arange(1, len(p) + 1) / max(len(p), 1)
-    keep = int(np.max(np.flatnonzero(below_threshold), initial=-1)) + 1
-    is_discovery = np.zeros(len(p), dtype=bool)
-    is_discovery[order[:keep]] = True
-    return is_discovery.tolist()
+    return (stats.false_discovery_control(p_values) <= rate).tolist()

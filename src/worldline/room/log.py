@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from worldline.atomic_file import stream_to, write_bytes
 from worldline.errors import InputError
 from worldline.places import is_file
@@ -216,7 +218,7 @@ class Log:
             with suppress(OSError):  # of Windows, where what is open stays
                 if not place.stat().st_size:  # else it is somebody else's
                     place.unlink()
-            self._claim.close()
+            self._claim.release()
             self._claim = None
 
 
@@ -274,36 +276,24 @@ def _pictures(base: sqlite3.Connection) -> list[tuple[str, str, bytes]]:
     return pictures
 
 
-def _claim_writer(file: str, path: str) -> sqlite3.Connection | None:
-    """A lock that dies with its process, on every system: an open transaction of a file beside.
-
-    That file is taken away by whoever has the lock, before letting go; so a lock counts only if
-    its file is still the one of that name. (A number of a file may be given anew: who came in
-    between such, in the same moment, is refused by the numbers of the events.)
-    """
+def _claim_writer(file: str, path: str) -> FileLock | None:
+    """A lock that dies with its process, of an empty file beside."""
     if file == MEMORY:
         return None
     place = Path(f"{file}.writer")
     if is_file(place) and place.stat().st_size:
         raise InputError(f"{place}: holds something, so it is no room's; accepted is an empty file")
-    with _as_input_error(path):
-        while True:
-            known = _known(place)
-            claim = sqlite3.connect(
-                place, timeout=0.0, isolation_level=None, check_same_thread=False
-            )
-            try:
-                claim.execute("BEGIN EXCLUSIVE")
-            except sqlite3.DatabaseError as error:
-                claim.close()
-                if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                    raise
-                raise InputError(
-                    f"{path}: another program writes this room; close it first"
-                ) from None
-            if known is not None and known == _known(place):
-                return claim
-            claim.close()
+    if not place.parent.is_dir():  # which the lock would make
+        raise InputError(f"{path}: cannot be written; accepted is a folder that is there")
+    # A room may be closed by another thread. A lock of another kind would fill the file.
+    lock = FileLock(place, thread_local=False, fallback_to_soft=False)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(f"{path}: another program writes this room; close it first") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror or error})") from None
+    return lock
 
 
 def _known(file: str | Path) -> tuple[int, int] | None:

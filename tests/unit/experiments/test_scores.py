@@ -15,20 +15,12 @@ from worldline.experiments.faithfulness.scores import (
     drawn_anew,
     mean_of,
     rank_correlation,
-    ranks,
     recall,
     told_apart,
     with_interval,
 )
 
 SMALL = arrays(np.float64, st.integers(2, 12), elements=st.integers(-4, 4).map(float))
-
-
-@given(SMALL)
-def test_ranks_count_what_is_below_and_half_of_what_is_equal(values):
-    below = (values[None, :] < values[:, None]).sum(1)
-    equal = (values[None, :] == values[:, None]).sum(1) - 1
-    np.testing.assert_allclose(ranks(values), below + equal / 2)
 
 
 @given(SMALL, st.integers(0, 10**6))

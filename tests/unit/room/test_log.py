@@ -95,8 +95,9 @@ def test_a_log_is_never_seen_half_made(tmp_path, monkeypatch):
         with pytest.raises(InputError, match="No space left"):
             Log(tmp_path / "a.room")
     assert not (tmp_path / "a.room").exists()
-    with pytest.raises(InputError, match=r"b\.room: cannot be written \(unable to open"):
+    with pytest.raises(InputError, match=r"b\.room: cannot be written; accepted is a folder"):
         Log(tmp_path / "none" / "b.room")
+    assert not (tmp_path / "none").exists()
     with pytest.raises(InputError, match=r"a\.room: no such file"):
         Reading(tmp_path / "a.room")
     Log(tmp_path / "a.room").close()

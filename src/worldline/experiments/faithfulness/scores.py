@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.stats import rankdata
 
 from worldline.experiments.faithfulness.curves import SHARES
 
@@ -15,17 +16,6 @@ if TYPE_CHECKING:
 DRAWS = 1000
 INSIDE = 0.95
 TOP = 50
-
-
-def ranks(values: Float[np.ndarray, " edge"]) -> Float[np.ndarray, " edge"]:
-    """Ranks from 0, equal values sharing the mean of theirs.
-
-    >>> ranks(np.array([3.0, 1.0, 1.0])).tolist()
-    [2.0, 0.5, 0.5]
-    """
-    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
-    first = np.concatenate([[0], counts.cumsum()[:-1]])
-    return (first + (counts - 1) / 2)[group]
 
 
 def correlation(first: Float[np.ndarray, " edge"], two: Float[np.ndarray, " edge"]) -> float | None:
@@ -41,7 +31,7 @@ def rank_correlation(
     first: Float[np.ndarray, " edge"], two: Float[np.ndarray, " edge"]
 ) -> float | None:
     """Spearman's rho, by shared ranks."""
-    return correlation(ranks(first), ranks(two))
+    return correlation(rankdata(first), rankdata(two))
 
 
 def recall(
@@ -72,7 +62,7 @@ def area(curve: Float[np.ndarray, "*draw share"], axis: str) -> Float[np.ndarray
         x, y = np.log(shares[1:]), curve[..., 1:]
     else:
         x, y = shares, curve
-    return ((y[..., 1:] + y[..., :-1]) / 2 * np.diff(x)).sum(-1) / (x[-1] - x[0])
+    return np.trapezoid(y, x) / (x[-1] - x[0])
 
 
 DrawScorer = Callable[["Int[np.ndarray, 'draw prompt']"], "Float[np.ndarray, ' draw']"]

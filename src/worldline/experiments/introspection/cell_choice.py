@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scipy.stats import binom
+
 import worldline as wl
 from worldline.experiments.introspection.item_cache import once
 from worldline.experiments.introspection.localization import (
@@ -135,8 +137,4 @@ def at_least(hits: float, trials: int, chance: float) -> float:
     >>> round(at_least(2.0, 2, 0.1), 6)
     0.01
     """
-    least = math.floor(hits + 1e-9)
-    return sum(
-        math.comb(trials, k) * chance**k * (1 - chance) ** (trials - k)
-        for k in range(least, trials + 1)
-    )
+    return float(binom.sf(math.floor(hits + 1e-9) - 1, trials, chance))
