@@ -273,7 +273,7 @@ def test_why_there_are_no_paths_is_said(browser, tmp_path, monkeypatch):
 
 def altered_scene(scenes):
     """A synthetic Scene with every kind of altered run."""
-    module = beside("test_altered")
+    module = beside("test_altered_runs")
     made = scenes.make_scene(module.PIECES, n_layers=module.LAYERS)
     return module.with_altered(made, **module.parts())
 

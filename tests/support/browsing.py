@@ -13,7 +13,7 @@ from worldline.views.html import render_html
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 CHROMIUM = shutil.which("chromium")
 PATIENCE_MS = 180_000  # a busy machine is no fault of the page
-_VIEWS = Path(__file__).parent / "unit" / "views"
+_VIEWS = Path(__file__).parents[1] / "unit" / "views"
 
 
 def beside(name: str) -> ModuleType:
@@ -28,7 +28,7 @@ def beside(name: str) -> ModuleType:
 
 def altered_scene() -> Any:
     """A synthetic Scene with every kind of altered run."""
-    altered = beside("test_altered")
+    altered = beside("test_altered_runs")
     groups = {"words": [0, 0, *range(1, len(altered.PIECES) - 1)]}
     made = beside("scenes").make_scene(altered.PIECES, n_layers=altered.LAYERS, groups=groups)
     return altered.with_altered(made, **altered.parts())
