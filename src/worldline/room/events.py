@@ -228,18 +228,6 @@ def decode(text: str) -> Body:
         raise InputError(f"{one_line(text, 60)!r}: no event of a room: {_first(error)}") from None
 
 
-def from_plain(plain: object) -> Body:
-    """A body out of what `json.loads` gave.
-
-    Raises: InputError where it is no event.
-    """
-    try:
-        return _BODY.validate_python(plain)
-    except ValidationError as error:
-        excerpt = one_line(str(plain), 60)
-        raise InputError(f"{excerpt!r}: no event of a room: {_first(error)}") from None
-
-
 def _first(error: ValidationError) -> str:
     fault = error.errors()[0]
     return fault_line(fault, field_of(fault))

@@ -31,7 +31,6 @@ from worldline.room.events import (
     Span,
     decode,
     encode,
-    from_plain,
 )
 from worldline.room.log import Log, Reading, line_of
 
@@ -197,12 +196,6 @@ def test_any_message_is_the_same_after_writing(who, text, temperature, price):
 def test_what_is_no_event_is_refused(text):
     with pytest.raises(InputError, match="no event"):
         decode(text)
-
-
-def test_a_plain_body_is_checked_too():
-    assert from_plain({"kind": "left", "name": "Ada"}) == Departure("Ada")
-    with pytest.raises(InputError, match="name"):
-        from_plain({"kind": "left"})
 
 
 def test_events_given_together_are_written_together_or_not_at_all(tmp_path):
