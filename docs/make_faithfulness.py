@@ -20,7 +20,7 @@ from worldline.experiments.faithfulness.curves import SHARES
 from worldline.experiments.faithfulness.part_files import Store
 from worldline.experiments.faithfulness.prompt_runs import CORRECTED_GRADIENT, matched_gradient
 from worldline.experiments.faithfulness.scores import correlation, mean, rank_correlation
-from worldline.experiments.faithfulness.table import BUDGETS, PromptResult, make_table, prompts_in
+from worldline.experiments.faithfulness.table import PromptResult, make_table, prompts_in
 from worldline.experiments.faithfulness.table_text import (
     CIRCUIT,
     families_of,
@@ -39,6 +39,7 @@ STYLE = (
     "line.grid{stroke:#444}}"
 )
 SCORES = ("rank_signed", "rank_size", "linear", "recall", "cmd_linear", "cmd_log", "cpr_log")
+BUDGETS = (0, 10, 25, 50)
 HOWS = ("drop", "mask", "splice")
 WORDS = {"rank_signed": "rank", "cmd_linear": "CMD"}
 WIDTH, LEFT, ROW = 860, 160, 17
@@ -278,7 +279,9 @@ def corrections(store: Store, how: str, split: str = "report") -> dict[str, dict
 
 def _left_over(result: PromptResult, cuts: int) -> tuple[np.ndarray, np.ndarray]:
     """(The gradient's weights, the true effects) of edges that can have one and were not cut."""
-    mask = result.remaining_edges(cuts) & result.able("layer_edges")
+    corrected_edges = set(map(tuple, result.arrays["corrected_edges"][:cuts].tolist()))
+    edges = map(tuple, result.arrays["layer_edges"].tolist())
+    mask = np.array([edge not in corrected_edges for edge in edges]) & result.able("layer_edges")
     effects = result.arrays["layer_effects"].astype(float)
     return result.weights(matched_gradient(result.cut["how"]))[mask], effects[mask]
 

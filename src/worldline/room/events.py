@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
@@ -177,7 +177,6 @@ Body: TypeAlias = (
     | Budget
     | PlayState
 )
-KINDS: tuple[str, ...] = tuple(one.__dataclass_fields__["kind"].default for one in get_args(Body))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,6 @@ from worldline.room.room import Room
 from worldline.room.state import MAX_PARTICIPANTS
 from worldline.room.turns import checked_mode
 
-BUNDLED = "bundled"
 MOST = 10**9  # of whatever is counted
 MOST_LETTERS = 1 << 20  # of a scenario's file
 

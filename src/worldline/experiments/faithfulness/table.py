@@ -33,7 +33,6 @@ from worldline.experiments.faithfulness.scores import (
 )
 
 SCHEMA = "worldline.faithfulness/1"
-BUDGETS = (0, 10, 25, 50)
 CURVES = (
     ("insertion signed", "cpr"),
     ("insertion by size", "cmd"),
@@ -98,13 +97,6 @@ class PromptResult:
     def weights(self, name: str) -> np.ndarray:
         """A measure's numbers at the edges that were cut one at a time, all heads together."""
         return self.arrays["layer_weights"][self.at[name]].astype(float)
-
-    def remaining_edges(self, cuts: int) -> np.ndarray:
-        """Which of the edges are not among the `cuts` strongest, whose effect is then known."""
-        corrected_edges = set(map(tuple, self.arrays["corrected_edges"][:cuts].tolist()))
-        return np.array(
-            [tuple(edge) not in corrected_edges for edge in self.arrays["layer_edges"].tolist()]
-        )
 
 
 def prompts_in(store: Store, how: str) -> dict[str, list[PromptResult]]:
