@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 COMMAND = [sys.executable, "-c", "from worldline.apps.cli import main; main()"]
-TESTS = Path(__file__).resolve().parents[1] / "tests"
+SUPPORT = Path(__file__).resolve().parents[1] / "tests" / "support"
 SCENARIO = """title = "Killed"
 opening = {who = "You", text = "go"}
 [rules]
@@ -172,7 +172,7 @@ def gguf(model: Path, place: Path, n: int, seed: int) -> str:
 def claims(place: Path, n: int, seed: int) -> str:
     """An experiment: what was measured before the kill is in the store, the next run ends it."""
     place.mkdir()
-    helper = ["-c", f"import sys; sys.path.insert(0, {str(TESTS)!r}); import coin_flips; "
+    helper = ["-c", f"import sys; sys.path.insert(0, {str(SUPPORT)!r}); import coin_flips; "
               "coin_flips.main(*sys.argv[1:])"]  # fmt: skip
     noted = place / "noted"
     killed = Killed([sys.executable, *helper, str(place), str(noted), "0", "0.02"], place, seed)

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"
-sys.path[:0] = map(str, (TESTS, TESTS / "laws", TESTS / "unit" / "room" / "providers"))
+sys.path[:0] = map(str, (TESTS / "support", TESTS / "laws", TESTS / "unit" / "room" / "providers"))
 CELL_SECONDS = 3.0  # of CPU for one reader at one length
 LENGTHS = (1_000, 10_000, 50_000, 200_000)
 

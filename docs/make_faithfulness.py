@@ -14,15 +14,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from worldline.experiments.faithfulness.curves import SHARES
 from worldline.experiments.faithfulness.part_files import Store
 from worldline.experiments.faithfulness.prompt_runs import CORRECTED_GRADIENT, matched_gradient
-from worldline.experiments.faithfulness.table import BUDGETS, corrections, make_table
+from worldline.experiments.faithfulness.scores import correlation, mean, rank_correlation
+from worldline.experiments.faithfulness.table import PromptResult, make_table, prompts_in
 from worldline.experiments.faithfulness.table_text import (
-    circuits_markdown,
+    CIRCUIT,
     families_of,
-    markdown,
+    found_of,
     number,
+    spread,
 )
 
 HERE = Path(__file__).parent
@@ -35,6 +39,7 @@ STYLE = (
     "line.grid{stroke:#444}}"
 )
 SCORES = ("rank_signed", "rank_size", "linear", "recall", "cmd_linear", "cmd_log", "cpr_log")
+BUDGETS = (0, 10, 25, 50)
 HOWS = ("zero", "mask", "patch")
 WORDS = {"rank_signed": "rank", "cmd_linear": "CMD"}
 WIDTH, LEFT, ROW = 860, 160, 17
@@ -99,6 +104,42 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> str:
             cells.append(f"{sum(found) / len(found):.2f}")
         said = "gradient, matched to the cut" if name == "gradient" else name
         lines.append(f"| {said} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def markdown(rows: Sequence[Mapping[str, Any]], how: str, key: str) -> str:
+    """One score of every measure and family as a Markdown table.
+
+    Bold are the best of a column and all that no other is told apart from: of whom no measure is
+    ahead in a paired bootstrap over prompts.
+    """
+    mine = [row for row in rows if row["how"] == how and not row["family"].startswith(CIRCUIT)]
+    families = families_of(mine)
+    lines = [f"| measure | {' | '.join(families)} |", "|---|" + "--:|" * len(families)]
+    for measure in dict.fromkeys(row["measure"] for row in mine):
+        cells = []
+        for family in families:
+            (row,) = [r for r in mine if (r["measure"], r["family"]) == (measure, family)]
+            cell = spread(row.get(key))
+            cells.append(f"**{cell}**" if key in row["not_behind"] else cell)
+        if set(cells) != {"-"}:
+            lines.append(f"| {measure} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def circuits_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The circuits as a Markdown table."""
+    mine = [row for row in rows if "known_found" in row and row["how"] == "zero"]
+    names = list(dict.fromkeys(row["family"] for row in mine))
+    lines = [
+        f"| measure | {' | '.join(name.removeprefix(CIRCUIT) for name in names)} |",
+        "|---|" + "--:|" * len(names),
+    ]
+    for measure in dict.fromkeys(row["measure"] for row in mine):
+        row_by_family = {row["family"]: row for row in mine if row["measure"] == measure}
+        lines.append(
+            f"| {measure} | {' | '.join(found_of(row_by_family[name]) for name in names)} |"
+        )
     return "\n".join(lines)
 
 
@@ -198,6 +239,63 @@ def _corrections(store: Store) -> str:
                 f"{one['warning']:.2f} | {one['size']:.2f} |"
             )
     return "\n".join(lines)
+
+
+def corrections(store: Store, how: str, split: str = "report") -> dict[str, dict[str, Any]]:
+    """What correcting the matched gradient costs and leaves, by family.
+
+    `linear`: Pearson's r of the gradient with the true effects of the edges that are left when so
+    many of the strongest are cut one by one, the seconds that takes being `seconds`; `error`: the
+    mean size of its error there, in parts of the mean size of an effect there. `warning`: how well
+    |gradient - frozen| ranks the gradient's errors; `size`: how well |gradient| alone does.
+    """
+    by_family = {}
+    for family, every in prompts_in(store, how).items():
+        results = [
+            result
+            for result in every
+            if result.metadata["split"] == split and not result.metadata["truth"]
+        ]
+        if not results or any(
+            {matched_gradient(how), "frozen"} - set(result.at) for result in results
+        ):
+            continue
+        per_cut = float(np.median([one.cut["seconds_per_cut"] for one in results]))
+        linear, seconds, error = {}, {}, {}
+        for cuts in BUDGETS:
+            pairs = [_left_over(one, cuts) for one in results]
+            linear[cuts] = mean([correlation(weights, effects) for weights, effects in pairs])
+            error[cuts] = mean([_mean_error(weights, effects) for weights, effects in pairs])
+            seconds[cuts] = cuts * per_cut
+        by_family[family] = {
+            "linear": linear,
+            "error": error,
+            "seconds": seconds,
+            "warning": mean([_error_by(one, one.weights("frozen")) for one in results]),
+            "size": mean([_error_by(one, np.zeros(1)) for one in results]),
+        }
+    return by_family
+
+
+def _left_over(result: PromptResult, cuts: int) -> tuple[np.ndarray, np.ndarray]:
+    """(The gradient's weights, the true effects) of edges that can have one and were not cut."""
+    corrected_edges = set(map(tuple, result.arrays["corrected_edges"][:cuts].tolist()))
+    edges = map(tuple, result.arrays["layer_edges"].tolist())
+    mask = np.array([edge not in corrected_edges for edge in edges]) & result.able("layer_edges")
+    effects = result.arrays["layer_effects"].astype(float)
+    return result.weights(matched_gradient(result.cut["how"]))[mask], effects[mask]
+
+
+def _mean_error(weights: np.ndarray, effects: np.ndarray) -> float | None:
+    size = np.abs(effects).sum()
+    return float(np.abs(weights - effects).sum() / size) if size else None
+
+
+def _error_by(result: PromptResult, reference: np.ndarray) -> float | None:
+    """Rank correlation of |gradient - other| with the gradient's errors."""
+    gradient = result.weights(matched_gradient(result.cut["how"]))
+    errors = np.abs(gradient - result.arrays["layer_effects"])
+    return rank_correlation(np.abs(gradient - reference), errors)
 
 
 # --- figures ---

@@ -101,7 +101,7 @@ def kernel(tmp_path_factory):
         found = Kernel(client)
         found.run(
             f"import sys, warnings; warnings.simplefilter('error'); "
-            f"sys.path.insert(0, {str(TESTS)!r})"
+            f"sys.path.insert(0, {str(TESTS / 'support')!r})"
         )
         yield found
     finally:

@@ -12,9 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import reference as ref
 from oracles import FAMILIES, Float64, array, witness_of
-from worldline import reference as ref
-from worldline.reference import Decoder, Layer, Norm
+from reference import Decoder, Layer, Norm
 
 IDS = (3, 1, 4, 1, 5, 9)
 TARGET = ref.logit_target(2, versus=7)

@@ -5,7 +5,7 @@ import { compile } from "json-schema-to-typescript";
 /** The schema, the type of the whole, and where in Python it comes from. */
 const WIRES = [
   ["scene", "Scene", "scene.py"],
-  ["claims", "ClaimsPicture", "claims_parts.py"],
+  ["claims", "ClaimsPicture", "claims.py"],
 ];
 
 for (const [name, type, source] of WIRES) {

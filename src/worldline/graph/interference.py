@@ -14,7 +14,7 @@ from worldline.arguments import with_checked_arguments
 from worldline.errors import InputError
 from worldline.graph.node import Node
 from worldline.graph.strongest_paths import top_paths
-from worldline.graph.weighted_grid import Span, WeightedGrid, hop_sums, sum_paths, sweep
+from worldline.graph.weighted_grid import Span, WeightedGrid, sum_paths, sweep
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -96,54 +96,6 @@ def interference(
     )
 
 
-def node_interference(grid: WeightedGrid, node: Node, *, seed: int = 0) -> Interference:
-    """How far the edges into `node`, its carry among them, agree; as `interference`.
-
-    **Exactness**: sums rounded once. Units: those of a weight. Raises InputError for a node off
-    the grid or in row 0.
-
-    >>> kv = np.zeros((1, 2, 2)); kv[0, 1, 0] = -2.0
-    >>> grid = WeightedGrid(carry=np.ones((1, 2)), kv=kv, pruned=False, name="example")
-    >>> node_interference(grid, Node(layer=1, pos=1)).coherence
-    0.333...
-    """
-    grid.span(None, node)
-    if node.layer == 0:
-        raise InputError(f"{node} has no edges into it: accepted are rows 1 to {grid.n_layers}")
-    edges = grid.kv[node.layer - 1, node.pos, : node.pos]
-    values = np.append(edges, grid.carry[node.layer - 1, node.pos])
-    return interference(
-        values, grouping=f"edges into {_source_name(node)}, carry included", seed=seed
-    )
-
-
-def source_interference(
-    grid: WeightedGrid, source: int | None, target: Node, *, seed: int = 0
-) -> Interference:
-    """How far the positions of row `source` (None: 0) agree at `target`; as `interference`.
-
-    Each value is the signed sum of all paths from one position.
-    **Exactness**: values closed to n_layers * n_pos * 2^-53 of the sum of |path weights|.
-    Units: those of a weight. Raises InputError as sum_paths does.
-    """
-    spectrum = hop_sums(grid, source, target)
-    grouping = f"positions of row {source or 0} into {_source_name(target)}"
-    return interference(spectrum.signed_by_source.sum(axis=0), grouping=grouping, seed=seed)
-
-
-def hop_interference(
-    grid: WeightedGrid, source: Node | int | None, target: Node, *, seed: int = 0
-) -> Interference:
-    """How far the hop counts agree at `target`; as `interference`.
-
-    Each value is the signed sum of all paths of exactly h hops.
-    **Exactness**: values closed to n_layers * n_pos * 2^-53 of the sum of |path weights|.
-    Units: those of a weight. Raises InputError as sum_paths does.
-    """
-    grouping = f"hop counts from {_source_name(source)} into {_source_name(target)}"
-    return interference(hop_sums(grid, source, target).signed, grouping=grouping, seed=seed)
-
-
 def target_interference(
     grid: WeightedGrid, source: Node | int | None, target: Node
 ) -> Interference:
@@ -174,24 +126,6 @@ def target_interference(
         shuffled=(low, high),
         interval="estimate: normal distribution with the exact variance",
     )
-
-
-def vector_coherence(vectors: Float[np.ndarray, "value d_model"]) -> float | None:
-    """||sum of c|| / sum of ||c|| over vectors that add up, None at 0/0.
-
-    **Exactness**: closed to the number of vectors * 2^-53, in float64. Units: none. Raises
-    InputError for NaN, infinite numbers and other shapes.
-
-    >>> vector_coherence(np.array([[3.0, 0.0], [0.0, 4.0]]))
-    0.714...
-    """
-    array = np.asarray(vectors, dtype=np.float64)
-    if array.ndim != 2 or not np.isfinite(array).all():
-        raise InputError(
-            f"vectors of shape {array.shape}: accepted is [value, d_model], all finite"
-        )
-    sizes = math.fsum(np.linalg.norm(array, axis=1))
-    return min(float(np.linalg.norm(array.sum(axis=0))) / sizes, 1.0) if sizes else None
 
 
 def _shuffled_sums(sizes: np.ndarray, seed: int) -> np.ndarray:

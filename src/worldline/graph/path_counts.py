@@ -13,10 +13,9 @@ import numpy as np
 
 from worldline.arguments import with_checked_arguments
 from worldline.errors import InputError, RefusedError
-from worldline.graph.dynamic_program import Step, sweep
+from worldline.graph.dynamic_program import Step, start_at, sweep
 from worldline.graph.node import Node
 from worldline.graph.path_conventions import Roads, closed_form, roads
-from worldline.graph.semirings import Polynomials
 
 ATOMS = 10**80  # in the visible universe, as usually rounded
 MAX_LAYERS = 1_000
@@ -249,9 +248,8 @@ def _refuse_long(n_blocks: int, n_pos: int) -> None:
 
 def _swept(steps: list[Step], first_row: int, n_pos: int) -> tuple[int, ...]:
     """The number of paths by hops from the first column into the last."""
-    polynomials = Polynomials(max_hops=len(steps))
-    start = polynomials.unit(n_pos, 0)
-    *_, last = sweep(steps, polynomials, start, first_row=first_row)
+    start = start_at(0, n_pos=n_pos, max_hops=len(steps))
+    *_, last = sweep(steps, start, first_row=first_row)
     return tuple(last[-1].tolist())
 
 

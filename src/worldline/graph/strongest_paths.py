@@ -1,4 +1,4 @@
-"""Single paths out of all: the strongest, exactly; samples; and how many there are in effect."""
+"""Single paths out of all: the strongest, exactly; and how many there are in effect."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worldline.graph.path_search import Path, Product, Search
 from worldline.graph.weighted_grid import Span, WeightedGrid
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Float
 
 MOST_TIED = 1000  # paths looked at beyond the k-th to settle its ties by exact products
 EXACT = "integer-exact: ranked by exact products, equal ones by their nodes; weights rounded once"
@@ -36,17 +36,6 @@ class TopPaths:
     def grid(self) -> str:
         """Whether all edges took part."""
         return "pruned" if self.pruned else "dense"
-
-
-@dataclass(frozen=True, eq=False)
-class PathSample:
-    """Drawn paths: positions in every row from row `first_row`, and the sign of their weights."""
-
-    positions: Int[np.ndarray, "sample row"]
-    signs: Int[np.ndarray, " sample"]
-    first_row: int
-    pruned: bool
-    attribution: str
 
 
 @dataclass(frozen=True)
@@ -108,45 +97,6 @@ def top_paths(
     return TopPaths(paths, k, sign, grid.pruned, grid.name, exactness)
 
 
-def sample_paths(
-    grid: WeightedGrid, *, target: Node, n: int, seed: int, source: Node | int | None = None
-) -> PathSample:
-    """Draw `n` paths to `target` with replacement, each with probability |weight| / sum of them.
-
-    Step by step: from node i to j with probability |w[j, i]| A[j] / A[i], where A is the sum of
-    |weight| over all paths from a node to the target.
-    **Exactness**: the probabilities are closed to n_layers * n_pos * 2^-53; the draw is an
-    estimate, the same for the same seed.
-    Units: none. Raises InputError for n < 1, no path other than zero, nodes as in sum_paths.
-
-    >>> kv = np.zeros((1, 2, 2)); kv[0, 1, 0] = -2.0
-    >>> grid = WeightedGrid(carry=np.zeros((1, 2)), kv=kv, pruned=False, name="example")
-    >>> found = sample_paths(grid, target=Node(layer=1, pos=1), n=2, seed=0)
-    >>> found.positions.tolist(), found.signs.tolist()
-    ([[0, 1], [0, 1]], [-1, -1])
-    """
-    if n < 1:
-        raise InputError(f"n = {n}: accepted are whole numbers from 1")
-    span = grid.span(source, target)
-    onward = _onward(span)
-    draw = np.random.default_rng(seed)
-    start = np.zeros(span.width)
-    start[span.sources] = onward[0][span.sources]
-    if not start.any():
-        raise InputError(f"every path to target {target} has weight zero: there is none to draw")
-    positions, signs = np.empty((n, span.n_rows), dtype=np.int64), np.ones(n, dtype=np.int64)
-    positions[:, 0] = _draw_indices(start, draw.random(n))
-    for row in range(span.n_rows - 1):
-        block, at, random = span.block(row), positions[:, row], draw.random(n)
-        for src in np.unique(at):
-            at_src = at == src
-            positions[at_src, row + 1] = _draw_indices(
-                np.abs(block[:, src]) * onward[row + 1], random[at_src]
-            )
-        signs *= np.sign(block[positions[:, row + 1], at]).astype(np.int64)
-    return PathSample(positions + span.low, signs, span.first, grid.pruned, grid.name)
-
-
 @with_checked_arguments
 def effective_paths(
     grid: WeightedGrid,
@@ -199,15 +149,6 @@ def effective_paths(
     return EffectivePaths(nats, math.exp(nats), normalise or "paths", grid.pruned, grid.name)
 
 
-def _onward(span: Span) -> Float[np.ndarray, "row pos"]:
-    """Per node the sum of |weight| over all paths to the target, up to a factor per row."""
-    onward = np.zeros((span.n_rows, span.width))
-    onward[-1, -1] = 1.0
-    for row, block in span.down():
-        onward[row] = _rescale(onward[row + 1] @ np.abs(block, out=block))
-    return onward
-
-
 def _incoming(span: Span, row: int) -> Float[np.ndarray, " pos"]:
     """The sum of |weights| into every node of the next row, from all positions of the grid."""
     layer, part = span.first + row, slice(span.low, span.stop)
@@ -221,10 +162,3 @@ def _rescale(sums: np.ndarray) -> np.ndarray:
 
 def _surprise(shares: np.ndarray) -> np.ndarray:
     return -shares * np.log(shares, out=np.zeros_like(shares), where=shares > 0)
-
-
-def _draw_indices(weights: np.ndarray, random: np.ndarray) -> np.ndarray:
-    """An index per random number in [0, 1), never one of weight zero."""
-    cumulative = np.cumsum(weights)
-    last = np.searchsorted(cumulative, cumulative[-1])  # random * reached[-1] may round up to it
-    return np.minimum(np.searchsorted(cumulative, random * cumulative[-1], side="right"), last)

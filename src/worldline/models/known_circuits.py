@@ -10,7 +10,6 @@ A constant `PAD` in y makes |y| large: what does move it (a cut, a derivative) i
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 import transformers as hf
-from torch import Tensor, nn
+from torch import Tensor
 
 from worldline.errors import InputError
 
@@ -214,23 +213,6 @@ def _set(attention: Any, number: int, head: Head, stream: Stream) -> None:
         into[:, mine][:, : W.shape[1]] = W
     W_O = stream.write(head.into, head.times)
     attention.c_proj.weight[mine][: len(W_O)] = W_O
-
-
-def without(module: hf.GPT2LMHeadModel, *heads: tuple[int, int]) -> hf.GPT2LMHeadModel:
-    """A copy in which these heads (layer, head) write nothing."""
-    ablated_module = copy.deepcopy(module)
-    with torch.no_grad():
-        for layer, head in heads:
-            attention: Any = ablated_module.transformer.get_submodule(f"h.{layer}.attn")
-            mine = slice(head * attention.head_dim, (head + 1) * attention.head_dim)
-            attention.c_proj.weight[mine] = 0.0
-    return ablated_module
-
-
-def last_logits(module: nn.Module, ids: Sequence[int]) -> Tensor:
-    """The plain model's logits at the last position, [d_vocab]."""
-    with torch.no_grad():
-        return module(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
 
 
 def induction() -> Circuit:

@@ -176,16 +176,3 @@ def _calls(mode: _Draws) -> Iterator[None]:
         yield
     finally:
         sys.setprofile(before)
-
-
-def drawn_state(device: torch.device) -> list[torch.Tensor]:
-    """Where torch's default generators stand."""
-    states = [torch.get_rng_state()]
-    if device.type == "cuda":
-        states.append(torch.cuda.get_rng_state(device))
-    return states
-
-
-def has_moved(before: list[torch.Tensor], after: list[torch.Tensor]) -> bool:
-    """Whether something was drawn in between, by whomever."""
-    return not all(torch.equal(a, b) for a, b in zip(before, after, strict=True))

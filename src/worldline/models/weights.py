@@ -28,7 +28,7 @@ def weights_hash(module: torch.nn.Module) -> str:
     values spread evenly; of a model of up to half a million numbers, by all of them. In-place
     operations, loading, moving and casting are always seen, and so are edits behind autograd's
     back (through ``.data`` or NumPy) of any 1/16 of a tensor in one piece. A smaller edit of that
-    kind in a larger model is not: `hash_weights` does not remember.
+    kind in a larger model is not.
     """
     return weights_state(module).hash
 
@@ -63,19 +63,14 @@ class WeightsAsLoaded:
         return (state.places, state.samples) == (self._places, self._samples)
 
 
-def hash_weights(module: torch.nn.Module) -> str:
-    """64 hex digits over the sorted (name, dtype, shape, bytes) of the state dict.
-
-    The bytes of each tensor are hashed in pieces of 16 MiB with BLAKE2b (256 bits), in threads;
-    SHA-256 over names, types, shapes and the pieces' digests makes the result. Equal hashes mean
-    equal weights as surely as for these functions themselves; device, strides and sharing of
-    memory do not matter, dtype does.
-    """
-    return _hash_and_digests(module)[0]
-
-
 def _hash_and_digests(module: torch.nn.Module) -> tuple[str, dict[str, str]]:
-    """(The hash of the state dict, a digest of each of its tensors)."""
+    """(64 hex digits of the state dict, a digest of each of its tensors).
+
+    Over the sorted (name, dtype, shape, bytes). The bytes of each tensor are hashed in pieces of
+    16 MiB with BLAKE2b (256 bits), in threads; SHA-256 over names, types, shapes and the pieces'
+    digests makes the result. Equal hashes mean equal weights as surely as for these functions
+    themselves; device, strides and sharing of memory do not matter, dtype does.
+    """
     total = hashlib.sha256(b"worldline weights 1\n")
     pieces: list[tuple[Any, int, int]] = []
     heads: list[tuple[str, slice]] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
@@ -177,7 +177,6 @@ Body: TypeAlias = (
     | Budget
     | PlayState
 )
-KINDS: tuple[str, ...] = tuple(one.__dataclass_fields__["kind"].default for one in get_args(Body))
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,18 +225,6 @@ def decode(text: str) -> Body:
         return _BODY.validate_json(text)
     except ValidationError as error:
         raise InputError(f"{one_line(text, 60)!r}: no event of a room: {_first(error)}") from None
-
-
-def from_plain(plain: object) -> Body:
-    """A body out of what `json.loads` gave.
-
-    Raises: InputError where it is no event.
-    """
-    try:
-        return _BODY.validate_python(plain)
-    except ValidationError as error:
-        excerpt = one_line(str(plain), 60)
-        raise InputError(f"{excerpt!r}: no event of a room: {_first(error)}") from None
 
 
 def _first(error: ValidationError) -> str:

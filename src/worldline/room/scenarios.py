@@ -13,19 +13,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from worldline.errors import InputError
 from worldline.field_errors import fault_line, field_of
 from worldline.places import expand_path
-from worldline.room.actions import Deeds
 from worldline.room.events import Budget
-from worldline.room.log import Log
 from worldline.room.participants import alike, checked_name
 from worldline.room.providers.catalog import Catalog
 from worldline.room.providers.chat_model import Model
 from worldline.room.providers.model_names import models_named, place_of
 from worldline.room.providers.scripted_model import ScriptedModel
-from worldline.room.room import Attribute, Room, Watch
+from worldline.room.room import Room
 from worldline.room.state import MAX_PARTICIPANTS
 from worldline.room.turns import checked_mode
 
-BUNDLED = "bundled"
 MOST = 10**9  # of whatever is counted
 MOST_LETTERS = 1 << 20  # of a scenario's file
 
@@ -137,25 +134,6 @@ def scenario_of(text: str, name: str) -> Scenario:
         raise InputError(f"scenario {name}: no TOML: {error}") from None
     _refuse_unusable(scenario, name)
     return scenario
-
-
-def open_scenario(
-    scenario: Scenario,
-    log: Log,
-    models: Mapping[str, Model | Callable[[], Model]],
-    deeds: Deeds | None = None,
-    watch: Watch = lambda _event: None,
-    attribute: Attribute | None = None,
-) -> Room:
-    """The room of a scenario, opened; a log that has events already goes on where it was.
-
-    `models` are those that may be used and invited, by name.
-
-    Raises: InputError if a participant's model is not among them.
-    """
-    room = Room(log, catalog_of(scenario, models), deeds, watch, attribute)
-    seat_all(scenario, room)
-    return room
 
 
 def catalog_of(

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from worldline.views.html import claims_json, one_file
 from worldline.views.labels import readable_text
 from worldline.views.schema.claims import ClaimsPicture, ClaimsVerdict
-from worldline.views.schema.json_schemas import STATIC, write_schema
 
-CLAIMS_SCHEMA_PATH = STATIC / "claims.schema.json"
 """The committed JSON Schema, from which the front end's TypeScript types are generated."""
 
 
@@ -49,8 +45,3 @@ def _verdict_line(verdict: ClaimsVerdict) -> str:
     if verdict.stale is not None:
         parts.append(f"stale: {verdict.stale}")
     return readable_text("; ".join(parts))
-
-
-def write_claims_schema(path: Path = CLAIMS_SCHEMA_PATH) -> Path:
-    """Write the JSON Schema to ``path``; the front end's types are generated from it."""
-    return write_schema(ClaimsPicture, path)

@@ -22,7 +22,7 @@ from worldline.service.worker import Worker
 from worldline.steps import step
 from worldline.views.html import scene_json
 from worldline.views.schema.claims import ClaimsPicture
-from worldline.views.schema.scene import STATIC
+from worldline.views.schema.json_schemas import STATIC
 
 ABOUT = {"model": "tiny", "example": TEXT, "version": "0"}
 HOSTS = frozenset({"127.0.0.1"})

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import worldline as wl
+from circuit_items import last_logits, without
 from tiny_runs import tokens_of
 from worldline.models.known_circuits import (
     LOGIT,
@@ -21,8 +22,6 @@ from worldline.models.known_circuits import (
     cancelling,
     chain,
     induction,
-    last_logits,
-    without,
 )
 
 EXACT = 1e-9

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+import reference as ref
 from oracles import Float64, witness_of
 from tiny_runs import FLOAT64, NamesIds, loaded, some_tokens, tokens_of
-from worldline import reference as ref
 from worldline.attribution.attribute import target_of
 from worldline.attribution.gradient import measure_of, target_gradients
 from worldline.attribution.measures import edge_measures

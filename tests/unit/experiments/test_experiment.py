@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +17,10 @@ from worldline.experiments.faithfulness.edge_choice import HOWS
 from worldline.experiments.faithfulness.families import CIRCUITS, circuit_prompts
 from worldline.experiments.faithfulness.part_files import Store
 from worldline.experiments.faithfulness.prompt_runs import Case, run_case
-from worldline.experiments.faithfulness.table import corrections, make_table, prompts_in
-from worldline.experiments.faithfulness.table_text import circuits_markdown, markdown, table_lines
+from worldline.experiments.faithfulness.table import make_table, prompts_in
+from worldline.experiments.faithfulness.table_text import table_lines
 
+MAKE_PAGE = runpy.run_path(str(Path(__file__).parents[3] / "docs" / "make_faithfulness.py"))
 MEASURES = ["gradient (zero)", "gradient (mask)", "frozen", "EAP", "attention weight"]
 
 
@@ -150,8 +153,8 @@ def test_a_file_of_pairs_becomes_a_table(tmp_path):
     assert table["verdict"][0]["leads"]["rank_signed"] is True
     text = "\n".join(table_lines(table))
     assert "mine: 2 prompts to report on, 6 tokens" in text
-    assert "gradient (zero)" in markdown(table["rows"], "zero", "rank_signed")
-    found = corrections(store, "zero")["mine"]
+    assert "gradient (zero)" in MAKE_PAGE["markdown"](table["rows"], "zero", "rank_signed")
+    found = MAKE_PAGE["corrections"](store, "zero")["mine"]
     seen = prompts_in(store, "zero")["mine"]
     reported = [one for one in seen if one.metadata["split"] == "report"]
     assert found["linear"][50] is None  # all of them are cut: nothing is left to be wrong about
@@ -174,7 +177,7 @@ def test_what_the_table_says_in_words(store):
     table = make_table(store, ("zero",))
     text = "\n".join(table_lines(table))
     assert "5: induction" in text
-    assert circuits_markdown(table["rows"]).count("100% / 0%") >= 5
+    assert MAKE_PAGE["circuits_markdown"](table["rows"]).count("100% / 0%") >= 5
     with pytest.raises(wl.InputError, match="nothing of what was asked for"):
         make_table(store, ("mask",))
 

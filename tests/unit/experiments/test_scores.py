@@ -13,11 +13,12 @@ from worldline.experiments.faithfulness.scores import (
     area,
     correlation,
     drawn_anew,
+    interval_of,
     mean_of,
     rank_correlation,
     recall,
     told_apart,
-    with_interval,
+    value_of,
 )
 
 SMALL = arrays(np.float64, st.integers(2, 12), elements=st.integers(-4, 4).map(float))
@@ -55,14 +56,16 @@ def test_intervals_hold_the_value_and_shrink():
     few, many = (np.random.default_rng(0).normal(size=n) for n in (8, 200))
     widths = []
     for values in (few, many):
-        value, low, high = with_interval(mean_of(values.tolist()), len(values))
-        assert value == pytest.approx(values.mean())
-        assert low < value < high
+        mean = mean_of(values.tolist())
+        low, high = interval_of(drawn_anew(mean, len(values)))
+        assert value_of(mean, len(values)) == pytest.approx(values.mean())
+        assert low < values.mean() < high
         widths.append(high - low)
     assert widths[1] < widths[0] / 2
-    assert with_interval(mean_of([3.0]), 1) == [3.0, None, None]
-    assert with_interval(mean_of([None, None]), 2) == [None, None, None]
-    assert with_interval(mean_of([None, 2.0, 2.0, 2.0, 2.0]), 5)[0] == 2.0
+    assert interval_of(drawn_anew(mean_of([3.0]), 1)) == [None, None]
+    assert interval_of(drawn_anew(mean_of([None, None]), 2)) == [None, None]
+    assert value_of(mean_of([None, None]), 2) is None
+    assert value_of(mean_of([None, 2.0, 2.0, 2.0, 2.0]), 5) == 2.0
 
 
 def test_two_measures_are_told_apart_prompt_by_prompt():
@@ -76,7 +79,7 @@ def test_two_measures_are_told_apart_prompt_by_prompt():
         return told_apart(pair[0] - pair[1])
 
     assert differ(one, two)  # each 0.1 better, though the intervals of the means overlap widely
-    low, high = with_interval(mean_of(one.tolist()), 24)[1:]
+    low, high = interval_of(drawn_anew(mean_of(one.tolist()), 24))
     assert low < two.mean() < high
     assert not differ(two, one)
     assert not differ(noise, two)

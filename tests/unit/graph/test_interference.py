@@ -9,16 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weighted_grids import cancelling, drawn, every_path, hops_of, questions
+from weighted_grids import cancelling, drawn, every_path, questions
 from worldline.errors import InputError
-from worldline.graph.interference import (
-    hop_interference,
-    interference,
-    node_interference,
-    source_interference,
-    target_interference,
-    vector_coherence,
-)
+from worldline.graph.interference import interference, target_interference
 from worldline.graph.node import Node
 from worldline.graph.weighted_grid import WeightedGrid, sum_paths
 
@@ -64,42 +57,21 @@ def test_the_shuffle_does_not_see_the_signs():
     assert (two.coherence, two.destructive) == (1.0, 0.0)
 
 
-def test_edges_that_cancel_exactly():
-    kv = np.zeros((1, 3, 3))
-    kv[0, 2, 0], kv[0, 2, 1] = 5.0, -5.0
-    grid = WeightedGrid(carry=np.zeros((1, 3)), kv=kv, pruned=False, name="x")
-    found = node_interference(grid, Node(layer=1, pos=2))
-    assert (found.signed, found.coherence, found.absolute) == (0.0, 0.0, 10.0)
-    assert (found.constructive, found.destructive) == (5.0, 5.0)
-    assert found.grouping == "edges into layer 1, position 2, carry included"
-
-
-def test_a_coarser_grouping_looks_more_coherent():
+def test_two_paths_that_cancel_in_part():
     grid = cancelling()
     kv = grid.kv.copy()
     kv[0, 2, 0] = -4.0
     grid = WeightedGrid(carry=grid.carry, kv=kv, pruned=False, name="x")
-    paths, sources = target_interference(grid, None, TARGET), source_interference(grid, 0, TARGET)
+    paths = target_interference(grid, None, TARGET)
     assert (paths.signed, paths.absolute, paths.n_values) == (16.0, 48.0, 2)
-    assert (sources.signed, sources.absolute, sources.n_values) == (16.0, 16.0, 1)
+    assert paths.coherence == pytest.approx(1 / 3)
     assert paths.grouping == "paths from row 0 into layer 2, position 3"
-    assert sources.grouping == "positions of row 0 into layer 2, position 3"
     assert target_interference(cancelling(), None, TARGET).coherence == 0.0
 
 
 @given(questions())
-def test_groups_of_every_path(question):
-    grid, source, target = question
-    by_hops, by_source = np.zeros((2, 6))
-    for positions, steps in every_path(grid, source, target):
-        by_hops[hops_of(positions)] += np.prod(steps)
-        by_source[positions[0]] += np.prod(steps)
-    found = hop_interference(grid, source, target)
-    assert found.absolute == pytest.approx(np.abs(by_hops).sum(), abs=1e-12)
-    if not isinstance(source, Node):
-        found = source_interference(grid, source, target)
-        assert found.absolute == pytest.approx(np.abs(by_source).sum(), abs=1e-12)
-    found, total = target_interference(grid, source, target), sum_paths(grid, source, target)
+def test_sums_of_every_path(question):
+    found, total = target_interference(*question), sum_paths(*question)
     assert found.signed == pytest.approx(total.signed, abs=1e-12)
     assert found.absolute == pytest.approx(total.absolute)
 
@@ -117,20 +89,10 @@ def test_interval_of_more_paths_than_are_listed():
     assert found.constructive - found.destructive == pytest.approx(abs(weights.sum()))
 
 
-def test_vectors():
-    assert vector_coherence(np.array([[1.0, 2.0], [2.0, 4.0]])) == pytest.approx(1.0)
-    assert vector_coherence(np.array([[1.0, 2.0], [-1.0, -2.0]])) == 0.0
-    assert vector_coherence(np.zeros((3, 2))) is None
-    with pytest.raises(InputError, match=r"vectors of shape \(2, 2\): accepted is"):
-        vector_coherence(np.array([[1.0, np.nan], [0.0, 1.0]]))
-
-
 def test_bad_input():
     with pytest.raises(InputError, match=r"values of shape \(2,\): accepted is one axis"):
         interference([1.0, float("nan")], grouping="g")
     with pytest.raises(InputError, match="grouping '': accepted is the name"):
         interference([1.0], grouping="")
-    with pytest.raises(InputError, match="has no edges into it: accepted are rows 1 to 2"):
-        node_interference(cancelling(), Node(layer=0, pos=1))
     with pytest.raises(InputError, match="off the grid"):
-        node_interference(cancelling(), Node(layer=3, pos=1))
+        target_interference(cancelling(), None, Node(layer=3, pos=1))

@@ -14,7 +14,6 @@ from worldline.errors import InputError, RefusedError
 from worldline.graph.node import Node
 from worldline.graph.path_conventions import CONVENTIONS
 from worldline.graph.path_counts import count_paths, decimal
-from worldline.graph.path_lists import list_paths
 
 TABLE = {  # (m, N): block, lattice, streams, blocks, heads with 12 heads
     (2, 2): (3, 3, 5, 20, 1_824),
@@ -181,28 +180,8 @@ def test_nodes_between():
 
 def test_the_three_paths_of_the_source_text():
     """K/V at layer i-1, position j-2, to K/V read at layer i, position j; here i = 4, j = 7."""
-    paths = list_paths(source=Node(layer=3, pos=5), target=Node(layer=4, pos=7))
-    assert [[(node.layer - 4, node.pos - 7) for node in path] for path in paths] == [
-        [(-1, -2), (0, -2), (0, -1), (0, 0)],  # up 1, right 2
-        [(-1, -2), (-1, -1), (0, -1), (0, 0)],  # right 1, up 1, right 1
-        [(-1, -2), (-1, -1), (-1, 0), (0, 0)],  # right 2, up 1
-    ]
-
-
-def test_lists_every_path_once_or_says_how_many():
-    paths = list_paths(source=Node(layer=0, pos=0), target=Node(layer=3, pos=4))
-    assert len(set(paths)) == len(paths) == comb(7, 3)
-    far = {"source": Node(layer=0, pos=0), "target": Node(layer=8, pos=8)}
-    with pytest.raises(RefusedError, match="12,870 paths from"):
-        list_paths(**far)
-    near = {"source": Node(layer=0, pos=0), "target": Node(layer=2, pos=3)}
-    assert len(list_paths(**near, limit=10)) == 10
-    with pytest.raises(RefusedError, match=r"10 paths from .*: at most 9 are listed"):
-        list_paths(**near, limit=9)
-    with pytest.raises(RefusedError, match=r"5\.35e\+540 paths"):
-        list_paths(source=Node(layer=0, pos=0), target=Node(layer=125, pos=1_000_000))
-    with pytest.raises(InputError, match="lies before the source"):
-        list_paths(source=Node(layer=1, pos=0), target=Node(layer=0, pos=0))
+    ends = {"source": Node(layer=3, pos=5), "target": Node(layer=4, pos=7)}
+    assert count_paths(n_layers=5, convention="lattice", **ends).count == 3
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from fractions import Fraction
 
 import numpy as np
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from weighted_grids import cancelling, drawn, every_path, hops_of, questions
 from worldline.errors import InputError
 from worldline.graph.node import Node
-from worldline.graph.strongest_paths import EXACT, effective_paths, sample_paths, top_paths
+from worldline.graph.strongest_paths import EXACT, effective_paths, top_paths
 from worldline.graph.weighted_grid import WeightedGrid
 
 
@@ -99,35 +98,6 @@ def test_a_path_without_steps():
     assert not top_paths(drawn(3, 3, 0), source=node, target=node, sign="negative").paths
 
 
-@given(questions(), st.integers(0, 5))
-def test_samples_are_paths_with_their_signs(question, seed):
-    grid, source, target = question
-    signs = {p: np.sign(np.prod(steps)) for p, steps in every_path(grid, source, target)}
-    if not any(signs.values()):
-        with pytest.raises(InputError, match="has weight zero: there is none to draw"):
-            sample_paths(grid, source=source, target=target, n=3, seed=seed)
-        return
-    found = sample_paths(grid, source=source, target=target, n=20, seed=seed)
-    for positions, sign in zip(found.positions.tolist(), found.signs, strict=True):
-        assert signs[tuple(positions)] == sign != 0
-    again = sample_paths(grid, source=source, target=target, n=20, seed=seed)
-    assert (again.positions == found.positions).all()
-
-
-@pytest.mark.parametrize("source", [None, 1, Node(layer=0, pos=1)])
-def test_samples_come_in_proportion_to_their_size(source):
-    grid, target, n = drawn(3, 4, 8), Node(layer=3, pos=3), 40_000
-    found = sample_paths(grid, source=source, target=target, n=n, seed=3)
-    counts = Counter(map(tuple, found.positions.tolist()))
-    sizes = {p: abs(np.prod(steps)) for p, steps in every_path(grid, source, target)}
-    total = sum(sizes.values())
-    for positions, size in sizes.items():
-        share = size / total
-        allowed = 4 * math.sqrt(share * (1 - share) / n)
-        assert abs(counts[positions] / n - share) <= allowed
-    assert sum(found.signs < 0) > 0
-
-
 def by_hand(grid, source, target, normalise):
     """H of the distribution, each path's probability worked out by itself."""
     first = source.layer if isinstance(source, Node) else source or 0
@@ -189,8 +159,3 @@ def test_bad_input(given, line):
         top_paths(cancelling(), **{"target": Node(layer=2, pos=3), **given})
     assert str(refused.value).startswith(line)
     assert "\n" not in str(refused.value)
-
-
-def test_no_samples():
-    with pytest.raises(InputError, match="n = 0: accepted are whole numbers from 1"):
-        sample_paths(cancelling(), target=Node(layer=2, pos=3), n=0, seed=0)

@@ -17,7 +17,7 @@ from worldline.errors import InputError
 from worldline.models import hub
 from worldline.models.loader import load_model
 from worldline.models.positions import context_length
-from worldline.models.weights import hash_weights
+from worldline.models.weights import weights_hash
 
 
 def rewrite(folder, change):
@@ -34,7 +34,7 @@ class TestFolder:
         assert (model.name, model.device, model.dtype) == (str(tiny_folder), "cpu", "float32")
         assert model.config["num_hidden_layers"] == 2
         assert not model.module.training
-        assert model.weights_hash == hash_weights(tiny_module)
+        assert model.weights_hash == weights_hash(tiny_module)
         ids = model.tokenizer("the the", return_tensors="pt")["input_ids"]
         assert torch.equal(model.module(ids).logits, tiny_module.eval()(ids).logits)
 
@@ -115,7 +115,7 @@ class TestAskedForOnly:
         with pytest.raises(InputError, match=r"load_model\(..., allow_pickle=True\)"):
             load_model(str(tiny_folder))
         model = load_model(str(tiny_folder), allow_pickle=True)
-        assert model.weights_hash == hash_weights(tiny_module)
+        assert model.weights_hash == weights_hash(tiny_module)
 
     @pytest.mark.parametrize("kind", ["own-kind", "llama"])
     def test_remote_code(self, tiny_folder, tmp_path, kind):
@@ -361,7 +361,7 @@ class TestWeightsHash:
             raw = tensor.numpy().tobytes()
             for at in range(0, len(raw), 16 << 20):
                 total.update(hashlib.blake2b(raw[at : at + (16 << 20)], digest_size=32).digest())
-        assert hash_weights(tiny_module) == total.hexdigest()
+        assert weights_hash(tiny_module) == total.hexdigest()
 
     def test_seen_at_once(self, tiny_module, tiny_tokenizer):
         model = load_model((tiny_module, tiny_tokenizer))
@@ -379,26 +379,26 @@ class TestWeightsHash:
         assert len(hashes) == 4  # the copy has the same values
 
     def test_one_value_anywhere_changes_it(self, tiny_module):
-        hashes = {hash_weights(tiny_module)}
+        hashes = {weights_hash(tiny_module)}
         for tensor in tiny_module.state_dict().values():
             tensor.view(-1)[-1] += 1
-            hashes.add(hash_weights(tiny_module))
+            hashes.add(weights_hash(tiny_module))
         assert len(hashes) == 1 + len(tiny_module.state_dict())
 
     def test_strides_do_not_matter(self, tiny_module):
-        before = hash_weights(tiny_module)
+        before = weights_hash(tiny_module)
         weight = tiny_module.lm_head.weight
         weight.data = weight.data.T.contiguous().T
         assert not weight.is_contiguous()
-        assert hash_weights(tiny_module) == before
+        assert weights_hash(tiny_module) == before
 
     def test_bits_count_not_values(self, tiny_module):
         weight = tiny_module.lm_head.weight
         with torch.no_grad():
             weight[0, 0] = 0.0
-            plus = hash_weights(tiny_module)
+            plus = weights_hash(tiny_module)
             weight[0, 0] = -0.0
-        assert hash_weights(tiny_module) != plus
+        assert weights_hash(tiny_module) != plus
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from scripted_rooms import notices, outcomes, said
+from scripted_rooms import notices, open_scenario, outcomes, said
 from stub_endpoint import Plan, answer, stub_endpoint
 from worldline.errors import InputError
 from worldline.room.actions import Deeds
@@ -24,7 +24,7 @@ from worldline.room.providers.transport import KEY, Patience
 from worldline.room.replay import replay
 from worldline.room.reply_events import Provisional
 from worldline.room.room import Room
-from worldline.room.scenarios import catalog_of, open_scenario, scenario_of
+from worldline.room.scenarios import catalog_of, scenario_of
 from worldline.room.state import Spending
 
 PATIENCE = Patience(tries=1)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from scripted_rooms import DEEDS, outcomes, said
+from scripted_rooms import DEEDS, open_scenario, outcomes, said
 from worldline.errors import InputError
 from worldline.room.log import Log
 from worldline.room.providers.scripted_model import ScriptedModel
-from worldline.room.scenarios import open_scenario, our_scenarios, read_scenario, scenario_of
+from worldline.room.scenarios import our_scenarios, read_scenario, scenario_of
 
 GOOD = """
 title = "T"

@@ -38,8 +38,9 @@ from worldline.views.schema.alterations import (
     SceneOrders,
     SceneSources,
 )
+from worldline.views.schema.json_schemas import schema_of
 from worldline.views.schema.parts import ScenePrecision
-from worldline.views.schema.scene import Scene, scene_schema
+from worldline.views.schema.scene import Scene
 
 PIECES = ["·When", " 東京", "\x1b[31m", " e\u0301", " 🚀", "\u202eevil"]
 N, LAYERS = 6, 3
@@ -157,7 +158,7 @@ def scene(scenes):
 
 def test_it_comes_back_and_fits_the_schema(scene):
     wire = json.loads(scene.to_json())
-    jsonschema.Draft202012Validator(scene_schema()).validate(wire)
+    jsonschema.Draft202012Validator(schema_of(Scene)).validate(wire)
     assert Scene.model_validate(wire) == scene
     assert wire["altered"]["hops"]["curves"][0]["hops_needed"] == [None, 0, 2, None, 1, 2]
     only = with_altered(scene, cut=parts()["cut"] | {"kl_nats": 0.5})

@@ -9,19 +9,12 @@ import jsonschema
 
 from claims_pictures import NASTY, claims_picture
 from worldline.views.claims_html import (
-    CLAIMS_SCHEMA_PATH,
     claims_text,
     render_claims_html,
-    write_claims_schema,
 )
 from worldline.views.html import claims_json
 from worldline.views.schema.claims import ClaimsPicture
 from worldline.views.schema.json_schemas import schema_of
-
-
-def test_the_committed_schema_is_the_one_the_models_give(tmp_path):
-    written = write_claims_schema(tmp_path / "claims.schema.json")
-    assert written.read_text(encoding="utf-8") == CLAIMS_SCHEMA_PATH.read_text(encoding="utf-8")
 
 
 def test_what_travels_fits_the_schema_and_comes_back_equal():

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from worldline.views import html
 from worldline.views.html import render_html, scene_json
-from worldline.views.schema.scene import STATIC, Scene
+from worldline.views.schema.json_schemas import STATIC
+from worldline.views.schema.scene import Scene
 
 
 class _Elements(HTMLParser):

@@ -1,27 +1,33 @@
 import json
+import runpy
+from pathlib import Path
 
 import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from worldline.views.schema.scene import SCHEMA_PATH, Scene, scene_schema, write_scene_schema
+from worldline.views.schema.json_schemas import schema_of
+from worldline.views.schema.scene import Scene
 
 
-def test_the_committed_schema_is_the_one_the_models_give(tmp_path):
-    written = write_scene_schema(tmp_path / "scene.schema.json")
-    assert written.read_text(encoding="utf-8") == SCHEMA_PATH.read_text(encoding="utf-8")
+def test_the_committed_schemas_are_those_the_models_give():
+    script = Path(__file__).parents[3] / "web" / "scripts" / "schemas.py"
+    schemas = runpy.run_path(str(script))["SCHEMAS"]
+    assert sorted(path.name for path in schemas) == ["claims.schema.json", "scene.schema.json"]
+    for path, schema in schemas.items():
+        assert path.read_text(encoding="utf-8") == schema
 
 
 def test_what_is_written_fits_the_schema_and_comes_back_equal(scenes):
     scene = scenes.make_scene(scenes.AWKWARD)
     wire = json.loads(scene.to_json())
-    jsonschema.Draft202012Validator(scene_schema()).validate(wire)
+    jsonschema.Draft202012Validator(schema_of(Scene)).validate(wire)
     assert wire["schema"] == "worldline.scene/2"
     assert Scene.model_validate_json(scene.to_json()) == scene
 
 
 def test_every_field_is_required_on_the_wire():
-    schema = scene_schema()
+    schema = schema_of(Scene)
     for name, part in [("Scene", schema), *schema["$defs"].items()]:
         assert set(part["required"]) == set(part["properties"]), name
         assert part["additionalProperties"] is False, name
@@ -71,7 +77,7 @@ def test_groupings_come_back_equal(scenes):
     scene = Scene.model_validate(_grouped(scenes))
     (grouping,) = scene.groupings
     assert len(grouping.spans) == 5
-    jsonschema.Draft202012Validator(scene_schema()).validate(json.loads(scene.to_json()))
+    jsonschema.Draft202012Validator(schema_of(Scene)).validate(json.loads(scene.to_json()))
     assert Scene.model_validate_json(scene.to_json()) == scene
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from worldline.experiments.faithfulness.families import Prompt
 
 SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # between none and all
-KINDS = ("insertion signed", "insertion by size", "deletion by size")
 RANDOM_ORDER = "at random"
 
 

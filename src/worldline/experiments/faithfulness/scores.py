@@ -78,15 +78,6 @@ def drawn_anew(of: DrawScorer, n: int, seed: int = 0) -> Float[np.ndarray, " dra
     return of(np.random.default_rng(seed).integers(0, n, (DRAWS, n)))
 
 
-def with_interval(of: DrawScorer, n: int, seed: int = 0) -> list[float | None]:
-    """[value, low, high]: of all prompts, and where 95 % lie when they are drawn anew.
-
-    `of` takes the numbers of the prompts of each draw. NaN is no number; low and high are None
-    where one draw in ten gives none, or there is one prompt only.
-    """
-    return [value_of(of, n), *interval_of(drawn_anew(of, n, seed))]
-
-
 def value_of(of: DrawScorer, n: int) -> float | None:
     """The score of all prompts; None where it is no number."""
     value = float(of(np.arange(n)[None])[0])

@@ -33,14 +33,13 @@ from worldline.experiments.faithfulness.scores import (
 )
 
 SCHEMA = "worldline.faithfulness/2"
-BUDGETS = (0, 10, 25, 50)
 CURVES = (
     ("insertion signed", "cpr"),
     ("insertion by size", "cmd"),
     ("deletion by size", "deletion"),
 )
 AXES = ("linear", "log")
-HIGHER = ("rank_signed", "rank_size", "recall", "cpr_linear", "cpr_log")  # better when higher
+NO_EFFECT = 1e-4  # logits: what the circuits' norms let through is below it
 PEERS_WITH_TARGET = ("EAP", "EAP-IG")
 PER_PROMPT = (
     "rank_signed",
@@ -98,13 +97,6 @@ class PromptResult:
     def weights(self, name: str) -> np.ndarray:
         """A measure's numbers at the edges that were cut one at a time, all heads together."""
         return self.arrays["layer_weights"][self.at[name]].astype(float)
-
-    def remaining_edges(self, cuts: int) -> np.ndarray:
-        """Which of the edges are not among the `cuts` strongest, whose effect is then known."""
-        corrected_edges = set(map(tuple, self.arrays["corrected_edges"][:cuts].tolist()))
-        return np.array(
-            [tuple(edge) not in corrected_edges for edge in self.arrays["layer_edges"].tolist()]
-        )
 
 
 def prompts_in(store: Store, how: str) -> dict[str, list[PromptResult]]:
@@ -388,61 +380,3 @@ def _truth(result: PromptResult, name: str) -> dict[str, Any]:
         "known_found": float((surely[in_truth] + chance * perhaps[in_truth]).sum() / top),
         "on_idle_edges": float(weights[idle].sum() / total) if total else None,
     }
-
-
-NO_EFFECT = 1e-4  # logits: what the circuits' norms let through is below it
-
-
-def corrections(store: Store, how: str, split: str = "report") -> dict[str, dict[str, Any]]:
-    """What correcting the matched gradient costs and leaves, by family.
-
-    `linear`: Pearson's r of the gradient with the true effects of the edges that are left when so
-    many of the strongest are cut one by one, the seconds that takes being `seconds`; `error`: the
-    mean size of its error there, in parts of the mean size of an effect there. `warning`: how well
-    |gradient - frozen| ranks the gradient's errors; `size`: how well |gradient| alone does.
-    """
-    by_family = {}
-    for family, every in prompts_in(store, how).items():
-        results = [
-            result
-            for result in every
-            if result.metadata["split"] == split and not result.metadata["truth"]
-        ]
-        if not results or any(
-            {matched_gradient(how), "frozen"} - set(result.at) for result in results
-        ):
-            continue
-        per_cut = float(np.median([one.cut["seconds_per_cut"] for one in results]))
-        linear, seconds, error = {}, {}, {}
-        for cuts in BUDGETS:
-            pairs = [_left_over(one, cuts) for one in results]
-            linear[cuts] = mean([correlation(weights, effects) for weights, effects in pairs])
-            error[cuts] = mean([_mean_error(weights, effects) for weights, effects in pairs])
-            seconds[cuts] = cuts * per_cut
-        by_family[family] = {
-            "linear": linear,
-            "error": error,
-            "seconds": seconds,
-            "warning": mean([_error_by(one, one.weights("frozen")) for one in results]),
-            "size": mean([_error_by(one, np.zeros(1)) for one in results]),
-        }
-    return by_family
-
-
-def _left_over(result: PromptResult, cuts: int) -> tuple[np.ndarray, np.ndarray]:
-    """(The gradient's weights, the true effects) of edges that can have one and were not cut."""
-    mask = result.remaining_edges(cuts) & result.able("layer_edges")
-    effects = result.arrays["layer_effects"].astype(float)
-    return result.weights(matched_gradient(result.cut["how"]))[mask], effects[mask]
-
-
-def _mean_error(weights: np.ndarray, effects: np.ndarray) -> float | None:
-    size = np.abs(effects).sum()
-    return float(np.abs(weights - effects).sum() / size) if size else None
-
-
-def _error_by(result: PromptResult, reference: np.ndarray) -> float | None:
-    """Rank correlation of |gradient - other| with the gradient's errors."""
-    gradient = result.weights(matched_gradient(result.cut["how"]))
-    errors = np.abs(gradient - result.arrays["layer_effects"])
-    return rank_correlation(np.abs(gradient - reference), errors)

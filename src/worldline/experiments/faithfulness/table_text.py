@@ -145,39 +145,3 @@ def spread(cell: Sequence[float | None] | None) -> str:
         return "-"
     value, low, high = cell
     return f"{value:.2f}" + ("" if low is None else f" ({low:.2f} {high:.2f})")
-
-
-def markdown(rows: Sequence[Mapping[str, Any]], how: str, key: str) -> str:
-    """One score of every measure and family as a Markdown table.
-
-    Bold are the best of a column and all that no other is told apart from: of whom no measure is
-    ahead in a paired bootstrap over prompts.
-    """
-    mine = [row for row in rows if row["how"] == how and not row["family"].startswith(CIRCUIT)]
-    families = families_of(mine)
-    lines = [f"| measure | {' | '.join(families)} |", "|---|" + "--:|" * len(families)]
-    for measure in dict.fromkeys(row["measure"] for row in mine):
-        cells = []
-        for family in families:
-            (row,) = [r for r in mine if (r["measure"], r["family"]) == (measure, family)]
-            cell = spread(row.get(key))
-            cells.append(f"**{cell}**" if key in row["not_behind"] else cell)
-        if set(cells) != {"-"}:
-            lines.append(f"| {measure} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def circuits_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The circuits as a Markdown table."""
-    mine = [row for row in rows if "known_found" in row and row["how"] == "zero"]
-    names = list(dict.fromkeys(row["family"] for row in mine))
-    lines = [
-        f"| measure | {' | '.join(name.removeprefix(CIRCUIT) for name in names)} |",
-        "|---|" + "--:|" * len(names),
-    ]
-    for measure in dict.fromkeys(row["measure"] for row in mine):
-        row_by_family = {row["family"]: row for row in mine if row["measure"] == measure}
-        lines.append(
-            f"| {measure} | {' | '.join(found_of(row_by_family[name]) for name in names)} |"
-        )
-    return "\n".join(lines)

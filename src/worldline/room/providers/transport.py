@@ -131,19 +131,6 @@ def key_names(url: str) -> tuple[str, ...]:
     return (f"{name}_{parts.port}", name) if parts.port else (name,)
 
 
-def key_name(url: str) -> str:
-    """The environment variable that holds the key of one host alone, whatever the port.
-
-    >>> key_name("https://openrouter.ai/api/v1")
-    'WORLDLINE_ROOM_KEY_OPENROUTER_AI'
-
-    Raises: InputError for a host that no variable can name.
-    """
-    if not (names := key_names(url)):
-        raise InputError(f"address {url[:80]!r}: no variable can hold a key for it alone")
-    return names[-1]
-
-
 def key_of(url: str) -> str | None:
     """The key for an address: the host's variable, the general one, or keyring's; None for none.
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
-
-from worldline.atomic_file import write_text
 
 STATIC = Path(__file__).parents[1] / "static"
 """Where the built front end and the JSON Schemas lie."""
@@ -27,9 +24,3 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     return model.model_json_schema(
         by_alias=True, mode="serialization", schema_generator=_WithoutFieldTitles
     )
-
-
-def write_schema(model: type[BaseModel], path: Path) -> Path:
-    """Write the JSON Schema of a model to `path`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return write_text(path, json.dumps(schema_of(model), indent=2) + "\n")

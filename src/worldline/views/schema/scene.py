@@ -8,7 +8,6 @@ Names on the wire are the names here; ``schema_`` travels as ``schema``.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
@@ -16,7 +15,6 @@ from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
 from worldline.views.recipe import SceneReproduce
 from worldline.views.schema.alterations import SceneAltered
 from worldline.views.schema.flows import SceneCoverage, SceneFlow, SceneGrouping
-from worldline.views.schema.json_schemas import STATIC, schema_of, write_schema
 from worldline.views.schema.parts import (
     Matrix,
     NonNegativeFloat,
@@ -32,9 +30,6 @@ if TYPE_CHECKING:
 
 SCENE_SCHEMA: Literal["worldline.scene/2"] = "worldline.scene/2"
 """The tag every Scene of this version carries in its field ``schema``."""
-
-SCHEMA_PATH = STATIC / "scene.schema.json"
-"""The committed JSON Schema, from which the front end's TypeScript types are generated."""
 
 
 class SceneModel(Part):
@@ -395,13 +390,3 @@ class Scene(Part):
         from worldline.views.frames import to_frame
 
         return to_frame(self, table, library)
-
-
-def scene_schema() -> dict[str, Any]:
-    """Give the JSON Schema of what ``Scene.to_json`` writes."""
-    return schema_of(Scene)
-
-
-def write_scene_schema(path: Path = SCHEMA_PATH) -> Path:
-    """Write the JSON Schema to ``path``; the front end's types are generated from it."""
-    return write_schema(Scene, path)

@@ -38,7 +38,6 @@ from worldline.room.providers.transport import (
     KEY,
     Patience,
     base_url,
-    key_name,
     key_of,
     retry_after,
 )
@@ -379,7 +378,6 @@ def test_the_key_is_sent_and_shown_nowhere(monkeypatch, caplog):
 def test_a_hosts_own_key_comes_first(monkeypatch):
     monkeypatch.setenv(KEY, "general")
     monkeypatch.setenv("WORLDLINE_ROOM_KEY_API_EXAMPLE_ORG", "own")
-    assert key_name("https://api.example.org/v1") == "WORLDLINE_ROOM_KEY_API_EXAMPLE_ORG"
     assert key_of("https://api.example.org/v1") == "own"
     assert key_of("https://other.org/v1") == "general"
 

@@ -13,7 +13,7 @@ from worldline.views.html import render_html
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 CHROMIUM = shutil.which("chromium")
 PATIENCE_MS = 180_000  # a busy machine is no fault of the page
-_VIEWS = Path(__file__).parent / "unit" / "views"
+_VIEWS = Path(__file__).parents[1] / "unit" / "views"
 
 
 def beside(name: str) -> ModuleType:

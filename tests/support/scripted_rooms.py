@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
@@ -12,6 +12,7 @@ from worldline.room.log import MEMORY, Log
 from worldline.room.providers.catalog import Catalog
 from worldline.room.providers.scripted_model import ScriptedModel
 from worldline.room.room import Room
+from worldline.room.scenarios import Scenario, catalog_of, seat_all
 
 DEEDS = Deeds(
     lambda asked: Picture(f"picture of {asked.text}".encode(), "image/png", "a test's picture"),
@@ -66,3 +67,12 @@ def notices(room: Room, code: str) -> list[str]:
 def of_kind(events: list[Event], kind: str) -> list[Event]:
     """The events of one kind."""
     return [one for one in events if one.kind == kind]
+
+
+def open_scenario(
+    scenario: Scenario, log: Log, models: Mapping[str, Any], deeds: Deeds | None = None
+) -> Room:
+    """The room of a scenario, opened; a log that has events already goes on where it was."""
+    room = Room(log, catalog_of(scenario, models), deeds)
+    seat_all(scenario, room)
+    return room

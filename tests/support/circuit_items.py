@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import transformers as hf
+from torch import Tensor, nn
 
 import worldline as wl
-from worldline.models.known_circuits import without
+
+
+def without(module: hf.GPT2LMHeadModel, *heads: tuple[int, int]) -> hf.GPT2LMHeadModel:
+    """A copy in which these heads (layer, head) write nothing."""
+    ablated_module = copy.deepcopy(module)
+    with torch.no_grad():
+        for layer, head in heads:
+            attention: Any = ablated_module.transformer.get_submodule(f"h.{layer}.attn")
+            mine = slice(head * attention.head_dim, (head + 1) * attention.head_dim)
+            attention.c_proj.weight[mine] = 0.0
+    return ablated_module
+
+
+def last_logits(module: nn.Module, ids: Sequence[int]) -> Tensor:
+    """The plain model's logits at the last position, [d_vocab]."""
+    with torch.no_grad():
+        return module(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0, -1]
 
 
 def circuit_case(name: str) -> tuple[wl.LoadedModel, dict]:

@@ -11,7 +11,7 @@ import torch
 import transformers as hf
 from torch.overrides import TorchFunctionMode
 
-from worldline.reference import Decoder, Layer, Norm
+from reference import Decoder, Layer, Norm
 
 SIZES = {
     "vocab_size": 11,

@@ -1,6 +1,6 @@
 """The slow, obvious reference: a small decoder and every measured quantity, in NumPy float64.
 
-It imports nothing of ours, so it can contradict the rest; only tests use it. All arrays are
+It imports nothing of worldline, so it can contradict the rest. All arrays are
 float64, a matrix over positions is [q_pos, k_pos] = [dst, src], and every node is a sum:
 
     x[l+1, j] = skip[l, j] + sum over h, i <= j of attn_term[l, h, j, i] + mlp[l, j] + constants
