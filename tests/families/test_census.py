@@ -1,6 +1,6 @@
 """What the instrument claims about each of the causal types of the installed transformers.
 
-`census.json` holds, per type, how it mixes its tokens (found by other means, in tiny.py) and what
+`census.json` holds, per type, how it mixes its tokens (found by other means, in tiny_models.py) and what
 the checks say of it. A type that changes its place is a regression or a reason to change the table.
 """
 

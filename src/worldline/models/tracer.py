@@ -2,7 +2,7 @@
 
 The model's own code runs unchanged. A function mode sees each tensor operation and carries terms
 through it (terms.py); attention is reached through private keys (attention.py) or recognised in
-the operations themselves (inline.py).
+the operations themselves (inline_attention.py).
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ export interface Matrix {
   mostRead: string | null;
 }
 
-/** Who reads whom: means over the reader's replies. Twin of who_reads_whom in drawn.py. */
+/** Who reads whom: means over the reader's replies. Twin of who_reads_whom in reply_flow.py. */
 export function whoReadsWhom(line: readonly Event[]): Matrix {
   const whoSaid = new Map(line.flatMap(({ number, body }) => (body.kind === "message" ? [[number, body.who] as const] : [])));
   const replies = new Map<string, number>();
