@@ -1,7 +1,8 @@
 """What the instrument claims about each of the causal types of the installed transformers.
 
-`census.json` holds, per type, how it mixes its tokens (found by other means, in tiny_models.py) and what
-the checks say of it. A type that changes its place is a regression or a reason to change the table.
+`census.json` holds, per type, how it mixes its tokens (found by other means, in tiny_models.py) and
+what the checks say of it. A type that changes its place is a regression or a reason to change the
+table.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Every number that the page names: its formula, unit and exactness, as records.
 
-The one place that says so. Words in braces differ from Scene to Scene; ``number_records.py`` fills them.
+The one place that says so. Words in braces differ from Scene to Scene;
+``number_records.py`` fills them.
 """
 
 from __future__ import annotations

@@ -54,8 +54,8 @@ class SceneMeaning(Part):
     """What a number means: ``formula``, ``unit``, ``exactness``, and how to make it again.
 
     ``cli`` is empty where no command line can say it, and ``note`` says why, or what must be there
-    first; ``source`` is a paper, where there is one. Written by ``number_records.py`` only; the page
-    shows it and adds nothing.
+    first; ``source`` is a paper, where there is one. Written by ``number_records.py`` only; the
+    page shows it and adds nothing.
     """
 
     title: str
