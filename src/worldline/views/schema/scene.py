@@ -360,8 +360,7 @@ class Scene(Part):
         return to_neuronpedia(self, scan=scan, slug=slug)
 
     def to_networkx(self) -> nx.MultiDiGraph:
-        """Give the nodes ``(layer, pos)`` and the listed edges, keyed by head; see
-        ``graph_exports.py``.
+        """Give the nodes ``(layer, pos)`` and the listed edges, keyed by head (graph_exports.py).
 
         Raises:
             InputError: networkx is not installed.
