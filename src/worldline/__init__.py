@@ -1,4 +1,4 @@
-"""Shows, counts, attributes and cuts the flow of information in transformers.
+"""Shows, counts, measures and cuts the flow of information in transformers.
 
 >>> import worldline as wl
 >>> wl.observe("The capital of France is").show()  # doctest: +SKIP

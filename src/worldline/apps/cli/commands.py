@@ -28,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Shows, counts, attributes and cuts the flow of information in transformers.",
+    help="Shows, counts, measures and cuts the flow of information in transformers.",
 )
 
 
