@@ -110,7 +110,7 @@ def test_after_any_change_a_refusal_that_names_it_or_the_right_number(
     ("name", "question"),
     [
         ("a_function_of_torch", "gradient"),
-        ("a_function_of_torch", "share of a file"),
+        ("a_function_of_torch", "contribution of a file"),
         ("a_function_of_torch_wrapped", "gradient"),
         ("a_mode_of_functions", "gradient"),
         ("a_mode_that_looks_on", "gradient"),

@@ -513,7 +513,7 @@ def what_a_hook_object_holds(module):
 
 @change(r"share 0\.3 → 0\.9")
 def what_a_hook_holds_beside_a_counter(module):
-    return attribute(HELD[module].counting, "contribution", 0.9)
+    return attribute(HELD[module].counting, "share", 0.9)
 
 
 @change(r"TABLE\.by 0\.2 → 0\.9")
