@@ -58,6 +58,15 @@ def bootstrap(
     return value, float(low), float(high)
 
 
+def interval_text(interval: tuple[float, float, float]) -> str:
+    """A value and its interval, with their signs.
+
+    >>> interval_text((0.5, -0.25, 1.0))
+    '+0.500 (-0.250 to +1.000)'
+    """
+    return f"{interval[0]:+.3f} ({interval[1]:+.3f} to {interval[2]:+.3f})"
+
+
 def ranks(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """Ranks from 1, the mean rank where values are equal.
 
