@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import reference as ref
 from oracles import Float64, witness_of
 from tiny_runs import FLOAT64, NamesIds, loaded, some_tokens, tokens_of
-from worldline import reference as ref
 from worldline.attribution.attribute import hop_spectrum, weigh
 from worldline.attribution.flow import Target
 from worldline.attribution.frozen import frozen_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import reference as ref
 from oracles import Float64, witness_of
 from tiny_runs import NamesIds, tokens_of
-from worldline import reference as ref
 from worldline.attribution.attribute import weigh
 from worldline.models.loader import load_model
 from worldline.runs.recorder import record

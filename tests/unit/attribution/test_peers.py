@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+import reference as ref
 from oracles import Float64, witness_of
 from tiny_runs import FLOAT64, NamesIds, loaded, some_tokens, tokens_of
-from worldline import reference as ref
 from worldline.attribution.attribute import target_of
 from worldline.attribution.gradient import measure_of, target_gradients
 from worldline.attribution.measures import edge_measures
@@ -21,7 +21,7 @@ from worldline.models.gradients import whole_gradients
 from worldline.models.loader import load_model
 from worldline.models.validation import anatomy_of
 from worldline.runs.edit_hooks import Edits
-from worldline.runs.execution import donate
+from worldline.runs.forward_passes import donate
 from worldline.runs.recorder import record
 
 FAMILIES = ("llama", "gemma2", "gpt_neox", "gpt_oss", "cohere")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import reference as ref
 from oracles import Float64, witness_of
 from tiny_runs import NamesIds
-from worldline import reference as ref
 from worldline.graph.edits import Donor, EdgeCut, HopBudget, NodeCut, longer_than
 from worldline.models.loader import load_model
 from worldline.runs.execution import execute, execute_many

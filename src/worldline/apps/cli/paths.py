@@ -63,8 +63,8 @@ def paths(
     if by == "share" and target is not None:
         raise InputError("--by share: asks about no target; leave --target out or use --by frozen")
     from worldline.attribution.path_summary import see_paths
-    from worldline.views.recipe import recipe_on
     from worldline.views.reproduce import paths_recipe
+    from worldline.views.schema.recipe import recipe_on
 
     with load_and_tokenize(input_text.text, model, device, dtype, threads) as (
         loaded_model,
