@@ -22,7 +22,8 @@ import torch
 
 import worldline as wl
 from worldline.graph.edits import EdgeCut, HopBudget
-from worldline.runs.execution import execute_many, inputs_of
+from worldline.runs.execution import execute_many
+from worldline.runs.forward_passes import inputs_of
 from worldline.runs.hop_budgets import copies_of
 from worldline.runs.plan import Plan
 

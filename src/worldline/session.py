@@ -25,16 +25,16 @@ from worldline.tokens.chat_templates import ends_left_out, tokens_of, turns_of, 
 from worldline.tokens.input_text import WrittenText
 from worldline.tokens.targets import refuse_targets
 from worldline.tokens.units import page_groups
-from worldline.views.recipe import recipe_on
 from worldline.views.reproduce import trace_recipe
 from worldline.views.scene_builder import picture
+from worldline.views.schema.recipe import recipe_on
 
 if TYPE_CHECKING:
     import torch
 
     from worldline.runs.trace import Trace
     from worldline.tokens.tokens import Tokens
-    from worldline.views.recipe import Recipe
+    from worldline.views.schema.recipe import Recipe
 
 CHAT_ONLY = (
     "From Python only: this text is a chat with its special tokens written out; a command line "

@@ -22,7 +22,7 @@ from worldline.models.bundled import bundled_folder
 from worldline.models.loader import load_model
 from worldline.models.tracer import watched_forward
 from worldline.models.validation import anatomy_of
-from worldline.runs.execution import inputs_of
+from worldline.runs.forward_passes import inputs_of
 from worldline.runs.hop_budgets import copies_of
 from worldline.runs.plan import Plan
 from worldline.runs.recorder import record

@@ -14,13 +14,8 @@ from worldline.models.laws import check_model
 from worldline.models.tracer import watched_forward
 from worldline.models.validation import anatomy_of
 from worldline.runs.edit_hooks import Edits
-from worldline.runs.execution import (
-    execute,
-    execute_many,
-    inputs_of,
-    replay_of,
-    run_edited,
-)
+from worldline.runs.execution import execute, execute_many
+from worldline.runs.forward_passes import inputs_of, replay_of, run_edited
 from worldline.runs.hop_budgets import copies_of, most_hops
 from worldline.runs.plan import Plan
 

@@ -16,7 +16,7 @@ import worldline as wl
 from tiny_runs import FLOAT32, FLOAT64, loaded, some_tokens, tokens_of
 from worldline.errors import InputError, RefusedError
 from worldline.models.laws import check_model
-from worldline.runs.execution import inputs_of
+from worldline.runs.forward_passes import inputs_of
 from worldline.runs.plan import Plan
 from worldline.runs.trace import KEEP
 

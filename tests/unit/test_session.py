@@ -145,7 +145,7 @@ def test_a_chat_whose_template_has_a_clock_is_said_or_stands_as_it_was_read(tmp_
     from tiny_folder import tiny_folder
     from worldline.models.loader import load_model
     from worldline.session import observe
-    from worldline.views.recipe import terminal_line
+    from worldline.views.schema.recipe import terminal_line
 
     model = load_model(str(tiny_folder(tmp_path / "m")))
     model.tokenizer.chat_template = "{{ strftime_now('%f') }}:{{ messages[0].content }}"

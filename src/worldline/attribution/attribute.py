@@ -34,7 +34,8 @@ from worldline.errors import InputError, RefusedError
 from worldline.models.torch_modes import usual_modes
 from worldline.models.unembed import tail_of
 from worldline.runs.trace_calls import on_trace
-from worldline.runs.trace_match import recorded_anew, refuse_changed, refuse_other_model
+from worldline.runs.trace_changes import refuse_changed
+from worldline.runs.trace_match import recorded_anew, refuse_other_model
 from worldline.tokens.targets import likelier_twin, refuse_itself
 from worldline.tokens.tokens import decode, names_of, quoted_text, token_id
 

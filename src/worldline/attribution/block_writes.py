@@ -9,7 +9,7 @@ import torch
 
 from worldline.models.terms import SKIP, attn_name
 from worldline.runs.trace_calls import on_trace
-from worldline.runs.trace_match import refuse_changed
+from worldline.runs.trace_changes import refuse_changed
 from worldline.steps import step
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from worldline.attribution.flow import Meaning
 from worldline.errors import InputError, RefusedError
 from worldline.models.row_comparison import rounding_allowed
 from worldline.models.terms import CONSTANTS, MLP, OTHER, SKIP, attn_name
-from worldline.runs.trace_match import refuse_changed
+from worldline.runs.trace_changes import refuse_changed
 
 if TYPE_CHECKING:
     from jaxtyping import Float

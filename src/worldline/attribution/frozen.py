@@ -16,9 +16,9 @@ from worldline.models.linearized import frozen_run
 from worldline.models.row_comparison import other_at
 from worldline.models.torch_patches import around
 from worldline.models.validation import anatomy_of, refuse_other_derivative
-from worldline.runs.execution import inputs_of
+from worldline.runs.forward_passes import inputs_of
 from worldline.runs.plan import Plan
-from worldline.runs.trace_match import refuse_changed
+from worldline.runs.trace_changes import refuse_changed
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from worldline.attribution.flow import Meaning, Target, target_words
 from worldline.models.gradients import Measure
 from worldline.models.validation import refuse_other_derivative
-from worldline.runs.execution import differentiate
+from worldline.runs.differentiation import differentiate
 from worldline.runs.partial_forward import column_gradients
 from worldline.runs.plan import Plan
-from worldline.runs.trace_match import refuse_changed, refuse_other_end
+from worldline.runs.trace_changes import refuse_changed, refuse_other_end
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ from worldline.arguments import whole_numbers
 from worldline.errors import InputError
 from worldline.models.unembed import tail_of
 from worldline.runs.trace_calls import on_trace
-from worldline.runs.trace_match import refuse_changed
+from worldline.runs.trace_changes import refuse_changed
 from worldline.steps import step
 
 if TYPE_CHECKING:

@@ -231,12 +231,14 @@ def _utc_now() -> str:
 
 
 def _error_line(error: Exception) -> str:
-    """One line: what was raised, and where in the lab if it was there."""
+    """One line: what was raised, and where in an experiment if it was there."""
     line = " ".join(str(error).split()) or "no message"
     if isinstance(error, wl.InputError):
         return line
     frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if "lab" in frame.filename
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "experiments" in Path(frame.filename).parts
     ]
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {line}{where}"

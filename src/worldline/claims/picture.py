@@ -13,7 +13,6 @@ from worldline.claims.shipped_verdicts import shipped_verdicts, with_shipped
 from worldline.claims.verdict import CurrentVerdict, Verdict, pick, stale_reason
 from worldline.experiments import registry
 from worldline.experiments.experiment import Figure, Picture
-from worldline.views.recipe import BUNDLED_DTYPE, option
 from worldline.views.schema.claims import (
     ClaimsEdge,
     ClaimsFigure,
@@ -24,6 +23,7 @@ from worldline.views.schema.claims import (
     ClaimsVerdict,
     EdgeType,
 )
+from worldline.views.schema.recipe import BUNDLED_DTYPE, option
 from worldline.views.shell_words import shell_join
 
 BUNDLED = "smollm2-135m-instruct"

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import worldline as wl
 from worldline.experiments.experiment import Experiment, Figure, Finding, Item, Measurement
-from worldline.experiments.law_checks import context_of, exact, saying_refusals, series, untestable
+from worldline.experiments.law_checks import context_of, exact, series
 from worldline.experiments.model_grid import Grid, grid_of
+from worldline.experiments.refusals import of_all, or_reason
 
 ATOMS_LOG10 = 80.0  # of the visible universe, as usually rounded
 CONVENTIONS = ("lattice", "block", "streams", "blocks", "heads")
@@ -49,7 +50,7 @@ def _count(grid: Grid, convention: str, distance: int):
     )
 
 
-@saying_refusals
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """The least distance in one convention, and the counts on the way there."""
     grid, convention = grid_of(model), item["convention"]
@@ -63,10 +64,9 @@ def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     }
 
 
+@of_all
 def conclude(measurements: Sequence[tuple[Item, Measurement]], _seed: int) -> Finding:
     """The least distance of the lattice, of the context length."""
-    if (untestable_finding := untestable(measurements)) is not None:
-        return untestable_finding
     by_convention = {item["convention"]: result for item, result in measurements}
     grid, context = Grid(**measurements[0][1]["grid"]), measurements[0][1]["context"]
     numbers = {

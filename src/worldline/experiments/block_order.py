@@ -9,8 +9,9 @@ import numpy as np
 
 import worldline as wl
 from worldline.experiments.experiment import Experiment, Figure, Finding, Item, Measurement, Picture
-from worldline.experiments.law_checks import draw_texts, exact, saying_refusals, series, untestable
+from worldline.experiments.law_checks import draw_texts, exact, series
 from worldline.experiments.model_grid import PARALLEL_TOLERANCE, mlp_changes
+from worldline.experiments.refusals import or_reason, untestable, untestable_of
 
 N_TOKENS = 48
 TINY_TOKENS = 12
@@ -41,7 +42,7 @@ def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     return mine + tiny_items
 
 
-@saying_refusals
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """How far MLP terms moved where attention's result was taken away, node by node."""
     draw = np.random.default_rng(item["seed"])
@@ -65,11 +66,11 @@ def _share(changes: Sequence[float]) -> float:
 def conclude(measurements: Sequence[tuple[Item, Measurement]], _seed: int) -> Finding:
     """The share of this model's tested nodes whose MLP term depends on the block's attention."""
     mine = [(item, result) for item, result in measurements if not item.get("type")]
-    if (untestable_finding := untestable(mine)) is not None:
+    if (untestable_finding := untestable_of(mine)) is not None:
         return untestable_finding
     changes = [change for _, result in mine for change in result["changes"]]
     if not changes:
-        return Finding(None, None, None, 0, untestable="no block of this model has an MLP term")
+        return untestable("no block of this model has an MLP term")
     share_by_type = {
         item["type"]: _share(one["changes"])
         for item, one in measurements

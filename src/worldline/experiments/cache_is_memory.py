@@ -11,17 +11,15 @@ import numpy as np
 import worldline as wl
 from worldline.experiments.experiment import Experiment, Figure, Finding, Item, Measurement, Picture
 from worldline.experiments.law_checks import (
-    REFUSAL_KEY,
     apart,
     draw_texts,
     finite,
     kl_nats,
     on_device,
-    saying_refusals,
     series,
-    untestable,
     weights_held,
 )
+from worldline.experiments.refusals import REFUSAL_KEY, of_all, or_reason, untestable
 from worldline.experiments.statistics import bootstrap, wilson
 
 N_BEFORE, N_AFTER, N_GREEDY = 24, 12, 3
@@ -48,7 +46,7 @@ def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     ]
 
 
-@saying_refusals
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """KL at the continuation to the tokens' run and to the cache's run; decoding with the cache."""
     tokens, cache, after = (tuple(item[name]) for name in ("tokens", "cache", "after"))
@@ -136,10 +134,9 @@ def _cache_share(kl: dict[str, float]) -> float:
     return kl["to_tokens"] / kl_sum if kl_sum else float("nan")
 
 
+@of_all
 def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """The mean share by which the continuation follows the cache, over texts."""
-    if (untestable_finding := untestable(measurements)) is not None:
-        return untestable_finding
     results = [result for _, result in measurements]
     shares = {
         parts: [_cache_share(tokens_by_run["kl"][parts]) for tokens_by_run in results]
@@ -147,7 +144,7 @@ def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Fin
     }
     if not np.isfinite(shares["kv"]).any():
         reason = "the runs of two texts do not differ in their continuation"
-        return Finding(None, None, None, 0, untestable=reason)
+        return untestable(reason)
     by = {parts: bootstrap(shares[parts], seed) for parts in PARTS}
     decoding = [result["decoding"] for result in results if result["decoding"] is not None]
     greedy = [one["greedy"] for one in results]

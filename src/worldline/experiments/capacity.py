@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import worldline as wl
+from worldline.experiments.experiment import Item
 from worldline.experiments.linear_probes import (
     allowed_inputs,
     best_of_width,
@@ -26,6 +27,7 @@ from worldline.experiments.linear_probes import (
 )
 from worldline.experiments.passage_rows import Rows, collect, head_rows, state_rows
 from worldline.experiments.spectra import Moments, cross_products, participation, spectrum_of
+from worldline.experiments.stimuli.passages import draw_passages
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -35,6 +37,12 @@ TOLERANCE = {"float64": 1e-7, "float32": 1e-5, "float16": 1e-2, "bfloat16": 5e-2
 """Singular values of what is written, of the largest, up to which they are rounding."""
 
 NO_READS = "no layer of this model reads K and V by softmax attention"
+
+PARTS = 3
+"""Layers are measured a third at a time, every third one; a quick run measures one third."""
+
+ALL_FROM = 200
+"""Passages from which on all thirds are measured."""
 
 
 @dataclass
@@ -52,6 +60,16 @@ class LayerSample:
     def text_of(self) -> Int[np.ndarray, " row"]:
         """The text that each row belongs to."""
         return self.rows.text_of
+
+
+def items_by_third(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
+    """One item for each third of the layers, all of them over the same `n` passages."""
+    draw_passages(n, seed)  # more than there are is refused here
+    parts = range(PARTS) if n >= ALL_FROM else range(1)
+    return [
+        {"key": f"layers {part} mod {PARTS}", "part": part, "texts": n, "seed": seed}
+        for part in parts
+    ]
 
 
 def collect_layers(

@@ -18,14 +18,13 @@ from worldline.experiments.linear_probes import (
 )
 from worldline.experiments.passage_rows import (
     collect,
-    first_reason,
+    part_items,
     read_passages,
     spread_over,
     state_rows,
-    untestable,
 )
-from worldline.experiments.statistics import bootstrap
-from worldline.experiments.stimuli.passages import draw_passages
+from worldline.experiments.refusals import of_all, or_reason
+from worldline.experiments.statistics import bootstrap, interval_text
 
 TEXTS_PER_PAIR, AT_ONCE = 90, 3
 RISE = 6
@@ -36,22 +35,13 @@ NAMES: tuple[str, ...] = ("difference", "one", "two", "tokens")
 
 def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     """Pairs of rows are tested by the handful, one handful an item, a pair for each 90 passages."""
-    draw_passages(n, seed)  # more than there are is refused here
-    n_pairs = max(2, n // TEXTS_PER_PAIR)
-    parts = -(-n_pairs // AT_ONCE)
-    return [
-        {"key": f"part {part}", "part": part, "of": parts, "wanted": n_pairs,
-         "texts": n, "seed": seed}
-        for part in range(parts)
-    ]  # fmt: skip
+    return part_items(n, seed, max(2, n // TEXTS_PER_PAIR), AT_ONCE)
 
 
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """Fit readers of past states in later ones, for some pairs of rows."""
-    try:
-        texts = read_passages(model, item["texts"], item["seed"])
-    except wl.InputError as error:
-        return {"untestable": str(error)}
+    texts = read_passages(model, item["texts"], item["seed"])
     texts = [text for text in texts if len(text) > 3]
     pairs = row_pairs(wl.record(model, texts[0], keep=()).n_layers, item["wanted"])
     part_pairs = pairs[item["part"] :: item["of"]]
@@ -117,11 +107,9 @@ def margins(shares: dict[str, float]) -> dict[str, float]:
     return {"states": states, "tokens": tokens, "both": min(states, tokens)}
 
 
+@of_all
 def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """The margin of the difference's R2, mean over pairs of rows; interval over held-out texts."""
-    why = first_reason(measurements)
-    if why is not None or not measurements:
-        return untestable(why or "nothing was measured")
     pairs = sorted(
         (interval for _, m in measurements for interval in m["pairs"]),
         key=lambda pair: pair["past"],
@@ -183,8 +171,8 @@ def _says(pairs, margin_intervals, n_texts) -> tuple[str, ...]:
         f"The same difference, read in the embeddings of tokens j, j-1 and j-2: "
         f"{mean['tokens']:.3f}, from {tokens['inputs']} principal components of their numbers"
         f"{'' if tokens['inputs'] >= state['given'] * 3 else ': samples allow no more'}.",
-        f"Margin over the states {_of(margin_intervals['states'])}, over the tokens "
-        f"{_of(margin_intervals['tokens'])}; "
+        f"Margin over the states {interval_text(margin_intervals['states'])}, over the tokens "
+        f"{interval_text(margin_intervals['tokens'])}; "
         "the smaller of the two decides.",
         "A linear reader of a difference is the difference of the readers, so that it can always "
         "be read; only how well, beside the states and the tokens, says whether it is favoured.",
@@ -197,10 +185,6 @@ def _says(pairs, margin_intervals, n_texts) -> tuple[str, ...]:
             "samples an input allow no more."
         )
     return tuple(lines)
-
-
-def _of(interval: tuple[float, float, float]) -> str:
-    return f"{interval[0]:+.3f} ({interval[1]:+.3f} to {interval[2]:+.3f})"
 
 
 def _figure(pairs: list[dict[str, Any]]) -> Figure:

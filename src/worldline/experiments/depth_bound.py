@@ -13,11 +13,10 @@ from worldline.experiments.law_checks import (
     context_of,
     draw_texts,
     exact,
-    saying_refusals,
     series,
     tokens_of,
-    untestable,
 )
+from worldline.experiments.refusals import of_all, or_reason
 
 LONGEST = 64
 SAMPLED_COUNTS = range(5)
@@ -37,7 +36,7 @@ def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     return [{"key": f"T={size}", "ids": ids[:size], "text": text} for size in lengths]
 
 
-@saying_refusals
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """The longest chain of blocks at one length, and the run in as many steps as there are rows."""
     n_pos = len(item["ids"])
@@ -75,10 +74,9 @@ def chain_with_sampling(n_layers: int, n_prompt: int, n_sampled: int) -> int:
     return rows[n_layers][n_pos - 1]
 
 
+@of_all
 def conclude(measurements: Sequence[tuple[Item, Measurement]], _seed: int) -> Finding:
     """The longest chain, or the steps of the run if more, less the number of blocks."""
-    if (untestable_finding := untestable(measurements)) is not None:
-        return untestable_finding
     results = [result for _, result in measurements]
     n_layers = results[0]["n_layers"]
     over = [max(result["chain"], result["steps"]) - result["n_layers"] for result in results]

@@ -16,11 +16,10 @@ from worldline.experiments.law_checks import (
     draw_texts,
     exact,
     refuse_coarse,
-    saying_refusals,
     series,
     tokens_of,
-    untestable,
 )
+from worldline.experiments.refusals import of_all, or_reason
 
 N_TOKENS = 10
 PLOT_FLOOR = 1e-12  # a difference of 0 is drawn here
@@ -40,7 +39,7 @@ def orders_of(item: Item) -> list[str]:
     return ["prefill", "decode", "wavefront(1)", f"random({item['random']})", "cone"]
 
 
-@saying_refusals
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """Each order's largest difference of logits from the model's own run, and what it takes."""
     ids = tuple(item["ids"])
@@ -69,10 +68,9 @@ def of_largest(ulp: float, logits: np.ndarray, dtype: str) -> float:
     return ulp * EPS[dtype] * 2.0 ** math.floor(math.log2(size)) / size if size else ulp
 
 
+@of_all
 def conclude(measurements: Sequence[tuple[Item, Measurement]], _seed: int) -> Finding:
     """The largest difference of any order, and the number of orders there are."""
-    if (untestable_finding := untestable(measurements)) is not None:
-        return untestable_finding
     names = list(measurements[0][1]["orders"])
     by: dict[str, list[dict[str, Any]]] = {
         name: [order_numbers["orders"][name] for _, order_numbers in measurements] for name in names

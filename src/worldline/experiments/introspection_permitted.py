@@ -18,17 +18,15 @@ import worldline as wl
 from worldline.experiments.experiment import Experiment, Figure, Finding, Item, Measurement, Picture
 from worldline.experiments.law_checks import (
     EPS,
-    REFUSAL_KEY,
     as_array,
     draw_texts,
     finite,
     kl_nats,
     same_places,
-    saying_refusals,
     series,
     tokens_of,
-    untestable,
 )
+from worldline.experiments.refusals import REFUSAL_KEY, of_all, or_reason
 from worldline.experiments.statistics import bootstrap
 
 N_PREFIX, N_MIDDLE, N_END = 10, 12, 10
@@ -52,7 +50,7 @@ def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     ]
 
 
-@saying_refusals
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """KL in nats at the end's positions, for each kind of change and each part of K/V."""
     ids, prefix = tuple(item["ids"]), tuple(item["prefix"])
@@ -136,10 +134,9 @@ def _median(values: list[float], seed: int) -> tuple[float, float, float]:
     return bootstrap(values, seed, lambda drawn: float(np.median(drawn)))
 
 
+@of_all
 def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """The least of the three kinds' median ratios, K and V both changed."""
-    if (untestable_finding := untestable(measurements)) is not None:
-        return untestable_finding
     interval = [result for _, result in measurements]
     by_text = [[_above(result, kind, "kv") for kind in KINDS] for result in interval]
     value, low, high = bootstrap(by_text, seed, _least_median)

@@ -11,7 +11,8 @@ from scipy.stats import norm
 
 import worldline as wl
 from worldline.experiments.experiment import Experiment, Figure, Finding, Item, Measurement, Series
-from worldline.experiments.passage_rows import first_reason, plain, read_passages, untestable
+from worldline.experiments.passage_rows import plain, read_passages
+from worldline.experiments.refusals import REFUSAL_KEY, of_all, or_reason
 from worldline.experiments.statistics import bootstrap, discoveries, spearman
 from worldline.experiments.stimuli.passages import draw_passages
 
@@ -28,20 +29,18 @@ def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     return [{"key": f"half {fold}", "fold": fold, "texts": n, "seed": seed} for fold in range(2)]
 
 
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """Mean queries and mean received attention of one half; rank correlations on the other."""
-    try:
-        texts = read_passages(model, item["texts"], item["seed"], LENGTH)
-    except wl.InputError as error:
-        return {"untestable": str(error)}
+    texts = read_passages(model, item["texts"], item["seed"], LENGTH)
     texts = [text for text in texts if len(text) == LENGTH]
     if len(texts) < 2 * FOLDS:
-        return {"untestable": f"{len(texts)} texts of {LENGTH} tokens"}
+        return {REFUSAL_KEY: f"{len(texts)} texts of {LENGTH} tokens"}
     fitting_texts = [text for n, text in enumerate(texts) if n % FOLDS != item["fold"]]
     held_out_texts = [one for n, one in enumerate(texts) if n % FOLDS == item["fold"]]
     layers, queries, positions = _averages(model, fitting_texts)
     if not layers:
-        return {"untestable": "no layer of this model reads K and V by softmax attention"}
+        return {REFUSAL_KEY: "no layer of this model reads K and V by softmax attention"}
     correlations = np.stack(
         [_correlations(model, one, layers, queries, positions) for one in held_out_texts]
     )
@@ -118,11 +117,9 @@ def _rho(first: np.ndarray, two: np.ndarray) -> float:
     return 0.0 if math.isnan(rho) else rho
 
 
+@of_all
 def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """The rank correlation by keys less that by positions, mean over heads; interval over texts."""
-    why = first_reason(measurements)
-    if why is not None or not measurements:
-        return untestable(why or "nothing was measured")
     table = np.concatenate([np.array(result["found"]) for _, result in measurements])
     ahead = table[..., 0] - table[..., 1]
     value, low, high = bootstrap(ahead.mean((1, 2)).tolist(), seed)

@@ -1,17 +1,17 @@
-"""What the experiments on laws share: texts as ids, distances of logits, refusals as findings."""
+"""What the experiments on laws share: texts as ids, and distances of logits."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from scipy.special import log_softmax
 
 import worldline as wl
-from worldline.experiments.experiment import Finding, Item, Measurement, Series
+from worldline.experiments.experiment import Item, Series
+from worldline.experiments.refusals import refusal
 from worldline.experiments.stimuli.passages import all_passages, draw_passages
 
 COARSE = ("float16", "bfloat16")
@@ -26,7 +26,6 @@ LIMITS = (
     "context_length",
 )
 WORDS = range(3, 112)  # of a model that knows numbered words only: "t3" to "t111"
-REFUSAL_KEY = "refused"
 
 
 def context_of(model: wl.LoadedModel) -> int | None:
@@ -113,44 +112,12 @@ def same_places(n_pos: int) -> tuple[int, ...]:
     return tuple(range(n_pos))
 
 
-def refusal(reason: str) -> Item:
-    """An item that stands for what could not be asked."""
-    return {"key": REFUSAL_KEY, REFUSAL_KEY: reason}
-
-
 def refuse_coarse(model: wl.LoadedModel) -> list[Item]:
     """One item that says why, where a law to 1e-4 drowns in the rounding of the model's numbers."""
     if model.dtype not in COARSE:
         return []
     why = f"{model.dtype} rounds to {EPS[model.dtype]:.0e}, coarser than the law: load float32"
     return [refusal(why)]
-
-
-def saying_refusals(
-    measure: Callable[[wl.LoadedModel, Item], Measurement],
-) -> Callable[[wl.LoadedModel, Item], Measurement]:
-    """The same measurement; where the instrument refuses the model, the reason is the result."""
-
-    @functools.wraps(measure)
-    def measure_or_refuse(model: wl.LoadedModel, item: Item) -> Measurement:
-        if REFUSAL_KEY in item:
-            return {REFUSAL_KEY: item[REFUSAL_KEY]}
-        try:
-            return measure(model, item)
-        except wl.RefusedError as error:
-            return {REFUSAL_KEY: str(error)}
-
-    return measure_or_refuse
-
-
-def untestable(measurements: Sequence[tuple[Item, Measurement]]) -> Finding | None:
-    """The finding where nothing was measured, or something was refused; None where all was."""
-    if not measurements:
-        return Finding(None, None, None, 0, untestable="no text is long enough")
-    reasons = [result[REFUSAL_KEY] for _, result in measurements if REFUSAL_KEY in result]
-    if reasons:
-        return Finding(None, None, None, 0, untestable=reasons[0])
-    return None
 
 
 def exact(value: float | int) -> tuple[float, float, float]:

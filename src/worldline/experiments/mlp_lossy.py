@@ -20,14 +20,13 @@ from worldline.experiments.linear_probes import (
 )
 from worldline.experiments.passage_rows import (
     collect,
-    first_reason,
     head_rows,
+    part_items,
     plain,
     read_passages,
     spread_over,
-    untestable,
 )
-from worldline.experiments.stimuli.passages import draw_passages
+from worldline.experiments.refusals import REFUSAL_KEY, of_all, or_reason
 
 KEEP = ("terms", "kv", "k_unplaced", "mlp_hidden")
 TEXTS_PER_LAYER, AT_ONCE = 80, 3
@@ -36,25 +35,16 @@ NAMES = ("write", "later", "both")
 
 def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     """Layers are tested by the handful, one handful an item, one layer for each 80 passages."""
-    draw_passages(n, seed)  # more than there are is refused here
-    n_layers = max(2, n // TEXTS_PER_LAYER)
-    parts = -(-n_layers // AT_ONCE)
-    return [
-        {"key": f"part {part}", "part": part, "of": parts, "wanted": n_layers,
-         "texts": n, "seed": seed}
-        for part in range(parts)
-    ]  # fmt: skip
+    return part_items(n, seed, max(2, n // TEXTS_PER_LAYER), AT_ONCE)
 
 
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """Readers of the MLP's hidden numbers in some layers."""
-    try:
-        texts = read_passages(model, item["texts"], item["seed"])
-    except wl.InputError as error:
-        return {"untestable": str(error)}
+    texts = read_passages(model, item["texts"], item["seed"])
     chosen_layers = _item_layers(model, texts[0], item)
     if isinstance(chosen_layers, str):
-        return {"untestable": chosen_layers}
+        return {REFUSAL_KEY: chosen_layers}
 
     def take(trace: wl.Trace) -> dict[str, np.ndarray]:
         arrays: dict[str, np.ndarray | None] = {}
@@ -111,15 +101,13 @@ def _readings(arrays: dict[str, np.ndarray], text_of: np.ndarray, layer: int) ->
     }
 
 
+@of_all
 def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """The share read in the write and in later K/V together, mean over layers, or the larger one.
 
     Together they have more inputs than the write, and on few samples a reader of both can fall
     behind; then the reader that found most decides, the mean over layers being compared.
     """
-    why = first_reason(measurements)
-    if why is not None or not measurements:
-        return untestable(why or "nothing was measured")
     layers = sorted(
         (interval for _, m in measurements for interval in m["layers"]),
         key=lambda layer: layer["layer"],

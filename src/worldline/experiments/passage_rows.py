@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import worldline as wl
-from worldline.experiments.experiment import Finding
+from worldline.experiments.experiment import Item
 from worldline.experiments.stimuli.passages import draw_passages
 
 if TYPE_CHECKING:
@@ -36,6 +36,17 @@ class Rows:
 
     def __contains__(self, name: str) -> bool:
         return name in self.arrays
+
+
+def part_items(n: int, seed: int, n_tested: int, at_once: int) -> list[Item]:
+    """`n_tested` layers or pairs of them, `at_once` an item, all over the same `n` passages."""
+    draw_passages(n, seed)  # more than there are is refused here
+    parts = -(-n_tested // at_once)
+    return [
+        {"key": f"part {part}", "part": part, "of": parts, "wanted": n_tested,
+         "texts": n, "seed": seed}
+        for part in range(parts)
+    ]  # fmt: skip
 
 
 def read_passages(
@@ -107,15 +118,3 @@ def spread_over(n: int, count: int) -> list[int]:
     [0, 10, 19, 29]
     """
     return sorted({round(point) for point in np.linspace(0, n - 1, max(1, min(n, count)))})
-
-
-def untestable(why: str) -> Finding:
-    """The finding of a model that lacks what is measured."""
-    return Finding(None, None, None, 0, untestable=why)
-
-
-def first_reason(measurements: Sequence[tuple[Any, dict[str, Any]]]) -> str | None:
-    """Why the items could not be measured, if one could not."""
-    return next(
-        (str(result["untestable"]) for _, result in measurements if "untestable" in result), None
-    )

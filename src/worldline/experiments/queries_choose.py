@@ -9,8 +9,9 @@ import numpy as np
 
 import worldline as wl
 from worldline.experiments.experiment import Experiment, Figure, Finding, Item, Measurement, Series
-from worldline.experiments.passage_rows import first_reason, read_passages, spread_over, untestable
-from worldline.experiments.statistics import bootstrap
+from worldline.experiments.passage_rows import read_passages, spread_over
+from worldline.experiments.refusals import REFUSAL_KEY, of_all, or_reason
+from worldline.experiments.statistics import bootstrap, interval_text
 from worldline.experiments.stimuli.passages import draw_passages
 
 LENGTH = 40
@@ -29,21 +30,19 @@ def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     ]
 
 
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """Swap queries, keys and values of one text for those of another of the same length."""
-    try:
-        texts = read_passages(model, 2 * item["pair"] + 2, item["seed"], LENGTH)[-2:]
-    except wl.InputError as error:
-        return {"untestable": str(error)}
+    texts = read_passages(model, 2 * item["pair"] + 2, item["seed"], LENGTH)[-2:]
     length = min(map(len, texts))
     first_trace, second_trace = (
         wl.record(model, text.first(length), keep=("kv", "q")) for text in texts
     )
     layers = [layer for layer, k in enumerate(first_trace.k) if k is not None]
     if not layers:
-        return {"untestable": "no layer of this model reads K and V by softmax attention"}
+        return {REFUSAL_KEY: "no layer of this model reads K and V by softmax attention"}
     if length < 3:
-        return {"untestable": "texts of fewer than three tokens"}
+        return {REFUSAL_KEY: "texts of fewer than three tokens"}
     pattern_shifts = [_pattern_shifts(first_trace, second_trace, layer) for layer in layers]
     cut = _effects(model, first_trace, second_trace, layers) if item["cut"] else {"cut": []}
     return {"length": length, "layers": layers, "moved": pattern_shifts} | cut
@@ -112,11 +111,9 @@ def _effects(
     return {"cut": cut_layers, "kl": {part: kl[at::3] for at, part in enumerate(PARTS)}}
 
 
+@of_all
 def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """Total variation under swapped queries less that under swapped keys; interval over pairs."""
-    why = first_reason(measurements)
-    if why is not None or not measurements:
-        return untestable(why or "nothing was measured")
     results = [interval for _, interval in measurements]
     per_pair = {
         (part, metric): np.array(
@@ -181,7 +178,7 @@ def _says(margins, means, effects, cut, per_pair) -> tuple[str, ...]:
         "layers.",
         f"Column 0 alone: {means['q']['sink']:.3f} and {means['k']['sink']:.3f}. With rows divided "
         f"by what they give to the other columns: {means['q']['rest']:.3f} and "
-        f"{means['k']['rest']:.3f}, difference {_of(margins['rest'])}.",
+        f"{means['k']['rest']:.3f}, difference {interval_text(margins['rest'])}.",
         "With another text's values the pattern of the same layer does not move at all, by "
         "construction: it is made of queries and keys only.",
     ]
@@ -199,10 +196,6 @@ def _says(margins, means, effects, cut, per_pair) -> tuple[str, ...]:
         "texts have the same positions, so what the position alone decides stays."
     )
     return tuple(lines)
-
-
-def _of(interval: tuple[float, float, float]) -> str:
-    return f"{interval[0]:+.3f} ({interval[1]:+.3f} to {interval[2]:+.3f})"
 
 
 def _figures(layers, per_pair, cut, effects) -> tuple[Figure, ...]:

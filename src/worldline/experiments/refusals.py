@@ -17,10 +17,15 @@ Conclude = Callable[[Sequence[tuple[Item, Measurement]], int], Finding]
 
 
 def or_reason(measure: Measure) -> Measure:
-    """The same measure, which gives the reason alone where worldline refuses the model or text."""
+    """The same measure, which gives the reason alone where worldline refuses the model or text.
+
+    An item may be a refusal itself: its reason is the result.
+    """
 
     @wraps(measure)
     def measure_or_reason(model: wl.LoadedModel, item: Item) -> Measurement:
+        if REFUSAL_KEY in item:
+            return {REFUSAL_KEY: item[REFUSAL_KEY]}
         try:
             return measure(model, item)
         except (wl.RefusedError, wl.InputError) as error:
@@ -50,6 +55,29 @@ def of_accepted(conclude: Conclude) -> Conclude:
         return replace(finding, numbers=numbers, says=(*finding.says, refusal_sentence))
 
     return conclude_accepted
+
+
+def of_all(conclude: Conclude) -> Conclude:
+    """The same conclusion; untestable where an item was refused, or there is none."""
+
+    @wraps(conclude)
+    def conclude_all(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
+        return untestable_of(measurements) or conclude(measurements, seed)
+
+    return conclude_all
+
+
+def untestable_of(measurements: Sequence[tuple[Item, Measurement]]) -> Finding | None:
+    """The finding where nothing was measured, or an item was refused; None where all was."""
+    reasons = [result[REFUSAL_KEY] for _, result in measurements if REFUSAL_KEY in result]
+    if reasons or not measurements:
+        return untestable(reasons[0] if reasons else NO_TEXT_REASON)
+    return None
+
+
+def refusal(reason: str) -> Item:
+    """An item that stands for what cannot be asked."""
+    return {"key": REFUSAL_KEY, REFUSAL_KEY: reason}
 
 
 def untestable(why: str, **numbers: float) -> Finding:

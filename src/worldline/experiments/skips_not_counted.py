@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import worldline as wl
 from worldline.experiments.experiment import Experiment, Figure, Finding, Item, Measurement
-from worldline.experiments.law_checks import exact, saying_refusals, series, untestable
+from worldline.experiments.law_checks import exact, series
 from worldline.experiments.model_grid import grid_of
+from worldline.experiments.refusals import of_all, or_reason
 
 DISTANCES = (10, 1, 3, 30, 100)  # the first decides
 CONVENTIONS = ("lattice", "streams", "blocks", "heads")
@@ -18,7 +19,7 @@ def items(_model: wl.LoadedModel, n: int, _seed: int) -> list[Item]:
     return [{"key": f"m={m}", "distance": m} for m in DISTANCES[:n]]
 
 
-@saying_refusals
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """log10 of the counts at one distance, on this model's blocks and heads."""
     grid = grid_of(model)
@@ -39,10 +40,9 @@ def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     }
 
 
+@of_all
 def conclude(measurements: Sequence[tuple[Item, Measurement]], _seed: int) -> Finding:
     """log10 of `heads` over `lattice`, ten positions on."""
-    if (untestable_finding := untestable(measurements)) is not None:
-        return untestable_finding
     results_by_distance = {item["distance"]: result for item, result in measurements}
     at, result = DISTANCES[0], results_by_distance[DISTANCES[0]]
     more = {

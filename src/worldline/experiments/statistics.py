@@ -56,6 +56,15 @@ def bootstrap(
     return value, float(low), float(high)
 
 
+def interval_text(interval: tuple[float, float, float]) -> str:
+    """A value and its interval, with their signs.
+
+    >>> interval_text((0.5, -0.25, 1.0))
+    '+0.500 (-0.250 to +1.000)'
+    """
+    return f"{interval[0]:+.3f} ({interval[1]:+.3f} to {interval[2]:+.3f})"
+
+
 def spearman(first: Float[np.ndarray, " n"], two: Float[np.ndarray, " n"]) -> float:
     """Spearman's rank correlation; nan where one of them does not vary."""
     if len(first) < 2 or not np.ptp(first) or not np.ptp(two):

@@ -17,7 +17,6 @@ import numpy as np
 import worldline as wl
 from worldline.experiments.experiment import Experiment, Figure, Finding, Item, Measurement, Picture
 from worldline.experiments.law_checks import (
-    REFUSAL_KEY,
     apart,
     as_array,
     draw_texts,
@@ -25,12 +24,11 @@ from worldline.experiments.law_checks import (
     on_device,
     refuse_coarse,
     same_places,
-    saying_refusals,
     series,
-    untestable,
     weights_held,
 )
 from worldline.experiments.model_grid import n_layers_of
+from worldline.experiments.refusals import REFUSAL_KEY, of_all, or_reason
 
 N_TOKENS = 48
 N_COLUMNS = 2
@@ -59,7 +57,7 @@ def items(model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
     ]
 
 
-@saying_refusals
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """How far each law is from holding, of the largest |logit|, and what the controls move."""
     ids, other_ids = tuple(item["ids"]), tuple(item["others"])
@@ -149,10 +147,9 @@ def _has_experts(model: wl.LoadedModel) -> bool:
     return any("expert" in name and isinstance(n, int) and n > 1 for name, n in config.items())
 
 
+@of_all
 def conclude(measurements: Sequence[tuple[Item, Measurement]], _seed: int) -> Finding:
     """The worst of all changes that no highway explains, and whether the past ever moved."""
-    if (untestable_finding := untestable(measurements)) is not None:
-        return untestable_finding
     every: dict[str, list[float]] = {}
     for _, result in measurements:
         for name, values in result["apart"].items():

@@ -10,42 +10,26 @@ import numpy as np
 import worldline as wl
 from worldline.experiments.capacity import (
     NO_READS,
+    PARTS,
     collect_layers,
     every_value,
+    items_by_third,
     kv_dimensions,
     readers,
 )
 from worldline.experiments.experiment import Experiment, Figure, Finding, Item, Measurement, Series
 from worldline.experiments.linear_probes import shares_interval
-from worldline.experiments.passage_rows import first_reason, read_passages, untestable
-from worldline.experiments.stimuli.passages import draw_passages
-
-PARTS = 3
-"""Layers are measured a third at a time, every third one; a quick run measures one third."""
-
-ALL_FROM = 200
-"""Passages from which on all thirds are measured."""
+from worldline.experiments.passage_rows import read_passages
+from worldline.experiments.refusals import REFUSAL_KEY, of_all, or_reason
 
 
-def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
-    """One item for each third of the layers, all of them over the same `n` passages."""
-    draw_passages(n, seed)  # more than there are is refused here
-    parts = range(PARTS) if n >= ALL_FROM else range(1)
-    return [
-        {"key": f"layers {part} mod {PARTS}", "part": part, "texts": n, "seed": seed}
-        for part in parts
-    ]
-
-
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """Fit the readers of some layers on half of the texts and judge them on the other half."""
-    try:
-        texts = read_passages(model, item["texts"], item["seed"])
-    except wl.InputError as error:
-        return {"untestable": str(error)}
+    texts = read_passages(model, item["texts"], item["seed"])
     sample = collect_layers(model, texts, item["part"], PARTS, every_v=True)
     if sample is None:
-        return {"untestable": NO_READS} if item["part"] == 0 else {"layers": []}
+        return {REFUSAL_KEY: NO_READS} if item["part"] == 0 else {"layers": []}
     every = every_value(sample)
     return {
         "layers": [
@@ -55,11 +39,9 @@ def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     }
 
 
+@of_all
 def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """The mean share over layers that is read in V of the layer; interval over held-out texts."""
-    why = first_reason(measurements)
-    if why is not None or not measurements:
-        return untestable(why or "nothing was measured")
     layers = sorted(
         (layer for _, m in measurements for layer in m["layers"]), key=lambda layer: layer["layer"]
     )
@@ -162,7 +144,7 @@ EXPERIMENT = Experiment(
     n=240,
     quick=110,
     least=40,
-    items=items,
+    items=items_by_third,
     measure=measure,
     conclude=conclude,
 )

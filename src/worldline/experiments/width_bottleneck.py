@@ -10,38 +10,25 @@ import numpy as np
 import worldline as wl
 from worldline.experiments.capacity import (
     NO_READS,
+    PARTS,
     collect_layers,
+    items_by_third,
     kv_dimensions,
     state_dimension,
 )
 from worldline.experiments.experiment import Experiment, Figure, Finding, Item, Measurement, Series
-from worldline.experiments.passage_rows import first_reason, read_passages, untestable
+from worldline.experiments.passage_rows import read_passages
+from worldline.experiments.refusals import REFUSAL_KEY, of_all, or_reason
 from worldline.experiments.spectra import dimension_interval
-from worldline.experiments.stimuli.passages import draw_passages
-
-PARTS = 3
-ALL_FROM = 200
 
 
-def items(_model: wl.LoadedModel, n: int, seed: int) -> list[Item]:
-    """One item for each third of the layers, all of them over the same `n` passages."""
-    draw_passages(n, seed)  # more than there are is refused here
-    parts = range(PARTS) if n >= ALL_FROM else range(1)
-    return [
-        {"key": f"layers {part} mod {PARTS}", "part": part, "texts": n, "seed": seed}
-        for part in parts
-    ]
-
-
+@or_reason
 def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     """Dimension of the states and of what is written, for some layers."""
-    try:
-        texts = read_passages(model, item["texts"], item["seed"])
-    except wl.InputError as error:
-        return {"untestable": str(error)}
+    texts = read_passages(model, item["texts"], item["seed"])
     sample = collect_layers(model, texts, item["part"], PARTS)
     if sample is None:
-        return {"untestable": NO_READS} if item["part"] == 0 else {"layers": []}
+        return {REFUSAL_KEY: NO_READS} if item["part"] == 0 else {"layers": []}
     return {
         "texts": len(texts),
         "layers": [
@@ -50,11 +37,9 @@ def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     }
 
 
+@of_all
 def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Finding:
     """The mean over layers of effective dimension / d_model; interval over blocks of texts."""
-    why = first_reason(measurements)
-    if why is not None or not measurements:
-        return untestable(why or "nothing was measured")
     layers = sorted(
         (layer for _, m in measurements for layer in m["layers"]), key=lambda layer: layer["layer"]
     )
@@ -133,7 +118,7 @@ EXPERIMENT = Experiment(
     n=240,
     quick=60,
     least=40,
-    items=items,
+    items=items_by_third,
     measure=measure,
     conclude=conclude,
 )

@@ -12,13 +12,13 @@ import torch
 from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
-from worldline.errors import InputError, RefusedError
+from worldline.errors import InputError, RefusedError, first_line
 from worldline.graph.node import Node
 from worldline.models.model_calls import on_model
 from worldline.models.tracer import batch_first
 from worldline.models.validation import checked_report
 from worldline.runs.edit_hooks import Edits, QkvOverride, RowEdit, row_back
-from worldline.runs.execution import run_edited
+from worldline.runs.forward_passes import run_edited
 from worldline.runs.noise_floor import Precision, equivalent_runs
 from worldline.runs.plan import Plan
 from worldline.runs.recorder import tokens_to_run
@@ -238,7 +238,7 @@ def light_cone(
         except RefusedError:
             raise
         except (RuntimeError, NotImplementedError) as error:
-            why = f"this model has no forward-mode derivative: {str(error).splitlines()[0][:150]}"
+            why = f"this model has no forward-mode derivative: {first_line(error, 150)}"
             continue
         errors.append(_apart(changes[-1][0], tangents[-1][0]))
         worst.append(max(map(_worst_apart, changes[at.layer :], tangents[at.layer :])))

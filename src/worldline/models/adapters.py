@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from worldline.errors import InputError
+from worldline.errors import InputError, first_line
 from worldline.models.load_errors import read_json
-from worldline.models.quiet_logging import one_line, quiet
+from worldline.models.quiet_logging import quiet
 from worldline.places import expand_path, is_folder
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -58,7 +58,7 @@ def load_adapter(
             raise
         except Exception as error:
             raise InputError(
-                f'the adapter "{name}" cannot be put on {base}: {one_line(error)}'
+                f'the adapter "{name}" cannot be put on {base}: {first_line(error)}'
             ) from error
     _refuse_other_weights(name, folder, peft.get_peft_model_state_dict(peft_model))
     inner = peft_model.get_base_model()

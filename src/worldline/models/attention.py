@@ -347,3 +347,9 @@ def private_keys(model: torch.nn.Module):
         finally:
             for config, name in zip(configs, before, strict=True):
                 config._attn_implementation_internal = name
+
+
+def implementation_of(model: torch.nn.Module) -> str:
+    """Name of the attention implementation that the model uses."""
+    config = getattr(model, "config", None)
+    return str(getattr(config, "_attn_implementation", None) or "eager")

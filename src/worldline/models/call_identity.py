@@ -6,7 +6,7 @@ The first identity that a call asks for is remembered, and compared with that at
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from worldline.models.identity import Identity
     from worldline.models.loader import LoadedModel
 
+    EndCheck = Callable[[LoadedModel, Identity], None]
+
 
 class _Calls(threading.local):
     """The calls of this thread: by module the model and its identity as first asked for."""
@@ -28,6 +30,13 @@ class _Calls(threading.local):
 
 
 _calls = _Calls()
+_end_checks: list[EndCheck] = []
+
+
+def at_end_of_call(check: EndCheck) -> EndCheck:
+    """The check that a call ends with: validation hands it down, whose own runs are such calls."""
+    _end_checks.append(check)
+    return check
 
 
 def note_first(model: LoadedModel, identity: Identity) -> None:
@@ -71,9 +80,8 @@ def first_time(module: torch.nn.Module) -> bool:
 def _refuse_changed(module: torch.nn.Module, error: RefusedError | None = None) -> None:
     first = _calls.first[module]
     if first is not None:
-        from worldline.models.validation import refuse_changed_meanwhile
-
+        (check,) = _end_checks  # a call that asks for an identity has validated the model
         try:
-            refuse_changed_meanwhile(*first)
+            check(*first)
         except RefusedError as changed:
             raise changed from error

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from worldline.atomic_file import write_text
-from worldline.errors import InputError
+from worldline.errors import InputError, first_line
 from worldline.foreign_json import read_json_file
 from worldline.models.cache_folder import MANIFEST, is_ours, models_folder, sweep, workplace
 from worldline.models.folder_install import publish, sync_tree
 from worldline.models.gguf import dense_bytes, read_gguf
 from worldline.models.load_errors import refuse_incomplete
-from worldline.models.quiet_logging import Progress, one_line, quiet, say
+from worldline.models.quiet_logging import Progress, quiet, say
 
 _FORM = 2  # raised when something else is made of the same file
 _LARGEST_BYTES = 16_000_000_000  # of the dense form: nobody's disk is filled unasked
@@ -160,7 +160,7 @@ def disk_errors(parent: Path, item_name: str, needed_bytes: int) -> Iterator[Non
         full = getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT}
         if not full and isinstance(error, SafetensorError) and "No space" not in str(error):
             raise
-        reason = "the disk is full" if full else one_line(error)
+        reason = "the disk is full" if full else first_line(error)
         raise InputError(
             f"{item_name} could not be stored in {parent}: {reason}; "
             f"free {needed_bytes // 10**6} MB there, or set WORLDLINE_CACHE to another folder"

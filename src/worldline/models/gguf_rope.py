@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from worldline.errors import first_line
 from worldline.models.gguf_keys import GgufHead
-from worldline.models.quiet_logging import one_line
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +82,7 @@ def _refuse_unmakeable(config: Any, head: GgufHead) -> None:
     except Exception as error:
         key = FREQUENCIES if FREQUENCIES in head.tensors else "rope.scaling.type"
         key = key if key in head.tensors or head.get(key) else "rope.scale_linear"
-        raise head.refusal(key, one_line(error, 120)) from error
+        raise head.refusal(key, first_line(error, 120)) from error
 
 
 def _parts(config: Any) -> list[dict[str, Any]]:

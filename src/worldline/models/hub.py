@@ -7,8 +7,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from worldline.errors import InputError
-from worldline.models.quiet_logging import Progress, one_line, say
+from worldline.errors import InputError, first_line
+from worldline.models.quiet_logging import Progress, say
 
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 _REQUEST_SECONDS = 3.0
@@ -94,4 +94,4 @@ def _why(error: Exception) -> str:
     for kind, reason in reasons:
         if isinstance(error, kind):
             return reason
-    return f"not a local folder, and the hub cannot be reached ({one_line(error, 120)})"
+    return f"not a local folder, and the hub cannot be reached ({first_line(error, 120)})"

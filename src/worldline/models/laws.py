@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from worldline.arguments import with_checked_arguments
-from worldline.errors import RefusedError
+from worldline.errors import RefusedError, first_line
 from worldline.models.architecture import Anatomy, find_anatomy
 from worldline.models.attention import AttentionCall
 from worldline.models.derivative_check import not_the_derivative
@@ -89,12 +89,6 @@ def tolerance_of(dtype: torch.dtype) -> float:
 def model_dtype(model: torch.nn.Module) -> torch.dtype:
     """The dtype in which the model computes: that of its first floating parameter."""
     return next(p.dtype for p in model.parameters() if p.is_floating_point())
-
-
-def implementation_of(model: torch.nn.Module) -> str:
-    """Name of the attention implementation that the model uses."""
-    config = getattr(model, "config", None)
-    return str(getattr(config, "_attn_implementation", None) or "eager")
 
 
 def recomputed_z(call: AttentionCall, batch: int = 0) -> Tensor:
@@ -189,8 +183,7 @@ def check_model(
 
 
 def _error_line(error: Exception) -> str:
-    line = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    return f"{type(error).__name__}: {line}"[:160]
+    return f"{type(error).__name__}: {first_line(error)}"[:160]
 
 
 def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Report:

@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from worldline.errors import InputError
+from worldline.errors import InputError, first_line
 from worldline.models.config_sizes import refuse_absurd
-from worldline.models.quiet_logging import one_line
 
 _POINTER = b"version https://git-lfs"
 _POINTER_BYTES = 1024
@@ -21,7 +20,7 @@ def config_message(name: str, error: Exception) -> str:
     """Why a configuration cannot be used."""
     if "trust_remote_code" in str(error):
         return _remote_message(name)
-    return f'model "{name}": its configuration cannot be read: {one_line(error)}'
+    return f'model "{name}": its configuration cannot be read: {first_line(error)}'
 
 
 def _remote_message(name: str) -> str:
@@ -37,7 +36,7 @@ def weights_message(name: str, error: Exception, pickle: bool) -> str:
         return _pickle_message(name)
     if not pickle and "cannot be loaded with `safetensors`" in str(error):
         return _pickle_message(name)
-    return f'the weights of model "{name}" cannot be loaded: {one_line(error)}'
+    return f'the weights of model "{name}" cannot be loaded: {first_line(error)}'
 
 
 def _pickle_message(name: str) -> str:
@@ -78,7 +77,7 @@ def read_json(name: str, file: Path) -> dict[str, Any]:
     except RecursionError as error:
         raise InputError(f'model "{name}": {file.name} is nested too deeply') from error
     except ValueError as error:
-        raise InputError(f'model "{name}": {file.name} is not JSON: {one_line(error)}') from error
+        raise InputError(f'model "{name}": {file.name} is not JSON: {first_line(error)}') from error
     if not isinstance(value, dict):
         raise InputError(f'model "{name}": {file.name} is no JSON object')
     return value

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from worldline.arguments import with_checked_arguments
-from worldline.errors import InputError
+from worldline.errors import InputError, first_line
 from worldline.models.adapters import full_name, is_adapter, load_adapter, unwrap_peft
 from worldline.models.bundled import BUNDLED_NAME, ensure_bundled
 from worldline.models.config_sizes import n_stored, refuse_oversized
@@ -31,7 +31,7 @@ from worldline.models.load_errors import (
     weights_message,
 )
 from worldline.models.positions import context_length
-from worldline.models.quiet_logging import Progress, one_line, quiet, say
+from worldline.models.quiet_logging import Progress, quiet, say
 from worldline.models.source import Source
 from worldline.models.torch_modes import usual_modes
 from worldline.models.weights import refuse_nonfinite, weights_hash
@@ -331,7 +331,7 @@ def _from_gguf(
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f'model "{name}" cannot be read: {one_line(error)}') from error
+        raise InputError(f'model "{name}" cannot be read: {first_line(error)}') from error
     refuse_incomplete(name, report)
     return module, tokenizer
 
@@ -405,7 +405,7 @@ def _tokenizer(where: str, name: str, options: dict[str, Any]) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(where, **options)
         works = len(tokenizer("a")["input_ids"]) > 0
     except Exception as error:
-        raise InputError(f'model "{name}" has no usable tokenizer: {one_line(error)}') from error
+        raise InputError(f'model "{name}" has no usable tokenizer: {first_line(error)}') from error
     if not works:
         raise InputError(f'model "{name}" has no tokenizer files (such as tokenizer.json)')
     return tokenizer

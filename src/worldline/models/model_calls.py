@@ -21,8 +21,8 @@ from worldline.models.exclusive_use import exclusive
 from worldline.models.loader import LoadedModel, load_model
 from worldline.models.torch_modes import refuse_other_arithmetic, usual_modes
 from worldline.models.unfit_weights import refuse_unfit
-from worldline.tokens.token_ids import ids_of, tokens_of_ids
-from worldline.tokens.tokens import Tokens, tokenize
+from worldline.tokens.token_ids import ids_of
+from worldline.tokens.tokens import Tokens, tokenize, tokens_of_ids
 
 P = ParamSpec("P")
 R = TypeVar("R")

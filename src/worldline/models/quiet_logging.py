@@ -50,19 +50,3 @@ def _quiet() -> Iterator[None]:
             del os.environ["DISABLE_SAFETENSORS_CONVERSION"]
         else:
             os.environ["DISABLE_SAFETENSORS_CONVERSION"] = previous_value
-
-
-def one_line(error: BaseException, limit: int = 240) -> str:
-    r"""First line of an error's message, or its type where it has none.
-
-    A line that ends with a colon announces the next, which is then added.
-
-    >>> one_line(ValueError("no such thing\nTraceback and so on"))
-    'no such thing'
-    >>> one_line(ValueError("One of these is needed:\n(1) a file\n(2) a folder"))
-    'One of these is needed: (1) a file'
-    """
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    n_lines = next((n + 1 for n, line in enumerate(lines) if not line.rstrip().endswith(":")), 9)
-    text = " ".join(" ".join(lines[:n_lines]).split()) or type(error).__name__
-    return text if len(text) <= limit else text[: limit - 1] + "…"

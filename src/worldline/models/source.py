@@ -70,8 +70,8 @@ def _is_patched(module: torch.nn.Module) -> bool:
 
 def _functions_of(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
     """The implementation of attention by name, and the tables that the name is looked up in."""
+    from worldline.models.attention import implementation_of
     from worldline.models.identity import function_tables
-    from worldline.models.laws import implementation_of
 
     for _, table in function_tables("attention"):
         yield implementation_of(module), table

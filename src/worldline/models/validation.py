@@ -22,18 +22,12 @@ import torch
 from worldline.atomic_file import write_text
 from worldline.errors import InputError, RefusedError
 from worldline.models.architecture import Anatomy, find_anatomy
+from worldline.models.attention import implementation_of
 from worldline.models.cache_folder import cache_root
-from worldline.models.call_identity import first_time
+from worldline.models.call_identity import at_end_of_call, first_time
 from worldline.models.exclusive_use import TurnWatcher, has, watch_turns
 from worldline.models.identity import Identity, differences, identify, in_one_line, state_of
-from worldline.models.laws import (
-    PROBE_POSITIONS,
-    Report,
-    check_model,
-    implementation_of,
-    probe_of,
-    witness_now,
-)
+from worldline.models.laws import PROBE_POSITIONS, Report, check_model, probe_of, witness_now
 from worldline.models.probe_runs import Witness
 from worldline.models.torch_patches import around
 
@@ -90,6 +84,7 @@ def _known(module: torch.nn.Module, identity: Identity) -> Report | None:
     return report
 
 
+@at_end_of_call
 def refuse_changed_meanwhile(model: LoadedModel, before: Identity) -> None:
     """Raise RefusedError where a model is no longer what it was when a call began.
 

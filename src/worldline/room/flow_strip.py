@@ -30,13 +30,13 @@ def strip(flow: Mapping[str, Any], own_name: str) -> str:
     cells = (cells + OTHERS * CELLS)[:CELLS]
     speaker_summary = ", ".join(
         f"{'its own earlier words' if name == own_name else name} "
-        f"{_percent(speaker_flow['attention'])}"
+        f"{percent(speaker_flow['attention'])}"
         for name in order[:NAMED]
         for speaker_flow in [speakers[name]]
     )
     whose = "itself" if strongest["speaker"] == own_name else strongest["speaker"]
     return (
-        f"read [{cells}] {_percent(total_attention)} of its attention on messages: "
+        f"read [{cells}] {percent(total_attention)} of its attention on messages: "
         f"{speaker_summary}; most by loss: "
         f"{whose}, {strongest['lost_nats']:+.2f} nats"
     )
@@ -48,5 +48,6 @@ def strongest_message(flow: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return max(speaker_messages, key=lambda message: abs(message["lost_nats"]), default=None)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share of one, in whole percent."""
     return f"{100 * share:.0f} %"

@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape
 
 import worldline as wl
 from worldline.errors import InputError
+from worldline.room.flow_strip import percent
 from worldline.tokens.sanitize import one_line
 
 if TYPE_CHECKING:
@@ -52,15 +53,11 @@ def portrait(model: LoadedModel, text: str) -> Portrait:
     about = (
         f"not a drawing of the prompt but a portrait of the flow in {model.name} as it read it: "
         f"the {len(flow.edges)} strongest of {flow.coverage.of:,} reads toward its next token, "
-        f'"{one_line(next_one.token.strip(), 40)}" ({_percent(next_one.logprob)})'
+        f'"{one_line(next_one.token.strip(), 40)}" ({percent(exp(next_one.logprob))})'
     )
     if cut:
         about += f"; of {len(tokens)} tokens the first {LONGEST}"
     return Portrait("\n".join(_svg_lines(trace, flow, about)) + "\n", about)
-
-
-def _percent(logprob: float) -> str:
-    return f"{100 * exp(logprob):.0f} %"
 
 
 def _svg_lines(trace: Trace, flow: wl.Flow, about: str) -> Iterator[str]:
@@ -138,7 +135,8 @@ def _legend(trace: Trace, flow: wl.Flow) -> Iterator[str]:
     assert target is not None
     yield (
         f'<text x="{WIDTH - LEFT}" y="30" fill="{INK}" font-size="13" text-anchor="end">'
-        f'next: "{_xml(one_line(target.token.strip(), 30))}" {_percent(next_one.logprob)}</text>'
+        f'next: "{_xml(one_line(target.token.strip(), 30))}" '
+        f"{percent(exp(next_one.logprob))}</text>"
     )
     yield (
         f'<text x="{LEFT}" y="{HEIGHT - 12}" fill="#94a0b3" font-size="11">'

@@ -10,6 +10,7 @@ from typing import Any
 
 from worldline.resolution import Precision, told, under_words
 from worldline.room.events import Event, FlowRecord, Message
+from worldline.room.flow_strip import percent
 from worldline.room.html_text import escape
 from worldline.room.reply_flow import readings_of, who_reads_whom
 
@@ -130,7 +131,7 @@ def _strand(
     dash_markup = "" if message_flow["lost_nats"] > 0 else ' stroke-dasharray="4 4"'
     title = (
         f"{message_flow['speaker']}'s message: {message_flow['lost_nats']:+.2f} nats, "
-        f"{_percent(message_flow['attention'])}"
+        f"{percent(message_flow['attention'])}"
     )
     return (
         f'<path d="M{LEFT - 14} {y1:.1f}C{bend:.0f} {y1:.1f} {bend:.0f} {y2:.1f} {LEFT - 14} '
@@ -162,14 +163,12 @@ def _flow(flow: Mapping[str, Any], hues: Mapping[str, str]) -> str:
     total_attention = sum(one["attention"] for _, one in speakers) or 1.0
     bar = "".join(
         f'<i style="width:{100 * one["attention"] / total_attention:.1f}%;background:'
-        f'{hues.get(name, "#999")}" title="{escape(name)}: {_percent(one["attention"])}"></i>'
+        f'{hues.get(name, "#999")}" title="{escape(name)}: {percent(one["attention"])}"></i>'
         for name, one in speakers
     )
-    speaker_summary = ", ".join(
-        f"{name} {_percent(one['attention'])}" for name, one in speakers[:4]
-    )
+    speaker_summary = ", ".join(f"{name} {percent(one['attention'])}" for name, one in speakers[:4])
     rows = "".join(
-        f"<tr><td>{_link(one)}</td><td>{_percent(one['attention'])}</td>"
+        f"<tr><td>{_link(one)}</td><td>{percent(one['attention'])}</td>"
         f"<td>{one['lost_nats']:+.3f}</td>{_cuts(one, flow)}</tr>"
         for one in sorted(flow["messages"], key=lambda one: -abs(one["lost_nats"]))
     )
@@ -177,7 +176,7 @@ def _flow(flow: Mapping[str, Any], hues: Mapping[str, str]) -> str:
     cut = "<th>cut, nats</th><th>by way of others, nats</th>" if exact else ""
     return (
         f'<details class="flow"><summary>drew on {escape(speaker_summary) or "nobody"}; itself '
-        f'{_percent(flow["own_attention"])}<div class="bar">{bar}</div></summary><table><tr>'
+        f'{percent(flow["own_attention"])}<div class="bar">{bar}</div></summary><table><tr>'
         f"<th>message</th><th>attention</th><th>loss without, nats</th>{cut}</tr>{rows}</table>"
         f"</details>"
     )
@@ -211,8 +210,4 @@ def _lost(nats: float, precision: Precision | None) -> str:
 def _cell(pair: Mapping[str, Any] | None) -> str:
     if pair is None:
         return "<td>–</td>"
-    return f"<td>{_percent(pair['attention'])}, {pair['lost_nats']:+.2f}</td>"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"
+    return f"<td>{percent(pair['attention'])}, {pair['lost_nats']:+.2f}</td>"

@@ -20,7 +20,7 @@ from worldline.models.gradients import Rerun, rerun_of
 from worldline.models.tracer import watched_forward
 from worldline.models.validation import anatomy_of, checked_report
 from worldline.runs.edit_hooks import weighted_values
-from worldline.runs.execution import inputs_of
+from worldline.runs.forward_passes import inputs_of
 from worldline.runs.partial_forward import UNFIT, axes_of, on_columns
 from worldline.runs.plan import Plan
 from worldline.steps import step

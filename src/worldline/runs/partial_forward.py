@@ -16,7 +16,7 @@ from worldline.models.tracer import stream_output, watched_forward
 from worldline.models.unembed import tail_of
 from worldline.models.validation import anatomy_of, checked_report
 from worldline.runs.edit_hooks import weighted_values
-from worldline.runs.execution import inputs_of
+from worldline.runs.forward_passes import inputs_of
 from worldline.runs.plan import Plan
 from worldline.steps import step
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from worldline.graph.reachability import LayerReads, Reach
 from worldline.models.validation import checked_report
 from worldline.runs.edit_hooks import Edits
-from worldline.runs.execution import run_edited
+from worldline.runs.forward_passes import run_edited
 from worldline.runs.plan import Plan
 
 if TYPE_CHECKING:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import platform
 import random
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
@@ -30,7 +28,9 @@ from worldline.models.positions import context_length
 from worldline.models.row_comparison import worse
 from worldline.models.terms import CONSTANTS, MLP, OTHER
 from worldline.models.validation import anatomy_of, checked_report
-from worldline.runs.execution import execute, inputs_of, run_plain
+from worldline.runs.execution import execute
+from worldline.runs.forward_passes import inputs_of, run_plain
+from worldline.runs.package_versions import versions
 from worldline.runs.plan import Plan
 from worldline.runs.trace import (
     INSIDE,
@@ -349,16 +349,3 @@ def predictions_of(model: LoadedModel, logits: Tensor) -> list[Prediction]:
         Prediction(name, token, float(value))
         for name, token, value in zip(names, ids, best.values, strict=True)
     ]
-
-
-@functools.cache
-def _versions() -> tuple[tuple[str, str], ...]:
-    from importlib.metadata import version
-
-    names = ("worldline", "torch", "transformers")
-    return (*((name, version(name)) for name in names), ("python", platform.python_version()))
-
-
-def versions() -> dict[str, str]:
-    """Versions of what took part in a run."""
-    return dict(_versions())

@@ -19,7 +19,7 @@ from worldline.models.row_comparison import rounding_allowed
 from worldline.models.tracer import watched_forward
 from worldline.models.unembed import Ends, tail_of
 from worldline.models.validation import anatomy_of
-from worldline.runs.execution import run_edited
+from worldline.runs.forward_passes import run_edited
 from worldline.steps import step
 
 if TYPE_CHECKING:

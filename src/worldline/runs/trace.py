@@ -10,6 +10,8 @@ import torch
 
 from worldline.errors import InputError
 from worldline.models.identity import Identity
+from worldline.runs.noise_floor import precision_at
+from worldline.runs.trace_changes import refuse_changed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -197,9 +199,6 @@ class Trace:
             InputError: a trace that was loaded without its model, or of a run with cuts.
             RefusedError: the model changed since.
         """
-        from worldline.runs.noise_floor import precision_at
-        from worldline.runs.trace_match import refuse_changed
-
         if self.model is None or self.plan is not None:
             raise InputError("a precision: accepted are traces of this session, uncut")
         refuse_changed(self)

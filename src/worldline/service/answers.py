@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from worldline.models.loader import LoadedModel
     from worldline.runs.trace import Trace
     from worldline.tokens.tokens import Tokens
-    from worldline.views.recipe import Recipe
+    from worldline.views.schema.recipe import Recipe
     from worldline.views.schema.scene import Scene, ScenePaths
 
 MOST_SCENES = 8

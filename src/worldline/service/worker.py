@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from worldline.errors import InputError, RefusedError
+from worldline.errors import InputError, RefusedError, first_line
 from worldline.models.cache_folder import is_marked, is_running, mark
-from worldline.models.quiet_logging import one_line
 from worldline.service.answers import Answer
 from worldline.service.requests import TextQuestion
 from worldline.steps import StoppedError, stepping
@@ -204,7 +203,7 @@ def _ending(job: Job, error: BaseException) -> tuple[State, dict[str, Any]]:
     if isinstance(error, (InputError, RefusedError)):
         return "failed", {"message": str(error), "refused": isinstance(error, RefusedError)}
     try:
-        message = f"{type(error).__name__}: {one_line(error)}"
+        message = f"{type(error).__name__}: {first_line(error)}"
     except Exception:  # what has no words of its own
         message = type(error).__name__
     if isinstance(error, MemoryError) or any(word in message for word in OUT_OF_MEMORY):

@@ -49,6 +49,15 @@ def visible(text: str, keep: str = "\n\t", show: Callable[[str], str] = code_of)
     return _ACTING.sub(lambda found: found[0] if found[0] in keep else show(found[0]), text)
 
 
+def cover_unseen(text: str) -> str:
+    r"""As `visible`, each such character as U+FFFD: as long as before, so that spans stay valid.
+
+    >>> cover_unseen("a\x1b[2J")
+    'a�[2J'
+    """
+    return visible(text, show=lambda _: GONE)
+
+
 def one_line(text: str, longest: int) -> str:
     r"""As `visible`, on one line and capped.
 

@@ -7,26 +7,8 @@ from operator import index
 from typing import Any
 
 from worldline.errors import InputError
-from worldline.tokens.tokens import Tokenizer, Tokens, tokens_of_run
 
 ACCEPTED = "accepted are a text, Tokens, or the ids of one text: a list, a tensor, an encoding"
-
-
-def tokens_of_ids(tokenizer: Tokenizer, value: Any) -> Tokens:
-    """Exactly these ids as tokens, of the text that they decode to.
-
-    `value`: ids in a list, an array or a tensor, [pos] or [1, pos], or what a tokenizer returned.
-
-    **Exactness**: of the ids; of spans as `Tokens` says.
-
-    Raises: InputError for anything else, several texts, padding, an id that the tokenizer lacks.
-    """
-    ids = ids_of(value)
-    size = len(tokenizer)
-    for pos, token in enumerate(ids):
-        if not 0 <= token < size:
-            raise InputError(f"id {token} at position {pos}: accepted are 0 to {size - 1}")
-    return tokens_of_run(tokenizer, ids)
 
 
 def ids_of(value: Any) -> list[int]:

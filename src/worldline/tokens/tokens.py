@@ -26,6 +26,7 @@ from worldline.tokens.alignment import (
     spell_bytes,
     walk,
 )
+from worldline.tokens.token_ids import ids_of
 from worldline.tokens.tokenizer import Tokenizer, encode, special_ids
 
 __all__ = ["Tokenizer", "Tokens", "decode", "extend_tokens", "names_of", "single_token", "tokenize"]
@@ -105,12 +106,27 @@ def tokenize(
         kind = type(tokenizer).__name__
         raise InputError(f"tokenize: tokenizer is of type {kind}; accepted is model.tokenizer")
     if not isinstance(text, str):
-        from worldline.tokens.token_ids import tokens_of_ids
-
         return tokens_of_ids(tokenizer, text)
     _refuse_surrogates(text)
     ids, offsets, absent = encode(tokenizer, text, add_special_tokens)
     return _place_tokens(tokenizer, text, ids, offsets, absent)
+
+
+def tokens_of_ids(tokenizer: Tokenizer, value: Any) -> Tokens:
+    """Exactly these ids as tokens, of the text that they decode to.
+
+    `value`: ids in a list, an array or a tensor, [pos] or [1, pos], or what a tokenizer returned.
+
+    **Exactness**: of the ids; of spans as `Tokens` says.
+
+    Raises: InputError for anything else, several texts, padding, an id that the tokenizer lacks.
+    """
+    ids = ids_of(value)
+    size = len(tokenizer)
+    for pos, token in enumerate(ids):
+        if not 0 <= token < size:
+            raise InputError(f"id {token} at position {pos}: accepted are 0 to {size - 1}")
+    return tokens_of_run(tokenizer, ids)
 
 
 def tokens_of_run(tokenizer: Tokenizer, ids: Sequence[int]) -> Tokens:

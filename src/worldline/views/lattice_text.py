@@ -24,8 +24,8 @@ from worldline.views.labels import (
 from worldline.views.labels import visible_text as visible
 from worldline.views.lanes import Columns, choose_columns, draw_lattice
 from worldline.views.path_text import spectrum_lines
-from worldline.views.recipe import terminal_line
 from worldline.views.schema.flows import SceneCoverage
+from worldline.views.schema.recipe import terminal_line
 from worldline.views.schema.scene import Scene, SceneClosure, SceneEdge
 
 N_DRAWN = 12

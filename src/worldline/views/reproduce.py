@@ -8,7 +8,7 @@ from typing import Any
 
 from worldline.graph.edits import EdgeCut, NodeCut, PatchSource
 from worldline.tokens.input_text import WrittenText
-from worldline.views.recipe import Recipe, RecipeText, SceneReproduce, option, options
+from worldline.views.schema.recipe import Recipe, RecipeText, SceneReproduce, option, options
 from worldline.views.schema.scene import Scene
 
 TOP = 2000  # edges that a Scene lists, where nothing else was asked for

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from worldline.attribution.group_flow import GroupFlow
     from worldline.attribution.path_summary import PathSummary
     from worldline.runs.trace import Trace
-    from worldline.views.recipe import Recipe
+    from worldline.views.schema.recipe import Recipe
 
     Rows = Callable[[Any], list[list[float | None]]]
 

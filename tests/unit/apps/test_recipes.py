@@ -26,7 +26,7 @@ from worldline.apps.cli.output_files import read_text
 from worldline.service.answers import Answering
 from worldline.service.requests import Question
 from worldline.views.altered_runs import with_altered
-from worldline.views.recipe import LONGEST_SHOWN, Recipe, RecipeText, terminal_line
+from worldline.views.schema.recipe import LONGEST_SHOWN, Recipe, RecipeText, terminal_line
 from worldline.views.schema.scene import Scene
 from worldline.views.shell_words import pasteable
 
@@ -280,7 +280,9 @@ def compared(value, kept: bool = False) -> list[float]:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_a_command_ran_is_on_its_page(name, folder, monkeypatch, capsys):
     command, *words = COMMANDS[name]
-    monkeypatch.setattr("worldline.views.recipe.LONGEST_SHOWN", 50)  # the long text is over it
+    monkeypatch.setattr(
+        "worldline.views.schema.recipe.LONGEST_SHOWN", 50
+    )  # the long text is over it
     Path("long.txt").write_text(LONG, "utf-8")
     Path("own.json").write_text(json.dumps(ROWS), "utf-8")
     Path("other.txt").write_text(LONG.replace("dog", "cat"), "utf-8")
@@ -407,7 +409,7 @@ def test_any_text_comes_through_a_shell(text, shell, as_shown, monkeypatch):
 
 def test_a_long_text_is_named_by_a_file_and_what_is_in_it(folder, monkeypatch, capsys):
     long = "the\r\n'c' \U0001f408" * 6
-    monkeypatch.setattr("worldline.views.recipe.LONGEST_SHOWN", 50)
+    monkeypatch.setattr("worldline.views.schema.recipe.LONGEST_SHOWN", 50)
     assert 50 < len(long) < LONGEST_SHOWN
     model = wl.load_model(str(folder))
     seen = wl.observe(long, model, by="contribution", top=5)
@@ -438,7 +440,7 @@ AROUND = {
 def test_a_file_is_read_again_as_the_command_read_it(
     around, keep, home, folder, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr("worldline.views.recipe.LONGEST_SHOWN", 50)
+    monkeypatch.setattr("worldline.views.schema.recipe.LONGEST_SHOWN", 50)
     monkeypatch.setenv("HOME", str(tmp_path))
     for name, text in (("a.txt", LONG), ("b.txt", LONG.replace("dog", "cat"))):
         Path(name).write_bytes(text.join(around).encode())
@@ -463,7 +465,7 @@ def test_a_file_is_read_again_as_the_command_read_it(
 
 @pytest.mark.parametrize("text", [f"{LONG}\n", f"\ufeff{LONG}", f"\ufeff{LONG}\r\n"])
 def test_a_long_text_of_no_file_is_read_from_the_one_that_is_named(text, monkeypatch, capsys):
-    monkeypatch.setattr("worldline.views.recipe.LONGEST_SHOWN", 50)
+    monkeypatch.setattr("worldline.views.schema.recipe.LONGEST_SHOWN", 50)
     read = RecipeText.of(text)
     content = text.join((read.before, read.after)).encode()
     assert hashlib.sha256(content).hexdigest() == read.sha256

@@ -21,7 +21,7 @@ from worldline.models.gradients import whole_gradients
 from worldline.models.loader import load_model
 from worldline.models.validation import anatomy_of
 from worldline.runs.edit_hooks import Edits
-from worldline.runs.execution import donate
+from worldline.runs.forward_passes import donate
 from worldline.runs.recorder import record
 
 FAMILIES = ("llama", "gemma2", "gpt_neox", "gpt_oss", "cohere")

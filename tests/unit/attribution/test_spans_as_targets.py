@@ -12,7 +12,8 @@ from worldline.errors import InputError
 from worldline.graph.edits import EdgeCut
 from worldline.models.gradients import block_gradients, whole_gradients
 from worldline.models.validation import anatomy_of
-from worldline.runs.execution import execute, inputs_of
+from worldline.runs.execution import execute
+from worldline.runs.forward_passes import inputs_of
 from worldline.runs.plan import Plan
 from worldline.runs.recorder import record
 from worldline.tokens.units import Grouping

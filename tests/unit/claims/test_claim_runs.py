@@ -15,7 +15,13 @@ import pytest
 
 import coin_flips
 from coin_flips import coin_graph, coin_model, flips
-from worldline.claims.claim_runs import RunRequest, bare_name, run_claim, run_claims
+from worldline.claims.claim_runs import (
+    RunRequest,
+    _error_line,
+    bare_name,
+    run_claim,
+    run_claims,
+)
 from worldline.claims.judgement import judge
 from worldline.claims.picture import claims_picture, model_verdicts
 from worldline.claims.run_database import Store
@@ -23,6 +29,7 @@ from worldline.claims.verdict import pick
 from worldline.errors import InputError, RefusedError
 from worldline.experiments import registry
 from worldline.experiments.experiment import Finding
+from worldline.experiments.statistics import bootstrap
 from worldline.steps import StoppedError
 
 
@@ -352,3 +359,9 @@ def test_a_model_in_another_place_is_the_same(tmp_path, store, use):
     other = coin_model()
     other.config = {"sides": 3}
     assert run_claim(claim, store, other, RunRequest()).n_stored == 0
+
+
+def test_an_error_in_an_experiment_says_where():
+    with pytest.raises(ZeroDivisionError) as caught:
+        bootstrap([1.0, 2.0], 0, lambda values: 1 / (values - values).sum().item())
+    assert "(statistics.py:" in _error_line(caught.value)

@@ -13,7 +13,7 @@ from worldline.models.laws import check_model
 from worldline.models.tiny_models import tiny_model
 from worldline.models.unembed import tail_of
 from worldline.models.validation import anatomy_of, checked_report
-from worldline.runs.execution import inputs_of
+from worldline.runs.forward_passes import inputs_of
 from worldline.runs.plan import Plan
 from worldline.runs.recorder import record
 

@@ -13,7 +13,7 @@ from tiny_runs import FLOAT64, loaded, some_tokens
 from worldline.attribution.attribute import attribute
 from worldline.models.gradients import whole_gradients
 from worldline.models.validation import anatomy_of
-from worldline.runs.execution import inputs_of
+from worldline.runs.forward_passes import inputs_of
 from worldline.runs.partial_forward import column_gradients
 from worldline.runs.plan import Plan
 from worldline.runs.recorder import record

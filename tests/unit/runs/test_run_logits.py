@@ -9,7 +9,7 @@ from tiny_runs import NamesIds
 from worldline.models.loader import load_model
 from worldline.models.tiny_models import tiny_model
 from worldline.runs.edit_hooks import Edits
-from worldline.runs.execution import run_edited
+from worldline.runs.forward_passes import run_edited
 from worldline.runs.plan import Plan
 from worldline.runs.run_logits import ROWS_AT_ONCE, said_by
 

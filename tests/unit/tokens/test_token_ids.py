@@ -7,8 +7,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from worldline.errors import InputError
-from worldline.tokens.token_ids import ids_of, tokens_of_ids
-from worldline.tokens.tokens import tokenize
+from worldline.tokens.token_ids import ids_of
+from worldline.tokens.tokens import tokenize, tokens_of_ids
 
 
 @pytest.fixture(scope="module")

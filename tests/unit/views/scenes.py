@@ -6,8 +6,8 @@ import random
 from typing import Any
 
 from worldline.views.number_records import with_meanings
-from worldline.views.recipe import Recipe, RecipeText
 from worldline.views.reproduce import trace_recipe
+from worldline.views.schema.recipe import Recipe, RecipeText
 from worldline.views.schema.scene import Scene
 
 CAPITAL = ["<|im_start|>", "The", " capital", " of", " France", " is"]

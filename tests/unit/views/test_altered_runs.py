@@ -23,7 +23,6 @@ from worldline.views.altered_runs import (
 from worldline.views.difference_text import change_words
 from worldline.views.html import scene_json
 from worldline.views.lattice_text import render_text
-from worldline.views.recipe import Recipe, RecipeText
 from worldline.views.reproduce import (
     cone_recipe,
     cut_recipe,
@@ -40,6 +39,7 @@ from worldline.views.schema.alterations import (
 )
 from worldline.views.schema.json_schemas import schema_of
 from worldline.views.schema.parts import ScenePrecision
+from worldline.views.schema.recipe import Recipe, RecipeText
 from worldline.views.schema.scene import Scene
 
 PIECES = ["·When", " 東京", "\x1b[31m", " e\u0301", " 🚀", "\u202eevil"]

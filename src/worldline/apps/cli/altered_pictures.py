@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from worldline.models.loader import LoadedModel
     from worldline.tokens.input_text import WrittenText
     from worldline.tokens.tokens import Tokens
-    from worldline.views.recipe import Recipe
+    from worldline.views.schema.recipe import Recipe
 
 WIDTH = 100
 Say = Callable[[str], None]
@@ -51,7 +51,7 @@ def write_numbers(
 
     `json` is as the option has it: a file, - for standard output in place of the lines, or None.
     """
-    from worldline.views.recipe import terminal_line
+    from worldline.views.schema.recipe import terminal_line
 
     reproduce_lines = recipe.reproduce_lines()
     if json != "-":

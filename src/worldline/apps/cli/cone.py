@@ -68,9 +68,9 @@ def cone(
         from worldline.interventions.light_cone import light_cone
         from worldline.views.altered_runs import cone_lines
         from worldline.views.labels import split_note, token_labels
-        from worldline.views.recipe import recipe_on
         from worldline.views.reproduce import cone_recipe
         from worldline.views.schema.alterations import SceneCone
+        from worldline.views.schema.recipe import recipe_on
 
         node = _node(at, len(tokens))
         cone_result = light_cone(

@@ -90,8 +90,8 @@ def cut(
         refuse_unused,
         written_cuts,
     )
-    from worldline.views.recipe import recipe_on
     from worldline.views.reproduce import cut_recipe, sources_recipe
+    from worldline.views.schema.recipe import recipe_on
 
     spans = from_ is not None or to is not None
     if each:

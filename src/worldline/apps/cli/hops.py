@@ -75,8 +75,8 @@ def hops(
         from worldline.interventions.hop_curve import curves_scene, hop_curves
         from worldline.models.validation import checked_report
         from worldline.tokens.spans import number_span
-        from worldline.views.recipe import recipe_on
         from worldline.views.reproduce import hops_recipe
+        from worldline.views.schema.recipe import recipe_on
 
         counted_layers = None
         if layers is not None:

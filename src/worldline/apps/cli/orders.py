@@ -59,9 +59,9 @@ def orders(
     ):
         from worldline.interventions.run_orders import ORDERS, run_orders
         from worldline.views.altered_runs import orders_lines
-        from worldline.views.recipe import recipe_on
         from worldline.views.reproduce import orders_recipe
         from worldline.views.schema.alterations import SceneOrders
+        from worldline.views.schema.recipe import recipe_on
 
         orders_result = run_orders(loaded_model, tokens, parsed_orders or ORDERS, progress=say)
         recipe = orders_recipe(

@@ -67,8 +67,8 @@ def paths(
             "--by contribution: asks about no target; leave --target out or use --by frozen"
         )
     from worldline.attribution.path_summary import summarize_paths
-    from worldline.views.recipe import recipe_on
     from worldline.views.reproduce import paths_recipe
+    from worldline.views.schema.recipe import recipe_on
 
     with load_and_tokenize(input_text.text, model, device, dtype, threads) as (
         loaded_model,

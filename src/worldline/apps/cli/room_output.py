@@ -8,7 +8,7 @@ from worldline.room.action_claims import BADGES
 from worldline.room.event_format import event_line
 from worldline.room.events import Command, Event, FlowRecord, Message
 from worldline.room.flow_strip import strip
-from worldline.tokens.sanitize import GONE, visible
+from worldline.tokens.sanitize import cover_unseen
 
 if TYPE_CHECKING:
     from worldline.room.reply_events import Provisional
@@ -76,10 +76,5 @@ class Lines:
         self._write(f"{text}\n")
 
     def _write(self, text: str) -> None:
-        self._out.write(plain(text))
+        self._out.write(cover_unseen(text))
         self._out.flush()
-
-
-def plain(text: object) -> str:
-    """Text that cannot move the terminal's cursor or colour it."""
-    return visible(str(text), show=lambda _: GONE)  # as long as before: spans stay valid

@@ -17,7 +17,6 @@ from textual.content import Content
 from textual.widgets import Footer, Input, Static
 from textual.widgets.input import Selection
 
-from worldline.apps.cli.room_output import plain
 from worldline.apps.terminal.command_handlers import (
     SLOW,
     Save,
@@ -34,6 +33,7 @@ from worldline.errors import InputError
 from worldline.room.events import Event, FlowRecord
 from worldline.room.host import HostedRoom, Piece
 from worldline.room.log import line_of
+from worldline.tokens.sanitize import cover_unseen
 
 LOOK_S = 0.08  # between two looks at the room
 MOST = 300  # blocks on the screen; the log has them all
@@ -81,7 +81,7 @@ class RoomApp(App[None]):
             with VerticalScroll(id="side", can_focus=False):
                 yield Static(id="panel", markup=False)
         yield Static(id="answer", markup=False)
-        yield Line(placeholder=f"say something as {plain(self._name)}, or /help", id="line")
+        yield Line(placeholder=f"say something as {cover_unseen(self._name)}, or /help", id="line")
         yield Footer(show_command_palette=False)
 
     async def on_mount(self) -> None:
@@ -190,7 +190,7 @@ class RoomApp(App[None]):
     def _answer(self, text: str, style: str = QUIET) -> None:
         """A word to whoever sits here; it is not of the room."""
         answer = self.query_one("#answer", Static)
-        answer.update(Content.styled(" ".join(plain(text).split()), style))
+        answer.update(Content.styled(" ".join(cover_unseen(text).split()), style))
         answer.display = bool(text)
 
     async def _help(self) -> None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from textual.content import Content
 
-from worldline.apps.cli.room_output import plain
 from worldline.room.action_claims import BADGES
 from worldline.room.event_format import command_text, event_line
 from worldline.room.events import Command, Event, FlowRecord, Message, Notice, Outcome, Span
 from worldline.room.flow_strip import strip
+from worldline.tokens.sanitize import cover_unseen
 
 COLOURS = ("#5fafff", "#ffaf5f", "#87d787", "#d787d7", "#ffd75f", "#5fd7d7", "#ff8787")
 PERSON = "#d0d0d0"
@@ -57,8 +57,8 @@ class Telling:
                 return self._message(event.number, body)
             case Command() as body:
                 self.commands[event.number] = body
-                text = f"{plain(body.who)}'s {plain(command_text(body))}: it is being done"
-                return Entry(event.number, Content.styled(text, QUIET))
+                text = f"{body.who}'s {command_text(body)}: it is being done"
+                return Entry(event.number, Content.styled(cover_unseen(text), QUIET))
             case Outcome(command=number, end=end):
                 return Entry(number, self._outcome(event, ENDS[end]))
             case FlowRecord() as body:
@@ -69,22 +69,25 @@ class Telling:
 
     def writing(self, speaker: str, text: str) -> Content:
         """A reply on its way: not in the log, and it may never be."""
-        head = (plain(speaker), f"bold {self.colour(speaker)}")
-        return Content.assemble(head, (" writes …\n", QUIET), (plain(text), "italic #b2b2b2"))
+        head = (cover_unseen(speaker), f"bold {self.colour(speaker)}")
+        return Content.assemble(
+            head, (" writes …\n", QUIET), (cover_unseen(text), "italic #b2b2b2")
+        )
 
     def _message(self, number: int, body: Message) -> Entry:
         self.speakers[number] = body.who
         colour = self.colour(body.who, person=not body.model)
         marks = f"  #{number}"
         if body.model:
-            marks += " scripted" if body.scripted else f" {plain(body.model)}"
+            marks += " scripted" if body.scripted else f" {cover_unseen(body.model)}"
         if body.ending not in ("stop", ""):
             by = "" if body.ending == "broken off" else "ended by "
-            marks += f", {by}{plain(body.ending)}"
-        marked_text = _mark_spans(plain(body.shown), body.borrowed, body.claims)
-        head = (plain(body.who), f"bold {colour}"), (f"{marks}\n", QUIET)
+            marks += f", {by}{cover_unseen(body.ending)}"
+        marked_text = _mark_spans(cover_unseen(body.shown), body.borrowed, body.claims)
+        head = (cover_unseen(body.who), f"bold {colour}"), (f"{marks}\n", QUIET)
         badges = [
-            (f"\n! {BADGES.get(claim.name, plain(claim.name))}", WARNING) for claim in body.claims
+            (f"\n! {BADGES.get(claim.name, cover_unseen(claim.name))}", WARNING)
+            for claim in body.claims
         ]
         return Entry(number, Content.assemble(*head, marked_text, *badges), colour)
 
@@ -98,8 +101,8 @@ class Telling:
 
     def _flow_entry(self, number: int, body: FlowRecord) -> Entry:
         if not body.flow:
-            return Entry(number, Content.styled(plain(body.reason), QUIET))
-        line = plain(strip(body.flow, self.speakers.get(body.message, "")))
+            return Entry(number, Content.styled(cover_unseen(body.reason), QUIET))
+        line = cover_unseen(strip(body.flow, self.speakers.get(body.message, "")))
         return Entry(number, self._cells(line))
 
     def _cells(self, line: str) -> Content:
@@ -108,7 +111,7 @@ class Telling:
         first, last = line.find("["), line.find("]")
         letters: dict[str, str | None] = {}
         for name, colour in self.colours.items():
-            letter = plain(name[:1])
+            letter = cover_unseen(name[:1])
             letters[letter] = None if letter in letters else colour  # two of a letter: no colour
         for at in range(first + 1, last):
             if colour := letters.get(line[at]):
@@ -117,7 +120,7 @@ class Telling:
 
 
 def _event_content(event: Event, commands: Mapping[int, Command], style: str) -> Content:
-    return Content.styled(plain(event_line(event, commands)), style)
+    return Content.styled(cover_unseen(event_line(event, commands)), style)
 
 
 def _mark_spans(text: str, borrowed_spans: tuple[Span, ...], claims: tuple[Span, ...]) -> Content:

@@ -7,10 +7,10 @@ from typing import Any
 
 from textual.content import Content
 
-from worldline.apps.cli.room_output import plain
 from worldline.apps.terminal.entries import QUIET, Telling
 from worldline.room.events import Event, Message
 from worldline.room.reply_flow import readings_of, who_reads_whom
+from worldline.tokens.sanitize import cover_unseen
 
 UNITS = (("messages", "replies"), ("tokens", "tokens"), ("dollars", "dollars"))
 
@@ -38,18 +38,18 @@ def panel(status: Mapping[str, Any], most: str, telling: Telling) -> Content:
     parts += [("\nSpent\n", "bold"), *_spending_lines(status)]
     if most:
         colour = telling.colours.get(most, "")
-        parts += [("\nMost read by the others\n", "bold"), (f"{plain(most)}\n", colour)]
+        parts += [("\nMost read by the others\n", "bold"), (f"{cover_unseen(most)}\n", colour)]
     return Content.assemble(*parts)
 
 
 def headline(status: Mapping[str, Any], wide: bool) -> Content:
     """The title; where there is no panel, also what is most wanted of it."""
-    title = (plain(status["title"]), "bold")
+    title = (cover_unseen(status["title"]), "bold")
     if wide:
         return Content.assemble(title, (f"   {doing(status)}", QUIET))
     limit = status["limits"]["messages"]
     replies_text = f"{status['spent']['messages']}" + ("" if limit is None else f"/{limit}")
-    following = f", next {plain(status['next'])}" if status["next"] else ""
+    following = f", next {cover_unseen(status['next'])}" if status["next"] else ""
     return Content.assemble(
         (
             f"{doing(status)}{following} · {replies_text} replies · {len(status['present'])} "
@@ -70,7 +70,7 @@ def doing(status: Mapping[str, Any]) -> str:
 def _participant_lines(
     participant: Mapping[str, Any], following: str | None, telling: Telling
 ) -> list[Any]:
-    name, model = plain(participant["name"]), plain(participant["model"])
+    name, model = cover_unseen(participant["name"]), cover_unseen(participant["model"])
     mark = "▸ " if participant["name"] == following else "  "
     about = "scripted" if participant["scripted"] else model
     replies_text = (

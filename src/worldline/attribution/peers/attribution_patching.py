@@ -12,7 +12,7 @@ from worldline.attribution.gradient import measure_of, target_gradients
 from worldline.attribution.peers.edge_vectors import Measure, Question, n_heads, refuse_long
 from worldline.errors import InputError
 from worldline.models.identity import differences, in_one_line
-from worldline.runs.execution import differentiate_between
+from worldline.runs.differentiation import differentiate_between
 from worldline.runs.plan import Plan
 
 if TYPE_CHECKING:

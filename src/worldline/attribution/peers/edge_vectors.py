@@ -13,7 +13,7 @@ from worldline.errors import InputError, RefusedError
 from worldline.models.model_calls import model_call
 from worldline.models.terms import SKIP, attn_name
 from worldline.runs.trace_calls import refuse_no_trace
-from worldline.runs.trace_match import refuse_changed
+from worldline.runs.trace_changes import refuse_changed
 
 if TYPE_CHECKING:
     from jaxtyping import Float

@@ -6,7 +6,6 @@ from typing import Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
 
-from worldline.views.recipe import SceneReproduce
 from worldline.views.schema.parts import (
     Matrix,
     NonNegativeFloat,
@@ -16,6 +15,7 @@ from worldline.views.schema.parts import (
     ScenePrecision,
     ScenePrediction,
 )
+from worldline.views.schema.recipe import SceneReproduce
 
 Precisions = dict[str, ScenePrecision]
 LARGEST_DRAWN = 2000

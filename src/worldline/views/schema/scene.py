@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, FiniteFloat, NonNegativeInt, model_validator
 
-from worldline.views.recipe import SceneReproduce
 from worldline.views.schema.alterations import SceneAltered
 from worldline.views.schema.flows import SceneCoverage, SceneFlow, SceneGrouping
 from worldline.views.schema.parts import (
@@ -24,6 +23,7 @@ from worldline.views.schema.parts import (
     SceneNode,
     ScenePrediction,
 )
+from worldline.views.schema.recipe import SceneReproduce
 
 if TYPE_CHECKING:
     import networkx as nx
