@@ -47,7 +47,7 @@ _digests: dict[int, tuple[types.CodeType, str]] = {}
 _names_of: dict[int, tuple[types.CodeType, frozenset[str]]] = {}
 _classes: dict[type, _Class] = {}
 _tensors: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
-_Class = tuple[tuple[Any, ...], tuple[tuple[Any, ...], ...], str, list[tuple[str, Any]]]
+_Class = tuple[tuple[Any, ...], list[tuple[Any, ...]], str, list[tuple[str, Any]]]
 
 
 def looks_on(function: object) -> bool:
@@ -376,10 +376,10 @@ def _class_of(kind: type) -> _Class:
     cached_class = _classes.get(kind)
     members = tuple(itertools.chain(*(vars(base).values() for base in kind.__mro__[:-1])))
     if cached_class is not None and len(cached_class[0]) == len(members):
-        looks, keys, expected_values = cached_class[1]
-        values_now = (look(key) for look, key in zip(looks, keys, strict=True))
         same_members = all(map(operator.is_, cached_class[0], members))
-        if same_members and all(map(operator.is_, values_now, expected_values)):
+        if same_members and all(
+            look(key) is expected_value for look, key, expected_value in cached_class[1]
+        ):
             return cached_class
     deps: list[tuple[Any, ...]] = []
     describer = Describer(deps)
@@ -395,8 +395,7 @@ def _class_of(kind: type) -> _Class:
             elif type(member) in SCALARS and not long and not name.startswith("_"):
                 describer.code.append(f"{name}={member!r}")
     name_and_digest = f"{kind.__module__}.{kind.__qualname__}{describer.mark()}"
-    columns = tuple(zip(*deps, strict=True)) or ((), (), ())
-    _classes[kind] = cached_class = members, columns, name_and_digest, describer.held_values
+    _classes[kind] = cached_class = members, deps, name_and_digest, describer.held_values
     return cached_class
 
 
