@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from browsing import Opened, beside, open_tab, until
+from browsing import Opened, beside, open_tab, painted, until
 from tiny_runs import loaded
 from worldline import hop_spectrum, observe
 from worldline.views.schema.scene import Scene
@@ -278,22 +278,6 @@ def altered_scene(scenes):
     module = beside("test_altered_runs")
     made = scenes.make_scene(module.PIECES, n_layers=module.LAYERS)
     return module.with_altered(made, **module.parts())
-
-
-def painted(page):
-    """How many pixels of the upper canvas are not transparent."""
-    return page.evaluate(
-        """() => {
-            const canvas = document.querySelectorAll('canvas.wl-canvas')[1];
-            const copy = new OffscreenCanvas(canvas.width, canvas.height);
-            const context = copy.getContext('2d', { willReadFrequently: true });
-            context.drawImage(canvas, 0, 0);
-            const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
-            let n = 0;
-            for (let at = 3; at < data.length; at += 4) n += data[at] > 0;
-            return n;
-        }"""
-    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import worldline as wl
+from browsing import painted
 from live_page import SIZE, Visit, findings, served
 from worldline.views.labels import token_name
 
@@ -421,24 +422,24 @@ def test_hops_cone_and_orders_are_those_of_python(full, bundled):
     assert cone.outside_zero
     digits, power = f"{cone.derivative_error:.1e}".split("e")
     assert f"against the derivative: {digits}e{int(power)}." in words
-    before = full.painted()
+    before = painted(full.page)
     full.panel("Cone").get_by_role("radio", name="both").check()
-    full.until(lambda: full.painted() > before)
+    full.until(lambda: painted(full.page) > before)
     orders = full.tab("Orders")
     (decode,) = wl.run_orders(bundled, TEXT, ["decode"]).orders
     at = orders.locator(".wl-orders th[scope=rowgroup]").all_inner_texts().index("decode")
     cells = orders.locator(".wl-orders tbody").nth(at).locator("td").all_inner_texts()
     assert cells[:3] == [str(n) for n in (decode.n_slices, decode.widest, decode.longest_chain)]
     orders.get_by_label("Paint when each block ran").select_option("decode")
-    full.until(lambda: full.painted() > before)
-    whole = full.painted()
+    full.until(lambda: painted(full.page) > before)
+    whole = painted(full.page)
     slider = orders.get_by_label("Slice of the order")
     slider.focus()
     page.keyboard.press("Home")
-    full.until(lambda: full.painted() < whole)
+    full.until(lambda: painted(full.page) < whole)
     assert slider.get_attribute("aria-valuetext").startswith(f"slice 1 of {decode.n_slices}, ")
     orders.get_by_label("Paint when each block ran").select_option("off")
-    full.until(lambda: full.painted() == before)
+    full.until(lambda: painted(full.page) == before)
 
 
 def test_nothing_serious_is_found_by_axe(full):

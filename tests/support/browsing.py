@@ -121,3 +121,19 @@ class Opened:
         place = self.ring("wl-fixed")
         self.page.goto("about:blank")
         return place
+
+
+def painted(page: Any) -> int:
+    """How many pixels of the upper canvas are not transparent."""
+    return page.evaluate(
+        """() => {
+            const canvas = document.querySelectorAll('canvas.wl-canvas')[1];
+            const copy = new OffscreenCanvas(canvas.width, canvas.height);
+            const context = copy.getContext('2d', { willReadFrequently: true });
+            context.drawImage(canvas, 0, 0);
+            const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+            let n = 0;
+            for (let at = 3; at < data.length; at += 4) n += data[at] > 0;
+            return n;
+        }"""
+    )

@@ -154,21 +154,6 @@ class Visit:
         up = (middle["embedding"] - middle["output"]) * layer / n_layers
         return column["x"] + column["width"] / 2, middle["embedding"] - up
 
-    def painted(self) -> int:
-        """How many pixels of the upper canvas are not transparent."""
-        return self.page.evaluate(
-            """() => {
-                const canvas = document.querySelectorAll('canvas.wl-canvas')[1];
-                const copy = new OffscreenCanvas(canvas.width, canvas.height);
-                const context = copy.getContext('2d', { willReadFrequently: true });
-                context.drawImage(canvas, 0, 0);
-                const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
-                let n = 0;
-                for (let at = 3; at < data.length; at += 4) n += data[at] > 0;
-                return n;
-            }"""
-        )
-
     def keyboard_is_somewhere(self) -> bool:
         """Whether something below the page's root has the focus."""
         return self.page.evaluate("document.activeElement?.closest('#worldline .wl') != null")
