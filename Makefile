@@ -42,11 +42,10 @@ check: .venv/stamp-check
 web: web/node_modules/.stamp
 	cd web && npm run --silent check && npm run --silent test
 	@rm -rf web/out/before && mkdir -p web/out/before
-	@cp -r src/worldline/views/static web/src/scene.gen.ts web/src/claims.gen.ts web/out/before
+	@cp -r src/worldline/views/static web/src/*.gen.ts web/out/before
 	cd web && npm run --silent build
 	@{ diff -rq web/out/before/static src/worldline/views/static \
-	  && diff -q web/out/before/scene.gen.ts web/src/scene.gen.ts \
-	  && diff -q web/out/before/claims.gen.ts web/src/claims.gen.ts; } \
+	  && for types in web/src/*.gen.ts; do diff -q web/out/before/$$(basename $$types) $$types || exit 2; done; } \
 	  || { echo "what is committed was not built from web/src: commit what it is now" >&2; exit 2; }
 
 web/node_modules/.stamp: web/package-lock.json

@@ -356,8 +356,8 @@ def memory(given: argparse.Namespace, folder: Path) -> int:
     from served import serving
 
     kinds = (
-        {"ask": "see"},
-        {"ask": "sources"},
+        {"ask": "trace"},
+        {"ask": "cut", "each": True, "how": "mask"},
         {"ask": "cut", "edges": ["*.*:1>*"], "how": "mask"},
         {"ask": "hops", "max_hops": 3},
         {"ask": "paths"},

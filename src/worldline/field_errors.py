@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from worldline.errors import InputError
+
 MOST_SHOWN = 60  # characters of what was given
 _BOUNDS = {
     "greater_than_equal": ("ge", "numbers from {}"),
@@ -39,6 +41,9 @@ def fault_line(fault: Mapping[str, Any], place: str) -> str:
     '--turns x: accepted is a whole number'
     """
     kind, where = fault["type"], place or "the body"
+    error = (fault.get("ctx") or {}).get("error")
+    if isinstance(error, InputError):  # a line already
+        return str(error)
     if kind == "missing":
         return f"{where}: it is missing and must be given"
     if kind == "extra_forbidden":
@@ -63,7 +68,10 @@ def accepted(fault: Mapping[str, Any]) -> str | None:
     kind, context = fault["type"], fault.get("ctx") or {}
     if kind in _BOUNDS:
         name, words = _BOUNDS[kind]
-        return words.format(context.get(name))
+        bound = context.get(name)
+        if kind == "literal_error":  # 'a', 'b' or 'c'
+            bound = str(bound).replace("'", "").replace(" or ", ", ")
+        return words.format(bound)
     if kind.endswith(("_type", "_parsing", "_number", "_from_float")):
         return _KINDS.get(kind.partition("_")[0])
     return None

@@ -20,12 +20,13 @@ from worldline.attribution.path_summary import paths_of
 from worldline.models.loader import LoadedModel, load_model, refuse_another
 from worldline.models.model_calls import model_call, text_first, words_of
 from worldline.observation import Observation
+from worldline.requests import TraceRequest
 from worldline.runs.recorder import record
 from worldline.tokens.chat_templates import ends_left_out, tokens_of, turns_of, unsteady
 from worldline.tokens.input_text import WrittenText
-from worldline.tokens.targets import refuse_targets
+from worldline.tokens.targets import refuse_targets, token_text
 from worldline.tokens.units import page_groups
-from worldline.views.reproduce import trace_recipe
+from worldline.views.reproduce import recipe_of
 from worldline.views.scene_builder import picture
 from worldline.views.schema.recipe import recipe_on
 
@@ -143,7 +144,7 @@ def see(
     by: str | None = None,
     target: str | int | None = None,
     versus: str | int | None = None,
-    how: str = "zero",
+    how: str | None = None,
     chat: bool = False,
     verify: bool = False,
     top: int = 2000,
@@ -156,7 +157,7 @@ def see(
     `written`, `chat`, `verify` and `threads` are how it was recorded.
     """
     (say := progress or _quiet)("attributing")
-    by = by or "gradient"
+    by, how = by or "gradient", how or "zero"
     assert trace.model is not None
     turns = turns_of(trace.model.tokenizer, written.text, chat, trace.tokens.text)
     groups = page_groups(trace.tokens, turns)
@@ -169,10 +170,11 @@ def see(
     say("drawing")
     left_out = ends_left_out(written.text, trace.tokens.text, turns) if chat else ""
     run, chat = recipe_of_run(trace.model, trace.tokens, written, chat, threads=threads)
-    recipe = trace_recipe(
-        run, by=by, how=flow.meaning.how, target=target, versus=versus,
+    request = TraceRequest.model_construct(  # of values that were read and have run
+        by=by, how=flow.meaning.how, target=token_text(target), versus=token_text(versus),
         chat=chat, verify=verify, seed=trace.seed, top=top, paths=paths,
     )  # fmt: skip
+    recipe = recipe_of(run, request)
     scene = picture(
         trace,
         flow,

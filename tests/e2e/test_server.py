@@ -59,7 +59,7 @@ def test_the_page_and_the_example_come_soon(server, bundled, record_property):
     about = json.loads(body)
     assert (status, about["model"], about["example"]) == (200, "smollm2-135m-instruct", EXAMPLE)
     assert b"static/worldline.js" in server.request("GET", "/")[1]
-    scene = server.answered("client-example", ask="see", text=about["example"], paths=False)
+    scene = server.answered("client-example", ask="trace", text=about["example"], paths=False)
     took = time.monotonic() - asked
     record_property("seconds_to_first_answer", round(took, 2))
     assert scene["predictions"][0]["token"] == " Paris"
@@ -70,9 +70,9 @@ def test_the_page_and_the_example_come_soon(server, bundled, record_property):
 
 
 QUESTIONS = (
-    {"ask": "see", "text": EXAMPLE, "paths": False},
+    {"ask": "trace", "text": EXAMPLE, "paths": False},
     {"ask": "cut", "text": EXAMPLE, "edges": ["*.*:3>4"], "how": "mask"},
-    {"ask": "sources", "text": "The cat sat on the"},
+    {"ask": "cut", "each": True, "how": "mask", "text": "The cat sat on the"},
     {"ask": "hops", "text": EXAMPLE, "max_hops": 2, "sink": "counted"},
 )
 
@@ -110,13 +110,13 @@ def test_ten_clients_at_once_get_what_each_would_get_alone(server):
 @pytest.mark.parametrize(
     "question",
     [
-        {"ask": "trace"},
+        {"ask": "save"},
         {"ask": "hops", "max_hops": 3, "sink": "counted"},
-        {"ask": "cone", "layer": 12, "pos": 3, "directions": 1},
-        {"ask": "sources"},
+        {"ask": "cone", "at": "12,3", "directions": 1},
+        {"ask": "cut", "each": True, "how": "mask"},
         {"ask": "orders"},
     ],
-    ids=lambda question: question["ask"],
+    ids=lambda question: "each" if "each" in question else question["ask"],
 )
 def test_a_long_run_can_be_stopped(server, long_text, question, record_property):
     name = server.submit("client-stops", text=long_text, **question)
@@ -133,15 +133,15 @@ def test_a_long_run_can_be_stopped(server, long_text, question, record_property)
 
 
 def test_a_newer_question_supersedes_at_once(server, long_text):
-    first = server.submit("client-hasty", ask="trace", text=long_text)
-    scene = server.answered("client-hasty", ask="see", text=EXAMPLE, paths=False)
+    first = server.submit("client-hasty", ask="save", text=long_text)
+    scene = server.answered("client-hasty", ask="trace", text=EXAMPLE, paths=False)
     assert scene["predictions"][0]["token"] == " Paris"
     *_, (event, what) = server.events(first)
     assert (event, what) == ("cancelled", {"why": "superseded by a newer question"})
 
 
 def test_hanging_up_stops_the_run(server, long_text):
-    name = server.submit("client-leaves", ask="trace", text=long_text)
+    name = server.submit("client-leaves", ask="save", text=long_text)
     events = server.events(name)
     next(event for event, _ in events if event == "progress")
     events.close()
@@ -190,7 +190,7 @@ def test_killed_in_the_middle_of_a_run_it_starts_again_clean(bundled, long_text)
     with serving() as first:
         assert folder_of(first).is_dir()
         (folder_of(first) / "trace1.safetensors").write_text("left over")
-        name = first.submit("client-killed", ask="trace", text=long_text)
+        name = first.submit("client-killed", ask="save", text=long_text)
         next(event for event, what in first.events(name) if event == "progress" and what["steps"])
         assert first.stop(signal.SIGKILL) == -signal.SIGKILL
     assert folder_of(first).is_dir()
@@ -198,14 +198,14 @@ def test_killed_in_the_middle_of_a_run_it_starts_again_clean(bundled, long_text)
         assert second.port == first.port
         assert not folder_of(first).exists()
         assert [file.name for file in folder_of(second).iterdir()] == [".worldline"]
-        scene = second.answered("client-again", ask="see", text=EXAMPLE, paths=False)
+        scene = second.answered("client-again", ask="trace", text=EXAMPLE, paths=False)
         assert scene["predictions"][0]["token"] == " Paris"
         interrupted_while_it_works(second, long_text)
 
 
 def interrupted_while_it_works(server: Served, long_text: str) -> None:
     """Ctrl+C with a run going on and a page that listens: the end is said, and soon."""
-    name = server.submit("client-ctrl-c", ask="trace", text=long_text)
+    name = server.submit("client-ctrl-c", ask="save", text=long_text)
     events = server.events(name)
     next(event for event, what in events if event == "progress" and what["steps"])
     server.process.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""Writes the JSON Schemas of what Python sends; `npm run types` makes TypeScript of them.
+"""Writes the JSON Schemas of what Python sends and takes; `npm run types` makes TypeScript of them.
 
     python web/scripts/schemas.py
 """
@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import json
 
+from worldline.service.questions import Question
 from worldline.views.schema.claims import ClaimsPicture
-from worldline.views.schema.json_schemas import STATIC, schema_of
+from worldline.views.schema.json_schemas import STATIC, schema_of, schema_of_union
 from worldline.views.schema.scene import Scene
 
 SCHEMAS = {
-    STATIC / f"{name}.schema.json": json.dumps(schema_of(model), indent=2) + "\n"
-    for name, model in (("scene", Scene), ("claims", ClaimsPicture))
+    STATIC / f"{name}.schema.json": json.dumps(schema, indent=2) + "\n"
+    for name, schema in (
+        ("scene", schema_of(Scene)),
+        ("claims", schema_of(ClaimsPicture)),
+        ("question", schema_of_union(Question, "ask")),
+    )
 }
 
 if __name__ == "__main__":

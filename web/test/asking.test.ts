@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type Asked, askedFrom, NOTHING } from "../src/live/asked.ts";
 import { Asking, type Noting } from "../src/live/asking.ts";
-import { type Answered, NoAnswer, type Question } from "../src/live/server.ts";
+import { type Answered, NoAnswer } from "../src/live/server.ts";
+import type { CutQuestion, Question } from "../src/question.gen.ts";
 import type { Scene } from "../src/scene.gen.ts";
 
 const A: Asked = { ...NOTHING, text: "a" };
@@ -138,7 +139,7 @@ test("cuts of an address that are cleared before they are run stay away", async 
   assert.deepEqual(bench.asking.wanted.cuts, ["*.*:0>*"]);
   bench.want(); // while the sources are cut
   await bench.answer({ sources: {} });
-  assert.deepEqual(bench.asked.map(({ ask }) => ask), ["see", "sources"]);
+  assert.deepEqual(bench.asked.map(({ ask }) => ask), ["trace", "cut"]);
   bench.agrees();
 });
 
@@ -150,7 +151,7 @@ test("another target during a cut: the cut's answer is not drawn on the new pict
   await bench.answer({ cut: "late" }, 3);
   await bench.answer({ sources: {} });
   bench.agrees();
-  assert.equal(bench.asked.at(-1)?.["target"], " b");
+  assert.equal((bench.asked.at(-1) as CutQuestion).target, " b");
 });
 
 test("a question that fails changes nothing: parts are asked of the text that is pictured", async () => {

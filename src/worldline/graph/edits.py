@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,10 +11,25 @@ from typing import Any
 
 from worldline.arguments import whole_number, whole_numbers
 from worldline.errors import InputError
+from worldline.number_spans import number_span, ranges_text, refuse_no_numbers
 
 EDGE_HOWS, NODE_HOWS = ("mask", "zero", "patch"), ("zero", "mean", "patch", "perturb")
 PARTS, SINKS = ("kv", "k", "v", "q"), ("counted", "free")
 Places = tuple[int, ...]
+EVERY = "*"  # all layers, heads or positions, where an edit is written
+EDGE_PATTERN = r"([^.:>]+)\.([^.:>]+):([^:>]+)>([^:>]+)"  # LAYERS.HEADS:SRC>DST
+NODE_PATTERN = r"\s*([0-9]{1,9})\s*,([^.:>]+)"  # ROW,POS
+EDGE_FORM = "accepted is LAYERS.HEADS:SRC>DST, such as 23.0:1>13, 20-29.*:1>13 or *.*:1>* (all)"
+NODE_FORM = "accepted is ROW,POS, such as 12,3"
+
+
+@dataclass(frozen=True)
+class GraphSize:
+    """How far the graph of a run goes: what numbers a written edit may name."""
+
+    n_layers: int
+    n_heads: int
+    n_pos: int
 
 
 @dataclass(frozen=True)
@@ -83,8 +99,52 @@ class EdgeCut:
         src, dst = self.src, self.dst
         if src and dst and (min(src) > max(dst) if self.own else min(src) >= max(dst)):
             raise InputError(
-                f"edges from {_span(src)} to {_span(dst)}: an edge goes to a later position"
+                f"edges from {ranges_text(src)} to {ranges_text(dst)}: "
+                "an edge goes to a later position"
             )
+
+    @classmethod
+    def parse(
+        cls, text: str, how: str, *, size: GraphSize, label: str = "edge", **options: Any
+    ) -> EdgeCut:
+        """The edges of LAYERS.HEADS:SRC>DST, each a span of numbers or * for all.
+
+        Args:
+            text: Where the edges are: the text that `place` gives, or one like it with -1 for
+                the last.
+            how: "mask", "zero" or "patch".
+            size: The graph that the numbers must lie in.
+            label: What the text is called where it is refused.
+            options: `parts`, `own` and `patch_source`.
+
+        Raises:
+            InputError: another form, numbers outside the graph, what the class refuses.
+
+        >>> EdgeCut.parse("20-22.*:1>13", "mask", size=GraphSize(30, 9, 14)).layers
+        (20, 21, 22)
+        """
+        layers, heads, src, dst = _parts_of(EDGE_PATTERN, text, label, EDGE_FORM)
+        place = {
+            "src": _span_of(src, size.n_pos, f"{label} {text[:60]}: position"),
+            "dst": _span_of(dst, size.n_pos, f"{label} {text[:60]}: position"),
+            "layers": _span_of(layers, size.n_layers, f"{label} {text[:60]}: layer"),
+            "heads": _span_of(heads, size.n_heads, f"{label} {text[:60]}: head"),
+        }
+        return cls(how, **place, **options)
+
+    @property
+    def place(self) -> str:
+        """The edges as LAYERS.HEADS:SRC>DST, which `parse` reads.
+
+        >>> EdgeCut("mask", src=(1,), dst=(13,), layers=(23,)).place
+        '23.*:1>13'
+        """
+        layers, heads, src, dst = map(_span_text, (self.layers, self.heads, self.src, self.dst))
+        return f"{layers}.{heads}:{src}>{dst}"
+
+    def __str__(self) -> str:
+        parts = "" if self.parts == "kv" else f" {self.parts}"
+        return f"{self.how}{parts} {self.place}{' with self-attention' if self.own else ''}"
 
     def pairs(self, n_pos: int) -> Iterator[tuple[int, int]]:
         """(src, dst) of every edge."""
@@ -136,6 +196,37 @@ class NodeCut:
             if not all(map(isfinite, self.vector)):
                 raise InputError("vector: accepted are finite numbers")
 
+    @classmethod
+    def parse(
+        cls, text: str, how: str, *, size: GraphSize, label: str = "node", **options: Any
+    ) -> NodeCut:
+        """The nodes of ROW,POS: one row, and a span of positions or * for all.
+
+        Args:
+            text: Where the nodes are.
+            how: "zero", "mean" or "patch".
+            size: The graph that the positions must lie in; rows are checked by the run.
+            label: What the text is called where it is refused.
+            options: `patch_source`.
+
+        Raises:
+            InputError: another form, positions outside the text, what the class refuses.
+
+        >>> NodeCut.parse("12,0-1", "zero", size=GraphSize(30, 9, 14)).positions
+        (0, 1)
+        """
+        row, positions = _parts_of(NODE_PATTERN, text, label, NODE_FORM)
+        at = _span_of(positions, size.n_pos, f"{label} position")
+        return cls(how, (int(row),), at, **options)
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The nodes as ROW,POS, one text for each row, which `parse` reads."""
+        return tuple(f"{row},{_span_text(self.positions)}" for row in self.rows)
+
+    def __str__(self) -> str:
+        return f"{self.how} {' '.join(self.places)}"
+
 
 @dataclass(frozen=True)
 class HopBudget:
@@ -152,6 +243,32 @@ class HopBudget:
         object.__setattr__(self, "layers", _places("layers", self.layers))
         object.__setattr__(self, "hops", whole_number("hops", self.hops))
         _one_of("sink", self.sink, SINKS)
+
+
+def refuse_no_place(text: str, label: str) -> None:
+    """Raise InputError for a text that names neither edges nor nodes, whatever the graph.
+
+    >>> refuse_no_place("20-29.*:1>13", "edge")
+    """
+    is_node = label.endswith("node")
+    pattern, form = (NODE_PATTERN, NODE_FORM) if is_node else (EDGE_PATTERN, EDGE_FORM)
+    spans = _parts_of(pattern, text, label, form)
+    if is_node:
+        names = (f"{label} row", f"{label} position")
+    else:
+        names = [f"{label} {text[:60]}: {kind}" for kind in ("layer", "head", *["position"] * 2)]
+    for span, name in zip(spans, names, strict=True):
+        if span.strip() != EVERY:
+            refuse_no_numbers(span, name)
+
+
+def edge_place(layer: int, head: int, src: int, dst: int) -> str:
+    """One edge as it is written.
+
+    >>> edge_place(23, 0, 1, 13)
+    '23.0:1>13'
+    """
+    return f"{layer}.{head}:{src}>{dst}"
 
 
 def longer_than(length: int, n_pos: int, first: int = 0) -> frozenset[EdgeCut]:
@@ -220,7 +337,7 @@ def refuse_conflicts(edits: Iterable[EdgeCut | NodeCut], n_pos: int) -> None:
             continue
         earlier_edit = single.setdefault(place, edit)
         if earlier_edit != edit:
-            raise _conflict(earlier_edit, edit, f"edge {_edge(place)}")
+            raise _conflict(earlier_edit, edit, f"edge {edge_place(*place)}")
     for first_edit, second_edit in combinations(wide, 2):
         _refuse_overlap(first_edit, second_edit, n_pos)
     for first_edit in wide:
@@ -245,8 +362,8 @@ def _refuse_overlap(first_edit: EdgeCut, second_edit: EdgeCut, n_pos: int) -> No
         return
     if common := sorted(set(first_edit.pairs(n_pos)) & set(second_edit.pairs(n_pos))):
         src, dst = common[0]
-        place = (layers[0] if layers else 0, heads[0] if heads else 0, src, dst)
-        raise _conflict(first_edit, second_edit, f"edge {_edge(place)}")
+        place = layers[0] if layers else 0, heads[0] if heads else 0, src, dst
+        raise _conflict(first_edit, second_edit, f"edge {edge_place(*place)}")
 
 
 def _conflict(first_edit: Any, second_edit: Any, place: str) -> InputError:
@@ -301,6 +418,21 @@ def _numbers(name: str, values: Any) -> tuple[float, ...]:
         raise InputError(f"{name} of type {type(values).__name__}: accepted are numbers") from None
 
 
+def _parts_of(pattern: str, text: str, label: str, form: str) -> tuple[str, ...]:
+    match = re.fullmatch(pattern, text)
+    if match is None:
+        raise InputError(f"{label} {text[:60]}: {form}")
+    return match.groups()
+
+
+def _span_of(span_text: str, n: int, label: str) -> Places | None:
+    return None if span_text.strip() == EVERY else number_span(span_text, n, label)
+
+
+def _span_text(places: Places | None) -> str:
+    return EVERY if places is None else ranges_text(places)
+
+
 def _one_of(name: str, value: str, choices: Sequence[str]) -> None:
     if value not in choices:
         raise InputError(f"{name}={value!r}: accepted are {', '.join(choices)}")
@@ -310,11 +442,3 @@ def _refuse_source(how: str, source: PatchSource | None) -> None:
     if (how == "patch") != (source is not None):
         needs = "needs the text that is patched in" if source is None else "takes no other text"
         raise InputError(f"how={how!r}: it {needs}")
-
-
-def _span(places: Places) -> str:
-    return str(places[0]) if len(places) == 1 else f"{places[0]}-{places[-1]}"
-
-
-def _edge(place: Sequence[int]) -> str:
-    return f"{place[0]}.{place[1]}:{place[2]}>{place[3]}"

@@ -14,12 +14,13 @@ from worldline.graph.edits import EdgeCut, NodeCut, PatchSource, edits_of
 from worldline.models.model_calls import on_model
 from worldline.models.positions import fixed_length
 from worldline.models.validation import checked_report
+from worldline.number_spans import ranges_text
 from worldline.runs.execution import execute, execute_many
 from worldline.runs.noise_floor import Precision, of_sum, plain_row
 from worldline.runs.plain_run import plain_run
 from worldline.runs.plan import Plan
 from worldline.runs.recorder import predictions_of, tokens_to_run
-from worldline.tokens.spans import counterparts, ranges_text
+from worldline.tokens.spans import counterparts
 from worldline.tokens.targets import likelier_twin, refuse_itself, refuse_targets
 from worldline.tokens.tokens import Tokens, names_of, token_id
 

@@ -13,13 +13,13 @@ from worldline.errors import InputError
 from worldline.graph.edits import SINKS, HopBudget, longer_than
 from worldline.models.loader import LoadedModel
 from worldline.models.model_calls import on_model
+from worldline.number_spans import ranges_text
 from worldline.runs.edit_hooks import Edits
 from worldline.runs.hop_budgets import AT_ONCE, Copy, copies_of, most_hops
 from worldline.runs.noise_floor import Precision, equivalent_runs, of_sum, token_precisions
 from worldline.runs.plan import Plan
 from worldline.runs.recorder import tokens_to_run
 from worldline.runs.run_logits import Said, said_by
-from worldline.tokens.spans import ranges_text
 from worldline.tokens.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -262,6 +262,12 @@ def _least_hops(agrees: np.ndarray) -> list[int | None]:
 
 def _plain(table: np.ndarray) -> list[list[float | None]]:
     return [[None if value != value else float(value) for value in row] for row in table]
+
+
+def curves_json(curves: Sequence[HopCurve]) -> dict[str, Any]:
+    """The numbers: those of the first curve, and all of them where there are two."""
+    curve_numbers = [curve.json() for curve in curves]
+    return {"schema": "worldline.hops/1"} | curve_numbers[0] | {"curves": curve_numbers}
 
 
 def curves_scene(curves: Sequence[HopCurve]) -> dict[str, Any]:

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from worldline.attribution.attribute import target_of
 from worldline.attribution.path_summary import paths_of
-from worldline.errors import InputError
+from worldline.requests import TargetedRequest, TraceRequest
 from worldline.runs.trace_match import has_changed
-from worldline.service.requests import (
+from worldline.service.altered_run import run_altered
+from worldline.service.questions import (
     ConeQuestion,
     CutQuestion,
     HopsQuestion,
     OrdersQuestion,
     PathsQuestion,
-    SeeQuestion,
-    SourcesQuestion,
+    SaveQuestion,
     TextQuestion,
     TraceQuestion,
 )
@@ -32,14 +32,7 @@ from worldline.tokens.tokens import tokenize
 from worldline.views.altered_runs import with_altered
 from worldline.views.html import scene_json
 from worldline.views.number_records import with_meanings
-from worldline.views.reproduce import (
-    cone_recipe,
-    cut_recipe,
-    hops_recipe,
-    orders_recipe,
-    sources_recipe,
-    trace_recipe,
-)
+from worldline.views.reproduce import recipe_of
 from worldline.views.scene_builder import paths_shown
 from worldline.views.schema.alterations import SceneAltered
 
@@ -82,12 +75,6 @@ class Answer:
             self.file.unlink(missing_ok=True)
 
 
-def refuse_alone(target: str | None, versus: str | None) -> None:
-    """Raise InputError for a token that is compared with nothing."""
-    if versus is not None and target is None:
-        raise InputError("versus: needs a target, the token it is compared with")
-
-
 class Answering:
     """Answers any question about any text, with one model. Not for two threads at once."""
 
@@ -103,19 +90,20 @@ class Answering:
 
         Raises: InputError, RefusedError as the call behind the question; StoppedError.
         """
-        if isinstance(question, (SeeQuestion, PathsQuestion, CutQuestion)):
+        if isinstance(question, TargetedRequest):
             target, versus, model = question.target, question.versus, self.model
-            refuse_alone(target, versus)
             refuse_targets(model.tokenizer, target, versus, n_rows=model.n_rows)
-        if isinstance(question, SeeQuestion):
-            return self._see(question, say)
+        if isinstance(question, TraceQuestion):
+            return self._trace(question, say)
         if isinstance(question, PathsQuestion):
             return self._paths(question, say)
-        if isinstance(question, TraceQuestion):
+        if isinstance(question, SaveQuestion):
             return self._save(question, say)
+        assert isinstance(question, CutQuestion | HopsQuestion | ConeQuestion | OrdersQuestion)
         tokens = self.tokens_of(question)
-        part, value, recipe = self._scene_part(question, tokens, say)
-        value["reproduce"] = recipe.reproduce_lines()
+        run, _ = self._run(question, tokens, takes_chats=False)
+        altered = run_altered(self.model, tokens, question, run, say, tokens_at_once=TOKENS_AT_ONCE)
+        part, value = altered.part, altered.scene | {"reproduce": altered.recipe.reproduce_lines()}
         checked_part = SceneAltered.model_validate({part: value})
         wire: dict[str, Any] = {part: checked_part.model_dump(mode="json")[part]}
         return Answer(
@@ -159,7 +147,7 @@ class Answering:
             n_bytes -= self.traces.popitem(last=False)[1].nbytes()
         return self.traces[key]
 
-    def _see(self, question: SeeQuestion, say: Say) -> Answer:
+    def _trace(self, question: TraceQuestion, say: Say) -> Answer:
         observation = see(
             self.trace_of(question, say),
             WrittenText.of_no_file(question.text),
@@ -171,6 +159,7 @@ class Answering:
             how=question.how or "zero",
             top=question.top,
             paths=question.paths,
+            verify=question.verify,
         )
         key = question.text, question.chat
         self.scenes[key] = observation.scene
@@ -186,11 +175,11 @@ class Answering:
         if isinstance(paths_summary, str):
             return Answer(json.dumps({"paths": None, "paths_left_out": paths_summary}))
         run, chat = self._run(question, trace.tokens)
-        recipe = trace_recipe(
-            run, by="gradient", how="zero", paths=True,
+        request = TraceRequest(
+            by="gradient", how="zero", paths=True,
             target=question.target, versus=question.versus, chat=chat,
         )  # fmt: skip
-        scene_paths = paths_shown(paths_summary, recipe)
+        scene_paths = paths_shown(paths_summary, recipe_of(run, request))
         wire = {"paths": scene_paths.model_dump(mode="json"), "paths_left_out": None}
         scene = self.scenes.get((question.text, question.chat))
         if scene is not None:
@@ -198,7 +187,7 @@ class Answering:
             wire["meanings"] = {n: m.model_dump() for n, m in full_scene.meanings.items()}
         return Answer(json.dumps(wire, allow_nan=False), paths=scene_paths)
 
-    def _save(self, question: TraceQuestion, say: Say) -> Answer:
+    def _save(self, question: SaveQuestion, say: Say) -> Answer:
         from worldline.runs.trace_files import save_trace
 
         trace = self.trace_of(question, say)
@@ -214,61 +203,3 @@ class Answering:
         """What a part of this question was run on, and whether its recipe is of a chat."""
         written = WrittenText.of_no_file(question.text)
         return recipe_of_run(self.model, tokens, written, question.chat, takes_chats=takes_chats)
-
-    def _scene_part(
-        self, question: TextQuestion, tokens: Tokens, say: Say
-    ) -> tuple[str, dict[str, Any], Recipe]:
-        """(part of the Scene, its value, what made it)."""
-        run, _ = self._run(question, tokens, takes_chats=False)
-        if isinstance(question, CutQuestion):
-            return self._cut(question, tokens, run, say)
-        if isinstance(question, SourcesQuestion):
-            from worldline.interventions.cut import cut_sources
-
-            how, target = question.how, question.target
-            result = cut_sources(self.model, tokens, how=how, target=target, progress=say)
-            return "sources", result.scene(), sources_recipe(run, how, target, len(tokens))
-        if isinstance(question, HopsQuestion):
-            from worldline.interventions.hop_curve import curves_scene, hop_curves
-            from worldline.runs.hop_budgets import AT_ONCE
-
-            most = question.max_hops
-            curves = hop_curves(
-                self.model, tokens, sink=question.sink, max_hops=most, progress=say,
-                at_once=max(1, min(AT_ONCE, TOKENS_AT_ONCE // len(tokens))),
-            )  # fmt: skip
-            recipe = hops_recipe(run, [curve.sink for curve in curves], max_hops=most)
-            return "hops", curves_scene(curves), recipe
-        if isinstance(question, ConeQuestion):
-            from worldline.graph.node import Node
-            from worldline.interventions.light_cone import light_cone
-
-            layer, pos, seed = question.layer, question.pos, question.seed
-            result = light_cone(
-                self.model, tokens, at=Node(layer=layer, pos=pos), seed=seed,
-                directions=question.directions, progress=say,
-            )  # fmt: skip
-            recipe = cone_recipe(run, layer, pos, directions=question.directions, seed=seed)
-            return "cone", result.scene(), recipe
-        assert isinstance(question, OrdersQuestion)
-        from worldline.graph.order import Order
-        from worldline.interventions.run_orders import ORDERS, run_orders
-
-        orders = [Order.parse(order_text) for order_text in question.orders]
-        result = run_orders(self.model, tokens, orders or ORDERS, progress=say)
-        return "orders", result.scene(), orders_recipe(run, question.orders)
-
-    def _cut(
-        self, question: CutQuestion, tokens: Tokens, run: Recipe, say: Say
-    ) -> tuple[str, dict[str, Any], Recipe]:
-        from worldline.interventions.cut import cut, cut_scene
-        from worldline.interventions.cut_grammar import written_cuts
-
-        field_names = ("edges", "nodes", "how", "node_how", "parts", "patch_from", "align")
-        cut_fields = {name: getattr(question, name) for name in field_names}
-        edits = written_cuts(self.model, tokens, **cut_fields)
-        say("running with and without the cut")
-        target, versus = question.target, question.versus
-        result = cut(self.model, tokens, edits, target=target, versus=versus)
-        recipe = cut_recipe(run, edits, cut_fields=cut_fields, target=target, versus=versus)
-        return "cut", cut_scene(result), recipe

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from worldline.models.model_calls import model_call
 from worldline.service.answers import Answer
-from worldline.service.requests import TextQuestion
+from worldline.service.questions import TextQuestion
 from worldline.service.worker import Answers
 
 if TYPE_CHECKING:

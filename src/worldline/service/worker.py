@@ -19,7 +19,7 @@ from typing import Any, Literal
 from worldline.errors import InputError, RefusedError, first_line
 from worldline.models.cache_folder import is_marked, is_running, mark
 from worldline.service.answers import Answer
-from worldline.service.requests import TextQuestion
+from worldline.service.questions import TextQuestion
 from worldline.steps import StoppedError, stepping
 
 MOST_WAITING = 32

@@ -4,41 +4,15 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from worldline.errors import InputError
+from worldline.number_spans import number_span, refuse_no_numbers, starts_with_numbers
 
 if TYPE_CHECKING:
     from worldline.tokens.tokens import Tokens
 
 ALIGNMENTS = ("left", "right", "words")
-MORE_THAN_ANY = 10**18  # NUMBERS has as many digits
-NUMBERS = re.compile(r"\s*(-?\d{1,18})\s*(?:(?:-|\.\.)\s*(-?\d{1,18})\s*)?")
-
-
-def number_span(span_text: str, n: int, label: str) -> tuple[int, ...]:
-    """The numbers of "3", "2-5" or "0-3,7" below `n`; -1 is the last.
-
-    Raises InputError for anything else, and for numbers from `n` on.
-
-    >>> number_span("0-2,-1", 9, "position")
-    (0, 1, 2, 8)
-    """
-    numbers: set[int] = set()
-    for part in span_text.split(","):
-        match = NUMBERS.fullmatch(part)
-        if match is None:
-            raise InputError(f"{label} {span_text!r}: accepted are numbers such as 3, 2-5 or 0-3,7")
-        ends = [int(digits) for digits in match.groups() if digits is not None]
-        for end in ends:
-            if not -n <= end < n:
-                raise InputError(f"{label} {end}: accepted are 0 to {n - 1} (-1 is the last)")
-        first, last = (end % n for end in (ends[0], ends[-1]))
-        if last < first:
-            raise InputError(f"{label} {part.strip()}: it runs backwards")
-        numbers |= set(range(first, last + 1))
-    return tuple(sorted(numbers))
 
 
 def positions_of(tokens: Tokens, span_text: str, label: str = "position") -> tuple[int, ...]:
@@ -70,15 +44,9 @@ def refuse_unwritten(text: str, given: str | None, what: str) -> None:
         _words_at(text, given, what)
 
 
-def refuse_no_numbers(given: str | None, what: str) -> None:
-    """Raise InputError where `number_span` would, however many there are."""
-    if given is not None:
-        number_span(given, MORE_THAN_ANY, what)
-
-
 def _is_numeric(given: str) -> bool:
     numeric = re.search(r"\d", given) and not re.search(r"[^\s\d,.-]", given)
-    return bool(numeric and NUMBERS.match(given.split(",")[0]))
+    return bool(numeric) and starts_with_numbers(given)
 
 
 def _words_at(text: str, given: str, what: str) -> tuple[int, int]:
@@ -137,18 +105,3 @@ def _words(tokens: Tokens) -> list[list[int]]:
         if low < high and at < len(bounds) and bounds[at][0] < high:
             words[at].append(pos)
     return words
-
-
-def ranges_text(places: Sequence[int]) -> str:
-    """Numbers in words: runs as ranges.
-
-    >>> ranges_text((0, 1, 2, 5))
-    '0-2,5'
-    """
-    runs: list[list[int]] = []
-    for place in sorted(places):
-        if runs and place == runs[-1][-1] + 1:
-            runs[-1].append(place)
-        else:
-            runs.append([place])
-    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)

@@ -30,6 +30,15 @@ def refuse_targets(
         refuse_itself(tokenizer, asked, other)
 
 
+def token_text(token: str | int | None) -> str | None:
+    """A token as every surface takes it: an id is no text.
+
+    >>> token_text(" Paris"), token_text(7042)
+    (' Paris', 'id:7042')
+    """
+    return f"id:{token}" if isinstance(token, int) else token
+
+
 def refuse_itself(tokenizer: Tokenizer, target: int, versus: int | None) -> None:
     """Raise InputError where a token is held against itself: the difference is always 0."""
     if target == versus:

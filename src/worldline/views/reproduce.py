@@ -4,174 +4,103 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from typing import Any
 
 from worldline.graph.edits import EdgeCut, NodeCut, PatchSource
+from worldline.number_spans import number_span
+from worldline.requests import ConeRequest, CutRequest, HopsRequest, OrdersRequest, Request
 from worldline.tokens.input_text import WrittenText
-from worldline.views.schema.recipe import Recipe, RecipeText, SceneReproduce, option, options
+from worldline.views.schema.recipe import Recipe, RecipeText, SceneReproduce, option
 from worldline.views.schema.scene import Scene
 
-TOP = 2000  # edges that a Scene lists, where nothing else was asked for
 JSON = ("--json", "-")
 SCENE = ("--export", "flow.scene.json")
 NOT_SAID = "How this was run was not handed over with it, so no line makes it again."
 SHORT_RUN = 3  # places that are written one by one
-WRITTEN = ("layers", "heads", "how", "parts", "align", "node_how")
-Target = str | int | None
 
 
-def trace_recipe(
+def recipe_of(
     run: Recipe,
+    request: Request,
     *,
-    by: str,
-    how: str | None,
-    target: Target = None,
-    versus: Target = None,
-    chat: bool = False,
-    verify: bool = False,
-    seed: int | None = None,
-    top: int = TOP,
-    paths: bool | None = None,
-) -> Recipe:
-    """The recipe of `observe`, of `worldline trace`."""
-    words = options(
-        [
-            ("by", by),
-            ("target", _token(target)),
-            ("versus", _token(versus)),
-            ("how", how),
-            ("seed", seed),
-            ("edges", None if top == TOP else top),
-        ]
-    )
-    words += [f"--{name}" for name, on in (("chat", chat), ("verify", verify)) if on]
-    words += [] if paths is None else ["--paths" if paths else "--no-paths"]
-    arguments = {
-        "by": by,
-        "target": target,
-        "versus": versus,
-        "how": how,
-        "chat": chat or None,
-        "verify": verify or None,
-        "seed": seed,
-        "top": None if top == TOP else top,
-        "paths": paths,
-    }
-    return _make_recipe(run, "trace", "observe", words, _keyword_arguments(arguments))
-
-
-def cut_recipe(
-    run: Recipe,
-    edits: Sequence[EdgeCut | NodeCut],
-    *,
-    cut_fields: dict[str, Any],
-    target: Target = None,
-    versus: Target = None,
+    edits: Sequence[EdgeCut | NodeCut] = (),
+    n_tokens: int = 0,
+    n_layers: int = 0,
+    sinks: Sequence[str] = (),
     patch: WrittenText | None = None,
+    slices: str | None = None,
 ) -> Recipe:
-    """The recipe of a cut: `edits` are what ran, `cut_fields` what `written_cuts` made them of.
+    """The recipe of a request that ran.
 
-    `patch` says how the text that was patched in was read.
+    Args:
+        run: The model and the text that it ran on.
+        request: What was asked, with what was filled in for it.
+        edits: Of a cut: what its words became.
+        n_tokens: Of a cut of each token: the length of the text.
+        n_layers: Of hop curves: that of the model, for layers that are named by -1.
+        sinks: Of hop curves: the conventions that ran.
+        patch: Of a patch: how the text that was patched in was read.
+        slices: Of orders: the file of one that was given.
+
+    Returns:
+        The command line and the Python call, which `Recipe` prints.
     """
-    text = patch or cut_fields.get("patch_from")
-    other = None if text is None else RecipeText.of(text)
-    words = [w for edge_text in cut_fields.get("edges") or () for w in option("edge", edge_text)]
-    words += [w for node_text in cut_fields.get("nodes") or () for w in option("node", node_text)]
-    words += options([("from", cut_fields.get("from_")), ("to", cut_fields.get("to"))])
-    words += options(
-        (name.replace("_", "-"), value)
-        for name in WRITTEN
-        if (value := cut_fields.get(name)) is not None and (name, value) != ("parts", "kv")
+    arguments, each = _keyword_arguments(request), ""
+    other = None
+    if isinstance(request, CutRequest):
+        text = patch or request.patch_from
+        other = None if text is None else RecipeText.of(text)
+        if request.each:
+            each, cuts = (
+                f"pos in range({n_tokens - 1})",
+                [f"wl.EdgeCut({request.how!r}, src=(pos,))"],
+            )
+        else:
+            cuts = [_edit(edit, other) for edit in edits]
+        arguments = [f"[{', '.join(cuts)}]", *_keyword_arguments(request, "target", "versus")]
+    elif isinstance(request, HopsRequest):
+        each = f"sink in {tuple(sinks)!r}" if len(sinks) > 1 else ""
+        arguments = _keyword_arguments(request, "max_hops", "longest")
+        arguments.insert(1, "sink=sink" if each else f"sink={sinks[0]!r}")
+        if request.layers is not None:
+            layers = number_span(request.layers, n_layers, "--layers")
+            arguments.insert(2, f"layers={_places(layers)}")
+    elif isinstance(request, ConeRequest):
+        layer, pos = request.layer_and_position
+        node = f"at=wl.Node(layer={layer}, pos={number_span(pos, n_tokens, '--at')[0]})"
+        arguments = [node, *_keyword_arguments(request, "directions", "step", "seed")]
+        arguments += [f"through=({request.through!r},)"] if request.through else []
+    elif isinstance(request, OrdersRequest):
+        names = [*map(repr, request.orders), *([] if slices is None else [_slices_code(slices)])]
+        arguments = [f"[{', '.join(names)}]"] if names else []
+    words = [*request_words(request), *([] if slices is None else option("slices", slices))]
+    return run.model_copy(
+        update={
+            "command": request.command,
+            "call": request.call,
+            "words": tuple(words),
+            "arguments": tuple(arguments),
+            "each": each,
+            "patch": other,
+        }
     )
-    words += ["--own"] if cut_fields.get("own") else []
-    words += options([("target", _token(target)), ("versus", _token(versus))])
-    python = [f"[{', '.join(_edit(edit, other) for edit in edits)}]"]
-    python += _keyword_arguments({"target": target, "versus": versus})
-    return _make_recipe(run, "cut", "cut", words, python, patch=other)
 
 
-def paths_recipe(
-    run: Recipe, *, by: str, target: Target, versus: Target, k: int, n_drawn: int
-) -> Recipe:
-    """The recipe of all paths summed, of `worldline paths`."""
-    words = options(
-        [("by", by), ("target", _token(target)), ("versus", _token(versus)), ("top", k)]
-    )
-    words += option("draws", n_drawn) if by != "contribution" else []
-    call_arguments = {"by": by, "target": target, "versus": versus, "k": k, "n_drawn": n_drawn}
-    return _make_recipe(run, "paths", "summarize_paths", words, _keyword_arguments(call_arguments))
+def request_words(request: Request) -> list[str]:
+    """The options of a request as a command line has them; the texts are the recipe's own.
 
-
-def sources_recipe(run: Recipe, how: str, target: Target, n_tokens: int) -> Recipe:
-    """The recipe of all reads of each token cut in turn; in Python a cut for every token."""
-    words = ["--each", *options([("how", how), ("target", _token(target))])]
-    python = [f"[wl.EdgeCut({how!r}, src=(pos,))]", *_keyword_arguments({"target": target})]
-    return _make_recipe(run, "cut", "cut", words, python, each=f"pos in range({n_tokens - 1})")
-
-
-def hops_recipe(
-    run: Recipe,
-    sinks: Sequence[str],
-    *,
-    max_hops: int,
-    layers: Sequence[int] | None = None,
-    longest: int | None = None,
-) -> Recipe:
-    """The recipe of hop curves; `sinks` are the conventions that ran."""
-    layers_text = None if layers is None else ",".join(map(str, layers))
-    sink = sinks[0] if len(sinks) == 1 else "both"
-    words = options(
-        [("max", max_hops), ("sink", sink), ("layers", layers_text), ("longest", longest)]
-    )
-    python = [f"max_hops={max_hops}", "sink=sink" if len(sinks) > 1 else f"sink={sink!r}"]
-    python += [] if layers is None else [f"layers={_places(layers)}"]
-    python += _keyword_arguments({"longest": longest})
-    sink_loop = f"sink in {tuple(sinks)!r}" if len(sinks) > 1 else ""
-    return _make_recipe(run, "hops", "hop_curve", words, python, each=sink_loop)
-
-
-def cone_recipe(
-    run: Recipe,
-    layer: int,
-    pos: int,
-    *,
-    directions: int,
-    seed: int,
-    step: float | None = None,
-    through: str | None = None,
-) -> Recipe:
-    """The recipe of a perturbation; `step` and `through` where they are not as ever."""
-    words = options(
-        [
-            ("at", f"{layer},{pos}"),
-            ("directions", directions),
-            ("step", step),
-            ("seed", seed),
-            ("through", through),
-        ]
-    )
-    python = [f"at=wl.Node(layer={layer}, pos={pos})", f"directions={directions}"]
-    python += _keyword_arguments({"step": step, "seed": seed})
-    python += [] if through is None else [f"through=({through!r},)"]
-    return _make_recipe(run, "cone", "light_cone", words, python)
-
-
-def orders_recipe(run: Recipe, names: Sequence[str], slices: str | None = None) -> Recipe:
-    """The recipe of orders by name; `slices` is the file of one that was given."""
-    words = [w for name in names for w in option("order", name)]
-    words += [] if slices is None else option("slices", slices)
-    order_arguments = [repr(name) for name in names]
-    if slices is not None:
-        home = ".expanduser()" if slices.startswith("~") else ""
-        slices_code = f"__import__('pathlib').Path({slices!r}){home}.read_bytes()"
-        order_arguments.append(f"wl.Order.given(__import__('json').loads({slices_code}))")
-    return _make_recipe(
-        run,
-        "orders",
-        "run_orders",
-        words,
-        [f"[{', '.join(order_arguments)}]"] if order_arguments else [],
-    )
+    >>> request_words(HopsRequest(max_hops=3, sink="both"))
+    ['--max', '3', '--sink', 'both']
+    """
+    words: list[str] = []
+    for name, flag, value in request.said():
+        if name == "patch_from":
+            continue
+        if isinstance(value, bool):
+            words += [flag.name] if value else [flag.off] if flag.off else []
+        else:
+            entries = value if isinstance(value, tuple) else (value,)
+            words += [word for entry in entries for word in option(flag.name[2:], entry)]
+    return words
 
 
 def reproduce_number(scene: Scene, kind: str, part: str) -> SceneReproduce:
@@ -191,30 +120,15 @@ def reproduce_number(scene: Scene, kind: str, part: str) -> SceneReproduce:
     return SceneReproduce(cli=recipe.line(*more), python=recipe.python(part), note=recipe.note)
 
 
-def _make_recipe(
-    run: Recipe,
-    command: str,
-    call: str,
-    words: Sequence[str],
-    arguments: Sequence[str],
-    **more: Any,
-) -> Recipe:
-    recipe_fields = {
-        "command": command,
-        "call": call,
-        "words": tuple(words),
-        "arguments": tuple(arguments),
-    }
-    return run.model_copy(update=recipe_fields | more)
+def _keyword_arguments(request: Request, *names: str) -> list[str]:
+    """What the call is given as in `request`, of all fields or of these."""
+    return [f"{name}={value!r}" for name, _, value in request.said() if not names or name in names]
 
 
-def _token(value: Target) -> str | None:
-    """A token as the command line takes it: an id is no text."""
-    return f"id:{value}" if isinstance(value, int) else value
-
-
-def _keyword_arguments(arguments: dict[str, Any]) -> list[str]:
-    return [f"{name}={value!r}" for name, value in arguments.items() if value is not None]
+def _slices_code(slices: str) -> str:
+    home = ".expanduser()" if slices.startswith("~") else ""
+    content = f"__import__('pathlib').Path({slices!r}){home}.read_bytes()"
+    return f"wl.Order.given(__import__('json').loads({content}))"
 
 
 def _edit(part: EdgeCut | NodeCut | PatchSource, patch: RecipeText | None) -> str:

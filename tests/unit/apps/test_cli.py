@@ -96,7 +96,7 @@ def test_text_that_is_not_utf8(run, tmp_path):
     ("options", "parts"),
     [
         (["--target", "cat"], ['target "cat" is 3 tokens: "c" + "a" + "t"']),
-        (["--target", ""], ['target "" is empty']),
+        (["--target", ""], ['--target "": accepted are at least 1 char']),
         (["--target", "id:99999"], ["id:99999", "the ids go from 0 to"]),
         (["--target", "the", "--versus", "cat"], ['versus "cat" is 3 tokens']),
         (["--by", "magic"], ["magic", "contribution, gradient"]),
@@ -299,7 +299,7 @@ def test_stopping_is_no_traceback(run, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("worldline.apps.cli.trace.read_written", stop)
+    monkeypatch.setattr("worldline.apps.cli.run_options.read_written", stop)
     said = run("trace", TEXT)
     assert said.code in (1, 130)
     assert "Traceback" not in said.err
@@ -324,7 +324,7 @@ def commands(command, path=()):
         yield from commands(inner, (*path, name))
 
 
-NARROWER = ("--how", "--out")  # each command says what it takes of these
+NARROWER = ("--by", "--how", "--out")  # each command says what it takes of these
 
 
 def test_an_option_means_the_same_in_every_command():

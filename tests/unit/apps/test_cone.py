@@ -93,7 +93,7 @@ def test_a_text_from_a_file(run, tmp_path):
         (("--at", "4,1"), "is off the grid: accepted are rows 0 to 3, positions 0 to 5"),
         (("--at", "1,1", "--step", "nan"), "--step nan: accepted are finite numbers above 0"),
         (("--at", "1,1", "--step", "-1"), "--step -1.0"),
-        (("--at", "1,1", "--directions", "-2"), "--directions -2: accepted are whole numbers"),
+        (("--at", "1,1", "--directions", "-2"), "--directions -2: accepted are numbers from 1"),
         (("--at", "1,1", "--model", "doge"), "layer 1 makes its mask from the perturbed node too"),
         (("--at", "1,1", "--model", "jamba"), "residual stream and K/V cannot be told apart"),
         (("--at", "1,1", "--json", "/proc/none/F"), "/proc/none/F: cannot be written"),

@@ -21,7 +21,7 @@ from worldline.views.html import scene_json
 from worldline.views.schema.alterations import SceneAltered
 
 ABOUT = {"model": "tiny", "example": TEXT, "version": "0"}
-KINDS = ("see", "paths", "cut", "sources", "hops", "cone", "orders", "trace")
+KINDS = ("trace", "paths", "cut", "hops", "cone", "orders", "save")
 CHECKS = [
     checks.not_a_server_error,
     checks.content_type_conformance,
@@ -82,7 +82,7 @@ def api(tmp_path_factory):
 
     def answers(question, say) -> Answer:
         say("at work")
-        if question.ask == "see":
+        if question.ask == "trace":
             scene = tiny_scene("gradient")
             return Answer(scene_json(scene), scene=scene)
         if question.ask == "paths":

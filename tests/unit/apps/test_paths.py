@@ -55,10 +55,10 @@ def test_shares_need_no_target(run):
     [
         (
             (TEXT, "--by", "magic"),
-            "--by magic: the edges of paths are attributed by frozen, contribution",
+            "--by magic: accepted are frozen, contribution",
         ),
-        ((TEXT, "--top", 0), "--top 0: accepted are whole numbers from 1"),
-        ((TEXT, "--draws", -1), "--draws -1: accepted are whole numbers from 0"),
+        ((TEXT, "--top", 0), "--top 0: accepted are numbers from 1"),
+        ((TEXT, "--draws", -1), "--draws -1: accepted are numbers from 0"),
         ((TEXT, "--versus", "id:30"), "--versus: needs --target"),
         ((TEXT, "--target", "id:30", "--versus", "id:30"), "two different tokens"),
         (

@@ -24,7 +24,7 @@ from tiny_folder import tiny_folder
 from worldline.apps.cli import main
 from worldline.apps.cli.output_files import read_text
 from worldline.service.answers import Answering
-from worldline.service.requests import Question
+from worldline.service.questions import Question
 from worldline.views.altered_runs import with_altered
 from worldline.views.schema.recipe import LONGEST_SHOWN, Recipe, RecipeText, terminal_line
 from worldline.views.schema.scene import Scene
@@ -98,7 +98,7 @@ ASKED = {
     "cut": {"edges": ["*.*:1>5"], "how": "zero", "target": "a", "versus": "the"},
     "sources": {"how": "zero", "target": "a"},
     "hops": {"max_hops": 1, "sink": "both"},
-    "cone": {"layer": 1, "pos": 2, "directions": 2, "seed": 3},
+    "cone": {"at": "1,2", "directions": 2, "seed": 3},
     "orders": {"orders": ["decode", "random(1)"]},
 }
 
@@ -109,10 +109,11 @@ def whole(folder, tmp_path_factory):
     answering = Answering(wl.load_model(str(folder)), tmp_path_factory.mktemp("traces"))
 
     def answer(ask: str, **more):
-        question = {"ask": ask, "text": TEXT, **more}
+        kind = {"ask": "cut", "each": True} if ask == "sources" else {"ask": ask}
+        question = {"text": TEXT, **kind, **more}
         return answering(QUESTIONS.validate_python(question), lambda _line: None)
 
-    scene = answer("see", target="a", versus="the", paths=False).scene
+    scene = answer("trace", target="a", versus="the", paths=False).scene
     scene = scene.model_copy(update={"paths": answer("paths", target="a").paths})
     parts = {}
     for name, more in ASKED.items():

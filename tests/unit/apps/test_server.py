@@ -49,10 +49,10 @@ class Stub:
                 time.sleep(0.001)
         if question.text == "raise":
             raise ValueError("on purpose")
-        if question.ask == "see":
+        if question.ask == "trace":
             scene = tiny_scene("gradient")
             return Answer(scene_json(scene), scene=scene)
-        if question.ask == "sources":
+        if question.ask == "cut":
             return Answer(json.dumps({"sources": SOURCES}), scene_parts={"sources": SOURCES})
         if question.ask == "paths":
             paths = tiny_scene("gradient").paths
@@ -81,7 +81,8 @@ def app(worker):
 
 
 def question(ask: str, text: str = TEXT, **more):
-    return {"client": CLIENT, "question": {"ask": ask, "text": text, **more}}
+    kind = {"ask": "cut", "each": True, "how": "mask"} if ask == "sources" else {"ask": ask}
+    return {"client": CLIENT, "question": {"text": text, **kind, **more}}
 
 
 def asked(app, worker, ask: str, text: str = TEXT, **more) -> str:
@@ -193,7 +194,7 @@ def test_about_says_who_answers(app):
 
 
 def test_a_question_its_events_and_its_answer(app, worker):
-    got = post(app, "/api/questions", question("see"))
+    got = post(app, "/api/questions", question("trace"))
     assert (got.status, got.json().keys()) == (202, {"id"})
     assert got.headers["content-type"] == "application/json"
     name = got.json()["id"]
@@ -210,7 +211,7 @@ def test_a_question_its_events_and_its_answer(app, worker):
 
 
 def test_what_was_refused_is_an_event_and_no_answer(app, worker):
-    name = asked(app, worker, "see", "raise")
+    name = asked(app, worker, "trace", "raise")
     got = call(app, "GET", f"/api/questions/{name}/events")
     event, what = events_of(got)[-1]
     assert event == "failed"
@@ -220,7 +221,7 @@ def test_what_was_refused_is_an_event_and_no_answer(app, worker):
 
 
 def test_stopping_a_question(app, worker):
-    name = post(app, "/api/questions", question("see", "wait")).json()["id"]
+    name = post(app, "/api/questions", question("trace", "wait")).json()["id"]
     assert call(app, "GET", f"/api/questions/{name}/answer").status == 409
     got = call(app, "DELETE", f"/api/questions/{name}")
     assert (got.status, got.body) == (204, b"")
@@ -231,11 +232,11 @@ def test_stopping_a_question(app, worker):
 
 
 def test_a_newer_question_supersedes_and_another_clients_does_not(app, worker, stub):
-    first = post(app, "/api/questions", question("see", "wait")).json()["id"]
-    other = question("see") | {"client": "somebody-else"}
+    first = post(app, "/api/questions", question("trace", "wait")).json()["id"]
+    other = question("trace") | {"client": "somebody-else"}
     second = post(app, "/api/questions", other).json()["id"]
     assert not worker.get(first).stop.is_set()
-    third = post(app, "/api/questions", question("see")).json()["id"]
+    third = post(app, "/api/questions", question("trace")).json()["id"]
     found = events_of(call(app, "GET", f"/api/questions/{first}/events"))
     assert found[-1] == ("cancelled", {"why": "superseded by a newer question"})
     for name in (second, third):
@@ -243,7 +244,7 @@ def test_a_newer_question_supersedes_and_another_clients_does_not(app, worker, s
 
 
 def test_whoever_hangs_up_stops_what_they_wait_for(app, worker):
-    name = post(app, "/api/questions", question("see", "wait")).json()["id"]
+    name = post(app, "/api/questions", question("trace", "wait")).json()["id"]
 
     async def listen():
         return await send_request(app, "GET", f"/api/questions/{name}/events", hangs_up_after_s=0.2)
@@ -261,11 +262,11 @@ def test_a_full_queue_is_said(stub):
     app = make_app(worker, ABOUT, hosts=HOSTS)
     try:
         for n in range(2):
-            ask = question("see", "wait") | {"client": f"client{n:04}"}
+            ask = question("trace", "wait") | {"client": f"client{n:04}"}
             assert post(app, "/api/questions", ask).status == 202
             while n == 0 and worker.waiting:
                 time.sleep(0.002)
-        got = post(app, "/api/questions", question("see"))
+        got = post(app, "/api/questions", question("trace"))
         assert (got.status, got.message) == (503, "1 questions wait already: ask again in a moment")
         dressed(got)
     finally:
@@ -289,8 +290,8 @@ def test_unknown_names(app, method_and_path, name):
 
 # --- what is wrong --------------------------------------------------------------------------------
 
-HALF = b'{"client": "client00", "question": {"ask": "see", "text": "\\ud800"}}'
-HALF_NAME = b'{"client": "client00", "question": {"ask": "see", "text": "x", "\\ud800": 1}}'
+HALF = b'{"client": "client00", "question": {"ask": "trace", "text": "\\ud800"}}'
+HALF_NAME = b'{"client": "client00", "question": {"ask": "trace", "text": "x", "\\ud800": 1}}'
 DEEP = b'{"client": "client00", "question": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
 
 
@@ -300,7 +301,7 @@ def hops(number: bytes) -> bytes:
 
 
 LONG = json.dumps(
-    {"client": "client00", "question": {"ask": "see", "text": "x", "y" * 900_000: 1}}
+    {"client": "client00", "question": {"ask": "trace", "text": "x", "y" * 900_000: 1}}
 ).encode()
 WRONG_TAG = json.dumps(
     {"client": "client00", "question": {"ask": "z" * 900_000, "text": "x"}}
@@ -313,7 +314,7 @@ WRONG_TAG = json.dumps(
         (b"", 422, "must be given"), (b"{", 422, "JSON"), (b"null", 422, "an object"),
         (b"[]", 422, "an object"), (b"{}", 422, "client: "), (b"not-json", 422, "accepted is JSON"),
         (b"\xff\xfe", 422, "JSON"), (HALF, 422, "text: "), (HALF_NAME, 422, "unicode"),
-        (DEEP, 400, ""), (LONG, 422, "y"), (WRONG_TAG, 422, "'see', "),
+        (DEEP, 400, ""), (LONG, 422, "y"), (WRONG_TAG, 422, "'trace', "),
         (hops(b"NaN"), 422, "max_hops"), (hops(b"1e999"), 422, "max_hops"),
         (hops(b"9" * 9999), 400, ""),
     ],
@@ -338,7 +339,7 @@ def test_bodies_that_are_no_question(app, worker, body, status, said):
     ],
 )  # fmt: skip
 def test_questions_out_of_bounds(app, worker, change):
-    whole = question("see") | {"question": {"ask": "see", "text": "x"} | change}
+    whole = question("trace") | {"question": {"ask": "trace", "text": "x"} | change}
     got = post(app, "/api/questions", whole)
     assert got.status == 422
     assert re.match(r"\w+", got.message)
@@ -353,7 +354,7 @@ def test_questions_out_of_bounds(app, worker, change):
     ],
 )  # fmt: skip
 def test_clients_names(app, worker, client):
-    got = post(app, "/api/questions", question("see") | {"client": client})
+    got = post(app, "/api/questions", question("trace") | {"client": client})
     assert got.status == 422
     assert got.message.startswith(("client ", "client:"))
     assert not worker.jobs
@@ -364,7 +365,7 @@ def test_clients_names(app, worker, client):
 )
 def test_forms_of_other_pages_are_no_questions(app, worker, kind):
     """What a page elsewhere may send without asking this server first is never taken."""
-    body = json.dumps(question("see")).encode()
+    body = json.dumps(question("trace")).encode()
     headers = [] if kind is None else [("content-type", kind)]
     got = call(app, "POST", "/api/questions", headers=headers, chunks=[body])
     assert got.status == 422
@@ -423,7 +424,7 @@ class Coverage:
 
 
 def test_the_file_of_a_trace(app, worker, stub):
-    name = asked(app, worker, "trace")
+    name = asked(app, worker, "save")
     assert call(app, "GET", f"/api/questions/{name}/answer").json() == {"bytes": 7}
     got = call(app, "GET", f"/api/questions/{name}/trace.safetensors")
     assert (got.status, got.body) == (200, b"\0arrays")
@@ -433,12 +434,12 @@ def test_the_file_of_a_trace(app, worker, stub):
     for place in stub.folder.iterdir():
         place.unlink()
     assert call(app, "GET", f"/api/questions/{name}/trace.safetensors").status == 404
-    other = asked(app, worker, "see")
+    other = asked(app, worker, "trace")
     assert call(app, "GET", f"/api/questions/{other}/trace.safetensors").status == 404
 
 
 def test_an_exported_page_holds_the_scene_and_what_altered_runs_said(app, worker):
-    see = asked(app, worker, "see")
+    see = asked(app, worker, "trace")
     plain = call(app, "GET", f"/api/questions/{see}/page.html")
     assert plain.status == 200
     assert plain.headers["content-type"] == "text/html; charset=utf-8"
@@ -466,7 +467,7 @@ def inside(got) -> dict:
 
 
 def test_what_does_not_belong_on_an_exported_page(app, worker):
-    see = asked(app, worker, "see")
+    see = asked(app, worker, "trace")
     page = f"/api/questions/{see}/page.html"
     assert call(app, "GET", f"{page}?with=unknown").status == 404
     other = asked(app, worker, "sources", "t1 t2 t3")
@@ -474,7 +475,7 @@ def test_what_does_not_belong_on_an_exported_page(app, worker):
     assert (got.status, got.message) == (409, "a run of another text")
     chat = asked(app, worker, "sources", chat=True)
     assert call(app, "GET", f"{page}?with={chat}").status == 409
-    failed = asked(app, worker, "see", "raise")
+    failed = asked(app, worker, "trace", "raise")
     assert call(app, "GET", f"{page}?with={failed}").status == 404
     assert call(app, "GET", f"{page}?" + "&".join([f"with={see}"] * 9)).status == 422
     assert call(app, "GET", f"/api/questions/{other}/page.html").status == 404  # no Scene
@@ -490,7 +491,7 @@ def test_the_description_of_the_api_is_behind_the_token(worker):
 
 def test_answers_are_forgotten_with_their_files(app, worker, stub, monkeypatch):
     monkeypatch.setattr("worldline.service.worker.MOST_KEPT", 2)
-    names = [asked(app, worker, "trace", f"text {n}") for n in range(3)]
+    names = [asked(app, worker, "save", f"text {n}") for n in range(3)]
     assert call(app, "GET", f"/api/questions/{names[0]}/answer").status == 404
     assert len(list(stub.folder.iterdir())) == 2
 
@@ -502,7 +503,7 @@ def test_without_claims_there_is_null_and_the_file_has_none(app, worker):
     got = call(app, "GET", "/api/claims")
     assert (got.status, got.body) == (200, b"null")
     dressed(got)
-    name = asked(app, worker, "see")
+    name = asked(app, worker, "trace")
     saved = call(app, "GET", f"/api/questions/{name}/page.html").body.decode()
     assert 'id="worldline-claims"' not in saved
 
@@ -514,7 +515,7 @@ def test_the_claims_are_as_they_are_now_and_go_into_the_file(worker):
     assert ClaimsPicture.model_validate_json(got.body) == found[0]
     assert b"</script>" not in got.body
     dressed(got)
-    name = asked(app, worker, "see")
+    name = asked(app, worker, "trace")
     saved = call(app, "GET", f"/api/questions/{name}/page.html").body.decode()
     assert saved.count('id="worldline-claims"') == 1
     del found[0]

@@ -16,11 +16,11 @@ from worldline.graph.edits import EdgeCut, NodeCut
 from worldline.graph.node import Node
 from worldline.graph.reachability import Reach
 from worldline.interventions.cut import cut, cut_scene, cut_sources, interaction
-from worldline.interventions.cut_grammar import written_cuts
 from worldline.interventions.hop_curve import hop_curve
 from worldline.interventions.light_cone import light_cone
 from worldline.interventions.run_orders import run_orders
 from worldline.models.tiny_models import tiny_model
+from worldline.requests import CutRequest
 from worldline.runs.execution import execute
 from worldline.runs.noise_floor import PlainRow, Precision, logprob_rounding, plain_row, spacing
 from worldline.runs.plain_run import plain_run
@@ -273,4 +273,4 @@ def test_a_token_against_itself_is_refused():
 )
 def test_what_would_be_passed_over_in_silence_is_refused(given, words):
     with pytest.raises(InputError, match=words):
-        written_cuts(loaded("llama"), some_tokens(6), **given)
+        CutRequest.of_options(**given)

@@ -29,7 +29,7 @@ from worldline.models.tiny_models import tiny_model
 from worldline.models.validation import checked_report
 from worldline.runs.trace_match import has_changed
 from worldline.service.answers import Answering
-from worldline.service.requests import SeeQuestion
+from worldline.service.questions import TraceQuestion
 
 # What PEFT asks of transformers.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
@@ -118,7 +118,7 @@ def test_three_steps_between_recording_and_attribution_are_refused():
 def test_a_page_whose_model_changed_records_the_text_again(tmp_path):
     model = tiny()
     answers = Answering(model, tmp_path)
-    question = SeeQuestion(text="t20 t21 t22")
+    question = TraceQuestion(text="t20 t21 t22")
     answers(question, lambda _line: None)
     (old,) = answers.traces.values()
     with torch.no_grad():

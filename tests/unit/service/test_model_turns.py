@@ -11,7 +11,7 @@ import torch
 from worldline.models.exclusive_use import exclusive
 from worldline.service.answers import Answer
 from worldline.service.model_turns import in_turn
-from worldline.service.requests import SeeQuestion
+from worldline.service.questions import TraceQuestion
 from worldline.steps import StoppedError, stepping
 
 SOON = 10.0
@@ -27,7 +27,7 @@ def test_a_question_that_waits_says_so_and_can_be_stopped():
 
     def ask():
         with stepping(stepped), pytest.raises(StoppedError):
-            answers(SeeQuestion(text="one"), said.append)
+            answers(TraceQuestion(text="one"), said.append)
         ended.append(True)
 
     with exclusive(module):
@@ -40,5 +40,5 @@ def test_a_question_that_waits_says_so_and_can_be_stopped():
         stop.set()
         thread.join(SOON)
         assert ended == [True]
-    assert answers(SeeQuestion(text="two"), said.append).wire == "two"
+    assert answers(TraceQuestion(text="two"), said.append).wire == "two"
     assert said == ["waiting for the room"]

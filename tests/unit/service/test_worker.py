@@ -18,15 +18,15 @@ from worldline.errors import InputError, RefusedError
 from worldline.models.cache_folder import is_marked, mark
 from worldline.service import worker as worker_
 from worldline.service.answers import Answer
-from worldline.service.requests import TraceQuestion
+from worldline.service.questions import SaveQuestion
 from worldline.service.worker import BusyError, Job, Worker, own_folder
 from worldline.steps import step
 
 SOON = 20.0  # seconds; a busy machine is no fault of the worker
 
 
-def asked(text: str) -> TraceQuestion:
-    return TraceQuestion(text=text)
+def asked(text: str) -> SaveQuestion:
+    return SaveQuestion(text=text)
 
 
 def until(true, seconds: float = SOON) -> None:

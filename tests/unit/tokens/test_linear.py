@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from small_tokenizers import Slow, byte_level, sentence_piece
 from worldline.errors import InputError
+from worldline.number_spans import number_span
 from worldline.steps import StoppedError, stepping, with_steps
 from worldline.tokens import units as grouping
 from worldline.tokens.alignment import group_of
-from worldline.tokens.spans import _words, number_span, positions_of
+from worldline.tokens.spans import _words, positions_of
 from worldline.tokens.tokens import decode, extend_tokens, single_token, tokenize
 
 SCRIPTS = {

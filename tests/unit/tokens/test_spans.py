@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from worldline.tokens.spans import counterparts, number_span, positions_of, ranges_text
+from worldline.number_spans import number_span, ranges_text
+from worldline.tokens.spans import counterparts, positions_of
 from worldline.tokens.tokens import Tokens
 
 

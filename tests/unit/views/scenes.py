@@ -5,8 +5,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from worldline.requests import TraceRequest
 from worldline.views.number_records import with_meanings
-from worldline.views.reproduce import trace_recipe
+from worldline.views.reproduce import recipe_of
 from worldline.views.schema.recipe import Recipe, RecipeText
 from worldline.views.schema.scene import Scene
 
@@ -156,8 +157,9 @@ def make_wire(
             "tolerance": 1e-05,
             "over": "sources",
         },
-        "reproduce": trace_recipe(
-            made_on("The capital of France is"), by=by, how="zero", target=" Paris"
+        "reproduce": recipe_of(
+            made_on("The capital of France is"),
+            TraceRequest.model_construct(by=by, how="zero", target=" Paris"),
         )
         .reproduce_lines()
         .model_dump(),

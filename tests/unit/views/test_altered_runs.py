@@ -10,6 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from worldline.graph.edits import EdgeCut
+from worldline.requests import ConeRequest, CutRequest, HopsRequest, OrdersRequest
 from worldline.resolution import under_words
 from worldline.views.altered_runs import (
     altered_lines,
@@ -23,13 +24,7 @@ from worldline.views.altered_runs import (
 from worldline.views.difference_text import change_words
 from worldline.views.html import scene_json
 from worldline.views.lattice_text import render_text
-from worldline.views.reproduce import (
-    cone_recipe,
-    cut_recipe,
-    hops_recipe,
-    orders_recipe,
-    sources_recipe,
-)
+from worldline.views.reproduce import recipe_of
 from worldline.views.schema.alterations import (
     SceneCone,
     SceneCut,
@@ -66,13 +61,16 @@ def recipes():
         text=RecipeText.of("When in"),
     )  # fmt: skip
     edit = EdgeCut("mask", src=(1,), dst=(3,), layers=(1,), heads=(0,))
-    written = {"from_": "1", "to": "3", "layers": "1", "heads": "0", "how": "mask"}
+    cut = CutRequest(from_="1", to="3", layers="1", heads="0", how="mask", target=" a")
+    each = CutRequest(each=True, how="mask")
+    hops = HopsRequest(max_hops=2, longest=5, sink="both")
+    cone = ConeRequest(at="1,1")
     return {
-        "sources": sources_recipe(run, "mask", None, N),
-        "hops": hops_recipe(run, ("counted", "free"), max_hops=2, longest=5),
-        "cut": cut_recipe(run, [edit], cut_fields=written, target=" a"),
-        "cone": cone_recipe(run, 1, 1, directions=4, seed=0, step=0.01),
-        "orders": orders_recipe(run, ["cone(2,1)"]),
+        "sources": recipe_of(run, each, n_tokens=N),
+        "hops": recipe_of(run, hops, sinks=("counted", "free")),
+        "cut": recipe_of(run, cut, edits=[edit]),
+        "cone": recipe_of(run, cone, n_tokens=N),
+        "orders": recipe_of(run, OrdersRequest(orders=("cone(2,1)",))),
     }
 
 

@@ -18,10 +18,11 @@ from worldline.interventions.cut import CutResult
 from worldline.interventions.hop_curve import HopCurve
 from worldline.interventions.light_cone import LightCone
 from worldline.interventions.run_orders import OrderComparison
+from worldline.requests import TraceRequest
 from worldline.views.altered_runs import with_altered
 from worldline.views.metric_docs import MEANINGS
 from worldline.views.number_records import meanings_of, with_meanings
-from worldline.views.reproduce import trace_recipe
+from worldline.views.reproduce import recipe_of
 from worldline.views.schema.scene import Scene
 
 WEB = Path(__file__).parents[3] / "web" / "src"
@@ -107,13 +108,13 @@ def readable(cli):
 def test_every_command_line_can_be_read(whole):
     read = {name: readable(one.cli) for name, one in whole.meanings.items()}
     assert {params["text"] for params in read.values()} == {"The capital of France is", "When in"}
-    assert read["hops_needed"]["max_"] == 2
+    assert read["hops_needed"]["max_hops"] == 2
     assert read["hops_needed"]["longest"] == 5
     assert read["hops_needed"]["sink"] == "both"
     assert read["relative_change"]["at"] == "1,1"
     assert read["change_nats"]["how"] == "mask"
     assert (read["change_nats"]["from_"], read["change_nats"]["to"]) == ("1", "3")
-    assert read["order_nats"]["order"] == ["cone(2,1)"]
+    assert read["order_nats"]["orders"] == ["cone(2,1)"]
     assert read["weight"]["target"] == " Paris"
 
 
@@ -148,7 +149,7 @@ def test_a_part_that_came_without_its_recipe_says_so(scenes):
 
 
 def test_paths_asked_for_alone_have_a_recipe_of_their_own(whole, scenes):
-    recipe = trace_recipe(scenes.made_on("a b"), by="gradient", how="zero", paths=True)
+    recipe = recipe_of(scenes.made_on("a b"), TraceRequest(by="gradient", how="zero", paths=True))
     paths = whole.paths.model_copy(update={"reproduce": recipe.reproduce_lines()})
     scene = with_meanings(whole.model_copy(update={"paths": paths}))
     assert readable(scene.meanings["ways"].cli)["paths"] is True

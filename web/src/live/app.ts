@@ -170,7 +170,7 @@ class App {
         onSources: () => void asking.sources(),
         onPaths: () => void asking.paths(),
         onHops: (most) => void asking.part("hops", { ask: "hops", max_hops: most }),
-        onCone: (node) => void asking.part("cone", { ask: "cone", layer: node.layer, pos: node.pos }),
+        onCone: (node) => void asking.part("cone", { ask: "cone", at: `${node.layer},${node.pos}` }),
         onOrders: () => void asking.part("orders", { ask: "orders" }),
       },
     });

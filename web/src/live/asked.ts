@@ -1,4 +1,5 @@
 // What is asked of the model, as it travels in the address: text, target, attribution, cuts.
+import { EDGE_PATTERN, NODE_PATTERN } from "../question.gen.ts";
 
 export type By = "gradient" | "frozen" | "contribution";
 export type How = "zero" | "mask" | "patch";
@@ -63,10 +64,8 @@ export function askedFrom(fragment: string): Asked {
   };
 }
 
-const CUT = /^[\d,*-]+\.[\d,*-]+:[\d,*-]+>[\d,*-]+$|^\d+,\d+$/;
-
 export function isCut(text: string): boolean {
-  return CUT.test(text);
+  return EDGE_PATTERN.test(text) || NODE_PATTERN.test(text);
 }
 
 /** A cut in words: which reads, or which node. */
@@ -75,9 +74,9 @@ export function cutWords(cut: string, labels: string[]): string {
     if (span === "*") return "any token";
     return /^\d+$/.test(span) ? `${labels[Number(span)] ?? ""} (${span})` : `tokens ${span}`;
   };
-  const node = /^(\d+),(\d+)$/.exec(cut);
+  const node = NODE_PATTERN.exec(cut);
   if (node) return `the node of ${name(node[2] ?? "")} at row ${node[1]}`;
-  const match = /^([^.]+)\.([^:]+):([^>]+)>(.+)$/.exec(cut);
+  const match = EDGE_PATTERN.exec(cut);
   if (!match) return cut;
   const [, layers = "", heads = "", src = "", dst = ""] = match;
   const layer = layers === "*" ? "all layers" : `layer ${layers}`;

@@ -1,8 +1,12 @@
 // What is asked and what is pictured: every question on its way, and whether its answer is still wanted. No DOM.
 import type { Scene, SceneAltered, ScenePaths } from "../scene.gen.ts";
 import { type Asked, isPatchUntold, sameCuts, samePicture, sameText } from "./asked.ts";
-import { type Answered, NoAnswer, type Progress, type Question } from "./server.ts";
+import type { ConeQuestion, CutQuestion, HopsQuestion, OrdersQuestion, Question } from "../question.gen.ts";
+import { type Answered, NoAnswer, type Progress } from "./server.ts";
 
+/** A question about the text that is pictured: it is filled in when it is asked. */
+type Untexted<Q> = Q extends Question ? Omit<Q, "text" | "chat"> : never;
+export type AlteredQuestion = Untexted<CutQuestion | HopsQuestion | ConeQuestion | OrdersQuestion>;
 export type Part = "cut" | "sources" | "hops" | "cone" | "orders";
 type Altered = Partial<SceneAltered> & { meanings?: Scene["meanings"] };
 type Followed = { paths: ScenePaths | null; paths_left_out: string | null; meanings?: Scene["meanings"] };
@@ -72,7 +76,7 @@ export class Asking {
     const turn = this.take(wanted);
     const { text, chat, by, how, cuts } = wanted;
     const aims = { ...(by === "gradient" ? { how } : {}), ...aimOf(wanted) };
-    const found = await this.run<Scene>(turn, { ask: "see", text, chat, by, paths: false, ...aims });
+    const found = await this.run<Scene>(turn, { ask: "trace", text, chat, by, paths: false, ...aims });
     if (turn !== this.turn) return;
     this.pending = null;
     if (!found) {
@@ -130,7 +134,7 @@ export class Asking {
   }
 
   /** Any other altered run of what is pictured. */
-  async part(name: Part, question: { ask: string; [name: string]: unknown }): Promise<void> {
+  async part(name: Part, question: AlteredQuestion): Promise<void> {
     await this.alter(this.only(), name, question);
   }
 
@@ -147,7 +151,7 @@ export class Asking {
 
   /** The id of the recorded run's file, once it is there. */
   async trace(): Promise<string | null> {
-    return (await this.run<{ bytes: number }>(this.only(), { ...this.live(), ask: "trace" }))?.id ?? null;
+    return (await this.run<{ bytes: number }>(this.only(), { ...this.live(), ask: "save" }))?.id ?? null;
   }
 
   /** Stop what is on its way: what is pictured stays, and the lists show it again. */
@@ -163,13 +167,13 @@ export class Asking {
     return this.scene !== null && !samePicture(question, this.asked);
   }
 
-  private sourcesQuestion(): { ask: string; [name: string]: unknown } {
+  private sourcesQuestion(): AlteredQuestion {
     const { by, target, cutHow } = this.wanted;
     const aims = by === "contribution" || !target ? {} : { target };
-    return { ask: "sources", how: cutHow === "zero" ? "zero" : "mask", ...aims };
+    return { ask: "cut", each: true, how: cutHow === "zero" ? "zero" : "mask", ...aims };
   }
 
-  private async alter(turn: number, part: Part, question: { ask: string; [name: string]: unknown }): Promise<boolean> {
+  private async alter(turn: number, part: Part, question: AlteredQuestion): Promise<boolean> {
     const found = await this.run<Altered>(turn, { ...this.live(), ...question });
     if (!found) return false;
     this.ids.parts.set(part, found.id);

@@ -1,6 +1,7 @@
 // Talks to the server: one question at a time, what happens to it, its answer. No science, no DOM.
 
 import type { ClaimsPicture } from "../claims.gen.ts";
+import type { Question } from "../question.gen.ts";
 
 export interface Progress {
   line: string;
@@ -13,14 +14,6 @@ export interface About {
   example: string;
   version: string;
   rooms: boolean;
-}
-
-/** A question as the server takes it; see service/requests.py. */
-export interface Question {
-  ask: string;
-  text: string;
-  chat: boolean;
-  [name: string]: unknown;
 }
 
 export interface Answered<T> {

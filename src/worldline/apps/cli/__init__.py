@@ -6,6 +6,8 @@ import sys
 from itertools import pairwise
 from typing import Any
 
+MOST_CHARS = 1000  # of a line that says what was wrong, however long what was given is
+
 
 def __getattr__(name: str) -> Any:
     if name == "app":
@@ -100,7 +102,10 @@ def _refuse_bytes() -> None:
 
 
 def _print_error(line: str, code: int = 2) -> int:
-    sys.stderr.write(f"worldline: {' '.join(line.split())}\n")
+    text = " ".join(line.split())
+    if len(text) > MOST_CHARS:
+        text = f"{text[: MOST_CHARS - 1]}…"
+    sys.stderr.write(f"worldline: {text}\n")
     sys.stderr.flush()
     return code
 

@@ -7,21 +7,19 @@ from typing import Annotated
 import typer
 
 from worldline.apps.cli import (
+    altered_runs,
     cache,
     capacity,
     claims,
-    cone,
     count,
-    cut,
     faithfulness,
-    hops,
     models,
-    orders,
     paths,
     room,
     serve,
     trace,
 )
+from worldline.apps.cli.request_options import with_request_options
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,13 +41,16 @@ def _root(
         raise typer.Exit
 
 
-app.command("trace")(trace.trace)
+for command in (
+    trace.trace,
+    paths.paths,
+    altered_runs.cut,
+    altered_runs.hops,
+    altered_runs.orders,
+    altered_runs.cone,
+):
+    app.command(command.__name__)(with_request_options(command))
 app.command("count")(count.count)
-app.command("paths")(paths.paths)
-app.command("cut")(cut.cut)
-app.command("hops")(hops.hops)
-app.command("orders")(orders.orders)
-app.command("cone")(cone.cone)
 app.command("capacity")(capacity.capacity)
 app.command("faithfulness")(faithfulness.faithfulness)
 app.command("serve")(serve.serve)

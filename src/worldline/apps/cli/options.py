@@ -9,12 +9,10 @@ import typer
 
 from worldline.errors import InputError
 from worldline.models.load_errors import DTYPES
+from worldline.requests import MOST as MOST
+from worldline.requests import MOST_SEED
 
-MOST_SEED = (1 << 63) - 1
 FOLDERS = "folders that lack are made"  # the rule of every file that is written
-MOST = 10**9  # of whatever is counted
-BY = ("contribution", "gradient", "frozen")
-HOW = ("zero", "mask", "patch")
 DEVICES = ("cpu", "cuda", "mps")
 N_HELP = (
     "How many to measure: prompts of a family (every other one only to choose by), passages (half "
@@ -24,13 +22,7 @@ Model = Annotated[
     str | None,
     typer.Option(help="A hub id, a folder or a .gguf file. Default: the bundled model."),
 ]
-Target = Annotated[str | None, typer.Option(help='A token, such as " Paris", or id:NUMBER.')]
-Versus = Annotated[str | None, typer.Option(help="A second token: ask about the difference to it.")]
-By = Annotated[
-    str | None, typer.Option(help="contribution, gradient or frozen: the method of attribution.")
-]
 How = Annotated[str | None, typer.Option(help="zero, mask or patch: how edges are cut.")]
-Layers = Annotated[str | None, typer.Option(help="Layers, A-B or 0,3 (default: all).")]
 Out = Annotated[
     Path | None,
     typer.Option(help=f"Write the picture as one HTML file; {FOLDERS}."),
@@ -65,30 +57,9 @@ KeepNewline = Annotated[
 File = Annotated[Path | None, typer.Option(help="Read the text from this file.")]
 
 
-def refuse_unknown(
-    *, device: str = "cpu", dtype: str | None = None, by: str | None = None, how: str | None = None
-) -> None:
+def refuse_unknown(*, device: str = "cpu", dtype: str | None = None) -> None:
     """Raise InputError, before anything is loaded, for a word that no command knows."""
     kind = device.partition(":")[0]
-    for name, value, accepted_values in (
-        ("--device", kind, DEVICES),
-        ("--dtype", dtype, DTYPES),
-        ("--by", by, BY),
-        ("--how", how, HOW),
-    ):
-        if value is not None and value not in accepted_values:
-            raise InputError(f"{name} {value[:40]}: accepted are {', '.join(accepted_values)}")
-
-
-def refuse_target(target: str | None, versus: str | None) -> None:
-    """Raise InputError for tokens that cannot be asked for, whatever the model."""
-    if versus is not None and target is None:
-        raise InputError("--versus: needs --target, the token it is compared with")
-    if versus is not None and target == versus:
-        raise InputError(
-            f"--versus {versus[:40]}: is --target itself, and the difference is 0 whatever "
-            "happens; accepted are two different tokens"
-        )
-    for name, value in (("target", target), ("versus", versus)):
-        if value == "":
-            raise InputError(f'{name} "" is empty; give the text of one token, or id:NUMBER')
+    for name, value, accepted in (("--device", kind, DEVICES), ("--dtype", dtype, DTYPES)):
+        if value is not None and value not in accepted:
+            raise InputError(f"{name} {value[:40]}: accepted are {', '.join(accepted)}")

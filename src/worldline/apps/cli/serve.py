@@ -69,7 +69,7 @@ def serve(
     from worldline.models.loader import load_model
     from worldline.service.answers import Answering
     from worldline.service.model_turns import in_turn
-    from worldline.service.requests import SeeQuestion
+    from worldline.service.questions import TraceQuestion
     from worldline.service.worker import Worker, own_folder
 
     folder = own_folder(cache_root() / "serve")
@@ -80,7 +80,7 @@ def serve(
     with elapsed_line(console(stderr=True)) as say:
         loaded_model = load_model(model, device=device, dtype=dtype, progress=say)
     worker = Worker(in_turn(Answering(loaded_model, folder), loaded_model.module))
-    worker.submit(FIRST, SeeQuestion(text=text, paths=False))  # recorded before it is asked for
+    worker.submit(FIRST, TraceQuestion(text=text, paths=False))  # recorded before it is asked for
     token = None if loopback(host) and not forwarded_hosts else secrets.token_urlsafe(24)
     about = {"model": loaded_model.name, "example": text, "version": _version()}
     claims = _claims_on(loaded_model)

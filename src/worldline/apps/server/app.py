@@ -18,7 +18,7 @@ from worldline.apps.server.rooms import room_routes
 from worldline.field_errors import fault_line
 from worldline.room.host import Desk
 from worldline.service.answers import Answer
-from worldline.service.requests import Question
+from worldline.service.questions import Question
 from worldline.service.worker import BusyError, Job, Worker
 from worldline.views.altered_runs import with_altered
 from worldline.views.html import claims_json, render_html, render_page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -24,3 +24,14 @@ def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     return model.model_json_schema(
         by_alias=True, mode="serialization", schema_generator=_WithoutFieldTitles
     )
+
+
+def schema_of_union(union: Any, tag: str) -> dict[str, Any]:
+    """The JSON Schema of what is one of several models, told apart by its field `tag`."""
+    schema = TypeAdapter(union).json_schema(
+        by_alias=True, mode="validation", schema_generator=_WithoutFieldTitles
+    )
+    for part in schema["$defs"].values():
+        if tag in part["properties"]:
+            part["required"] = [*part.get("required", ()), tag]
+    return schema

@@ -6,7 +6,6 @@ Whoever runs something hands over the values that ran; no line is read back from
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pydantic import NonNegativeInt
@@ -233,11 +232,6 @@ def option(name: str, value: str | int | float) -> list[str]:
     """
     value_text = str(value)
     return [f"--{name}={value_text}"] if value_text.startswith("-") else [f"--{name}", value_text]
-
-
-def options(pairs: Iterable[tuple[str, str | int | float | None]]) -> list[str]:
-    """Several options; those without a value are left out."""
-    return [w for name, value in pairs if value is not None for w in option(name, value)]
 
 
 def terminal_line(lines: SceneReproduce) -> str:
