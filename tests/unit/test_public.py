@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import inspect
 import subprocess
 import sys
@@ -12,6 +14,9 @@ import pytest
 import worldline
 
 PACKAGE = Path(worldline.__file__).parent
+DOORWAYS = sorted(
+    path.parent.name for path in PACKAGE.glob("*/__init__.py") if "doorway(" in path.read_text()
+)
 ERRORS = ("InputError", "RefusedError")
 # What gives numbers must say how exact they are, what refuses must say when.
 NUMBERS = (
@@ -72,3 +77,25 @@ def test_importing_loads_neither_torch_nor_transformers(code):
     code += "; import sys; print(sorted({'torch', 'transformers', 'numpy'} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout in ("[]\n", "['numpy']\n")
+
+
+@pytest.mark.parametrize("folder", DOORWAYS)
+def test_a_doorway_opens_on_what_the_apps_use_and_no_module_has_such_a_name(folder):
+    package = importlib.import_module(f"worldline.{folder}")
+    beside = {path.stem for path in (PACKAGE / folder).iterdir()} - {"__init__", "__pycache__"}
+    assert not set(package.__all__) & beside
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    imported = {
+        alias.name
+        for path in (PACKAGE / "apps").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.module == f"worldline.{folder}"
+        for alias in node.names
+    }
+    assert imported == set(package.__all__)
+
+
+def test_a_name_is_looked_up_where_it_is_defined_each_time(monkeypatch):
+    monkeypatch.setattr("worldline.models.loader.load_model", "another")
+    assert worldline.load_model == "another"

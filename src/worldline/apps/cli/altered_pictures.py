@@ -14,10 +14,9 @@ from worldline.apps.cli.progress import elapsed_line
 from worldline.apps.cli.streams import console
 
 if TYPE_CHECKING:
-    from worldline.models.loader import LoadedModel
-    from worldline.tokens.input_text import WrittenText
-    from worldline.tokens.tokens import Tokens
-    from worldline.views.schema.recipe import Recipe
+    from worldline import LoadedModel, Tokens
+    from worldline.tokens import WrittenText
+    from worldline.views import Recipe
 
 WIDTH = 100
 Say = Callable[[str], None]
@@ -28,9 +27,8 @@ def load_and_tokenize(
     text: str, model: str | None, device: str, dtype: str | None, threads: int | None
 ) -> Iterator[tuple[LoadedModel, Tokens, Say]]:
     """The model loaded, the text in tokens, and a progress line while inside."""
-    from worldline.models.loader import load_model
-    from worldline.runs.recorder import refuse_length
-    from worldline.tokens.tokens import tokenize
+    from worldline import load_model, tokenize
+    from worldline.runs import refuse_length
 
     if threads is not None:
         import torch
@@ -51,7 +49,7 @@ def write_numbers(
 
     `json` is as the option has it: a file, - for standard output in place of the lines, or None.
     """
-    from worldline.views.schema.recipe import terminal_line
+    from worldline.views import terminal_line
 
     reproduce_lines = recipe.reproduce_lines()
     if json != "-":
@@ -78,8 +76,7 @@ def write_picture(
     if out is None:
         return
     from worldline.session import observe_written
-    from worldline.views.altered_runs import with_altered
-    from worldline.views.html import render_html
+    from worldline.views import render_html, with_altered
 
     observation = observe_written(written, model, paths=False, threads=recipe.threads, progress=say)
     parts = {

@@ -18,7 +18,7 @@ from worldline.apps.cli.output_files import read_written, refuse_unwritable
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.graph.node import Node
+    from worldline import Node
 
 THROUGH = ("residual", "kv", "both")
 
@@ -46,7 +46,7 @@ def cone(
     json: options.Json = None,
 ) -> None:
     """Perturb one node a little and see its light cone: which nodes change, by which highway."""
-    from worldline.tokens.spans import MORE_THAN_ANY
+    from worldline.tokens import MORE_THAN_ANY
 
     input_text = read_written(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out, reads=[file], models=[model])
@@ -65,12 +65,15 @@ def cone(
         tokens,
         say,
     ):
-        from worldline.interventions.light_cone import light_cone
-        from worldline.views.altered_runs import cone_lines
-        from worldline.views.labels import split_note, token_labels
-        from worldline.views.reproduce import cone_recipe
-        from worldline.views.schema.alterations import SceneCone
-        from worldline.views.schema.recipe import recipe_on
+        from worldline import light_cone
+        from worldline.views import (
+            SceneCone,
+            cone_lines,
+            cone_recipe,
+            recipe_on,
+            split_note,
+            token_labels,
+        )
 
         node = _node(at, len(tokens))
         cone_result = light_cone(
@@ -99,8 +102,8 @@ def _layer_and_position(node_text: str) -> tuple[int, str]:
 
 
 def _node(node_text: str, n_pos: int) -> Node:
-    from worldline.graph.node import Node
-    from worldline.tokens.spans import number_span
+    from worldline import Node
+    from worldline.tokens import number_span
 
     layer, pos = _layer_and_position(node_text)
     positions = number_span(pos, n_pos, "--at position")

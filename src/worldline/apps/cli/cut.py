@@ -16,10 +16,11 @@ from worldline.apps.cli.altered_pictures import (
 )
 from worldline.apps.cli.output_files import read_written, refuse_unwritable
 from worldline.errors import InputError
-from worldline.tokens.input_text import WrittenText
+from worldline.tokens import WrittenText
 
 if TYPE_CHECKING:
-    from worldline.interventions.cut import CutResult, SourceEffects
+    from worldline import CutResult
+    from worldline.interventions import SourceEffects
 
 
 def cut(
@@ -84,14 +85,13 @@ def cut(
     elif patch_from is not None:
         patch = WrittenText.of_no_file(patch_from, keep_newline=keep_newline)
     patch_from = None if patch is None else patch.text
-    from worldline.interventions.cut_grammar import (
+    from worldline.interventions import (
         refuse_unreadable,
         refuse_unsaid,
         refuse_unused,
         written_cuts,
     )
-    from worldline.views.reproduce import cut_recipe, sources_recipe
-    from worldline.views.schema.recipe import recipe_on
+    from worldline.views import cut_recipe, recipe_on, sources_recipe
 
     spans = from_ is not None or to is not None
     if each:
@@ -114,7 +114,7 @@ def cut(
     ):
         run = recipe_on(loaded_model, input_text, threads=threads)
         if each:
-            from worldline.interventions.cut import cut_sources
+            from worldline.interventions import cut_sources
 
             source_effects = cut_sources(
                 loaded_model, tokens, how=how or "", target=target, progress=say
@@ -127,8 +127,8 @@ def cut(
                 out, loaded_model, recipe, input_text, say, json, sources=source_effects.scene()
             )
             return
-        from worldline.interventions.cut import cut as cut_text
-        from worldline.interventions.cut import cut_scene
+        from worldline import cut as cut_text
+        from worldline.interventions import cut_scene
 
         cut_fields = {
             "edges": edge or [], "from_": from_, "to": to, "layers": layers, "heads": heads,
@@ -157,9 +157,7 @@ def _refuse_beside_each(more: bool, how: str | None) -> None:
 
 
 def _source_lines(source_effects: SourceEffects) -> list[str]:
-    from worldline.views.altered_runs import sources_lines
-    from worldline.views.labels import split_note, token_labels
-    from worldline.views.schema.alterations import SceneSources
+    from worldline.views import SceneSources, sources_lines, split_note, token_labels
 
     part = SceneSources.model_validate(source_effects.scene())
     lines = sources_lines(part, token_labels(source_effects.tokens), WIDTH)
@@ -167,8 +165,7 @@ def _source_lines(source_effects: SourceEffects) -> list[str]:
 
 
 def _lines(cut_result: CutResult) -> list[str]:
-    from worldline.interventions.cut import cut_scene
-    from worldline.views.altered_runs import cut_lines
-    from worldline.views.schema.alterations import SceneCut
+    from worldline.interventions import cut_scene
+    from worldline.views import SceneCut, cut_lines
 
     return cut_lines(SceneCut.model_validate(cut_scene(cut_result)), WIDTH)

@@ -19,7 +19,7 @@ from worldline.apps.cli.streams import wants_color
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.interventions.hop_curve import HopCurve
+    from worldline import HopCurve
 
 SINKS = ("counted", "free", "both")
 MAX_HOPS = 8
@@ -64,7 +64,7 @@ def hops(
         raise InputError(f"--longest {longest}: accepted are whole numbers from 0")
     if sink not in (None, *SINKS):
         raise InputError(f"--sink {sink}: accepted are {', '.join(SINKS)}")
-    from worldline.tokens.spans import refuse_no_numbers
+    from worldline.tokens import refuse_no_numbers
 
     refuse_no_numbers(layers, "--layers")
     with load_and_tokenize(input_text.text, model, device, dtype, threads) as (
@@ -72,11 +72,10 @@ def hops(
         tokens,
         say,
     ):
-        from worldline.interventions.hop_curve import curves_scene, hop_curves
-        from worldline.models.validation import checked_report
-        from worldline.tokens.spans import number_span
-        from worldline.views.reproduce import hops_recipe
-        from worldline.views.schema.recipe import recipe_on
+        from worldline.interventions import curves_scene, hop_curves
+        from worldline.models import checked_report
+        from worldline.tokens import number_span
+        from worldline.views import hops_recipe, recipe_on
 
         counted_layers = None
         if layers is not None:
@@ -106,10 +105,8 @@ def as_json(curves: list[HopCurve]) -> dict[str, Any]:
 
 
 def _lines(curves: list[HopCurve]) -> list[str]:
-    from worldline.interventions.hop_curve import curves_scene
-    from worldline.views.altered_runs import hops_lines
-    from worldline.views.labels import split_note, token_labels
-    from worldline.views.schema.alterations import SceneHops
+    from worldline.interventions import curves_scene
+    from worldline.views import SceneHops, hops_lines, split_note, token_labels
 
     tokens, part = curves[0].tokens, SceneHops.model_validate(curves_scene(curves))
     lines = hops_lines(part, token_labels(tokens), WIDTH, color=wants_color(sys.stdout))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from worldline.errors import InputError
-from worldline.models.load_errors import DTYPES
+from worldline.models import DTYPES
 
 MOST_SEED = (1 << 63) - 1
 FOLDERS = "folders that lack are made"  # the rule of every file that is written

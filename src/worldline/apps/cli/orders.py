@@ -19,7 +19,7 @@ from worldline.errors import InputError
 from worldline.foreign_json import read_json_file
 
 if TYPE_CHECKING:
-    from worldline.graph.order import Order
+    from worldline import Order
 
 
 def orders(
@@ -47,7 +47,7 @@ def orders(
     input_text = read_written(text, file, keep_newline=keep_newline)
     refuse_unwritable(json, out, reads=[file, slices], models=[model])
     options.refuse_unknown(device=device, dtype=dtype)
-    from worldline.graph.order import Order
+    from worldline import Order
 
     parsed_orders = [Order.parse(order_text) for order_text in order or ()]
     if slices is not None:
@@ -57,11 +57,9 @@ def orders(
         tokens,
         say,
     ):
-        from worldline.interventions.run_orders import ORDERS, run_orders
-        from worldline.views.altered_runs import orders_lines
-        from worldline.views.reproduce import orders_recipe
-        from worldline.views.schema.alterations import SceneOrders
-        from worldline.views.schema.recipe import recipe_on
+        from worldline import run_orders
+        from worldline.interventions import ORDERS
+        from worldline.views import SceneOrders, orders_lines, orders_recipe, recipe_on
 
         orders_result = run_orders(loaded_model, tokens, parsed_orders or ORDERS, progress=say)
         recipe = orders_recipe(
@@ -76,7 +74,7 @@ def orders(
 
 
 def _read_order(place: Path) -> Order:
-    from worldline.graph.order import Order
+    from worldline import Order
 
     try:
         return Order.given(read_json_file(place))

@@ -12,8 +12,7 @@ from worldline.apps.cli.output_files import read_written, refuse_unwritable
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.attribution.path_summary import PathSummary
-    from worldline.tokens.tokens import Tokens
+    from worldline import PathSummary, Tokens
 
 METHODS = ("frozen", "contribution")
 N_DRAWN = 100
@@ -66,9 +65,8 @@ def paths(
         raise InputError(
             "--by contribution: asks about no target; leave --target out or use --by frozen"
         )
-    from worldline.attribution.path_summary import summarize_paths
-    from worldline.views.reproduce import paths_recipe
-    from worldline.views.schema.recipe import recipe_on
+    from worldline import summarize_paths
+    from worldline.views import paths_recipe, recipe_on
 
     with load_and_tokenize(input_text.text, model, device, dtype, threads) as (
         loaded_model,
@@ -96,9 +94,7 @@ def paths(
 
 def lines(paths_summary: PathSummary, tokens: Tokens) -> list[str]:
     """The numbers as text."""
-    from worldline.views.labels import split_note, token_labels
-    from worldline.views.path_text import spectrum_lines
-    from worldline.views.scene_builder import paths_shown
+    from worldline.views import paths_shown, spectrum_lines, split_note, token_labels
 
     lines = spectrum_lines(
         paths_shown(paths_summary), token_labels(tokens), WIDTH, len(paths_summary.paths)

@@ -66,7 +66,7 @@ def trace(
     ] = None,
 ) -> None:
     """Record one run, attribute every K/V edge, and show where the next token came from."""
-    from worldline.views.export_formats import ending_of, export_bytes
+    from worldline.views import ending_of, export_bytes
 
     input_text = read_written(text, file, keep_newline=keep_newline)
     forms = [(place, ending_of(place)) for place in export or ()]
@@ -84,10 +84,9 @@ def trace(
         raise InputError(
             "--by contribution asks about no target; leave --target out or use --by gradient"
         )
-    from worldline.models.loader import load_model
-    from worldline.runs.trace_files import save_trace
+    from worldline import load_model, save_trace
     from worldline.session import observe_written
-    from worldline.tokens.chat_templates import STRIPPED
+    from worldline.tokens import STRIPPED
 
     _set_up(threads, seed)
     with elapsed_line(console(stderr=True)) as say:
