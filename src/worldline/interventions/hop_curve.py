@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,6 +93,40 @@ class HopCurve:
         }
 
 
+@dataclass
+class _BudgetRuns:
+    """What the runs under budgets 0, 1, .. gave, and what is known of larger budgets."""
+
+    losses: list[np.ndarray] = field(default_factory=list)
+    tops: list[list[int]] = field(default_factory=list)
+    cosines: list[np.ndarray] = field(default_factory=list)
+    ratios: list[np.ndarray] = field(default_factory=list)
+    tail: str = "no larger budget was run: the tail is unproven"
+
+    def add(self, copy: Copy, ids: Tensor, norms: Tensor) -> None:
+        """Take the next budget's run; `norms` are those of the full run's nodes."""
+        loss, top = _losses(copy.said, ids)
+        self.losses.append(loss)
+        self.tops.append(top)
+        self.cosines.append(copy.sink_cos[:, 1:].nanmean(-1).numpy())
+        self.ratios.append((copy.norms / norms.clamp_min(1e-30))[:, 1:].mean(-1).numpy())
+
+    def has_ended(self, copy: Copy, full_loss: np.ndarray, within_nats: float | None) -> bool:
+        """Whether no larger budget is to be run; `tail` then says why."""
+        if copy.equals_previous:
+            self.tail = (
+                f"at {copy.hops} hops every node is bitwise that of {copy.hops - 1}: so it stays"
+            )
+            return True
+        if within_nats is None or not copy.hops or not _still(self.losses, full_loss, within_nats):
+            return False
+        self.tail = (
+            f"ended on request: the loss moved by less than {within_nats} nats; "
+            "the tail is unproven"
+        )
+        return True
+
+
 @on_model
 def hop_curve(
     model: LoadedModel,
@@ -149,35 +183,19 @@ def hop_curve(
     del full, rerun_logits
     plan = Plan(tokens.ids, edits, HopBudget(min(n_hops, most), sink, counted_layers))
     n = plan.budget.hops + 1 if plan.budget else 1
-    losses: list[np.ndarray] = []
-    tops: list[list[int]] = []
-    cosines: list[np.ndarray] = []
-    ratios: list[np.ndarray] = []
-    tail = "no larger budget was run: the tail is unproven"
+    runs = _BudgetRuns()
     if n_hops >= most:
-        tail = f"{most} hops are all there can be: every larger budget is the full run"
+        runs.tail = f"{most} hops are all there can be: every larger budget is the full run"
     for copy in copies_of(model, plan, at_once=at_once):
-        loss, top = _losses(copy.said, ids)
-        losses.append(loss)
-        tops.append(top)
-        _note(copy, norms, cosines, ratios)
+        runs.add(copy, ids, norms)
         if progress is not None:
             progress(f"hop budget {copy.hops} of {n - 1}")
-        if copy.equals_previous:
-            tail = f"at {copy.hops} hops every node is bitwise that of {copy.hops - 1}: so it stays"
+        if runs.has_ended(copy, full_loss, stop_within_nats):
             break
-        if (
-            stop_within_nats is not None
-            and copy.hops
-            and _still(losses, full_loss, stop_within_nats)
-        ):
-            tail = (
-                f"ended on request: the loss moved by less than {stop_within_nats} nats; "
-                "the tail is unproven"
-            )
-            break
-    table = np.stack(losses)
-    top_agrees = np.array([[a == b for a, b in zip(top, full_top, strict=True)] for top in tops])
+    table = np.stack(runs.losses)
+    top_agrees = np.array(
+        [[a == b for a, b in zip(top, full_top, strict=True)] for top in runs.tops]
+    )
     near = np.maximum(CLOSE_NATS, [loss_precision.least for loss_precision in precisions])
     close = np.abs(table[:, 1:] - full_loss[1:]) < near
     return HopCurve(
@@ -185,17 +203,17 @@ def hop_curve(
         sink=sink,
         layers=counted_layers,
         longest=longest,
-        budgets=tuple(range(len(losses))),
+        budgets=tuple(range(len(runs.losses))),
         loss_nats=np.nanmean(table, axis=1),
         token_loss_nats=table,
         loss_full_nats=float(np.nanmean(full_loss)),
         hops_needed=(None, *_least_hops(top_agrees)),
         hops_needed_close=(None, *_least_hops(close)),
-        tail=tail,
+        tail=runs.tail,
         precision=of_sum(precisions, over=float(len(precisions))),
         token_precision=(None, *precisions),
-        sink_cos=np.stack(cosines),
-        norm_ratio=np.stack(ratios),
+        sink_cos=np.stack(runs.cosines),
+        norm_ratio=np.stack(runs.ratios),
     )
 
 
@@ -240,11 +258,6 @@ def _losses(run_logits: Said, ids: Tensor) -> tuple[np.ndarray, list[int]]:
         losses[after] = -chances.gather(1, ids[after, None])[:, 0].numpy()
         likeliest += logits.argmax(-1).tolist()
     return losses, likeliest
-
-
-def _note(copy: Copy, norms: Tensor, cosines: list[np.ndarray], ratios: list[np.ndarray]) -> None:
-    cosines.append(copy.sink_cos[:, 1:].nanmean(-1).numpy())
-    ratios.append((copy.norms / norms.clamp_min(1e-30))[:, 1:].mean(-1).numpy())
 
 
 def _still(losses: list[np.ndarray], full: np.ndarray, within: float) -> bool:

@@ -191,26 +191,9 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
     inputs = probe_of(model, vocab, draw)
     if problem := dropping(model):
         return report.refuse(problem)
-    try:
-        with torch.no_grad():
-            plain, *repeated_logits = (model(**inputs).logits for _ in range(N_PLAIN))
-        problem = drawing(model, inputs)
-    except StoppedError:
-        raise
-    except Exception as error:
-        return report.refuse(
-            f"the model itself, unwatched, fails on {PROBE_POSITIONS} random tokens: "
-            f"{_error_line(error)}",
-            is_finding=False,
-        )
-    if not problem and bool(torch.isfinite(plain).all()):
-        problem = _unsteady(model, plain, repeated_logits, report)
-    if problem:
-        return report.refuse(problem)
-    report.witness = witness_of(plain, rounding_of(plain, report))
-    if numpy_drawn(model, inputs):
-        reason = "NumPy's generator moves as it runs: it, or another thread, draws random numbers"
-        return report.refuse(reason, is_finding=False)
+    plain = _plain_logits(model, inputs, report)
+    if plain is None:
+        return report
     report.anatomy = anatomy = find_anatomy(model, inputs, with_keys=with_keys)
     report.n_layers, report.expected_calls = anatomy.n_layers, anatomy.expected_calls
     if not bool(torch.isfinite(plain).all()):
@@ -251,6 +234,34 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
             "each time, so nothing is bitwise"
         )
     return report
+
+
+def _plain_logits(model, inputs: dict[str, Tensor], report: Report) -> Tensor | None:
+    """The logits of the model's own run, unwatched; None where it is refused for what it does."""
+    try:
+        with torch.no_grad():
+            plain, *repeated_logits = (model(**inputs).logits for _ in range(N_PLAIN))
+        problem = drawing(model, inputs)
+    except StoppedError:
+        raise
+    except Exception as error:
+        report.refuse(
+            f"the model itself, unwatched, fails on {PROBE_POSITIONS} random tokens: "
+            f"{_error_line(error)}",
+            is_finding=False,
+        )
+        return None
+    if not problem and bool(torch.isfinite(plain).all()):
+        problem = _unsteady(model, plain, repeated_logits, report)
+    if problem:
+        report.refuse(problem)
+        return None
+    report.witness = witness_of(plain, rounding_of(plain, report))
+    if numpy_drawn(model, inputs):
+        reason = "NumPy's generator moves as it runs: it, or another thread, draws random numbers"
+        report.refuse(reason, is_finding=False)
+        return None
+    return plain
 
 
 def _unsteady(
