@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +46,31 @@ def test_every_name_resolves_and_says_what_it_is(name):
         assert "xactness" in words
     if name in RAISES:
         assert "Raises:" in words
+
+
+def described(words):
+    """The names that the sections Args and Attributes of a docstring explain."""
+    sections = re.findall(r"^(?:Args|Attributes):\n((?: {4}.*\n|\n)+)", f"{words}\n", re.MULTILINE)
+    return {name for part in sections for name in re.findall(r"^ {4}(\w+): \S", part, re.MULTILINE)}
+
+
+@pytest.mark.parametrize("name", [name for name in worldline.__all__ if name.islower()])
+def test_every_argument_and_what_comes_back_is_described(name):
+    words = inspect.getdoc(getattr(worldline, name))
+    parameters = inspect.signature(inspect.unwrap(getattr(worldline, name))).parameters
+    assert set(parameters) == described(words)
+    assert not parameters or "\nRaises:\n" in words
+    assert re.search(r"^Returns:\n {4}\S", words, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", [name for name in worldline.__all__ if not name.islower()])
+def test_every_field_is_described(name):
+    """But for those of a Scene, which its JSON Schema describes."""
+    value = getattr(worldline, name)
+    fields = getattr(value, "_fields", ())
+    if dataclasses.is_dataclass(value):
+        fields = [field.name for field in dataclasses.fields(value)]
+    assert described(inspect.getdoc(value)) == {each for each in fields if each[0] != "_"}
 
 
 def test_functions_are_few_and_all_is_listed():

@@ -36,18 +36,30 @@ STATE_NOTE = "it includes the cost of being off the model's distribution"
 class HopCurve:
     """What limits on hops do to a text, for one convention on column 0.
 
-    `loss_nats[b]` is the mean loss per predicted token at most `budgets[b]` hops, `token_loss_nats`
-    [budget, pos] that of each (nan for the first, which nothing predicts); `loss_full_nats` the
-    model's own. `hops_needed[j]` is the least h such that for every budget from h on the token
-    predicted in place of token j is the full model's, `hops_needed_close[j]` that its loss is
-    within 0.1 nats from there on; None for the first token, and where the largest budget does not
-    do; a loss within its rounding counts as near.
-    `precision` is that of a difference of mean losses, `token_precision` that of each token's
-    (None for the first). `state_gain_nats` = loss(1) - loss_full bounds from above what reading
-    past inner states, rather than tokens, is worth; it includes the cost of being off the model's
-    distribution.
-    `sink_cos` [budget, layer]: mean cosine of V with column 0's, over all other columns: near 1
-    tokens have turned into sinks. `norm_ratio` [budget, row]: mean norm over that of the plain run.
+    `state_gain_nats` = loss(1) - loss_full bounds from above what reading past inner states, rather
+    than tokens, is worth; it includes the cost of being off the model's distribution.
+
+    Attributes:
+        tokens: The text.
+        sink: Whether reads of column 0 are "counted" as hops or "free".
+        layers: Blocks whose reads count as hops; None for all.
+        longest: Hops over more positions are forbidden; None for none.
+        budgets: The most hops of each run.
+        loss_nats: [budget], the mean loss per predicted token.
+        token_loss_nats: [budget, pos], that of each token, nan for the first, which nothing
+            predicts.
+        loss_full_nats: The model's own.
+        hops_needed: [pos], the least h such that for every budget from h on the token predicted in
+            place of this one is the full model's; None for the first token, and where the largest
+            budget does not do.
+        hops_needed_close: [pos], the least h from which on its loss is within 0.1 nats; a loss
+            within its rounding counts as near.
+        tail: What is known of larger budgets, in words.
+        precision: That of a difference of mean losses.
+        token_precision: [pos], that of each token's; None for the first.
+        sink_cos: [budget, layer], mean cosine of V with column 0's, over all other columns: near 1
+            tokens have turned into sinks.
+        norm_ratio: [budget, row], mean norm of a node over that of the plain run.
     """
 
     tokens: Tokens

@@ -42,14 +42,23 @@ FORWARD_MODE = "forward mode"
 class LightCone:
     """Responses to a perturbation at one node, by the highway through which it leaves.
 
-    `relative[through]` [row, pos] is |change| / |node|, the mean over directions, for a
-    perturbation of `step` times the node's norm; `spread[through]` its standard deviation over that
-    mean. Outside the cone it is exactly 0, bitwise, where `outside_zero`; inside, `precision` says
-    what it has to exceed to be more than the rounding of the rows. `derivative_error`: how far
-    finite steps are from the forward-mode derivative at the last row, relative; `derivative_worst`:
-    the same at the worst single node, through whichever highway; None where the model has no such
-    derivative, and `derivative` says why. `additivity_error`: how far the derivatives through the
-    residual stream and through K and V are from adding up to both, relative.
+    Attributes:
+        tokens: The text.
+        at: The node that is perturbed.
+        step: Size of the perturbation over the node's norm.
+        n_directions: How many random directions were perturbed in.
+        relative: For each highway [row, pos], |change| / |node|, the mean over directions. Outside
+            the cone it is exactly 0, bitwise, where `outside_zero`.
+        spread: For each highway [row, pos], the standard deviation over that mean.
+        precision: What a response inside the cone has to exceed to be more than the rounding of the
+            rows.
+        outside_zero: Whether nothing outside the cone changed.
+        derivative_error: How far finite steps are from the forward-mode derivative at the last row,
+            relative; None where the model has no such derivative.
+        derivative_worst: The same at the worst single node, through whichever highway.
+        additivity_error: How far the derivatives through the residual stream and through K and V
+            are from adding up to both, relative.
+        derivative: "forward mode", or why there is none.
     """
 
     tokens: Tokens
