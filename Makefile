@@ -35,7 +35,7 @@ check: .venv/stamp-check
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python .ci/check_names.py
+	$(BIN)/python .ci/check_style.py
 
 # The front end, from the locked packages: types, unit tests, and that what is committed is what
 # its sources give, byte for byte. Only who changes web/ needs Node.

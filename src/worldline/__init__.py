@@ -6,10 +6,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from worldline.extras import naming_extra
+from worldline.doorway import doorway
 
 if TYPE_CHECKING:
     from worldline.attribution.attribute import attribute as attribute
@@ -106,116 +105,5 @@ if TYPE_CHECKING:
     from worldline.tokens.tokens import tokenize as tokenize
     from worldline.tokens.units import Grouping as Grouping
     from worldline.views.schema.scene import Scene as Scene
-
-_HOMES = {
-    "AttentionCall": "models.attention",
-    "BlockEvent": "models.tracer",
-    "Circuit": "models.known_circuits",
-    "CircuitEdge": "models.known_circuits",
-    "Closure": "runs.trace",
-    "Coverage": "attribution.flow",
-    "CutResult": "interventions.cut",
-    "Edge": "attribution.flow",
-    "EdgeCut": "graph.edits",
-    "EffectivePaths": "graph.strongest_paths",
-    "Flow": "attribution.flow",
-    "FlowSample": "attribution.path_samples",
-    "FoundPaths": "attribution.frozen_paths",
-    "FrozenPath": "attribution.path_steps",
-    "GroupEdge": "attribution.group_flow",
-    "GroupFlow": "attribution.group_flow",
-    "Grouping": "tokens.units",
-    "Hop": "attribution.path_steps",
-    "HopBudget": "graph.edits",
-    "HopCurve": "interventions.hop_curve",
-    "HopSpectrum": "attribution.frozen",
-    "Identity": "runs.trace",
-    "Inert": "runs.trace",
-    "InputError": "errors",
-    "Interaction": "interventions.cut",
-    "Interference": "graph.interference",
-    "JointReads": "attribution.joint_reads",
-    "LightCone": "interventions.light_cone",
-    "LiveBlock": "runs.trace",
-    "LoadedModel": "models.loader",
-    "Meaning": "attribution.flow",
-    "Measure": "attribution.peers.edge_vectors",
-    "NamesIds": "models.known_circuits",
-    "Node": "graph.node",
-    "NodeCut": "graph.edits",
-    "NodeFlow": "attribution.flow",
-    "Observation": "observation",
-    "Order": "graph.order",
-    "OrderComparison": "interventions.run_orders",
-    "OrderResult": "interventions.run_orders",
-    "PatchSource": "graph.edits",
-    "Path": "graph.path_search",
-    "PathCount": "graph.path_counts",
-    "PathSum": "graph.weighted_grid",
-    "PathSummary": "attribution.path_summary",
-    "Plan": "runs.plan",
-    "Precision": "resolution",
-    "Prediction": "runs.trace",
-    "Question": "attribution.peers.edge_vectors",
-    "RefusedError": "errors",
-    "Report": "models.laws",
-    "Rerun": "models.gradients",
-    "Scene": "views.schema.scene",
-    "Slice": "graph.order",
-    "Source": "models.source",
-    "Span": "graph.weighted_grid",
-    "Target": "attribution.flow",
-    "Term": "models.terms",
-    "Tokenizer": "tokens.tokenizer",
-    "Tokens": "tokens.tokens",
-    "TopPaths": "graph.strongest_paths",
-    "Totals": "attribution.flow",
-    "Trace": "runs.trace",
-    "Watched": "models.tracer",
-    "WeightedGrid": "graph.weighted_grid",
-    "attribute": "attribution.attribute",
-    "check_model": "models.laws",
-    "count_orders": "graph.order_counts",
-    "count_paths": "graph.path_counts",
-    "cut": "interventions.cut",
-    "edge_measures": "attribution.measures",
-    "effective_paths": "graph.strongest_paths",
-    "execute": "runs.execution",
-    "execute_many": "runs.execution",
-    "find_paths": "attribution.frozen_paths",
-    "hop_curve": "interventions.hop_curve",
-    "hop_spectrum": "attribution.attribute",
-    "interaction": "interventions.cut",
-    "interference": "graph.interference",
-    "known_circuits": "models.known_circuits",
-    "light_cone": "interventions.light_cone",
-    "load_model": "models.loader",
-    "load_trace": "runs.trace_files",
-    "logit_lens": "attribution.logit_lens",
-    "observe": "session",
-    "path_grid": "attribution.frozen_paths",
-    "record": "runs.recorder",
-    "run_orders": "interventions.run_orders",
-    "sample_flow": "attribution.path_samples",
-    "save_trace": "runs.trace_files",
-    "sum_paths": "graph.weighted_grid",
-    "summarize_paths": "attribution.path_summary",
-    "tokenize": "tokens.tokens",
-    "top_paths": "graph.strongest_paths",
-}
-
-__all__ = list(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'worldline' has no attribute {name!r}")
-    with naming_extra():
-        value = getattr(importlib.import_module(f"worldline.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(_HOMES)
+else:
+    __getattr__, __dir__, __all__ = doorway(__name__)

@@ -16,10 +16,15 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False, repr=False)
 class Observation(SceneDisplay):
-    """What observe() saw: the trace, the flow, and the Scene that shows them.
+    """What observe() saw.
 
     `show()` is the picture as text, `html()` as a file, `picture` as a widget; as the last line of
     a notebook's cell it shows itself.
+
+    Attributes:
+        trace: The recorded run.
+        flow: Its attribution.
+        scene: The picture of both.
     """
 
     trace: Trace

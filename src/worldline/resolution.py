@@ -30,8 +30,10 @@ class HasPrecision(Protocol):
 class Precision:
     """What a difference between an altered run and the plain one has to exceed to say anything.
 
-    `floor` is how far equivalent plain runs lie apart, `resolution` what the rounding of the
-    logits to `dtype` leaves open; both in the unit of the number they belong to.
+    Attributes:
+        floor: How far equivalent plain runs lie apart, in the unit of the number it belongs to.
+        resolution: What the rounding of the logits leaves open, in the same unit.
+        dtype: The type that they are rounded to.
     """
 
     floor: float

@@ -23,7 +23,13 @@ SATURATED = 0.7  # attention: below it no sign was wrong, see docs/exactness.md
 class Edge(NamedTuple):
     """One read of the K/V stream: from (layer, src) into (layer + 1, dst) by one head.
 
-    `attention` is the weight that the head's pattern gives the source.
+    Attributes:
+        layer: The block that reads.
+        head: The head that reads.
+        src: The position that is read.
+        dst: The position that reads.
+        weight: What the edge carries, in the unit of its flow.
+        attention: The weight that the head's pattern gives the source.
     """
 
     layer: int
@@ -46,8 +52,11 @@ class Edge(NamedTuple):
 class Coverage:
     """How much of the flow the listed edges hold.
 
-    `share` is the sum of |weight| over the `edges` that are listed, over `total`, that of all `of`
-    edges.
+    Attributes:
+        edges: How many edges are listed.
+        of: How many edges there are.
+        share: The sum of |weight| over the listed edges, over `total`.
+        total: The sum of |weight| over all edges, in the unit of a weight.
     """
 
     edges: int
@@ -58,12 +67,16 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked: the logit of `token`, or its difference to that of `versus`.
+    """What is asked: a token's logit, or its difference to another's.
 
-    `note` is what should be known of the tokens as they were named.
-
-    With `span`, (first, stop), the log-probability of what the text itself says at these
-    positions, each token given all before it; `token` is then their text and `id` the first's.
+    Attributes:
+        id: The token's id; of a span the first's.
+        token: Its text; of a span the text of all of it.
+        versus_id: The id of the token that it is compared with; None for none.
+        versus: The text of that token.
+        span: (first, stop) where the log-probability is asked of what the text itself says at these
+            positions, each token given all before it; None for the next token.
+        note: What should be known of the tokens as they were named.
     """
 
     id: int
@@ -76,7 +89,17 @@ class Target:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a weight of this flow means."""
+    """What a weight of this flow means.
+
+    Attributes:
+        by: The method: "contribution", "gradient" or "frozen".
+        how: The cut that a gradient is matched to, "zero" or "mask"; None by contribution.
+        metric: The inner product of contributions; None by the others.
+        target: What gradient and frozen ask about; None by contribution.
+        formula: The weight as a formula.
+        unit: Its unit.
+        exactness: How exact it is, in a sentence.
+    """
 
     by: str
     how: str | None
@@ -98,10 +121,20 @@ def target_words(target: Target) -> str:
 
 @dataclass(eq=False)
 class Totals:
-    """Exact sums over all edges, positive and negative parts apart; float64.
+    """Exact sums over all edges, positive and negative parts apart, in the unit of a weight.
 
-    `in_*` [layer, pos] by destination, `out_*` [layer, pos] by source, `head_*` [layer, head],
-    `distance_*` [layer, pos] by dst - src. The negative sums are negative numbers.
+    float64; the negative sums are negative numbers.
+
+    Attributes:
+        in_positive: [layer, pos], by destination.
+        in_negative: [layer, pos], by destination.
+        out_positive: [layer, pos], by source.
+        out_negative: [layer, pos], by source.
+        head_positive: [layer, head].
+        head_negative: [layer, head].
+        distance_positive: [layer, pos], by dst - src.
+        distance_negative: [layer, pos], by dst - src.
+        self_attention: [layer, pos], signed: reads of the own position, which are no edges.
     """
 
     in_positive: Float[np.ndarray, "layer pos"]
@@ -117,12 +150,15 @@ class Totals:
 
 @dataclass(frozen=True, eq=False)
 class NodeFlow:
-    """What flows through every node of the frozen-linear model: in + sources = out.
+    """What flows through every node of the frozen-linear model: in + sources = out; in logits.
 
-    `nodes` [row, pos] is <x, G>, the signed sum of all paths through a node; `carry` [layer, pos]
-    what stays in its column across a block; `sources` [layer, pos] what biases add (`unplaced`
-    [layer] where they belong to no one position). `remainder` is what no path carries, and
-    `top_row` the sum of |flow| into the last row: errors are relative to it.
+    Attributes:
+        nodes: [row, pos], <x, G>, the signed sum of all paths through a node.
+        carry: [layer, pos], what stays in its column across a block.
+        sources: [layer, pos], what biases add.
+        unplaced: [layer], what biases add that belong to no one position.
+        remainder: What no path carries.
+        top_row: The sum of |flow| into the last row: errors are relative to it.
     """
 
     nodes: Float[np.ndarray, "row pos"]
@@ -140,12 +176,21 @@ class NodeFlow:
 
 @dataclass(eq=False)
 class Flow:
-    """The attribution of a run. `edges` are the strongest, by size, strongest first.
+    """The attribution of a run.
 
-    `shares` (by contribution only) gives what each node of row 1..L is made of: a matrix [layer,
-    pos] per kind, adding up to one at every node. `conserved` (frozen only) is the flow through
-    nodes. `groups` is the same flow between groups of tokens, where groups were asked for. `joint`
-    (gradient of a span only) is what is lost where all reads of a group are cut at once.
+    Attributes:
+        meaning: What a weight means, and its unit.
+        n_layers: Blocks of the model.
+        n_pos: Positions of the text.
+        edges: The strongest edges by size, strongest first.
+        coverage: How much of the flow these hold.
+        totals: Sums over all edges.
+        shares: By contribution only, what each node of row 1..L is made of: a matrix [layer, pos]
+            per kind of term, adding up to one at every node.
+        target_value: What was asked about, in the unit of the metric; None without a target.
+        node_flow: Frozen only, the flow through nodes.
+        groups: The same flow between groups of tokens, where groups were asked for.
+        joint: Gradient of a span only, what is lost where all reads of a group are cut at once.
     """
 
     meaning: Meaning

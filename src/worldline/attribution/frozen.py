@@ -84,9 +84,15 @@ class Sweep:
 class HopSpectrum:
     """What paths with exactly h hops contribute to a target, in logits.
 
-    `by_hops` [hops], `by_source` [hops, pos] by the column where the paths begin (what biases add
-    counts in the column where it enters); `beyond` is the sum of the paths with more hops.
-    `caution` belongs to every picture of it.
+    Attributes:
+        target: What is asked about.
+        target_value: Its value in the run.
+        by_hops: [hops], the sum of the paths with so many hops.
+        by_source: [hops, pos], the same by the column where the paths begin (what biases add counts
+            in the column where it enters).
+        beyond: The sum of the paths with more hops.
+        remainder: What no path carries.
+        caution: What belongs to every picture of it.
     """
 
     target: Target

@@ -28,9 +28,15 @@ WIDTH = 6  # ways followed in a row for each path that is asked for
 class FoundPaths:
     """Frozen paths, strongest first, each weight an exact product along the path, in logits.
 
-    `bound` is the most that any path not listed can carry, by size, where that is known: it is
-    then the weight of the strongest one followed and not listed, and the listed are the top. Else
-    they are only `found`: ways that little flows through, in sum, were not followed.
+    Attributes:
+        paths: The paths.
+        target: What is asked about.
+        target_value: Its value in the run.
+        n_followed: How many whole paths were followed, from the target down.
+        bound: The most that any path not listed can carry, by size, where that is known: it is then
+            the weight of the strongest one followed and not listed, and the listed are the top.
+            None where they are only `found`: ways that little flows through, in sum, were not
+            followed.
     """
 
     paths: list[FrozenPath]
@@ -66,10 +72,18 @@ def path_grid(seen: Trace | Flow, *, model: LoadedModel | None = None) -> Weight
     all that flows into a node, in size, each step brings; going down from the target by these odds,
     paths are met about as they carry.
 
-    Exactness: closed to the tolerance of the dtype. Units: shares; odds.
+    Args:
+        seen: A recorded run, or the frozen flow of one.
+        model: The model that made the trace, for one that was loaded.
+
+    Returns:
+        The grid: carry [layer, pos] and K/V edges [layer, q_pos, k_pos], in shares of a node or in
+        odds.
 
     Raises:
         InputError: a flow that is not frozen; a trace that was loaded, without its `model`.
+
+    Exactness: closed to the tolerance of the dtype. Units: shares; odds.
     """
     if isinstance(seen, Flow):
         return _odds(seen)

@@ -21,7 +21,15 @@ NAMES = ("in_positive", "in_negative", "out_positive", "out_negative")
 
 
 class GroupEdge(NamedTuple):
-    """All reads of one layer from group src into group dst, over all heads: two sums."""
+    """All reads of one layer from group src into group dst, over all heads: two sums.
+
+    Attributes:
+        layer: The block that reads.
+        src: The group that is read.
+        dst: The group that reads.
+        positive: The sum of the positive weights.
+        negative: The sum of the negative weights, a negative number.
+    """
 
     layer: int
     src: int
@@ -37,12 +45,18 @@ class GroupEdge(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class GroupFlow:
-    """A flow between groups of tokens; `edges` are the strongest by |net|, strongest first.
+    """A flow between groups of tokens, in the unit of the flow.
 
-    `coverage.total` is the sum of |net| over all `coverage.of` group edges that any edge lies in.
-    Of the run's own edges, `between_*` sums those that lead to another group, `within_*` those that
-    stay in one. `totals` has the four matrices [layer, group] of what comes into a group from
-    others and leaves it to others.
+    Attributes:
+        grouping: The groups.
+        edges: The strongest by |net|, strongest first.
+        coverage: `total` is the sum of |net| over all `of` group edges that any edge lies in.
+        between_positive: The sum of the run's own edges that lead to another group, where positive.
+        between_negative: The same, where negative.
+        within_positive: The sum of those that stay in one group, where positive.
+        within_negative: The same, where negative.
+        totals: Four matrices [layer, group] of what comes into a group from others and leaves it to
+            others.
 
     Exactness: sums over all edges of the run, up to rounding.
     """

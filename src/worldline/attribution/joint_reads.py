@@ -21,12 +21,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class JointReads:
-    """Reads by the tokens `rows`, (first, stop), of each group, all edges of a group cut at once.
+    """Reads by some tokens of each group, all edges of a group cut at once.
 
-    `losses` [layer, head, group] is what the target loses to first order if that head reads nothing
-    of the group; `by_row` [row, group] the same by reading token, over layers and heads;
-    `attention` [layer, head, group] the mean share of the rows' attention that goes there.
     Self-attention counts as a read of the own group.
+
+    Attributes:
+        grouping: The groups.
+        rows: (first, stop) of the tokens that read.
+        losses: [layer, head, group], what the target loses to first order if that head reads
+            nothing of the group, in nats.
+        by_row: [row, group], the same by reading token, over layers and heads.
+        attention: [layer, head, group], the mean share of the rows' attention that goes there.
 
     Exactness: the change of what attention returns is exact for the whole group, what follows is
     first order. With `how="mask"` it is not the sum over the group's edges, since each of these

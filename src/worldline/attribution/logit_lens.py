@@ -27,11 +27,21 @@ CHUNK = 256  # nodes at a time: their logits are held at once
 def logit_lens(
     trace: Trace, rows: Sequence[int] | None = None
 ) -> list[list[list[tuple[int, float]]]] | None:
-    """Per row and position the three likeliest (token id, log-probability in nats).
+    """What the model would say at every node, were it the last: the three likeliest tokens.
 
-    None where the model's end is more than a norm and an unembedding (a soft-cap, a scale), or
-    where more than 4,000 nodes are asked for. Without `rows` a long text is read at fewer of them,
-    the last one always; those left out are empty.
+    Args:
+        trace: A recorded run.
+        rows: Rows of the residual stream, 0 to `n_layers`. None is all; of a long text fewer, the
+            last one always, and those left out are empty.
+
+    Returns:
+        Per row and position the three likeliest (token id, log-probability in nats). None where the
+        model's end is more than a norm and an unembedding (a soft-cap, a scale), or where more than
+        4,000 nodes are asked for.
+
+    Raises:
+        InputError: a row that the model does not have.
+        RefusedError: the model was changed since the run was recorded.
 
     Exactness: on the last row bitwise the model's own logits, which is how the end is verified.
     Source: nostalgebraist, "interpreting GPT: the logit lens" (2020).

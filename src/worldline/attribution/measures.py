@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 
 
 def edge_measures() -> dict[str, Measure]:
-    """All measures by name; `.of(...)` of one gives [layer, head, dst, src] for a short text.
+    """All measures of an edge by name, ours and the peers'.
 
     Ours: gradient (matched to each cut), frozen and contribution. The peers': attention weight,
     value norm, rollout, ALTI, Information Flow Routes, edge attribution patching (EAP) and its
     integrated-gradients form. All hold every edge: up to 64 tokens.
 
-    Exactness: as each says of itself.
+    Returns:
+        The measures; called with a trace, one gives an array [layer, head, dst, src] in its own
+        `unit`.
+
+    Exactness: as each says of itself. Source: each names its paper.
 
     >>> sorted(edge_measures())[:2]
     ['ALTI', 'EAP']

@@ -34,12 +34,20 @@ LOW, HIGH = 0.025, 0.975
 
 @dataclass(frozen=True, eq=False)
 class FlowSample:
-    """What `n` drawn paths say about the single paths from row 0 to a target, all in logits.
+    """What drawn paths say about the single paths from row 0 to a target, all in logits.
 
-    `absolute` estimates the sum of |path| over all paths, `absolute_range` is its 95 % bootstrap
-    interval; `signed` is the sum of path, exactly, and `signed_estimate` what the same draws make
-    of it: far apart they say that too few were drawn. `coherence` = |signed| / absolute.
-    `paths` are the different ones that were drawn, strongest first.
+    `coherence` = |signed| / absolute.
+
+    Attributes:
+        target: What is asked about.
+        n: How many paths were drawn.
+        seed: Seed of the draws.
+        heads: Whether every head is a road of its own.
+        signed: The sum over all paths, exactly.
+        signed_estimate: What the draws make of it: far apart they say that too few were drawn.
+        absolute: Estimates the sum of |path| over all paths.
+        absolute_range: Its 95 % bootstrap interval.
+        paths: The different ones that were drawn, strongest first.
     """
 
     target: Target
@@ -92,16 +100,29 @@ def sample_flow(
     the flow F through it, all paths that go that way summed: by sqrt(F^2 + 0.1 C^2), where C is
     what two random directions of the same lengths would give, so that ways on which paths cancel
     are drawn too. A path of weight w drawn at odds q stands for |w| / q, whose mean is the sum of
-    |w| over all paths. With `heads` every head is a road of its own, else a hop takes all heads of
-    an attention together. A trace that was loaded needs the `model` that made it.
+    |w| over all paths.
 
-    Exactness: each weight and its odds are exact up to rounding; `absolute` is an estimate without
-    bias, but paths that are rarely drawn can be heavy, so that its interval is wide and rather
-    too low; with `heads`, where more cancels, far more. Units: logits.
+    Args:
+        trace: A recorded run.
+        target: The token whose logit is asked about: its text, "id:N" or its id; None for the
+            likeliest next one.
+        versus: A second token: the difference of the two logits is asked about.
+        n: How many paths to draw.
+        seed: Seed of the draws.
+        heads: Whether every head is a road of its own; else a hop takes all heads of an attention
+            together.
+        model: The model that made the trace, for one that was loaded.
+
+    Returns:
+        The estimate with its interval, and the paths that were drawn, in logits.
 
     Raises:
         InputError: n below 1, a target that is not one token.
         RefusedError: a layer moves information between columns without K/V.
+
+    Exactness: each weight and its odds are exact up to rounding; `absolute` is an estimate without
+    bias, but paths that are rarely drawn can be heavy, so that its interval is wide and rather
+    too low; with `heads`, where more cancels, far more. Units: logits.
     """
     trace = live_trace(trace, model, "sample_flow")
     resolved_target = target_of(trace, target, versus)

@@ -22,16 +22,26 @@ LARGEST_LEAK = 1e-3  # of a block's gradients, outside the column they came from
 
 
 class Hop(NamedTuple):
-    """One hop of a path: the block that reads, and the head, -1 for all of them together."""
+    """One hop of a path.
+
+    Attributes:
+        layer: The block that reads.
+        head: The head, -1 for all of them together.
+    """
 
     layer: int
     head: int
 
 
 class FrozenPath(NamedTuple):
-    """One path, source first: its nodes, a read for each hop, and what it carries to the target.
+    """One path, source first.
 
     Every row is visited, but where layers share K and V a read begins in a lower row.
+
+    Attributes:
+        nodes: The nodes on the way.
+        reads: A read for each hop.
+        weight: What the path carries to the target, in logits.
     """
 
     nodes: tuple[Node, ...]

@@ -44,7 +44,23 @@ WALKS = {
 
 @dataclass(frozen=True, eq=False)
 class PathSummary:
-    """The paths into the last token of a run: plain numbers and words, ready to print."""
+    """The paths into the last token of a run: plain numbers and words, ready to print.
+
+    Attributes:
+        title: What was asked about, in words.
+        by: "frozen" or "contribution".
+        tokens: The text's tokens.
+        ways: How many paths there are, in words.
+        by_hops: The sum of the paths with 0, 1, .. hops, in logits or shares.
+        beyond: The sum of those with more.
+        by_source: The sum of the paths that begin at each position.
+        closing: How the sums add up, in words.
+        agreement: How far parts agree or cancel, by what the parts are.
+        effective: How many paths there are in effect, by the distribution.
+        paths: The strong paths, strongest first.
+        found_as: What the list of paths may claim, in words.
+        caution: What belongs to every picture of it.
+    """
 
     title: str
     by: str

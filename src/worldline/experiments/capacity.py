@@ -25,7 +25,7 @@ from worldline.experiments.linear_probes import (
     read_out,
     standardise,
 )
-from worldline.experiments.passage_rows import Rows, collect, head_rows, state_rows
+from worldline.experiments.passage_rows import Rows, collect, head_rows, read_passages, state_rows
 from worldline.experiments.spectra import Moments, cross_products, participation, spectrum_of
 from worldline.experiments.stimuli.passages import draw_passages
 
@@ -192,6 +192,13 @@ def state_dimension(sample: LayerSample, layer: int) -> dict[str, Any]:
         "entropy": spectrum_of(correlations, sample.tolerance).entropy,
         "samples": len(x),
     }
+
+
+def passage_capacity(
+    model: wl.LoadedModel, n: int, seed: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """`capacity` over `n` natural passages, drawn by the seed."""
+    return capacity(model, read_passages(model, n, seed), seed, say)
 
 
 def capacity(

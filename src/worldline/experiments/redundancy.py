@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -132,13 +132,26 @@ def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Fin
         "edges": results[0]["n_edges"],
         "texts_without_worth": len(measurements) - len(results),
     }
+    says = _says((value, low, high), numbers, len(results))
+    return Finding(
+        value, low, high, len(results), numbers, says, _figures(results, seed), _picture(results)
+    )
+
+
+def _says(
+    half: tuple[float, float, float], numbers: dict[str, Any], n_texts: int
+) -> tuple[str, ...]:
+    """The numbers in sentences; `half` is what a random half costs, with its interval."""
+    value, low, high = half
+    parts, all_nats = numbers["parts_of_worth"], numbers["worth_nats"]
+    last, words = numbers["last_token_rise_at_half_nats"], numbers["pairs"]
     with_column_0, each_head, weak, strong = (
         parts[name]["0.5"] for name in (KEEP_COLUMN_0, EACH_HEAD, WEAK, STRONGEST)
     )
-    says = (
-        f"Cutting a random half of the {results[0]['n_edges']:,} K/V edges of a text (layer, "
+    return (
+        f"Cutting a random half of the {numbers['edges']:,} K/V edges of a text (layer, "
         f"destination, source; all heads; by mask) costs {value:.0%} of what cutting all costs "
-        f"({low:.0%} to {high:.0%}, mean over {len(results)} texts); all of them are worth "
+        f"({low:.0%} to {high:.0%}, mean over {n_texts} texts); all of them are worth "
         f"{all_nats[RANDOM][0]:.2f} nats per token.",
         f"A tenth costs {parts[RANDOM]['0.1'][0]:.0%}, a quarter {parts[RANDOM]['0.25'][0]:.0%}, "
         f"three quarters {parts[RANDOM]['0.75'][0]:.0%}.",
@@ -153,15 +166,12 @@ def conclude(measurements: Sequence[tuple[Item, Measurement]], seed: int) -> Fin
         f"The last token alone, edges by their gradient for it: the weaker half costs "
         f"{last[WEAK_LAST][0]:.2f} nats ({last[WEAK_LAST][1]:.2f} to {last[WEAK_LAST][2]:.2f}), "
         f"the stronger half {last[STRONGEST_LAST][0]:.2f}, a random half {last[RANDOM][0]:.2f}.",
-        f"Of {n_pairs} random pairs of strong edges {words['redundant'][0]:.0%} are redundant "
+        f"Of {words['n']} random pairs of strong edges {words['redundant'][0]:.0%} are redundant "
         f"(each stands in for the other: both together cost more than the sum), "
         f"{words['in series'][0]:.0%} in series, {words['neither'][0]:.0%} neither (below "
         f"{LEAST_PART:.0%} of the larger loss).",
         "A mask leaves the rest of the row to renormalise, and every cut takes the run off what "
         "the model has learnt from: the cost of that is in the numbers.",
-    )
-    return Finding(
-        value, low, high, len(results), numbers, says, _figures(results, seed), _picture(results)
     )
 
 

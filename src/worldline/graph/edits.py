@@ -34,10 +34,12 @@ class GraphSize:
 
 @dataclass(frozen=True)
 class PatchSource:
-    """Another run whose inner states are patched in: `at[pos]` is its position for ours, or None.
+    """Another run whose inner states are patched in.
 
-    `edits` are what is changed in that run, of the text `ids`: a patch source may be perturbed, or
-    read only its own tokens.
+    Attributes:
+        ids: The tokens of that run.
+        at: For each position of ours its position there, or None.
+        edits: What is changed in that run: it may be perturbed, or read only its own tokens.
 
     >>> PatchSource((5, 6), (0, None, 1)).at[2]
     1
@@ -230,9 +232,12 @@ class NodeCut:
 
 @dataclass(frozen=True)
 class HopBudget:
-    """Information makes at most `hops` hops; reads of column 0 are counted as hops, or free.
+    """Information makes at most so many hops.
 
-    Reads in blocks outside `layers` (None: all count) are free.
+    Attributes:
+        hops: The most hops.
+        sink: Whether reads of column 0 are "counted" as hops or "free".
+        layers: Blocks whose reads count as hops (None: all); those in the others are free.
     """
 
     hops: int

@@ -28,12 +28,20 @@ BLOCK = 1 << 20  # random signs held at a time
 
 @dataclass(frozen=True)
 class Interference:
-    """How far values of one `grouping` agree: coherence = |sum| / sum of sizes, None at 0/0.
+    """How far values agree: 1 where all agree, near 0 where they cancel.
 
-    1: all agree, near 0: they cancel. `constructive` is the size of all values of the sign that
-    prevails, `destructive` of the others. `shuffled` is the 95 % interval of the coherence if
-    every value had a random sign, by the means in `interval`. A coarser grouping looks more
-    coherent: compare with the interval, never across groupings.
+    A coarser grouping looks more coherent: compare with the interval, never across groupings.
+
+    Attributes:
+        grouping: What the values are.
+        n_values: How many are not zero.
+        signed: Their sum, in their own unit.
+        absolute: The sum of their sizes.
+        coherence: |signed| / absolute, None at 0/0.
+        constructive: The size of all values of the sign that prevails.
+        destructive: The size of all others.
+        shuffled: The 95 % interval of the coherence if every value had a random sign.
+        interval: By what means that was found.
     """
 
     grouping: str
@@ -51,13 +59,25 @@ class Interference:
 def interference(
     values: Sequence[float] | Float[np.ndarray, " value"], *, grouping: str, seed: int = 0
 ) -> Interference:
-    """How far `values`, the parts of one sum, agree or cancel; `grouping` says what they are.
+    """How far values, the parts of one sum, agree or cancel.
 
     coherence = |sum v| / sum |v|. Beside it the 2.5 % and 97.5 % quantiles (of the distribution,
     not interpolated) over random signs of the same sizes: all sign patterns of up to 12 values,
     2,000 seeded draws beyond. Zeros are no values.
-    **Exactness**: sums rounded once; the interval is exact by enumeration, or an estimate.
-    Units: those of the values. Raises InputError for NaN, infinite numbers, an empty grouping.
+
+    Args:
+        values: The parts, one axis, in any one unit.
+        grouping: What the values are, in words.
+        seed: Seed of the draws.
+
+    Returns:
+        The coherence with its interval, and the sums in the unit of the values.
+
+    Raises:
+        InputError: NaN, infinite numbers, more than one axis, an empty grouping.
+
+    Exactness: sums rounded once; the interval is exact by enumeration, or an estimate.
+    Units: those of the values.
 
     >>> pair = interference([3.0, -1.0], grouping="edges of a node")
     >>> pair.coherence, pair.constructive, pair.destructive, pair.shuffled

@@ -10,7 +10,11 @@ from worldline.errors import InputError
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Node:
-    """The residual stream entering block `layer` at position `pos`.
+    """The residual stream entering a block at a position.
+
+    Attributes:
+        layer: The block; `n_layers` is the row that enters the final norm.
+        pos: The position.
 
     >>> Node(layer=2, pos=5)
     Node(layer=2, pos=5)

@@ -27,7 +27,11 @@ CALL = re.compile(r"(\w+)(?:\(([^()]*)\))?")
 
 @dataclass(frozen=True)
 class Slice:
-    """Cells (layer, column) executed at once; in `only_kv` no more than K and V are written.
+    """What is executed at once.
+
+    Attributes:
+        cells: Cells (layer, column) whose blocks run.
+        only_kv: Cells in which no more than K and V are written.
 
     >>> Slice(((0, 0), (0, 1))).cells
     ((0, 0), (0, 1))
@@ -44,7 +48,11 @@ class Slice:
 
 @dataclass(frozen=True)
 class Order:
-    """A named order, or one given as `slices`, each a list of (layer, column).
+    """An order of execution, named or given slice by slice.
+
+    Attributes:
+        name: Its name, with its numbers in brackets.
+        slices: The slices of one that is given; None for a named one.
 
     >>> Order.parse("wavefront(0.5)").name
     'wavefront(0.5)'

@@ -21,23 +21,30 @@ ORDERS = ("coarse", "true")
 def count_orders(n_layers: int, n_pos: int, *, order: str = "coarse", mask: Any = None) -> int:
     """The number of orders in which the blocks B(l, j) of n_layers x n_pos cells can be computed.
 
-    - `coarse`, where a block writes its own K/V: (l, i) before (l', j) when l <= l' and i <= j.
-      The standard Young tableaux of the rectangle: (L T)! / PRODUCT of the hook lengths.
-    - `true`, where writing K/V is an event W(l, j) of its own, which needs B(l-1, j) alone, while
-      B(l, j) needs W(l, i) for every i <= j. Of the blocks that leaves: B(l, j) after B(l-1, i)
-      for every i <= j. Orders of the blocks are counted; those that differ only in the W between
-      them are one. By dynamic programming over the order ideals, the sets of blocks that may be
-      done at some moment.
+    Args:
+        n_layers: Blocks above each other.
+        n_pos: Positions.
+        order: Which blocks wait for which.
 
-    `mask`, booleans [q_pos, k_pos], leaves those i <= j that j may read (and j itself, from which
-    its residual stream comes); for the true order only.
+            - "coarse", where a block writes its own K/V: (l, i) before (l', j) when l <= l' and
+              i <= j. The standard Young tableaux of the rectangle: (L T)! / PRODUCT of the hook
+              lengths.
+            - "true", where writing K/V is an event W(l, j) of its own, which needs B(l-1, j) alone,
+              while B(l, j) needs W(l, i) for every i <= j. Of the blocks that leaves: B(l, j) after
+              B(l-1, i) for every i <= j. Orders of the blocks are counted; those that differ only
+              in the W between them are one. By dynamic programming over the order ideals, the sets
+              of blocks that may be done at some moment.
+        mask: Booleans [q_pos, k_pos]: leaves those i <= j that j may read (and j itself, from which
+            its residual stream comes); for the true order only.
 
-    **Exactness**: integer-exact.
+    Returns:
+        The number of orders, a whole number of any size.
 
     Raises:
         InputError: an unknown order, a size below 1, a mask of another shape or with "coarse".
         RefusedError: more than 10^7 ideals (the number is named), or 150,000 cells.
 
+    Exactness: integer-exact.
     Source: J. S. Frame, G. de B. Robinson, R. M. Thrall, The hook graphs of the symmetric group
     (1954).
 

@@ -26,9 +26,17 @@ MAX_PRODUCTS = 10**9  # of Python integers in one sweep: some minutes
 class PathCount:
     """A number of paths, with all that it depends on.
 
-    `n_blocks` is N, the blocks that a path crosses (in the lattice: the rows it visits); `n_up`
-    is n = N - 1, the steps up of the lattice; `distance` is m. `by_hops` holds the number of
-    paths of exactly k hops; `hops` is the one k that was asked for, None for all.
+    Attributes:
+        count: The number of paths, of any size.
+        convention: What counts as one path.
+        n_blocks: N, the blocks that a path crosses (in the lattice: the rows it visits).
+        n_up: n = N - 1, the steps up of the lattice.
+        distance: m, the positions from source to target.
+        n_heads: Query heads of each block.
+        parallel: Whether blocks have the attention beside the MLP.
+        window: Positions that a token sees, itself included; None for all.
+        hops: The number of hops that was asked for, None for all.
+        by_hops: The number of paths of exactly k hops, for every k.
     """
 
     count: int
@@ -89,7 +97,7 @@ def count_paths(
     """Count the paths of information from one node to a later one.
 
     Give `distance` (m), for the paths from the bottom row to the top one, m positions on; or
-    `source` and `target`, nodes on rows 0 to n_layers. With N blocks between them:
+    `source` and `target`. With N blocks between them:
 
     - `block`: one edge per (layer, source, target): C(m+N-1, N-1);
     - `lattice`: n = N - 1 steps up and m right, in any order: C(m+n, n); nodes are the K/V cells
@@ -98,20 +106,32 @@ def count_paths(
     - `blocks`: and through the MLP or past it: 2^N times `streams`;
     - `heads`: and each of `n_heads` its own road: 2^N [x^m] (1 + H/(1-x))^N.
 
-    Blocks in `parallel` (attention beside the MLP) have 2 + H/(1-x) ways each, H = 1 in `blocks`.
-    `window` w: a read reaches back w - 1 positions at most. `hops` keeps only the paths of that
-    many K/V reads. `mask`, `cuts` or `kv_rows` are counted by dynamic programming:
+    Blocks in `parallel` have 2 + H/(1-x) ways each, H = 1 in `blocks`. `mask`, `cuts` and `kv_rows`
+    are counted by dynamic programming.
 
-    - `mask`, booleans [q_pos, k_pos] or [layer, q_pos, k_pos]: who may read whom, also itself;
-    - `cuts`, pairs (Node read, Node written) of one edge each, cut whole;
-    - `kv_rows`: for each block the row at which its K/V are made, where layers share them.
+    Args:
+        n_layers: Blocks of the model.
+        distance: Positions from source to target.
+        n_heads: Query heads of each block.
+        convention: What counts as one path: "block", "lattice", "streams", "blocks" or "heads".
+        parallel: Whether blocks have the attention beside the MLP.
+        window: A read reaches back `window` - 1 positions at most; None for any.
+        hops: Keeps only the paths of that many K/V reads.
+        source: The first node, on rows 0 to n_layers.
+        target: The last node.
+        mask: Booleans [q_pos, k_pos] or [layer, q_pos, k_pos]: who may read whom, also itself.
+        cuts: Pairs (Node read, Node written) of one edge each, cut whole.
+        kv_rows: For each block the row at which its K/V are made, where layers share them.
 
-    **Exactness**: integer-exact.
+    Returns:
+        The number of paths, in all and by hops, with all that it depends on.
 
     Raises:
         InputError: an unknown convention, a negative distance, a size below 1, a node off the
             grid, a target before its source, a mask of another shape.
         RefusedError: a sweep of more than 10^9 products.
+
+    Exactness: integer-exact.
 
     >>> count_paths(n_layers=30, distance=6_680, convention="lattice").passes_atoms
     True

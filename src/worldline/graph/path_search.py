@@ -24,7 +24,14 @@ LARGEST_LOG2 = 1075  # of a float64, by size
 
 
 class Path(NamedTuple):
-    """One path, source first, a node in every row; `log2_size` also where `weight` rounds to 0."""
+    """One path, source first, a node in every row.
+
+    Attributes:
+        nodes: The nodes on the way.
+        weight: The product along the path.
+        hops: How many K/V edges it takes.
+        log2_size: log2 |weight|, also where `weight` rounds to 0.
+    """
 
     nodes: tuple[Node, ...]
     weight: float

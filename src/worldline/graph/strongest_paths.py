@@ -23,7 +23,16 @@ EXACT = "integer-exact: ranked by exact products, equal ones by their nodes; wei
 
 @dataclass(frozen=True)
 class TopPaths:
-    """The k strongest paths, strongest first; fewer if no more have a weight other than zero."""
+    """The k strongest paths, strongest first; fewer if no more have a weight other than zero.
+
+    Attributes:
+        paths: The paths.
+        k: How many were asked for.
+        sign: The sign that was asked for; None for both.
+        pruned: Whether the grid lacks edges.
+        attribution: What a weight means.
+        exactness: How exact the ranking is.
+    """
 
     paths: list[Path]
     k: int
@@ -40,7 +49,15 @@ class TopPaths:
 
 @dataclass(frozen=True)
 class EffectivePaths:
-    """The entropy of a distribution over paths and its exponential; `normalise` names it."""
+    """The entropy of a distribution over paths and its exponential.
+
+    Attributes:
+        entropy_nats: The entropy.
+        effective: exp of it: the number of paths in effect.
+        normalise: The distribution: "paths" or "rows".
+        pruned: Whether the grid lacks edges.
+        attribution: What a weight means.
+    """
 
     entropy_nats: float
     effective: float
@@ -58,14 +75,27 @@ def top_paths(
     k: int = 10,
     sign: str | None = None,
 ) -> TopPaths:
-    """The `k` paths of largest |weight| from `source` (a node, a row, None: row 0) to `target`.
+    """The `k` paths of largest |weight|, a weight being the product along the path.
 
-    Of all, of the positive or of the negative ones; a weight is the product along the path. Equal
-    sizes are ordered by their nodes from the source on. Paths of weight zero are left out.
-    **Exactness**: integer-exact, by products of the weights in whole numbers. Where over a thousand
+    Equal sizes are ordered by their nodes from the source on. Paths of weight zero are left out.
+
+    Args:
+        grid: The weights.
+        target: The last node.
+        source: The first node; a row, for any node of it; None for row 0.
+        k: How many paths.
+        sign: "positive" or "negative" for these alone; None for both.
+
+    Returns:
+        The paths, strongest first, in the unit of a weight.
+
+    Raises:
+        InputError: k below 1, an unknown sign, nodes off the grid, a target that does not see the
+            source.
+
+    Exactness: integer-exact, by products of the weights in whole numbers. Where over a thousand
     paths more agree with the k-th to a relative 1e-9 (30 layers), `exactness` says so: among those
-    the last places are then ranked to that only.
-    Units: those of a weight. Raises InputError for k < 1, an unknown sign, nodes as in sum_paths.
+    the last places are then ranked to that only. Units: those of a weight.
     Source: best-first enumeration with an exact heuristic; Eppstein, Finding the k shortest
     paths, 1998; Jimenez and Marzal, Computing the k shortest paths, 1999.
 
@@ -107,15 +137,27 @@ def effective_paths(
 ) -> EffectivePaths:
     """The number of paths in effect, exp H, H = -sum p log p over a distribution p on the paths.
 
-    "paths": p = |weight| / sum over all paths. "rows": every node's incoming |weights| are first
-    divided by their sum, a walk from the target down, and p is its probability among the walks
-    that end at `source`. The two differ. None is "paths", and refused where weights have signs.
     H comes by the expectation semiring (Z, R), H = log Z + R / Z, kept divided by Z at every node:
     H[i] = sum over steps of q (H[j] - log q), a sum of positive terms.
-    **Exactness**: closed to n_layers * n_pos * 2^-53 of H, in float64.
-    Units: nats; paths. Raises InputError for an unnamed or unknown normalisation, no path other
-    than zero, nodes as in sum_paths. Source: Li and Eisner, First- and second-order expectation
-    semirings, 2009.
+
+    Args:
+        grid: The weights.
+        source: The first node; a row, for any node of it; None for row 0.
+        target: The last node.
+        normalise: Which distribution. "paths": p = |weight| / sum over all paths. "rows": every
+            node's incoming |weights| are first divided by their sum, a walk from the target down,
+            and p is its probability among the walks that end at `source`. The two differ. None is
+            "paths", and refused where weights have signs.
+
+    Returns:
+        The entropy in nats, and the number of paths that it stands for.
+
+    Raises:
+        InputError: an unnamed or unknown normalisation, no path other than zero, nodes off the
+            grid, a target that does not see the source.
+
+    Exactness: closed to n_layers * n_pos * 2^-53 of H, in float64. Units: nats; paths.
+    Source: Li and Eisner, First- and second-order expectation semirings, 2009.
 
     >>> kv = np.zeros((1, 2, 2)); kv[0, 1, 0] = 1.0
     >>> grid = WeightedGrid(carry=np.ones((1, 2)), kv=kv, pruned=False, name="example")

@@ -25,11 +25,18 @@ CAUTION = (
 class WeightedGrid:
     """One number per carry and per K/V edge; the weight of a path is the product along it.
 
-    `carry` [layer, pos] is the weight of staying in a column across a block, `kv`
-    [layer, q_pos, k_pos] that of the edge from (layer, k_pos) into (layer + 1, q_pos), all heads
-    together; `heads` says which one where an edge is a single head's (-1: several). `pruned` says
-    whether edges were left out, `name` what a weight means. Raises InputError for NaN, infinite
-    numbers, wrong shapes, and edges that do not go to a later position.
+    Args:
+        carry: [layer, pos], the weight of staying in a column across a block.
+        kv: [layer, q_pos, k_pos], that of the edge from (layer, k_pos) into (layer + 1, q_pos), all
+            heads together.
+        pruned: Whether edges were left out.
+        name: What a weight means.
+        heads: [layer, q_pos, k_pos], which head an edge is of where it is a single one's (-1:
+            several).
+
+    Raises:
+        InputError: NaN, infinite numbers, wrong shapes, and edges that do not go to a later
+            position.
 
     >>> grid = WeightedGrid(carry=np.ones((2, 3)), kv=np.zeros((2, 3, 3)), pruned=False, name="x")
     >>> grid.n_layers, grid.n_pos
@@ -113,10 +120,18 @@ class WeightedGrid:
 
 @dataclass(frozen=True, eq=False)
 class Span:
-    """Rows `first` to `last` and positions `low` to `stop` - 1: all that a path can touch.
+    """All that a path can touch between a source and a target.
 
     The target is the last position of the last row; the source the first of the first row, or,
     with `whole_row`, all of that row.
+
+    Attributes:
+        grid: The weights.
+        first: The first row.
+        last: The last row.
+        low: The first position.
+        stop: The last position and one.
+        whole_row: Whether a path may begin anywhere in the first row.
     """
 
     grid: WeightedGrid
@@ -158,9 +173,14 @@ class Span:
 
 @dataclass(frozen=True)
 class PathSum:
-    """The total weight of all paths, with and without their signs.
+    """The total weight of all paths, with and without their signs, in the unit of a weight.
 
-    `coherence` is |signed| / absolute, None at 0/0; the grouping is by single paths.
+    Attributes:
+        signed: The sum of the weights.
+        absolute: The sum of their sizes.
+        coherence: |signed| / absolute, None at 0/0; the grouping is by single paths.
+        pruned: Whether the grid lacks edges.
+        attribution: What a weight means.
     """
 
     signed: float
@@ -188,13 +208,25 @@ class HopSums:
 
 @with_checked_arguments
 def sum_paths(grid: WeightedGrid, source: Node | int | None, target: Node) -> PathSum:
-    """Sum the weights of all paths from `source` (a node, a row, None: row 0) to `target`.
+    """Sum the weights of all paths from a source to a target.
 
     The entry of the product of the blocks: sum over paths of prod over steps of w. The path from
     a node to itself has no step and weight 1.
-    **Exactness**: closed to n_layers * n_pos * 2^-53 of `absolute`, in float64.
-    Units: those of a weight. Raises InputError for nodes off the grid, a target that does not see
-    the source, and a total that float64 cannot hold.
+
+    Args:
+        grid: The weights.
+        source: The first node; a row, for any node of it; None for row 0.
+        target: The last node.
+
+    Returns:
+        The sum with signs and without, in the unit of a weight.
+
+    Raises:
+        InputError: nodes off the grid, a target that does not see the source, a total that float64
+            cannot hold.
+
+    Exactness: closed to n_layers * n_pos * 2^-53 of `absolute`, in float64.
+    Units: those of a weight.
 
     >>> kv = np.zeros((1, 2, 2)); kv[0, 1, 0] = -2.0
     >>> grid = WeightedGrid(carry=np.ones((1, 2)), kv=kv, pruned=False, name="example")

@@ -39,12 +39,23 @@ TOKENS_AT_ONCE = 1024  # of runs side by side, where each token is cut: more gai
 class CutResult:
     """What a set of cuts did to the prediction after the last token.
 
-    `target_before`, `target_after` are log-probabilities in nats, `change_nats` their difference,
-    negative where the cut took the target away; `logits_before` is its logit (less the logit of
-    `versus`) and `change_logits` the change of that; `kl_nats` = KL(before || after) over all next
-    tokens. `precision` says of each of the three what it has to exceed to be more than rounding.
-    `powerless`: why the cut cannot change anything, so that all three are exactly 0. `note` is what
-    should be known of the target that was named.
+    Attributes:
+        tokens: The text.
+        plan: The cuts.
+        target: The token that is asked about.
+        versus: The token that it is compared with; None for none.
+        target_before: The target's log-probability without the cuts, in nats.
+        target_after: The same with them; `change_nats` is the difference, negative where the cut
+            took the target away.
+        logits_before: The target's logit (less that of `versus`) without the cuts.
+        change_logits: The change of that.
+        kl_nats: KL(before || after) over all next tokens.
+        precision: For each of the three changes, what it has to exceed to be more than rounding.
+        before: The likeliest next tokens without the cuts.
+        after: The same with them.
+        n_layers: Blocks of the model.
+        powerless: Why the cut cannot change anything, so that all three are exactly 0; else None.
+        note: What should be known of the target that was named.
     """
 
     tokens: Tokens
@@ -129,11 +140,16 @@ class SourceEffects:
 class Interaction:
     """Two sets of cuts, alone and together, on the target's logit (less that of `versus`).
 
-    `first`, `second`, `together` are how much the target loses by each set and by both;
-    `interaction` = first + second - together. `word`:
-    "redundant" where each can do without the other's help, "in series" where both lie on the same
-    ways; None where no such word may be said: two masks in one row of a pattern, or no interaction
-    that exceeds its `precision`.
+    Attributes:
+        target: The token that is asked about.
+        first: How much the target loses by the first set, in logits.
+        second: How much by the second.
+        together: How much by both.
+        interaction: first + second - together.
+        precision: What the interaction has to exceed to be more than rounding.
+        word: "redundant" where each can do without the other's help, "in series" where both lie on
+            the same ways; None where no such word may be said: two masks in one row of a pattern,
+            or no interaction that exceeds its precision.
     """
 
     target: str

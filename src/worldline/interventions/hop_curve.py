@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,18 +36,30 @@ STATE_NOTE = "it includes the cost of being off the model's distribution"
 class HopCurve:
     """What limits on hops do to a text, for one convention on column 0.
 
-    `loss_nats[b]` is the mean loss per predicted token at most `budgets[b]` hops, `token_loss_nats`
-    [budget, pos] that of each (nan for the first, which nothing predicts); `loss_full_nats` the
-    model's own. `hops_needed[j]` is the least h such that for every budget from h on the token
-    predicted in place of token j is the full model's, `hops_needed_close[j]` that its loss is
-    within 0.1 nats from there on; None for the first token, and where the largest budget does not
-    do; a loss within its rounding counts as near.
-    `precision` is that of a difference of mean losses, `token_precision` that of each token's
-    (None for the first). `state_gain_nats` = loss(1) - loss_full bounds from above what reading
-    past inner states, rather than tokens, is worth; it includes the cost of being off the model's
-    distribution.
-    `sink_cos` [budget, layer]: mean cosine of V with column 0's, over all other columns: near 1
-    tokens have turned into sinks. `norm_ratio` [budget, row]: mean norm over that of the plain run.
+    `state_gain_nats` = loss(1) - loss_full bounds from above what reading past inner states, rather
+    than tokens, is worth; it includes the cost of being off the model's distribution.
+
+    Attributes:
+        tokens: The text.
+        sink: Whether reads of column 0 are "counted" as hops or "free".
+        layers: Blocks whose reads count as hops; None for all.
+        longest: Hops over more positions are forbidden; None for none.
+        budgets: The most hops of each run.
+        loss_nats: [budget], the mean loss per predicted token.
+        token_loss_nats: [budget, pos], that of each token, nan for the first, which nothing
+            predicts.
+        loss_full_nats: The model's own.
+        hops_needed: [pos], the least h such that for every budget from h on the token predicted in
+            place of this one is the full model's; None for the first token, and where the largest
+            budget does not do.
+        hops_needed_close: [pos], the least h from which on its loss is within 0.1 nats; a loss
+            within its rounding counts as near.
+        tail: What is known of larger budgets, in words.
+        precision: That of a difference of mean losses.
+        token_precision: [pos], that of each token's; None for the first.
+        sink_cos: [budget, layer], mean cosine of V with column 0's, over all other columns: near 1
+            tokens have turned into sinks.
+        norm_ratio: [budget, row], mean norm of a node over that of the plain run.
     """
 
     tokens: Tokens
@@ -91,6 +103,40 @@ class HopCurve:
             "sink_cos": _plain(self.sink_cos),
             "norm_ratio": _plain(self.norm_ratio),
         }
+
+
+@dataclass
+class _BudgetRuns:
+    """What the runs under budgets 0, 1, .. gave, and what is known of larger budgets."""
+
+    losses: list[np.ndarray] = field(default_factory=list)
+    tops: list[list[int]] = field(default_factory=list)
+    cosines: list[np.ndarray] = field(default_factory=list)
+    ratios: list[np.ndarray] = field(default_factory=list)
+    tail: str = "no larger budget was run: the tail is unproven"
+
+    def add(self, copy: Copy, ids: Tensor, norms: Tensor) -> None:
+        """Take the next budget's run; `norms` are those of the full run's nodes."""
+        loss, top = _losses(copy.said, ids)
+        self.losses.append(loss)
+        self.tops.append(top)
+        self.cosines.append(copy.sink_cos[:, 1:].nanmean(-1).numpy())
+        self.ratios.append((copy.norms / norms.clamp_min(1e-30))[:, 1:].mean(-1).numpy())
+
+    def has_ended(self, copy: Copy, full_loss: np.ndarray, within_nats: float | None) -> bool:
+        """Whether no larger budget is to be run; `tail` then says why."""
+        if copy.equals_previous:
+            self.tail = (
+                f"at {copy.hops} hops every node is bitwise that of {copy.hops - 1}: so it stays"
+            )
+            return True
+        if within_nats is None or not copy.hops or not _still(self.losses, full_loss, within_nats):
+            return False
+        self.tail = (
+            f"ended on request: the loss moved by less than {within_nats} nats; "
+            "the tail is unproven"
+        )
+        return True
 
 
 @on_model
@@ -149,35 +195,19 @@ def hop_curve(
     del full, rerun_logits
     plan = Plan(tokens.ids, edits, HopBudget(min(n_hops, most), sink, counted_layers))
     n = plan.budget.hops + 1 if plan.budget else 1
-    losses: list[np.ndarray] = []
-    tops: list[list[int]] = []
-    cosines: list[np.ndarray] = []
-    ratios: list[np.ndarray] = []
-    tail = "no larger budget was run: the tail is unproven"
+    runs = _BudgetRuns()
     if n_hops >= most:
-        tail = f"{most} hops are all there can be: every larger budget is the full run"
+        runs.tail = f"{most} hops are all there can be: every larger budget is the full run"
     for copy in copies_of(model, plan, at_once=at_once):
-        loss, top = _losses(copy.said, ids)
-        losses.append(loss)
-        tops.append(top)
-        _note(copy, norms, cosines, ratios)
+        runs.add(copy, ids, norms)
         if progress is not None:
             progress(f"hop budget {copy.hops} of {n - 1}")
-        if copy.equals_previous:
-            tail = f"at {copy.hops} hops every node is bitwise that of {copy.hops - 1}: so it stays"
+        if runs.has_ended(copy, full_loss, stop_within_nats):
             break
-        if (
-            stop_within_nats is not None
-            and copy.hops
-            and _still(losses, full_loss, stop_within_nats)
-        ):
-            tail = (
-                f"ended on request: the loss moved by less than {stop_within_nats} nats; "
-                "the tail is unproven"
-            )
-            break
-    table = np.stack(losses)
-    top_agrees = np.array([[a == b for a, b in zip(top, full_top, strict=True)] for top in tops])
+    table = np.stack(runs.losses)
+    top_agrees = np.array(
+        [[a == b for a, b in zip(top, full_top, strict=True)] for top in runs.tops]
+    )
     near = np.maximum(CLOSE_NATS, [loss_precision.least for loss_precision in precisions])
     close = np.abs(table[:, 1:] - full_loss[1:]) < near
     return HopCurve(
@@ -185,17 +215,17 @@ def hop_curve(
         sink=sink,
         layers=counted_layers,
         longest=longest,
-        budgets=tuple(range(len(losses))),
+        budgets=tuple(range(len(runs.losses))),
         loss_nats=np.nanmean(table, axis=1),
         token_loss_nats=table,
         loss_full_nats=float(np.nanmean(full_loss)),
         hops_needed=(None, *_least_hops(top_agrees)),
         hops_needed_close=(None, *_least_hops(close)),
-        tail=tail,
+        tail=runs.tail,
         precision=of_sum(precisions, over=float(len(precisions))),
         token_precision=(None, *precisions),
-        sink_cos=np.stack(cosines),
-        norm_ratio=np.stack(ratios),
+        sink_cos=np.stack(runs.cosines),
+        norm_ratio=np.stack(runs.ratios),
     )
 
 
@@ -240,11 +270,6 @@ def _losses(run_logits: Said, ids: Tensor) -> tuple[np.ndarray, list[int]]:
         losses[after] = -chances.gather(1, ids[after, None])[:, 0].numpy()
         likeliest += logits.argmax(-1).tolist()
     return losses, likeliest
-
-
-def _note(copy: Copy, norms: Tensor, cosines: list[np.ndarray], ratios: list[np.ndarray]) -> None:
-    cosines.append(copy.sink_cos[:, 1:].nanmean(-1).numpy())
-    ratios.append((copy.norms / norms.clamp_min(1e-30))[:, 1:].mean(-1).numpy())
 
 
 def _still(losses: list[np.ndarray], full: np.ndarray, within: float) -> bool:

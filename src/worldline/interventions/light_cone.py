@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, no_type_check
 
 import numpy as np
@@ -35,20 +35,30 @@ if TYPE_CHECKING:
 THROUGH = ("both", "residual", "kv")  # the items of the batch, in this order
 N_DIRECTIONS = 4
 STEP = 1e-2
+FORWARD_MODE = "forward mode"
 
 
 @dataclass(frozen=True, eq=False)
 class LightCone:
     """Responses to a perturbation at one node, by the highway through which it leaves.
 
-    `relative[through]` [row, pos] is |change| / |node|, the mean over directions, for a
-    perturbation of `step` times the node's norm; `spread[through]` its standard deviation over that
-    mean. Outside the cone it is exactly 0, bitwise, where `outside_zero`; inside, `precision` says
-    what it has to exceed to be more than the rounding of the rows. `derivative_error`: how far
-    finite steps are from the forward-mode derivative at the last row, relative; `derivative_worst`:
-    the same at the worst single node, through whichever highway; None where the model has no such
-    derivative, and `derivative` says why. `additivity_error`: how far the derivatives through the
-    residual stream and through K and V are from adding up to both, relative.
+    Attributes:
+        tokens: The text.
+        at: The node that is perturbed.
+        step: Size of the perturbation over the node's norm.
+        n_directions: How many random directions were perturbed in.
+        relative: For each highway [row, pos], |change| / |node|, the mean over directions. Outside
+            the cone it is exactly 0, bitwise, where `outside_zero`.
+        spread: For each highway [row, pos], the standard deviation over that mean.
+        precision: What a response inside the cone has to exceed to be more than the rounding of the
+            rows.
+        outside_zero: Whether nothing outside the cone changed.
+        derivative_error: How far finite steps are from the forward-mode derivative at the last row,
+            relative; None where the model has no such derivative.
+        derivative_worst: The same at the worst single node, through whichever highway.
+        additivity_error: How far the derivatives through the residual stream and through K and V
+            are from adding up to both, relative.
+        derivative: "forward mode", or why there is none.
     """
 
     tokens: Tokens
@@ -150,6 +160,43 @@ class _Perturbation(Edits):
         return new if old is x else new.permute(row_back(x, old))
 
 
+@dataclass
+class _DerivativeComparison:
+    """How far finite steps are from the forward-mode derivative, one number a direction.
+
+    `mode` is `FORWARD_MODE` as long as there is one, else why there is none.
+    """
+
+    mode: str
+    errors: list[float] = field(default_factory=list)
+    worst: list[float] = field(default_factory=list)
+    additivity_errors: list[float] = field(default_factory=list)
+
+    @property
+    def stands(self) -> bool:
+        """Whether every direction was compared."""
+        return self.mode == FORWARD_MODE
+
+    def add(
+        self, model: LoadedModel, plan: Plan, at: Node, perturbation: Tensor, changes: list[Tensor]
+    ) -> None:
+        """Compare the changes that a perturbation made with the derivative along it."""
+        if not self.stands:
+            return
+        try:
+            tangents = _tangents(model, plan, at, perturbation)
+        except RefusedError:
+            raise
+        except (RuntimeError, NotImplementedError) as error:
+            self.mode = f"this model has no forward-mode derivative: {first_line(error, 150)}"
+            return
+        self.errors.append(_apart(changes[-1][0], tangents[-1][0]))
+        self.worst.append(max(map(_worst_apart, changes[at.layer :], tangents[at.layer :])))
+        parts = torch.stack([t[1] + t[2] for t in tangents[at.layer + 1 :]] or [tangents[-1][0]])
+        total = torch.stack([t[0] for t in tangents[at.layer + 1 :]] or [tangents[-1][0]])
+        self.additivity_errors.append(_apart(parts, total))
+
+
 @on_model
 def light_cone(
     model: LoadedModel,
@@ -210,10 +257,8 @@ def light_cone(
     norms = [row.double().norm(dim=-1).clamp_min(1e-300) for row in rows]
     draw = torch.Generator().manual_seed(seed)
     sizes: list[np.ndarray] = []
-    errors: list[float] = []
-    worst: list[float] = []
-    additivity_errors: list[float] = []
-    zero, why = True, "forward mode"
+    comparison = _DerivativeComparison(FORWARD_MODE if derivative else "not asked for")
+    zero = True
     for number in range(directions):
         if progress is not None:
             progress(f"direction {number + 1} of {directions}")
@@ -231,26 +276,10 @@ def light_cone(
         zero &= _zero_outside(changes, at)
         relative = [(c.norm(dim=-1) / n).cpu().numpy() for c, n in zip(changes, norms, strict=True)]
         sizes.append(np.stack(relative, axis=1))  # [item, row, pos]
-        if not derivative or why != "forward mode":
-            continue
-        try:
-            tangents = _tangents(model, plan, at, perturbation)
-        except RefusedError:
-            raise
-        except (RuntimeError, NotImplementedError) as error:
-            why = f"this model has no forward-mode derivative: {first_line(error, 150)}"
-            continue
-        errors.append(_apart(changes[-1][0], tangents[-1][0]))
-        worst.append(max(map(_worst_apart, changes[at.layer :], tangents[at.layer :])))
-        parts = torch.stack([t[1] + t[2] for t in tangents[at.layer + 1 :]] or [tangents[-1][0]])
-        total = torch.stack([t[0] for t in tangents[at.layer + 1 :]] or [tangents[-1][0]])
-        additivity_errors.append(_apart(parts, total))
+        comparison.add(model, plan, at, perturbation, changes)
     table = np.stack(sizes)
     mean = table.mean(0)
     spread = np.divide(table.std(0), mean, out=np.zeros_like(mean), where=mean > 0)
-    if not derivative:
-        why = "not asked for"
-    has_derivative = why == "forward mode"
     return LightCone(
         tokens=tokens,
         at=at,
@@ -260,10 +289,10 @@ def light_cone(
         spread={name: spread[THROUGH.index(name)] for name in through},
         precision=_precision(model, plan, rows, at),
         outside_zero=zero,
-        derivative_error=float(np.mean(errors)) if has_derivative else None,
-        derivative_worst=max(worst) if has_derivative else None,
-        additivity_error=float(np.max(additivity_errors)) if has_derivative else None,
-        derivative=why,
+        derivative_error=float(np.mean(comparison.errors)) if comparison.stands else None,
+        derivative_worst=max(comparison.worst) if comparison.stands else None,
+        additivity_error=float(np.max(comparison.additivity_errors)) if comparison.stands else None,
+        derivative=comparison.mode,
     )
 
 

@@ -34,12 +34,22 @@ ORDERS = ("prefill", "decode", "wavefront(1)", "random(0)", "cone")
 class OrderResult:
     """One order of execution of a run.
 
-    `widest`: most blocks in a slice, those that only write K and V among them; `longest_chain`: the
-    longest chain of blocks that wait for each other; `blocks` of `of_blocks` ran. `nats` and `ulp`
-    are the largest differences from the plain run, of a log-probability and of a logit (in units in
-    the last place at the largest |logit|), over the columns whose last block ran; None where that
-    was none. `row_error`: the largest relative difference of a node. `slices` [layer][pos] is the
-    number of the slice in which a block ran, None where it did not.
+    The differences are from the plain run, over the columns whose last block ran; None where that
+    was none.
+
+    Attributes:
+        name: The order.
+        n_slices: How many slices it has.
+        widest: Most blocks in a slice, those that only write K and V among them.
+        longest_chain: The longest chain of blocks that wait for each other.
+        blocks: How many blocks ran.
+        only_kv: How many only wrote K and V.
+        of_blocks: How many blocks the grid has.
+        seconds: How long it took.
+        nats: The largest difference of a log-probability.
+        ulp: The largest difference of a logit, in units in the last place at the largest |logit|.
+        row_error: The largest relative difference of a node.
+        slices: [layer][pos], the number of the slice in which a block ran, None where it did not.
     """
 
     name: str
@@ -58,7 +68,13 @@ class OrderResult:
 
 @dataclass(frozen=True)
 class OrderComparison:
-    """Several orders of one run, each legal and each compared with the plain one."""
+    """Several orders of one run, each legal and each compared with the plain one.
+
+    Attributes:
+        tokens: The text.
+        precision: Of a difference of log-probabilities, in nats.
+        orders: What each order gave.
+    """
 
     tokens: Tokens
     precision: Precision

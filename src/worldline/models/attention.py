@@ -29,9 +29,27 @@ FEWEST_ROWS = 48
 class AttentionCall:
     """What the attention function was given and what it returned, heads before positions.
 
-    Shapes: `q` [batch, head, pos, d_key], `k` [batch, kv_head, pos, d_key],
-    `v` [batch, kv_head, pos, d_value], `z` [batch, head, pos, d_value]. The pattern is
-    softmax(cap(scaling q k) + bias) over the allowed sources and the sinks.
+    The pattern is softmax(cap(scaling q k) + bias) over the allowed sources and the sinks.
+
+    Attributes:
+        layer: The block that reads.
+        index: Which of the block's reads this is.
+        module: The module that reads, by its name.
+        q: [batch, head, pos, d_key].
+        k: [batch, kv_head, pos, d_key].
+        v: [batch, kv_head, pos, d_value].
+        z: [batch, head, pos, d_value].
+        leaf: z as the block sees it.
+        layout: How its axes lie there: "head_first", "pos_first", "pos_outermost" or "folded".
+        scaling: Factor of the scores.
+        allowed: Booleans [batch or 1, head or 1, q_pos, k_pos]: who may be read; None is plain
+            causal.
+        bias: Added to the scores; broadcasts to [batch, head, q_pos, k_pos].
+        softcap: Bound of the scores; None for none.
+        sinks: [head], scores of nothing, which take their part of the softmax.
+        source: How the read was reached: by a "key", as torch's own "sdpa", or recognised by its
+            "softmax".
+        kv_layer: The block that wrote K and V (itself unless layers share them).
     """
 
     layer: int
@@ -41,15 +59,15 @@ class AttentionCall:
     k: Tensor
     v: Tensor
     z: Tensor
-    leaf: Term  # z as the block sees it
+    leaf: Term
     layout: str
     scaling: float
-    allowed: Tensor | None = None  # bool [batch|1, head|1, q_pos, k_pos]; None is plain causal
-    bias: Tensor | None = None  # float, broadcastable to [batch, head, q_pos, k_pos]
+    allowed: Tensor | None = None
+    bias: Tensor | None = None
     softcap: float | None = None
-    sinks: Tensor | None = None  # [head]
+    sinks: Tensor | None = None
     source: str = "key"
-    kv_layer: int = -1  # the layer whose block wrote K and V (itself unless layers share them)
+    kv_layer: int = -1
 
     @property
     def n_heads(self) -> int:

@@ -36,7 +36,13 @@ NUMBERS_AT_ONCE = 1 << 22  # of gradients at a block's end, in one batched pass
 
 @dataclass(eq=False)
 class Rerun:
-    """A block that has run, ready to run by itself: with what it was given, but for its row."""
+    """A block that has run, ready to run by itself on another row.
+
+    Attributes:
+        module: The block.
+        args: What it was given, with a mark in the place of its row.
+        kwargs: The same by name.
+    """
 
     module: torch.nn.Module
     args: tuple[Any, ...]

@@ -69,11 +69,26 @@ _known: WeakKeyDictionary[torch.nn.Module, tuple[tuple[Any, ...], Identity]] = W
 class Identity:
     """Which model ran, and as what: enough to refuse another one, and to name what differs.
 
-    `tensors` holds a digest of every weight and saved buffer. `code` is what the model consists of:
-    classes, hooks and forwards that were put in place of others, attention and expert functions,
-    the configuration, the mode; `state` the values that modules and hooks hold; `settings` what of
-    torch itself moves numbers. A run that is stored without them is compared by its weights and
-    its rows. Where it is not `complete`, code or values go on behind where the description ends.
+    A run that is stored without digests is compared by its weights and its rows.
+
+    Attributes:
+        name: The model's name.
+        model_type: Its type in transformers.
+        config: Its configuration.
+        weights_hash: Hash of its weights.
+        dtype: In what it computes.
+        device: Where it is.
+        implementation: Its implementation of attention.
+        n_layers: Blocks.
+        n_heads: Query heads of a block.
+        n_kv_heads: Heads of keys and values of a block.
+        d_model: Numbers of a node.
+        tensors: A digest of every weight and saved buffer.
+        code: What the model consists of: classes, hooks and forwards that were put in place of
+            others, attention and expert functions, the configuration, the mode.
+        state: The values that modules and hooks hold.
+        settings: What of torch itself moves numbers.
+        complete: Whether the description holds all; else code or values go on behind where it ends.
     """
 
     name: str

@@ -32,7 +32,14 @@ TOKEN, POSITION, BEFORE, OUT, WASTE = "token", "position", "before", "out", "was
 
 
 class CircuitEdge(NamedTuple):
-    """A K/V edge that the target needs: from (layer, src) into (layer + 1, dst) by one head."""
+    """A K/V edge that the target needs: from (layer, src) into (layer + 1, dst) by one head.
+
+    Attributes:
+        layer: The block that reads.
+        head: The head that reads.
+        src: The position that is read.
+        dst: The position that reads.
+    """
 
     layer: int
     head: int
@@ -44,12 +51,20 @@ class CircuitEdge(NamedTuple):
 class Circuit:
     """A model, a text, a question about its last logits, and the edges that make the answer.
 
-    `edges` are all those whose cut (`zero`) changes the target, in the order in which they are
-    read, beyond the 1e-6 that norms let through. `flows` gives those that carry what is written,
-    and how much of the target, all patterns held; the others only make patterns. `idle` heads
-    (layer, head) attend and write as the others do, but nothing reads what they write. `value` is
-    the logit of `target` minus that of `versus`. In `corrupted`, of equal length, the token that is
-    read out is another one.
+    Attributes:
+        module: The model, with weights set by hand.
+        tokenizer: Its tokenizer.
+        ids: The text.
+        corrupted: A text of equal length in which the token that is read out is another one.
+        target: The id of the answer.
+        versus: The id of the other token.
+        value: The logit of `target` minus that of `versus`.
+        edges: All those whose cut (`zero`) changes the target, in the order in which they are read,
+            beyond the 1e-6 that norms let through.
+        flows: Those that carry what is written, and how much of the target, all patterns held; the
+            others only make patterns.
+        idle: Heads (layer, head) that attend and write as the others do, but nothing reads what
+            they write.
     """
 
     module: hf.GPT2LMHeadModel
@@ -318,7 +333,9 @@ def cancelling(layers: tuple[int, int] = (0, 0)) -> Circuit:
 def known_circuits() -> dict[str, Circuit]:
     """The circuits by name: induction, two chains of hops, two pairs of heads that cancel.
 
-    Each is a model with weights set by hand, a text, a question, and the edges that answer it.
+    Returns:
+        The circuits: each is a model with weights set by hand, a text, a question, and the edges
+        that answer it.
 
     >>> known_circuits()["induction"].edges[-1]
     CircuitEdge(layer=1, head=0, src=2, dst=5)

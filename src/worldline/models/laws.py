@@ -40,12 +40,29 @@ CHANGED = (0, 7)  # the tokens that are changed to see what follows
 
 @dataclass
 class Report:
-    """What the checks found on one model.
+    """What the checks found on one model. Errors are relative to the norm of the recomputed row.
 
-    `status` is exact (every claim holds), partly (some layers move information by other means
-    than softmax attention and are carried as one opaque term) or refused.
-    Errors are relative: to the norm of the recomputed row. `floor` is how far plain runs of one
-    text differ: 0 but for models whose sums come in another order each time, which is rounding.
+    Attributes:
+        status: "exact" (every claim holds), "partly" (some layers move information by other means
+            than softmax attention and are carried as one opaque term) or "refused".
+        reason: Why it is not exact; empty where it is.
+        equal: Whether logits with and without recording are bitwise equal.
+        calls: How many attention reads were seen.
+        expected_calls: How many there are to be seen.
+        reached_by: How attention was reached: by a "key", or by "operations".
+        n_layers: Blocks of the model.
+        opaque_layers: Those that move information between columns by other means.
+        floor: How far plain runs of one text differ: 0 but for models whose sums come in another
+            order each time, which is rounding.
+        shape_floor: How far runs of one text in other shapes differ, within rounding.
+        causality_error: The most that a later token changed before it.
+        z_error: How far softmax(q k) v, recomputed, is from what attention returned.
+        closure_error: How far a node is from the sum of its terms.
+        tolerance: What these errors may be.
+        padded: Whether a padded batch was checked, too.
+        separable: Whether blocks run by themselves give the gradients of the whole model.
+        gradient: Why gradients are not the derivative of what the model computes; empty where they
+            are.
     """
 
     status: str = "exact"
@@ -63,8 +80,8 @@ class Report:
     closure_error: float = 0.0
     tolerance: float = 0.0
     padded: bool = False
-    separable: bool = False  # blocks run by themselves give the gradients of the whole model
-    gradient: str = ""  # why gradients are not the derivative of what the model computes
+    separable: bool = False
+    gradient: str = ""
 
     def __post_init__(self) -> None:
         self.anatomy: Anatomy | None = None  # which the checks found, and runs must use
@@ -162,6 +179,17 @@ def check_model(
     z recomputed, closure over heads and sources, causality, isolation (with every read cut,
     nothing moves between columns), a padded batch.
 
+    Args:
+        model: A model from `load_model`, or a module of transformers.
+        vocab: How many token ids the probe is drawn from; None for all that the model has.
+        seed: Seed of the probe.
+        with_keys: Whether attention may be reached by a function that is registered with
+            transformers; else it is recognised in torch's operations even where that would do.
+
+    Returns:
+        What was found, with the reason where the model is refused or read in part. Errors are
+        relative to the norm of a row.
+
     Raises:
         InputError: what is given is no model, or one that is compiled, split or packed.
     """
@@ -191,26 +219,9 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
     inputs = probe_of(model, vocab, draw)
     if problem := dropping(model):
         return report.refuse(problem)
-    try:
-        with torch.no_grad():
-            plain, *repeated_logits = (model(**inputs).logits for _ in range(N_PLAIN))
-        problem = drawing(model, inputs)
-    except StoppedError:
-        raise
-    except Exception as error:
-        return report.refuse(
-            f"the model itself, unwatched, fails on {PROBE_POSITIONS} random tokens: "
-            f"{_error_line(error)}",
-            is_finding=False,
-        )
-    if not problem and bool(torch.isfinite(plain).all()):
-        problem = _unsteady(model, plain, repeated_logits, report)
-    if problem:
-        return report.refuse(problem)
-    report.witness = witness_of(plain, rounding_of(plain, report))
-    if numpy_drawn(model, inputs):
-        reason = "NumPy's generator moves as it runs: it, or another thread, draws random numbers"
-        return report.refuse(reason, is_finding=False)
+    plain = _plain_logits(model, inputs, report)
+    if plain is None:
+        return report
     report.anatomy = anatomy = find_anatomy(model, inputs, with_keys=with_keys)
     report.n_layers, report.expected_calls = anatomy.n_layers, anatomy.expected_calls
     if not bool(torch.isfinite(plain).all()):
@@ -251,6 +262,34 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
             "each time, so nothing is bitwise"
         )
     return report
+
+
+def _plain_logits(model, inputs: dict[str, Tensor], report: Report) -> Tensor | None:
+    """The logits of the model's own run, unwatched; None where it is refused for what it does."""
+    try:
+        with torch.no_grad():
+            plain, *repeated_logits = (model(**inputs).logits for _ in range(N_PLAIN))
+        problem = drawing(model, inputs)
+    except StoppedError:
+        raise
+    except Exception as error:
+        report.refuse(
+            f"the model itself, unwatched, fails on {PROBE_POSITIONS} random tokens: "
+            f"{_error_line(error)}",
+            is_finding=False,
+        )
+        return None
+    if not problem and bool(torch.isfinite(plain).all()):
+        problem = _unsteady(model, plain, repeated_logits, report)
+    if problem:
+        report.refuse(problem)
+        return None
+    report.witness = witness_of(plain, rounding_of(plain, report))
+    if numpy_drawn(model, inputs):
+        reason = "NumPy's generator moves as it runs: it, or another thread, draws random numbers"
+        report.refuse(reason, is_finding=False)
+        return None
+    return plain
 
 
 def _unsteady(

@@ -51,7 +51,18 @@ _LONGEST_NAME = 4096
 
 @dataclass(eq=False)
 class LoadedModel:
-    """A causal language model with its tokenizer and what identifies it."""
+    """A causal language model with its tokenizer and what identifies it.
+
+    Attributes:
+        module: The model, in evaluation mode.
+        tokenizer: Its tokenizer.
+        name: The name that it was loaded by, or that of its class in memory.
+        config: Its configuration as plain values.
+        device: Where it is.
+        dtype: In what it computes.
+        loaded_as: What the name stood for when it was loaded; None for a pair in memory, and for
+            what only `trust_remote_code` or `allow_pickle` loads.
+    """
 
     module: torch.nn.Module
     tokenizer: Tokenizer
@@ -141,21 +152,27 @@ def load_model(
 ) -> LoadedModel:
     """Load a causal language model and its tokenizer, ready to run.
 
-    ``name`` is taken as the first of these that fits:
+    Args:
+        name: Taken as the first of these that fits:
 
-    1. None, "bundled" or "smollm2-135m-instruct": the bundled model;
-    2. a ``(model, tokenizer)`` pair: handed on exactly as it was found;
-    3. a path of a folder, or of a ``.gguf`` file;
-    4. "tiny:TYPE", a tiny random model of one of transformers' types, made in memory; its words
-       are t3 to t111;
-    5. a hub id such as "owner/name".
+            1. None, "bundled" or "smollm2-135m-instruct": the bundled model;
+            2. a ``(model, tokenizer)`` pair: handed on exactly as it was found;
+            3. a path of a folder, or of a ``.gguf`` file;
+            4. "tiny:TYPE", a tiny random model of one of transformers' types, made in memory; its
+               words are t3 to t111;
+            5. a hub id such as "owner/name".
+        device: Where to; None is the cpu. Of a pair it is what it has, and no other may be named.
+        dtype: None keeps that of the stored weights (float32 for GGUF). Of a pair as `device`.
+        trust_remote_code: Whether code that came with the model is run.
+        allow_pickle: Whether weights that were pickled are opened, which can run code.
+        progress: Called with a line whenever work goes on.
 
-    ``dtype=None`` keeps that of the stored weights (float32 for GGUF), ``device=None`` is the cpu;
-    of a pair both are those that it has, and no other may be named. No code that came with a
-    model is run and no pickle is opened unless asked for.
+    Returns:
+        The model with its tokenizer and its name.
 
-    Raises: InputError if there is no such model, it is not a causal language model, its weights
-    are missing, damaged or not finite, or the device is not there.
+    Raises:
+        InputError: there is no such model, it is not a causal language model, its weights are
+            missing, damaged or not finite, or the device is not there.
     """
     device, dtype = _word_of(device), _word_of(dtype)
     refuse_unknown_dtype(dtype)

@@ -17,7 +17,7 @@ from worldline.places import expand_path, is_file, is_folder
 _MOST_BASES = 8  # an adapter on an adapter on ...; the loader refuses long before
 
 
-def origins(name: str | None) -> list[Path]:
+def model_origins(name: str | None) -> list[Path]:
     """Folders and files that loading a model by its name may read; none that is not there."""
     places = [models_folder()]
     while name and len(places) <= _MOST_BASES:

@@ -35,11 +35,14 @@ def attn_name(call: int) -> str:
 @no_type_check
 @dataclass(eq=False, slots=True)
 class Term:
-    """A linear image of leaves: a leaf with a value, or `fn` of other terms.
+    """A linear image of leaves: a leaf with a value, or a function of other terms.
 
-    `fn` is jointly linear in its arguments, so a term can be replayed with other leaf values.
-    `adjoint`, where given, is the transpose of a one-argument `fn`. `known` is the value met in
-    the run itself, so that asking for it costs nothing.
+    Attributes:
+        known: The value met in the run itself, so that asking for it costs nothing.
+        fn: Makes the term of its parents; jointly linear in its arguments, so that a term can be
+            replayed with other leaf values. None for a leaf.
+        parents: The terms that it is made of.
+        adjoint: Where given, the transpose of a one-argument `fn`.
     """
 
     known: Tensor | None = None

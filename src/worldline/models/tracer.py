@@ -50,11 +50,20 @@ IN_PLACE = frozenset(("__iadd__", "__isub__", "__imul__", "__itruediv__"))
 
 @dataclass(eq=False)
 class BlockEvent:
-    """Block `layer` has run: what entered, what left, and what that is the sum of.
+    """A block has run: what entered, what left, and what that is the sum of.
 
-    `resid_pre` and `resid_post` are [batch, pos, d_model], several streams side by side being one
-    wide one; `terms` maps a name to a Term whose values add up to `resid_post`; None where the
-    terms were not asked for.
+    Attributes:
+        layer: The block.
+        resid_pre: The row that entered, [batch, pos, d_model], several streams side by side being
+            one wide one.
+        resid_post: The row that left, of the same shape.
+        terms: The terms by name, whose values add up to `resid_post`; None where they were not
+            asked for.
+        calls: The attention reads.
+        module: The block's module.
+        args: What the block was given, `resid_pre` among it.
+        kwargs: The same by name.
+        raw_post: The next row as the model hands it on.
     """
 
     layer: int
@@ -63,9 +72,9 @@ class BlockEvent:
     terms: dict[str, Term] | None
     calls: list[AttentionCall]
     module: torch.nn.Module | None = None
-    args: tuple[Any, ...] = ()  # what the block was given, `resid_pre` among it
+    args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
-    raw_post: Tensor | None = None  # the next row as the model hands it on
+    raw_post: Tensor | None = None
     _raw: Tensor | None = None  # the next row as the model holds it, batch and positions first
 
     @property
@@ -82,7 +91,16 @@ class BlockEvent:
 
 @dataclass(eq=False)
 class Watched:
-    """What a watched pass leaves behind: the logits and how often attention was reached."""
+    """What a watched pass leaves behind: the logits and how often attention was reached.
+
+    Attributes:
+        logits: [batch, pos, d_vocab].
+        n_calls: How many attention reads were seen.
+        n_key_calls: How many of them by a registered function.
+        callers: The modules that read, by name, in order.
+        runs: How often each module ran.
+        softmaxes: The shapes over which a softmax was taken.
+    """
 
     logits: Tensor
     n_calls: int

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -235,3 +237,21 @@ def _first(error: ValidationError) -> str:
 def timeless(body: Body) -> Body:
     """The body without what differs between two equal runs: how long a reply took."""
     return replace(body, seconds=None) if isinstance(body, Message) else body
+
+
+def plain_event(event: Event) -> dict[str, Any]:
+    """An event as plain JSON values."""
+    return {
+        "number": event.number,
+        "parent": event.parent,
+        "time": event.time,
+        "body": json.loads(encode(event.body)),
+    }
+
+
+def ended_badly(events: Iterable[Event]) -> bool:
+    """Whether a turn ended in a fault, or replies were asked for and not one came."""
+    bodies = [event.body for event in events]
+    codes = {body.code for body in bodies if isinstance(body, Notice)}
+    has_reply = any(isinstance(body, Message) for body in bodies)
+    return "broken" in codes or ("no_reply" in codes and not has_reply)

@@ -6,17 +6,38 @@ import base64
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from worldline.room.action_claims import BADGES
 from worldline.room.event_format import event_line
-from worldline.room.events import Command, Event, Message, Outcome, Span, encode
+from worldline.room.events import Command, Event, Message, Outcome, Span, plain_event
 from worldline.room.html_text import escape
+from worldline.room.log import Log, Reading, line_of
+from worldline.room.state import state_of
 from worldline.room.strands import STYLE, beside, hues_of, strands, table
 from worldline.tokens.sanitize import visible
 
 FORMAT = "worldline-room-1"
 Content = Callable[[str], tuple[str, bytes]]
+
+
+def log_text(log: Reading | Log, form: str, tip: int | None = None, title: str = "") -> str:
+    """A log's branch as Markdown ("md") or "html", or the whole log as "json".
+
+    `tip` is the branch's last event (else the newest), `title` the page's (else the topic, or the
+    name of the log's file).
+
+    Raises: InputError where there is no such event.
+    """
+    events = log.events()
+    if form == "json":
+        return as_json(events, log.content)
+    line = line_of(events, tip)
+    if form == "md":
+        return as_markdown(line)
+    title = title or str(state_of(line).settings["topic"]) or Path(log.path).stem
+    return as_html(line, log.content, title)
 
 
 def as_json(events: Sequence[Event], content: Content | None = None) -> str:
@@ -29,10 +50,7 @@ def as_json(events: Sequence[Event], content: Content | None = None) -> str:
         if content is not None:
             type, data = content(name)
             contents[name] = {"type": type, "base64": base64.b64encode(data).decode("ascii")}
-    plain = [
-        {"number": e.number, "parent": e.parent, "time": e.time, "body": json.loads(encode(e.body))}
-        for e in events
-    ]
+    plain = [plain_event(event) for event in events]
     document = {"format": FORMAT, "events": plain, "contents": contents}
     return visible(json.dumps(document, ensure_ascii=False, indent=1), show=_in_json)
 

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from worldline.errors import InputError
 from worldline.foreign_json import read_json
@@ -78,6 +79,15 @@ class ImportedConversation:
     repaired_text: RepairedText
     left_out: Mapping[str, int] = field(default_factory=dict)
 
+    def json(self) -> dict[str, Any]:
+        """What was counted, as plain JSON values."""
+        mended = {name: getattr(self.repaired_text, name) for name in ("mended", "guessed", "gone")}
+        return {
+            "columns": {name: getattr(self.columns, name) for name in Columns.__slots__},
+            "mended": mended,
+            "left_out": dict(self.left_out),
+        }
+
 
 @dataclass(slots=True)
 class _Reading:
@@ -95,6 +105,24 @@ class _Reading:
         if text:
             self.entries.append((self.speaker, text))
         self.speaker, self.lines = speaker, []
+
+
+def imported_log(text: str) -> tuple[bytes, ImportedConversation | None]:
+    """(The file of a new log, the conversation in it; None for a room's own JSON).
+
+    Raises: InputError, in a line, where the text is neither.
+    """
+    log = Log()
+    conversation = None
+    try:
+        if is_room(text):
+            from_json(text, log)
+        else:
+            conversation = from_elsewhere(text)
+            log.append(conversation.bodies)
+        return log.content_of_file(), conversation
+    finally:
+        log.close()
 
 
 def from_json(text: str, log: Log) -> list[Event]:

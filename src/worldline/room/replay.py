@@ -6,8 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import worldline as wl
+from worldline.errors import InputError
 from worldline.room.actions import ActionRequest, DeclinedError, Deeds, Hit, Picture
 from worldline.room.events import (
+    Arrival,
     Body,
     Command,
     Event,
@@ -17,8 +20,10 @@ from worldline.room.events import (
     Outcome,
     timeless,
 )
-from worldline.room.log import Log
+from worldline.room.log import Log, line_of
+from worldline.room.opening import RoomRequest
 from worldline.room.providers.catalog import Catalog
+from worldline.room.providers.local_model import Local
 from worldline.room.room import Room
 from worldline.room.state import BROKEN_OFF
 
@@ -75,6 +80,46 @@ def replay(line: Sequence[Event], catalog: Catalog, deeds: Deeds | None = None) 
     return Replay(
         tuple(new_events), differs_at, *_difference(first_body, new_events[differs_at - 1].body)
     )
+
+
+def replay_log(events: Sequence[Event], request: RoomRequest) -> tuple[int, str]:
+    """Run a log's newest branch again, with the models that the request and the log name.
+
+    Returns:
+        How many events the second run has, and which event is the first that comes out different
+        and how; "" where all are as they were.
+
+    Raises: InputError where a script spoke in the log and no scenario is given: a log says who
+        spoke from a script, not what stands in it further on.
+    """
+    arrivals = [event.body for event in events if isinstance(event.body, Arrival)]
+    scripted_names = [arrival.name for arrival in arrivals if arrival.scripted]
+    if scripted_names and request.scenario is None:
+        raise InputError(
+            f"this room has a script, that of {scripted_names[0]}, which stands in its scenario: "
+            "give it with --scenario"
+        )
+    line, catalog = line_of(events), request.catalog(events)
+    result = replay(line, catalog)
+    if not result.differs:
+        return len(result.events), ""
+    place = _place_in_text(result, line, catalog)
+    event_words = f"event {result.differs} comes out different: {result.reason}{place}"
+    return len(result.events), event_words
+
+
+def _place_in_text(result: Replay, line: Sequence[Event], catalog: Catalog) -> str:
+    """The first character that differs, and the first token, where a model here wrote the text."""
+    if result.at is None:
+        return ""
+    body = line[result.differs - 1].body
+    model = catalog.model(body.model) if isinstance(body, Message) else None
+    position_words = f", from character {result.at} on"
+    if not isinstance(body, Message) or not isinstance(model, Local):
+        return position_words
+    tokens = wl.tokenize(model.model.tokenizer, body.text)
+    at = next((n for n, (_, end) in enumerate(tokens.char_spans) if end > result.at), None)
+    return position_words + (", its end" if at is None else f", token {at} ({tokens.pieces[at]!r})")
 
 
 def renumber(line: Sequence[Event]) -> list[Event]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from worldline.room.events import Event, FlowRecord
+from worldline.room.events import Event, FlowRecord, Message
 
 
 def readings_of(line: Sequence[Event]) -> dict[int, dict[str, Any]]:
@@ -59,3 +59,14 @@ def who_reads_whom(replies: Iterable[tuple[str, Mapping[str, Any]]]) -> dict[str
         else None
     )
     return {"replies": count, "pairs": pairs, "most_read": most}
+
+
+def most_read(line: Sequence[Event]) -> str:
+    """Whose words the others read most, over the flows of a branch; "" where none is known."""
+    flows = readings_of(line)
+    replies = [
+        (event.body.who, flows[event.number])
+        for event in line
+        if isinstance(event.body, Message) and event.number in flows
+    ]
+    return who_reads_whom(replies)["most_read"] or ""

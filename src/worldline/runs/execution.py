@@ -28,19 +28,28 @@ if TYPE_CHECKING:
 def execute(
     model: LoadedModel, plan: Plan, on_block: Callable[[BlockEvent], None] | None = None
 ) -> Watched:
-    """Run `plan`; `on_block` gets a BlockEvent for every block, in order, as it completes.
+    """Run a plan: a text as it is, with cuts, under a hop budget, or in another order.
 
-    In an order other than prefill the logits are NaN at columns whose last block did not run.
-    Under a hop budget the logits are those of the last copy, and there are no events. Terms of a
-    run with cuts add up as ever; its attention calls hold q, k and v, not the pattern after a cut.
+    Args:
+        model: A model from `load_model`.
+        plan: The tokens, and what is changed in their run.
+        on_block: Gets a BlockEvent for every block, in order, as it completes. Of a run in order
+            prefill, without a hop budget.
+
+    Returns:
+        The logits [1, pos, d_vocab], and how often attention was reached. In an order other than
+        prefill they are NaN at columns whose last block did not run; under a hop budget they are
+        those of the last copy. Terms of a run with cuts add up as ever; its attention calls hold q,
+        k and v, not the pattern after a cut.
+
+    Raises:
+        InputError: an edit names a layer or head that the model does not have; events are asked of
+            a run that has none.
+        RefusedError: the model failed a check, or the plan cannot be honoured on it.
 
     Exactness: of a plain plan, the logits are bitwise those of the plain run at equal shapes. Rows
     of attention that an edit changes are computed anew, to within the rounding of two equivalent
     runs; all others keep what the model's own attention returned.
-
-    Raises:
-        InputError: an edit names a layer or head that the model does not have.
-        RefusedError: the model failed a check, or the plan cannot be honoured on it.
     """
     if not isinstance(plan, Plan):
         raise InputError(f"execute: plan is of type {type(plan).__name__}; accepted is a wl.Plan")
@@ -74,12 +83,26 @@ def execute_many(
     last: bool = False,
     reuse: bool = True,
 ) -> list[Float[Tensor, "pos d_vocab"]]:
-    """The logits of every plan, `batch` plans of one length side by side.
+    """The logits of every plan, plans of one length side by side.
 
-    `last` keeps the logits of the last position only, [1, d_vocab]; `on_done` hears how many are
-    done. With `reuse`, plans of one text start at the first row that one of them changes, where
-    the model's blocks were found to stand for themselves. Exactness and errors as `execute`;
-    items of a batch agree with single runs to within the rounding of two equivalent runs.
+    Args:
+        model: A model from `load_model`.
+        plans: The plans, of any lengths.
+        batch: How many run side by side at most.
+        on_done: Told how many are done.
+        last: Whether the logits of the last position only are kept.
+        reuse: Whether plans of one text start at the first row that one of them changes, where the
+            model's blocks were found to stand for themselves.
+
+    Returns:
+        The logits of each plan, [pos, d_vocab], or [1, d_vocab] with `last`.
+
+    Raises:
+        InputError: a batch below 1, or as `execute`.
+        RefusedError: as `execute`.
+
+    Exactness: as `execute`; items of a batch agree with single runs to within the rounding of two
+    equivalent runs.
     """
     if batch < 1:
         raise InputError(f"batch = {batch}: accepted are whole numbers from 1")

@@ -26,11 +26,16 @@ PREFILL = Order("prefill")
 class Plan:
     """The tokens of a run and the set of what is changed in it. Printable, comparable.
 
-    `edits` are EdgeCut and NodeCut values, a set, so that listing order is irrelevant; `budget`
-    limits hops; `order` is that in which the blocks run. Whatever depends on positions (rotary
-    angles, learned ones) is that of the whole text.
+    Whatever depends on positions (rotary angles, learned ones) is that of the whole text.
 
-    Raises InputError for edits outside the text, and two that change one thing in two ways.
+    Args:
+        ids: The tokens.
+        edits: EdgeCut and NodeCut values, a set, so that listing order is irrelevant.
+        budget: A limit of hops; None for none.
+        order: That in which the blocks run.
+
+    Raises:
+        InputError: edits outside the text, and two that change one thing in two ways.
 
     >>> Plan((1, 2, 3)).edits
     frozenset()

@@ -32,7 +32,14 @@ KEEPABLE = (*KEEP, "rows", *INSIDE)
 
 @dataclass(frozen=True)
 class Inert:
-    """Whether recording left the run as it was: computed on a probe text or on this very run."""
+    """Whether recording left the run as it was.
+
+    Attributes:
+        checked: On what that was computed: a probe text, or this very run.
+        equal: Whether the logits are bitwise equal.
+        calls: How many attention reads were seen.
+        expected_calls: How many there are to be seen.
+    """
 
     checked: str
     equal: bool
@@ -44,10 +51,18 @@ class Inert:
 class Closure:
     """The worst relative error with which a node equals the sum of its terms.
 
-    `over` says what was added up: "sources", where the attention term is rebuilt head by head and
-    source by source from recomputed patterns; or "terms", where it is taken as one: that adds what
-    the model added once more, and is no closure. `n_nodes` of `of_nodes` were added up over
-    sources: those of `layers`, drawn with `seed`, where these are not all.
+    Attributes:
+        worst: The error, relative to the node's norm.
+        layer: The block that made the node.
+        pos: The node's position.
+        tolerance: What the error may be.
+        over: What was added up: "sources", where the attention term is rebuilt head by head and
+            source by source from recomputed patterns; or "terms", where it is taken as one: that
+            adds what the model added once more, and is no closure.
+        n_nodes: How many nodes were added up over sources.
+        of_nodes: How many there are.
+        layers: The blocks of these nodes, where they are not all.
+        seed: Seed with which these blocks were drawn.
     """
 
     worst: float
@@ -63,7 +78,13 @@ class Closure:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A candidate for the next token; `logprob` in nats."""
+    """A candidate for the next token.
+
+    Attributes:
+        token: Its text.
+        id: Its id.
+        logprob: Its log-probability, in nats.
+    """
 
     token: str
     id: int
@@ -72,7 +93,13 @@ class Prediction:
 
 @dataclass(eq=False)
 class LiveBlock:
-    """What attribution needs of a block beyond its arrays; only in the session that recorded it."""
+    """What attribution needs of a block beyond its arrays; only in the session that recorded it.
+
+    Attributes:
+        calls: The attention reads.
+        terms: The terms of the next row, by name.
+        rerun: The block, ready to run by itself; None where it cannot.
+    """
 
     calls: list[AttentionCall]
     terms: dict[str, Term]
@@ -83,17 +110,31 @@ class LiveBlock:
 class Trace:
     """One run of one model on one text.
 
-    `resid[l]` is the residual stream entering block l, [pos, d_model]; `resid[n_layers]` enters
-    the final norm. `attn_out`, `mlp_out`, `constants` and `other` hold, per block, the terms that
-    add up to the next row with the skip connection (None where a block has no such term). `k` and
-    `v` are [kv_head, pos, d_head] per block, as the attention function saw them, `q` [head, pos,
-    d_head]; None for a block without softmax attention. With keep="rows" also `row_max` and
-    `row_entropy` (nats), [head, pos], of every row of the pattern, recomputed from q and k. With
-    keep="k_unplaced", [kv_head, pos, d_head], keys before positions are mixed in, and with
-    "mlp_hidden", [pos, d_hidden], what the MLP's last matrix reads; None for a block where that
-    could not be told.
+    Beside `resid` it has the recorded arrays under their own names. `attn_out`, `mlp_out`,
+    `constants` and `other` hold, per block, the terms that add up to the next row with the skip
+    connection (None where a block has no such term). `k` and `v` are [kv_head, pos, d_head] per
+    block, as the attention function saw them, `q` [head, pos, d_head]; None for a block without
+    softmax attention. With keep="rows" also `row_max` and `row_entropy` (nats), [head, pos], of
+    every row of the pattern, recomputed from q and k. With keep="k_unplaced", [kv_head, pos,
+    d_head], keys before positions are mixed in, and with "mlp_hidden", [pos, d_hidden], what the
+    MLP's last matrix reads; None for a block where that could not be told.
 
-    `plan` is None for the run as it happened, else what was changed in it (`Plan.from_json`).
+    Attributes:
+        tokens: The text.
+        identity: The model.
+        resid: Per row [pos, d_model]: `resid[l]` is the residual stream entering block l,
+            `resid[n_layers]` enters the final norm.
+        arrays: The recorded arrays by name, one per block.
+        predictions: The likeliest next tokens.
+        closure: How well the terms of every node add up.
+        inert: Whether recording left the run as it was.
+        versions: Those of the packages that made it.
+        seed: The seed that was given; None for none.
+        opaque_layers: Blocks that move information between columns without K/V.
+        plan: None for the run as it happened, else what was changed in it (`Plan.from_json`).
+        live: What attribution needs beyond the arrays; None in a trace that was loaded.
+        model: The model; None in a trace that was loaded.
+        extra: What belongs to no array, by name.
 
     Exactness: every array is bitwise what the model computed, or a sum of such; `closure` says
     how well the terms of every node add up.

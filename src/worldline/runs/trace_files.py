@@ -30,12 +30,19 @@ SCHEMA = "worldline.runs/1"
 
 @with_checked_arguments
 def save_trace(trace: Trace, path: str | Path) -> Path:
-    """Write a trace to `path`, whole or not at all; the path.
+    """Write a trace as safetensors, whole or not at all.
 
-    Exactness: loading gives every array back bitwise.
+    Args:
+        trace: A recorded run.
+        path: The file.
+
+    Returns:
+        The path that was written.
 
     Raises:
         InputError: the path cannot be written, or the disk is full.
+
+    Exactness: loading gives every array back bitwise.
     """
     from safetensors.torch import save_file
 
@@ -58,8 +65,16 @@ def save_trace(trace: Trace, path: str | Path) -> Path:
 def load_trace(path: str | Path) -> Trace:
     """Read a trace that `save_trace` wrote. For attribution give attribute() the model.
 
+    Args:
+        path: The file.
+
+    Returns:
+        The trace, without a model and without what attribution needs of its blocks.
+
     Raises:
         InputError: no such file, not a whole trace of a known schema, or not as it was written.
+
+    Exactness: every array is bitwise what was saved.
     """
     from safetensors import safe_open
 

@@ -36,10 +36,19 @@ __all__ = ["Tokenizer", "Tokens", "decode", "extend_tokens", "names_of", "single
 class Tokens:
     """A text and its tokens.
 
-    ``char_spans[i]`` are the characters that token i has a share in, ``byte_spans[i]`` its own
-    UTF-8 bytes; both are half-open, never run backwards, and are empty for a token that stands for
-    no text (a BOS that was added). Tokens that make up one character together have the same number
-    in ``groups`` and overlapping character spans, but disjoint byte spans.
+    Spans are half-open, never run backwards, and are empty for a token that stands for no text (a
+    BOS that was added).
+
+    Attributes:
+        text: The text.
+        ids: The ids of the tokens.
+        pieces: The text of each token.
+        char_spans: The characters that each token has a share in.
+        byte_spans: The UTF-8 bytes of each token alone.
+        groups: A number for each token: those that make up one character together have the same
+            one, and overlapping character spans, but disjoint byte spans.
+        specials: Whether each token is a special one.
+        exact_offsets: Whether byte spans are exact.
 
     **Exactness**: with ``exact_offsets`` byte spans are exact. Without it the text was changed by
     the tokenizer: byte spans are those of the characters, or empty where nothing is known.
@@ -94,13 +103,20 @@ def tokenize(
 ) -> Tokens:
     """Tokens of a text with their character and byte spans; also of the ids of one.
 
-    ``add_special_tokens=None`` leaves it to the tokenizer whether to add a BOS and the like. Give
-    False for a text that has them written out, such as a rendered chat.
+    Args:
+        tokenizer: A tokenizer of transformers, or anything that encodes and decodes as one.
+        text: The text, its ids, or what a tokenizer returned for one.
+        add_special_tokens: Whether to add a BOS and the like; None leaves it to the tokenizer. Give
+            False for a text that has them written out, such as a rendered chat.
 
-    **Exactness**: see `Tokens`; spans are proven by the tokens' own bytes where these make up the
+    Returns:
+        The tokens, with half-open spans of characters and of UTF-8 bytes.
+
+    Raises:
+        InputError: the text is not valid Unicode (a lone surrogate), or none at all.
+
+    Exactness: see `Tokens`; spans are proven by the tokens' own bytes where these make up the
     text, else taken from a fast tokenizer's offsets, else from decoding token by token.
-
-    Raises: InputError if the text is not valid Unicode (a lone surrogate), or none at all.
     """
     if not callable(tokenizer):
         kind = type(tokenizer).__name__

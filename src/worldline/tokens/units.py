@@ -28,8 +28,12 @@ ABBREVIATED = frozenset(
 class Grouping:
     """Which group each token is in: groups are runs of neighbours, numbered from 0 up.
 
-    `spans[g]` are the characters of group g without the blanks around them; empty for tokens that
-    stand for no text. `names[g]` is what a group is called where it has a name of its own.
+    Attributes:
+        name: What the groups are.
+        group_of: The group of each token.
+        spans: The characters of each group without the blanks around them; empty for tokens that
+            stand for no text.
+        names: What each group is called, where it has a name of its own.
 
     >>> Grouping("words", (0, 0, 1), ((0, 2), (3, 4)), (None, None)).n_groups
     2

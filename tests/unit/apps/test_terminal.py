@@ -21,8 +21,8 @@ from worldline.apps.terminal.entries import Telling
 from worldline.apps.terminal.input_line import Line
 from worldline.apps.terminal.session_start import sit_in
 from worldline.apps.terminal.slash_commands import Order, read_order
-from worldline.apps.terminal.status_panel import most_read
 from worldline.errors import InputError
+from worldline.room import most_read
 from worldline.room.events import Event, FlowRecord, Message
 from worldline.room.host import HostedRoom
 from worldline.room.log import Log, Reading

@@ -21,16 +21,15 @@ from worldline.requests import (
     HopsRequest,
     OrdersRequest,
 )
-from worldline.tokens.input_text import WrittenText
+from worldline.tokens import WrittenText
 
 PatchFrom = Annotated[
     str | None, typer.Option(help=CutRequest.model_fields["patch_from"].description)
 ]
 
 if TYPE_CHECKING:
-    from worldline.graph.order import Order
+    from worldline import Order, Tokens
     from worldline.service.altered_run import AlteredRun
-    from worldline.tokens.tokens import Tokens
 
 
 def cut(
@@ -89,7 +88,7 @@ def _run(
     """Load, run, and show what came of it: lines, JSON, a picture of the plain run beside it."""
     with options.loaded(input_text.text) as (model, tokens, say):
         from worldline.service.altered_run import run_altered
-        from worldline.views.schema.recipe import recipe_on
+        from worldline.views import recipe_on
 
         run = recipe_on(model, input_text, threads=options.threads)
         altered = run_altered(model, tokens, request, run, say, **files)
@@ -97,8 +96,7 @@ def _run(
         if picture.out is None:
             return
         from worldline.session import observe_written
-        from worldline.views.altered_runs import with_altered
-        from worldline.views.html import render_html
+        from worldline.views import render_html, with_altered
 
         observation = observe_written(
             input_text, model, paths=False, threads=options.threads, progress=say
@@ -109,9 +107,7 @@ def _run(
 
 
 def _lines(altered: AlteredRun, tokens: Tokens) -> list[str]:
-    from worldline.views.altered_runs import altered_lines
-    from worldline.views.labels import split_note, token_labels
-    from worldline.views.schema.alterations import SceneAltered
+    from worldline.views import SceneAltered, altered_lines, split_note, token_labels
 
     part = SceneAltered.model_validate({altered.part: altered.scene})
     lines = altered_lines(part, token_labels(tokens), WIDTH, color=wants_color(sys.stdout))
@@ -121,7 +117,7 @@ def _lines(altered: AlteredRun, tokens: Tokens) -> list[str]:
 
 
 def _read_order(place: Path) -> Order:
-    from worldline.graph.order import Order
+    from worldline import Order
 
     try:
         return Order.given(read_json_file(place))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from worldline.errors import InputError
-from worldline.models.cache_folder import CachedModel, clear_cache, list_cache, models_folder
+from worldline.models import CachedModel, clear_cache, list_cache, models_folder
 
 app = typer.Typer(help="Show what is in the cache of converted models, or clear it.")
 

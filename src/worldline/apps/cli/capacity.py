@@ -10,6 +10,7 @@ from worldline.apps.cli import options
 from worldline.apps.cli.output_files import refuse_unwritable, write_json
 from worldline.apps.cli.progress import elapsed_line
 from worldline.apps.cli.streams import console
+from worldline.apps.cli.torch_threads import set_threads
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
@@ -49,19 +50,14 @@ def capacity(
 
 
 def _measure_capacity(n, model, device, dtype, threads, seed) -> dict[str, Any]:
-    from worldline.experiments.capacity import capacity as measure
-    from worldline.experiments.passage_rows import read_passages
-    from worldline.experiments.stimuli.passages import draw_passages
-    from worldline.models.loader import load_model
+    from worldline import load_model
+    from worldline.experiments import draw_passages, passage_capacity
 
     draw_passages(n, seed)  # refused before anything is loaded
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
+    set_threads(threads)
     with elapsed_line(console(stderr=True)) as say:
         loaded_model = load_model(model, device=device, dtype=dtype, progress=say)
-        return measure(loaded_model, read_passages(loaded_model, n, seed), seed, say)
+        return passage_capacity(loaded_model, n, seed, say)
 
 
 def table_of(results: dict[str, Any]) -> Table:

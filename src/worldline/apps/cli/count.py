@@ -13,7 +13,7 @@ from worldline.apps.cli import options
 from worldline.apps.cli.output_files import refuse_unwritable, write_json
 
 if TYPE_CHECKING:
-    from worldline.graph.path_counts import PathCount
+    from worldline import PathCount
 
 NARROW, WIDE = 80, 100
 MEANINGS = {
@@ -49,8 +49,8 @@ def count(
 ) -> None:
     """Count the paths from the bottom of one column to the top of a later one, exactly."""
     refuse_unwritable(json)
-    from worldline.graph.path_conventions import CONVENTIONS
-    from worldline.graph.path_counts import count_paths
+    from worldline import count_paths
+    from worldline.graph import CONVENTIONS
 
     counts = [
         count_paths(

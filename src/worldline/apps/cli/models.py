@@ -20,8 +20,7 @@ def models(
 ) -> None:
     """List the causal language model types of the installed transformers, or check them all."""
     refuse_unwritable(json)
-    from worldline.models.survey import census, summary
-    from worldline.models.tiny_models import causal_types
+    from worldline.models import causal_types, census, summary
 
     known_types = causal_types()
     unknown = [name for name in names or [] if name not in known_types]

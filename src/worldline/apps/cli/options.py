@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from worldline.errors import InputError
-from worldline.models.load_errors import DTYPES
+from worldline.models import DTYPES
 from worldline.requests import MOST as MOST
 from worldline.requests import MOST_SEED
 

@@ -14,7 +14,7 @@ from worldline import atomic_file
 from worldline.apps.cli.overwrite_checks import refuse_overwriting
 from worldline.errors import InputError
 from worldline.places import expand_path, is_folder
-from worldline.tokens.input_text import BOM, WrittenText
+from worldline.tokens import BOM, WrittenText
 
 MOST_BYTES = 1 << 26  # of a text: far more than any model reads
 
@@ -113,9 +113,9 @@ def _read_by(
 ) -> Iterator[str | Path]:
     yield from (place for place in reads if place is not None and not is_folder(expand_path(place)))
     for name in models:
-        from worldline.models.origins import origins
+        from worldline.models import model_origins
 
-        yield from origins(name)
+        yield from model_origins(name)
 
 
 def make_folder(place: str | Path) -> None:

@@ -8,8 +8,7 @@ from worldline.apps.cli.run_options import WIDTH, ModelOptions
 from worldline.requests import PathsRequest
 
 if TYPE_CHECKING:
-    from worldline.attribution.path_summary import PathSummary
-    from worldline.tokens.tokens import Tokens
+    from worldline import PathSummary, Tokens
 
 
 def paths(request: PathsRequest, options: ModelOptions) -> None:
@@ -17,9 +16,8 @@ def paths(request: PathsRequest, options: ModelOptions) -> None:
     input_text = options.written()
     n_drawn = PathsRequest.N_DRAWN if request.n_drawn is None else request.n_drawn
     request = request.model_copy(update={"by": request.by or "frozen", "n_drawn": n_drawn})
-    from worldline.attribution.path_summary import summarize_paths
-    from worldline.views.reproduce import recipe_of
-    from worldline.views.schema.recipe import recipe_on
+    from worldline import summarize_paths
+    from worldline.views import recipe_of, recipe_on
 
     with options.loaded(input_text.text) as (model, tokens, say):
         summary = summarize_paths(input_text.text, model, progress=say, **request.arguments())
@@ -29,9 +27,7 @@ def paths(request: PathsRequest, options: ModelOptions) -> None:
 
 def lines(paths_summary: PathSummary, tokens: Tokens) -> list[str]:
     """The numbers as text."""
-    from worldline.views.labels import split_note, token_labels
-    from worldline.views.path_text import spectrum_lines
-    from worldline.views.scene_builder import paths_shown
+    from worldline.views import paths_shown, spectrum_lines, split_note, token_labels
 
     lines = spectrum_lines(
         paths_shown(paths_summary), token_labels(tokens), WIDTH, len(paths_summary.paths)

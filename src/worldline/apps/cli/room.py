@@ -12,31 +12,15 @@ import typer
 
 from worldline.apps.cli import options
 from worldline.apps.cli.output_files import refuse_unwritable, write_bytes, write_json, write_text
-from worldline.apps.cli.room_setup import (
-    OURS,
-    attribute_for,
-    beside,
-    events_of,
-    local_models,
-    making,
-    models_for,
-    new_log,
-    reading,
-    scenario_for,
-    set_threads,
-)
+from worldline.apps.cli.torch_threads import set_threads
 from worldline.errors import InputError
 from worldline.places import expand_path
 
 if TYPE_CHECKING:
-    from worldline.room.events import Event
-    from worldline.room.log import Log, Reading
-    from worldline.room.providers.catalog import Catalog
-    from worldline.room.replay import Replay
-    from worldline.room.room import Room, Watch
-    from worldline.room.scenarios import Scenario
+    from worldline.room import Log, Reading, Room, RoomRequest, Watch
 
 YOU = "You"
+OURS = "round_table"
 FORMS = {".md": "md", ".json": "json", ".html": "html"}
 
 app = typer.Typer(help="Several AIs in one conversation, and what each reply drew on.")
@@ -115,28 +99,22 @@ def room(
         _refuse_no_terminal(name)
     elif turns is None and log is None and scenario is None and with_ is None:
         turns = 12
-    path, with_ = expand_path(log or new_log()), with_ or []
-    refuse_unwritable(out, json, path, reads=[*beside(path), scenario, search])
-    chosen_scenario = scenario_for(scenario, with_, log)
-    events = events_of(path) if out or json or start is not None else ()
+    from worldline.room import attribute_for, events_of, files_beside, new_log
+
+    path = expand_path(log or new_log())
+    refuse_unwritable(out, json, path, reads=[*files_beside(path), scenario, search])
+    if scenario is None and not with_ and (log is None or not log.exists()):
+        scenario = OURS
+    request = _request(scenario, with_, images, search)
+    events = events_of(path, _warn)
     if out or json:
-        refuse_unwritable(out, json, models=local_models(events, chosen_scenario, with_, images))
+        refuse_unwritable(out, json, models=request.local_models(events))
     set_threads(threads)
-    n_events = len(events)
-    if start is not None and not 0 < start <= n_events:
-        accepted_words = (
-            f"accepted are 1 to {n_events}" if n_events else "accepted is a log with events"
-        )
-        raise InputError(f"--branch {start}: {accepted_words}")
-    make_room = making(
-        chosen_scenario,
-        with_,
-        path,
-        images,
-        search,
-        attribute_for(flow, cuts),
-        _say if headless else _quiet,
-    )
+    if start is not None and not 0 < start <= len(events):
+        accepted = f"accepted are 1 to {len(events)}" if events else "accepted is a log with events"
+        raise InputError(f"--branch {start}: {accepted}")
+    attribute = attribute_for(cuts) if flow else None
+    make_room = request.maker(path, events, attribute, _say if headless else _quiet)
     quiet = json == "-"
 
     def prepare(new_room: Room) -> None:
@@ -180,9 +158,11 @@ def export(
     """Write a room's log as a page, as Markdown, or as JSON (every branch, to be read back)."""
     if out is None or out.suffix.lower() not in FORMS:
         raise InputError(f"--out {out}: accepted are names that end in {', '.join(FORMS)}")
-    refuse_unwritable(out, reads=[log, *beside(log)])
-    with reading(log) as log_reading:
-        content = _content(log_reading, FORMS[out.suffix.lower()], at)
+    from worldline.room import files_beside, log_text, open_log
+
+    refuse_unwritable(out, reads=[log, *files_beside(log)])
+    with open_log(log, _warn) as log_reading:
+        content = log_text(log_reading, FORMS[out.suffix.lower()], at)
     typer.echo(str(write_text(out, content)))
 
 
@@ -194,44 +174,30 @@ def import_(
 ) -> None:
     """Read a transcript of another program, or a room's JSON, into a log."""
     from worldline.apps.cli.output_files import read_text
-    from worldline.room.imports import from_elsewhere, from_json, is_room
+    from worldline.room import files_beside, imported_log
 
     if log is None:
         raise InputError("--log: give the new log's name")
     log = expand_path(log)
     if log.exists():
         raise InputError(f"--log {log}: it is there already; accepted is a new file")
-    refuse_unwritable(log, json, reads=[file, *beside(log)])
+    refuse_unwritable(log, json, reads=[file, *files_beside(log)])
     text = read_text(None, file, keep_newline=True)
-    if is_room(text):
-        _fill_new_log(log, lambda new: from_json(text, new))
+    content, conversation = imported_log(text)
+    write_bytes(log, content, exclusive=True)
+    if conversation is None:
         typer.echo(f"{log}: as it was")
         return
-    conversation = from_elsewhere(text)
-    _fill_new_log(log, lambda new: new.append(conversation.bodies))
-    columns = {name: getattr(conversation.columns, name) for name in conversation.columns.__slots__}
-    repair_counts = {
-        name: getattr(conversation.repaired_text, name) for name in ("mended", "guessed", "gone")
-    }
+    counts = conversation.json()
     if json is not None:
-        write_json(
-            json,
-            {"columns": columns, "mended": repair_counts, "left_out": dict(conversation.left_out)},
-        )
+        write_json(json, counts)
     if json != "-":
-        for name, counts in columns.items():
-            count_words = (
-                ", ".join(f"{column_key} {n}" for column_key, n in counts.items()) or "none"
-            )
-            typer.echo(f"{name:>10}: {count_words}")
-        typer.echo(
-            f"{'mended':>10}: " + ", ".join(f"{n} {reason}" for reason, n in repair_counts.items())
-        )
-        left_out_words = (
-            ", ".join(f"{n} {repair_kind}" for repair_kind, n in conversation.left_out.items())
-            or "nothing"
-        )
-        typer.echo(f"{'left out':>10}: {left_out_words}")
+        for name, tally in counts["columns"].items():
+            words = ", ".join(f"{key} {n}" for key, n in tally.items()) or "none"
+            typer.echo(f"{name:>10}: {words}")
+        for title, part in (("mended", "mended"), ("left out", "left_out")):
+            words = ", ".join(f"{n} {kind}" for kind, n in counts[part].items()) or "nothing"
+            typer.echo(f"{title:>10}: {words}")
 
 
 @app.command()
@@ -245,61 +211,33 @@ def replay(
 
     The exit code is 1 where one does.
     """
-    from worldline.room.log import line_of
-    from worldline.room.replay import replay as replay_line
-    from worldline.room.scenarios import catalog_of, read_scenario
+    from worldline.room import open_log, replay_log
 
     set_threads(threads)
-    chosen_scenario = None if scenario is None else read_scenario(scenario)
-    with reading(log) as log_reading:
+    request = _request(scenario, with_)
+    with open_log(log, _warn) as log_reading:
         events = log_reading.events()
-    _refuse_scripts_unsaid(chosen_scenario, events)
-    catalog = catalog_of(chosen_scenario, models_for(chosen_scenario, with_ or [], events))
-    result = replay_line(line_of(events), catalog)
-    if not result.differs:
-        typer.echo(f"{len(result.events)} events, all as they were")
-        return
-    where = _where(result, line_of(events), catalog)
-    typer.echo(f"event {result.differs} comes out different: {result.reason}{where}")
-    raise typer.Exit(1)
+    n_events, difference = replay_log(events, request)
+    if difference:
+        typer.echo(difference)
+        raise typer.Exit(1)
+    typer.echo(f"{n_events} events, all as they were")
 
 
-def _refuse_scripts_unsaid(scenario: Scenario | None, events: Sequence[Event]) -> None:
-    """Raise InputError where a script spoke in the log and its scenario is not given.
+def _request(
+    scenario: str | None,
+    guests: Sequence[str] | None,
+    images: str | None = None,
+    search: str | None = None,
+) -> RoomRequest:
+    from worldline.room import RoomRequest, read_scenario
 
-    A log says who spoke from a script, not what stands in it further on.
-    """
-    from worldline.room.events import Arrival
-
-    spoke = [
-        event.body.name
-        for event in events
-        if isinstance(event.body, Arrival) and event.body.scripted
-    ]
-    if spoke and scenario is None:
-        raise InputError(
-            f"this room has a script, that of {spoke[0]}, which stands in its scenario: give it "
-            "with --scenario"
-        )
+    chosen_scenario = None if scenario is None else read_scenario(scenario)
+    return RoomRequest(chosen_scenario, tuple(guests or ()), images, search)
 
 
-def _where(result: Replay, line: Sequence[Event], catalog: Catalog) -> str:
-    """The first character that differs, and the first token, where a model here wrote the text."""
-    if result.at is None:
-        return ""
-    from worldline.room.events import Message
-    from worldline.room.providers.local_model import Local
-
-    body = line[result.differs - 1].body
-    model = catalog.model(body.model) if isinstance(body, Message) else None
-    position_words = f", from character {result.at} on"
-    if not isinstance(body, Message) or not isinstance(model, Local):
-        return position_words
-    from worldline import tokenize
-
-    tokens = tokenize(model.model.tokenizer, body.text)
-    at = next((n for n, (_, end) in enumerate(tokens.char_spans) if end > result.at), None)
-    return position_words + (", its end" if at is None else f", token {at} ({tokens.pieces[at]!r})")
+def _warn(line: str) -> None:
+    typer.echo(f"worldline: {line}", err=True)
 
 
 def _say(line: str) -> None:
@@ -317,6 +255,7 @@ def _run_headless(
 ) -> int:
     """Turns taken without anybody there; the exit code."""
     from worldline.apps.cli.room_output import Lines
+    from worldline.room import ended_badly
 
     line_writer = Lines(sys.stderr if quiet else sys.stdout)
     running = make_room(line_writer)
@@ -324,7 +263,7 @@ def _run_headless(
         prepare(running)
         before = running.log.last
         running.play(turns)
-        return 1 if _has_failed(running.log.events(before)) else 0
+        return 1 if ended_badly(running.log.events(before)) else 0
     except KeyboardInterrupt:
         line_writer.mark_cut_off()
         return 130
@@ -332,18 +271,9 @@ def _run_headless(
         running.close()
 
 
-def _has_failed(events: Sequence[Event]) -> bool:
-    """Whether a turn ended in a fault, or replies were asked for and not one came."""
-    from worldline.room.events import Message, Notice
-
-    codes = {event.body.code for event in events if isinstance(event.body, Notice)}
-    has_reply = any(isinstance(event.body, Message) for event in events)
-    return "broken" in codes or ("no_reply" in codes and not has_reply)
-
-
 def _refuse_no_terminal(name: str) -> None:
     """Raise InputError, before anything is written, where nobody can sit in the room."""
-    from worldline.room.participants import checked_name
+    from worldline.room import checked_name
 
     checked_name(name)
     for stream_name, stream in (("input", sys.stdin), ("output", sys.stdout)):
@@ -357,48 +287,28 @@ def _refuse_no_terminal(name: str) -> None:
 
 def _write_both(path: Path, out: Path | None, json: str | None) -> None:
     """Write what was asked for, once the room is closed."""
-    with reading(path) as log:
+    from worldline.room import log_text, open_log
+
+    with open_log(path, _warn) as log:
         if out is not None:
             typer.echo(str(_write(log, out)), err=json == "-")
         if json is not None:
-            write_json(json, _json.loads(_content(log, "json", None)))
+            write_json(json, _json.loads(log_text(log, "json")))
 
 
 def _save(room: Room, place: Path) -> Path:
     """Write an open room; the form is the name's ending."""
+    from worldline.room import RoomRequest, files_beside
+
     if place.suffix.lower() not in FORMS:
         raise InputError(f"{place}: accepted are names that end in {', '.join(FORMS)}")
     log = Path(room.log.path)
-    models = local_models(room.log.events())
-    refuse_unwritable(place, reads=[log, *beside(log)], models=models)
+    models = RoomRequest().local_models(room.log.events())
+    refuse_unwritable(place, reads=[log, *files_beside(log)], models=models)
     return _write(room.log, place)
 
 
 def _write(log: Reading | Log, place: Path) -> Path:
-    return write_text(place, _content(log, FORMS[place.suffix.lower()], None))
+    from worldline.room import log_text
 
-
-def _content(log: Reading | Log, form: str, at: int | None) -> str:
-    """A log's branch as Markdown or HTML, or the whole log as JSON."""
-    from worldline.room.export_files import as_html, as_json, as_markdown
-    from worldline.room.log import line_of
-    from worldline.room.state import state_of
-
-    events = log.events()
-    if form == "json":
-        return as_json(events, log.content)
-    line = line_of(events, at)
-    title = state_of(line).settings["topic"] or Path(log.path).stem
-    return as_markdown(line) if form == "md" else as_html(line, log.content, title)
-
-
-def _fill_new_log(path: Path, fill: Callable[[Log], object]) -> None:
-    """A new log that is filled, or is not there: it is filled in memory, and written whole."""
-    from worldline.room.log import Log
-
-    log = Log()
-    try:
-        fill(log)
-        write_bytes(path, log.content_of_file(), exclusive=True)
-    finally:
-        log.close()
+    return write_text(place, log_text(log, FORMS[place.suffix.lower()]))

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from worldline.room.action_claims import BADGES
-from worldline.room.event_format import event_line
-from worldline.room.events import Command, Event, FlowRecord, Message
-from worldline.room.flow_strip import strip
-from worldline.tokens.sanitize import cover_unseen
+from worldline.room import BADGES, Command, Event, FlowRecord, Message, event_line, strip
+from worldline.tokens import cover_unseen
 
 if TYPE_CHECKING:
-    from worldline.room.reply_events import Provisional
+    from worldline.room import Provisional
 
 INDENT = "    "
 

@@ -16,10 +16,9 @@ from worldline.apps.cli.progress import elapsed_line
 from worldline.apps.cli.streams import console
 
 if TYPE_CHECKING:
-    from worldline.models.loader import LoadedModel
-    from worldline.tokens.input_text import WrittenText
-    from worldline.tokens.tokens import Tokens
-    from worldline.views.schema.recipe import Recipe
+    from worldline import LoadedModel, Tokens
+    from worldline.tokens import WrittenText
+    from worldline.views import Recipe
 
 WIDTH = 100
 Say = Callable[[str], None]
@@ -58,9 +57,8 @@ class ModelOptions:
     @contextmanager
     def loaded(self, text: str) -> Iterator[tuple[LoadedModel, Tokens, Say]]:
         """The model loaded, the text in tokens, and a progress line while inside."""
-        from worldline.models.loader import load_model
-        from worldline.runs.recorder import refuse_length
-        from worldline.tokens.tokens import tokenize
+        from worldline import load_model, tokenize
+        from worldline.runs import refuse_length
 
         if self.threads is not None:
             import torch
@@ -76,7 +74,7 @@ class ModelOptions:
         self, lines: Sequence[str], numbers: dict[str, Any], model: LoadedModel, recipe: Recipe
     ) -> None:
         """What was measured, with how it is made again: the `lines`, `numbers` as JSON, or both."""
-        from worldline.views.schema.recipe import terminal_line
+        from worldline.views import terminal_line
 
         reproduce_lines = recipe.reproduce_lines()
         if self.json != "-":

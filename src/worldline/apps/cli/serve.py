@@ -6,8 +6,7 @@ import secrets
 import shutil
 import socket
 import sys
-from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,13 +14,13 @@ import typer
 from worldline.apps.cli import options
 from worldline.apps.cli.progress import elapsed_line
 from worldline.apps.cli.streams import console
+from worldline.apps.cli.torch_threads import set_threads
 from worldline.errors import InputError
 
 if TYPE_CHECKING:
-    from worldline.models.loader import LoadedModel
-    from worldline.room.host import Desk
+    from worldline import LoadedModel
+    from worldline.room import Desk
     from worldline.service.worker import Worker
-    from worldline.views.schema.claims import ClaimsPicture
 
 EXAMPLE = "The capital of France is"
 PORT = 8765
@@ -64,30 +63,27 @@ def serve(
     forwarded_hosts = frozenset(map(host_named, allow_host or ()))
     options.refuse_unknown(device=device, dtype=dtype)
     listening = _listening(host, port)  # before anything that takes its time
+    from worldline import load_model
     from worldline.apps.server.app import make_app
-    from worldline.models.cache_folder import cache_root
-    from worldline.models.loader import load_model
+    from worldline.claims import picture_source
+    from worldline.models import cache_root
     from worldline.service.answers import Answering
     from worldline.service.model_turns import in_turn
     from worldline.service.questions import TraceQuestion
     from worldline.service.worker import Worker, own_folder
 
     folder = own_folder(cache_root() / "serve")
-    if threads is not None:
-        import torch
-
-        torch.set_num_threads(threads)
+    set_threads(threads)
     with elapsed_line(console(stderr=True)) as say:
         loaded_model = load_model(model, device=device, dtype=dtype, progress=say)
     worker = Worker(in_turn(Answering(loaded_model, folder), loaded_model.module))
     worker.submit(FIRST, TraceQuestion(text=text, paths=False))  # recorded before it is asked for
     token = None if loopback(host) and not forwarded_hosts else secrets.token_urlsafe(24)
     about = {"model": loaded_model.name, "example": text, "version": _version()}
-    claims = _claims_on(loaded_model)
     desk = _desk(loaded_model)
     app = make_app(
         worker, about, hosts=_names(host), forwarded_hosts=forwarded_hosts,
-        token=token, claims=claims, desk=desk,
+        token=token, claims=picture_source(loaded_model), desk=desk,
     )  # fmt: skip
     address = _address(host, listening.getsockname()[1], token)
     config = uvicorn.Config(
@@ -109,18 +105,6 @@ def serve(
         desk.close()
         worker.close()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _claims_on(model: LoadedModel) -> Callable[[], ClaimsPicture]:
-    """What the page is told of the claims: read anew each time, as a run may end meanwhile."""
-    from worldline.claims.claim_runs import bare_name
-    from worldline.claims.picture import current_picture
-
-    @cache
-    def weights_hash() -> str:
-        return model.weights_hash
-
-    return lambda: current_picture(bare_name(model.name), weights_hash())
 
 
 def _listening(host: str, port: int | None) -> socket.socket:
@@ -151,27 +135,10 @@ def _listening(host: str, port: int | None) -> socket.socket:
 
 def _desk(model: LoadedModel) -> Desk:
     """Where the page opens rooms: personas on the model that is served, and on the bundled one."""
-    from worldline.claims.picture import BUNDLED as BUNDLED_NAME
-    from worldline.models.exclusive_use import exclusive
-    from worldline.places import data_folder
-    from worldline.room.host import Desk
-    from worldline.room.image_and_search import deeds_named
-    from worldline.room.providers.chat_model import Model
-    from worldline.room.providers.local_model import Local
-    from worldline.room.providers.model_names import BUNDLED, model_named
-    from worldline.room.reply_reads import reply_flow_json
+    from worldline.models import BUNDLED_NAME, exclusive
+    from worldline.room import desk_on
 
-    is_bundled = model.name == BUNDLED_NAME
-    models: dict[str, Model | Callable[[], Model]] = dict([model_named(BUNDLED)])
-    name = BUNDLED if is_bundled else model.name
-    models[name] = Local(model, name)
-    return Desk(
-        data_folder() / "rooms",
-        models,
-        lambda catalog: deeds_named(None, None, catalog),
-        reply_flow_json,
-        partial(exclusive, model.module),
-    )
+    return desk_on(model, model.name == BUNDLED_NAME, partial(exclusive, model.module))
 
 
 def _told_of_the_end(server: Any, worker: Worker, desk: Desk) -> None:

@@ -30,14 +30,13 @@ def trace(
     ] = None,
 ) -> None:
     """Record a run, attribute it, and write what was asked for."""
-    from worldline.views.export_formats import ending_of, export_bytes
+    from worldline.views import ending_of, export_bytes
 
     forms = [(place, ending_of(place)) for place in export or ()]
     input_text = options.written(picture.out, save, *(export or ()))
-    from worldline.models.loader import load_model
-    from worldline.runs.trace_files import save_trace
+    from worldline import load_model, save_trace
     from worldline.session import observe_written
-    from worldline.tokens.chat_templates import STRIPPED
+    from worldline.tokens import STRIPPED
 
     _set_up(options.threads, request.seed)
     with elapsed_line(console(stderr=True)) as say:

@@ -6,32 +6,38 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
-from fastapi import Body, FastAPI, Query, Request
+from fastapi import APIRouter, Body, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, StringConstraints, create_model
 from starlette.exceptions import HTTPException
 
+from worldline import Scene
 from worldline.apps.server.access import Guard, Rate
 from worldline.apps.server.responses import error_response, event_of
 from worldline.apps.server.rooms import room_routes
 from worldline.field_errors import fault_line
-from worldline.room.host import Desk
+from worldline.room import Desk
 from worldline.service.answers import Answer
 from worldline.service.questions import Question
 from worldline.service.worker import BusyError, Job, Worker
-from worldline.views.altered_runs import with_altered
-from worldline.views.html import claims_json, render_html, render_page
-from worldline.views.number_records import with_meanings
-from worldline.views.schema.alterations import SceneAltered
-from worldline.views.schema.claims import ClaimsPicture
-from worldline.views.schema.json_schemas import STATIC
-from worldline.views.schema.scene import Scene, ScenePaths
+from worldline.views import (
+    STATIC,
+    ClaimsPicture,
+    SceneAltered,
+    ScenePaths,
+    claims_json,
+    render_html,
+    render_page,
+    with_altered,
+    with_meanings,
+)
 
 LISTEN_S = 0.04  # between looks at what a job has said
 KEEPALIVE_S = 10.0
 BINARY = "application/octet-stream"
 FILES = {"worldline.js": "text/javascript", "worldline.css": "text/css"}
+ClaimsSource = Callable[[], ClaimsPicture]
 Client = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,64}$")]
 
 
@@ -124,7 +130,7 @@ def make_app(
     forwarded_hosts: frozenset[str] = frozenset(),
     token: str | None = None,
     rate: Rate | None = None,
-    claims: Callable[[], ClaimsPicture] | None = None,
+    claims: ClaimsSource | None = None,
     desk: Desk | None = None,
 ) -> Guard:
     """The ASGI application over a worker; `about` says which model answers, and the example.
@@ -137,6 +143,18 @@ def make_app(
         title="worldline", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json",
         responses=REFUSALS,
     )  # fmt: skip
+
+    _answer_errors(app)
+    app.include_router(_page_routes(about, claims, rooms=desk is not None))
+    app.include_router(_question_routes(worker))
+    app.include_router(_answer_routes(worker, claims))
+    if desk is not None:
+        app.include_router(room_routes(desk))
+    return Guard(app, hosts, token, rate or Rate(), forwarded_hosts)
+
+
+def _answer_errors(app: FastAPI) -> None:
+    """Whatever goes wrong is answered in one line."""
 
     @app.exception_handler(RequestValidationError)
     async def refused(_request: Request, error: RequestValidationError) -> Response:
@@ -151,29 +169,41 @@ def make_app(
     async def broken(_request: Request, error: Exception) -> Response:
         return error_response(500, f"an error of worldline's own: {type(error).__name__}")
 
-    @app.get("/", include_in_schema=False)
+
+def _page_routes(about: dict[str, Any], claims: ClaimsSource | None, rooms: bool) -> APIRouter:
+    """The page, its files, and what it shows first."""
+    router = APIRouter()
+
+    @router.get("/", include_in_schema=False)
     async def page() -> Response:
         return Response(render_page(), media_type="text/html")
 
-    @app.get("/static/{name}", include_in_schema=False)
+    @router.get("/static/{name}", include_in_schema=False)
     async def static(name: str) -> Response:
         if name not in FILES:
             return error_response(404, f"{name[:100]!r}: accepted are {', '.join(FILES)}")
         return FileResponse(STATIC / name, media_type=FILES[name])
 
-    @app.get("/api/about")
+    @router.get("/api/about")
     async def about_() -> About:
         """Which model answers, and what the page shows first."""
-        return About(**about, rooms=desk is not None)
+        return About(**about, rooms=rooms)
 
-    @app.get("/api/claims", response_model=ClaimsPicture | None)
+    @router.get("/api/claims", response_model=ClaimsPicture | None)
     async def claims_() -> Response:
         """The claims and the verdicts on this model; null where this server has none."""
         claims_picture = None if claims is None else await asyncio.to_thread(claims)
         wire = "null" if claims_picture is None else claims_json(claims_picture)
         return Response(wire, media_type="application/json")
 
-    @app.post("/api/questions", status_code=202, response_model=QuestionId)
+    return router
+
+
+def _question_routes(worker: Worker) -> APIRouter:
+    """Questions, what happens to them, and their end."""
+    router = APIRouter()
+
+    @router.post("/api/questions", status_code=202, response_model=QuestionId)
     async def ask(asking: Annotated[Asking, Body()]) -> Any:
         """Put a question in the queue; what this client asked before is stopped."""
         try:
@@ -181,7 +211,7 @@ def make_app(
         except BusyError as error:
             return error_response(503, str(error))
 
-    @app.get("/api/questions/{name}/events", response_class=Response, responses=EVENTS)
+    @router.get("/api/questions/{name}/events", response_class=Response, responses=EVENTS)
     async def events(name: str) -> Any:
         """What happens to a question, as server-sent events, until it has ended."""
         job = worker.get(name)
@@ -189,7 +219,7 @@ def make_app(
             return _unknown(name)
         return StreamingResponse(_events(worker, job), media_type="text/event-stream")
 
-    @app.delete("/api/questions/{name}", status_code=204, response_class=Response)
+    @router.delete("/api/questions/{name}", status_code=204, response_class=Response)
     async def cancel(name: str) -> Response:
         """Stop a question; it ends between two layers."""
         job = worker.get(name)
@@ -198,7 +228,14 @@ def make_app(
         worker.cancel(job)
         return Response(status_code=204)
 
-    @app.get("/api/questions/{name}/answer", responses=ANSWERS)
+    return router
+
+
+def _answer_routes(worker: Worker, claims: ClaimsSource | None) -> APIRouter:
+    """Answers as JSON, as the file of a trace, and as a page."""
+    router = APIRouter()
+
+    @router.get("/api/questions/{name}/answer", responses=ANSWERS)
     async def answer(name: str) -> Response:
         """The answer, once it is done: a Scene, or a part of one."""
         job = worker.get(name)
@@ -208,7 +245,9 @@ def make_app(
             return error_response(409, f"the question is {job.state}: it has no answer")
         return Response(job.answer.wire, media_type="application/json")
 
-    @app.get("/api/questions/{name}/trace.safetensors", response_class=Response, responses=TRACES)
+    @router.get(
+        "/api/questions/{name}/trace.safetensors", response_class=Response, responses=TRACES
+    )
     async def trace(name: str) -> Response:
         """The file of a question that asked for the trace."""
         job = worker.get(name)
@@ -217,7 +256,7 @@ def make_app(
             return _unknown(name)
         return FileResponse(place, filename="trace.safetensors", media_type=BINARY)
 
-    @app.get("/api/questions/{name}/page.html", response_class=Response, responses=PAGES)
+    @router.get("/api/questions/{name}/page.html", response_class=Response, responses=PAGES)
     async def saved(
         name: str, with_: Annotated[list[str] | None, Query(alias="with", max_length=8)] = None
     ) -> Response:
@@ -225,28 +264,32 @@ def make_app(
         job = worker.get(name)
         if job is None or job.answer is None or job.answer.scene is None:
             return _unknown(name)
-        altered_answers: list[Answer] = []
-        for altered_job in (worker.get(job_name) for job_name in with_ or ()):
-            if altered_job is None or altered_job.answer is None:
-                return error_response(404, "a run that is gone: ask again")
-            if (altered_job.question.text, altered_job.question.chat) != (
-                job.question.text,
-                job.question.chat,
-            ):
-                return error_response(409, "a run of another text")
-            altered_answers.append(altered_job.answer)
+        altered_answers = _answers_beside(job, [worker.get(job_name) for job_name in with_ or ()])
+        if isinstance(altered_answers, Response):
+            return altered_answers
         content = await asyncio.to_thread(_page_of, job.answer.scene, altered_answers, claims)
         disposition = {"Content-Disposition": 'attachment; filename="worldline.html"'}
         return Response(content, media_type="text/html", headers=disposition)
 
-    if desk is not None:
-        app.include_router(room_routes(desk))
-    return Guard(app, hosts, token, rate or Rate(), forwarded_hosts)
+    return router
 
 
-def _page_of(
-    scene: Scene, altered_answers: list[Answer], claims: Callable[[], ClaimsPicture] | None
-) -> str:
+def _answers_beside(job: Job, altered_jobs: list[Job | None]) -> list[Answer] | Response:
+    """The answers of altered runs of the same text as the job's, or why one is not to be had."""
+    altered_answers: list[Answer] = []
+    for altered_job in altered_jobs:
+        if altered_job is None or altered_job.answer is None:
+            return error_response(404, "a run that is gone: ask again")
+        if (altered_job.question.text, altered_job.question.chat) != (
+            job.question.text,
+            job.question.chat,
+        ):
+            return error_response(409, "a run of another text")
+        altered_answers.append(altered_job.answer)
+    return altered_answers
+
+
+def _page_of(scene: Scene, altered_answers: list[Answer], claims: ClaimsSource | None) -> str:
     """The exported file: a Scene, what altered runs of the same text said, and the claims."""
     altered_parts: dict[str, Any] = {}
     for answer in altered_answers:

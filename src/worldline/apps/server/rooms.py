@@ -13,10 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, StringConstra
 
 from worldline.apps.server.responses import error_response, event_of
 from worldline.errors import InputError
-from worldline.room.events import Event, encode
-from worldline.room.export_files import as_html, as_json, as_markdown
-from worldline.room.host import LIMITS, Desk, HostedRoom
-from worldline.room.log import line_of
+from worldline.room import LIMITS, Desk, HostedRoom, log_text, plain_event
 
 LISTEN_S = 0.04
 KEEPALIVE_S = 10.0
@@ -237,6 +234,13 @@ def room_routes(desk: Desk) -> APIRouter:
             return error_response(409, "no room is open")
         return StreamingResponse(_events(desk, open_room, after), media_type="text/event-stream")
 
+    _add_file_routes(router, desk)
+    return router
+
+
+def _add_file_routes(router: APIRouter, desk: Desk) -> None:
+    """The pictures of the open room, and the room as a file."""
+
     @router.get("/pictures/{name}", response_class=Response, responses=PICTURES)
     async def picture(name: str) -> Response:
         """A picture that an outcome names."""
@@ -265,8 +269,6 @@ def room_routes(desk: Desk) -> APIRouter:
         if form == "html":
             headers["Content-Security-Policy"] = PAGE
         return Response(content, media_type=FORMS[form], headers=headers)
-
-    return router
 
 
 def _rooms(desk: Desk) -> Rooms:
@@ -308,13 +310,9 @@ def _do_deed(open_room: HostedRoom, deed: Any) -> None:
 
 
 def _export_text(open_room: HostedRoom, form: Form, at: int | None) -> str:
-    log = open_room.room.log
-    events = log.events()
-    if form == "json":
-        return as_json(events, log.content)
-    line = open_room.room.line if at is None else line_of(events, at)
-    title = str(open_room.status()["title"])
-    return as_markdown(line) if form == "md" else as_html(line, log.content, title)
+    status = open_room.status()
+    tip = status["tip"] if at is None else at
+    return log_text(open_room.room.log, form, tip, str(status["title"]))
 
 
 async def _events(desk: Desk, open_room: HostedRoom, after: int) -> AsyncIterator[str]:
@@ -324,7 +322,7 @@ async def _events(desk: Desk, open_room: HostedRoom, after: int) -> AsyncIterato
         is_closed = open_room.is_closed or desk.closing
         fresh, piece = open_room.after(after), open_room.piece
         for event in fresh:
-            yield event_of("event", _plain(event))
+            yield event_of("event", plain_event(event))
         after += len(fresh)
         if piece.serial != serial:
             serial = piece.serial
@@ -343,12 +341,3 @@ async def _events(desk: Desk, open_room: HostedRoom, after: int) -> AsyncIterato
             quiet = 0.0
             yield ": still here\n\n"
         await asyncio.sleep(LISTEN_S)
-
-
-def _plain(event: Event) -> dict[str, Any]:
-    return {
-        "number": event.number,
-        "parent": event.parent,
-        "time": event.time,
-        "body": json.loads(encode(event.body)),
-    }

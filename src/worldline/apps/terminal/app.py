@@ -28,12 +28,10 @@ from worldline.apps.terminal.command_handlers import (
 from worldline.apps.terminal.entries import QUIET, WARNING, Entry, Telling
 from worldline.apps.terminal.input_line import Line
 from worldline.apps.terminal.slash_commands import Order, is_order, order_list, read_order
-from worldline.apps.terminal.status_panel import headline, most_read, panel
+from worldline.apps.terminal.status_panel import headline, panel
 from worldline.errors import InputError
-from worldline.room.events import Event, FlowRecord
-from worldline.room.host import HostedRoom, Piece
-from worldline.room.log import line_of
-from worldline.tokens.sanitize import cover_unseen
+from worldline.room import Event, FlowRecord, HostedRoom, Piece, line_of, most_read
+from worldline.tokens import cover_unseen
 
 LOOK_S = 0.08  # between two looks at the room
 MOST = 300  # blocks on the screen; the log has them all

@@ -8,9 +8,7 @@ from pathlib import Path
 from worldline.apps.terminal.slash_commands import Order
 from worldline.errors import InputError
 from worldline.places import expand_path
-from worldline.room.events import PlayState
-from worldline.room.host import HostedRoom
-from worldline.room.room import Room
+from worldline.room import HostedRoom, PlayState, Room
 
 Save = Callable[[Room, Path], Path]
 SLOW = frozenset({"add", "save"})  # loads a model, writes a file

@@ -7,11 +7,20 @@ from dataclasses import dataclass, field
 
 from textual.content import Content
 
-from worldline.room.action_claims import BADGES
-from worldline.room.event_format import command_text, event_line
-from worldline.room.events import Command, Event, FlowRecord, Message, Notice, Outcome, Span
-from worldline.room.flow_strip import strip
-from worldline.tokens.sanitize import cover_unseen
+from worldline.room import (
+    BADGES,
+    Command,
+    Event,
+    FlowRecord,
+    Message,
+    Notice,
+    Outcome,
+    Span,
+    command_text,
+    event_line,
+    strip,
+)
+from worldline.tokens import cover_unseen
 
 COLOURS = ("#5fafff", "#ffaf5f", "#87d787", "#d787d7", "#ffd75f", "#5fd7d7", "#ff8787")
 PERSON = "#d0d0d0"

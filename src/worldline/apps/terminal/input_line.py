@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual import events
 from textual.widgets import Input
 
-from worldline.tokens.sanitize import GONE, visible
+from worldline.tokens import GONE, visible
 
 
 class Line(Input):

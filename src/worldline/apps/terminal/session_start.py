@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 from worldline.apps.terminal.app import RoomApp
 from worldline.apps.terminal.command_handlers import Save
-from worldline.room.host import HostedRoom
-from worldline.room.room import Room, Watch
+from worldline.room import HostedRoom, Room, Watch
 
 LEFT = "somebody left"
 

@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 
 from worldline.errors import InputError
-from worldline.room.reply_commands import closest
-from worldline.room.turns import MODES
+from worldline.room import MODES, closest
 
 MARK = "/"
 _FIRST = re.compile(r'"([^"]+)"\s*(.*)|(\S+)\s*(.*)')

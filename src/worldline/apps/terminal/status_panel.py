@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from textual.content import Content
 
 from worldline.apps.terminal.entries import QUIET, Telling
-from worldline.room.events import Event, Message
-from worldline.room.reply_flow import readings_of, who_reads_whom
-from worldline.tokens.sanitize import cover_unseen
+from worldline.tokens import cover_unseen
 
 UNITS = (("messages", "replies"), ("tokens", "tokens"), ("dollars", "dollars"))
-
-
-def most_read(line: Sequence[Event]) -> str:
-    """Whose words the others read most, over the flows of a branch; "" where none is known."""
-    flows = readings_of(line)
-    replies = [
-        (event.body.who, flows[event.number])
-        for event in line
-        if isinstance(event.body, Message) and event.number in flows
-    ]
-    return who_reads_whom(replies)["most_read"] or ""
 
 
 def panel(status: Mapping[str, Any], most: str, telling: Telling) -> Content:

@@ -26,7 +26,14 @@ LONGEST = 64  # tokens: the vectors of all edges of one head are held at a time
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What a measure is asked: a run, another of a text of equal length, a target."""
+    """What a measure is asked.
+
+    Attributes:
+        trace: The run.
+        corrupted_trace: The run of another text of equal length, for those that ask for one.
+        target: A token (text or id); None for the likeliest next one.
+        versus: A second token: the difference of the two logits is asked about.
+    """
 
     trace: Trace
     corrupted_trace: Trace | None = None
@@ -36,11 +43,17 @@ class Question:
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure: [layer, head, dst, src] of a run, where it is from, its cost, where it fails.
+    """A measure of an edge; called with a trace it gives [layer, head, dst, src].
 
-    `asks` is what it looks at: "nothing" but the run, a "target", or a target and a
-    "counterfactual" run. `is_signed` ones have a sign; those in `unit` "logits" claim what a cut of
-    an edge takes from the target.
+    Attributes:
+        name: Its name.
+        paper: Where it is from.
+        cost: What it takes to compute.
+        failure: Where it fails.
+        of: Computes it for a `Question`.
+        asks: What it looks at: "nothing" but the run, a "target", or a target and a
+            "counterfactual" run.
+        unit: Of the numbers; those in "logits" claim what a cut of an edge takes from the target.
     """
 
     name: str

@@ -1,10 +1,11 @@
-"""Counts identifiers that say nothing, and module names that stand for several modules.
+"""Counts identifiers that say nothing, module names that stand for several, and long functions.
 
-    python .ci/check_names.py [--list]
+    python .ci/check_style.py [--list]
 
 An identifier is counted wherever it stands: a variable, an argument, an attribute, a definition.
 One that is a pronoun or a bare participle (``one``, ``found``, ``given``) tells no reader what it
-holds. Fails where they are more than 1.5 % of all, or where eight or more module names occur twice.
+holds. Fails where they are more than 1.5 % of all, where eight or more module names occur twice, or
+where a function has more than 60 lines, from its first statement below the docstring to its end.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "worldline"
-MOST_VAGUE, MOST_SHARED = 0.015, 7
+MOST_VAGUE, MOST_SHARED, MOST_LINES = 0.015, 7, 60
+#: Functions that may be longer, by module and name; one that no longer is has to go from here.
+LONG_FUNCTIONS = frozenset(("apps/cli/cut.py cut",))
 
 _PRONOUNS = """
     one ones it its what which who whom whose this that these those both other others another each
@@ -66,14 +69,30 @@ def names_in(tree: ast.AST) -> list[str]:
     return names
 
 
+def long_functions(tree: ast.AST) -> dict[str, int]:
+    """The functions of a module that have too many lines, with how many they have."""
+    lengths = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            statements = node.body[ast.get_docstring(node) is not None :]
+            first_line = statements[0].lineno if statements else node.end_lineno
+            length = (node.end_lineno or 0) - (first_line or 0) + 1
+            if length > MOST_LINES:
+                lengths[node.name] = length
+    return lengths
+
+
 def main() -> int:
     """Print the counts, and what they are of where a goal is missed."""
     counts: Counter[str] = Counter()
     modules = defaultdict(list)
+    lengths: dict[str, int] = {}
     for path in sorted(SOURCE.rglob("*.py")):
-        counts.update(names_in(ast.parse(path.read_text(encoding="utf-8"))))
+        tree, place = ast.parse(path.read_text(encoding="utf-8")), str(path.relative_to(SOURCE))
+        counts.update(names_in(tree))
+        lengths |= {f"{place} {name}": length for name, length in long_functions(tree).items()}
         if not path.stem.startswith("__"):
-            modules[path.stem].append(str(path.relative_to(SOURCE)))
+            modules[path.stem].append(place)
     vague = Counter({name: n for name, n in counts.items() if is_vague(name)})
     shared = {stem: paths for stem, paths in modules.items() if len(paths) > 1}
     share = vague.total() / counts.total()
@@ -82,11 +101,15 @@ def main() -> int:
         f"({share:.2%}, at most {MOST_VAGUE:.1%}); {len(shared)} module names stand for several "
         f"(at most {MOST_SHARED})"
     )
-    failed = share > MOST_VAGUE or len(shared) > MOST_SHARED
-    if failed or "--list" in sys.argv:
+    for function in sorted(lengths.keys() - LONG_FUNCTIONS):
+        print(f"{function} has {lengths[function]} lines (at most {MOST_LINES})")
+    for function in sorted(LONG_FUNCTIONS - lengths.keys()):
+        print(f"{function} has no more than {MOST_LINES} lines: take it from LONG_FUNCTIONS")
+    too_many_names = share > MOST_VAGUE or len(shared) > MOST_SHARED
+    if too_many_names or "--list" in sys.argv:
         print("\n".join(f"{n:6} {name}" for name, n in vague.most_common(60)))
         print("\n".join(f"{stem}: {', '.join(paths)}" for stem, paths in shared.items()))
-    return int(failed)
+    return int(too_many_names or lengths.keys() != LONG_FUNCTIONS)
 
 
 if __name__ == "__main__":
