@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from worldline.errors import RefusedError as RefusedError
     from worldline.graph.edits import EdgeCut as EdgeCut
     from worldline.graph.edits import HopBudget as HopBudget
+    from worldline.graph.edits import Intervention as Intervention
     from worldline.graph.edits import NodeCut as NodeCut
     from worldline.graph.edits import PatchSource as PatchSource
     from worldline.graph.interference import Interference as Interference

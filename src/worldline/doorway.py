@@ -28,8 +28,11 @@ def doorway(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]
     def value_of(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        with naming_extra():
+        try:
             return getattr(importlib.import_module(homes[name]), name)
+        except ModuleNotFoundError:
+            with naming_extra():
+                raise
 
     return value_of, lambda: sorted(homes), list(homes)
 

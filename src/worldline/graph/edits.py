@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import combinations
 from math import isfinite
 from typing import Any
@@ -47,7 +47,7 @@ class PatchSource:
 
     ids: tuple[int, ...]
     at: tuple[int | None, ...]
-    edits: frozenset[EdgeCut | NodeCut] = frozenset()
+    edits: frozenset[Intervention] = frozenset()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "ids", whole_numbers("ids", self.ids, least=None))
@@ -133,6 +133,14 @@ class EdgeCut:
             "heads": _span_of(heads, size.n_heads, f"{label} {text[:60]}: head"),
         }
         return cls(how, **place, **options)
+
+    def json(self) -> dict[str, Any]:
+        """As plain numbers and words, which `intervention_of` reads.
+
+        >>> EdgeCut("mask", src=(1,)).json()["how"]
+        'mask'
+        """
+        return _edit_json(self)
 
     @property
     def place(self) -> str:
@@ -221,6 +229,10 @@ class NodeCut:
         at = _span_of(positions, size.n_pos, f"{label} position")
         return cls(how, (int(row),), at, **options)
 
+    def json(self) -> dict[str, Any]:
+        """As plain numbers and words, which `intervention_of` reads."""
+        return _edit_json(self)
+
     @property
     def places(self) -> tuple[str, ...]:
         """The nodes as ROW,POS, one text for each row, which `parse` reads."""
@@ -228,6 +240,10 @@ class NodeCut:
 
     def __str__(self) -> str:
         return f"{self.how} {' '.join(self.places)}"
+
+
+Intervention = EdgeCut | NodeCut
+"""What may be changed in a run: K/V edges severed or patched, or nodes overwritten."""
 
 
 @dataclass(frozen=True)
@@ -248,6 +264,43 @@ class HopBudget:
         object.__setattr__(self, "layers", _places("layers", self.layers))
         object.__setattr__(self, "hops", whole_number("hops", self.hops))
         _one_of("sink", self.sink, SINKS)
+
+
+def intervention_of(edit_json: dict[str, Any]) -> Intervention:
+    """The intervention that `json` wrote.
+
+    Raises KeyError or TypeError for what it did not write; InputError as the class does.
+
+    >>> intervention_of(EdgeCut("mask", src=(1,)).json()).src
+    (1,)
+    """
+    kinds = {"EdgeCut": EdgeCut, "NodeCut": NodeCut}
+    values = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in edit_json.items()
+        if name not in ("kind", "patch_source")
+    }
+    source = edit_json["patch_source"]
+    if source is not None:
+        edits = frozenset(map(intervention_of, source.get("edits", ())))
+        source = PatchSource(tuple(source["ids"]), tuple(source["at"]), edits)
+    return kinds[edit_json["kind"]](**values, patch_source=source)
+
+
+def interventions_json(edits: Iterable[Intervention]) -> list[dict[str, Any]]:
+    """Interventions in an order of their own, patch sources with theirs."""
+    return sorted((edit.json() for edit in edits), key=repr)
+
+
+def _edit_json(edit: Intervention) -> dict[str, Any]:
+    record = {"kind": type(edit).__name__} | {
+        field.name: getattr(edit, field.name) for field in fields(edit)
+    }
+    if edit.patch_source is not None:
+        source = edit.patch_source
+        of = {"edits": interventions_json(source.edits)} if source.edits else {}
+        record["patch_source"] = {"ids": source.ids, "at": source.at} | of
+    return record
 
 
 def refuse_no_place(text: str, label: str) -> None:
@@ -293,7 +346,7 @@ def longer_than(length: int, n_pos: int, first: int = 0) -> frozenset[EdgeCut]:
     )
 
 
-def edits_of(edits: object) -> frozenset[EdgeCut | NodeCut]:
+def edits_of(edits: object) -> frozenset[Intervention]:
     """Cuts as a set; a single one stands for a set of one.
 
     Raises InputError for what is no cut, and no listing of cuts.
@@ -314,7 +367,7 @@ def edits_of(edits: object) -> frozenset[EdgeCut | NodeCut]:
 _EDITS = "EdgeCut and NodeCut values, one or several"
 
 
-def refuse_conflicts(edits: Iterable[EdgeCut | NodeCut], n_pos: int) -> None:
+def refuse_conflicts(edits: Iterable[Intervention], n_pos: int) -> None:
     """Raise InputError where an edit lies outside the text, or two overwrite one thing unlike."""
     edges = [edit for edit in edits if isinstance(edit, EdgeCut)]
     nodes = [edit for edit in edits if isinstance(edit, NodeCut)]
@@ -377,12 +430,12 @@ def _conflict(first_edit: Any, second_edit: Any, place: str) -> InputError:
     return InputError(f"{place}: {words}; a plan changes one thing in one way")
 
 
-def _way(edit: EdgeCut | NodeCut) -> tuple[Any, ...]:
+def _way(edit: Intervention) -> tuple[Any, ...]:
     parts, vector = getattr(edit, "parts", None), getattr(edit, "vector", None)
     return edit.how, parts, edit.patch_source, vector
 
 
-def _lacking(edit: EdgeCut | NodeCut, at: Sequence[int | None], n_pos: int) -> int | None:
+def _lacking(edit: Intervention, at: Sequence[int | None], n_pos: int) -> int | None:
     if isinstance(edit, NodeCut):
         used = range(n_pos) if edit.positions is None else edit.positions
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from worldline.graph.edits import EdgeCut, NodeCut
+from worldline.graph.edits import EdgeCut, Intervention, NodeCut
 
 NO_SUCH_EDGE = "no token reads what is cut: a token is read by later ones alone"
 FORBIDDEN = "the model's attention mask forbids these reads already"
@@ -57,7 +57,7 @@ class Reach:
                     is_readable = layer_reads.allowed_mask[above].any(0)
                 self.alive[layer_reads.kv_layer] |= is_readable
 
-    def why_powerless(self, edits: Iterable[EdgeCut | NodeCut]) -> str | None:
+    def why_powerless(self, edits: Iterable[Intervention]) -> str | None:
         """Why none of the edits can change what follows the last token; None where one can."""
         reasons = []
         for edit in edits:

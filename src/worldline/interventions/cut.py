@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from worldline.errors import InputError, RefusedError
-from worldline.graph.edits import EdgeCut, NodeCut, PatchSource, edits_of
+from worldline.graph.edits import EdgeCut, Intervention, NodeCut, PatchSource, edits_of
 from worldline.models.model_calls import on_model
 from worldline.models.positions import fixed_length
 from worldline.models.validation import checked_report
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from worldline.models.loader import LoadedModel
     from worldline.runs.trace import Prediction
 
-Edit = EdgeCut | NodeCut
 LARGEST_DRAWN = 2000
 TOKENS_AT_ONCE = 1024  # of runs side by side, where each token is cut: more gain nothing
 
@@ -165,7 +164,7 @@ class Interaction:
 def cut(
     model: LoadedModel,
     text: str | Tokens | Sequence[int],
-    edits: Edit | Iterable[Edit],
+    edits: Intervention | Iterable[Intervention],
     *,
     target: str | int | None = None,
     versus: str | int | None = None,
@@ -294,8 +293,8 @@ def cut_sources(
 def interaction(
     model: LoadedModel,
     text: str | Tokens | Sequence[int],
-    first: Edit | Iterable[Edit],
-    second: Edit | Iterable[Edit],
+    first: Intervention | Iterable[Intervention],
+    second: Intervention | Iterable[Intervention],
     *,
     target: str | int | None = None,
     versus: str | int | None = None,
@@ -439,7 +438,9 @@ def _value(logits: Tensor, target: int, versus: int | None) -> float:
     return float(value[target] - (0.0 if versus is None else value[versus]))
 
 
-def _may_be_worded(first: frozenset[Edit], second: frozenset[Edit], n_pos: int) -> bool:
+def _may_be_worded(
+    first: frozenset[Intervention], second: frozenset[Intervention], n_pos: int
+) -> bool:
     """Whether no two masks or patches share a row of a pattern, where they move each other."""
     for a in first:
         for b in second:

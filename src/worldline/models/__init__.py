@@ -22,6 +22,5 @@ if TYPE_CHECKING:
     from worldline.models.survey import census as census
     from worldline.models.survey import summary as summary
     from worldline.models.tiny_models import causal_types as causal_types
-    from worldline.models.validation import checked_report as checked_report
 else:
     __getattr__, __dir__, __all__ = doorway(__name__)

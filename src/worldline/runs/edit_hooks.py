@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from worldline.errors import InputError
-from worldline.graph.edits import EdgeCut, NodeCut, PatchSource
+from worldline.graph.edits import EdgeCut, Intervention, NodeCut, PatchSource
 from worldline.models.tracer import batch_first
 from worldline.steps import step
 
@@ -115,7 +115,7 @@ class Edits:
     def __init__(
         self,
         n_pos: int,
-        items: Sequence[Sequence[EdgeCut | NodeCut]],
+        items: Sequence[Sequence[Intervention]],
         source_activations: dict[PatchSource, SourceActivations] | None = None,
         extra: Callable[[AttentionCall, int], list[RowEdit]] | None = None,
     ):

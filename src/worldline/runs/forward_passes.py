@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from worldline.errors import InputError, RefusedError
-from worldline.graph.edits import EdgeCut, NodeCut, PatchSource
+from worldline.graph.edits import EdgeCut, Intervention, NodeCut, PatchSource
 from worldline.models.model_calls import refuse_unknown_ids
 from worldline.models.positions import forget_lengths
 from worldline.models.row_replay import Replay
@@ -143,13 +143,13 @@ def _refuse_unreached(edits: Edits) -> None:
         raise RefusedError(f"layer {missing_layers[0]} reads no attention: its edges cannot be cut")
 
 
-def _refuse_last_row(model: LoadedModel, edits: frozenset[EdgeCut | NodeCut]) -> None:
+def _refuse_last_row(model: LoadedModel, edits: frozenset[Intervention]) -> None:
     last = checked_report(model).n_layers
     if any(isinstance(edit, NodeCut) and last in edit.rows for edit in edits):
         raise InputError(f"row {last} of a patch source: accepted are rows 0 to {last - 1}")
 
 
-def refuse_layers(edits: Sequence[EdgeCut | NodeCut], report: Report) -> None:
+def refuse_layers(edits: Sequence[Intervention], report: Report) -> None:
     """Raise where an edit names a layer that is not there, or cannot be honoured."""
     n_layers = report.n_layers
     for edit in edits:
@@ -169,7 +169,7 @@ def refuse_layers(edits: Sequence[EdgeCut | NodeCut], report: Report) -> None:
 
 
 def donate(
-    model: LoadedModel, ids: Sequence[int], under: frozenset[EdgeCut | NodeCut] = frozenset()
+    model: LoadedModel, ids: Sequence[int], under: frozenset[Intervention] = frozenset()
 ) -> SourceActivations:
     """Run another text, under edits of its own, and keep its Q, K, V and rows.
 

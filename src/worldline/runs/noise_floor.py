@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
 
-    from worldline.graph.edits import EdgeCut, NodeCut
+    from worldline.graph.edits import Intervention
     from worldline.models.attention import AttentionCall
     from worldline.models.loader import LoadedModel
     from worldline.models.tracer import BlockEvent
@@ -132,7 +132,7 @@ _KEPT = weakref.WeakKeyDictionary()
 def equivalent_runs(
     model: LoadedModel,
     ids: Sequence[int],
-    under: frozenset[EdgeCut | NodeCut] = frozenset(),
+    under: frozenset[Intervention] = frozenset(),
     *,
     last: int | None = None,
     on_row: Callable[[BlockEvent], None] | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from worldline.arguments import whole_numbers
@@ -11,9 +11,10 @@ from worldline.errors import InputError
 from worldline.graph.edits import (
     EdgeCut,
     HopBudget,
-    NodeCut,
-    PatchSource,
+    Intervention,
     edits_of,
+    intervention_of,
+    interventions_json,
     refuse_conflicts,
 )
 from worldline.graph.order import Order, Slice
@@ -42,7 +43,7 @@ class Plan:
     """
 
     ids: tuple[int, ...]
-    edits: frozenset[EdgeCut | NodeCut] = frozenset()
+    edits: frozenset[Intervention] = frozenset()
     budget: HopBudget | None = None
     order: Order = PREFILL
 
@@ -64,7 +65,7 @@ class Plan:
         """Whether nothing is changed."""
         return not self.edits and self.budget is None and self.order == PREFILL
 
-    def with_edits(self, *edits: EdgeCut | NodeCut) -> Plan:
+    def with_edits(self, *edits: Intervention) -> Plan:
         """The same plan with more edits."""
         return replace(self, edits=self.edits | set(edits))
 
@@ -74,7 +75,7 @@ class Plan:
         document = {
             "schema": SCHEMA,
             "ids": self.ids,
-            "edits": _edits_json(self.edits),
+            "edits": interventions_json(self.edits),
             "budget": budget,
             "order": asdict(self.order),
         }
@@ -90,7 +91,7 @@ class Plan:
         if not isinstance(given, dict) or given.get("schema") != SCHEMA:
             raise InputError(f"a plan: accepted is schema {SCHEMA}")
         try:
-            edits = frozenset(_edit(edit_data) for edit_data in given["edits"])
+            edits = frozenset(map(intervention_of, given["edits"]))
             budget = (
                 None
                 if given["budget"] is None
@@ -113,30 +114,3 @@ def _order(order_data: dict[str, Any]) -> Order:
 
 def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
-
-
-def _edits_json(edits: frozenset[EdgeCut | NodeCut]) -> list[dict[str, Any]]:
-    """Edits in an order of their own, patch sources with theirs."""
-    records = []
-    for edit in edits:
-        record = {"kind": type(edit).__name__} | {
-            f.name: getattr(edit, f.name) for f in fields(edit)
-        }
-        if edit.patch_source is not None:
-            patch_source = edit.patch_source
-            of = {"edits": _edits_json(patch_source.edits)} if patch_source.edits else {}
-            record["patch_source"] = {"ids": patch_source.ids, "at": patch_source.at} | of
-        records.append(record)
-    return sorted(records, key=repr)
-
-
-def _edit(edit_data: dict[str, Any]) -> EdgeCut | NodeCut:
-    kinds = {"EdgeCut": EdgeCut, "NodeCut": NodeCut}
-    edit_values = {
-        name: _tuple(v) for name, v in edit_data.items() if name not in ("kind", "patch_source")
-    }
-    patch_source = edit_data["patch_source"]
-    if patch_source is not None:
-        edits = frozenset(_edit(source_edit) for source_edit in patch_source.get("edits", ()))
-        patch_source = PatchSource(tuple(patch_source["ids"]), tuple(patch_source["at"]), edits)
-    return kinds[edit_data["kind"]](**edit_values, patch_source=patch_source)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from worldline.errors import InputError, RefusedError
-from worldline.graph.edits import EdgeCut, NodeCut
+from worldline.graph.edits import Intervention
 from worldline.models.activations import Inside
 from worldline.models.gradients import rerun_of
 from worldline.models.identity import identify
@@ -184,7 +184,7 @@ def record(
     close_over: str = "terms",
     seed: int | None = None,
     add_special_tokens: bool | None = None,
-    edits: Iterable[EdgeCut | NodeCut] = (),
+    edits: Iterable[Intervention] = (),
 ) -> Trace:
     """Run `model` on `text` once and keep both highways.
 

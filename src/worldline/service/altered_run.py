@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from worldline.errors import InputError
-from worldline.graph.edits import EdgeCut, GraphSize, NodeCut
+from worldline.graph.edits import EdgeCut, GraphSize, Intervention, NodeCut
 from worldline.graph.node import Node
 from worldline.graph.order import Order
 from worldline.number_spans import number_span
@@ -88,16 +88,14 @@ def run_altered(
     return _run_orders(model, tokens, request, run, say, slices)
 
 
-def edits_of_request(
-    model: LoadedModel, tokens: Tokens, request: CutRequest
-) -> list[EdgeCut | NodeCut]:
+def edits_of_request(model: LoadedModel, tokens: Tokens, request: CutRequest) -> list[Intervention]:
     """The edits that a request writes: its edges one by one, one span, its nodes."""
     from worldline.models.validation import checked_report
 
     config: Any = model.module.config
     n_heads = getattr(config.get_text_config(), "num_attention_heads", None) or MOST_HEADS
     size = GraphSize(checked_report(model).n_layers, n_heads, len(tokens))
-    edits: list[EdgeCut | NodeCut] = []
+    edits: list[Intervention] = []
     if request.how is not None:
         options = {
             "parts": request.parts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 
-from worldline.graph.edits import EdgeCut, NodeCut, PatchSource
+from worldline.graph.edits import Intervention, PatchSource
 from worldline.number_spans import number_span
 from worldline.requests import ConeRequest, CutRequest, HopsRequest, OrdersRequest, Request
 from worldline.tokens.input_text import WrittenText
@@ -22,7 +22,7 @@ def recipe_of(
     run: Recipe,
     request: Request,
     *,
-    edits: Sequence[EdgeCut | NodeCut] = (),
+    edits: Sequence[Intervention] = (),
     n_tokens: int = 0,
     n_layers: int = 0,
     sinks: Sequence[str] = (),
@@ -131,7 +131,7 @@ def _slices_code(slices: str) -> str:
     return f"wl.Order.given(__import__('json').loads({content}))"
 
 
-def _edit(part: EdgeCut | NodeCut | PatchSource, patch: RecipeText | None) -> str:
+def _edit(part: Intervention | PatchSource, patch: RecipeText | None) -> str:
     """An edit as the Python call that makes it, defaults left out."""
     words = []
     for field in fields(part):

@@ -5,8 +5,18 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from worldline.graph.edits import EdgeCut, HopBudget, NodeCut, PatchSource, longer_than
+from worldline.graph.edits import (
+    EdgeCut,
+    GraphSize,
+    HopBudget,
+    NodeCut,
+    PatchSource,
+    intervention_of,
+    longer_than,
+)
 from worldline.graph.order import Order
 from worldline.runs.plan import Plan
 
@@ -113,3 +123,47 @@ def test_edits_that_only_look_alike_are_no_conflict():
     Plan(IDS, frozenset([EdgeCut("mask", (0,), (2,)), EdgeCut("mask", (0, 1), (2,))]))
     with pytest.raises(ValueError, match="both say whose K/V is read"):
         Plan(IDS, frozenset([EdgeCut("patch", (0,), patch_source=PATCH_SOURCE)]), HopBudget(1))
+
+
+SIZE = GraphSize(n_layers=30, n_heads=9, n_pos=40)
+PLACES = st.none() | st.sets(st.integers(0, 8), min_size=1, max_size=4).map(sorted)
+
+
+@given(
+    PLACES, PLACES.map(lambda at: at and [pos + 9 for pos in at]), PLACES, PLACES,
+    st.sampled_from(["mask", "zero"]), st.booleans(),
+)  # fmt: skip
+@settings(deadline=None)
+def test_edges_are_read_from_what_they_print(src, dst, layers, heads, how, own):
+    edit = EdgeCut(how, src, dst, layers, heads, own=own)
+    assert EdgeCut.parse(edit.place, how, size=SIZE, own=own) == edit
+    assert intervention_of(json.loads(json.dumps(edit.json()))) == edit
+    assert str(edit).startswith(f"{how} {edit.place}")
+
+
+@given(st.sets(st.integers(0, 30), min_size=1, max_size=3), PLACES)
+@settings(deadline=None)
+def test_nodes_are_read_from_what_they_print(rows, positions):
+    edit = NodeCut("zero", rows, positions)
+    nodes = [NodeCut.parse(place, "zero", size=SIZE) for place in edit.places]
+    assert [node.rows for node in nodes] == [(row,) for row in sorted(rows)]
+    assert {node.positions for node in nodes} == {edit.positions}
+    assert intervention_of(json.loads(json.dumps(edit.json()))) == edit
+    assert str(edit) == f"zero {' '.join(edit.places)}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1>2", "edge 1>2: accepted is LAYERS.HEADS:SRC>DST"),
+        ("30.0:1>2", "edge 30.0:1>2: layer 30: accepted are 0 to 29"),
+        ("0.9:1>2", "head 9: accepted are 0 to 8"),
+        ("0.0:40>41", "position 40: accepted are 0 to 39"),
+        ("0.0:2>1", "an edge goes to a later position"),
+        ("0.x:2>1", "accepted are numbers such as"),
+    ],
+)
+def test_what_no_edge_is_is_refused(text, said):
+    with pytest.raises(ValueError, match=r"^edge") as caught:
+        EdgeCut.parse(text, "mask", size=SIZE)
+    assert said in str(caught.value)

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+<<<<<<< HEAD
 MOST_CHARS = 1000  # of a line that says what was wrong, however long what was given is
 
+=======
+from worldline.doorway import doorway
+>>>>>>> doors
 
-def __getattr__(name: str) -> Any:
-    if name == "app":
-        from worldline.apps.cli.commands import app
-
-        return app
-    raise AttributeError(name)
+if TYPE_CHECKING:
+    from worldline.apps.cli.commands import app as app
+else:
+    __getattr__, __dir__, __all__ = doorway(__name__)
 
 
 def main() -> None:

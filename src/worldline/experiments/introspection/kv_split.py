@@ -8,7 +8,7 @@ import worldline as wl
 from worldline.experiments.introspection.cell_choice import chosen_cell
 from worldline.experiments.introspection.localization import Listing, listing_of, margin
 from worldline.experiments.introspection.scope import N_SENTENCES, Scope
-from worldline.experiments.introspection.steering import Edit, Perturbation, answer_logits, still
+from worldline.experiments.introspection.steering import Perturbation, answer_logits, still
 from worldline.experiments.introspection.steering_vectors import bank_of
 
 PARTS = {"k_only": "k", "v_only": "v", "k_and_v": "kv"}
@@ -39,7 +39,7 @@ def measure_split(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[str
 
 def ways_of(
     listing: Listing, perturbation: Perturbation, n_layers: int
-) -> dict[str, frozenset[Edit]]:
+) -> dict[str, frozenset[wl.Intervention]]:
     """The edits that let the perturbation through whole, by a part of K/V, or not at all."""
     n_pos = len(listing.ids)
     at = tuple(range(n_pos))
@@ -49,7 +49,7 @@ def ways_of(
     under = wl.PatchSource(listing.ids, at, frozenset({perturbation.edit}) | listing.base)
     without = wl.PatchSource(listing.ids, at, listing.base)
     src: dict[str, Any] = {"src": perturbation.positions, "layers": layers}
-    ways: dict[str, frozenset[Edit]] = {
+    ways: dict[str, frozenset[wl.Intervention]] = {
         way: frozenset({wl.EdgeCut("patch", dst=asking, parts=parts, patch_source=under, **src)})
         for way, parts in PARTS.items()
     }

@@ -12,7 +12,7 @@ import numpy as np
 import worldline as wl
 from worldline.experiments.introspection.chat import ChatPrompt, Message, ask
 from worldline.experiments.introspection.scope import N_SENTENCES
-from worldline.experiments.introspection.steering import Edit, Perturbation, answer_logits, still
+from worldline.experiments.introspection.steering import Perturbation, answer_logits, still
 from worldline.experiments.stimuli.introspection.texts import draw_distinct, lines_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Listing:
     candidates: tuple[tuple[int, ...], ...]
     answers: tuple[int, ...]
     since: int
-    base: frozenset[Edit] = frozenset()
+    base: frozenset[wl.Intervention] = frozenset()
 
 
 def listing_of(model: wl.LoadedModel, concept: str, seed: int, question: str) -> Listing:

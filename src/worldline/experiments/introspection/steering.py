@@ -13,7 +13,6 @@ import worldline as wl
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-Edit = wl.EdgeCut | wl.NodeCut
 BATCH = 16
 
 
@@ -35,7 +34,7 @@ def answer_logits(
     model: wl.LoadedModel,
     ids: Sequence[int],
     answers: Sequence[int],
-    edits: Sequence[frozenset[Edit]],
+    edits: Sequence[frozenset[wl.Intervention]],
     reuse: bool = True,
 ) -> Float[np.ndarray, "run answer"]:
     """The logits of the answers at the last position, one run for each set of edits.
@@ -55,7 +54,10 @@ def still(perturbation: Perturbation) -> wl.NodeCut:
 
 
 def nats_per_token(
-    model: wl.LoadedModel, ids: Sequence[int], first: int, edits: Sequence[frozenset[Edit]]
+    model: wl.LoadedModel,
+    ids: Sequence[int],
+    first: int,
+    edits: Sequence[frozenset[wl.Intervention]],
 ) -> list[float]:
     """Loss of the tokens from position `first` on, in nats a token, for each set of edits."""
     plans = [wl.Plan(tuple(ids), edit_set) for edit_set in edits]

@@ -10,7 +10,7 @@ from worldline.experiments.introspection.cell_choice import chosen_cell
 from worldline.experiments.introspection.chat import Message, ask
 from worldline.experiments.introspection.localization import TIE
 from worldline.experiments.introspection.scope import Scope
-from worldline.experiments.introspection.steering import Edit, Perturbation, answer_logits
+from worldline.experiments.introspection.steering import Perturbation, answer_logits
 from worldline.experiments.introspection.steering_vectors import bank_of
 from worldline.experiments.stimuli.introspection.texts import draw_distinct, lines_of
 
@@ -42,7 +42,7 @@ def measure_compare(model: wl.LoadedModel, scope: Scope, concept: str) -> dict[s
     ]
     prompt = ask(model, messages, "The number is", (" 1", " 2"))
     turns = prompt.turn(1), prompt.turn(3)
-    edits: list[frozenset[Edit]] = [frozenset()]
+    edits: list[frozenset[wl.Intervention]] = [frozenset()]
     for kind in KINDS:
         weak, strong = (
             bank.vector(kind, concept, cell.row, part * cell.strength) for part in (0.5, 1.0)
