@@ -6,12 +6,9 @@ import sys
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< HEAD
-MOST_CHARS = 1000  # of a line that says what was wrong, however long what was given is
-
-=======
 from worldline.doorway import doorway
->>>>>>> doors
+
+MOST_CHARS = 1000  # of a line that says what was wrong, however long what was given is
 
 if TYPE_CHECKING:
     from worldline.apps.cli.commands import app as app
