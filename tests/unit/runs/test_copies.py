@@ -44,7 +44,5 @@ def test_a_copy_is_refused_as_the_trace_is_once_the_model_changed():
 
 def test_pickling_a_trace_names_what_writes_it():
     trace = wl.record(loaded("llama"), some_tokens(4))
-    with pytest.raises(
-        InputError, match=r"^a trace cannot be pickled: wl\.save_trace\("
-    ):
+    with pytest.raises(InputError, match=r"^a trace cannot be pickled: wl\.save_trace\("):
         pickle.dumps(trace)
