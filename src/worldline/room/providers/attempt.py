@@ -69,7 +69,6 @@ class TextBuffer:
 class ReplyAttempt:
     """One attempt; `price` makes dollars of tokens and of what the endpoint says."""
 
-    url: str
     name: str
     price: Price
     words: TextBuffer = field(default_factory=TextBuffer)
@@ -111,9 +110,9 @@ class ReplyAttempt:
         is_declined = self.refusal or self.reason == "content_filter"
         if not self.words.text.strip():
             if is_declined:
-                error = RefusedReplyError(f"{self.url}: {self.name} declined to answer")
+                error = RefusedReplyError(f"{self.name} declined to answer")
             else:
-                error = EmptyError(f"{self.url}: {self.name} said nothing{self._why()}")
+                error = EmptyError(f"{self.name} said nothing{self._why()}")
             error.usage = self.usage_so_far("refused" if is_declined else "stop")
             raise error
         ending: Ending = "refused" if is_declined else "stop"

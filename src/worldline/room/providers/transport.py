@@ -25,6 +25,10 @@ from worldline.tokens.sanitize import one_line
 KEY = "WORLDLINE_ROOM_KEY"
 KEYRING = "worldline"
 HIDDEN = "(key)"  # what is shown of a key
+ADDRESS = "(address)"  # what is shown of an address
+WEB_ADDRESS = re.compile(
+    r"""(?i)\b[a-z][a-z0-9+.-]*://[^\s"'<>)\]]*|(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?![\w.])"""
+)
 SHORTEST_SECRET = 8  # characters
 LONGEST_REASON = 200
 SIGNS = {".": "_", "-": "__", "_": "___"}  # a host's signs in the name of its variable
@@ -262,9 +266,24 @@ def keyless(text: str, url: str = "") -> str:
     return text
 
 
+def addressless(text: str, url: str = "") -> str:
+    """Text without addresses: none of the web, and not the one that was asked, however it is named.
+
+    What is said of a failure goes into the log, into files and to every participant.
+
+    >>> addressless("MY-HOST.org:80 is down, see http://10.0.0.1/x", "http://my-host.org/v1")
+    '(address) is down, see (address)'
+    """
+    text, parts = WEB_ADDRESS.sub(ADDRESS, text), urlsplit(url)
+    names = (*key_names(url), parts.hostname, parts.path.rstrip("/"), *_sent_to.values())
+    for name in filter(None, names):
+        text = re.sub(rf"(?i)(?<![\w.-]){re.escape(name)}(:\d+)?(?![\w-]|\.\w)", ADDRESS, text)
+    return text
+
+
 def plain(text: object, url: str = "") -> str:
-    """Foreign text for an error: as `one_line`, without the keys that its author was sent."""
-    return one_line(keyless(str(text), url), LONGEST_REASON)
+    """Foreign text for an error: `one_line`, without addresses and keys that its author has."""
+    return one_line(addressless(keyless(str(text), url), url), LONGEST_REASON)
 
 
 def retry_after(headers: Mapping[str, str], current_time: float | None = None) -> float | None:

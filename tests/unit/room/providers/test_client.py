@@ -270,7 +270,7 @@ def test_a_redirect_is_said_and_not_followed(monkeypatch):
             moved = Plan(status=status, headers={"Location": place})
             with stub_endpoint(moved) as stub, pytest.raises(RejectedError) as caught:
                 words(stub.url)
-            assert f"{status}, it points to {other.url}/chat/completions; not" in str(caught.value)
+            assert str(caught.value) == f"{status}, it points elsewhere; not followed"
         assert other.asked == []
 
 
