@@ -16,12 +16,19 @@ pytest.importorskip("transformers")
 
 import torch
 
+from tiny_runs import NamesIds
+from worldline.graph.edits import EdgeCut
+from worldline.models.loader import load_model
 from worldline.models.survey import DECODER, census, summary
-from worldline.models.tiny_models import KINDS, causal_types
+from worldline.models.tiny_models import KINDS, causal_types, tiny_ids, tiny_model
+from worldline.runs.edit_hooks import Edits
+from worldline.runs.forward_passes import run_edited
+from worldline.runs.plan import Plan
 
 TABLE = json.loads((Path(__file__).parent / "census.json").read_text(encoding="utf-8"))
 #: Of the exact ones, those that take no padded batch themselves and are not checked on one.
 UNPADDED = {"xlnet"}
+READ = [name for name, (kind, status) in TABLE.items() if kind == DECODER and status != "refused"]
 
 
 @pytest.fixture(autouse=True)
@@ -41,9 +48,26 @@ def test_type_is_what_the_table_says(name):
         assert row["padded"] == (name not in UNPADDED)
         assert bool(row["reason"]) == (name in UNPADDED)
     else:
+        if row["status"] == "partly":
+            assert bool(row["opaque_layers"]) == (row["kind"] == "hybrid")
+            assert row["opaque_layers"] or row["choosing_layers"]
         assert row["reason"]
         assert "\n" not in row["reason"]
         assert "Error" not in row["reason"]
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_column_whose_edges_are_all_cut_tells_of_its_token_only_by_a_choice_of_keys(name):
+    """By runs alone: what other columns say once no edge leaves column 2, whatever stands there."""
+    model = load_model((tiny_model(name), NamesIds()))
+    ids = tiny_ids(14, seed=3)[0].tolist()
+    plans = [Plan((*ids[:2], ids[2] + more, *ids[3:])) for more in (0, 1)]
+    cut = (EdgeCut("mask", src=(2,)),)
+    one, other = (run_edited(model, [p], Edits(14, [cut])).logits[0] for p in plans)
+    others = [pos for pos in range(14) if pos != 2]
+    moved = float((one - other)[others].abs().max() / one.abs().max())
+    assert (moved > 1e-3) == (TABLE[name][1] == "partly"), moved
+    assert moved > 1e-3 or moved < 1e-5
 
 
 def test_table_names_every_type():

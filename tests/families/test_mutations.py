@@ -203,6 +203,29 @@ def test_queries_that_look_at_other_columns_make_a_layer_opaque():
     assert report.opaque_layers == [2]
 
 
+def test_a_mask_made_from_what_other_columns_hold_is_a_choice_of_keys():
+    model = tiny_model("llama", attn_implementation="eager")
+    attn = model.model.layers[1].self_attn
+    plain = attn.forward
+
+    def forward(hidden_states, attention_mask=None, **kwargs):
+        n_pos = hidden_states.shape[1]
+        own = torch.eye(n_pos, dtype=torch.bool)
+        scores = (
+            hidden_states[0, :, 0]
+            .expand(n_pos, -1)
+            .masked_fill(own.triu(1) | ~own.new_ones(n_pos, n_pos).tril(), -1e9)
+        )
+        chosen = own | (scores >= scores.topk(2, -1).values[:, -1:])
+        mask = torch.zeros(n_pos, n_pos).masked_fill(~chosen.tril(), -1e9)
+        return plain(hidden_states, attention_mask=mask[None, None], **kwargs)
+
+    attn.forward = forward
+    report = check_model(model)
+    assert (report.status, report.opaque_layers) == ("partly", [])
+    assert report.choosing_layers == [1]
+
+
 def test_what_attention_returned_mixed_between_columns_is_refused():
     model = tiny_model("llama")
     block = model.model.layers[1].self_attn.o_proj

@@ -12,9 +12,10 @@ from tiny_runs import FLOAT64, loaded
 from worldline.graph.edits import EdgeCut, HopBudget, NodeCut
 from worldline.models.laws import check_model
 from worldline.models.tracer import watched_forward
-from worldline.models.validation import anatomy_of
+from worldline.models.validation import anatomy_of, checked_report
 from worldline.runs.edit_hooks import Edits
 from worldline.runs.execution import execute, execute_many
+from worldline.runs.foliation import Blocks
 from worldline.runs.forward_passes import inputs_of, replay_of, run_edited
 from worldline.runs.hop_budgets import copies_of, most_hops
 from worldline.runs.plan import Plan
@@ -236,3 +237,19 @@ def test_hops_are_refused_where_layers_mix_without_k_and_v():
         list(copies_of(model, Plan((20, 21, 22), budget=HopBudget(1))))
     with pytest.raises(RefusedError, match="without K/V edges, which no cut of edges stops"):
         execute(model, Plan((20, 21, 22), frozenset([EdgeCut("mask", (0,), (2,))])))
+
+
+def test_cuts_and_hops_are_refused_where_a_layer_chooses_its_keys_by_other_columns():
+    from worldline.errors import RefusedError
+
+    model = loaded("dots3_note_text")
+    assert checked_report(model).choosing_layers == [0, 2]
+    words = "layers 0, 2 move information between columns without K/V edges, by the choice of which"
+    with pytest.raises(RefusedError, match=f"{words} keys are read, which no budget of hops"):
+        list(copies_of(model, Plan((20, 21, 22), budget=HopBudget(1))))
+    with pytest.raises(RefusedError, match=f"{words} keys are read, which no cut of edges stops"):
+        execute(model, Plan((20, 21, 22), frozenset([EdgeCut("mask", (0,), (2,))])))
+    with pytest.raises(RefusedError, match=f"{words} keys are read, so that only the model's own"):
+        Blocks(model, Plan((20, 21, 22)))
+    in_another = frozenset([EdgeCut("mask", (0,), (2,), layers=(1,))])
+    assert execute(model, Plan((20, 21, 22), in_another)).logits.isfinite().all()

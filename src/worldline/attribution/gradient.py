@@ -84,7 +84,8 @@ def target_gradients(
         RefusedError: the model changed since, or its rows or last logits are not the recorded ones.
     """
     # some columns alone round otherwise, and so coarsely in half precision that a change could hide
-    refuse_changed(trace, run_again=target.span is not None and trace.resid[0].element_size() < 4)
+    coarse = target.span is not None and trace.resid[0].element_size() < 4
+    refuse_changed(trace, run_again=coarse, to_logits=True)
     refuse_other_derivative(model)
     plan, blocks = Plan(tuple(trace.tokens.ids)), trace.live or ()
     reruns = [block.rerun for block in blocks]

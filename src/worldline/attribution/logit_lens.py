@@ -58,7 +58,7 @@ def logit_lens(
         raise InputError(f"row {max(rows)}: accepted are rows 0 to {last}")
     if len(rows) * trace.n_pos > LARGEST:
         return None
-    refuse_changed(trace)
+    refuse_changed(trace, to_logits=True)
     tail = tail_of(trace.model.module)
     if tail is None:
         return None

@@ -66,15 +66,15 @@ def list_cache() -> list[CachedModel]:
     ]
 
 
-def clear_cache() -> list[CachedModel]:
-    """Remove what is in the cache and say what was removed; nothing else is touched.
+def clear_cache() -> list[tuple[CachedModel, str]]:
+    """Remove what is in the cache, and nothing else; say of each entry why it stays, "" if not.
 
     A conversion that runs at this moment in another process is left alone.
     """
-    unused_entries = [entry for entry in list_cache() if not _in_use(entry.path)]
-    for entry in unused_entries:
-        _remove(entry.path)
-    return [entry for entry in unused_entries if not is_ours(entry.path)]
+    return [
+        (entry, "a conversion is running" if _in_use(entry.path) else _remove(entry.path))
+        for entry in list_cache()
+    ]
 
 
 @contextmanager
@@ -132,15 +132,21 @@ def _files_of(folder: Path) -> list[str]:
     return [MANIFEST, *(name for name in manifest["files"] if Path(name).name == name)]
 
 
-def _remove(folder: Path) -> None:
-    """Take away what was made here; what somebody put beside it stays, and its folder with it."""
-    if _is_workplace(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        return
-    with suppress(OSError):
+def _remove(folder: Path) -> str:
+    """Take away what was made here; what somebody put beside it stays, and its folder with it.
+
+    Why it is still an entry of the cache, if it is.
+    """
+    try:
+        if _is_workplace(folder):
+            shutil.rmtree(folder)
         for name in reversed(_files_of(folder)):  # the manifest last, by which the rest is found
             (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        return f"a file in it cannot be removed ({error.strerror or type(error).__name__})"
+    with suppress(OSError):
         folder.rmdir()
+    return ""
 
 
 def _in_use(folder: Path) -> bool:

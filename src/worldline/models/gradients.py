@@ -6,6 +6,7 @@ block's graph is held at a time. Through the whole graph otherwise.
 
 from __future__ import annotations
 
+import enum
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,13 @@ class Rerun:
             return stream_output(self.module(*args, **kwargs)), reads
 
 
-ROW = object()  # stands where a block's row goes
+class _Place(enum.Enum):
+    """What stands where something goes that is given later; the same one in every copy."""
+
+    ROW = enum.auto()
+
+
+ROW = _Place.ROW  # where a block's row goes
 
 
 def rerun_of(event: BlockEvent) -> Rerun | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,8 @@ class Report:
 
     Attributes:
         status: "exact" (every claim holds), "partly" (some layers move information by other means
-            than softmax attention and are carried as one opaque term) or "refused".
+            than softmax attention and are carried as one opaque term, or choose which keys they
+            read by what other columns hold, which no cut of edges stops) or "refused".
         reason: Why it is not exact; empty where it is.
         equal: Whether logits with and without recording are bitwise equal.
         calls: How many attention reads were seen.
@@ -52,6 +53,7 @@ class Report:
         reached_by: How attention was reached: by a "key", or by "operations".
         n_layers: Blocks of the model.
         opaque_layers: Those that move information between columns by other means.
+        choosing_layers: Those that choose which keys they read by what other columns hold.
         floor: How far plain runs of one text differ: 0 but for models whose sums come in another
             order each time, which is rounding.
         shape_floor: How far runs of one text in other shapes differ, within rounding.
@@ -73,6 +75,7 @@ class Report:
     reached_by: str = "key"
     n_layers: int = 0
     opaque_layers: list[int] = field(default_factory=list)
+    choosing_layers: list[int] = field(default_factory=list)
     floor: float = 0.0
     shape_floor: float = 0.0
     causality_error: float = 0.0
@@ -91,6 +94,32 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """The report as plain data."""
         return asdict(self)
+
+    @property
+    def mixing_layers(self) -> list[int]:
+        """Layers that move information between columns however many of their edges are cut."""
+        return sorted({*self.opaque_layers, *self.choosing_layers})
+
+    def mixing_words(self, layers: Collection[int]) -> str:
+        """How some of these layers do so; "" where none does."""
+        layer_lists = [
+            ", ".join(str(layer) for layer in sorted(found) if layer in layers)
+            for found in (self.opaque_layers, self.choosing_layers)
+        ]
+        ways = ("", ", by the choice of which keys are read")
+        return " and ".join(
+            f"layers {names} move information between columns without K/V edges{way}"
+            for names, way in zip(layer_lists, ways, strict=True)
+            if names
+        )
+
+    def become_partly(self) -> None:
+        """Say what holds no longer of a model with mixing layers."""
+        carried = (
+            "; what they move is carried as one opaque term each" if self.opaque_layers else ""
+        )
+        words = self.mixing_words(range(self.n_layers))
+        self.status, self.reason = "partly", f"{words}, which no cut of edges stops{carried}"
 
     def refuse(self, reason: str, *, is_finding: bool = True) -> Report:
         """The same report, refused."""
@@ -246,16 +275,15 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
         return report.refuse(problem)
     if problem := _in_series(model, anatomy, inputs, events):
         return report.refuse(problem)
-    report.opaque_layers = _leaks(model, anatomy, inputs, report)
+    report.opaque_layers, report.choosing_layers = _leaks(model, anatomy, inputs, report)
     report.separable = _separable(model, anatomy, inputs, events, report)
     report.gradient = not_the_derivative(model, anatomy, inputs, events)
     if problem := _padding_problem(
         model, anatomy, probe_of(model, vocab, draw, 2)["input_ids"], report
     ):
         return report.refuse(problem)
-    if report.opaque_layers:
-        report.status = "partly"
-        report.reason = _opaque_reason(report)
+    if report.mixing_layers:
+        report.become_partly()
     elif report.floor and not report.reason:
         report.reason = (
             f"plain runs of one text differ by {report.floor:.1e}: sums come in another order "
@@ -452,17 +480,18 @@ def refuse_mixing(
     here = replace(report)
     problem = _causality(module, anatomy, inputs, _rows(module, anatomy, inputs), here)
     here.shape_floor = max(here.shape_floor, report.shape_floor)
-    new = sorted({*_leaks(module, anatomy, inputs, here)} - {*report.opaque_layers})
+
+    def new_layers() -> set[int]:
+        here.opaque_layers, here.choosing_layers = _leaks(module, anatomy, inputs, here)
+        return {*here.mixing_layers} - {*report.mixing_layers}
+
+    new = new_layers()
     if new and not here.shape_floor:  # experts may add up otherwise
         rows, n_pos = _rows(module, anatomy, inputs), inputs["input_ids"].shape[1]
         here.shape_floor = _shape_floor(module, anatomy, inputs, n_pos - 1, rows)
-        new = sorted({*_leaks(module, anatomy, inputs, here)} - {*report.opaque_layers})
+        new = new_layers()
     if new:
-        layers = ", ".join(map(str, new))
-        problem = problem or (
-            f"layers {layers} move information between columns without softmax attention, and did "
-            "not on the probe"
-        )
+        problem = problem or f"{here.mixing_words(new)}, and did not on the probe"
     if problem:
         raise RefusedError(f"on this text: {problem}")
 
@@ -563,12 +592,16 @@ def _alone(call: AttentionCall) -> Tensor:
     return call.v.repeat_interleave(call.n_heads // call.v.shape[1], dim=1)
 
 
-def _leaks(model, anatomy: Anatomy, inputs, report: Report) -> list[int]:
+def _leaks(model, anatomy: Anatomy, inputs, report: Report) -> tuple[list[int], list[int]]:
     """Layers that move information between columns although every attention read is cut.
+
+    Of the second kind are those that do so by the choice of what is read: a cut leaves a mask as
+    the model makes it.
 
     Two runs with other tokens at some positions; in the second, the stream everywhere else is put
     back after each block to what it was in the first, so that every layer is tested for itself.
-    Neither the stream may move there nor queries, keys or values, from which the patterns are made.
+    Neither the stream may move there nor queries, keys or values, from which the patterns are made;
+    and between two such positions neither the mask nor what is added to the scores.
 
     Raises:
         RefusedError: what comes after the last block moves information between columns.
@@ -581,6 +614,7 @@ def _leaks(model, anatomy: Anatomy, inputs, report: Report) -> list[int]:
     changed_at = _moved_at(n_pos)
     unchanged_positions = [j for j in range(n_pos) if j not in changed_at]
     leaky_layers: list[int] = []
+    choosing_layers: list[int] = []
 
     def same_there(left: Tensor, right: Tensor) -> bool:
         return _is_close(left, right, max(rounding_of(left, report), 10 * report.shape_floor))
@@ -602,6 +636,16 @@ def _leaks(model, anatomy: Anatomy, inputs, report: Report) -> list[int]:
                 pairs.append((a[:, :, unchanged_positions], b[:, :, unchanged_positions]))
         if not all(same_there(a, b) for a, b in pairs):
             leaky_layers.append(event.layer)
+        elif not all(
+            same_there(a, b)
+            for call, first_call in zip(event.calls, first_event.calls, strict=True)
+            for a, b in zip(
+                _mask_between(call, unchanged_positions),
+                _mask_between(first_call, unchanged_positions),
+                strict=True,
+            )
+        ):
+            choosing_layers.append(event.layer)
         event.put_back(unchanged_positions, before)  # what the next block is given
 
     changed_ids = _replace_tokens(inputs["input_ids"], changed_at)
@@ -613,7 +657,16 @@ def _leaks(model, anatomy: Anatomy, inputs, report: Report) -> list[int]:
         plain.logits[:, unchanged_positions], changed_run.logits[:, unchanged_positions]
     ):
         raise RefusedError("what comes after the last block moves information between columns")
-    return leaky_layers
+    return leaky_layers, choosing_layers
+
+
+def _mask_between(call: AttentionCall, positions: list[int]) -> list[Tensor]:
+    """Which of some positions may read which, and what is added to the scores there."""
+    rows = torch.tensor(positions, device=call.q.device)
+    parts = [call.allowed_at(rows)]
+    if call.bias is not None:
+        parts.append(call.bias[:, :, rows] if call.bias.shape[2] > 1 else call.bias)
+    return [part[..., rows] for part in parts]
 
 
 def _padding_problem(model, anatomy: Anatomy, ids: Tensor, report: Report) -> str:
@@ -653,11 +706,3 @@ def _padding_problem(model, anatomy: Anatomy, ids: Tensor, report: Report) -> st
                 )
     report.padded = True
     return ""
-
-
-def _opaque_reason(report: Report) -> str:
-    names = ", ".join(map(str, report.opaque_layers))
-    return (
-        f"layers {names} of {report.n_layers} also move information between columns without "
-        "softmax attention; each is carried as one opaque term"
-    )

@@ -34,6 +34,23 @@ def forget_tail(model: torch.nn.Module) -> None:
     _known.pop(model, None)
 
 
+@torch.no_grad()
+def unembedding_numbers(model: torch.nn.Module) -> Tensor | None:
+    """A number for every row of the output embedding, [d_vocab]: its product with a fixed vector.
+
+    A row that changed has another one. None where the model has no output embedding that says how
+    wide its input is.
+    """
+    head = model.get_output_embeddings()  # type: ignore[operator]
+    width = getattr(head, "in_features", None)
+    if width is None:
+        return None
+    parameters = [p for p in head.parameters() if p.is_floating_point()]
+    like = parameters[0] if parameters else torch.empty(0)
+    row = torch.randn(1, width, generator=torch.Generator().manual_seed(0))
+    return head.forward(row.to(like.device, like.dtype))[0]  # no run: hooks hear nothing of it
+
+
 @dataclass(frozen=True, eq=False)
 class Ends:
     """A model's last norm and its unembedding."""

@@ -34,7 +34,7 @@ from worldline.models.torch_patches import around
 if TYPE_CHECKING:
     from worldline.models.loader import LoadedModel
 
-SCHEMA = 8  # raise when the checks change: older results no longer count
+SCHEMA = 9  # raise when the checks change: older results no longer count
 
 _reports: WeakKeyDictionary[torch.nn.Module, dict[Path, Report]] = WeakKeyDictionary()
 _anatomies: WeakKeyDictionary[torch.nn.Module, Anatomy] = WeakKeyDictionary()
@@ -230,6 +230,9 @@ def _look(model: LoadedModel) -> Report:
     twin = _twin(model)
     with_keys = twin is None or twin.anatomy is None or twin.anatomy.keys
     report = check_model(model.module, with_keys=with_keys)
+    if twin is not None and twin.choosing_layers and report.status != "refused":
+        report.choosing_layers = sorted({*range(report.n_layers)} - {*report.opaque_layers})
+        report.become_partly()
     if twin is not None and twin.status == "refused":
         report.refuse(f"a tiny model of its type fails: {twin.reason}", is_finding=twin.is_finding)
     return report

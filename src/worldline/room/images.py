@@ -21,7 +21,14 @@ from worldline.room.providers.exchange import Request
 from worldline.room.providers.failures import GarbledError, RejectedError, StoppedError
 from worldline.room.providers.http_requests import fetch, json_of
 from worldline.room.providers.stop_signal import refuse_stopped, wait
-from worldline.room.providers.transport import Patience, Sleep, base_url, keyless, plain
+from worldline.room.providers.transport import (
+    Patience,
+    Sleep,
+    addressless,
+    base_url,
+    keyless,
+    plain,
+)
 from worldline.tokens.sanitize import one_line
 
 if TYPE_CHECKING:
@@ -56,11 +63,11 @@ class EndpointImages:
         rows = answer.get("data") if isinstance(answer, dict) else None
         row = rows[0] if isinstance(rows, list) and rows and isinstance(rows[0], dict) else {}
         content = self._content(row)
-        about = f"made by {self.model} at {urlsplit(self.url).hostname}"
+        about = f"made by {self.model}"
         if isinstance(row.get("revised_prompt"), str):
-            drew = keyless(row["revised_prompt"], self.url)
+            drew = addressless(keyless(row["revised_prompt"], self.url), self.url)
             about += f"; it drew: {one_line(drew, LONGEST_ABOUT)}"
-        return Picture(content, kind_of(content, self.url), about)
+        return Picture(content, kind_of(content), about)
 
     def _answer(self, request: ActionRequest) -> bytes:
         while True:
@@ -86,13 +93,13 @@ class EndpointImages:
             try:
                 return base64.b64decode(encoded_picture, validate=True)
             except (binascii.Error, ValueError):
-                raise GarbledError(f"{self.url}: its picture is not base64") from None
+                raise GarbledError("its picture is not base64") from None
         if not isinstance(link, str):
-            raise GarbledError(f"{self.url}: its answer has no picture")
+            raise GarbledError("its answer has no picture")
         place = _origin(link)
         is_same_origin = place == _origin(self.url)
         if place is None or not (is_same_origin or place[0] == "https"):
-            raise GarbledError(f"{self.url}: its picture lies at {plain(link, self.url)}")
+            raise GarbledError("its picture lies where none is fetched from")
         parts = urlsplit(link)
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
         host = f"{parts.scheme}://{parts.netloc}"
@@ -112,7 +119,7 @@ def _origin(link: str) -> tuple[str, str, int] | None:
     return parts.scheme, parts.hostname, port or {"http": 80}.get(parts.scheme, 443)
 
 
-def kind_of(content: bytes, url: str) -> str:
+def kind_of(content: bytes) -> str:
     """The media type by the first bytes, whatever was claimed.
 
     Raises GarbledError for anything but PNG, JPEG, GIF and WebP: a drawing could hold a script.
@@ -122,7 +129,7 @@ def kind_of(content: bytes, url: str) -> str:
             return kind
     if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
         return "image/webp"
-    raise GarbledError(f"{url}: what it sent is no PNG, JPEG, GIF or WebP")
+    raise GarbledError("what it sent is no PNG, JPEG, GIF or WebP")
 
 
 @dataclass(eq=False)

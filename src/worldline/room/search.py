@@ -48,7 +48,7 @@ class SearxngSearch:
         response = json_of(raw, self.url)
         rows = response.get("results") if isinstance(response, dict) else None
         if not isinstance(rows, list):
-            raise GarbledError(f"{self.url}: what it found has no results")
+            raise GarbledError("what it found has no results")
         return [_row(row, "content", "url") for row in rows]
 
 

@@ -63,10 +63,9 @@ class Blocks:
         self.model, self.n_pos = model, len(plan.ids)
         report, anatomy = checked_report(model), anatomy_of(model.module)
         self.tolerance = report.tolerance
-        if report.opaque_layers:
+        if words := report.mixing_words(range(report.n_layers)):
             raise RefusedError(
-                f"{model.name}: layers {', '.join(map(str, report.opaque_layers))} move information"
-                " between columns without K/V, so that only the model's own order can be run"
+                f"{model.name}: {words}, so that only the model's own order can be run"
             )
         self.inputs, self.anatomy = inputs_of(model, plan), anatomy
         self.calls: list[list[AttentionCall]] = []

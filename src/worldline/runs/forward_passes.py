@@ -159,12 +159,9 @@ def refuse_layers(edits: Sequence[Intervention], report: Report) -> None:
             continue
         if edit.layers and max(edit.layers) >= n_layers:
             raise InputError(f"layer {max(edit.layers)}: accepted are layers 0 to {n_layers - 1}")
-        opaque = set(report.opaque_layers)
-        hit = sorted(opaque if edit.layers is None else opaque & set(edit.layers))
-        if hit:
+        if words := report.mixing_words(range(n_layers) if edit.layers is None else edit.layers):
             raise RefusedError(
-                f"layer {hit[0]} also moves information between columns without K/V edges, which "
-                "no cut of edges stops; accepted are cuts in other layers"
+                f"{words}, which no cut of edges stops; accepted are cuts in other layers"
             )
 
 

@@ -78,10 +78,9 @@ def copies_of(
     if at_once < 1:
         raise InputError(f"at_once = {at_once}: accepted are whole numbers from 1")
     report = checked_report(model)
-    if report.opaque_layers:
+    if words := report.mixing_words(range(report.n_layers)):
         raise RefusedError(
-            f"at most {budget.hops} hops: layers {', '.join(map(str, report.opaque_layers))} move "
-            "information between columns without K/V, which no budget of hops can count"
+            f"at most {budget.hops} hops: {words}, which no budget of hops can count"
         )
     if budget.layers and max(budget.layers) >= report.n_layers:
         raise InputError(

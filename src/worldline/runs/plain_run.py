@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def plain_run(model: LoadedModel, ids: Sequence[int]) -> tuple[Float[Tensor, "pos d_vocab"], Reach]:
     """The logits of a text's own run, and its causal graph as the masks of this run have it."""
-    opaque = set(checked_report(model).opaque_layers)
+    mixing_layers = checked_report(model).mixing_layers
     reads: list[list[LayerReads]] = []
     masks: dict[int, tuple[Tensor, np.ndarray]] = {}  # by identity, which lasts while it is held
 
@@ -31,7 +31,7 @@ def plain_run(model: LoadedModel, ids: Sequence[int]) -> tuple[Float[Tensor, "po
         layer_reads = [
             LayerReads(_read_mask(c, masks), min(c.kv_layer, event.layer)) for c in event.calls
         ]
-        if event.layer in opaque:
+        if event.layer in mixing_layers:
             layer_reads.append(LayerReads(None, event.layer, opaque=True))
         reads.append(layer_reads)
 

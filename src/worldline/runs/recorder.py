@@ -27,6 +27,7 @@ from worldline.models.model_calls import on_model, text_of
 from worldline.models.positions import context_length
 from worldline.models.row_comparison import worse
 from worldline.models.terms import CONSTANTS, MLP, OTHER
+from worldline.models.unembed import unembedding_numbers
 from worldline.models.validation import anatomy_of, checked_report
 from worldline.runs.execution import execute
 from worldline.runs.forward_passes import inputs_of, run_plain
@@ -269,6 +270,7 @@ def record(
         opaque_layers=tuple(report.opaque_layers),
         plan=None if plan.plain else plan.json(),
         live=recorder.live if plan.plain else None,
+        unembedding=unembedding_numbers(model.module),
         model=model,
         extra={"n_vocab": watched_run.logits.shape[-1]},
     )

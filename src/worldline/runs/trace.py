@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from copy import deepcopy
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 
@@ -134,6 +135,8 @@ class Trace:
         plan: None for the run as it happened, else what was changed in it (`Plan.from_json`).
         live: What attribution needs beyond the arrays; None in a trace that was loaded.
         model: The model; None in a trace that was loaded.
+        unembedding: A number for every row of the output embedding as it was, [d_vocab]: no other
+            array tells whether one changed. None in a trace that was loaded.
         extra: What belongs to no array, by name.
 
     Exactness: every array is bitwise what the model computed, or a sum of such; `closure` says
@@ -152,8 +155,30 @@ class Trace:
     opaque_layers: tuple[int, ...] = ()
     plan: dict[str, Any] | None = None
     live: list[LiveBlock] | None = None
+    unembedding: Float[Tensor, " d_vocab"] | None = None
     model: LoadedModel | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+
+    def __copy__(self) -> Trace:
+        """The same run: of the same model, with the same arrays."""
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Trace:
+        """The same run, with arrays of its own; of the same model, so that its changes tell."""
+        shared = ("live", "model")
+        names = [part.name for part in fields(self) if part.name not in shared]
+        return replace(self, **{name: deepcopy(getattr(self, name), memo) for name in names})
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        """A trace cannot be pickled: it holds its model, and code of one run.
+
+        Raises:
+            InputError: always; names what writes a trace.
+        """
+        raise InputError(
+            "a trace cannot be pickled: wl.save_trace(trace, path) writes it, wl.load_trace(path) "
+            "reads it"
+        )
 
     @property
     def n_layers(self) -> int:
@@ -242,7 +267,7 @@ class Trace:
         """
         if self.model is None or self.plan is not None:
             raise InputError("a precision: accepted are traces of this session, uncut")
-        refuse_changed(self)
+        refuse_changed(self, to_logits=True)
         return precision_at(self.model, self.tokens.ids, target, versus)
 
     @property

@@ -6,9 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
+
 from worldline.errors import RefusedError
 from worldline.models.identity import differences, identify, in_one_line, state_differs
 from worldline.models.row_comparison import other_row, rounding_allowed
+from worldline.models.unembed import unembedding_numbers
 from worldline.models.validation import checked_report, moving_of
 from worldline.runs.differentiation import other_with_gradients
 from worldline.runs.forward_passes import rows_of
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
 CODE = ("torch", "transformers", "python")  # whose versions change code, and may change rounding
 
 
-def refuse_changed(trace: Trace, *, run_again: bool = False) -> None:
+def refuse_changed(trace: Trace, *, run_again: bool = False, to_logits: bool = False) -> None:
     """Raise RefusedError where the model of a trace in memory is no longer what it was then.
 
     What modules and hooks hold, and what torch is set to, may move and move no number: then the
@@ -34,25 +37,28 @@ def refuse_changed(trace: Trace, *, run_again: bool = False) -> None:
     of a model whose plain runs differ, whose modules and hooks hold what they held, to within
     rounding at every position. It does so in any case where others' hooks or functions take part,
     which may read what no identity shows; and with `run_again`, for what cannot tell by its own
-    rows.
+    rows. With `to_logits`, for what goes on from the rows to the logits of any token, every row of
+    the unembedding must be the one of then.
     """
     if trace.model is None:
         return
     now = identify(trace.model)
     changes = differences_of(trace, trace.model, now)
-    if not changes and not run_again and now.all_told:
+    run_again |= bool(changes) or not now.all_told or (to_logits and trace.unembedding is None)
+    if not run_again and not to_logits:
         return
     words = in_one_line(changes) if changes else ""
     if not any(difference.certain for difference in changes):
         try:
-            mismatch = _run_again(trace, trace.model)
+            mismatch = _run_again(trace, trace.model) if run_again else None
+            mismatch = mismatch or _other_unembedding(trace, trace.model)
         except RefusedError as error:  # as it is now it may not pass the checks
             if not changes:
                 raise
             words, mismatch = f"{words}; as it is now, {error}", ""
         if mismatch is None:
             return
-        words = words or f"run again, {mismatch}"
+        words = words or mismatch
     raise RefusedError(f"the model changed since the trace was recorded: {words}; record it again")
 
 
@@ -86,9 +92,24 @@ def _run_again(trace: Trace, model: LoadedModel) -> str | None:
     """How a run of the text now differs from the recorded one, in words; None where it does not."""
     rows, logits = rows_of(model, Plan(tuple(trace.tokens.ids)))
     allow_rounding = differ_in_rounding(trace, model)
-    return other_row(rows, trace.resid, allow_rounding=allow_rounding) or other_end(
+    mismatch = other_row(rows, trace.resid, allow_rounding=allow_rounding) or other_end(
         trace, logits, allow_rounding
     )
+    return mismatch and f"run again, {mismatch}"
+
+
+def _other_unembedding(trace: Trace, model: LoadedModel) -> str | None:
+    """Which row of the unembedding is not the one of then, in words; None where none is."""
+    before, now = trace.unembedding, unembedding_numbers(model.module)
+    if before is None or (now is not None and torch.equal(before, now)):
+        return None
+    if now is None or now.shape != before.shape or now.dtype != before.dtype:
+        return "the unembedding is another"
+    error, token = (now.double() - before.double()).abs().nan_to_num(math.inf).max(0)
+    tolerance = rounding_allowed(now.dtype) * float(before.abs().max())
+    if differ_in_rounding(trace, model) and float(error) <= tolerance:
+        return None
+    return f"the unembedding of token {int(token)} is another"
 
 
 def differ_in_rounding(trace: Trace, model: LoadedModel) -> bool:

@@ -74,6 +74,9 @@ def test_clear(filled, place):
     assert result.exit_code == 0
     assert "removed  tiny-1" in result.output
     assert [entry.path for entry in list_cache()] == [busy]
+    assert f"stays    {busy.name}  0 bytes  {busy}  (unfinished): a conversion is running" in (
+        result.output.replace("\n", "")
+    )
     assert (place / "cache" / "notes.txt").is_file()
 
 
@@ -147,3 +150,15 @@ def test_needs_neither_torch_nor_transformers():
         "sys.exit(bool({'torch', 'transformers', 'huggingface_hub'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_what_cannot_be_removed_stays_and_is_said(filled):
+    manifest = json.loads((filled / "manifest.json").read_text())
+    manifest["files"]["notes"] = 4
+    (filled / "manifest.json").write_text(json.dumps(manifest))
+    (filled / "notes").mkdir()
+    result = run("clear", "--yes")
+    assert "removed  tiny-1" not in result.output
+    assert "stays    tiny-1" in result.output
+    assert "a file in it cannot be removed (Is a directory)" in result.output
+    assert [entry.path for entry in list_cache()] == [filled]

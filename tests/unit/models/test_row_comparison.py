@@ -10,6 +10,7 @@ import torch
 import worldline as wl
 from tiny_runs import NamesIds, some_tokens
 from worldline.attribution.attribute import hop_spectrum
+from worldline.attribution.peers.edge_vectors import refuse_long
 from worldline.errors import InputError, RefusedError
 from worldline.models.loader import load_model
 from worldline.models.row_comparison import other_row, rounding_allowed, worst_position
@@ -162,6 +163,34 @@ def test_shares_on_weights_that_changed_where_no_sample_looks_are_refused(monkey
     module.get_decoder().layers[1].self_attn.o_proj.weight.data[:, 1:15] *= 30
     with pytest.raises(RefusedError, match=r"shares of the node add up to|run again, row"):
         wl.attribute(trace, "contribution")
+
+
+@pytest.mark.parametrize("same_logit", [False, True])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *ASKED,
+        wl.logit_lens,
+        lambda trace: trace.precision(27),
+        refuse_long,
+    ],
+)
+def test_another_row_of_the_unembedding_is_refused(asked, same_logit, monkeypatch):
+    """Of a token that no list names: no row of the run tells, and its logit need not either."""
+    monkeypatch.setattr("worldline.models.weights._WHOLE", 0)
+    module = tiny_model("llama")
+    trace = wl.record(load_model((module, NamesIds())), some_tokens(N_POS))
+    token = 27
+    assert token not in [prediction.id for prediction in trace.predictions]
+    row = module.lm_head.weight.data[token]
+    with torch.no_grad():
+        normed = module.model.norm(trace.resid[-1][-1:])[0]
+    change = row.roll(1)
+    row += change - same_logit * (change @ normed) / (normed @ normed) * normed
+    ask = ASKED.get(asked, asked)
+    with pytest.raises(RefusedError, match=f"unembedding of token {token} is another|run again"):
+        ask(trace)
+    assert wl.attribute(trace, "contribution").edges  # asks for no logit
 
 
 def test_shares_over_a_hook_that_reads_another_tensor_now_say_what_was_seen():

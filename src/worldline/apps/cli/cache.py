@@ -38,7 +38,10 @@ def clear(
         if not sys.stdin.isatty():
             raise InputError(f"nothing removed: {total:,} bytes are in the cache; add --yes")
         typer.confirm(f"Remove {total:,} bytes in {models_folder()}?", abort=True)
-    for entry in clear_cache():
+    for entry, reason in clear_cache():
+        if reason:
+            typer.echo(f"stays    {_line(entry)}: {reason}")
+            continue
         stays = "  (the folder stays: other files are in it)" if entry.path.exists() else ""
         typer.echo(f"removed  {_line(entry)}{stays}")
 

@@ -100,7 +100,7 @@ def refuse_long(trace: Trace) -> None:
     """Raise where a text is too long for dense measures, or the trace cannot be looked into."""
     if trace.live is None:
         raise InputError("a trace that was loaded or altered: record the run, and measure that")
-    refuse_changed(trace)
+    refuse_changed(trace, to_logits=True)
     if trace.n_pos > LONGEST:
         raise InputError(
             f"{trace.n_pos} tokens: the peers' measures hold all edges, accepted are {LONGEST}"

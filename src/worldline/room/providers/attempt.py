@@ -9,7 +9,8 @@ from typing import TypeAlias
 from worldline.room.providers.chat_model import Delta, Ending, Usage
 from worldline.room.providers.chunks import Chunk
 from worldline.room.providers.failures import CutOffError, EmptyError, RefusedReplyError
-from worldline.room.providers.transport import HIDDEN, plain
+from worldline.room.providers.hidden_keys import hide
+from worldline.room.providers.transport import plain
 
 LARGEST_REPLY = 200_000  # characters
 LONGEST_NAME = 200
@@ -41,9 +42,9 @@ class TextBuffer:
         ('ok ', '😀!')
         """
         piece, self._pending = self._pending + piece, ""
-        for secret in self.secrets:
-            piece = piece.replace(secret, HIDDEN)
-        if not last and (n_held := self._n_unfinished(piece)):
+        piece, n_held = hide(piece, self.secrets)
+        n_held = n_held or int("\ud800" <= piece[-1:] <= "\udbff")  # half a character
+        if not last and n_held:
             piece, self._pending = piece[:-n_held], piece[-n_held:]
         if not piece.isascii():
             piece = piece.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
@@ -53,23 +54,11 @@ class TextBuffer:
             self.size += len(piece)
         return piece
 
-    def _n_unfinished(self, piece: str) -> int:
-        """How many characters at its end may be the beginning of a character, or of a secret."""
-        longest = min(max(map(len, self.secrets), default=1) - 1, len(piece))
-        partial_lengths = (
-            n
-            for n in range(longest, 0, -1)
-            if any(n < len(secret) and secret.startswith(piece[-n:]) for secret in self.secrets)
-        )
-        half = int("\ud800" <= piece[-1:] <= "\udbff")
-        return next(partial_lengths, half)
-
 
 @dataclass(eq=False)
 class ReplyAttempt:
     """One attempt; `price` makes dollars of tokens and of what the endpoint says."""
 
-    url: str
     name: str
     price: Price
     words: TextBuffer = field(default_factory=TextBuffer)
@@ -111,9 +100,9 @@ class ReplyAttempt:
         is_declined = self.refusal or self.reason == "content_filter"
         if not self.words.text.strip():
             if is_declined:
-                error = RefusedReplyError(f"{self.url}: {self.name} declined to answer")
+                error = RefusedReplyError(f"{self.name} declined to answer")
             else:
-                error = EmptyError(f"{self.url}: {self.name} said nothing{self._why()}")
+                error = EmptyError(f"{self.name} said nothing{self._why()}")
             error.usage = self.usage_so_far("refused" if is_declined else "stop")
             raise error
         ending: Ending = "refused" if is_declined else "stop"

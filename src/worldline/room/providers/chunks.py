@@ -47,7 +47,7 @@ def whole_of(payload: Any, url: str) -> Chunk:
         and not _is_error(payload)
         and not isinstance(payload.get("choices"), list)
     ):
-        raise GarbledError(f"{url}: an answer without choices")
+        raise GarbledError("an answer without choices")
     chunk = _chunk(payload, url, ("message", "delta"), False)
     return chunk if chunk.reason else replace(chunk, done=True)
 
@@ -56,7 +56,7 @@ def _chunk(payload: Any, url: str, holders: tuple[str, str], wrong: bool) -> Chu
     if wrong or (isinstance(payload, dict) and _is_error(payload)):
         raise _error(payload, url)
     if not isinstance(payload, dict) or not payload:
-        raise GarbledError(f"{url}: this is no piece of a reply: {plain(payload, url)}")
+        raise GarbledError(f"this is no piece of a reply: {plain(payload, url)}")
     choices = payload.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else {}
     choice = choice if isinstance(choice, dict) else {}
@@ -67,7 +67,7 @@ def _chunk(payload: Any, url: str, holders: tuple[str, str], wrong: bool) -> Chu
     reason = choice.get("finish_reason")
     reason = reason if isinstance(reason, str) and reason.lower() not in NO_REASON else None
     if reason == "error":
-        raise RejectedError(f"{url}: the reply ended with an error", 0)
+        raise RejectedError("the reply ended with an error", 0)
     text, reasoning = _words_and_thoughts(message.get("content"))
     return Chunk(
         text=text or (_text(choice.get("text")) if not holder else ""),
@@ -105,7 +105,7 @@ def _error(payload: Any, url: str) -> RejectedError:
     code = error_fields.get("code")
     status = code if isinstance(code, int) and not isinstance(code, bool) else 0
     reason = details.reason or plain(payload, url)
-    return RejectedError(f"{url}: {reason}", status, details.fields, details.roles)
+    return RejectedError(f"{reason}", status, details.fields, details.roles)
 
 
 def _words_and_thoughts(content: Any) -> tuple[str, str]:

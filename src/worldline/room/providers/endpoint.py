@@ -71,7 +71,7 @@ class Endpoint:
         answer = json_of(raw, self.url)
         rows = answer.get("data") if isinstance(answer, dict) else None
         if not isinstance(rows, list):
-            raise GarbledError(f"{self.url}: its list of models has no data")
+            raise GarbledError("its list of models has no data")
         return sorted(str(row["id"]) for row in rows if isinstance(row, dict) and row.get("id"))
 
     def reply(self, messages: Sequence[ChatMessage], settings: Settings) -> Iterator[Delta | Usage]:
@@ -82,7 +82,7 @@ class Endpoint:
         """
         chance, n_failures, clock = random.Random(settings.seed), 0, Clock(self.patience)
         while True:
-            attempt = ReplyAttempt(self.url, self.model, self.price_of, *self._unheard())
+            attempt = ReplyAttempt(self.model, self.price_of, *self._unheard())
             may_retry, asked_to_wait = False, None
             try:
                 yield from self._once(messages, settings, clock, attempt)
@@ -148,7 +148,7 @@ class Endpoint:
                     raise
         yield from attempt.flush()
         if not attempt.has_ended:
-            raise AgainError(UnreachableError(f"{self.url}: the reply broke off"))
+            raise AgainError(UnreachableError("the reply broke off"))
         yield attempt.usage()
 
     def _adapt(

@@ -32,13 +32,13 @@ def chunks_of(exchange: Exchange, head: Head) -> Iterator[Chunk]:
     all_pieces = chain([start], pieces)
     if start[:1] in (b"{", b"["):
         exchange.clock.start("next")
-        raw = b"".join(within(all_pieces, LARGEST_WHOLE_BYTES, url))
+        raw = b"".join(within(all_pieces, LARGEST_WHOLE_BYTES))
         yield _whole_chunk(raw, url)
         return
     kind = head.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "text/event-stream" and not start.startswith((b"data", b":", b"event", b"id")):
-        raise GarbledError(f"{url}: it sent {plain(kind) or 'nothing'}, not events")
-    library, text = http(), _Text(all_pieces, url)
+        raise GarbledError(f"it sent {plain(kind) or 'nothing'}, not events")
+    library, text = http(), _Text(all_pieces)
     fault = ""
     try:
         for event in library.EventSource(text, LARGEST_EVENT_BYTES):
@@ -55,7 +55,7 @@ def chunks_of(exchange: Exchange, head: Head) -> Iterator[Chunk]:
     except RecursionError:
         fault = TOO_DEEP
     if fault:
-        raise GarbledError(f"{url}: {fault}")
+        raise GarbledError(f"{fault}")
 
 
 def _split_start(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
@@ -71,7 +71,7 @@ def _split_start(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
 def _whole_chunk(raw: bytes, url: str) -> Chunk:
     with suppress(RecursionError):
         return whole_of(json_of(raw, url), url)
-    raise GarbledError(f"{url}: {TOO_DEEP}")
+    raise GarbledError(f"{TOO_DEEP}")
 
 
 def _is_json(text: str) -> bool:
@@ -91,13 +91,13 @@ class _Text:
     headers = {"content-type": "text/event-stream"}  # noqa: RUF012
     request = None
 
-    def __init__(self, pieces: Iterator[bytes], url: str) -> None:
-        self._pieces, self._url = pieces, url
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
         self.has_ended = False
 
     def iter_text(self) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        for piece in within(self._pieces, LARGEST_STREAM_BYTES, self._url):
+        for piece in within(self._pieces, LARGEST_STREAM_BYTES):
             yield decoder.decode(piece)
         self.has_ended = True
         yield decoder.decode(b"", True) + "\n\n"

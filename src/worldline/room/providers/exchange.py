@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from worldline.errors import InputError
 from worldline.room.providers.client import client_for
 from worldline.room.providers.deadlines import Clock
 from worldline.room.providers.failures import (
@@ -22,7 +23,7 @@ from worldline.room.providers.failures import (
 )
 from worldline.room.providers.public_addresses import public_address, uses_proxy
 from worldline.room.providers.stop_signal import LOOK_SECONDS, refuse_stopped
-from worldline.room.providers.transport import headers_for, http, plain
+from worldline.room.providers.transport import addressless, headers_for, http, plain
 
 HELD = 16  # pieces read ahead of whoever reads them, 1 MiB each at most
 JOIN_SECONDS = 0.2
@@ -78,8 +79,11 @@ class Exchange:
             write=max(0.01, min(30.0, clock.seconds_left())),
             pool=10.0,
         )
-        more = {"headers": headers_for(url) if request.keyed else {}, "json": request.body}
-        client = client_for(url, limits, self._is_pinned)
+        try:
+            more = {"headers": headers_for(url) if request.keyed else {}, "json": request.body}
+            client = client_for(url, limits, self._is_pinned)
+        except InputError as error:
+            raise InputError(addressless(str(error), url)) from None
         self._thread = threading.Thread(
             target=self._work,
             args=(client, request.method, url + request.path, more),
@@ -116,7 +120,7 @@ class Exchange:
             if by is not None:
                 seconds_left = min(seconds_left, by - time.monotonic())
             if self.clock.seconds_left() <= 0 or (by is not None and seconds_left <= 0):
-                raise TooLateError(f"{self.url}: waited for {why}")
+                raise TooLateError(f"waited for {why}")
             try:
                 item = self._queue.get(timeout=max(0.0, min(seconds_left, LOOK_SECONDS)))
             except queue.Empty:
@@ -129,8 +133,8 @@ class Exchange:
 
     def _late(self, why: str) -> Exception:
         if self.clock.phase == "connection":
-            return AgainError(UnreachableError(f"{self.url}: waited for {why}"))
-        return TooLateError(f"{self.url}: waited for {why}")
+            return AgainError(UnreachableError(f"waited for {why}"))
+        return TooLateError(f"waited for {why}")
 
     def _work(self, client: Any, method: str, address: str, more: dict[str, Any]) -> None:
         try:
@@ -195,21 +199,21 @@ def failure_of(error: Exception, url: str) -> Exception:
         return error
     library, reason = http(), plain(error, url) or type(error).__name__
     if isinstance(error, library.ConnectTimeout):
-        return AgainError(UnreachableError(f"{url}: no connection in time"))
+        return AgainError(UnreachableError("no connection in time"))
     if isinstance(error, library.TimeoutException):
-        return TooLateError(f"{url}: nothing came in time")
+        return TooLateError("nothing came in time")
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return UnreachableError(
-            f"{url}: its certificate is by nobody that is trusted here ({reason}); SSL_CERT_FILE "
+            f"its certificate is by nobody that is trusted here ({reason}); SSL_CERT_FILE "
             "names whom to trust"
         )
     if isinstance(error, library.RemoteProtocolError) and "disconnected" not in str(error):
         if "peer closed" in str(error) or "incomplete" in str(error):
-            return AgainError(UnreachableError(f"{url}: {reason}"))
-        return GarbledError(f"{url}: {reason}")
+            return AgainError(UnreachableError(f"{reason}"))
+        return GarbledError(f"{reason}")
     if isinstance(error, (library.TransportError, OSError)):
-        return AgainError(UnreachableError(f"{url}: {reason}"))
-    return GarbledError(f"{url}: {reason}")
+        return AgainError(UnreachableError(f"{reason}"))
+    return GarbledError(f"{reason}")
 
 
 def hang_up(stream: Any) -> None:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from worldline.room.providers.chat_model import ReplyError
 from worldline.room.providers.deadlines import Clock
@@ -60,7 +59,7 @@ def fetch(
     while True:
         try:
             with open_exchange(request, clock) as exchange:
-                return b"".join(within(exchange.pieces(), largest, request.url))
+                return b"".join(within(exchange.pieces(), largest))
         except AgainError as error:
             failure, asked_to_wait = error.failure, error.wait
         n_failures += 1
@@ -69,13 +68,13 @@ def fetch(
         sleep(clock.wait_of(n_failures, asked_to_wait, chance))
 
 
-def within(pieces: Iterator[bytes], largest: int, url: str) -> Iterator[bytes]:
+def within(pieces: Iterator[bytes], largest: int) -> Iterator[bytes]:
     """Pieces of a sane size together. Raises: GarbledError for more."""
     size = 0
     for piece in pieces:
         size += len(piece)
         if size > largest:
-            raise GarbledError(f"{url}: an answer of over {largest:,} bytes")
+            raise GarbledError(f"an answer of over {largest:,} bytes")
         yield piece
 
 
@@ -87,22 +86,16 @@ def json_of(raw: str | bytes, url: str) -> Any:
     text = raw if isinstance(raw, str) else raw.decode("utf-8-sig", "replace")
     with suppress(ValueError, RecursionError):
         return json.loads(text)
-    raise GarbledError(f"{url}: this is not JSON: {plain(text[:80], url)}")
+    raise GarbledError(f"this is not JSON: {plain(text[:80], url)}")
 
 
 def _refusal(exchange: Exchange, head: Head) -> Exception:
     """What a status other than 200 means."""
     url, status = exchange.url, head.status
-    if 300 <= status < 400 and (place := head.headers.get("location")):
-        with suppress(ValueError):
-            parts = urlsplit(place)
-            bare = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="")
-            target_url = plain(bare.geturl(), url)
-            return RejectedError(
-                f"{url}: {status}, it points to {target_url}; not followed", status
-            )
+    if 300 <= status < 400 and head.headers.get("location"):
+        return RejectedError(f"{status}, it points elsewhere; not followed", status)
     complaint = complaint_of(_reason(exchange), url)
-    error_text = f"{url}: {status}" + (f", {complaint.reason}" if complaint.reason else "")
+    error_text = f"{status}" + (f", {complaint.reason}" if complaint.reason else "")
     failure = RejectedError(error_text, status, complaint.fields, complaint.roles)
     if status in RETRIED:
         return AgainError(failure, retry_after(head.headers))

@@ -41,7 +41,7 @@ def public_address(host: str, port: int) -> str:
         rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
         addresses = [str(row[4][0]) for row in rows]
     if not addresses or not all(map(is_public, addresses)):
-        raise GarbledError(f"{host[:80]} is on no public network; accepted is the endpoint's own")
+        raise GarbledError("its picture lies on no public network; accepted is the endpoint's own")
     return addresses[0]
 
 

@@ -17,16 +17,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from worldline.errors import InputError
+from worldline.room.providers.hidden_keys import folded, hide
 from worldline.tokens.sanitize import one_line
 
 KEY = "WORLDLINE_ROOM_KEY"
 KEYRING = "worldline"
-HIDDEN = "(key)"  # what is shown of a key
+ADDRESS = "(address)"  # what is shown of an address
+WEB_ADDRESS = re.compile(
+    r"""(?i)\b[a-z][a-z0-9+.-]*://[^\s"'<>)\]]*|(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?![\w.])"""
+)
 SHORTEST_SECRET = 8  # characters
 LONGEST_REASON = 200
+LONGEST_SEARCHED = 10_000  # characters of which an error shows some
 SIGNS = {".": "_", "-": "__", "_": "___"}  # a host's signs in the name of its variable
 HOST = re.compile(r"[a-z0-9]+(?:(?:\.|--?|_)[a-z0-9]+)*")
 IPV4 = re.compile(r"\d+(\.\d+){3}")
@@ -220,7 +225,7 @@ def headers_for(url: str) -> dict[str, str]:
 
 
 def secrets_of(url: str = "") -> tuple[str, ...]:
-    """Every key that is set, as it is, quoted for a URL, and in base64, the longest first.
+    """Every key that is set, as it is and in base64, as `hide` compares them, the longest first.
 
     This is what no foreign text may bring into the room. What cannot be told from a word is no
     secret: under 8 characters ("ollama"), or, for this machine, without a digit
@@ -234,20 +239,16 @@ def secrets_of(url: str = "") -> tuple[str, ...]:
     keys.add((_from_keyring(url) or "").strip() if url else "")
     long = (key for key in keys if len(key) >= SHORTEST_SECRET)
     secret = (key for key in long if not on_this_machine or any(map(str.isdigit, key)))
-    forms = {form for key in secret for form in _forms(key)}
+    forms = {folded(form) for key in secret for form in _forms(key)}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 
 
 def _forms(key: str) -> Iterator[str]:
-    """A key as it is and as it is written elsewhere: in a URL, and in base64 behind other bytes.
+    """A key as it is, and in base64 behind other bytes.
 
     Of base64 what holds bits of the key alone, wherever it begins in a group of three bytes.
     """
     yield key
-    for safe in ("", "/"):
-        quoted = quote(key, safe=safe)
-        yield quoted
-        yield re.sub("%..", lambda sign: sign[0].lower(), quoted)
     for n_before in range(3):
         coded = base64.b64encode(b"\0" * n_before + key.encode())
         alone = coded.decode()[-(-8 * n_before // 6) : 8 * (n_before + len(key.encode())) // 6]
@@ -256,15 +257,28 @@ def _forms(key: str) -> Iterator[str]:
 
 
 def keyless(text: str, url: str = "") -> str:
-    """Foreign text without the keys that are set."""
-    for key in secrets_of(url):
-        text = text.replace(key, HIDDEN)
+    """Foreign text without the keys that are set; of a very long one the beginning."""
+    return hide(text[:LONGEST_SEARCHED], secrets_of(url))[0]
+
+
+def addressless(text: str, url: str = "") -> str:
+    """Text without addresses: none of the web, and not the one that was asked, however it is named.
+
+    What is said of a failure goes into the log, into files and to every participant.
+
+    >>> addressless("MY-HOST.org:80 is down, see http://10.0.0.1/x", "http://my-host.org/v1")
+    '(address) is down, see (address)'
+    """
+    text, parts = WEB_ADDRESS.sub(ADDRESS, text), urlsplit(url)
+    names = (*key_names(url), parts.hostname, parts.path.rstrip("/"), *_sent_to.values())
+    for name in filter(None, names):
+        text = re.sub(rf"(?i)(?<![\w.-]){re.escape(name)}(:\d+)?(?![\w-]|\.\w)", ADDRESS, text)
     return text
 
 
 def plain(text: object, url: str = "") -> str:
-    """Foreign text for an error: as `one_line`, without the keys that its author was sent."""
-    return one_line(keyless(str(text), url), LONGEST_REASON)
+    """Foreign text for an error: `one_line`, without addresses and keys that its author has."""
+    return one_line(addressless(keyless(str(text), url), url), LONGEST_REASON)
 
 
 def retry_after(headers: Mapping[str, str], current_time: float | None = None) -> float | None:

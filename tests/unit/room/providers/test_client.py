@@ -270,7 +270,7 @@ def test_a_redirect_is_said_and_not_followed(monkeypatch):
             moved = Plan(status=status, headers={"Location": place})
             with stub_endpoint(moved) as stub, pytest.raises(RejectedError) as caught:
                 words(stub.url)
-            assert f"{status}, it points to {other.url}/chat/completions; not" in str(caught.value)
+            assert str(caught.value) == f"{status}, it points elsewhere; not followed"
         assert other.asked == []
 
 
@@ -317,6 +317,37 @@ def test_an_endpoint_that_says_the_key_does_not_bring_it_into_the_room(size, mon
     told = "".join(one.text for one in said if isinstance(one, Delta) and not one.reasoning)
     assert told == f"sk-made sk-(key)(key), {SECRET[:-1]}! sk-made-up"
     assert said[0] == Delta("(key)", reasoning=True)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 1000])
+@pytest.mark.parametrize(
+    "written",
+    [
+        str.upper,
+        str.swapcase,
+        lambda key: "".join(f"%{ord(char):02x}" for char in key),
+        lambda key: key.replace("-", "%2D").replace("a", "%2561"),
+        lambda key: key[:5] + "\u200b\u2060" + key[5:-1] + "\u202e\x00" + key[-1],
+        lambda key: "\n".join(key.upper()).replace("-", "%252d"),
+    ],
+)  # fmt: skip
+def test_a_key_is_hidden_however_it_is_quoted_cased_or_gapped(written, size, monkeypatch):
+    monkeypatch.setenv(KEY, SECRET)
+    text = f"it is {written(SECRET)}. 100% of {SECRET[:-1]}!"
+    wanted = f"it is (key). 100% of {SECRET[:-1]}!"
+    assert keyless(text) == wanted
+    hearing = TextBuffer(secrets_of())
+    for at in range(0, len(text), size):
+        hearing.add(text[at : at + size])
+    hearing.add("", last=True)
+    assert hearing.text == wanted
+
+
+def test_a_flood_of_what_is_not_seen_is_not_held_for_ever():
+    hearing, flood = TextBuffer(("sk-0123456789",)), "\u200b" * 500
+    shown = "".join(hearing.add(piece) for piece in ("sk-", *[flood] * 4))
+    assert len(shown) > 1000
+    assert hearing.text + hearing.add("", last=True) == f"sk-{flood * 4}"
 
 
 @pytest.mark.parametrize(
