@@ -87,7 +87,7 @@ def api(tmp_path_factory):
             return Answer(scene_json(scene), scene=scene)
         if question.ask == "paths":
             return Answer('{"paths": null, "paths_left_out": "too long"}')
-        if question.ask == "trace":
+        if question.ask == "save":
             place = folder / "trace.safetensors"
             place.write_bytes(b"arrays")
             return Answer('{"bytes": 6}', file=place)
@@ -111,7 +111,8 @@ def names(api):
     _, app, worker = api
     found = {}
     for kind in KINDS:
-        more = {"cone": {"layer": 0, "pos": 0}}.get(kind, {})
+        needed = {"cone": {"at": "0,0"}, "cut": {"edges": ["*.*:0>1"], "how": "mask"}}
+        more = needed.get(kind, {})
         asked = {"client": f"client-{kind}", "question": {"ask": kind, "text": TEXT, **more}}
         found[kind] = post(app, "/api/questions", asked).json()["id"]
     end = {name: worker.get(name) for name in found.values()}
