@@ -454,6 +454,73 @@ class Low(nn.Module):
         return out + self.scale * (x @ self.a.T @ self.b.T) if self.active else out
 
 
+class Clipped(torch.autograd.Function):
+    """A function with a derivative of its own."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return 1.0 * x
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return 1.0 * gradient
+
+
+class Factor:
+    """Numbers that are come by in Python's own ways."""
+
+    def __init__(self, by=0.1):
+        self.by = by
+
+    def __getitem__(self, _at):
+        return self.by
+
+    def __mul__(self, x):
+        return x * (1 + self.by)
+
+    def __enter__(self):
+        return self.by
+
+    def __exit__(self, *_error):
+        pass
+
+
+class Turner:
+    """Bends by its method, and by a function that it holds."""
+
+    shapes = (bend,)
+
+    def __init__(self):
+        self.shape = bend
+
+    def turn(self, x):
+        return self.shapes[0](self.shape(x, 0.01), 0.01)
+
+
+def twist(x, by=0.01):
+    """What others call by name, or find in a table."""
+    return bend(x, by)
+
+
+ROUTES = {"twist": twist}
+FACTOR = Factor()
+
+
+class Parts(nn.Module):
+    """An MLP around which code lies in all kinds of places."""
+
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner, self.turner = inner, Turner()
+        self.stages, self.filters = [twist], [functools.partial(twist, by=0.02)]
+
+    def forward(self, x):
+        with Factor(0.05) as by:
+            x = self.filters[0](self.stages[0](Clipped.apply(twist(x)))) * (1 + by)
+        x = ROUTES["twist"](self.turner.turn(FACTOR * x * FACTOR[0]))
+        return self.inner(x) * self.inner.down_proj.in_features**-0.5
+
+
 TABLE = {"by": 0.2}
 LEVELS = [0.1, 0.2]
 SHIFT = torch.full((1,), 0.1)
@@ -481,6 +548,7 @@ HELD: WeakKeyDictionary[nn.Module, Held] = WeakKeyDictionary()
 
 def prepare(module) -> None:
     """Put an adapter, and hooks that hold values, into a model."""
+    layer(module, 0).mlp = Parts(layer(module, 0).mlp).eval()
     layer(module, 0).self_attn.v_proj = Low(layer(module, 0).self_attn.v_proj).eval()
     object_hook, counting = Steering(), Counting()
     layer(module, 0).mlp.register_forward_hook(object_hook)
@@ -580,6 +648,105 @@ def hook_in_place_of_a_hook(module):
     hook = hooks[key]
     hooks[key] = functools.partial(bent, by=0.4)
     return lambda: hooks.__setitem__(key, hook)
+
+
+# --- the code around a class of one's own --------------------------------------------------------
+
+
+def parts(module) -> Parts:
+    return layer(module, 0).mlp
+
+
+def item(holder, key, value) -> Undo:
+    """Set an item; setting it back undoes that."""
+    before = holder[key]
+    holder[key] = value
+    return lambda: holder.__setitem__(key, before)
+
+
+def twice_bent(x, by=0.01):
+    return bend(bend(x, 0.5), by)
+
+
+@change(r"the code of class Parts \(model\.layers\.0\.mlp\)")
+def backward_of_a_function(_module):
+    return attribute(Clipped, "backward", staticmethod(lambda _ctx, gradient: 0.5 * gradient))
+
+
+@change(r"the code of class Parts \(model\.layers\.0\.mlp\)")
+def forward_of_a_function(_module):
+    return attribute(Clipped, "forward", staticmethod(lambda _ctx, x: 0.5 * x))
+
+
+@change(r"the code of class Parts")
+def enter_of_a_helper(_module):
+    return attribute(Factor, "__enter__", lambda self: 0.9)
+
+
+@change(r"the code of class Parts")
+def init_of_a_helper(_module):
+    return attribute(Factor, "__init__", lambda self, by: setattr(self, "by", 9 * by))
+
+
+@change(r"Parts")
+def item_of_a_helper(_module):
+    return attribute(Factor, "__getitem__", lambda self, _at: 0.9)
+
+
+@change(r"Parts")
+def product_of_a_helper(_module):
+    return attribute(Factor, "__mul__", lambda self, x: x * 9)
+
+
+@change(r"class Parts\.ROUTES\.twist twist#\w+ → twice_bent#")
+def a_function_in_a_table(_module):
+    return item(ROUTES, "twist", twice_bent)
+
+
+@change(r"layers\.0\.mlp\.stages \('twist#\w+',\) → \('twice_bent#")
+def a_function_in_a_list(module):
+    return item(parts(module).stages, 0, twice_bent)
+
+
+@change(r"layers\.0\.mlp\.filters\[0\]\.partial.*by 0\.02 → 0\.9")
+def an_argument_of_a_partial(module):
+    return item(parts(module).filters, 0, functools.partial(twist, by=0.9))
+
+
+@change(r"layers\.0\.mlp\.turner\.shape bend#\w+ → twice_bent#")
+def a_function_that_an_object_holds(module):
+    return attribute(parts(module).turner, "shape", twice_bent)
+
+
+@change(r"layers\.0\.mlp\.turner\.class ")
+def a_method_of_an_object(_module):
+    return attribute(Turner, "turn", lambda self, x: twice_bent(x))
+
+
+@change(r"layers\.0\.mlp\.turner\.Turner\.shapes \('bend#\w+',\) → \('twice_bent#")
+def a_function_that_a_class_holds(_module):
+    return attribute(Turner, "shapes", (twice_bent,))
+
+
+@change(r"twist\(\).* \(0\.01,\) → \(0\.9,\)")
+def a_default(_module):
+    twist.__defaults__ = (0.9,)
+    return lambda: setattr(twist, "__defaults__", (0.01,))
+
+
+@change(r"down_proj\.in_features 64 → 256|down_proj\.in_features ")
+def a_size_that_code_reads(module):
+    down = parts(module).inner.down_proj
+    return attribute(down, "in_features", 4 * down.in_features)
+
+
+@change("the code of class LlamaAttention")
+def a_function_below_a_function_of_a_library(_module):
+    import transformers.models.llama.modeling_llama as home
+
+    honest = home.rotate_half
+    home.rotate_half = functools.wraps(honest)(lambda x: -honest(x))
+    return lambda: setattr(home, "rotate_half", honest)
 
 
 # --- what moves no number ------------------------------------------------------------------------

@@ -7,10 +7,10 @@ cells and defaults is read.
 from __future__ import annotations
 
 import contextvars
+import dis
 import enum
 import functools
 import hashlib
-import itertools
 import logging
 import operator
 import os
@@ -19,6 +19,7 @@ import types
 from array import array
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -26,7 +27,8 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 SCALARS = frozenset((int, float, bool, str, type(None), complex, bytes))
 DEEPEST = 4  # objects within objects
-DEEPEST_CALL = 2  # functions that functions call by name
+DEEPEST_CALL = 40  # functions that functions call by name
+DEEPEST_LIBRARY = 3  # functions of libraries that one of a library calls by name
 MOST_ITEMS = 64  # objects of a container; a list that a hook fills is not followed for ever
 MOST_NUMBERS = 65_536  # numbers and words of a container that holds nothing else
 MOST_VALUES = 20_000  # met on the way through one function
@@ -34,20 +36,34 @@ CUT = "…"  # ends what is described no further: what lies behind it may change
 SAMPLES = 16  # of a large tensor that tell whether its digest still holds
 #: Whose hooks look on: this package's, and those that transformers adds to give hidden states.
 _ONLOOKERS = ("worldline.", "transformers.utils.output_capturing")
-#: Of the classes of these, which are many methods long, only what a forward pass runs is code;
-#: of a model's own file all methods.
-_LIBRARIES, _MODELS = ("torch.", "transformers."), "transformers.models."
+#: Of a library's classes only what a forward pass runs is code; of those of these all methods.
+_FOLLOWED = ("transformers.models.", "peft.", "accelerate.")
 _RUN = ("forward", "__call__", "_call_impl", "_wrapped_call_impl")
 #: What modules of these hold beside functions, and what their objects hold, is no user's value.
 _FOREIGN = frozenset(("torch", "transformers", "numpy", "worldline", "builtins", "logging"))
+#: The other libraries that models and adapters come with.
+_LIBRARIES = frozenset((
+    "peft", "accelerate", "huggingface_hub", "safetensors", "tokenizers", "packaging", "tqdm",
+    "regex", "yaml", "filelock", "fsspec", "jinja2", "requests", "httpx", "typing_extensions",
+))  # fmt: skip
+_WITHOUT_MODELS = _FOREIGN - {"transformers"}  # of torch see `torch_patches`
+_WITH_MODELS = frozenset(("transformers", "peft", "accelerate"))
 _LISTS = (list, tuple, deque, array, bytearray)
-_NOT_RUN = frozenset(("__init__", "_init_weights", "__repr__", "extra_repr", "__module__"))
-_CODE, _CELL = (vars(types.FunctionType)["__code__"], vars(types.CellType)["cell_contents"])
+#: Of modules, which stand by the time that they run.
+_NOT_RUN = frozenset(("__init__", "_init_weights", "__repr__", "extra_repr"))
+_CODE_KINDS = (
+    type, types.ModuleType, types.FunctionType, types.MethodType, functools.partial,
+    functools._lru_cache_wrapper,
+)  # fmt: skip
+_FUNCTION = vars(types.FunctionType)
+_CODE = _FUNCTION["__code__"].__get__
+_DEFAULTS = _FUNCTION["__defaults__"].__get__, _FUNCTION["__kwdefaults__"].__get__
+_MRO = vars(type)["__mro__"].__get__
+_IMPORT = dis.opmap["IMPORT_NAME"]
 _digests: dict[int, tuple[types.CodeType, str]] = {}
-_names_of: dict[int, tuple[types.CodeType, frozenset[str]]] = {}
-_classes: dict[type, _Class] = {}
+_names_of: dict[int, tuple[types.CodeType, frozenset[str], frozenset[str]]] = {}
+_codes: dict[type | types.FunctionType, Code] = {}
 _tensors: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
-_Class = tuple[tuple[Any, ...], list[tuple[Any, ...]], str, list[tuple[str, Any]]]
 
 
 def looks_on(function: object) -> bool:
@@ -91,29 +107,179 @@ def qualified_name(value: Any) -> str:
     return str(name).rpartition("<locals>.")[2]
 
 
-class Describer:
-    """What has been met on the way through one function or one value: code, and values.
+@dataclass(frozen=True)
+class Code:
+    """What a class or a function runs, with what that calls and reads by name.
 
-    `deps`: where the way led through, for those who want to see whether it still does; what can
-    change in place is then noted in `held_values`. `within`: ids of modules that are described
-    elsewhere.
+    `text` is its name and a digest of all of it; `held` the values it reads that may move, by name;
+    `names` those of the globals and attributes that a user's part of it reads. `spaces` are the
+    classes on the way, as namespaces and their members, `lookups` what else led on, as (look, key,
+    value): while they give the same, the rest holds.
     """
 
-    def __init__(
-        self, deps: list[tuple[Any, ...]] | None = None, within: Collection[int] = frozenset()
-    ):
-        self.code: list[str] = []
-        self.values: list[tuple[str, Any]] = []
-        self.held_values: list[tuple[str, Any]] = []
-        self.visited_ids: set[int] = set()
-        self.deps, self.within = deps, within
-        self.n_remaining = MOST_VALUES
-        self.cut = False  # whether functions call others that were not followed
+    text: str
+    held: tuple[tuple[str, Any], ...]
+    names: frozenset[str]
+    spaces: tuple[tuple[Mapping[str, Any], tuple[Any, ...]], ...]
+    lookups: tuple[tuple[Callable[[Any], Any], Any, Any], ...]
 
-    def mark(self) -> str:
-        """A digest of all code that was met."""
-        digest = hashlib.sha256("\n".join(self.code).encode()).hexdigest()[:12]
-        return f"#{digest}{CUT}" if self.cut else f"#{digest}"
+    def is_current(self) -> bool:
+        """Whether the way leads through the same code still."""
+        return all(
+            len(space) == len(members) and all(map(operator.is_, space.values(), members))
+            for space, members in self.spaces
+        ) and all(look(key) is value for look, key, value in self.lookups)
+
+
+class _Walk:
+    """The way through a class or a function, and what is met on it."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.held: list[tuple[str, Any]] = []
+        self.names: set[str] = set()
+        self.spaces: list[tuple[Mapping[str, Any], tuple[Any, ...]]] = []
+        self.lookups: list[tuple[Callable[[Any], Any], Any, Any]] = []
+        self.visited: set[object] = set(torch.Tensor.__mro__)  # as `torch_patches` has it
+        self.n_library: dict[int, int] = {}
+        self.n_calls = 0
+        self.is_cut = False
+
+    def code(self, name: str) -> Code:
+        digest = hashlib.sha256("\n".join(self.lines).encode()).hexdigest()[:12]
+        return Code(
+            f"{name}#{digest}{CUT if self.is_cut else ''}",
+            tuple(self.held), frozenset(self.names), tuple(self.spaces), tuple(self.lookups),
+        )  # fmt: skip
+
+    def follow_class(self, kind: type, n_library: int = 0, unrun: Collection[str] = ()) -> None:
+        """All members of a user's class; of a library's those that may run, or are not its own."""
+        self.lookups.append((_MRO, kind, kind.__mro__))
+        for base in kind.__mro__[:-1]:
+            if base in self.visited:
+                continue
+            self.visited.add(base)
+            home, space = base.__module__, vars(base)
+            self.spaces.append((space, tuple(space.values())))
+            self.lines.append(f"{home}.{base.__qualname__}")
+            n_own = max(1, n_library) if _is_known(home) else 0
+            is_followed = not n_own or _is_followed(base)
+            runs = _RUN if issubclass(base, torch.nn.Module) else ()
+            for name, member in list(space.items()):
+                if name in unrun or isinstance(member, _DESCRIPTORS):
+                    continue
+                functions = _functions_in(member)
+                for function in functions:
+                    if is_followed or name in runs or not _is_known(_home(function)):
+                        self._follow(function, n_library)
+                if is_followed and not functions and _is_read(name, member, is_known=n_own > 0):
+                    self._use(f"{base.__name__}.{name}", member, n_own)
+
+    def follow_function(self, function: types.FunctionType) -> None:
+        """A function, what it calls by name, and what it reads of what is no library's."""
+        self._follow(function, 0)
+
+    def _follow(self, function: types.FunctionType, n_library: int) -> None:
+        """The same; `n_library` functions of libraries led there, one by the other."""
+        is_known = _is_known(_home(function))
+        n_library = max(1, n_library) if is_known else 0
+        if self.n_library.get(id(function), DEEPEST_LIBRARY + 2) <= n_library:
+            return
+        if self.n_calls > DEEPEST_CALL:
+            self.is_cut |= not is_known
+            return
+        self.n_library[id(function)] = n_library
+        self.n_calls += 1
+        name, code = qualified_name(function), function.__code__
+        names, imports = _names_read(code)
+        self.lines.append(f"{name}#{_digest(code)}")
+        self.lookups.append((_CODE, function, code))
+        if not is_known:
+            self.names |= names
+            self.is_cut |= not all(map(_is_known, imports))  # what is not there before it runs
+            self.lookups.append((len, function.__dict__, len(function.__dict__)))
+        for look in _DEFAULTS:
+            if (defaults := look(function)) is not None:
+                self.lookups.append((look, function, defaults))
+                self._use_defaults(f"{name}()", defaults, n_library)
+        for key, value in function.__dict__.items():
+            if not is_known or key in names:
+                self.lookups.append((function.__dict__.get, key, value))
+                self._use(f"{name}.{key}", value, n_library, names)
+        for key, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            self.lookups.append((_content, cell, _content(cell)))
+            self._use(key, _content(cell), n_library, names)
+        self._read(function.__globals__, "", n_library, names)
+        self.n_calls -= 1
+
+    def _use_defaults(self, name: str, defaults: Any, n_library: int) -> None:
+        if not n_library:
+            self.held.append((name, defaults))
+            return
+        for value in defaults.values() if isinstance(defaults, dict) else defaults:
+            if _is_code(value):
+                self._use(name, value, n_library)
+
+    def _read(
+        self, space: dict[str, Any], prefix: str, n_library: int, names: frozenset[str]
+    ) -> None:
+        """What code finds by `names` in a module of Python; a library's, what is code of it."""
+        for name in sorted(names & space.keys() if n_library else names):
+            if _is_dunder(name):
+                continue
+            value = space.get(name)
+            self.lookups.append((space.get, name, value))
+            if value is not None and (not n_library or _is_code(value)):
+                self._use(f"{prefix}{name}", value, n_library and n_library + 1, names)
+
+    def _use(
+        self, name: str, value: Any, n_library: int, names: frozenset[str] = frozenset()
+    ) -> None:
+        """A value that code knows by `name`; it reads `names`, some of them of a module's."""
+        value = _inner_of(value) if n_library else value
+        if isinstance(value, types.FunctionType):
+            self._follow(value, n_library)
+        elif isinstance(value, type):
+            self.follow_class(value, n_library)
+        elif isinstance(value, types.ModuleType):
+            top = value.__name__.partition(".")[0]
+            is_followed = top in _WITH_MODELS if n_library else top not in _WITHOUT_MODELS
+            if is_followed and (id(value), names) not in self.visited:
+                self.visited.add((id(value), names))
+                self._read(vars(value), f"{name}.", max(n_library, top in _FOREIGN), names)
+        elif n_library and type(value) in SCALARS:
+            self.lines.append(f"{name}={value!r}")
+        else:
+            self.held.append((name, value))
+
+
+def code_of(source: type | types.FunctionType) -> Code:
+    """The code of a class of modules or of objects, or of a function: from before if it holds."""
+    code = _codes.get(source)
+    if code is not None and code.is_current():
+        return code
+    walk = _Walk()
+    if isinstance(source, type):
+        walk.follow_class(source, unrun=_NOT_RUN if issubclass(source, torch.nn.Module) else ())
+        code = _codes[source] = walk.code(f"{source.__module__}.{source.__qualname__}")
+    else:
+        walk.follow_function(source)
+        code = walk.code(qualified_name(source))
+        if _is_known(_home(source)) and not source.__closure__:  # a user's holds what is to go
+            _codes[source] = code
+    return code
+
+
+class Describer:
+    """What values are: numbers, words, and the code of functions and classes among them.
+
+    `within`: ids of modules that are described elsewhere.
+    """
+
+    def __init__(self, within: Collection[int] = frozenset()):
+        self.visited_ids: set[int] = set()
+        self.within = within
+        self.n_remaining = MOST_VALUES
 
     def plain(self, value: Any, depth: int = 0) -> Any:
         """A value as numbers, words and tuples, which do not change when it does."""
@@ -134,18 +300,20 @@ class Describer:
         if value is os.environ:  # may hold secrets, and goes into files
             return hashlib.sha256(repr(sorted(value.items())).encode()).hexdigest()[:12]
         if isinstance(value, (*_LISTS, set, frozenset, Mapping)):
-            return self._container(value, depth)
-        if isinstance(value, type):
-            return f"{value.__module__}.{value.__qualname__}"
-        if callable(value):
-            return self.function(value, depth)
+            items = self._container(value, depth)
+            own_kind = not _is_known(kind.__module__)
+            return (*self._object(value, depth), ("items", items)) if own_kind else items
+        if isinstance(value, type) or callable(value):
+            name, values = self.code(value, depth)
+            return (("", name), *values) if values else name
         return self._object(value, depth)
 
     def _container(self, value: Any, depth: int) -> Any:
         self.visited_ids.add(id(value))
         description: Any
         if isinstance(value, Mapping):
-            first_items = list(value.items())[: self._most(value.values())]
+            pairs = list(value.items())
+            first_items = pairs[: self._most([held for _, held in pairs])]
             description = tuple((_key(k), self.plain(v, depth + 1)) for k, v in first_items)
             description += ((CUT, f"{len(value)} {CUT}"),) * (len(first_items) < len(value))
         elif isinstance(value, (set, frozenset)):
@@ -163,7 +331,7 @@ class Describer:
         return MOST_NUMBERS
 
     def _object(self, value: Any, depth: int) -> Any:
-        """Class and values of an object that is no container."""
+        """Class and values of an object."""
         kind = type(value)
         numpy = getattr(value, "tobytes", None)
         if numpy is not None and kind.__module__ == "numpy":
@@ -181,8 +349,10 @@ class Describer:
                     attributes[name] = getattr(value, name)
         simple = () if attributes else _in_words(value)
         some = list(attributes.items())[:MOST_ITEMS]
+        text, values = self.code(kind, depth)
         return (
-            ("class", kind.__qualname__),
+            ("class", text),
+            *values,
             *simple,
             *((name, self.plain(attribute, depth + 1)) for name, attribute in some),
             *(((CUT, f"{len(attributes)} {CUT}"),) if len(some) < len(attributes) else ()),
@@ -195,122 +365,41 @@ class Describer:
             self.visited_ids.add(id(part))
             attributes = {k: v for k, v in vars(part).items() if k not in _OF_MODULES}
             tensors = part._parameters | part._buffers
+            text, values = self.code(type(part), depth)
             part_descriptions.append((
                 name,
                 (
-                    ("class", class_code(type(part))),
+                    ("class", text),
+                    *values,
                     *((k, self.plain(v, depth + 1)) for k, v in attributes.items()),
                     *((k, tensor_summary(v)) for k, v in tensors.items() if v is not None),
                 ),
             ))  # fmt: skip
         return tuple(part_descriptions)
 
-    def function(self, function: Any, depth: int = 0) -> str:
-        """The name of a function; its code and its values are noted."""
-        if isinstance(function, functools.partial):
-            self.values.append(
-                ("partial", self.plain((function.args, function.keywords), depth + 1))
-            )
-            return self.function(function.func, depth)
-        if isinstance(function, (staticmethod, classmethod)):
-            return self.function(function.__func__, depth)
-        if isinstance(function, types.MethodType):
-            self.values.append(("self", self.plain(function.__self__, depth + 1)))
-            return self.function(function.__func__, depth)
-        if isinstance(function, types.FunctionType):
-            self._walk(function, depth)
-        elif not isinstance(function, (types.BuiltinFunctionType, type)):
-            call_method = getattr(type(function), "__call__", None)  # noqa: B004 (the class's)
-            for code in (call_method, getattr(function, "__wrapped__", None)):
-                if isinstance(code, types.FunctionType):
-                    self._walk(code, depth)
-            self.values.append((qualified_name(function), self._object(function, depth + 1)))
-        return qualified_name(function)
-
-    def _walk(self, function: types.FunctionType, depth: int) -> None:
-        if id(function) in self.visited_ids:
-            return
-        if depth > DEEPEST:
-            self._cut_at(function.__module__)
-            return
-        self.visited_ids.add(id(function))
-        code = function.__code__
-        self.code.append(f"{qualified_name(function)}#{_digest(code)}")
-        defaults = (function.__defaults__, function.__kwdefaults__)
-        if self.deps is not None:
-            self.deps.append((_CODE.__get__, function, code))
-        elif any(defaults):
-            self.values.append((f"{qualified_name(function)}()", self.plain(defaults, depth + 1)))
-        names = _names_read(code)
-        for name, value in function.__dict__.items():
-            if name in names:
-                self._used(name, value, depth, names)
-        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            try:
-                cell_value = cell.cell_contents
-            except ValueError:
-                continue  # nothing is there yet
-            if self.deps is not None:
-                self.deps.append((_CELL.__get__, cell, cell_value))
-            self._used(name, cell_value, depth, names)
-        foreign = _is_foreign(function.__module__)
-        for name in sorted(names):
-            used = function.__globals__.get(name)
-            if used is None or name.startswith("__"):
-                continue
-            if self.deps is not None:
-                self.deps.append((function.__globals__.get, name, used))
-            if type(used) is types.FunctionType:
-                if depth < DEEPEST_CALL:
-                    self._used(name, used, depth + 1, names)
-                elif id(used) not in self.visited_ids:
-                    self._cut_at(used.__module__)
-            elif type(used) in SCALARS or not foreign:
-                self._used(name, used, depth + 1, names)
-
-    def _cut_at(self, home: str | None) -> None:
-        """Code of this module is not followed; of a library nothing that it holds is a value."""
-        self.cut = self.cut or not _is_known(home)
-
-    def _used(self, name: str, value: Any, depth: int, names: Collection[str]) -> None:
-        """A value that a function knows by `name`; it reads `names`, some of them of the value."""
-        if isinstance(value, types.FunctionType):
-            self._walk(value, depth)
-        elif isinstance(value, (types.ModuleType, type)):
-            self._members(name, value, depth, names)
-        elif type(value) in SCALARS and self.deps is not None:
-            self.code.append(f"{name}={value!r}")
-        elif isinstance(value, torch.nn.Module) and id(value) in self.within:
-            return  # described where it stands
-        else:
-            if self.deps is None:
-                self.values.append((name, self.plain(value, depth + 1)))
-            else:
-                self.held_values.append((name, value))
-            self._members(name, type(value), depth, names)
-
-    def _members(self, name: str, holder: Any, depth: int, names: Collection[str]) -> None:
-        """What a function reads of a module of Python or of a class that is the user's."""
-        home = holder.__name__ if isinstance(holder, types.ModuleType) else holder.__module__
-        if _is_foreign(home) or id(holder) in self.visited_ids:
-            return
-        if depth > DEEPEST_CALL:
-            self._cut_at(home)
-            return
-        spaces = [vars(base) for base in getattr(holder, "__mro__", ())] or [vars(holder)]
-        for member in sorted(names):
-            space = next((namespace for namespace in spaces if member in namespace), None)
-            if space is None or member.startswith("__"):
-                continue
-            value = space[member]
-            if self.deps is not None:
-                self.deps.append((space.get, member, value))
-            value = value.fget if isinstance(value, property) else value
-            if isinstance(value, (staticmethod, classmethod)):
-                value = value.__func__
-            if isinstance(value, _DESCRIPTORS):
-                continue  # where an object's own value lies
-            self._used(f"{name}.{member}", value, depth + 1, names)
+    def code(self, value: Any, depth: int = 0) -> tuple[str, tuple[tuple[str, Any], ...]]:
+        """(Name and digest of the code of a function or a class, the values that it holds)."""
+        if isinstance(value, functools.partial):
+            text, values = self.code(value.func, depth)
+            return text, (("partial", self.plain((value.args, value.keywords), depth + 1)), *values)
+        if isinstance(value, (staticmethod, classmethod)):
+            return self.code(value.__func__, depth)
+        if isinstance(value, types.MethodType):
+            text, values = self.code(value.__func__, depth)
+            return text, (("self", self.plain(value.__self__, depth + 1)), *values)
+        if isinstance(value, types.BuiltinFunctionType):
+            owner = value.__self__
+            is_free = owner is None or isinstance(owner, (types.ModuleType, type))
+            values = () if is_free else (("self", self.plain(owner, depth + 1)),)
+            return f"{qualified_name(value)}#", values
+        if not isinstance(value, (types.FunctionType, type)):
+            name, digest = qualified_name(value), code_of(type(value)).text.rpartition("#")[2]
+            return f"{name}#{digest}", ((name, self._object(value, depth + 1)),)
+        code = code_of(value)
+        if id(value) in self.visited_ids:
+            return code.text, ()
+        self.visited_ids.add(id(value))
+        return code.text, tuple((name, self.plain(held, depth)) for name, held in code.held)
 
 
 def _key(key: Any) -> str:
@@ -338,18 +427,68 @@ _DESCRIPTORS = (types.MemberDescriptorType, types.GetSetDescriptorType, types.Wr
 _OF_MODULES = frozenset(vars(torch.nn.Module())) - {"training"}
 
 
-def _is_foreign(home: str | None) -> bool:
-    return str(home).partition(".")[0] in _FOREIGN
+def _home(function: types.FunctionType) -> str | None:
+    """The module that a function's code is in: a wrapper may bear the name of what it wraps."""
+    return function.__globals__.get("__name__")
 
 
 def _is_known(home: str | None) -> bool:
     """Whether what a module holds is no user's value: one of a library."""
     top = str(home).partition(".")[0]
-    return top in _FOREIGN or top in sys.stdlib_module_names or top in ("peft", "accelerate")
+    return top in _FOREIGN or top in _LIBRARIES or top in sys.stdlib_module_names
 
 
-def _names_read(code: types.CodeType) -> frozenset[str]:
-    """Names of globals and attributes in a function and in the functions inside it."""
+def _is_code(value: Any) -> bool:
+    """Whether a library's name stands for code or a word, or for what is not a library's."""
+    is_code = type(value) in SCALARS or isinstance(value, _CODE_KINDS)
+    return is_code or not _is_known(type(value).__module__)
+
+
+def _is_read(name: str, member: Any, is_known: bool) -> bool:
+    """Whether a member of a class that is no function may be read as a model runs."""
+    if is_known:
+        return type(member) in SCALARS and not name.startswith("_")
+    return name != "_abc_impl" and (callable(member) or not _is_dunder(name))
+
+
+def _is_followed(kind: type) -> bool:
+    """Whether all of a library's class is code of a model: a layer, a function of autograd."""
+    is_layer = kind.__module__.startswith(_FOLLOWED) and issubclass(kind, torch.nn.Module)
+    function = torch.autograd.Function
+    return is_layer or (issubclass(kind, function) and kind is not function)
+
+
+def _inner_of(value: Any) -> Any:
+    """The function behind one that keeps results, or that a library's object is bound to."""
+    if isinstance(value, functools._lru_cache_wrapper):
+        return value.__wrapped__
+    is_bound = isinstance(value, types.MethodType) and _is_known(type(value.__self__).__module__)
+    return value.__func__ if is_bound else value
+
+
+def _is_dunder(name: str) -> bool:
+    """Whether a name is one of Python's own."""
+    return name.startswith("__") and name.endswith("__")
+
+
+def _functions_in(member: Any) -> list[types.FunctionType]:
+    """The functions that a member of a class is, or consists of."""
+    if isinstance(member, property):
+        parts: tuple[Any, ...] = (member.fget, member.fset, member.fdel)
+    else:
+        parts = (member.__func__ if isinstance(member, (staticmethod, classmethod)) else member,)
+    return [part for part in parts if isinstance(part, types.FunctionType)]
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing is there yet
+        return None
+
+
+def _names_read(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of globals and attributes in a function and those inside it; modules imported there."""
     cached_entry = _names_of.get(id(code))
     if cached_entry is None or cached_entry[0] is not code:
         inside = [
@@ -357,46 +496,17 @@ def _names_read(code: types.CodeType) -> frozenset[str]:
             for constant in code.co_consts
             if isinstance(constant, types.CodeType)
         ]
-        cached_entry = _names_of[id(code)] = code, frozenset(code.co_names).union(*inside)
-    return cached_entry[1]
-
-
-def class_code(kind: type) -> str:
-    """Name and digest of the code that a class, its bases and what they call consist of."""
-    return _class_of(kind)[2]
-
-
-def class_values(kind: type, within: Collection[int]) -> tuple[tuple[str, Any], ...]:
-    """What lies in the modules of a class's code and is read there: tables, tensors, objects."""
-    held_values = _class_of(kind)[3]
-    return tuple((name, Describer(within=within).plain(value)) for name, value in held_values)
-
-
-def _class_of(kind: type) -> _Class:
-    cached_class = _classes.get(kind)
-    members = tuple(itertools.chain(*(vars(base).values() for base in kind.__mro__[:-1])))
-    if cached_class is not None and len(cached_class[0]) == len(members):
-        same_members = all(map(operator.is_, cached_class[0], members))
-        if same_members and all(
-            look(key) is expected_value for look, key, expected_value in cached_class[1]
-        ):
-            return cached_class
-    deps: list[tuple[Any, ...]] = []
-    describer = Describer(deps)
-    for base in kind.__mro__[:-1]:
-        home = base.__module__
-        long = home.startswith(_LIBRARIES) and not home.startswith(_MODELS)
-        for name, member in list(vars(base).items()):
-            if name in _NOT_RUN or (long and name not in _RUN):
-                continue
-            function = member.fget if isinstance(member, property) else member
-            if isinstance(function, (types.FunctionType, staticmethod, classmethod)):
-                describer.function(function)
-            elif type(member) in SCALARS and not long and not name.startswith("_"):
-                describer.code.append(f"{name}={member!r}")
-    name_and_digest = f"{kind.__module__}.{kind.__qualname__}{describer.mark()}"
-    _classes[kind] = cached_class = members, deps, name_and_digest, describer.held_values
-    return cached_class
+        imports = (
+            [step.argval for step in dis.get_instructions(code) if step.opname == "IMPORT_NAME"]
+            if _IMPORT in code.co_code[::2]
+            else []
+        )
+        cached_entry = _names_of[id(code)] = (
+            code,
+            frozenset(code.co_names).union(*(names for names, _ in inside)),
+            frozenset(imports).union(*(modules for _, modules in inside)),
+        )
+    return cached_entry[1:]
 
 
 def _digest(code: types.CodeType) -> str:
@@ -419,15 +529,6 @@ def _add(total: Any, code: types.CodeType) -> None:
             kind = type(constant)
             constant_text = sorted(map(repr, constant)) if kind is frozenset else repr(constant)
             total.update(f"{kind.__name__} {constant_text}\n".encode())
-
-
-def code_of(
-    function: Callable[..., Any], within: Collection[int] = frozenset()
-) -> tuple[str, tuple[Any, ...]]:
-    """(Name and digest of a function's code, the values that it holds)."""
-    describer = Describer(within=within)
-    name = describer.function(function)
-    return f"{name}{describer.mark()}", tuple(describer.values)
 
 
 def is_cut(value: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import operator
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -18,8 +19,6 @@ from worldline.models.call_identity import note_first
 from worldline.models.fingerprint import (
     SCALARS,
     Describer,
-    class_code,
-    class_values,
     code_of,
     is_cut,
     looks_on,
@@ -42,23 +41,43 @@ _HOOKS = {
     "_backward_pre_hooks": "backward pre-hook",
     "_backward_hooks": "backward hook",
 }
-#: Attributes that say what the weights say too, or that no forward pass in eval mode reads.
+_NOTED_APART = _OWN_FIELDS | {
+    "config", "_hf_hook", "_is_hf_initialized", "_worldline",
+    "_output_capturing_hooks_installed",
+}  # fmt: skip
+#: Attributes that say what the weights say too, or that no forward pass in eval mode reads; where a
+#: user's code names one of them it is state as any other.
 _UNREAD = frozenset((
-    "config", "generation_config", "name_or_path", "warnings_issued", "model_tags",
+    "generation_config", "name_or_path", "warnings_issued", "model_tags",
     "in_features", "out_features", "num_embeddings", "embedding_dim", "gradient_checkpointing",
-    "_gradient_checkpointing_func", "_is_hf_initialized", "_hf_hook", "_worldline",
-    "_output_capturing_hooks_installed", "_require_grads_hook", "_require_grads_hooks",
+    "_gradient_checkpointing_func", "_require_grads_hook", "_require_grads_hooks",
     "_tp_plan", "_pp_plan", "_ep_plan", "_fsdp_plan", "_skip_keys_device_placement",
     "_keys_to_ignore_on_load_unexpected", "_keys_to_ignore_on_load_missing",
     "_keys_to_ignore_on_save", "_weight_conversions", "all_tied_weights_keys", "loss_type",
     "_no_split_modules", "_keep_in_fp32_modules", "_keep_in_fp32_modules_strict",
-)) | _OWN_FIELDS - {"training"}  # fmt: skip
+))  # fmt: skip
 _UNREAD_SETTINGS = frozenset((
     "transformers_version", "_name_or_path", "_commit_hash", "id2label", "label2id", "use_cache",
     "architectures", "_attn_implementation_internal", "_experts_implementation_internal",
     "_attn_implementation_autoset", "_post_init_done", "problem_type", "task_specific_params",
 ))  # fmt: skip
 _FUNCTIONS = ("attention function", "mask function", "experts function")
+_DENORMAL = 5e-324  # nothing, times one, where such numbers are taken for 0
+#: How float32 is multiplied, by each of torch's switches: `torch.get_float32_matmul_precision`
+#: raises where one of them was set.
+_PRECISIONS = (
+    "fp32_precision", "cuda.matmul.fp32_precision", "mkldnn.fp32_precision",
+    "mkldnn.matmul.fp32_precision",
+)  # fmt: skip
+#: Of torch.backends, all that moves numbers.
+_SWITCHES = (
+    *_PRECISIONS, "cudnn.fp32_precision", "cudnn.conv.fp32_precision", "cudnn.rnn.fp32_precision",
+    "mkldnn.conv.fp32_precision", "mkldnn.rnn.fp32_precision",
+    "cuda.matmul.allow_fp16_reduced_precision_reduction",
+    "cuda.matmul.allow_bf16_reduced_precision_reduction", "cuda.matmul.allow_fp16_accumulation",
+    "cudnn.enabled", "cudnn.benchmark", "cudnn.deterministic",
+    "mkldnn.enabled", "mkldnn.deterministic", "opt_einsum.enabled",
+)  # fmt: skip
 _GLOBAL_HOOKS = {f"_global{name}": kind for name, kind in _HOOKS.items()}
 
 Facts = dict[str, Any]
@@ -194,16 +213,19 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
     code: Facts = {}
     state: Facts = {}
     configs: dict[int, tuple[str, Any]] = {}
-    classes: dict[type, str] = {}
-    names = {id(part): name for name, part in module.named_modules()}
+    parts = list(module.named_modules())
+    names = {id(part): name for name, part in parts}
     within = set(names)
-    for name, part in module.named_modules():
-        kind, attributes = type(part), vars(part)
-        if kind not in classes:
-            classes[kind] = class_code(kind)
-            if values := class_values(kind, within):
-                state[f"|class {kind.__qualname__}"] = values
-        code[name] = classes[kind]
+    classes: dict[type, str] = {}
+    unnoted = _NOTED_APART | _UNREAD
+    for kind in dict.fromkeys(type(part) for _, part in parts):
+        classes[kind], values = Describer(within).code(kind)
+        if values:
+            state[f"|class {kind.__qualname__}"] = values
+        unnoted -= _UNREAD & code_of(kind).names
+    for name, part in parts:
+        attributes = vars(part)
+        code[name] = classes[type(part)]
         for slot, hook in _HOOKS.items():
             if attributes.get(slot):
                 _note_hooks(code, state, f"{name}|{hook}", part, slot, within)
@@ -220,16 +242,16 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
             configs[id(config)] = (f"{name}.config".lstrip("."), config)
         part_state = []
         for attribute, value in attributes.items():
-            if attribute in _UNREAD or attribute == "training":
+            if attribute in unnoted:
                 continue
             if type(value) in SCALARS:
                 part_state.append((attribute, value))
             elif callable(value) and not isinstance(value, (type, torch.nn.Module)):
-                code[f"{name}|{attribute}"], values = code_of(value, within)
+                code[f"{name}|{attribute}"], values = Describer(within).code(value)
                 if values:
                     part_state.append((attribute, values))
             else:
-                part_state.append((attribute, Describer(within=within).plain(value)))
+                part_state.append((attribute, Describer(within).plain(value)))
         for buffer in sorted(
             part._non_persistent_buffers_set
         ):  # not saved, so no part of the weights
@@ -242,10 +264,10 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
         _note_hooks(code, state, f"|{hook} of all modules", everywhere, slot, within)
     _note_configs(code, state, configs)
     for place, function in replaced_functions().items():
-        if values := code_of(function, within)[1]:
+        if values := Describer(within).code(function)[1]:
             state[f"|{place}"] = (("", values),)
     for mode in entered_modes():
-        values = Describer(within=within).plain(mode)
+        values = Describer(within).plain(mode)
         state[f"|{MODES}, {type(mode).__qualname__}"] = (("", values),)
     return code, state
 
@@ -254,7 +276,7 @@ def _note_hooks(
     code: Facts, state: Facts, where: str, holder: Any, slot: str, within: set[int]
 ) -> None:
     hooks = list(vars(holder)[slot].values())
-    hook_facts = [code_of(hook, within) for hook in hooks if not looks_on(hook)]
+    hook_facts = [Describer(within).code(hook) for hook in hooks if not looks_on(hook)]
     if hook_facts:
         code[where] = tuple(name for name, _ in hook_facts)
         if hook_state := tuple((_names(name), values) for name, values in hook_facts if values):
@@ -265,12 +287,11 @@ def _note_accelerate(code: Facts, state: Facts, name: str, hook: Any, within: se
     """A hook of accelerate, one or several in a row; its own kinds hold addresses and devices."""
     hooks = list(getattr(hook, "hooks", None) or (hook,))
     where = f"{name}|accelerate hook"
-    code[where] = tuple(class_code(type(each)) for each in hooks)
+    code[where] = tuple(code_of(type(each)).text for each in hooks)
     held = []
     for each in hooks:
         if not type(each).__module__.startswith("accelerate."):
-            own = Describer(within=within).plain(each)
-            held.append((type(each).__qualname__, (*class_values(type(each), within), *own)))
+            held.append((type(each).__qualname__, Describer(within).plain(each)))
     if held:
         state[where] = tuple(held)
 
@@ -310,7 +331,7 @@ def _flat(
             for table, functions in function_tables(kind):
                 if implementation in functions:
                     place = f"|{table} {implementation}"
-                    code[f"|{place}"], values = code_of(functions[implementation])
+                    code[f"|{place}"], values = Describer().code(functions[implementation])
                     if values:
                         state[place] = (("", values),)
     return tuple(entries)
@@ -336,21 +357,30 @@ def settings_now() -> dict[str, str]:
     settings = {
         THREADS: torch.get_num_threads(),
         "machine": _machine(),
-        "float32 matmul precision": torch.get_float32_matmul_precision(),
         "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         "default dtype": torch.get_default_dtype(),
         "attention kernels": (
             cuda.flash_sdp_enabled(), cuda.mem_efficient_sdp_enabled(), cuda.math_sdp_enabled(),
+            cuda.cudnn_sdp_enabled(), cuda.fp16_bf16_reduction_math_sdp_allowed(),
         ),
-        "oneDNN": torch.backends.mkldnn.enabled,  # type: ignore[attr-defined]
+        "denormal numbers": _DENORMAL * 1.0 != 0.0,
     }  # fmt: skip
-    settings |= {place: code_of(function)[0] for place, function in replaced_functions().items()}
+    settings |= zip(_SWITCHES, operator.attrgetter(*_SWITCHES)(torch.backends), strict=True)
+    settings |= {
+        place: Describer().code(function)[0] for place, function in replaced_functions().items()
+    }
     if modes := entered_modes():
-        settings[MODES] = ", ".join(class_code(type(mode)) for mode in modes)
+        settings[MODES] = ", ".join(code_of(type(mode)).text for mode in modes)
     for device in ("cpu", "cuda"):
         if torch.is_autocast_enabled(device):
             settings[f"autocast on {device}"] = torch.get_autocast_dtype(device)
     return {name: str(value) for name, value in settings.items()}
+
+
+def rounds_products() -> bool:
+    """Whether torch is set to multiply float32 in a coarser type; it is not as a process starts."""
+    precisions = operator.attrgetter(*_PRECISIONS)(torch.backends)
+    return any(precision not in ("none", "ieee") for precision in precisions)
 
 
 @functools.cache

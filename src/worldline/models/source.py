@@ -47,15 +47,13 @@ def _make_up(module: torch.nn.Module, tokenizer: Any) -> tuple[Any, ...]:
 
 def _is_patched(module: torch.nn.Module) -> bool:
     """Whether what a plain process has not was there before: hooks on all, code of others."""
-    from worldline.models.identity import facts_of, settings_now
+    from worldline.models.identity import facts_of, rounds_products
     from worldline.models.torch_patches import entered_modes, replaced_functions
 
     code, _ = facts_of(module)
     if any(place.endswith("of all modules") for place in code):
         return True
-    if replaced_functions() or entered_modes():
-        return True
-    if settings_now()["float32 matmul precision"] != "highest":
+    if replaced_functions() or entered_modes() or rounds_products():
         return True
     kinds = {base for part in module.modules() for base in type(part).__mro__[:-1]}
     forwards = [vars(kind).get("forward") for kind in kinds if _of_library(kind.__module__)]
