@@ -27,7 +27,7 @@ import { drawLitResidual, drawResidual } from "./marks/residual.ts";
 import { placeBand, placeRows } from "./marks/rows.ts";
 import { drawStrands } from "./marks/strands.ts";
 import type { Pen } from "./pen.ts";
-import type { RankedEdge, Selection } from "./select.ts";
+import type { RankedEdge } from "./select.ts";
 import { readPalette, type Palette, type View } from "./view.ts";
 
 /** What lies under the pointer: a node, an edge, or nothing. */
@@ -74,7 +74,6 @@ export class Lattice {
   private layout: Layout;
   private zoom: Zoom = { k: 1, shift: 0 };
   private palette: Palette | null = null;
-  private light: Light;
   private frame = 0;
   private stale = true;
   /** A notebook draws before it puts the cell into its page: there are no sizes and colours yet. */
@@ -83,10 +82,9 @@ export class Lattice {
 
   constructor(
     private columns: Columns,
-    selection: Selection,
+    private light: Light,
     private readonly events: LatticeEvents,
   ) {
-    this.light = { selection, focus: null, fixed: null, edge: null, path: null, overlay: null, layer: null, after: null };
     this.element = h(
       "div",
       {
@@ -118,14 +116,15 @@ export class Lattice {
   }
 
   /** Put other things into the light, at the next frame. */
-  show(light: Light): void {
+  show(columns: Columns, light: Light): void {
     if (light.selection !== this.light.selection) this.stale = true;
     this.light = light;
+    if (columns !== this.columns) this.regroup(columns);
     this.invalidate();
   }
 
   /** Draw other columns of the same run, all of them in view. */
-  regroup(columns: Columns): void {
+  private regroup(columns: Columns): void {
     this.columns = columns;
     this.describe();
     this.over.replaceChildren();
