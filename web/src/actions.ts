@@ -40,7 +40,7 @@ function pointAway(store: Store): void {
 }
 
 export function announce(store: Store, words: string): void {
-  store.announced.value = { words };
+  store.announcement.value = { words };
 }
 
 export function openTab(store: Store, name: string): void {
@@ -68,13 +68,13 @@ export function fixEnd(store: Store, { layer, dst }: RankedEdge): void {
   fix(store, { layer: layer + 1, pos: dst });
 }
 
-export function clicked(store: Store, hit: Hit): void {
+export function clickOn(store: Store, hit: Hit): void {
   if (hit && "edge" in hit) fixEnd(store, hit.edge);
   else fix(store, hit && hit.node);
 }
 
 /** The pointer came upon something else, or moved along an edge; a tip stands beside it. */
-export function hovered(store: Store, lattice: Lattice, hit: Hit, x: number, y: number): void {
+export function hoverOver(store: Store, lattice: Lattice, hit: Hit, x: number, y: number): void {
   const same = isSame(hit, store.hover.value);
   batch(() => {
     if (hit) store.cursor.value = null;
@@ -110,7 +110,7 @@ function nodeWords(store: Store, node: NodeRef): string {
 
 /** Cut what is pointed at: an edge, a path's reads, or all that is read of a token. */
 function cutPointed(store: Store): void {
-  const { live, columns, hover, path, cursor, choices } = store;
+  const { live, columns, hover, pointedPath, cursor, choices } = store;
   if (!live) {
     announce(store, "This file cannot run the model: open the text with worldline serve to cut.");
     return;
@@ -118,7 +118,7 @@ function cutPointed(store: Store): void {
   const hit = hover.value;
   const node = hit && "node" in hit ? hit.node : (cursor.value ?? choices.node.value);
   if (hit && "edge" in hit) live.onCut(cutOf(columns.value, hit.edge));
-  else if (path.value) for (const cut of cutsOf(path.value)) live.onCut(cut);
+  else if (pointedPath.value) for (const cut of cutsOf(pointedPath.value)) live.onCut(cut);
   else if (node) live.onCut(`*.*:${spanOf(columns.value, node.pos)}>*`);
 }
 
@@ -134,12 +134,12 @@ function stepLayer(store: Store, by: number): void {
 
 /** One thing less: the tour, an open record, what is pointed at, the layer, the fixed node. */
 function escape(store: Store): void {
-  const { hover, cursor, choices, covering } = store;
+  const { hover, cursor, choices, coveringTab } = store;
   store.tip.value = null;
   if (store.isTouring.value) toStep(store, null);
-  else if (covering.value === "claims") {
+  else if (coveringTab.value === "claims") {
     if (choices.claim.value !== null) change(store, { claim: null }, "push");
-  } else if (covering.value) return;
+  } else if (coveringTab.value) return;
   else if (hover.value || cursor.value) batch(() => pointAway(store));
   else if (choices.layer.value !== null) change(store, { layer: null }, "replace");
   else fix(store, null);
@@ -167,7 +167,7 @@ export function turnTour(store: Store, by: number): void {
 /** What the keys do. */
 export function keyEvents(store: Store, lattice: Lattice, dialogs: { about: HTMLDialogElement; keys: HTMLDialogElement }): KeyEvents {
   const uncovered = (act: () => void): void => {
-    if (!store.covering.value) act();
+    if (!store.coveringTab.value) act();
   };
   return {
     move: (layers, along) => uncovered(() => moveCursor(store, lattice, layers, along)),

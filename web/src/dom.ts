@@ -1,16 +1,19 @@
 // Small makers of elements. Text always goes through textContent; no markup is ever parsed.
 
-import { follow } from "./effects.ts";
+import type { Signal } from "@preact/signals-core";
+import { follow, whenEnded } from "./effects.ts";
 import type { NumberName } from "./names.ts";
 
 export type Child = Node | string | null | undefined | false;
+
+type Listeners = Partial<{ [K in keyof HTMLElementEventMap]: (event: HTMLElementEventMap[K]) => void }>;
 
 interface Attributes {
   class?: string | (() => string);
   text?: string | (() => string);
   /** All that stands inside, made anew when a signal that was read has changed. */
   content?: () => Child[];
-  on?: Partial<{ [K in keyof HTMLElementEventMap]: (event: HTMLElementEventMap[K]) => void }>;
+  on?: Listeners;
   [name: string]: unknown;
 }
 
@@ -95,4 +98,14 @@ export function bar(percent: number, name = ""): HTMLElement {
   const filled = h("i", { class: name });
   filled.style.width = `${percent}%`;
   return h("span", { class: "wl-bar", "aria-hidden": "true" }, filled);
+}
+
+/** Keeps `value` in a signal while pointer or keyboard is on an element, and no longer than the element stands. */
+export function pointing<T>(pointed: Signal<T | null>, value: T): Listeners {
+  const enter = (): void => void (pointed.value = value);
+  const leave = (): void => {
+    if (pointed.peek() === value) pointed.value = null;
+  };
+  whenEnded(leave);
+  return { pointerenter: enter, pointerleave: leave, focus: enter, blur: leave };
 }

@@ -39,7 +39,7 @@ export function whenEnded(end: End): void {
 }
 
 /** Make something whose effects all end when the returned function is called. */
-export function scope<T>(make: () => T): { made: T; end: End } {
+export function scope<T>(make: () => T): { result: T; end: End } {
   const ends: End[] = [];
-  return { made: owned(ends, make), end: () => endAll(ends) };
+  return { result: owned(ends, make), end: () => endAll(ends) };
 }

@@ -1,6 +1,7 @@
 // The lattice: canvas for strands and dots, DOM for names, and what the pointer finds in it.
 import { select } from "d3-selection";
 import { type D3ZoomEvent, zoom as zoomBehavior, type ZoomBehavior, zoomIdentity } from "d3-zoom";
+import { type Palette, readPalette } from "./colours.ts";
 import { h } from "./dom.ts";
 import type { Columns } from "./grouping.ts";
 import {
@@ -28,7 +29,7 @@ import { placeBand, placeRows } from "./marks/rows.ts";
 import { drawStrands } from "./marks/strands.ts";
 import type { Pen } from "./pen.ts";
 import type { RankedEdge } from "./select.ts";
-import { readPalette, type Palette, type View } from "./view.ts";
+import type { View } from "./view.ts";
 
 /** What lies under the pointer: a node, an edge, or nothing. */
 export type Hit = { node: NodeRef } | { edge: RankedEdge } | null;
@@ -274,7 +275,7 @@ export class Lattice {
   }
 
   private view(): View {
-    this.palette ??= readPalette(this.element);
+    this.palette ??= readPalette(this.base);
     return {
       ...this.light,
       scene: this.columns.scene,

@@ -1,6 +1,6 @@
 // Puts one Scene into one element: a store, the elements that follow it, and what a host can do with both.
 import { untracked } from "@preact/signals-core";
-import { announce, change, clicked, hovered, keyEvents, openTab, recall } from "./actions.ts";
+import { announce, change, clickOn, hoverOver, keyEvents, openTab, recall } from "./actions.ts";
 import { caption } from "./caption.ts";
 import { claimsPanel } from "./claims/panel.ts";
 import { Records } from "./claims/records.ts";
@@ -28,7 +28,7 @@ import { tourCard } from "./tour/card.ts";
 export type { Live, Mounted, MountOptions } from "./host.ts";
 
 export function mount(element: HTMLElement, scene: Scene, options: MountOptions = {}): Mounted {
-  const { made: store, end } = scope(() => begin(element, scene, options));
+  const { result: store, end } = scope(() => begin(element, scene, options));
   return {
     get state() {
       return store.state;
@@ -43,7 +43,7 @@ export function mount(element: HTMLElement, scene: Scene, options: MountOptions 
     },
     follow(paths, why, meanings) {
       Object.assign((scene.meanings ??= {}), meanings);
-      store.update(() => (store.followed.value = { paths, why }));
+      store.update(() => (store.pathsAnswer.value = { paths, why }));
     },
     stale: (words) => (store.stale.value = words),
     open: (tab) => openTab(store, tab),
@@ -63,7 +63,7 @@ function begin(element: HTMLElement, scene: Scene, options: MountOptions): Store
   const menu = exportsMenu({ scene, lattice, json: options.json, extras: options.extras, say: (words) => announce(store, words) });
   const shows = h("p", { class: "wl-shows", role: "status", hidden: () => store.stale.value === null, text: () => store.stale.value ?? "" });
   const classes = (): string =>
-    ["wl", store.isTouring.value && "wl-touring", store.covering.value && "wl-wide-aside", store.stale.value !== null && "wl-stale"].filter(Boolean).join(" ");
+    ["wl", store.isTouring.value && "wl-touring", store.coveringTab.value && "wl-wide-aside", store.stale.value !== null && "wl-stale"].filter(Boolean).join(" ");
   const root = h(
     "div",
     { class: classes, "data-host": store.isPage ? "page" : "cell", "data-theme": () => store.choices.theme.value },
@@ -73,7 +73,7 @@ function begin(element: HTMLElement, scene: Scene, options: MountOptions): Store
     tabs(store, tabsOf(store, records)),
     tourCard(store, records),
     controls(store, dialogs.about),
-    h("div", { class: "wl-unseen", role: "status", "aria-live": "polite", text: () => store.announced.value.words }),
+    h("div", { class: "wl-unseen", role: "status", "aria-live": "polite", text: () => store.announcement.value.words }),
     dialogs.about,
     dialogs.keys,
   );
@@ -88,8 +88,8 @@ function begin(element: HTMLElement, scene: Scene, options: MountOptions): Store
 
 function latticeOf(store: Store): Lattice {
   const lattice = new Lattice(store.columns.value, store.light.value, {
-    onHover: (hit, x, y) => hovered(store, lattice, hit, x, y),
-    onClick: (hit) => clicked(store, hit),
+    onHover: (hit, x, y) => hoverOver(store, lattice, hit, x, y),
+    onClick: (hit) => clickOn(store, hit),
   });
   lattice.element.append(tooltip(store));
   follow(() => lattice.show(store.columns.value, store.light.value));
@@ -129,7 +129,7 @@ function listenToAddress(store: Store): void {
 /** Tell the room and the host, once the picture stands in the page. */
 function followOutside(store: Store, { onState }: MountOptions): void {
   follow(() => {
-    const isOpen = store.covering.value === "room";
+    const isOpen = store.coveringTab.value === "room";
     untracked(() => store.live?.room?.show(isOpen));
   });
   if (!onState) return;

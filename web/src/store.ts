@@ -19,7 +19,7 @@ export type Tip = { hit: NonNullable<Hit>; x: number; y: number };
 /** Which altered run is painted on the lattice: a cone through one highway, or an order up to a slice. */
 export type Painting = { part: "cone"; through: string } | { part: "orders"; at: number; slice: number };
 
-export interface Followed {
+export interface PathsAnswer {
   paths: ScenePaths | null;
   /** Why there are none. */
   why: string | null;
@@ -39,14 +39,14 @@ export class Store {
   readonly hover = signal<Hit>(null);
   /** The node that the keyboard stands on. */
   readonly cursor = signal<NodeRef | null>(null);
-  readonly path = signal<ScenePath | null>(null);
+  readonly pointedPath = signal<ScenePath | null>(null);
   readonly tip = signal<Tip | null>(null);
   /** Told to who cannot see it; a new object is read out even where the words are the same. */
-  readonly announced = signal({ words: "" });
+  readonly announcement = signal({ words: "" });
   /** Whose picture this is, where another question stands in the fields. */
   readonly stale = signal<string | null>(null);
   readonly altered;
-  readonly followed;
+  readonly pathsAnswer;
   readonly painting = signal<Painting | null>(null);
   readonly showsSevered;
   /** Which of the pictures of a step of the tour was chosen. */
@@ -61,10 +61,10 @@ export class Store {
     return select(this.ranked.value, count, sink.value);
   });
   /** The Scene with what was followed later. */
-  readonly shownScene = computed((): Scene => ({ ...this.scene, paths: this.followed.value.paths, paths_left_out: this.followed.value.why }));
+  readonly shownScene = computed((): Scene => ({ ...this.scene, paths: this.pathsAnswer.value.paths, paths_left_out: this.pathsAnswer.value.why }));
   readonly isTouring = computed(() => this.choices.step.value !== null);
   /** The claims and the room lie over the lattice: nothing there can be pointed at. */
-  readonly covering = computed(() => {
+  readonly coveringTab = computed(() => {
     const tab = this.choices.tab.value;
     return !this.isTouring.value && ((tab === "claims" && this.hasClaims) || (tab === "room" && this.live?.room)) ? tab : null;
   });
@@ -100,7 +100,7 @@ export class Store {
       focus: edge ? null : (pointed ?? (shown ? (shown.node ?? null) : node.value)),
       fixed: shown ? null : node.value,
       edge: edge ?? this.rankedEdge(shown?.edge ?? null),
-      path: pathOver(columns, this.path.value ?? shown?.path ?? null),
+      path: pathOver(columns, this.pointedPath.value ?? shown?.path ?? null),
       overlay: step ? together(this.tourHeat.value, HALF_ROW, null) : overlayOver(columns, this.overlay.value),
       layer: step ? (shown?.layer ?? null) : layer.value,
       after: this.altered.value.cut?.after[0] ?? null,
@@ -118,7 +118,7 @@ export class Store {
     this.bounds = { columns: offered(scene), nLayers: scene.model.n_layers };
     this.choices = choicesOf(this.isPage ? this.recalled() : { ...START, ...start });
     this.altered = signal<Partial<SceneAltered>>(scene.altered ?? {});
-    this.followed = signal<Followed>({ paths: scene.paths, why: scene.paths_left_out });
+    this.pathsAnswer = signal<PathsAnswer>({ paths: scene.paths, why: scene.paths_left_out });
     this.showsSevered = signal(this.live !== null);
     this.isDark = darkOf(this.choices.theme);
   }

@@ -1,6 +1,6 @@
 // Lists of edges: the strongest of all, or those into and out of a node.
 import { fixEnd } from "../actions.ts";
-import { bar, chip, h, number, signClass } from "../dom.ts";
+import { bar, chip, h, number, pointing, signClass } from "../dom.ts";
 import { edgeWords, headsOf } from "../facts.ts";
 import { clipped, signed } from "../format.ts";
 import { cutOf } from "../grouping.ts";
@@ -24,11 +24,9 @@ function row(store: Store, edge: RankedEdge, strongest: number, ends: "both" | "
   const onCut = store.live?.onCut;
   const name = (pos: number): HTMLElement => chip(clipped(columns.labels[pos] ?? "", LONGEST_NAME));
   const words = edgeWords(columns.labels, store.scene.attribution.unit, edge) + (edge.saturated ? `; ${SATURATED}` : "");
-  const point = (): unknown => (store.hover.value = { edge });
-  const away = (): unknown => (store.hover.value = null);
   const button = h(
     "button",
-    { type: "button", title: words, on: { pointerenter: point, pointerleave: away, focus: point, blur: away, click: () => fixEnd(store, edge) } },
+    { type: "button", title: words, on: { ...pointing(store.hover, { edge }), click: () => fixEnd(store, edge) } },
     h(
       "span",
       { class: "wl-ends" },

@@ -1,4 +1,4 @@
-// What is painted as heat on the lattice: the response to a perturbation, or when each block ran.
+// What is current as heat on the lattice: the response to a perturbation, or when each block ran.
 import { computed } from "@preact/signals-core";
 import { type Child, h, number } from "../dom.ts";
 import { follow } from "../effects.ts";
@@ -12,13 +12,13 @@ import { player } from "./player.ts";
 export function conePart({ altered, labels, painting }: Store): Child[] {
   const part = altered.value.cone;
   if (!part) return [];
-  const painted = computed(() => (painting.value?.part === "cone" ? painting.value.through : "off"));
+  const current = computed(() => (painting.value?.part === "cone" ? painting.value.through : "off"));
   const choice = (through: string): HTMLElement => {
     const paint = (): void => {
       if (through !== "off") painting.value = { part: "cone", through };
-      else if (painted.value !== "off") painting.value = null;
+      else if (current.value !== "off") painting.value = null;
     };
-    const radio = h("input", { type: "radio", name: "wl-cone", value: through, checked: () => painted.value === through, on: { change: paint } });
+    const radio = h("input", { type: "radio", name: "wl-cone", value: through, checked: () => current.value === through, on: { change: paint } });
     return h("label", { class: "wl-choice" }, radio, through);
   };
   return [
@@ -29,7 +29,7 @@ export function conePart({ altered, labels, painting }: Store): Child[] {
       h("legend", { text: "Paint the change that went through" }),
       ...["off", ...part.responses.map(({ through }) => through)].map(choice),
     ),
-    legendLine(() => (painted.value === "off" ? [] : coneLegend(largest(part, painted.value)))),
+    legendLine(() => (current.value === "off" ? [] : coneLegend(largest(part, current.value)))),
     h("p", { class: "wl-hint" }, ...coneWords(part)),
   ];
 }
@@ -83,21 +83,21 @@ function coneLegend(most: number): HTMLElement[] {
 export function ordersPart({ altered, painting }: Store): Child[] {
   const part = altered.value.orders;
   if (!part) return [];
-  const painted = computed(() => (painting.value?.part === "orders" ? painting.value : null));
-  const order = computed(() => (painted.value && part.orders[painted.value.at]) ?? null);
-  const isPlayed = computed(() => painted.value !== null && order.value !== null && painted.value.slice < order.value.n_slices);
+  const current = computed(() => (painting.value?.part === "orders" ? painting.value : null));
+  const order = computed(() => (current.value && part.orders[current.value.at]) ?? null);
+  const isPlayed = computed(() => current.value !== null && order.value !== null && current.value.slice < order.value.n_slices);
   const select = h(
     "select",
     {
       class: "wl-select",
       "aria-label": "Paint when each block ran",
-      selectedIndex: () => (painted.value?.at ?? -1) + 1,
+      selectedIndex: () => (current.value?.at ?? -1) + 1,
       on: {
         change: () => {
           const at = select.selectedIndex - 1;
-          const chosen = part.orders[at];
-          if (chosen) painting.value = { part: "orders", at, slice: chosen.n_slices };
-          else if (painted.value) painting.value = null;
+          const next = part.orders[at];
+          if (next) painting.value = { part: "orders", at, slice: next.n_slices };
+          else if (current.value) painting.value = null;
         },
       },
     },

@@ -1,5 +1,5 @@
 // The paths into what is asked: by hops, how far they agree, and the strong ones, lit when pointed at.
-import { bar, type Child, h, number, signClass } from "../dom.ts";
+import { bar, type Child, h, number, pointing, signClass } from "../dom.ts";
 import { asked } from "../facts.ts";
 import { signed } from "../format.ts";
 import { cutsOf, routeWords, waysInWords } from "../paths.ts";
@@ -11,7 +11,7 @@ import { cutButton } from "./sources.ts";
 const LEAST_BAR = 1e-4;
 
 export function pathsPanel(store: Store): Child[] {
-  const { paths, why } = store.followed.value;
+  const { paths, why } = store.pathsAnswer.value;
   return [
     paths ? null : runPanel("paths", store),
     h(
@@ -101,8 +101,6 @@ function hops({ by_hops }: ScenePaths): HTMLElement {
 function row(store: Store, path: ScenePath, strongest: number): HTMLElement {
   const onCut = store.live?.onCut;
   const words = routeWords(path, store.labels);
-  const point = (): unknown => (store.path.value = path);
-  const away = (): unknown => (store.path.value = null);
   const cuts = cutsOf(path);
   const cutAll = onCut && cuts.length > 0 ? (): void => cuts.forEach(onCut) : undefined;
   return h(
@@ -110,7 +108,7 @@ function row(store: Store, path: ScenePath, strongest: number): HTMLElement {
     { class: onCut ? "wl-cuttable" : "" },
     h(
       "button",
-      { type: "button", class: "wl-path", title: `${words}: ${signed(path.weight)}`, on: { pointerenter: point, pointerleave: away, focus: point, blur: away } },
+      { type: "button", class: "wl-path", title: `${words}: ${signed(path.weight)}`, on: pointing(store.pointedPath, path) },
       h("bdi", { class: "wl-route", text: words }),
       bar((100 * Math.abs(path.weight)) / strongest, path.weight < 0 ? "wl-less" : ""),
       number(path.weight, signed(path.weight), "path", signClass(path.weight)),

@@ -1,5 +1,5 @@
 // Which tokens the answer depends on: what is lost when all reads of one token are cut, each in turn.
-import { bar, type Child, chip, h, number, signClass } from "../dom.ts";
+import { bar, type Child, chip, h, number, pointing, signClass } from "../dom.ts";
 import { chance, clipped, readableText, signed, tokenName } from "../format.ts";
 import { told, underWords } from "../precision.ts";
 import type { ScenePrecision, SceneSources } from "../scene.gen.ts";
@@ -43,13 +43,9 @@ function row(store: Store, { pos, change, after }: Place, most: number, precisio
   const lost = -change;
   const label = store.labels[pos] ?? "";
   const then = after ? `Then: ${tokenName(after.token)} ${chance(after.logprob)}` : "";
-  const on = {
-    pointerenter: () => (store.hover.value = { node: { layer: 0, pos } }),
-    pointerleave: () => (store.hover.value = null),
-  };
   return h(
     "li",
-    { class: "wl-source", title: then, on },
+    { class: "wl-source", title: then, on: pointing(store.hover, { node: { layer: 0, pos } }) },
     h("span", { class: "wl-ends" }, chip(clipped(label, 18)), h("span", { class: "wl-pale wl-place", text: String(pos) })),
     cutButton(store.live?.onCut, `*.*:${pos}>*`, `Cut every read of ${label}`) ?? h("span"),
     told(change, precision) || change === 0

@@ -10,10 +10,10 @@ export interface Tab {
   content: () => Child[];
 }
 
-export function tabs(store: Store, all: Tab[]): HTMLElement {
+export function tabs(store: Store, list: Tab[]): HTMLElement {
   /** The tab there is of the name that was chosen, else the first. */
-  const open = computed(() => all.find(({ name }) => name === store.choices.tab.value) ?? all[0]);
-  const buttons = all.map((tab, at) =>
+  const open = computed(() => list.find(({ name }) => name === store.choices.tab.value) ?? list[0]);
+  const buttons = list.map((tab, at) =>
     h("button", {
       type: "button",
       role: "tab",
@@ -25,7 +25,7 @@ export function tabs(store: Store, all: Tab[]): HTMLElement {
       on: { click: () => openTab(store, tab.name), keydown: (event) => turned(event, at) },
     }),
   );
-  const panels = all.map((tab) =>
+  const panels = list.map((tab) =>
     h("div", {
       class: "wl-tabpanel",
       id: `wl-panel-${tab.name}`,
@@ -39,11 +39,11 @@ export function tabs(store: Store, all: Tab[]): HTMLElement {
 
   function turned(event: KeyboardEvent, at: number): void {
     const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
-    const to = (at + by + all.length) % all.length;
-    if (by === 0 || !all[to]) return;
+    const to = (at + by + list.length) % list.length;
+    if (by === 0 || !list[to]) return;
     event.preventDefault();
     event.stopPropagation();
-    openTab(store, all[to].name);
+    openTab(store, list[to].name);
     buttons[to]?.focus();
   }
 

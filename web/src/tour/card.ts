@@ -38,7 +38,7 @@ export function tourCard(store: Store, records: Records | null): HTMLElement {
     h(
       "div",
       { class: "wl-tour-head" },
-      h("p", { class: "wl-tour-place", text: () => `Step ${step.value} of ${LAST_STEP}` }),
+      h("p", { class: "wl-tour-place", text: () => (store.isTouring.value ? `Step ${step.value} of ${LAST_STEP}` : "") }),
       h("div", { class: "wl-tour-dots", "aria-hidden": "true" }, ...dots),
       close,
     ),
