@@ -35,9 +35,20 @@ def strands(root):
 
 
 def palette(page):
+    """The style sheet's colours as this page shows them, by name."""
     return page.locator(".wl").evaluate(
-        "root => Object.fromEntries(['positive', 'negative', 'residual', 'dot', 'paper'].map("
-        "name => [name, getComputedStyle(root).getPropertyValue('--wl-' + name).trim()]))"
+        """root => {
+            const probe = root.appendChild(document.createElement('i'));
+            const hex = (part) => Number(part).toString(16).padStart(2, '0');
+            const colour = (name) => {
+                probe.style.color = `var(--wl-${name})`;
+                return '#' + getComputedStyle(probe).color.match(/\\d+/g).map(hex).join('');
+            };
+            const names = ['positive', 'negative', 'residual', 'dot', 'paper'];
+            const colours = Object.fromEntries(names.map((name) => [name, colour(name)]));
+            probe.remove();
+            return colours;
+        }"""
     )
 
 

@@ -48,7 +48,7 @@ async function buildStatic() {
     bundle: true,
     minify: true,
     format: "esm",
-    target: ["es2022", "chrome120", "firefox121", "safari17"],
+    target: ["es2022", "chrome123", "firefox121", "safari17.5"],
     charset: "ascii",
     legalComments: "none",
     metafile: true,

@@ -1,6 +1,5 @@
 // What a host gives a picture, and what it gets back.
 import type { ClaimsPicture, ClaimsShown } from "./claims.gen.ts";
-import type { AlteredName } from "./panels/altered.ts";
 import type { Extra } from "./panels/exports.ts";
 import type { Running } from "./panels/running.ts";
 import type { Scene, SceneAltered, ScenePaths } from "./scene.gen.ts";
@@ -42,7 +41,7 @@ export interface Mounted {
   /** What is chosen now. */
   readonly state: State;
   /** Show what altered runs said; null takes a part away. */
-  alter(parts: { [K in AlteredName]?: SceneAltered[K] | null } & { meanings?: Scene["meanings"] }): void;
+  alter(parts: { [K in keyof SceneAltered]?: SceneAltered[K] | null } & { meanings?: Scene["meanings"] }): void;
   /** Show paths that were followed later, or why there are none. */
   follow(paths: ScenePaths | null, why: string | null, meanings?: Scene["meanings"]): void;
   /** Mark the picture as that of another question than the one that stands in the fields, or as current (null). */

@@ -1,6 +1,7 @@
 // The lattice: canvas for strands and dots, DOM for names, and what the pointer finds in it.
 import { select } from "d3-selection";
 import { type D3ZoomEvent, zoom as zoomBehavior, type ZoomBehavior, zoomIdentity } from "d3-zoom";
+import { type Palette, readPalette } from "./colours.ts";
 import { h } from "./dom.ts";
 import type { Columns } from "./grouping.ts";
 import {
@@ -27,8 +28,8 @@ import { drawLitResidual, drawResidual } from "./marks/residual.ts";
 import { placeBand, placeRows } from "./marks/rows.ts";
 import { drawStrands } from "./marks/strands.ts";
 import type { Pen } from "./pen.ts";
-import type { RankedEdge, Selection } from "./select.ts";
-import { readPalette, type Palette, type View } from "./view.ts";
+import type { RankedEdge } from "./select.ts";
+import type { View } from "./view.ts";
 
 /** What lies under the pointer: a node, an edge, or nothing. */
 export type Hit = { node: NodeRef } | { edge: RankedEdge } | null;
@@ -74,7 +75,6 @@ export class Lattice {
   private layout: Layout;
   private zoom: Zoom = { k: 1, shift: 0 };
   private palette: Palette | null = null;
-  private light: Light;
   private frame = 0;
   private stale = true;
   /** A notebook draws before it puts the cell into its page: there are no sizes and colours yet. */
@@ -83,10 +83,9 @@ export class Lattice {
 
   constructor(
     private columns: Columns,
-    selection: Selection,
+    private light: Light,
     private readonly events: LatticeEvents,
   ) {
-    this.light = { selection, focus: null, fixed: null, edge: null, path: null, overlay: null, layer: null, after: null };
     this.element = h(
       "div",
       {
@@ -118,14 +117,15 @@ export class Lattice {
   }
 
   /** Put other things into the light, at the next frame. */
-  show(light: Light): void {
+  show(columns: Columns, light: Light): void {
     if (light.selection !== this.light.selection) this.stale = true;
     this.light = light;
+    if (columns !== this.columns) this.regroup(columns);
     this.invalidate();
   }
 
   /** Draw other columns of the same run, all of them in view. */
-  regroup(columns: Columns): void {
+  private regroup(columns: Columns): void {
     this.columns = columns;
     this.describe();
     this.over.replaceChildren();
@@ -275,7 +275,7 @@ export class Lattice {
   }
 
   private view(): View {
-    this.palette ??= readPalette(this.element);
+    this.palette ??= readPalette(this.base);
     return {
       ...this.light,
       scene: this.columns.scene,

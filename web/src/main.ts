@@ -2,14 +2,14 @@
 import type { ClaimsPicture } from "./claims.gen.ts";
 import { mountClaims } from "./claims/alone.ts";
 import { start } from "./live/app.ts";
-import { mount } from "./mount.ts";
+import { mount } from "./root.ts";
 import type { Scene } from "./scene.gen.ts";
 import { render } from "./widget.ts";
 
 export { mount };
 export default { render };
 export type { Extra } from "./panels/exports.ts";
-export type { MountOptions } from "./mount.ts";
+export type { MountOptions } from "./root.ts";
 export type { Scene };
 
 /** In a file made by Python the Scene, the claims or both lie in the document: draw them at once. */

@@ -8,11 +8,14 @@ export type Heat = (number | null)[][];
 
 export interface Overlay {
   heat: Heat | null;
-  /** The first row of `heat` on the lattice; a block lies half a row above the row it reads. */
+  /** The first row of `heat` on the lattice. */
   firstRow: number;
   edges: SceneCut["edges"];
   nodes: NodeRef[];
 }
+
+/** A block lies so many rows above the row that it reads. */
+export const HALF_ROW = 0.5;
 
 /** A cone is painted over so many powers of ten; what is smaller still is as pale as the last. */
 export const DECADES = 3;

@@ -1,4 +1,6 @@
 // What a person chose, as it travels in the address: reload and back restore it.
+import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals-core";
+import { whenEnded } from "./effects.ts";
 import type { ColumnsName } from "./grouping.ts";
 import type { NodeRef } from "./layout.ts";
 
@@ -28,6 +30,48 @@ export interface State {
 }
 
 export const START: State = { n: null, node: null, sink: true, layer: null, tab: null, columns: "tokens", theme: null, claim: null, graph: false, step: null };
+
+/** Every part of a state as a signal of its own. */
+export type Choices = { readonly [K in keyof State]: Signal<State[K]> };
+
+const NAMES = Object.keys(START) as (keyof State)[];
+
+export function choicesOf(state: State): Choices {
+  return Object.fromEntries(NAMES.map((name) => [name, signal(state[name])])) as Choices;
+}
+
+export function stateOf(choices: Choices): State {
+  return Object.fromEntries(NAMES.map((name) => [name, choices[name].value])) as unknown as State;
+}
+
+/** Choose something; what follows the choices sees all of it at once. */
+export function choose(choices: Choices, patch: Partial<State>): void {
+  batch(() => {
+    for (const name of NAMES) if (name in patch) (choices[name] as Signal<unknown>).value = patch[name];
+  });
+}
+
+/** Whether dark is shown: as it was chosen by hand, else as the system has it. */
+export function darkOf(theme: Signal<Theme | null>): ReadonlySignal<boolean> {
+  const query = matchMedia("(prefers-color-scheme: dark)");
+  const system = signal(query.matches);
+  const listen = (): unknown => (system.value = query.matches);
+  query.addEventListener("change", listen);
+  whenEnded(() => query.removeEventListener("change", listen));
+  return computed(() => (theme.value ? theme.value === "dark" : system.value));
+}
+
+/** Note a fragment in the address. */
+export function note(fragment: string, how: "push" | "replace"): void {
+  if (fragment === location.hash.replace(/^#/, "")) return;
+  const address = fragment ? `#${fragment}` : location.pathname + location.search;
+  try {
+    if (how === "push") history.pushState(null, "", address);
+    else history.replaceState(null, "", address);
+  } catch {
+    // A document without an address of its own cannot remember; nothing else depends on it.
+  }
+}
 
 const LONGEST_ID = 200;
 const MOST_STEPS = 99;

@@ -1,20 +1,9 @@
 // What every mark is given to draw itself.
+import type { Palette } from "./colours.ts";
 import type { Layout, NodeRef, Zoom } from "./layout.ts";
 import type { Overlay } from "./overlay.ts";
 import type { Scene, ScenePath, ScenePrediction } from "./scene.gen.ts";
 import type { RankedEdge, Selection } from "./select.ts";
-
-/** The colours of the canvas, read from the style sheet so that both themes live in one place. */
-export interface Palette {
-  dot: string;
-  busy: string;
-  residual: string;
-  positive: string;
-  negative: string;
-  heat: string;
-  ink: string;
-  paper: string;
-}
 
 export interface View {
   scene: Scene;
@@ -40,19 +29,4 @@ export interface View {
   after: ScenePrediction | null;
   /** The lattice is being panned or zoomed: what is costly may wait until it stands. */
   moving: boolean;
-}
-
-export function readPalette(root: HTMLElement): Palette {
-  const style = getComputedStyle(root);
-  const of = (name: string): string => style.getPropertyValue(`--wl-${name}`).trim() || "gray";
-  return {
-    dot: of("dot"),
-    busy: of("busy"),
-    residual: of("residual"),
-    positive: of("positive"),
-    negative: of("negative"),
-    heat: of("heat"),
-    ink: of("ink"),
-    paper: of("paper"),
-  };
 }

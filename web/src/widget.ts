@@ -1,7 +1,7 @@
 // The notebook host: a model that Python shares (anywidget's), and the picture of its Scene.
 import { h } from "./dom.ts";
 import type { NodeRef } from "./layout.ts";
-import { mount, type Mounted } from "./mount.ts";
+import { mount, type Mounted } from "./root.ts";
 import type { Scene } from "./scene.gen.ts";
 import type { Selection } from "./select.ts";
 import { START, type State, type Theme } from "./state.ts";

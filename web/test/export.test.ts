@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fileName } from "../src/export/files.ts";
-import { colourOf, degreesOf } from "../src/export/labels.ts";
+import { colourOf } from "../src/colours.ts";
+import { degreesOf } from "../src/export/labels.ts";
 import { captionLines } from "../src/export/picture.ts";
 import { Recorder } from "../src/export/recorder.ts";
 import { short, tag, xmlText } from "../src/export/xml.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { routeWords, waysInWords } from "../src/panels/paths.ts";
+import { routeWords, waysInWords } from "../src/paths.ts";
 
 test("a count of paths is written out while it can be read", () => {
   assert.equal(waysInWords("20"), "20");

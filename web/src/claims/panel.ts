@@ -1,10 +1,13 @@
 // The claims: a table or a graph of them, and beside it the record that is open.
+import { signal, type Signal } from "@preact/signals-core";
 import { h } from "../dom.ts";
+import { follow, whenEnded } from "../effects.ts";
 import { readableText } from "../format.ts";
-import type { ClaimsPicture, ClaimsShown } from "../claims.gen.ts";
+import type { ClaimsShown } from "../claims.gen.ts";
+import type { Choices } from "../state.ts";
 import { detail, introduction } from "./detail.ts";
 import { Graph } from "./graph.ts";
-import { Records, type Word, WORDS } from "./records.ts";
+import { type Records, type Word, WORDS } from "./records.ts";
 import { claimsTable } from "./table.ts";
 import { wordMark } from "./word.ts";
 
@@ -14,91 +17,75 @@ export interface ClaimsEvents {
   onShow?: ((picture: ClaimsShown) => void) | undefined;
 }
 
-export class ClaimsPanel {
-  readonly element: HTMLElement;
-  readonly records: Records;
-  private readonly graph: Graph;
-  private readonly list = h("div", { class: "wl-claims-list", role: "region", "aria-label": "Claims" });
-  private readonly side = h("div", { class: "wl-claims-detail", role: "region", "aria-label": "The open record", tabindex: 0 });
-  private readonly words = h("div", { class: "wl-claims-filters", role: "group", "aria-label": "Show one verdict only" });
-  private readonly filters: Map<Word | null, HTMLButtonElement>;
-  private readonly views: [HTMLButtonElement, HTMLButtonElement];
-  private only: Word | null | undefined;
-  private open: string | null = null;
-  private isGraph = false;
-  private shown: string | null = null;
+/** One verdict only, null standing for none; undefined: all. */
+type Filter = Signal<Word | null | undefined>;
 
-  constructor(
-    picture: ClaimsPicture,
-    private readonly events: ClaimsEvents,
-  ) {
-    this.records = new Records(picture);
-    this.graph = new Graph(this.records, (id) => events.onOpen(id));
-    const tally = this.records.tally();
-    const words = [...WORDS, null].filter((word) => tally.has(word));
-    this.filters = new Map(words.map((word) => [word, this.filter(word, tally.get(word) ?? 0)]));
-    this.words.append(...this.filters.values());
-    const view = (graph: boolean, text: string): HTMLButtonElement => h("button", { type: "button", text, on: { click: () => events.onGraph(graph) } });
-    this.views = [view(false, "Table"), view(true, "Graph")];
-    this.element = h(
-      "section",
-      { class: "wl-panel wl-claims", "aria-label": "Claims and verdicts" },
-      h(
-        "div",
-        { class: "wl-claims-head" },
-        h("h2", {}, "Claims, as tested on ", h("b", { text: readableText(picture.model) })),
-        h("div", { class: "wl-columns", role: "group", "aria-label": "View" }, ...this.views),
-        this.words,
-      ),
-      this.list,
-      this.side,
-    );
-  }
+export function claimsPanel(records: Records, choices: Pick<Choices, "claim" | "graph">, events: ClaimsEvents, ...tools: HTMLElement[]): HTMLElement {
+  const filter: Filter = signal();
+  const view = (graph: boolean, text: string): HTMLElement =>
+    h("button", { type: "button", text, "aria-pressed": () => String(graph === choices.graph.value), on: { click: () => events.onGraph(graph) } });
+  return h(
+    "section",
+    { class: () => `wl-panel wl-claims ${choices.graph.value ? "wl-as-graph" : ""}`.trim(), "aria-label": "Claims and verdicts" },
+    h(
+      "div",
+      { class: "wl-claims-head" },
+      h("h2", {}, "Claims, as tested on ", h("b", { text: readableText(records.picture.model) })),
+      h("div", { class: "wl-columns", role: "group", "aria-label": "View" }, view(false, "Table"), view(true, "Graph")),
+      h("div", { class: "wl-claims-filters", role: "group", "aria-label": "Show one verdict only", hidden: () => choices.graph.value }, ...filterButtons(records, filter)),
+      ...tools,
+    ),
+    recordsList(records, choices, filter, events),
+    openRecord(records, choices.claim, events),
+  );
+}
 
-  show(open: string | null, graph: boolean): void {
-    this.open = open;
-    this.isGraph = graph;
-    this.views.forEach((button, at) => button.setAttribute("aria-pressed", String(graph === (at === 1))));
-    this.element.classList.toggle("wl-as-graph", graph);
-    this.fill();
-    if (this.shown === open && this.side.childElementCount > 0) return;
-    this.shown = open;
-    const node = this.records.node(open);
-    this.side.replaceChildren(node ? detail(this.records, node, { onOpen: this.events.onOpen, onShow: this.events.onShow }) : introduction(this.records));
-    this.side.scrollTop = 0;
-  }
+function filterButtons(records: Records, filter: Filter): HTMLElement[] {
+  const tally = records.tally();
+  const words = [...WORDS, null].filter((word) => tally.has(word));
+  return words.map((word) =>
+    h(
+      "button",
+      {
+        type: "button",
+        class: "wl-claims-filter",
+        "aria-pressed": () => String(word === filter.value),
+        on: { click: () => (filter.value = filter.value === word ? undefined : word) },
+      },
+      wordMark(word),
+      h("b", { text: String(tally.get(word) ?? 0) }),
+    ),
+  );
+}
 
-  destroy(): void {
-    this.graph.destroy();
-  }
-
-  private fill(): void {
-    this.words.hidden = this.isGraph;
-    for (const [word, button] of this.filters) button.setAttribute("aria-pressed", String(word === this.only));
-    if (this.isGraph) {
-      if (this.list.firstChild !== this.graph.element) this.list.replaceChildren(this.graph.element);
-      this.graph.show(this.open);
+/** The table or the graph. */
+function recordsList(records: Records, { claim, graph }: Pick<Choices, "claim" | "graph">, filter: Filter, { onOpen }: ClaimsEvents): HTMLElement {
+  const drawing = new Graph(records, onOpen);
+  whenEnded(() => drawing.destroy());
+  const list = h("div", { class: "wl-claims-list", role: "region", "aria-label": "Claims" });
+  follow(() => {
+    if (graph.value) {
+      if (list.firstChild !== drawing.element) list.replaceChildren(drawing.element);
+      drawing.show(claim.value);
       return;
     }
-    const inside = this.records.claims.filter(({ id }) => this.only === undefined || (this.records.verdict(id)?.verdict ?? null) === this.only);
-    const held = (document.activeElement as HTMLElement | null)?.dataset?.["claim"];
-    const top = this.list.scrollTop;
-    this.list.replaceChildren(claimsTable(this.records, inside, this.open, (id) => this.events.onOpen(id)));
-    this.list.scrollTop = top;
-    if (held !== undefined) this.list.querySelector<HTMLElement>(`[data-claim="${CSS.escape(held)}"]`)?.focus({ preventScroll: false });
-  }
+    const word = filter.value;
+    const claims = records.claims.filter(({ id }) => word === undefined || (records.verdict(id)?.verdict ?? null) === word);
+    const focused = (document.activeElement as HTMLElement | null)?.dataset?.["claim"];
+    const top = list.scrollTop;
+    list.replaceChildren(claimsTable(records, claims, claim.value, onOpen));
+    list.scrollTop = top;
+    if (focused !== undefined) list.querySelector<HTMLElement>(`[data-claim="${CSS.escape(focused)}"]`)?.focus({ preventScroll: false });
+  });
+  return list;
+}
 
-  private filter(word: Word | null, many: number): HTMLButtonElement {
-    return h(
-      "button",
-      { type: "button", class: "wl-claims-filter", "aria-pressed": "false", on: { click: () => this.choose(word) } },
-      wordMark(word),
-      h("b", { text: String(many) }),
-    );
-  }
-
-  private choose(word: Word | null): void {
-    this.only = this.only === word ? undefined : word;
-    this.fill();
-  }
+function openRecord(records: Records, claim: Signal<string | null>, { onOpen, onShow }: ClaimsEvents): HTMLElement {
+  const side = h("div", { class: "wl-claims-detail", role: "region", "aria-label": "The open record", tabindex: 0 });
+  follow(() => {
+    const node = records.node(claim.value);
+    side.replaceChildren(node ? detail(records, node, { onOpen, onShow }) : introduction(records));
+    side.scrollTop = 0;
+  });
+  return side;
 }

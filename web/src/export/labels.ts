@@ -1,16 +1,10 @@
 // Names, rings and tinted cones are elements of the page: read where they stand, written as SVG.
+import { colourOf } from "../colours.ts";
 import { short, tag, xmlText } from "./xml.ts";
 
 export const FONT = "system-ui, sans-serif";
 const CORNERS = /^linear-gradient\(to (left|right) (bottom|top), (rgba?\([^)]*\)), (rgba?\([^)]*\))\)/;
 const SPREAD = /^(rgba?\([^)]*\)) 0px 0px 0px ([\d.]+)px$/;
-
-/** A colour of a computed style as SVG 1.1 spells it: opaque, and its opacity apart. */
-export function colourOf(computed: string): { colour: string; opacity: number } {
-  const [red = 0, green = 0, blue = 0, opacity = 1] = (computed.match(/[\d.]+/g) ?? []).map(Number);
-  const hex = [red, green, blue].map((part) => Math.round(part).toString(16).padStart(2, "0")).join("");
-  return { colour: `#${hex}`, opacity };
-}
 
 /** Widths of text in a font, as this browser would set it. */
 export class Measure {

@@ -1,7 +1,7 @@
 // The page of `worldline serve`: asks, mounts what is answered, keeps the question in the address.
 import { h } from "../dom.ts";
 import type { ClaimsPicture, ClaimsShown } from "../claims.gen.ts";
-import { mount, type Mounted } from "../mount.ts";
+import { mount, type Mounted } from "../root.ts";
 import type { Scene } from "../scene.gen.ts";
 import { keepingFocus } from "../focus.ts";
 import { RoomClient } from "../room/client.ts";

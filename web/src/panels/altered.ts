@@ -1,58 +1,47 @@
 // Runs that never happened: hop budgets, cuts, a light cone, orders of execution.
-import { chip, h, number, signClass } from "../dom.ts";
+import { type Child, chip, h, number, signClass } from "../dom.ts";
 import { chance, count, counted, readableText, tokenName } from "../format.ts";
 import { changeWords, sizeWords, told } from "../precision.ts";
-import { type Heat, type Overlay, together } from "../overlay.ts";
-import type { SceneAltered, SceneCut } from "../scene.gen.ts";
-import { conePart, ordersPart, type Painter } from "./heat.ts";
+import type { SceneCut } from "../scene.gen.ts";
+import type { Store } from "../store.ts";
+import { conePart, ordersPart } from "./heat.ts";
 import { hopsPart } from "./hops.ts";
+import { runPanel } from "./running.ts";
+import type { Tab } from "./tabs.ts";
 
-export interface AlteredEvents {
-  onOverlay(overlay: Overlay | null): void;
+/** The altered runs that have a tab of their own. */
+const PANELS = {
+  cut: { tab: "cuts", title: "Cuts", label: "The cut", parts: (store: Store) => cutPart(store) },
+  hops: { tab: "hops", title: "Hops", label: "Hop budgets", parts: (store: Store) => hopsPart(store) },
+  cone: { tab: "cone", title: "Cone", label: "The light cone", parts: (store: Store) => conePart(store) },
+  orders: { tab: "orders", title: "Orders", label: "Orders of execution", parts: (store: Store) => ordersPart(store) },
+} as const;
+
+/** A tab for each of them that there is or that can be run. */
+export function alteredTabs(store: Store): Tab[] {
+  const { live, altered } = store;
+  const names = Object.keys(PANELS) as (keyof typeof PANELS)[];
+  return names
+    .filter((name) => live !== null || Boolean(altered.value[name]))
+    .map((name) => {
+      const { tab, title, label, parts } = PANELS[name];
+      const content = (): Child[] => [
+        name === "cut" ? live?.cutting : runPanel(name, store),
+        h("section", { class: "wl-panel wl-altered", "aria-label": label, content: () => parts(store) }),
+      ];
+      return { name: tab, title, content };
+    });
 }
 
-export type AlteredName = "cut" | "hops" | "cone" | "orders" | "sources";
-export type AlteredParts = Partial<Record<AlteredName, HTMLElement[]>>;
-
-/** The parts there are. One heat is painted at a time; what is severed may lie over it. */
-export function alteredParts(
-  { hops, cut, cone, orders }: Partial<SceneAltered>,
-  labels: string[],
-  events: AlteredEvents,
-  drawn = false,
-): AlteredParts {
-  let heat: Heat | null = null;
-  let firstRow = 0;
-  let severed: SceneCut | null = drawn ? (cut ?? null) : null;
-  const show = (): void => events.onOverlay(together(heat, firstRow, severed));
-  const painter = (other: () => Painter | null) => (found: Heat | null, from: number): void => {
-    heat = found;
-    firstRow = from;
-    if (found) other()?.clear();
-    show();
-  };
-  const pushed: Painter | null = cone ? conePart(cone, labels, painter(() => ordered)) : null;
-  const ordered: Painter | null = orders ? ordersPart(orders, painter(() => pushed)) : null;
-  const sever = (found: SceneCut | null): void => {
-    severed = found;
-    show();
-  };
-  show();
-  return {
-    ...(cut ? { cut: cutPart(cut, drawn, sever) } : {}),
-    ...(hops ? { hops: hopsPart(hops, labels) } : {}),
-    ...(pushed ? { cone: pushed.elements } : {}),
-    ...(ordered ? { orders: ordered.elements } : {}),
-  };
-}
-
-function cutPart(part: SceneCut, checked: boolean, sever: (cut: SceneCut | null) => void): HTMLElement[] {
-  const drawn = part.edges.length + part.nodes.length;
+function cutPart({ altered, showsSevered }: Store): Child[] {
+  const part = altered.value.cut;
+  if (!part) return [];
+  const drawable = part.edges.length + part.nodes.length > 0;
   const box = h("input", {
     type: "checkbox",
-    disabled: drawn === 0,
-    checked: checked && drawn > 0,
-    on: { change: () => sever(box.checked ? part : null) },
+    disabled: !drawable,
+    checked: () => drawable && showsSevered.value,
+    on: { change: () => (showsSevered.value = box.checked) },
   });
   return [
     h("h3", { text: "Before and after the cut" }),

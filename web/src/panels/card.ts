@@ -1,5 +1,5 @@
 // The numbers of one node, for the tooltip and for the side panel.
-import { chip, h, number, signClass } from "../dom.ts";
+import { bar, chip, h, number, signClass } from "../dom.ts";
 import { type Inflow, nodeFacts, rowName, SHARE_LABELS } from "../facts.ts";
 import { chance, clipped, plain, signed, tokenName } from "../format.ts";
 import type { Columns } from "../grouping.ts";
@@ -41,12 +41,12 @@ export function nodeCard({ scene, grouping, noun }: Columns, node: NodeRef): HTM
   if (facts.agree !== null) {
     const value = number(facts.agree, facts.agree.toFixed(2), "writes_agree");
     const title = "|sum of writes| / sum of |writes|: every head, MLP, constants";
-    card.append(h("dt", { text: "writes agree", title }), h("dd", {}, bar(facts.agree), value));
+    card.append(h("dt", { text: "writes agree", title }), h("dd", {}, shareBar(facts.agree), value));
   }
   for (const [name, share] of facts.shares ?? []) {
     card.append(
       h("dt", { text: SHARE_LABELS[name] }),
-      h("dd", {}, bar(share), number(share, share.toFixed(3).replace("-", "−"), name)),
+      h("dd", {}, shareBar(share), number(share, share.toFixed(3).replace("-", "−"), name)),
     );
   }
   if (card.childElementCount === 0) {
@@ -87,8 +87,6 @@ export function insideNote({ grouping, noun }: Columns): HTMLElement | null {
   );
 }
 
-function bar(share: number): HTMLElement {
-  const inner = h("i", { class: share < 0 ? "wl-less" : "" });
-  inner.style.width = `${Math.min(100, Math.abs(share) * 100)}%`;
-  return h("span", { class: "wl-bar", "aria-hidden": "true" }, inner);
+function shareBar(share: number): HTMLElement {
+  return bar(Math.min(100, Math.abs(share) * 100), share < 0 ? "wl-less" : "");
 }

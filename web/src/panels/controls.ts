@@ -1,117 +1,122 @@
 // The slider that chooses how much is drawn and says what it keeps; column 0; the widest strand.
-import { h, number } from "../dom.ts";
+import { change } from "../actions.ts";
+import { type Child, h, number } from "../dom.ts";
 import { count, counted, percent, plain } from "../format.ts";
+import type { ColumnsName } from "../grouping.ts";
 import { countAt, placeOf, type Selection } from "../select.ts";
+import type { Store } from "../store.ts";
+import { selector } from "./selector.ts";
 
 const STEPS = 1000;
 
-export interface ControlEvents {
-  /** The slider moves; `settled` when it is let go. */
-  onCount(n: number, settled: boolean): void;
-  onSink(shown: boolean): void;
-  onAbout(): void;
+export function controls(store: Store, about: HTMLDialogElement): HTMLElement {
+  const { choices, selection, columns } = store;
+  const explain = {
+    type: "button",
+    class: "wl-i",
+    "aria-label": "What the weights mean",
+    title: "What the weights mean",
+    text: "i",
+    on: { click: () => about.showModal() },
+  };
+  const sink = h("input", {
+    type: "checkbox",
+    checked: () => choices.sink.value,
+    on: { change: () => change(store, { sink: sink.checked }, "replace") },
+  });
+  const sinkTitle = "Many models park attention they do not need on the first token. Hide what is read from it.";
+  return h(
+    "div",
+    { class: "wl-controls" },
+    h(
+      "div",
+      { class: "wl-amount" },
+      slider(store),
+      h("output", {
+        class: "wl-says",
+        title: () => amountTitle(selection.value, columns.value.name),
+        content: () => amount(selection.value, columns.value.name),
+      }),
+      h("button", explain),
+    ),
+    h("span", {
+      class: "wl-widths",
+      title: store.scene.attribution.unit,
+      content: () => widest(selection.value.strongest),
+    }),
+    selector(store),
+    h("label", { class: "wl-check", title: sinkTitle }, sink, "reads of column 0"),
+  );
 }
 
-export class Controls {
-  readonly element: HTMLElement;
-  private readonly slider: HTMLInputElement;
-  private readonly says = h("output", { class: "wl-says" });
-  private readonly sink: HTMLInputElement;
-  private readonly widths = h("span", { class: "wl-widths" });
-  private most = 0;
-  private n = 0;
-
-  constructor(
-    private readonly unit: string,
-    private readonly events: ControlEvents,
-    selector: HTMLElement | null,
-  ) {
-    this.slider = h("input", {
-      type: "range",
-      min: 0,
-      max: STEPS,
-      step: 1,
-      class: "wl-slider",
-      "aria-label": "How many edges are drawn",
-      on: {
-        input: () => this.set(countAt(Number(this.slider.value) / STEPS, this.most), false),
-        change: () => this.set(countAt(Number(this.slider.value) / STEPS, this.most), true),
-        keydown: (event) => this.key(event),
+function slider(store: Store): HTMLInputElement {
+  const { selection, columns } = store;
+  const place = (): string => String(Math.round(placeOf(selection.value.edges.length, selection.value.available) * STEPS));
+  const set = (n: number, noting: "replace" | "none"): void => {
+    change(store, { n }, noting);
+    input.value = place(); // a place between two counts is given up, though nothing changed
+  };
+  const dragged = (): number => countAt(Number(input.value) / STEPS, selection.value.available);
+  const input = h("input", {
+    type: "range",
+    min: 0,
+    max: STEPS,
+    step: 1,
+    class: "wl-slider",
+    "aria-label": "How many edges are drawn",
+    "aria-valuetext": () => amountWords(selection.value, columns.value.name),
+    value: place,
+    disabled: () => selection.value.available === 0,
+    on: {
+      input: () => set(dragged(), "none"),
+      change: () => set(dragged(), "replace"),
+      keydown: (event) => {
+        const n = countAfter(event.key, selection.value);
+        if (n === null) return;
+        event.preventDefault();
+        event.stopPropagation();
+        set(n, "replace");
       },
-    });
-    this.sink = h("input", {
-      type: "checkbox",
-      on: { change: () => this.events.onSink(this.sink.checked) },
-    });
-    const about = h("button", {
-      type: "button",
-      class: "wl-i",
-      "aria-label": "What the weights mean",
-      title: "What the weights mean",
-      text: "i",
-      on: { click: () => this.events.onAbout() },
-    });
-    const sinkTitle =
-      "Many models park attention they do not need on the first token. Hide what is read from it.";
-    this.element = h(
-      "div",
-      { class: "wl-controls" },
-      h("div", { class: "wl-amount" }, this.slider, this.says, about),
-      this.widths,
-      selector,
-      h("label", { class: "wl-check", title: sinkTitle }, this.sink, "reads of column 0"),
-    );
-  }
+    },
+  });
+  return input;
+}
 
-  /** `between` names the groups that edges lead between, "" for tokens. */
-  show(selection: Selection, sink: boolean, between = ""): void {
-    this.most = selection.available;
-    this.n = selection.edges.length;
-    this.slider.value = String(Math.round(placeOf(this.n, this.most) * STEPS));
-    this.slider.disabled = this.most === 0;
-    const of = counted(selection.of, between ? "group edge" : "edge");
-    const flow = between ? "net flow" : "flow";
-    const words = `${count(this.n)} of ${of}, ${percent(selection.share)} of the ${flow}`;
-    this.says.replaceChildren(
-      number(this.n, count(this.n), "drawn_edges"),
-      " of ",
-      number(selection.of, count(selection.of), "all_edges"),
-      ` ${of.replace(/^[\d,]+ /, "")}, `,
-      number(selection.share, percent(selection.share), "flow_share"),
-      ` of the ${flow}`,
-    );
-    this.says.title =
-      `${counted(this.most, "edge")} ${between && `between ${between} `}can be drawn; the share is of the sum of |${between ? "net" : "weight"}| over all ` +
-      `${of} of the run.`;
-    this.slider.setAttribute("aria-valuetext", words);
-    this.sink.checked = sink;
-    const { strongest } = selection;
-    this.widths.replaceChildren(
-      ...(strongest > 0 ? ["widest strand ", number(strongest, plain(strongest), "widest")] : []),
-    );
-    this.widths.title = this.unit;
-  }
+/** Arrow keys go edge by edge, whatever the scale of the slider. */
+function countAfter(key: string, { edges, available }: Selection): number | null {
+  const leap = Math.max(10, Math.round(edges.length / 4));
+  const steps: Record<string, number> = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: leap, PageDown: -leap };
+  const step = steps[key];
+  return step === undefined ? null : Math.max(0, Math.min(available, edges.length + step));
+}
 
-  /** Arrow keys go edge by edge, whatever the scale of the slider. */
-  private key(event: KeyboardEvent): void {
-    const leap = Math.max(10, Math.round(this.n / 4));
-    const steps: Record<string, number> = {
-      ArrowRight: 1,
-      ArrowUp: 1,
-      ArrowLeft: -1,
-      ArrowDown: -1,
-      PageUp: leap,
-      PageDown: -leap,
-    };
-    const step = steps[event.key];
-    if (step === undefined) return;
-    event.preventDefault();
-    event.stopPropagation();
-    this.set(Math.max(0, Math.min(this.most, this.n + step)), true);
-  }
+/** What edges and their sum are called between these columns. */
+function nouns(name: ColumnsName): { edge: string; flow: string } {
+  return name === "tokens" ? { edge: "edge", flow: "flow" } : { edge: "group edge", flow: "net flow" };
+}
 
-  private set(n: number, settled: boolean): void {
-    this.n = n;
-    this.events.onCount(n, settled);
-  }
+function amount({ edges, of, share }: Selection, name: ColumnsName): Child[] {
+  const { edge, flow } = nouns(name);
+  return [
+    number(edges.length, count(edges.length), "drawn_edges"),
+    " of ",
+    number(of, count(of), "all_edges"),
+    ` ${counted(of, edge).replace(/^[\d,]+ /, "")}, `,
+    number(share, percent(share), "flow_share"),
+    ` of the ${flow}`,
+  ];
+}
+
+function amountWords({ edges, of, share }: Selection, name: ColumnsName): string {
+  const { edge, flow } = nouns(name);
+  return `${count(edges.length)} of ${counted(of, edge)}, ${percent(share)} of the ${flow}`;
+}
+
+function amountTitle({ available, of }: Selection, name: ColumnsName): string {
+  const [between, weight] = name === "tokens" ? ["", "weight"] : [`between ${name} `, "net"];
+  return `${counted(available, "edge")} ${between}can be drawn; the share is of the sum of |${weight}| over all ${counted(of, nouns(name).edge)} of the run.`;
+}
+
+function widest(strongest: number): Child[] {
+  return strongest > 0 ? ["widest strand ", number(strongest, plain(strongest), "widest")] : [];
 }

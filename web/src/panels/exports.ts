@@ -24,24 +24,17 @@ export function textFile({ text, reproduce: { recipe } }: Scene): { content: str
   return source?.file ? { content: `${source.before}${text}${source.after}`, name: source.file } : { content: text, name: null };
 }
 
-export function exportsMenu({ scene, lattice, json, extras, say }: SaveWishes): HTMLElement {
-  const name = (ending: string): string => fileName(scene.text, ending);
-  const captioned = h("input", { type: "checkbox", checked: true });
-  const drawn = () => picture(lattice, captioned.checked);
-  const give = (content: Blob, ending: string): void => {
-    save(content, name(ending));
-    say(`Saved ${name(ending)}`);
-  };
-  const svg = (): void => give(new Blob([drawn().svg], { type: "image/svg+xml" }), "svg");
-  const pixels = async (): Promise<void> => give(await png(drawn()), "png");
-  const words = (): void => {
-    const file = textFile(scene);
-    save(new Blob([file.content], { type: "text/plain;charset=utf-8" }), file.name ?? name("txt"));
-  };
-  const wire = (): void => give(new Blob([json ?? JSON.stringify(scene)], { type: "application/json" }), "json");
-
+export function exportsMenu(wishes: SaveWishes): HTMLElement {
   const trouble = h("p", { class: "wl-trouble", hidden: true });
-  const attempt = async (label: string, run: () => void | Promise<void>): Promise<void> => {
+  const captioned = h("input", { type: "checkbox", checked: true });
+  const summary = h("summary", { "aria-label": "Save what is drawn", title: "Save what is drawn", text: "Save" });
+
+  function close(): void {
+    if (menu.contains(document.activeElement)) summary.focus();
+    menu.open = false;
+  }
+
+  async function attempt(label: string, run: () => void | Promise<void>): Promise<void> {
     trouble.hidden = true;
     try {
       await run();
@@ -49,47 +42,65 @@ export function exportsMenu({ scene, lattice, json, extras, say }: SaveWishes): 
     } catch (error) {
       trouble.textContent = `${label} could not be saved: ${error instanceof Error ? error.message : String(error)}.`;
       trouble.hidden = false;
-      say(trouble.textContent);
+      wishes.say(trouble.textContent);
     }
-  };
-  const entry = (label: string, run: () => void | Promise<void>): HTMLElement =>
-    h("li", {}, h("button", { type: "button", text: label, on: { click: () => void attempt(label, run) } }));
-  const summary = h("summary", { "aria-label": "Save what is drawn", title: "Save what is drawn", text: "Save" });
+  }
+
+  const entry = (extra: Extra): HTMLElement =>
+    "run" in extra
+      ? h("li", {}, h("button", { type: "button", text: extra.label, on: { click: () => void attempt(extra.label, extra.run) } }))
+      : h("li", {}, h("a", { href: extra.href, download: "", text: extra.label, on: { click: close } }));
   const menu = h(
     "details",
-    { class: "wl-save", on: { keydown: (event) => keyed(event), focusout: (event) => left(event) } },
+    {
+      class: "wl-save",
+      on: {
+        keydown(event) {
+          if (event.key !== "Escape" || !menu.open) return;
+          event.stopPropagation(); // Escape means this menu now, not what is fixed on the lattice
+          close();
+        },
+        // Leaving it, by Tab or by a click elsewhere, closes it.
+        focusout({ relatedTarget: to }) {
+          if (to instanceof Node ? !menu.contains(to) : !menu.matches(":hover")) menu.open = false;
+        },
+      },
+    },
     summary,
     h(
       "div",
       { class: "wl-save-menu", role: "group", "aria-label": "Save as" },
-      h("ul", {}, entry("Picture as SVG", svg), entry("Picture as PNG", pixels)),
+      h("ul", {}, ...pictureEntries(wishes, () => captioned.checked).map(entry)),
       h("label", { class: "wl-check" }, captioned, "with a caption"),
-      h("ul", {}, entry("Scene as JSON", wire), entry("The text", words), ...(extras ?? []).map(extra)),
+      h("ul", {}, ...[...dataEntries(wishes), ...(wishes.extras ?? [])].map(entry)),
       trouble,
     ),
   );
-
-  function extra(one: Extra): HTMLElement {
-    if ("run" in one) return entry(one.label, one.run);
-    return h("li", {}, h("a", { href: one.href, download: "", text: one.label, on: { click: () => close() } }));
-  }
-
-  function close(): void {
-    if (menu.contains(document.activeElement)) summary.focus();
-    menu.open = false;
-  }
-
-  function keyed(event: KeyboardEvent): void {
-    if (event.key !== "Escape" || !menu.open) return;
-    event.stopPropagation(); // Escape means this menu now, not what is fixed on the lattice
-    close();
-  }
-
-  /** Leaving it, by Tab or by a click elsewhere, closes it. */
-  function left(event: FocusEvent): void {
-    const to = event.relatedTarget;
-    if (to instanceof Node ? !menu.contains(to) : !menu.matches(":hover")) menu.open = false;
-  }
-
   return menu;
+}
+
+function pictureEntries(wishes: SaveWishes, isCaptioned: () => boolean): Extra[] {
+  const drawn = () => picture(wishes.lattice, isCaptioned());
+  return [
+    { label: "Picture as SVG", run: () => give(wishes, new Blob([drawn().svg], { type: "image/svg+xml" }), "svg") },
+    { label: "Picture as PNG", run: async () => give(wishes, await png(drawn()), "png") },
+  ];
+}
+
+function dataEntries(wishes: SaveWishes): Extra[] {
+  const { scene, json } = wishes;
+  const saveText = (): void => {
+    const { content, name } = textFile(scene);
+    save(new Blob([content], { type: "text/plain;charset=utf-8" }), name ?? fileName(scene.text, "txt"));
+  };
+  return [
+    { label: "Scene as JSON", run: () => give(wishes, new Blob([json ?? JSON.stringify(scene)], { type: "application/json" }), "json") },
+    { label: "The text", run: saveText },
+  ];
+}
+
+function give({ scene, say }: SaveWishes, content: Blob, ending: string): void {
+  const name = fileName(scene.text, ending);
+  save(content, name);
+  say(`Saved ${name}`);
 }

@@ -1,18 +1,15 @@
 // The head of the page: the text, who read it, what the weights ask, and whether to trust them.
+import { toStep, turnTheme } from "../actions.ts";
 import { h, number } from "../dom.ts";
 import { asked, closureWords } from "../facts.ts";
 import { counted, readableText } from "../format.ts";
 import type { Scene } from "../scene.gen.ts";
+import type { Store } from "../store.ts";
 
-export interface HeaderEvents {
-  onAbout(): void;
-  onKeys(): void;
-  onTheme(): void;
-  onExplain(): void;
-}
-
-/** With a `bar` the text can be changed, and another question asked. */
-export function header(scene: Scene, events: HeaderEvents, bar: HTMLElement | null, ...menus: HTMLElement[]): HTMLElement {
+/** On a live page the text can be changed, and another question asked. */
+export function header(store: Store, dialogs: { about: HTMLDialogElement; keys: HTMLDialogElement }, menu: HTMLElement): HTMLElement {
+  const { scene, isTouring } = store;
+  const about = (): void => dialogs.about.showModal();
   const text = readableText(scene.text);
   const { model } = scene;
   const size = `${counted(model.n_layers, "layer")}, ${counted(scene.tokens.length, "token")}`;
@@ -21,7 +18,7 @@ export function header(scene: Scene, events: HeaderEvents, bar: HTMLElement | nu
   return h(
     "header",
     { class: "wl-header" },
-    bar ?? h(
+    store.live?.bar ?? h(
       "div",
       { class: "wl-heading" },
       h("h1", { title: text }, h("bdi", { text: `“${text}”` })),
@@ -36,12 +33,19 @@ export function header(scene: Scene, events: HeaderEvents, bar: HTMLElement | nu
     h(
       "div",
       { class: "wl-actions" },
-      h("button", { type: "button", class: "wl-explain", text: "Explain", title: "Step by step: what this picture shows, with the numbers of this text", on: { click: events.onExplain } }),
-      ...badges(scene, events.onAbout),
-      ...menus,
-      button("i", "What the numbers mean, and how to get them again", events.onAbout, "wl-i"),
-      button("?", "Keys", events.onKeys, "wl-round"),
-      button("◐", "Light or dark", events.onTheme, "wl-round wl-theme"),
+      h("button", {
+        type: "button",
+        class: "wl-explain",
+        text: "Explain",
+        title: "Step by step: what this picture shows, with the numbers of this text",
+        "aria-pressed": () => String(isTouring.value),
+        on: { click: () => toStep(store, isTouring.value ? null : 1) },
+      }),
+      ...badges(scene, about),
+      menu,
+      button("i", "What the numbers mean, and how to get them again", about, "wl-i"),
+      button("?", "Keys", () => dialogs.keys.showModal(), "wl-round"),
+      button("◐", "Light or dark", () => turnTheme(store), "wl-round wl-theme"),
     ),
   );
 }

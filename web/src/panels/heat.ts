@@ -1,47 +1,47 @@
-// What is painted as heat on the lattice: the response to a perturbation, or when each block ran.
-import { h, number } from "../dom.ts";
+// What is current as heat on the lattice: the response to a perturbation, or when each block ran.
+import { computed } from "@preact/signals-core";
+import { type Child, h, number } from "../dom.ts";
+import { follow } from "../effects.ts";
 import { count, percent, plain, readableText, rough } from "../format.ts";
-import { coneHeat, DECADES, DONE, type Heat, largest, opacity, orderHeat } from "../overlay.ts";
-import { Player } from "./player.ts";
+import { DECADES, DONE, largest, opacity } from "../overlay.ts";
 import { floorWords, least, told } from "../precision.ts";
 import type { SceneCone, SceneOrder, SceneOrders, ScenePrecision } from "../scene.gen.ts";
+import type { Store } from "../store.ts";
+import { player } from "./player.ts";
 
-/** A part of the panel that can be told that something else is painted now. */
-export interface Painter {
-  elements: HTMLElement[];
-  clear(): void;
+export function conePart({ altered, labels, painting }: Store): Child[] {
+  const part = altered.value.cone;
+  if (!part) return [];
+  const current = computed(() => (painting.value?.part === "cone" ? painting.value.through : "off"));
+  const choice = (through: string): HTMLElement => {
+    const paint = (): void => {
+      if (through !== "off") painting.value = { part: "cone", through };
+      else if (current.value !== "off") painting.value = null;
+    };
+    const radio = h("input", { type: "radio", name: "wl-cone", value: through, checked: () => current.value === through, on: { change: paint } });
+    return h("label", { class: "wl-choice" }, radio, through);
+  };
+  return [
+    h("h3", { text: `Light cone: a perturbation at ${labels[part.pos] ?? ""} (${part.pos}), layer ${part.layer}` }),
+    h(
+      "fieldset",
+      { class: "wl-choices" },
+      h("legend", { text: "Paint the change that went through" }),
+      ...["off", ...part.responses.map(({ through }) => through)].map(choice),
+    ),
+    legendLine(() => (current.value === "off" ? [] : coneLegend(largest(part, current.value)))),
+    h("p", { class: "wl-hint" }, ...coneWords(part)),
+  ];
 }
 
-export type Paint = (heat: Heat | null, firstRow: number) => void;
-
-export function conePart(part: SceneCone, labels: string[], paint: Paint): Painter {
-  const key = h("p", { class: "wl-hint wl-heat-legend", "aria-live": "polite" });
-  const show = (name: string): void => {
-    paint(name === "off" ? null : coneHeat(part, name), 0);
-    key.replaceChildren(...(name === "off" ? [] : coneLegend(largest(part, name))));
-  };
-  const radio = (name: string): HTMLInputElement =>
-    h("input", { type: "radio", name: "wl-cone", value: name, checked: name === "off", on: { change: () => show(name) } });
-  const off = radio("off");
-  const choice = (input: HTMLInputElement): HTMLElement => h("label", { class: "wl-choice" }, input, input.value);
-  return {
-    elements: [
-      h("h3", { text: `Light cone: a perturbation at ${labels[part.pos] ?? ""} (${part.pos}), layer ${part.layer}` }),
-      h(
-        "fieldset",
-        { class: "wl-choices" },
-        h("legend", { text: "Paint the change that went through" }),
-        choice(off),
-        ...part.responses.map((one) => choice(radio(one.through))),
-      ),
-      key,
-      h("p", { class: "wl-hint" }, ...coneWords(part)),
-    ],
-    clear() {
-      off.checked = true;
-      key.replaceChildren();
-    },
-  };
+/** Said anew only where it differs: it is read aloud. */
+function legendLine(legend: () => HTMLElement[]): HTMLElement {
+  const line = h("p", { class: "wl-hint wl-heat-legend", "aria-live": "polite" });
+  follow(() => {
+    const samples = legend();
+    if (line.textContent !== samples.map(({ textContent }) => textContent).join("")) line.replaceChildren(...samples);
+  });
+  return line;
 }
 
 function coneWords(part: SceneCone): (HTMLElement | string)[] {
@@ -80,61 +80,59 @@ function coneLegend(most: number): HTMLElement[] {
   ];
 }
 
-export function ordersPart(part: SceneOrders, paint: Paint): Painter {
-  const key = h("p", { class: "wl-hint wl-heat-legend", "aria-live": "polite" });
-  const player = new Player((heat, played) => {
-    paint(heat, 0.5);
-    tell(played ? playedLegend() : orderLegend(part.orders[select.selectedIndex - 1]));
-  });
-  /** Said anew only where it differs: it is read aloud. */
-  const tell = (legend: HTMLElement[]): void => {
-    if (key.textContent !== legend.map((one) => one.textContent).join("")) key.replaceChildren(...legend);
-  };
-  const show = (at: number): void => {
-    const order = part.orders[at];
-    player.take(order ?? null);
-    paint(order ? orderHeat(order) : null, 0.5);
-    tell(orderLegend(order));
-  };
-  const names = part.orders.map((one) => readableText(one.name));
+export function ordersPart({ altered, painting }: Store): Child[] {
+  const part = altered.value.orders;
+  if (!part) return [];
+  const current = computed(() => (painting.value?.part === "orders" ? painting.value : null));
+  const order = computed(() => (current.value && part.orders[current.value.at]) ?? null);
+  const isPlayed = computed(() => current.value !== null && order.value !== null && current.value.slice < order.value.n_slices);
   const select = h(
     "select",
-    { class: "wl-select", "aria-label": "Paint when each block ran", on: { change: () => show(select.selectedIndex - 1) } },
-    ...["off", ...names].map((text) => h("option", { value: text, text })),
-  );
-  const heads = ["slices", "widest", "chain", "blocks", "s", "nats", "ulp"];
-  return {
-    elements: [
-      h("h3", { text: "Orders of execution" }),
-      h("div", { class: "wl-choice" }, h("span", { "aria-hidden": "true", text: "Paint when each block ran" }), select),
-      player.element,
-      key,
-      h(
-        "div",
-        { class: "wl-wide-table", tabindex: 0, role: "region", "aria-label": "Orders of execution" },
-        h(
-          "table",
-          { class: "wl-orders" },
-          h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col", text })))),
-          ...part.orders.map((one) => orderRows(one, part.precision["nats"])),
-        ),
-      ),
-      h(
-        "p",
-        { class: "wl-hint" },
-        "Equivalent plain runs differ by ",
-        number(part.floor_nats, part.floor_nats === 0 ? "0" : part.floor_nats.toExponential(1), "floor_nats"),
-        " nats",
-        ...(part.precision["nats"] ? [`, the rounding of ${part.precision["nats"].dtype} alone by up to ${plain(part.precision["nats"].resolution)}`] : []),
-        ".",
-      ),
-    ],
-    clear() {
-      select.selectedIndex = 0;
-      player.take(null);
-      key.replaceChildren();
+    {
+      class: "wl-select",
+      "aria-label": "Paint when each block ran",
+      selectedIndex: () => (current.value?.at ?? -1) + 1,
+      on: {
+        change: () => {
+          const at = select.selectedIndex - 1;
+          const next = part.orders[at];
+          if (next) painting.value = { part: "orders", at, slice: next.n_slices };
+          else if (current.value) painting.value = null;
+        },
+      },
     },
-  };
+    ...["off", ...part.orders.map(({ name }) => readableText(name))].map((text) => h("option", { value: text, text })),
+  );
+  return [
+    h("h3", { text: "Orders of execution" }),
+    h("div", { class: "wl-choice" }, h("span", { "aria-hidden": "true", text: "Paint when each block ran" }), select),
+    player(order, painting),
+    legendLine(() => (isPlayed.value ? playedLegend() : orderLegend(order.value))),
+    ordersTable(part),
+    h(
+      "p",
+      { class: "wl-hint" },
+      "Equivalent plain runs differ by ",
+      number(part.floor_nats, part.floor_nats === 0 ? "0" : part.floor_nats.toExponential(1), "floor_nats"),
+      " nats",
+      ...(part.precision["nats"] ? [`, the rounding of ${part.precision["nats"].dtype} alone by up to ${plain(part.precision["nats"].resolution)}`] : []),
+      ".",
+    ),
+  ];
+}
+
+function ordersTable({ orders, precision }: SceneOrders): HTMLElement {
+  const heads = ["slices", "widest", "chain", "blocks", "s", "nats", "ulp"];
+  return h(
+    "div",
+    { class: "wl-wide-table", tabindex: 0, role: "region", "aria-label": "Orders of execution" },
+    h(
+      "table",
+      { class: "wl-orders" },
+      h("thead", {}, h("tr", {}, ...heads.map((text) => h("th", { scope: "col", text })))),
+      ...orders.map((order) => orderRows(order, precision["nats"])),
+    ),
+  );
 }
 
 /** The name of an order over its numbers, so that both fit beside the lattice. */
@@ -154,7 +152,7 @@ function orderRows(one: SceneOrder, precision: ScenePrecision | undefined): HTML
   return h("tbody", {}, h("tr", {}, name), h("tr", {}, ...cells.map((cell) => h("td", {}, cell))));
 }
 
-function orderLegend(order: SceneOrder | undefined): HTMLElement[] {
+function orderLegend(order: SceneOrder | null): HTMLElement[] {
   if (!order) return [];
   return [
     swatch(0.1, "slice 1"),

@@ -1,16 +1,19 @@
 // Hop budgets: the loss at each, and the text coloured by the hops that each token needs.
 import { max, range } from "d3-array";
 import { scaleLinear } from "d3-scale";
-import { chip, h, number, s } from "../dom.ts";
+import { type Child, chip, h, number, s } from "../dom.ts";
 import { counted, readableText } from "../format.ts";
 import { hopStep } from "../overlay.ts";
 import type { SceneHopCurve, SceneHops } from "../scene.gen.ts";
+import type { Store } from "../store.ts";
 import { floorWords } from "../precision.ts";
 
 const CHART = { width: 260, height: 150, left: 30, bottom: 32, top: 20, right: 10 };
 const LONGEST_LEGEND = 9;
 
-export function hopsPart(part: SceneHops, labels: string[]): HTMLElement[] {
+export function hopsPart({ altered, labels }: Store): Child[] {
+  const part = altered.value.hops;
+  if (!part) return [];
   const counts = `Hops count in layers: ${readableText(part.layers)}.`;
   const longest = part.longest === null ? "" : ` No hop over more than ${counted(part.longest, "position")}.`;
   return [

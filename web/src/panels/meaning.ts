@@ -12,63 +12,91 @@ const APART = 8;
 
 /** Make every number under `root` explain itself, until the returned function is called. */
 export function explainNumbers(root: HTMLElement, scene: Scene): () => void {
-  const meanings: Record<string, SceneMeaning> = (scene.meanings ??= {}); // files of older versions have none
-  let open: { card: HTMLElement; from: HTMLElement; back: HTMLElement | null } | null = null;
+  const meanings = new Meanings(root, (scene.meanings ??= {})); // files of older versions have none
+  const ended = new AbortController();
+  const { signal } = ended;
+  const prepare = (): void => meanings.prepare();
+  const [inside, around] = [new MutationObserver(prepare), new MutationObserver(prepare)];
+  inside.observe(root, { childList: true, subtree: true, attributeFilter: ["hidden", "open"] });
+  around.observe(root, { attributeFilter: ["class"] }); // it says what lies over what
+  root.addEventListener("click", (event) => meanings.clicked(event), { capture: true, signal });
+  // While the keyboard is nowhere, keys reach the document only.
+  const keys: GlobalEventHandlers = root.dataset["host"] === "page" ? document : root;
+  keys.addEventListener("keydown", (event) => meanings.keyed(event), { capture: true, signal });
+  document.addEventListener("pointerdown", (event) => meanings.left(event), { signal });
+  prepare();
+  return () => {
+    inside.disconnect();
+    around.disconnect();
+    ended.abort();
+  };
+}
 
-  const meaningOf = (number: HTMLElement): SceneMeaning | undefined => meanings[number.dataset["name"] ?? ""];
+class Meanings {
+  private open: { card: HTMLElement; from: HTMLElement; back: HTMLElement | null } | null = null;
 
-  function show(number: HTMLElement, back: HTMLElement | null): void {
-    close(false);
-    const meaning = meaningOf(number);
-    if (!meaning) return;
-    const element = card(number, meaning, () => close(true));
-    (number.closest("dialog") ?? root).append(element);
-    place(element, number.getBoundingClientRect());
-    open = { card: element, from: number, back };
-    if (back) element.focus();
+  constructor(
+    private readonly root: HTMLElement,
+    private readonly meanings: Record<string, SceneMeaning>,
+  ) {}
+
+  /** Tell every new number and screen readers of it, and leave one tab stop per panel. */
+  prepare(): void {
+    for (const number of this.root.querySelectorAll<HTMLElement>(`${NUMBER}:not([data-asks])`)) {
+      const meaning = this.meaningOf(number);
+      number.dataset["asks"] = meaning ? "yes" : "no";
+      if (!meaning) continue;
+      number.title = `${meaning.title}: what is this?`;
+      if (number.closest("button, summary, label, .wl-tooltip, [aria-hidden=true]")) continue;
+      number.tabIndex = -1;
+      number.setAttribute("role", "button");
+      number.setAttribute("aria-haspopup", "dialog");
+      number.setAttribute("aria-label", `${number.textContent}, ${meaning.title}`);
+    }
+    for (const panel of this.root.querySelectorAll<HTMLElement>(PANEL)) {
+      const stops = stopsOf(panel);
+      const kept = stops.find((stop) => stop.tabIndex === 0) ?? stops[0];
+      for (const stop of stops) if (stop !== kept) stop.tabIndex = -1;
+      if (kept) kept.tabIndex = 0;
+    }
+    if (this.open && !this.open.from.isConnected) this.close(false);
   }
 
-  function close(giveBack: boolean): void {
-    if (!open) return;
-    const { card: element, back } = open;
-    open = null;
-    const held = element.contains(document.activeElement);
-    element.remove();
-    if (giveBack && held) back?.focus();
-  }
-
-  function clicked(event: MouseEvent): void {
+  clicked(event: MouseEvent): void {
     const target = event.target as Element;
-    if (open?.card.contains(target)) return;
+    if (this.open?.card.contains(target)) return;
     const number = target.closest<HTMLElement>(NUMBER);
-    if (!number || !meaningOf(number)) {
-      close(false);
+    if (!number || !this.meaningOf(number)) {
+      this.close(false);
       return;
     }
     event.preventDefault(); // the number, not the button that it may stand in
     event.stopPropagation();
-    if (open?.from === number) close(true);
-    else show(number, number.closest<HTMLElement>("button") ?? number);
+    if (this.open?.from === number) this.close(true);
+    else this.show(number, number.closest<HTMLElement>("button") ?? number);
   }
 
-  function keyed(event: KeyboardEvent): void {
+  keyed(event: KeyboardEvent): void {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const target = event.target as HTMLElement;
-    if (open && event.key === "Escape") {
+    if (this.open && event.key === "Escape") {
       take(event);
-      close(true);
-    } else if (open?.card.contains(target)) {
-      event.stopPropagation();
-    } else if (target.matches(NUMBER)) onNumber(event, target);
+      this.close(true);
+    } else if (this.open?.card.contains(target)) event.stopPropagation();
+    else if (target.matches(NUMBER)) this.keyedOnNumber(event, target);
     else if (event.key === "i" && !target.matches("input:not([type=checkbox], [type=range], [type=radio]), textarea")) {
-      const number = inside(target) ?? hovered() ?? pointed();
+      const number = this.nearest(target);
       if (!number) return;
       take(event);
-      show(number, target.matches("button") ? target : null);
+      this.show(number, target.matches("button") ? target : null);
     }
   }
 
-  function onNumber(event: KeyboardEvent, number: HTMLElement): void {
+  left(event: Event): void {
+    if (this.open && !this.root.contains(event.target as Node)) this.close(false);
+  }
+
+  private keyedOnNumber(event: KeyboardEvent, number: HTMLElement): void {
     const stops = stopsOf(number.closest<HTMLElement>(PANEL));
     const at = stops.indexOf(number);
     const last = stops.length - 1;
@@ -87,60 +115,46 @@ export function explainNumbers(root: HTMLElement, scene: Scene): () => void {
       stops[to]?.focus();
     } else if (event.key === "Enter" || event.key === " " || event.key === "i") {
       take(event);
-      show(number, number);
+      this.show(number, number);
     }
   }
 
-  const inside = (target: HTMLElement): HTMLElement | null =>
-    target.matches("button, summary") ? target.querySelector<HTMLElement>(NUMBER) : null;
-  const hovered = (): HTMLElement | null => root.querySelector<HTMLElement>(`${NUMBER}:hover`);
-  const pointed = (): HTMLElement | null => root.querySelector<HTMLElement>(`.wl-tooltip:not([hidden]) ${NUMBER}`);
-
-  /** Numbers that can be focused, of one panel. */
-  function stopsOf(panel: HTMLElement | null): HTMLElement[] {
-    const all = Array.from(panel?.querySelectorAll<HTMLElement>(NUMBER) ?? []);
-    return all.filter((number) => number.hasAttribute("tabindex") && number.getClientRects().length > 0);
+  private show(number: HTMLElement, back: HTMLElement | null): void {
+    this.close(false);
+    const meaning = this.meaningOf(number);
+    if (!meaning) return;
+    const element = card(number, meaning, () => this.close(true));
+    (number.closest("dialog") ?? this.root).append(element);
+    place(element, number.getBoundingClientRect());
+    this.open = { card: element, from: number, back };
+    if (back) element.focus();
   }
 
-  /** Tell every new number and screen readers of it, and leave one tab stop per panel. */
-  function prepare(): void {
-    for (const number of root.querySelectorAll<HTMLElement>(`${NUMBER}:not([data-asks])`)) {
-      const meaning = meaningOf(number);
-      number.dataset["asks"] = meaning ? "yes" : "no";
-      if (!meaning) continue;
-      number.title = `${meaning.title}: what is this?`;
-      if (number.closest("button, summary, label, .wl-tooltip, [aria-hidden=true]")) continue;
-      number.tabIndex = -1;
-      number.setAttribute("role", "button");
-      number.setAttribute("aria-haspopup", "dialog");
-      number.setAttribute("aria-label", `${number.textContent}, ${meaning.title}`);
-    }
-    for (const panel of root.querySelectorAll<HTMLElement>(PANEL)) {
-      const stops = stopsOf(panel);
-      const kept = stops.find((stop) => stop.tabIndex === 0) ?? stops[0];
-      for (const stop of stops) if (stop !== kept) stop.tabIndex = -1;
-      if (kept) kept.tabIndex = 0;
-    }
-    if (open && !open.from.isConnected) close(false);
+  private close(givesBack: boolean): void {
+    if (!this.open) return;
+    const { card: element, back } = this.open;
+    this.open = null;
+    const hasFocus = element.contains(document.activeElement);
+    element.remove();
+    if (givesBack && hasFocus) back?.focus();
   }
 
-  const left = (event: Event): void => {
-    if (open && !root.contains(event.target as Node)) close(false);
-  };
-  const observer = new MutationObserver(prepare);
-  observer.observe(root, { childList: true, subtree: true });
-  root.addEventListener("toggle", prepare, true);
-  root.addEventListener("click", clicked, true);
-  // While the keyboard is nowhere, keys reach the document only.
-  const keys = root.dataset["host"] === "page" ? document : root;
-  keys.addEventListener("keydown", keyed as EventListener, true);
-  document.addEventListener("pointerdown", left);
-  prepare();
-  return () => {
-    observer.disconnect();
-    keys.removeEventListener("keydown", keyed as EventListener, true);
-    document.removeEventListener("pointerdown", left);
-  };
+  private meaningOf(number: HTMLElement): SceneMeaning | undefined {
+    return this.meanings[number.dataset["name"] ?? ""];
+  }
+
+  /** The number in the button that has the keyboard, or under the pointer, or else in the tooltip. */
+  private nearest(target: HTMLElement): HTMLElement | null {
+    const first = (selector: string): HTMLElement | null => this.root.querySelector<HTMLElement>(selector);
+    const inside = target.matches("button, summary") ? target.querySelector<HTMLElement>(NUMBER) : null;
+    return inside ?? first(`${NUMBER}:hover`) ?? first(`.wl-tooltip:not([hidden]) ${NUMBER}`);
+  }
+}
+
+/** Numbers that can be focused, of one panel. */
+function stopsOf(panel: HTMLElement | null): HTMLElement[] {
+  const all = Array.from(panel?.querySelectorAll<HTMLElement>(NUMBER) ?? []);
+  return all.filter((number) => number.hasAttribute("tabindex") && number.getClientRects().length > 0);
 }
 
 function take(event: Event): void {

@@ -1,105 +1,68 @@
 // Runs an order over the lattice slice by slice: played in some seconds, or scrubbed by hand.
+import { computed, type ReadonlySignal, type Signal, signal } from "@preact/signals-core";
 import { h } from "../dom.ts";
+import { follow, whenEnded } from "../effects.ts";
 import { counted } from "../format.ts";
-import { type Heat, orderHeat, orderHeatAt, sliceAfter } from "../overlay.ts";
+import { sliceAfter } from "../overlay.ts";
 import type { SceneOrder } from "../scene.gen.ts";
+import type { Painting } from "../store.ts";
 
 const WHOLE_MS = 5000;
 const CALM_MS = 500; // between pictures where less motion is asked for
 
 /** It never starts by itself. The slider's last place is the whole run, as it is painted at first. */
-export class Player {
-  readonly element: HTMLElement;
-  private readonly button: HTMLButtonElement;
-  private readonly slider: HTMLInputElement;
-  private readonly says = h("output", { class: "wl-hint wl-slice" });
-  private order: SceneOrder | null = null;
-  private playing = false;
-  private turn = 0;
+export function player(order: ReadonlySignal<SceneOrder | null>, painting: Signal<Painting | null>): HTMLElement {
+  const isPlaying = signal(false);
+  const slice = computed(() => (painting.value?.part === "orders" ? painting.value.slice : 0));
+  const words = computed(() => (order.value ? sliceWords(order.value, slice.value) : ""));
+  const show = (to: number): void => {
+    if (painting.value?.part === "orders") painting.value = { ...painting.value, slice: to };
+  };
+  const slider = h("input", { type: "range", class: "wl-scrub", min: 0, step: 1, "aria-label": "Slice of the order", "aria-valuetext": () => words.value });
+  slider.addEventListener("input", () => {
+    isPlaying.value = false;
+    show(Number(slider.value));
+  });
+  const button = h("button", {
+    type: "button",
+    class: "wl-stop wl-play",
+    text: () => (isPlaying.value ? "Pause" : "Play"),
+    on: { click: () => (isPlaying.value = !isPlaying.value) },
+  });
+  follow(() => {
+    void order.value; // another one does not go on playing
+    isPlaying.value = false;
+  });
+  follow(() => {
+    if (isPlaying.value && order.value) play(order.value, slice.peek(), show, () => (isPlaying.value = false));
+  });
+  follow(() => {
+    slider.max = String(order.value?.n_slices ?? 0); // first: a place beyond it would be cut
+    slider.value = String(slice.value);
+  });
+  return h("div", { class: "wl-player", hidden: () => order.value === null }, button, slider, h("output", { class: "wl-hint wl-slice", text: () => words.value }));
+}
 
-  /** `paint` is told whether one slice is shown, or the whole run. */
-  constructor(private readonly paint: (heat: Heat, played: boolean) => void) {
-    this.button = h("button", {
-      type: "button",
-      class: "wl-stop wl-play",
-      on: { click: () => (this.playing ? this.pause() : this.play()) },
-    });
-    this.slider = h("input", {
-      type: "range",
-      class: "wl-scrub",
-      min: 0,
-      step: 1,
-      "aria-label": "Slice of the order",
-      on: {
-        input: () => {
-          this.pause();
-          this.show(Number(this.slider.value));
-        },
-      },
-    });
-    this.element = h("div", { class: "wl-player" }, this.button, this.slider, this.says);
-    this.take(null);
-  }
-
-  /** An order at its end, or none: then there is nothing to play. */
-  take(order: SceneOrder | null): void {
-    this.pause();
-    this.order = order;
-    this.element.hidden = order === null;
-    if (!order) return;
-    this.slider.max = String(order.n_slices);
-    this.tell(order.n_slices);
-  }
-
-  private play(): void {
-    const order = this.order;
-    if (!order) return;
-    const at = Number(this.slider.value);
-    const from = at < order.n_slices ? at : 0;
-    const began = performance.now() - (WHOLE_MS * from) / order.n_slices;
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    let shown = -1;
-    let last = -Infinity;
-    this.name(true);
-    const mine = (this.turn += 1);
-    const step = (now: number): void => {
-      if (!this.playing || this.turn !== mine || !this.element.isConnected) return;
-      const slice = sliceAfter((now - began) / WHOLE_MS, order.n_slices);
-      const ends = slice === order.n_slices;
-      if (slice !== shown && (ends || !calm || now - last >= CALM_MS)) {
-        this.show(slice);
-        shown = slice;
-        last = now;
-      }
-      if (ends) this.pause();
-      else requestAnimationFrame(step);
-    };
-    requestAnimationFrame(step);
-  }
-
-  private pause(): void {
-    this.name(false);
-  }
-
-  private name(playing: boolean): void {
-    this.playing = playing;
-    this.button.textContent = playing ? "Pause" : "Play";
-  }
-
-  private show(slice: number): void {
-    if (!this.order) return;
-    const played = slice < this.order.n_slices;
-    this.paint(played ? orderHeatAt(this.order, slice) : orderHeat(this.order), played);
-    this.tell(slice);
-  }
-
-  private tell(slice: number): void {
-    if (!this.order) return;
-    this.slider.value = String(slice);
-    const words = sliceWords(this.order, slice);
-    this.slider.setAttribute("aria-valuetext", words);
-    this.says.textContent = words;
-  }
+/** Show slice after slice, in time with the clock, up to the last or until the effect ends that runs now. */
+function play(order: SceneOrder, at: number, show: (slice: number) => void, done: () => void): void {
+  const from = at < order.n_slices ? at : 0;
+  const began = performance.now() - (WHOLE_MS * from) / order.n_slices;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  let shown = -1;
+  let last = -Infinity;
+  const step = (now: number): void => {
+    const slice = sliceAfter((now - began) / WHOLE_MS, order.n_slices);
+    const ends = slice === order.n_slices;
+    if (slice !== shown && (ends || !calm || now - last >= CALM_MS)) {
+      show(slice);
+      shown = slice;
+      last = now;
+    }
+    if (ends) done();
+    else frame = requestAnimationFrame(step);
+  };
+  let frame = requestAnimationFrame(step);
+  whenEnded(() => cancelAnimationFrame(frame));
 }
 
 /** What the slider stands at. */

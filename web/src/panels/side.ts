@@ -1,28 +1,32 @@
 // The side panel: the fixed node with its edges, or, when none is fixed, the strongest reads.
+import { fix } from "../actions.ts";
 import { h, number } from "../dom.ts";
 import { nodeFacts } from "../facts.ts";
 import { count } from "../format.ts";
-import type { Columns } from "../grouping.ts";
 import type { NodeRef } from "../layout.ts";
 import type { Scene } from "../scene.gen.ts";
-import type { Ranked, RankedEdge, Selection } from "../select.ts";
+import type { RankedEdge } from "../select.ts";
+import type { Store } from "../store.ts";
 import { flowRows, insideNote, nodeCard, nodeTitle } from "./card.ts";
-import { edgeList, type EdgeListEvents } from "./edges.ts";
+import { edgeList } from "./edges.ts";
 import { cutButton } from "./sources.ts";
 
 const LISTED = 12;
 
-export interface SideEvents extends EdgeListEvents {
-  onClear(): void;
+export function sidePanel(store: Store): HTMLElement {
+  return h("div", {
+    class: "wl-side-host",
+    content: () => {
+      const node = store.choices.node.value;
+      return [node ? nodePanel(store, node) : strongestPanel(store)];
+    },
+  });
 }
 
-export function strongestPanel(
-  columns: Columns,
-  selection: Selection,
-  layer: number | null,
-  events: SideEvents,
-): HTMLElement {
-  const inside = selection.edges.filter((edge) => layer === null || edge.layer === layer);
+function strongestPanel(store: Store): HTMLElement {
+  const columns = store.columns.value;
+  const layer = store.choices.layer.value;
+  const inside = store.selection.value.edges.filter((edge) => layer === null || edge.layer === layer);
   const edges = inside.slice(0, LISTED);
   const between = columns.grouping ? ` between ${columns.name}` : "";
   const title = `Strongest reads${between}${layer === null ? "" : ` of layer ${layer}`}`;
@@ -31,7 +35,7 @@ export function strongestPanel(
     { class: "wl-panel wl-side", "aria-label": title },
     h("h2", { text: title }),
     edges.length > 0
-      ? edgeList(columns, edges, "both", events)
+      ? edgeList(store, edges, "both")
       : h("p", { class: "wl-pale", text: noEdges(columns.scene, layer) }),
     insideNote(columns),
     h("p", { class: "wl-hint", text: "Each weight is of that read alone; together they may do more, or less. Point at a node to see its past and future, click to fix it." }),
@@ -48,18 +52,11 @@ function noEdges(scene: Scene, layer: number | null): string {
   return `No edge is drawn${where}. Move the slider to the right.`;
 }
 
-export function nodePanel(
-  columns: Columns,
-  ranked: Ranked,
-  node: NodeRef,
-  events: SideEvents,
-): HTMLElement {
-  const into = ranked.all.edges.filter(
-    (edge) => edge.layer + 1 === node.layer && edge.dst === node.pos,
-  );
-  const out = ranked.all.edges.filter(
-    (edge) => edge.layer === node.layer && edge.src === node.pos,
-  );
+function nodePanel(store: Store, node: NodeRef): HTMLElement {
+  const columns = store.columns.value;
+  const { edges: all } = store.ranked.value.all;
+  const into = all.filter((edge) => edge.layer + 1 === node.layer && edge.dst === node.pos);
+  const out = all.filter((edge) => edge.layer === node.layer && edge.src === node.pos);
   const outflow = nodeFacts(columns.scene, node).outflow;
   const clear = h("button", {
     type: "button",
@@ -67,7 +64,7 @@ export function nodePanel(
     "aria-label": "Clear the fixed node",
     title: "Clear (Esc)",
     text: "×",
-    on: { click: () => events.onClear() },
+    on: { click: () => fix(store, null) },
   });
   const titled = (title: string, edges: RankedEdge[], ends: "src" | "dst"): (HTMLElement | null)[] => [
     h(
@@ -77,7 +74,7 @@ export function nodePanel(
       number(edges.length, count(edges.length), "listed_edges"),
       ` edge${edges.length === 1 ? "" : "s"} in this file`,
     ),
-    edges.length > 0 ? edgeList(columns, edges.slice(0, LISTED), ends, events) : null,
+    edges.length > 0 ? edgeList(store, edges.slice(0, LISTED), ends) : null,
     edges.length > LISTED
       ? h("p", { class: "wl-hint" }, "and ", rest(edges.length - LISTED), " weaker ones")
       : null,
@@ -87,7 +84,7 @@ export function nodePanel(
     { class: "wl-panel wl-side", "aria-label": "Fixed node" },
     clear,
     nodeTitle(columns, node),
-    columns.grouping ? null : cutButton(events.onCut, `${node.layer},${node.pos}`, "Zero the residual stream at this node", "zero this node"),
+    columns.grouping ? null : cutButton(store.live?.onCut, `${node.layer},${node.pos}`, "Zero the residual stream at this node", "zero this node"),
     nodeCard(columns, node),
     ...titled(`Read from earlier ${columns.name}`, into, "src"),
     ...titled(`Read by later ${columns.name}`, out, "dst"),

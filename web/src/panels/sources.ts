@@ -1,22 +1,29 @@
 // Which tokens the answer depends on: what is lost when all reads of one token are cut, each in turn.
-import { chip, h, number, signClass } from "../dom.ts";
+import { bar, type Child, chip, h, number, pointing, signClass } from "../dom.ts";
 import { chance, clipped, readableText, signed, tokenName } from "../format.ts";
 import { told, underWords } from "../precision.ts";
 import type { ScenePrecision, SceneSources } from "../scene.gen.ts";
+import type { Store } from "../store.ts";
+import { runPart } from "./running.ts";
 
 const LISTED = 6;
 
-export interface SourceEvents {
-  onCut?: ((cut: string) => void) | undefined;
-  onPos(pos: number | null): void;
+export function sourcesPanel(store: Store): HTMLElement {
+  const { altered } = store;
+  return h("section", {
+    class: "wl-panel wl-sources",
+    "aria-label": "Tokens the answer depends on",
+    hidden: () => !altered.value.sources && !store.live,
+    content: () => (altered.value.sources ? sourcesPart(store, altered.value.sources) : runPart("sources", store)),
+  });
 }
 
-export function sourcesPart(part: SceneSources, labels: string[], events: SourceEvents): HTMLElement[] {
+function sourcesPart(store: Store, part: SceneSources): Child[] {
   const places = part.change_nats.map((change, pos) => ({ pos, change, after: part.after[pos] ?? null }));
   const strongest = places.filter(({ after }) => after !== null).sort((a, b) => Math.abs(b.change) - Math.abs(a.change));
   const most = Math.abs(strongest[0]?.change ?? 1) || 1;
   const precision = part.precision["change_nats"];
-  const rows = strongest.map((one) => row(one, most, labels, precision, events));
+  const rows = strongest.map((place) => row(store, place, most, precision));
   const rest = rows.slice(LISTED);
   const target = chip(clipped(tokenName(part.target), 14));
   const powerless = strongest.some(({ pos }) => part.powerless.includes(pos));
@@ -32,22 +39,19 @@ export function sourcesPart(part: SceneSources, labels: string[], events: Source
 
 type Place = { pos: number; change: number; after: SceneSources["after"][number] };
 
-function row({ pos, change, after }: Place, most: number, labels: string[], precision: ScenePrecision | undefined, events: SourceEvents): HTMLElement {
+function row(store: Store, { pos, change, after }: Place, most: number, precision: ScenePrecision | undefined): HTMLElement {
   const lost = -change;
-  const bar = h("i", { class: lost < 0 ? "wl-less" : "" });
-  bar.style.width = `${(100 * Math.abs(change)) / most}%`;
-  const label = labels[pos] ?? "";
+  const label = store.labels[pos] ?? "";
   const then = after ? `Then: ${tokenName(after.token)} ${chance(after.logprob)}` : "";
-  const on = { pointerenter: () => events.onPos(pos), pointerleave: () => events.onPos(null) };
   return h(
     "li",
-    { class: "wl-source", title: then, on },
+    { class: "wl-source", title: then, on: pointing(store.hover, { node: { layer: 0, pos } }) },
     h("span", { class: "wl-ends" }, chip(clipped(label, 18)), h("span", { class: "wl-pale wl-place", text: String(pos) })),
-    cutButton(events.onCut, `*.*:${pos}>*`, `Cut every read of ${label}`) ?? h("span"),
+    cutButton(store.live?.onCut, `*.*:${pos}>*`, `Cut every read of ${label}`) ?? h("span"),
     told(change, precision) || change === 0
       ? number(lost, signed(lost), "source_lost_nats", signClass(lost))
       : number(lost, "–", "source_lost_nats"),
-    h("span", { class: "wl-bar", "aria-hidden": "true" }, bar),
+    bar((100 * Math.abs(change)) / most, lost < 0 ? "wl-less" : ""),
   );
 }
 

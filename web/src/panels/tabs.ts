@@ -1,63 +1,51 @@
 // Tabs: one panel at a time where they don't all fit; arrow keys go from tab to tab.
-import { h } from "../dom.ts";
+import { computed } from "@preact/signals-core";
+import { openTab } from "../actions.ts";
+import { type Child, h } from "../dom.ts";
+import type { Store } from "../store.ts";
 
 export interface Tab {
   name: string;
   title: string;
-  content: HTMLElement;
+  content: () => Child[];
 }
 
-export class Tabs {
-  readonly element: HTMLElement;
-  private readonly buttons: HTMLButtonElement[];
+export function tabs(store: Store, list: Tab[]): HTMLElement {
+  /** The tab there is of the name that was chosen, else the first. */
+  const open = computed(() => list.find(({ name }) => name === store.choices.tab.value) ?? list[0]);
+  const buttons = list.map((tab, at) =>
+    h("button", {
+      type: "button",
+      role: "tab",
+      id: `wl-tab-${tab.name}`,
+      "aria-controls": `wl-panel-${tab.name}`,
+      "aria-selected": () => String(tab === open.value),
+      tabindex: () => (tab === open.value ? 0 : -1),
+      text: tab.title,
+      on: { click: () => openTab(store, tab.name), keydown: (event) => turned(event, at) },
+    }),
+  );
+  const panels = list.map((tab) =>
+    h("div", {
+      class: "wl-tabpanel",
+      id: `wl-panel-${tab.name}`,
+      role: "tabpanel",
+      "aria-labelledby": `wl-tab-${tab.name}`,
+      tabindex: 0,
+      hidden: () => tab !== open.value,
+      content: tab.content,
+    }),
+  );
 
-  constructor(
-    private readonly tabs: Tab[],
-    private readonly chosen: (name: string) => void,
-  ) {
-    this.buttons = tabs.map(({ name, title }) =>
-      h("button", {
-        type: "button",
-        role: "tab",
-        id: `wl-tab-${name}`,
-        "aria-controls": `wl-panel-${name}`,
-        text: title,
-        on: { click: () => chosen(name), keydown: (event) => this.key(event) },
-      }),
-    );
-    for (const { name, content } of tabs) {
-      content.id = `wl-panel-${name}`;
-      content.setAttribute("role", "tabpanel");
-      content.setAttribute("aria-labelledby", `wl-tab-${name}`);
-      content.tabIndex = 0;
-    }
-    this.element = h(
-      "aside",
-      { class: "wl-aside", "aria-label": "Numbers" },
-      h("div", { class: "wl-tabs", role: "tablist", "aria-label": "Panels" }, ...this.buttons),
-      ...tabs.map(({ content }) => content),
-    );
-  }
-
-  /** The tab there is of this name, else the first. */
-  show(name: string | null): void {
-    const at = Math.max(0, this.tabs.findIndex((tab) => tab.name === name));
-    this.tabs.forEach(({ content }, n) => (content.hidden = n !== at));
-    this.buttons.forEach((button, n) => {
-      button.setAttribute("aria-selected", String(n === at));
-      button.tabIndex = n === at ? 0 : -1;
-    });
-  }
-
-  private key(event: KeyboardEvent): void {
+  function turned(event: KeyboardEvent, at: number): void {
     const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
-    if (by === 0) return;
+    const to = (at + by + list.length) % list.length;
+    if (by === 0 || !list[to]) return;
     event.preventDefault();
     event.stopPropagation();
-    const at = this.buttons.indexOf(event.currentTarget as HTMLButtonElement);
-    const next = this.tabs[(at + by + this.tabs.length) % this.tabs.length];
-    if (!next) return;
-    this.chosen(next.name);
-    this.buttons[this.tabs.indexOf(next)]?.focus();
+    openTab(store, list[to].name);
+    buttons[to]?.focus();
   }
+
+  return h("aside", { class: "wl-aside", "aria-label": "Numbers" }, h("div", { class: "wl-tabs", role: "tablist", "aria-label": "Panels" }, ...buttons), ...panels);
 }

@@ -2,8 +2,8 @@
 import { asked, nodeFacts } from "../facts.ts";
 import { chance, clipped, count, percent, plain, signed, tokenName } from "../format.ts";
 import type { NodeRef } from "../layout.ts";
-import { routeWords, waysInWords } from "../panels/paths.ts";
 import type { Heat } from "../overlay.ts";
+import { routeWords, waysInWords } from "../paths.ts";
 import type { SceneEdge, ScenePath } from "../scene.gen.ts";
 import type { Given, Piece, TourNumber, TourStep } from "./pieces.ts";
 import { told } from "../precision.ts";
@@ -382,6 +382,8 @@ const introspection = (given: Given): TourStep => {
 export const STEPS: readonly ((given: Given) => TourStep)[] = [
   columns, layers, residual, keyValue, queries, oneNode, strongestRead, paths, adding, order, memory, introspection,
 ];
+
+export const LAST_STEP = STEPS.length;
 
 function top({ scene }: Given): NodeRef {
   return { layer: scene.model.n_layers, pos: scene.tokens.length - 1 };
