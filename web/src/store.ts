@@ -6,7 +6,7 @@ import { columnsOf, offered, overlayOver, pathOver } from "./grouping.ts";
 import type { Live, MountOptions } from "./host.ts";
 import type { Hit, Light } from "./lattice.ts";
 import type { NodeRef } from "./layout.ts";
-import { type Heat, HALF_ROW, orderHeat, orderHeatAt, coneHeat, together } from "./overlay.ts";
+import { coneHeat, HALF_ROW, type Heat, orderHeat, orderHeatAt, together } from "./overlay.ts";
 import type { Scene, SceneAltered, SceneEdge, ScenePath, ScenePaths } from "./scene.gen.ts";
 import { firstCount, rank, type RankedEdge, select } from "./select.ts";
 import { type Bounds, choicesOf, type Choices, darkOf, fromFragment, START, type State, stateOf } from "./state.ts";
