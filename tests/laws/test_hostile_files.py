@@ -34,6 +34,7 @@ from worldline.foreign_json import read_json_file
 from worldline.graph.order import Order
 from worldline.room.scenarios import read_scenario
 from worldline.room.search import RecordedSearch
+from worldline.runs.trace_files import _digest
 
 
 class Kind(NamedTuple):
@@ -227,11 +228,13 @@ def test_a_number_became_absurd(file, which, absurd):
     if kind.ending:
         _outcome(kind, place, _with_absurd(content.decode(), which, absurd).encode())
         return
+    from safetensors.torch import load
+
     size = int.from_bytes(content[:8], "little")  # safetensors: a header that says its length
     outer = json.loads(content[8 : 8 + size])
     said = outer["__metadata__"]
     said["worldline"] = _with_absurd(said["worldline"], which, absurd)
-    said.pop("sha256")  # as if it were written so
+    said["sha256"] = _digest(said["worldline"], load(content))  # as if it were written so
     header = json.dumps(outer).encode()
     _outcome(kind, place, len(header).to_bytes(8, "little") + header + content[8 + size :])
 
@@ -255,7 +258,8 @@ def _trace_with(place: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     with safe_open(place, framework="pt") as whole:
         header = json.loads(whole.metadata()["worldline"])
     change(header)
-    save_file(load_file(place), place, metadata={"worldline": json.dumps(header)})
+    said, tensors = json.dumps(header), load_file(place)
+    save_file(tensors, place, metadata={"worldline": said, "sha256": _digest(said, tensors)})
     return place
 
 

@@ -450,6 +450,16 @@ class TestDamagedFiles:
         with pytest.raises(InputError):
             wl.load_trace(tmp_path / "t")
 
+    def test_a_file_without_its_checksum_is_refused(self, tmp_path, whole):
+        from safetensors import safe_open
+
+        (tmp_path / "t").write_bytes(whole)
+        with safe_open(tmp_path / "t", framework="pt") as file:
+            header = file.metadata()["worldline"]
+        save_file(load_file(tmp_path / "t"), tmp_path / "t", metadata={"worldline": header})
+        with pytest.raises(InputError, match="not what was written"):
+            wl.load_trace(tmp_path / "t")
+
     def test_a_row_is_missing(self, tmp_path, whole):
         from safetensors import safe_open
 

@@ -651,6 +651,7 @@ def hook_in_place_of_a_hook(module):
 
 
 # --- the code around a class of one's own --------------------------------------------------------
+OTHERS = frozenset(CHANGES)
 
 
 def parts(module) -> Parts:
@@ -703,7 +704,7 @@ def a_function_in_a_table(_module):
     return item(ROUTES, "twist", twice_bent)
 
 
-@change(r"layers\.0\.mlp\.stages \('twist#\w+',\) → \('twice_bent#")
+@change(r"layers\.0\.mlp\.stages\[0\] twist#\w+ → twice_bent#")
 def a_function_in_a_list(module):
     return item(parts(module).stages, 0, twice_bent)
 
@@ -723,7 +724,7 @@ def a_method_of_an_object(_module):
     return attribute(Turner, "turn", lambda self, x: twice_bent(x))
 
 
-@change(r"layers\.0\.mlp\.turner\.Turner\.shapes \('bend#\w+',\) → \('twice_bent#")
+@change(r"layers\.0\.mlp\.turner\.Turner\.shapes\[0\] bend#\w+ → twice_bent#")
 def a_function_that_a_class_holds(_module):
     return attribute(Turner, "shapes", (twice_bent,))
 
@@ -734,7 +735,7 @@ def a_default(_module):
     return lambda: setattr(twist, "__defaults__", (0.01,))
 
 
-@change(r"down_proj\.in_features 64 → 256|down_proj\.in_features ")
+@change(r"down_proj\.in_features 48 → 192")
 def a_size_that_code_reads(module):
     down = parts(module).inner.down_proj
     return attribute(down, "in_features", 4 * down.in_features)
@@ -748,6 +749,8 @@ def a_function_below_a_function_of_a_library(_module):
     home.rotate_half = functools.wraps(honest)(lambda x: -honest(x))
     return lambda: setattr(home, "rotate_half", honest)
 
+
+AROUND_A_CLASS = sorted(CHANGES.keys() - OTHERS)
 
 # --- what moves no number ------------------------------------------------------------------------
 

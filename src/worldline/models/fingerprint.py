@@ -11,6 +11,7 @@ import dis
 import enum
 import functools
 import hashlib
+import itertools
 import logging
 import operator
 import os
@@ -273,12 +274,13 @@ def code_of(source: type | types.FunctionType) -> Code:
 class Describer:
     """What values are: numbers, words, and the code of functions and classes among them.
 
-    `within`: ids of modules that are described elsewhere.
+    `within`: by id the names of modules that are described elsewhere.
     """
 
-    def __init__(self, within: Collection[int] = frozenset()):
-        self.visited_ids: set[int] = set()
-        self.within = within
+    def __init__(self, within: Mapping[int, str] | None = None):
+        self.visited: dict[int, int] = {}
+        self.within = within or {}
+        self.n_visited = itertools.count()
         self.n_remaining = MOST_VALUES
 
     def plain(self, value: Any, depth: int = 0) -> Any:
@@ -291,12 +293,15 @@ class Describer:
             return tensor_summary(value)
         if isinstance(value, (torch.dtype, torch.device, torch.Size, enum.Enum)):
             return str(value)
-        if id(value) in self.visited_ids:
-            return kind.__qualname__
+        if id(value) in self.within:
+            return f"the module {self.within[id(value)]}"
+        is_code = kind is types.FunctionType or isinstance(value, type)
+        if id(value) in self.visited and not is_code:
+            return f"{kind.__qualname__} {self.visited[id(value)]}"  # which of those before
         if depth > DEEPEST or self.n_remaining < 0:
             return f"{kind.__qualname__} {CUT}"
         if isinstance(value, torch.nn.Module):
-            return kind.__qualname__ if id(value) in self.within else self._module(value, depth)
+            return self._module(value, depth)
         if value is os.environ:  # may hold secrets, and goes into files
             return hashlib.sha256(repr(sorted(value.items())).encode()).hexdigest()[:12]
         if isinstance(value, (*_LISTS, set, frozenset, Mapping)):
@@ -308,8 +313,11 @@ class Describer:
             return (("", name), *values) if values else name
         return self._object(value, depth)
 
+    def _visit(self, value: Any) -> None:
+        self.visited[id(value)] = next(self.n_visited)
+
     def _container(self, value: Any, depth: int) -> Any:
-        self.visited_ids.add(id(value))
+        self._visit(value)
         description: Any
         if isinstance(value, Mapping):
             pairs = list(value.items())
@@ -322,7 +330,7 @@ class Describer:
             first_items = list(value)[: self._most(value)]
             description = tuple(self.plain(item, depth + 1) for item in first_items)
             description += (f"{len(value)} {CUT}",) * (len(first_items) < len(value))
-        self.visited_ids.discard(id(value))
+        del self.visited[id(value)]
         return description
 
     def _most(self, items: Collection[Any]) -> int:
@@ -341,7 +349,7 @@ class Describer:
             return kind.__qualname__
         if isinstance(value, contextvars.ContextVar):
             return self.plain(value.get(None), depth + 1)
-        self.visited_ids.add(id(value))
+        self._visit(value)
         attributes = dict(getattr(value, "__dict__", None) or {})
         for base in kind.__mro__:
             for name in _slots(base):
@@ -362,7 +370,7 @@ class Describer:
         """A module that stands nowhere in the model, yet is used: classes, values and weights."""
         part_descriptions = []
         for name, part in module.named_modules():
-            self.visited_ids.add(id(part))
+            self._visit(part)
             attributes = {k: v for k, v in vars(part).items() if k not in _OF_MODULES}
             tensors = part._parameters | part._buffers
             text, values = self.code(type(part), depth)
@@ -396,9 +404,9 @@ class Describer:
             name, digest = qualified_name(value), code_of(type(value)).text.rpartition("#")[2]
             return f"{name}#{digest}", ((name, self._object(value, depth + 1)),)
         code = code_of(value)
-        if id(value) in self.visited_ids:
+        if id(value) in self.visited:
             return code.text, ()
-        self.visited_ids.add(id(value))
+        self._visit(value)
         return code.text, tuple((name, self.plain(held, depth)) for name, held in code.held)
 
 

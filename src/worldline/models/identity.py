@@ -215,22 +215,17 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
     configs: dict[int, tuple[str, Any]] = {}
     parts = list(module.named_modules())
     names = {id(part): name for name, part in parts}
-    within = set(names)
-    classes: dict[type, str] = {}
-    unnoted = _NOTED_APART | _UNREAD
-    for kind in dict.fromkeys(type(part) for _, part in parts):
-        classes[kind], values = Describer(within).code(kind)
-        if values:
-            state[f"|class {kind.__qualname__}"] = values
-        unnoted -= _UNREAD & code_of(kind).names
+    kinds = dict.fromkeys(type(part) for _, part in parts)
+    classes = {kind: _note_class(state, kind, names) for kind in kinds}
+    unnoted = (_UNREAD - set().union(*(code_of(kind).names for kind in kinds))) | _NOTED_APART
     for name, part in parts:
         attributes = vars(part)
         code[name] = classes[type(part)]
         for slot, hook in _HOOKS.items():
             if attributes.get(slot):
-                _note_hooks(code, state, f"{name}|{hook}", part, slot, within)
+                _note_hooks(code, state, f"{name}|{hook}", part, slot, names)
         if (hook := attributes.get("_hf_hook")) is not None:
-            _note_accelerate(code, state, name, hook, within)
+            _note_accelerate(code, state, name, hook, names)
         if part.training:
             code[f"{name}|train mode"] = True
         for child, inner in part._modules.items():  # the same module once more: tied layers
@@ -247,11 +242,11 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
             if type(value) in SCALARS:
                 part_state.append((attribute, value))
             elif callable(value) and not isinstance(value, (type, torch.nn.Module)):
-                code[f"{name}|{attribute}"], values = Describer(within).code(value)
+                code[f"{name}|{attribute}"], values = Describer(names).code(value)
                 if values:
                     part_state.append((attribute, values))
             else:
-                part_state.append((attribute, Describer(within).plain(value)))
+                part_state.append((attribute, Describer(names).plain(value)))
         for buffer in sorted(
             part._non_persistent_buffers_set
         ):  # not saved, so no part of the weights
@@ -261,29 +256,40 @@ def facts_of(module: torch.nn.Module) -> tuple[Facts, Facts]:
             state[name] = tuple(part_state)
     everywhere = torch.nn.modules.module
     for slot, hook in _GLOBAL_HOOKS.items():
-        _note_hooks(code, state, f"|{hook} of all modules", everywhere, slot, within)
+        _note_hooks(code, state, f"|{hook} of all modules", everywhere, slot, names)
     _note_configs(code, state, configs)
     for place, function in replaced_functions().items():
-        if values := Describer(within).code(function)[1]:
+        if values := Describer(names).code(function)[1]:
             state[f"|{place}"] = (("", values),)
     for mode in entered_modes():
-        values = Describer(within).plain(mode)
+        values = Describer(names).plain(mode)
         state[f"|{MODES}, {type(mode).__qualname__}"] = (("", values),)
     return code, state
 
 
+def _note_class(state: Facts, kind: type, names: Mapping[int, str]) -> str:
+    """The code of a class; what that reads is state, of several classes of one name too."""
+    text, values = Describer(names).code(kind)
+    if values:
+        place = f"|class {kind.__qualname__}"
+        state[place] = (*state.get(place, ()), *values)
+    return text
+
+
 def _note_hooks(
-    code: Facts, state: Facts, where: str, holder: Any, slot: str, within: set[int]
+    code: Facts, state: Facts, where: str, holder: Any, slot: str, names: Mapping[int, str]
 ) -> None:
     hooks = list(vars(holder)[slot].values())
-    hook_facts = [Describer(within).code(hook) for hook in hooks if not looks_on(hook)]
+    hook_facts = [Describer(names).code(hook) for hook in hooks if not looks_on(hook)]
     if hook_facts:
         code[where] = tuple(name for name, _ in hook_facts)
         if hook_state := tuple((_names(name), values) for name, values in hook_facts if values):
             state[where] = hook_state
 
 
-def _note_accelerate(code: Facts, state: Facts, name: str, hook: Any, within: set[int]) -> None:
+def _note_accelerate(
+    code: Facts, state: Facts, name: str, hook: Any, names: Mapping[int, str]
+) -> None:
     """A hook of accelerate, one or several in a row; its own kinds hold addresses and devices."""
     hooks = list(getattr(hook, "hooks", None) or (hook,))
     where = f"{name}|accelerate hook"
@@ -291,7 +297,7 @@ def _note_accelerate(code: Facts, state: Facts, name: str, hook: Any, within: se
     held = []
     for each in hooks:
         if not type(each).__module__.startswith("accelerate."):
-            held.append((type(each).__qualname__, Describer(within).plain(each)))
+            held.append((type(each).__qualname__, Describer(names).plain(each)))
     if held:
         state[where] = tuple(held)
 

@@ -96,7 +96,7 @@ def load_trace(path: str | Path) -> Trace:
     try:
         trace = _from(header, tensors)
         refuse_unsound(trace)
-        if metadata["sha256"] != _digest(header_text, tensors):
+        if metadata.get("sha256") != _digest(header_text, tensors):
             raise ValueError("they are not what was written")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = _line(error)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import json
+import re
 import subprocess
 import sys
 import types
@@ -14,15 +16,17 @@ from weakref import WeakKeyDictionary
 import peft
 import pytest
 import torch
+from transformers.models.bloom import modeling_bloom
 
 import worldline as wl
+from changes import AROUND_A_CLASS, CHANGES, prepare
 from looks import counted_looks
 from tiny_runs import NamesIds, some_tokens
 from worldline.attribution import gradient
 from worldline.claims import claim_runs as running
 from worldline.errors import InputError, RefusedError
 from worldline.models import validation as guard
-from worldline.models.identity import differences, identify, settings_now
+from worldline.models.identity import differences, identify, in_one_line, settings_now
 from worldline.models.laws import check_model
 from worldline.models.loader import load_model
 from worldline.models.tiny_models import tiny_model
@@ -200,6 +204,103 @@ def test_a_function_of_torch_replaced_before_is_known_by_its_code():
     )
     assert "torch.nn.functional.silu" in done.stdout
     assert not any(name.startswith("torch.") for name in settings_now())
+
+
+PRECISIONS = ("mkldnn.matmul.fp32_precision", "mkldnn.fp32_precision", "cuda.matmul.fp32_precision",
+              "cudnn.fp32_precision", "fp32_precision")  # fmt: skip
+
+
+def test_each_switch_of_torchs_precision_is_a_setting_and_no_traceback():
+    """In a process of its own: torch does not forget that its newer switches were used."""
+    script = (
+        "import operator, sys, torch, worldline as wl;"
+        "from worldline.models.identity import identify, rounds_products;"
+        "model = wl.load_model('tiny:llama'); last = identify(model)\n"
+        "assert not rounds_products()\n"
+        "for name in sys.argv[1:]:\n"
+        "    holder, _, switch = name.rpartition('.')\n"
+        "    to = operator.attrgetter(holder)(torch.backends) if holder else torch.backends\n"
+        "    setattr(to, switch, 'bf16' if 'mkldnn' in name else 'tf32')\n"
+        "    now = identify(model)\n"
+        "    print(now.settings[name], now.key() != last.key(), rounds_products())\n"
+        "    last = now\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *PRECISIONS], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split("\n")[:-1] == [
+        f"{'bf16' if 'mkldnn' in name else 'tf32'} True True" for name in PRECISIONS
+    ]
+
+
+def test_numbers_too_small_for_most_processors_are_a_setting():
+    before = settings_now()
+    torch.set_flush_denormal(True)
+    try:
+        assert settings_now() != before
+    finally:
+        torch.set_flush_denormal(False)
+    assert settings_now() == before
+
+
+@pytest.fixture(scope="module")
+def recorded_with_parts():
+    module = tiny_model("llama", attn_implementation="sdpa")
+    prepare(module)
+    return wl.record(load_model((module, NamesIds())), some_tokens(5))
+
+
+@pytest.mark.parametrize("name", AROUND_A_CLASS)
+def test_code_is_seen_wherever_it_lies_and_is_named(recorded_with_parts, name):
+    """Without a run: what moves only gradients would show in none."""
+    model = recorded_with_parts.model
+    before = identify(model)
+    undo = CHANGES[name].make(model.module)
+    after = identify(model)
+    assert before.key() != after.key()
+    assert after.complete
+    assert re.search(CHANGES[name].named, in_one_line(differences(before, after)))
+    undo()
+    assert identify(model).key() == before.key()
+
+
+def test_a_kept_check_of_the_gradient_is_not_that_of_another_function():
+    model = tiny("bloom")
+    assert not checked_report(model).gradient
+    function = modeling_bloom.GeLUFunction
+    honest = vars(function)["backward"]
+    function.backward = staticmethod(lambda ctx, gradient: 0.1 * gradient)
+    try:
+        assert "not the derivative" in checked_report(model).gradient
+    finally:
+        function.backward = honest
+    assert not checked_report(model).gradient
+
+
+def test_a_function_that_replaces_one_of_a_librarys_module_is_seen_in_what_its_function_calls():
+    model = tiny("bloom")
+    before, honest = identify(model), modeling_bloom.bloom_gelu_forward
+    modeling_bloom.bloom_gelu_forward = functools.wraps(honest)(lambda x: honest(x).cumsum(1))
+    try:
+        assert "BloomGelu" in in_one_line(differences(before, identify(model)))
+    finally:
+        modeling_bloom.bloom_gelu_forward = honest
+    assert differences(before, identify(model)) == []
+
+
+def test_what_code_imports_as_it_runs_is_not_described_and_nothing_of_it_is_kept():
+    model = tiny()
+    mlp = model.module.model.layers[1].mlp
+
+    class Importing(type(mlp)):
+        def forward(self, x):
+            from tiny_runs import tokens_of  # noqa: F401
+
+            return super().forward(x)
+
+    assert identify(model).complete
+    mlp.__class__ = Importing
+    assert not identify(model).complete
 
 
 def test_equal_models_have_equal_identities_in_every_process(tmp_path):
