@@ -15,7 +15,13 @@ from worldline.models.loader import LoadedModel
 from worldline.models.model_calls import on_model
 from worldline.runs.edit_hooks import Edits
 from worldline.runs.hop_budgets import AT_ONCE, Copy, copies_of, most_hops
-from worldline.runs.noise_floor import Precision, equivalent_runs, of_sum, token_precisions
+from worldline.runs.noise_floor import (
+    Precision,
+    equivalent_runs,
+    likeliest_tokens,
+    of_sum,
+    token_precisions,
+)
 from worldline.runs.plan import Plan
 from worldline.runs.recorder import tokens_to_run
 from worldline.runs.run_logits import Said, said_by
@@ -23,7 +29,7 @@ from worldline.tokens.spans import ranges_text
 from worldline.tokens.tokens import Tokens
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from worldline.models.tracer import BlockEvent
@@ -41,7 +47,8 @@ class HopCurve:
     model's own. `hops_needed[j]` is the least h such that for every budget from h on the token
     predicted in place of token j is the full model's, `hops_needed_close[j]` that its loss is
     within 0.1 nats from there on; None for the first token, and where the largest budget does not
-    do; a loss within its rounding counts as near.
+    do. Rounding decides neither: tokens whose logits lie within `likeliest_least_logits[j]` of the
+    highest are all predicted, and a loss within its rounding counts as near.
     `precision` is that of a difference of mean losses, `token_precision` that of each token's
     (None for the first). `state_gain_nats` = loss(1) - loss_full bounds from above what reading
     past inner states, rather than tokens, is worth; it includes the cost of being off the model's
@@ -63,6 +70,7 @@ class HopCurve:
     tail: str
     precision: Precision
     token_precision: tuple[Precision | None, ...]
+    likeliest_least_logits: tuple[float | None, ...]
     sink_cos: Float[np.ndarray, "budget layer"]
     norm_ratio: Float[np.ndarray, "budget row"]
 
@@ -88,6 +96,7 @@ class HopCurve:
             "tail": self.tail,
             "precision": {"loss_nats": self.precision.json()},
             "token_least_nats": [entry and entry.least for entry in self.token_precision],
+            "likeliest_least_logits": list(self.likeliest_least_logits),
             "sink_cos": _plain(self.sink_cos),
             "norm_ratio": _plain(self.norm_ratio),
         }
@@ -143,23 +152,24 @@ def hop_curve(
     counted_layers = None if layers is None else tuple(layers)
     ids = torch.tensor(tokens.ids)
     full, norms = _full(model, Plan(tokens.ids, edits))
-    full_loss, full_top = _losses(full, ids)
     rerun_logits = equivalent_runs(model, tokens.ids, edits)
     precisions = token_precisions(full, rerun_logits, tokens.ids[1:])
+    likeliest, least_logits = likeliest_tokens(full, rerun_logits, n_pos - 1)
+    full_loss, _ = _losses(full, ids, likeliest)
     del full, rerun_logits
     plan = Plan(tokens.ids, edits, HopBudget(min(n_hops, most), sink, counted_layers))
     n = plan.budget.hops + 1 if plan.budget else 1
     losses: list[np.ndarray] = []
-    tops: list[list[int]] = []
+    deficits: list[np.ndarray] = []
     cosines: list[np.ndarray] = []
     ratios: list[np.ndarray] = []
     tail = "no larger budget was run: the tail is unproven"
     if n_hops >= most:
         tail = f"{most} hops are all there can be: every larger budget is the full run"
     for copy in copies_of(model, plan, at_once=at_once):
-        loss, top = _losses(copy.said, ids)
+        loss, deficit = _losses(copy.said, ids, likeliest)
         losses.append(loss)
-        tops.append(top)
+        deficits.append(deficit)
         _note(copy, norms, cosines, ratios)
         if progress is not None:
             progress(f"hop budget {copy.hops} of {n - 1}")
@@ -177,7 +187,7 @@ def hop_curve(
             )
             break
     table = np.stack(losses)
-    top_agrees = np.array([[a == b for a, b in zip(top, full_top, strict=True)] for top in tops])
+    top_agrees = np.stack(deficits) <= least_logits.numpy()
     near = np.maximum(CLOSE_NATS, [loss_precision.least for loss_precision in precisions])
     close = np.abs(table[:, 1:] - full_loss[1:]) < near
     return HopCurve(
@@ -194,6 +204,7 @@ def hop_curve(
         tail=tail,
         precision=of_sum(precisions, over=float(len(precisions))),
         token_precision=(None, *precisions),
+        likeliest_least_logits=(None, *least_logits.tolist()),
         sink_cos=np.stack(cosines),
         norm_ratio=np.stack(ratios),
     )
@@ -231,15 +242,20 @@ def _full(model: LoadedModel, plan: Plan) -> tuple[Said, Tensor]:
     return said_by(model, [plan], edits, on_row=keep), torch.stack(norms)
 
 
-def _losses(run_logits: Said, ids: Tensor) -> tuple[np.ndarray, list[int]]:
-    """(Loss of every token in nats, nan for the first; the likeliest in place of each other)."""
-    losses, likeliest = np.full(len(ids), np.nan), []
+def _losses(
+    run_logits: Said, ids: Tensor, likeliest: Int[Tensor, "pos token"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(Loss of every token in nats, nan for the first; by how much the full run's likeliest miss).
+
+    The second, in logits, for each other token: the highest logit less the highest of theirs.
+    """
+    losses, deficits = np.full(len(ids), np.nan), np.empty(len(ids) - 1)
     for part, (logits,) in run_logits.parts(len(ids) - 1):
-        chances = torch.log_softmax(logits.double(), -1).cpu()
+        wide = logits.double().cpu()
         after = slice(part.start + 1, part.stop + 1)
-        losses[after] = -chances.gather(1, ids[after, None])[:, 0].numpy()
-        likeliest += logits.argmax(-1).tolist()
-    return losses, likeliest
+        losses[after] = -torch.log_softmax(wide, -1).gather(1, ids[after, None])[:, 0].numpy()
+        deficits[part] = (wide.amax(-1) - wide.gather(1, likeliest[part]).amax(-1)).numpy()
+    return losses, deficits
 
 
 def _note(copy: Copy, norms: Tensor, cosines: list[np.ndarray], ratios: list[np.ndarray]) -> None:
