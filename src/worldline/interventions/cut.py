@@ -14,8 +14,9 @@ from worldline.graph.edits import EdgeCut, NodeCut, PatchSource, edits_of
 from worldline.models.model_calls import on_model
 from worldline.models.positions import fixed_length
 from worldline.models.validation import checked_report
+from worldline.resolution import Precision, of_sum
 from worldline.runs.execution import execute, execute_many
-from worldline.runs.noise_floor import Precision, of_sum, plain_row
+from worldline.runs.noise_floor import plain_row
 from worldline.runs.plain_run import plain_run
 from worldline.runs.plan import Plan
 from worldline.runs.recorder import predictions_of, tokens_to_run
@@ -129,10 +130,11 @@ class Interaction:
     """Two sets of cuts, alone and together, on the target's logit (less that of `versus`).
 
     `first`, `second`, `together` are how much the target loses by each set and by both;
-    `interaction` = first + second - together. `word`:
+    `interaction` = first + second - together. `precision` says of each of the four what it has to
+    exceed to be more than rounding. `word`:
     "redundant" where each can do without the other's help, "in series" where both lie on the same
-    ways; None where no such word may be said: two masks in one row of a pattern, or no interaction
-    that exceeds its `precision`.
+    ways; None where no such word may be said: two masks in one row of a pattern, or an interaction
+    or a joint loss that is no more than rounding.
     """
 
     target: str
@@ -140,7 +142,7 @@ class Interaction:
     second: float
     together: float
     interaction: float
-    precision: Precision
+    precision: dict[str, Precision]
     word: str | None
 
 
@@ -318,12 +320,17 @@ def interaction(
     interaction_logits = first_loss + second_loss - joint_loss
     word = None
     row = plain_row(model, tokens.ids, plain)
-    pair = [row.of_logit(target_id, versus_id, cut_logits) for cut_logits in cuts]
-    precision = of_sum([pair[0], pair[1], pair[2]])
+    losses = [row.of_logit(target_id, versus_id, cut_logits) for cut_logits in cuts]
+    precision = {
+        "first": losses[0],
+        "second": losses[1],
+        "together": losses[2],
+        "interaction": of_sum(losses),
+    }
     if (
         _may_be_worded(first_edits, second_edits, len(tokens))
-        and precision.tells(interaction_logits)
-        and joint_loss
+        and precision["interaction"].tells(interaction_logits)
+        and precision["together"].tells(joint_loss)
     ):
         word = "redundant" if interaction_logits * joint_loss < 0 else "in series"
     name = names_of(model.tokenizer, [target_id])[0]

@@ -9,6 +9,7 @@ from worldline.errors import InputError
 from worldline.graph.edits import EdgeCut, NodeCut
 from worldline.interventions.cut import Edit, patch_source_of
 from worldline.models.validation import checked_report
+from worldline.runs.forward_passes import layer_heads
 from worldline.tokens.spans import (
     MORE_THAN_ANY,
     number_span,
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from worldline.models.loader import LoadedModel
     from worldline.tokens.tokens import Tokens
 
-MOST_HEADS = 4096  # where the configuration does not say; the run itself refuses others
 EVERY = "*"
 ACCEPTED = "accepted is LAYERS.HEADS:SRC>DST, such as 23.0:1>13, 20-29.*:1>13 or *.*:1>* (all)"
 
@@ -70,8 +70,9 @@ def written_cuts(
         if spans:
             src = positions_of(tokens, from_ or "all", "--from")
             dst = positions_of(tokens, to or "all", "--to")
-            where = _layers(model, layers, "--layers"), _heads(model, heads, "--heads")
-            cuts.append(EdgeCut(how, src, dst, *where, **shared_options))
+            where = _layers(model, layers, "--layers")
+            which = _heads(model, where, heads, "--heads")
+            cuts.append(EdgeCut(how, src, dst, where, which, **shared_options))
     return cuts + _node_cuts(model, tokens, nodes, node_how, patch_from, align)
 
 
@@ -132,12 +133,8 @@ def _edge(model: LoadedModel, tokens: Tokens, edge_text: str) -> tuple[Any, Any,
     src, dst = (_span(end_text, len(tokens), label) for end_text in (src, dst))
     layers = None if layers.strip() == EVERY else layers
     heads = None if heads.strip() == EVERY else heads
-    return (
-        src,
-        dst,
-        _layers(model, layers, f"--edge {edge_text}: layer"),
-        _heads(model, heads, f"--edge {edge_text}: head"),
-    )
+    where = _layers(model, layers, f"--edge {edge_text}: layer")
+    return src, dst, where, _heads(model, where, heads, f"--edge {edge_text}: head")
 
 
 def _edge_parts(given: str) -> tuple[str, str, str, str]:
@@ -193,12 +190,15 @@ def _layers(model: LoadedModel, span_text: str | None, label: str) -> tuple[int,
     return number_span(span_text, checked_report(model).n_layers, label)
 
 
-def _heads(model: LoadedModel, span_text: str | None, label: str) -> tuple[int, ...] | None:
+def _heads(
+    model: LoadedModel, layers: Sequence[int] | None, span_text: str | None, label: str
+) -> tuple[int, ...] | None:
+    """Heads that one of the layers has; the run refuses those that another of them lacks."""
     if span_text is None:
         return None
-    config: Any = model.module.config
-    n_heads = getattr(config.get_text_config(), "num_attention_heads", None)
-    return number_span(span_text, n_heads or MOST_HEADS, label)
+    n_heads = layer_heads(model)
+    most = max(n_heads[layer] for layer in layers or range(len(n_heads)))
+    return number_span(span_text, most or max(n_heads), label)
 
 
 def _node_cuts(

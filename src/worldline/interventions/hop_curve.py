@@ -13,15 +13,10 @@ from worldline.errors import InputError
 from worldline.graph.edits import SINKS, HopBudget, longer_than
 from worldline.models.loader import LoadedModel
 from worldline.models.model_calls import on_model
+from worldline.resolution import Precision, of_sum
 from worldline.runs.edit_hooks import Edits
 from worldline.runs.hop_budgets import AT_ONCE, Copy, copies_of, most_hops
-from worldline.runs.noise_floor import (
-    Precision,
-    equivalent_runs,
-    likeliest_tokens,
-    of_sum,
-    token_precisions,
-)
+from worldline.runs.noise_floor import equivalent_runs, likeliest_tokens, token_precisions
 from worldline.runs.plan import Plan
 from worldline.runs.recorder import tokens_to_run
 from worldline.runs.run_logits import Said, said_by
@@ -55,6 +50,7 @@ class HopCurve:
     distribution.
     `sink_cos` [budget, layer]: mean cosine of V with column 0's, over all other columns: near 1
     tokens have turned into sinks. `norm_ratio` [budget, row]: mean norm over that of the plain run.
+    These two describe states, and carry no floor.
     """
 
     tokens: Tokens

@@ -39,7 +39,8 @@ class OrderResult:
     are the largest differences from the plain run, of a log-probability and of a logit (in units in
     the last place at the largest |logit|), over the columns whose last block ran; None where that
     was none. `row_error`: the largest relative difference of a node. `slices` [layer][pos] is the
-    number of the slice in which a block ran, None where it did not.
+    number of the slice in which a block ran, None where it did not. `OrderComparison.precision` is
+    that of `nats`; `ulp` and `row_error` are sizes of rounding, and carry no floor.
     """
 
     name: str

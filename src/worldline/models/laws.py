@@ -44,6 +44,7 @@ class Report:
 
     `status` is exact (every claim holds), partly (some layers move information by other means
     than softmax attention and are carried as one opaque term) or refused.
+    `n_heads` are those of each layer, over all its reads.
     Errors are relative: to the norm of the recomputed row. `floor` is how far plain runs of one
     text differ: 0 but for models whose sums come in another order each time, which is rounding.
     """
@@ -55,6 +56,7 @@ class Report:
     expected_calls: int = 0
     reached_by: str = "key"
     n_layers: int = 0
+    n_heads: list[int] = field(default_factory=list)
     opaque_layers: list[int] = field(default_factory=list)
     floor: float = 0.0
     shape_floor: float = 0.0
@@ -218,6 +220,7 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
     events: list[BlockEvent] = []
     watched_run = watched_forward(model, inputs, anatomy, on_block=events.append)
     report.calls = watched_run.n_calls
+    report.n_heads = [sum(call.n_heads for call in event.calls) for event in events]
     report.reached_by = "key" if watched_run.n_key_calls == watched_run.n_calls else "operations"
     report.equal = torch.equal(plain, watched_run.logits)
     if not _is_close(plain, watched_run.logits, rounding_of(plain, report)):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from worldline.models.identity import identify
-from worldline.resolution import Precision
+from worldline.resolution import Precision, of_sum
 from worldline.runs.edit_hooks import Edits, RowEdit
 from worldline.runs.execution import execute
 from worldline.runs.plan import Plan
@@ -218,18 +218,6 @@ def of_any_logprob(plain: Said, rerun_logits: Said) -> Precision:
         max_rounding = max(max_rounding, float(logprob_rounding(logits, sizes.argmax(-1)).max()))
         dtypes.add(dtype_of(logits))
     return Precision(floor, 2 * max_rounding, _finest(dtypes))
-
-
-def of_sum(parts: Sequence[Precision], over: float = 1.0) -> Precision:
-    """The precision of a sum of numbers, divided by `over`.
-
-    Roundings that know nothing of each other add up as their squares do.
-    """
-    floor, resolution = (
-        sum(getattr(part, name) ** 2 for part in parts) ** 0.5 / over
-        for name in ("floor", "resolution")
-    )
-    return Precision(floor, resolution, parts[0].dtype)
 
 
 def logprob_rounding(logits: Float[Tensor, "row d_vocab"], tokens: Tensor) -> Float[Tensor, " row"]:

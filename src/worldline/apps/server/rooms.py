@@ -314,7 +314,7 @@ def _export_text(open_room: HostedRoom, form: Form, at: int | None) -> str:
         return as_json(events, log.content)
     line = open_room.room.line if at is None else line_of(events, at)
     title = str(open_room.status()["title"])
-    return as_markdown(line) if form == "md" else as_html(line, log.content, title)
+    return as_markdown(line, log.content) if form == "md" else as_html(line, log.content, title)
 
 
 async def _events(desk: Desk, open_room: HostedRoom, after: int) -> AsyncIterator[str]:
