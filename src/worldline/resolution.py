@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -52,6 +53,18 @@ class Precision:
     def json(self) -> dict[str, Any]:
         """As plain numbers."""
         return asdict(self)
+
+
+def of_sum(parts: Sequence[Precision], over: float = 1.0) -> Precision:
+    """The precision of a sum of numbers, divided by `over`.
+
+    Roundings that know nothing of each other add up as their squares do.
+    """
+    floor, resolution = (
+        sum(getattr(part, name) ** 2 for part in parts) ** 0.5 / over
+        for name in ("floor", "resolution")
+    )
+    return Precision(floor, resolution, parts[0].dtype)
 
 
 def least_of(precision: HasPrecision) -> float:

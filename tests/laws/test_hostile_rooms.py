@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import sqlite3
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from worldline.errors import InputError
 from worldline.room.events import Departure, Event, Notice
 from worldline.room.export_files import as_html, as_json, as_markdown
 from worldline.room.imports import from_elsewhere, from_json, is_room
-from worldline.room.log import Log, Reading, line_of
+from worldline.room.log import MEMORY, Log, Reading, line_of
 from worldline.room.providers.catalog import Catalog
+from worldline.room.replay import renumber
 from worldline.room.room import Room
 from worldline.room.scenarios import scenario_of
 from worldline.room.state import state_of
@@ -44,20 +46,50 @@ script = ["one", "two"]
 MESSAGES = json.dumps([{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}])
 
 
+def spoken_room(path: Path | str = MEMORY) -> Room:
+    """A room whose log holds every kind of result: a picture, hits, a temperature, a flow."""
+    scripts = {
+        "Ada": ['one !image "a"', "two\n!temperature 0.5", "three"],
+        "Bob": ['uno !search "b"', "dos", "tres"],
+    }
+
+    def attribute(_model: object, _usage: object) -> dict[str, object]:
+        numbers = {"lost_nats": 0.5, "attention": 0.25}
+        cut = {"cut_nats": 0.4, "whole_nats": 0.6}
+        return {
+            "messages": [{"event": 1, "speaker": "Ada", **numbers, **cut}],
+            "speakers": {"Ada": numbers}, "own_attention": 0.5, "unplaced": [],
+            "cut_precision": {"floor": 0.01, "resolution": 0.02, "dtype": "float32"},
+        }  # fmt: skip
+
+    room = room_of(scripts, path)
+    room._attribute = attribute
+    room.play(5)
+    return room
+
+
 @cache
 def whole_json() -> str:
-    room = room_of({"Ada": ['one !image "a"', "two"], "Bob": ["uno", "dos"]})
-    room.play(3)
-    return as_json(room.log.events(), room.log.content)
+    room = spoken_room()
+    text = as_json(room.log.events(), room.log.content)
+    assert all(f'"{name}"' in text for name in ("hits", "picture", "before", "whole_nats"))
+    return text
 
 
 @cache
 def whole_log(folder: Path) -> bytes:
     path = folder / "whole.room"
-    room = room_of({"Ada": ['one !image "a"', "two"], "Bob": ["uno", "dos"]}, path)
-    room.play(3)
-    room.close()
+    spoken_room(path).close()
     return path.read_bytes()
+
+
+def exported(log: Log | Reading, events: list[Event]) -> str:
+    """What the exports make of a log that is taken as sound: each of them, without a fault."""
+    line = line_of(events)
+    assert state_of(line).tip == line[-1].number
+    assert renumber(line)
+    as_json(events, log.content)
+    return as_markdown(line, log.content) + as_html(line, log.content, title="t")
 
 
 def damage(text: str, at: float, cut: bool, put: str) -> str:
@@ -85,10 +117,44 @@ def test_our_json_that_is_damaged(how):
         in_one_line(error)
         assert log.events() == []
         return
-    line = line_of(log.events())
-    assert state_of(line).tip == len(line)
-    assert as_html(line, title="t")
-    assert as_markdown(line)
+    if log.last:
+        assert exported(log, log.events())
+
+
+def records(value: object, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The way to every key of a record, however deep."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, inner in pairs:
+        yield (*path, key)
+        if isinstance(inner, dict | list):
+            yield from records(inner, (*path, key))
+
+
+def test_our_json_with_any_one_key_turned_or_any_one_value_of_another_kind():
+    whole = json.loads(whole_json())
+    n_refused = 0
+    for path in records(whole["events"]):
+        *way, last = path
+        for put in ("a key", None, 7, "x", [], {}, [[]]):
+            document = json.loads(whole_json())
+            part = document["events"]
+            for key in way:
+                part = part[key]
+            if put != "a key":
+                part[last] = put
+            elif isinstance(last, str):
+                part[f"{last}~"] = part.pop(last)
+            log = Log()
+            try:
+                from_json(json.dumps(document), log)
+            except InputError as error:
+                in_one_line(error)
+                n_refused += 1
+                continue
+            if log.last:
+                assert exported(log, log.events())
+            Room(log, Catalog({})).close()
+    assert n_refused > 500
 
 
 @BOUNDED
@@ -122,6 +188,8 @@ def opened(path: Path) -> list[Event]:
     reading.close()
     log = Log(path)
     assert log.events() == read
+    if read:
+        assert exported(log, read)
     assert bool(log.repair_note) == bool(reading.damage)
     log.append([Departure("Ada")])
     log.close()

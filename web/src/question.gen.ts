@@ -153,9 +153,9 @@ export interface ConeQuestion {
    */
   step?: number;
   /**
-   * Seed of the directions.
+   * Seed of everything random.
    */
-  seed?: number;
+  seed?: number | null;
   /**
    * residual, kv or both: how it leaves (default: all three).
    */

@@ -17,6 +17,7 @@ from worldline.experiments.experiment import (
     Picture,
     Series,
 )
+from worldline.experiments.faithfulness.edge_choice import edges_of_heads, heads_by_layer
 from worldline.experiments.losses import token_losses
 from worldline.experiments.refusals import of_accepted, or_reason, untestable
 from worldline.experiments.statistics import bootstrap
@@ -76,7 +77,7 @@ def measure(model: wl.LoadedModel, item: Item) -> Measurement:
     draws = [np.random.default_rng([item["seed"], draw]) for draw in range(N_DRAWS)]
     orders = {RANDOM: [draw.permutation(every) for draw in draws]}
     orders[KEEP_COLUMN_0] = [draw.permutation(every[every[:, 2] > 0]) for draw in draws]
-    orders[EACH_HEAD] = [draws[0].permutation(_of_heads(every, trace.identity.n_heads))]
+    orders[EACH_HEAD] = [draws[0].permutation(edges_of_heads(every, heads_by_layer(trace), 3))]
     orders |= {WEAK: [every], STRONGEST: [every[::-1]]}
     orders |= {WEAK_LAST: [for_last], STRONGEST_LAST: [for_last[::-1]]}
     pair = np.random.default_rng([item["seed"], N_DRAWS])
@@ -182,11 +183,6 @@ def by_weight(flow: wl.Flow) -> Int[np.ndarray, "edge 3"]:
     layer = np.repeat(np.arange(flow.n_layers), len(dst))
     edges = np.stack([layer, np.tile(dst, flow.n_layers), np.tile(src, flow.n_layers)], 1)
     return edges[np.argsort(sizes.ravel(), kind="stable")]
-
-
-def _of_heads(edges: Int[np.ndarray, "edge 3"], n_heads: int) -> Int[np.ndarray, "edge 4"]:
-    """These edges of every head by itself."""
-    return np.concatenate([np.insert(edges, 3, head, axis=1) for head in range(n_heads)])
 
 
 def mask_cuts(edges: Int[np.ndarray, "edge part"]) -> frozenset[wl.EdgeCut]:

@@ -15,8 +15,9 @@ from worldline.models.model_calls import on_model
 from worldline.models.positions import fixed_length
 from worldline.models.validation import checked_report
 from worldline.number_spans import ranges_text
+from worldline.resolution import Precision, of_sum
 from worldline.runs.execution import execute, execute_many
-from worldline.runs.noise_floor import Precision, of_sum, plain_row
+from worldline.runs.noise_floor import plain_row
 from worldline.runs.plain_run import plain_run
 from worldline.runs.plan import Plan
 from worldline.runs.recorder import predictions_of, tokens_to_run
@@ -145,10 +146,10 @@ class Interaction:
         second: How much by the second.
         together: How much by both.
         interaction: first + second - together.
-        precision: What the interaction has to exceed to be more than rounding.
+        precision: What each of the four has to exceed to be more than rounding, by its name.
         word: "redundant" where each can do without the other's help, "in series" where both lie on
             the same ways; None where no such word may be said: two masks in one row of a pattern,
-            or no interaction that exceeds its precision.
+            or an interaction or a joint loss that is no more than rounding.
     """
 
     target: str
@@ -156,7 +157,7 @@ class Interaction:
     second: float
     together: float
     interaction: float
-    precision: Precision
+    precision: dict[str, Precision]
     word: str | None
 
 
@@ -334,12 +335,17 @@ def interaction(
     interaction_logits = first_loss + second_loss - joint_loss
     word = None
     row = plain_row(model, tokens.ids, plain)
-    pair = [row.of_logit(target_id, versus_id, cut_logits) for cut_logits in cuts]
-    precision = of_sum([pair[0], pair[1], pair[2]])
+    losses = [row.of_logit(target_id, versus_id, cut_logits) for cut_logits in cuts]
+    precision = {
+        "first": losses[0],
+        "second": losses[1],
+        "together": losses[2],
+        "interaction": of_sum(losses),
+    }
     if (
         _may_be_worded(first_edits, second_edits, len(tokens))
-        and precision.tells(interaction_logits)
-        and joint_loss
+        and precision["interaction"].tells(interaction_logits)
+        and precision["together"].tells(joint_loss)
     ):
         word = "redundant" if interaction_logits * joint_loss < 0 else "in series"
     name = names_of(model.tokenizer, [target_id])[0]

@@ -14,16 +14,17 @@ from worldline.graph.edits import SINKS, HopBudget, longer_than
 from worldline.models.loader import LoadedModel
 from worldline.models.model_calls import on_model
 from worldline.number_spans import ranges_text
+from worldline.resolution import Precision, of_sum
 from worldline.runs.edit_hooks import Edits
 from worldline.runs.hop_budgets import AT_ONCE, Copy, copies_of, most_hops
-from worldline.runs.noise_floor import Precision, equivalent_runs, of_sum, token_precisions
+from worldline.runs.noise_floor import equivalent_runs, likeliest_tokens, token_precisions
 from worldline.runs.plan import Plan
 from worldline.runs.recorder import tokens_to_run
 from worldline.runs.run_logits import Said, said_by
 from worldline.tokens.tokens import Tokens
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from worldline.models.tracer import BlockEvent
@@ -51,15 +52,19 @@ class HopCurve:
         loss_full_nats: The model's own.
         hops_needed: [pos], the least h such that for every budget from h on the token predicted in
             place of this one is the full model's; None for the first token, and where the largest
-            budget does not do.
+            budget does not do. Rounding does not decide it: tokens within
+            `likeliest_least_logits` of the highest are all predicted.
         hops_needed_close: [pos], the least h from which on its loss is within 0.1 nats; a loss
             within its rounding counts as near.
         tail: What is known of larger budgets, in words.
         precision: That of a difference of mean losses.
         token_precision: [pos], that of each token's; None for the first.
+        likeliest_least_logits: [pos], how near logits lie that rounding may exchange; None for the
+            first token.
         sink_cos: [budget, layer], mean cosine of V with column 0's, over all other columns: near 1
             tokens have turned into sinks.
-        norm_ratio: [budget, row], mean norm of a node over that of the plain run.
+            It describes states, and carries no floor.
+        norm_ratio: [budget, row], mean norm of a node over that of the plain run; likewise.
     """
 
     tokens: Tokens
@@ -75,6 +80,7 @@ class HopCurve:
     tail: str
     precision: Precision
     token_precision: tuple[Precision | None, ...]
+    likeliest_least_logits: tuple[float | None, ...]
     sink_cos: Float[np.ndarray, "budget layer"]
     norm_ratio: Float[np.ndarray, "budget row"]
 
@@ -100,6 +106,7 @@ class HopCurve:
             "tail": self.tail,
             "precision": {"loss_nats": self.precision.json()},
             "token_least_nats": [entry and entry.least for entry in self.token_precision],
+            "likeliest_least_logits": list(self.likeliest_least_logits),
             "sink_cos": _plain(self.sink_cos),
             "norm_ratio": _plain(self.norm_ratio),
         }
@@ -110,16 +117,16 @@ class _BudgetRuns:
     """What the runs under budgets 0, 1, .. gave, and what is known of larger budgets."""
 
     losses: list[np.ndarray] = field(default_factory=list)
-    tops: list[list[int]] = field(default_factory=list)
+    deficits: list[np.ndarray] = field(default_factory=list)
     cosines: list[np.ndarray] = field(default_factory=list)
     ratios: list[np.ndarray] = field(default_factory=list)
     tail: str = "no larger budget was run: the tail is unproven"
 
-    def add(self, copy: Copy, ids: Tensor, norms: Tensor) -> None:
-        """Take the next budget's run; `norms` are those of the full run's nodes."""
-        loss, top = _losses(copy.said, ids)
+    def add(self, copy: Copy, ids: Tensor, norms: Tensor, likeliest: Tensor) -> None:
+        """Take the next budget's run; `norms` and `likeliest` are those of the full run."""
+        loss, deficit = _losses(copy.said, ids, likeliest)
         self.losses.append(loss)
-        self.tops.append(top)
+        self.deficits.append(deficit)
         self.cosines.append(copy.sink_cos[:, 1:].nanmean(-1).numpy())
         self.ratios.append((copy.norms / norms.clamp_min(1e-30))[:, 1:].mean(-1).numpy())
 
@@ -189,9 +196,10 @@ def hop_curve(
     counted_layers = None if layers is None else tuple(layers)
     ids = torch.tensor(tokens.ids)
     full, norms = _full(model, Plan(tokens.ids, edits))
-    full_loss, full_top = _losses(full, ids)
     rerun_logits = equivalent_runs(model, tokens.ids, edits)
     precisions = token_precisions(full, rerun_logits, tokens.ids[1:])
+    likeliest, least_logits = likeliest_tokens(full, rerun_logits, n_pos - 1)
+    full_loss, _ = _losses(full, ids, likeliest)
     del full, rerun_logits
     plan = Plan(tokens.ids, edits, HopBudget(min(n_hops, most), sink, counted_layers))
     n = plan.budget.hops + 1 if plan.budget else 1
@@ -199,15 +207,13 @@ def hop_curve(
     if n_hops >= most:
         runs.tail = f"{most} hops are all there can be: every larger budget is the full run"
     for copy in copies_of(model, plan, at_once=at_once):
-        runs.add(copy, ids, norms)
+        runs.add(copy, ids, norms, likeliest)
         if progress is not None:
             progress(f"hop budget {copy.hops} of {n - 1}")
         if runs.has_ended(copy, full_loss, stop_within_nats):
             break
     table = np.stack(runs.losses)
-    top_agrees = np.array(
-        [[a == b for a, b in zip(top, full_top, strict=True)] for top in runs.tops]
-    )
+    top_agrees = np.stack(runs.deficits) <= least_logits.numpy()
     near = np.maximum(CLOSE_NATS, [loss_precision.least for loss_precision in precisions])
     close = np.abs(table[:, 1:] - full_loss[1:]) < near
     return HopCurve(
@@ -224,6 +230,7 @@ def hop_curve(
         tail=runs.tail,
         precision=of_sum(precisions, over=float(len(precisions))),
         token_precision=(None, *precisions),
+        likeliest_least_logits=(None, *least_logits.tolist()),
         sink_cos=np.stack(runs.cosines),
         norm_ratio=np.stack(runs.ratios),
     )
@@ -261,15 +268,20 @@ def _full(model: LoadedModel, plan: Plan) -> tuple[Said, Tensor]:
     return said_by(model, [plan], edits, on_row=keep), torch.stack(norms)
 
 
-def _losses(run_logits: Said, ids: Tensor) -> tuple[np.ndarray, list[int]]:
-    """(Loss of every token in nats, nan for the first; the likeliest in place of each other)."""
-    losses, likeliest = np.full(len(ids), np.nan), []
+def _losses(
+    run_logits: Said, ids: Tensor, likeliest: Int[Tensor, "pos token"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(Loss of every token in nats, nan for the first; by how much the full run's likeliest miss).
+
+    The second, in logits, for each other token: the highest logit less the highest of theirs.
+    """
+    losses, deficits = np.full(len(ids), np.nan), np.empty(len(ids) - 1)
     for part, (logits,) in run_logits.parts(len(ids) - 1):
-        chances = torch.log_softmax(logits.double(), -1).cpu()
+        wide = logits.double().cpu()
         after = slice(part.start + 1, part.stop + 1)
-        losses[after] = -chances.gather(1, ids[after, None])[:, 0].numpy()
-        likeliest += logits.argmax(-1).tolist()
-    return losses, likeliest
+        losses[after] = -torch.log_softmax(wide, -1).gather(1, ids[after, None])[:, 0].numpy()
+        deficits[part] = (wide.amax(-1) - wide.gather(1, likeliest[part]).amax(-1)).numpy()
+    return losses, deficits
 
 
 def _still(losses: list[np.ndarray], full: np.ndarray, within: float) -> bool:

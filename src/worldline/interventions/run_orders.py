@@ -48,7 +48,8 @@ class OrderResult:
         seconds: How long it took.
         nats: The largest difference of a log-probability.
         ulp: The largest difference of a logit, in units in the last place at the largest |logit|.
-        row_error: The largest relative difference of a node.
+        row_error: The largest relative difference of a node; like `ulp` a size of rounding, without
+            a floor of its own.
         slices: [layer][pos], the number of the slice in which a block ran, None where it did not.
     """
 

@@ -52,6 +52,7 @@ class Report:
         expected_calls: How many there are to be seen.
         reached_by: How attention was reached: by a "key", or by "operations".
         n_layers: Blocks of the model.
+        n_heads: Heads of each layer, over all its reads; 0 where it has none.
         opaque_layers: Those that move information between columns by other means.
         choosing_layers: Those that choose which keys they read by what other columns hold.
         floor: How far plain runs of one text differ: 0 but for models whose sums come in another
@@ -74,6 +75,7 @@ class Report:
     expected_calls: int = 0
     reached_by: str = "key"
     n_layers: int = 0
+    n_heads: list[int] = field(default_factory=list)
     opaque_layers: list[int] = field(default_factory=list)
     choosing_layers: list[int] = field(default_factory=list)
     floor: float = 0.0
@@ -258,6 +260,7 @@ def _check(model, report: Report, vocab: int, seed: int, with_keys: bool) -> Rep
     events: list[BlockEvent] = []
     watched_run = watched_forward(model, inputs, anatomy, on_block=events.append)
     report.calls = watched_run.n_calls
+    report.n_heads = [sum(call.n_heads for call in event.calls) for event in events]
     report.reached_by = "key" if watched_run.n_key_calls == watched_run.n_calls else "operations"
     report.equal = torch.equal(plain, watched_run.logits)
     if not _is_close(plain, watched_run.logits, rounding_of(plain, report)):

@@ -71,7 +71,7 @@ class Branch:
 
     def expire(self, reason: str) -> None:
         """End every command that has no outcome yet."""
-        outcomes = [Outcome(number, "expired", reason) for number, _ in self.state.pending]
+        outcomes = [Outcome(number, "expired", reason) for number in self.state.pending]
         if outcomes:
             self.append(*outcomes)
 

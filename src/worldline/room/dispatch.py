@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from worldline.errors import InputError
 from worldline.room.actions import ActionRequest, DeclinedError, Deeds
+from worldline.room.event_records import ActionResult, HitRecord
 from worldline.room.events import Arrival, Body, Command, Departure, Outcome, Setting
 from worldline.room.participants import checked_newcomer, free_name
 from worldline.room.providers.catalog import Catalog
@@ -61,13 +62,15 @@ _Ran = tuple[Sequence[Body], Outcome]
 def _image(number: int, command: Command, giver: Participant, _state: State, means: Means) -> _Ran:
     picture = means.deeds.draw(_request_of(command, giver))
     name = picture.name or means.keep(picture.content, picture.type)
-    result = {"picture": name, "type": picture.type, "about": picture.about}
+    result: ActionResult = {"picture": name, "type": picture.type, "about": picture.about}
     return [], Outcome(number, "done", picture.about, result)
 
 
 def _search(number: int, command: Command, giver: Participant, _state: State, means: Means) -> _Ran:
     raw_hits = means.deeds.search(_request_of(command, giver))
-    hits = [asdict(hit) for hit in sanitize_hits(raw_hits)]
+    hits = [
+        HitRecord(title=hit.title, text=hit.text, url=hit.url) for hit in sanitize_hits(raw_hits)
+    ]
     return [], Outcome(number, "done", f"{len(hits)} found", {"hits": hits})
 
 
@@ -81,7 +84,7 @@ def _add_ai(number: int, command: Command, _giver: Participant, state: State, me
     newcomer = Arrival(free_name(state, model), model, invited_by=command.who, scripted=is_scripted)
     arrival = checked_newcomer(state, newcomer)
     reason = f"{arrival.name} is here"
-    result = {"name": arrival.name, "model": model, "greeting": greeting}
+    result: ActionResult = {"name": arrival.name, "model": model, "greeting": greeting}
     return [arrival], Outcome(number, "done", reason, result)
 
 
@@ -90,7 +93,7 @@ def _temperature(
 ) -> _Ran:
     value = float(command.arguments[0])
     reason = f"from {giver.temperature:g} to {value:g}"
-    result = {"before": giver.temperature, "after": value}
+    result: ActionResult = {"before": giver.temperature, "after": value}
     return [Setting("temperature", value, giver.name)], Outcome(number, "done", reason, result)
 
 

@@ -11,6 +11,7 @@ from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from worldline.errors import InputError
 from worldline.field_errors import fault_line, field_of
+from worldline.room.event_records import ActionResult, FlowNumbers, NoFlow
 from worldline.tokens.sanitize import one_line
 
 End = Literal["done", "refused", "failed", "expired"]
@@ -103,7 +104,7 @@ class Outcome:
     command: int
     end: End
     reason: str = ""
-    result: dict[str, Any] = field(default_factory=dict)
+    result: ActionResult = field(default_factory=ActionResult)
     kind: Literal["outcome"] = "outcome"
 
 
@@ -115,7 +116,7 @@ class FlowRecord:
     """
 
     message: int
-    flow: dict[str, Any] = field(default_factory=dict)
+    flow: FlowNumbers | NoFlow = field(default_factory=NoFlow)
     reason: str = ""
     kind: Literal["drawn"] = "drawn"
 
@@ -134,7 +135,7 @@ class Notice:
     span: Span | None = None
     tokens_in: int | None = None
     tokens_out: int | None = None
-    price: float | None = None
+    price: FiniteFloat | None = None
     kind: Literal["notice"] = "notice"
 
 

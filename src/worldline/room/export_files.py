@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from worldline.errors import InputError
 from worldline.room.action_claims import BADGES
 from worldline.room.event_format import event_line
-from worldline.room.events import Command, Event, Message, Outcome, Span, plain_event
+from worldline.room.events import Body, Command, Event, Message, Outcome, Span, plain_event
 from worldline.room.html_text import escape
 from worldline.room.log import Log, Reading, line_of
 from worldline.room.state import state_of
@@ -19,6 +20,7 @@ from worldline.room.strands import STYLE, beside, hues_of, strands, table
 from worldline.tokens.sanitize import visible
 
 FORMAT = "worldline-room-1"
+LOST_PICTURE = "the picture is lost: the room's log does not hold it"
 Content = Callable[[str], tuple[str, bytes]]
 
 
@@ -35,28 +37,34 @@ def log_text(log: Reading | Log, form: str, tip: int | None = None, title: str =
         return as_json(events, log.content)
     line = line_of(events, tip)
     if form == "md":
-        return as_markdown(line)
+        return as_markdown(line, log.content)
     title = title or str(state_of(line).settings["topic"]) or Path(log.path).stem
     return as_html(line, log.content, title)
 
 
 def as_json(events: Sequence[Event], content: Content | None = None) -> str:
-    """Every event of every branch, and the pictures (base64) where `content` gives them.
+    """Every event of every branch, and the pictures (base64), where `content` is given.
+
+    In place of a picture that is lost stands that.
 
     **Exactness**: `importing.from_json` gives the same events back, bit for bit.
     """
     contents: dict[str, Any] = {}
     for name in _pictures(events) if content else ():
-        if content is not None:
-            type, data = content(name)
+        if (picture := _content_of(name, content)) is None:
+            contents[name] = {"lost": LOST_PICTURE}
+        else:
+            type, data = picture
             contents[name] = {"type": type, "base64": base64.b64encode(data).decode("ascii")}
     plain = [plain_event(event) for event in events]
     document = {"format": FORMAT, "events": plain, "contents": contents}
     return visible(json.dumps(document, ensure_ascii=False, indent=1), show=_in_json)
 
 
-def as_markdown(line: Sequence[Event]) -> str:
+def as_markdown(line: Sequence[Event], content: Content | None = None) -> str:
     """A branch to read: messages under their speakers' names, the room's lines in italics.
+
+    It holds no pictures; with `content` it says which of them are lost.
 
     What was said stands in fences that nothing in it can close, so that headings and lines of the
     room are the room's alone, and no picture, link or markup of a message is one.
@@ -70,6 +78,8 @@ def as_markdown(line: Sequence[Event]) -> str:
             parts.append(_code_fence(body.shown) if body.shown else "*says nothing*")
             parts += [f"*{_plain(BADGES.get(claim.name, claim.name))}*" for claim in body.claims]
         elif text := event_line(event, commands):
+            if content is not None and _lost_picture(body, content):
+                text += f"\n{LOST_PICTURE}"
             lines = (_plain(text_line.strip()) for text_line in visible(text).splitlines())
             parts.append("\n".join(f"*{plain_line}*" for plain_line in lines if plain_line))
     return "\n\n".join(parts) + "\n"
@@ -172,21 +182,34 @@ def _picture(outcome: Outcome, content: Content | None) -> str:
     name = outcome.result.get("picture")
     if not name or content is None:
         return ""
-    type, data = content(str(name))
+    if (picture := _content_of(name, content)) is None:
+        return f"<br>({escape(LOST_PICTURE)})"
+    type, data = picture
     if not type.startswith("image/"):
         return ""
-    about = escape(str(outcome.result.get("about", "")))
+    about = escape(outcome.result.get("about", ""))
     source = f"data:{escape(type)};base64,{base64.b64encode(data).decode('ascii')}"
     return f'<br><img alt="{about}" src="{source}">'
 
 
 def _pictures(events: Sequence[Event]) -> list[str]:
-    names = [
-        str(event.body.result["picture"])
-        for event in events
-        if isinstance(event.body, Outcome) and "picture" in event.body.result
-    ]
-    return list(dict.fromkeys(names))
+    outcomes = [event.body for event in events if isinstance(event.body, Outcome)]
+    names = [outcome.result.get("picture", "") for outcome in outcomes]
+    return [name for name in dict.fromkeys(names) if name]
+
+
+def _content_of(name: str, content: Content | None) -> tuple[str, bytes] | None:
+    """The type and bytes of a picture; None where it is lost."""
+    try:
+        return None if content is None else content(name)
+    except InputError:
+        return None
+
+
+def _lost_picture(body: Body, content: Content) -> bool:
+    """Whether an event brought a picture that is lost."""
+    name = body.result.get("picture") if isinstance(body, Outcome) else None
+    return bool(name) and _content_of(name, content) is None
 
 
 def _aside(body: Message) -> str:

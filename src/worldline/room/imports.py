@@ -152,6 +152,7 @@ def from_json(text: str, log: Log) -> list[Event]:
         pictures = [
             (base64.b64decode(picture["base64"]), str(picture["type"]))
             for picture in contents.values()
+            if "lost" not in picture
         ]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         if isinstance(error, InputError):

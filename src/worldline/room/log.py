@@ -19,7 +19,7 @@ from worldline.atomic_file import stream_to, write_bytes
 from worldline.errors import InputError
 from worldline.places import is_file
 from worldline.room.events import Body, Event, encode
-from worldline.room.log_checks import SQLITE_ERRORS, CheckedEvents, checked_events
+from worldline.room.log_checks import SQLITE_ERRORS, CheckedEvents, checked_events, event_of
 from worldline.sqlite_file import (
     leave_nothing_beside,
     only_name,
@@ -262,7 +262,11 @@ def _copy(old: Path, new: Path) -> None:
 
 
 def _row(event: Event) -> tuple[int, int, float, str, str]:
-    return event.number, event.parent, event.time, event.kind, encode(event.body)
+    """The row of an event, which can be read again as it is, or it is not written."""
+    body = encode(event.body)
+    if event_of((event.number, event.parent, event.time, body), event.number) != event:
+        raise InputError(f"a {event.kind} that could not be read again as it is")
+    return event.number, event.parent, event.time, event.kind, body
 
 
 def _pictures(base: sqlite3.Connection) -> list[tuple[str, str, bytes]]:
@@ -428,7 +432,10 @@ def _log_schema() -> frozenset[tuple[str, str, str]]:
 
 
 def _content(base: sqlite3.Connection, name: str) -> tuple[str, bytes]:
-    row = base.execute("SELECT type, bytes FROM contents WHERE name = ?", (name,)).fetchone()
-    if row is None:
+    try:
+        row = base.execute("SELECT type, bytes FROM contents WHERE name = ?", (name,)).fetchone()
+    except SQLITE_ERRORS:
+        row = None
+    if row is None or [type(value) for value in row] != [str, bytes]:
         raise InputError(f"{name[:16]!r}: no picture of that name in this room")
     return row[0], row[1]

@@ -18,6 +18,7 @@ from worldline.room.events import (
     Setting,
     decode,
 )
+from worldline.room.reply_commands import FORMS, N_ARGUMENTS
 from worldline.room.settings import checked_setting
 
 LARGEST_ROW_BYTES = 1 << 26
@@ -72,6 +73,8 @@ def event_of(row: Sequence[object], number: int) -> Event:
 
 def refuse_impossible(event: Event) -> None:
     """Raise InputError for what no room writes: an unknown command, a setting of another kind."""
+    if isinstance(event.body, Command):
+        _refuse_other_command(event.body)
     match event.body:
         case Command(message=about) | Outcome(command=about) | FlowRecord(message=about):
             _refuse_later(about or event.number, event.number)
@@ -84,9 +87,20 @@ def refuse_impossible(event: Event) -> None:
             if not isinstance(value, str):
                 raise InputError(f"setting prompt {str(value)[:40]!r}: accepted is text")
         case Setting(what=what, value=value, who=who):
-            checked_setting(what, value, who)
+            if checked_setting(what, value, who) != value:
+                raise InputError(f"setting {what} {str(value)[:40]!r}: it is of another kind")
         case _:
             pass
+
+
+def _refuse_other_command(command: Command) -> None:
+    """Raise InputError for a command that no message can give."""
+    n_arguments = N_ARGUMENTS.get(command.name, 0)
+    if command.name not in FORMS or len(command.arguments) != n_arguments:
+        raise InputError(
+            f"a command {command.name[:40]!r} with {len(command.arguments)} arguments: accepted "
+            f"are {', '.join(FORMS.values())}"
+        )
 
 
 def _refuse_later(number: int, event: int) -> None:
@@ -95,7 +109,7 @@ def _refuse_later(number: int, event: int) -> None:
         raise InputError(f"it speaks of event {number}, which was not there before it")
 
 
-def _is_time(when: float) -> bool:
+def _is_time(when: float | int) -> bool:
     try:
         return math.isfinite(float(when))
     except OverflowError:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import worldline as wl
 from worldline.errors import InputError
 from worldline.room.actions import ActionRequest, DeclinedError, Deeds, Hit, Picture
+from worldline.room.event_records import ActionResult, FlowNumbers, MessageFlow, NoFlow
 from worldline.room.events import (
     Arrival,
     Body,
@@ -143,7 +143,7 @@ def actions_from_log(line: Iterable[Event]) -> Deeds:
         if command is not None and isinstance(body, Outcome) and command.arguments:
             outcomes[command.message, command.name, command.arguments[0]] = body
 
-    def logged_result(name: str, request: ActionRequest) -> dict[str, object]:
+    def logged_result(name: str, request: ActionRequest) -> ActionResult:
         outcome = outcomes.get((request.message, name, request.text))
         if outcome is None:
             raise RuntimeError("the log has no outcome for this")
@@ -155,12 +155,11 @@ def actions_from_log(line: Iterable[Event]) -> Deeds:
 
     def draw(request: ActionRequest) -> Picture:
         result = logged_result("image", request)
-        about, name = str(result.get("about", "")), str(result.get("picture", ""))
-        return Picture(b"", str(result.get("type", "")), about, name)
+        about, name = result.get("about", ""), result.get("picture", "")
+        return Picture(b"", result.get("type", ""), about, name)
 
     def search(request: ActionRequest) -> list[Hit]:
-        hits = logged_result("search", request).get("hits", [])
-        return [Hit(**hit) for hit in hits] if isinstance(hits, list) else []
+        return [Hit(**hit) for hit in logged_result("search", request).get("hits", [])]
 
     return Deeds(draw, search)
 
@@ -218,10 +217,13 @@ def _renumber_body(body: Body, numbers: dict[int, int]) -> Body:
     return body
 
 
-def _moved_flow(flow: dict[str, Any], numbers: dict[int, int]) -> dict[str, Any]:
+def _moved_flow(flow: FlowNumbers | NoFlow, numbers: dict[int, int]) -> FlowNumbers | NoFlow:
     """A flow whose messages have other numbers."""
-    if not flow:
+    if "messages" not in flow:
         return flow
-    rows = [entry | {"event": numbers.get(entry["event"])} for entry in flow["messages"]]
+    rows: list[MessageFlow] = [
+        {**entry, "event": None if entry["event"] is None else numbers.get(entry["event"])}
+        for entry in flow["messages"]
+    ]
     unplaced_numbers = [numbers[entry] for entry in flow["unplaced"] if entry in numbers]
-    return flow | {"messages": rows, "unplaced": unplaced_numbers}
+    return {**flow, "messages": rows, "unplaced": unplaced_numbers}

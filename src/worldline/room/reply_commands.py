@@ -25,7 +25,7 @@ FORMS = {
     "list_models": "!list_models",
 }
 ANYWHERE = frozenset({"image", "search"})  # they ask for something and move nobody
-_SHAPES = {"image": 1, "add_ai": 2, "search": 1, "prompt": 1}
+N_ARGUMENTS = {"image": 1, "add_ai": 2, "search": 1, "prompt": 1, "temperature": 1}
 _QUOTES = "\"'`“”„‘’«»"
 _FREE = re.compile(rf"(?<![\w!?/\\.#$@&=<{_QUOTES}¡！？])|(?<=_)")
 _SIGN = re.compile(
@@ -266,7 +266,8 @@ def _read_attempt(
         return _unknown(text, sign_match)
     if sign != "!" or sign_match["gap"]:
         return _misspelt(text, sign_match, name)
-    reading = read_arguments(text, sign_match.end(), _SHAPES.get(name, 0), name == "temperature")
+    n_arguments = N_ARGUMENTS.get(name, 0)
+    reading = read_arguments(text, sign_match.end(), n_arguments, name == "temperature")
     if isinstance(reading, Fault):
         hint = f"{reading.hint}; write {FORMS[name]}"
         return NearMiss(reading.code, hint, start, reading.end)

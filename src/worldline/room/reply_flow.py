@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from worldline.room.event_records import FlowNumbers
 from worldline.room.events import Event, FlowRecord, Message
 
 
-def readings_of(line: Sequence[Event]) -> dict[int, dict[str, Any]]:
-    """The flows of a branch by the number of the message; those alone that were measured."""
+def readings_of(line: Sequence[Event]) -> dict[int, FlowNumbers]:
+    """The measured flows of a branch's messages, by the number of the message."""
+    messages = {event.number for event in line if isinstance(event.body, Message)}
     return {
         event.body.message: event.body.flow
         for event in line
-        if isinstance(event.body, FlowRecord) and event.body.flow
+        if isinstance(event.body, FlowRecord)
+        and "messages" in event.body.flow
+        and event.body.message in messages
     }
 
 

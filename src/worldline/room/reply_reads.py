@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import worldline as wl
 from worldline.errors import InputError
+from worldline.room.event_records import FlowNumbers
 from worldline.room.providers.chat_model import Model, Part, Usage
 from worldline.room.providers.local_model import Local, LocalUsage
 from worldline.room.reply_flow import by_speaker
@@ -131,7 +132,7 @@ def flow_of_reply(
     return _with_cuts(model, reply_flow, tokens, span, group_of_part, progress)
 
 
-def reply_flow_json(model: Model, usage: Usage, exact: bool = False) -> dict[str, Any] | str:
+def reply_flow_json(model: Model, usage: Usage, exact: bool = False) -> FlowNumbers | str:
     """The flow of a reply as JSON, or why there is none: what a `Room` asks for after each reply.
 
     Raises: as `flow_of_reply`.

@@ -12,6 +12,7 @@ from worldline.errors import InputError, RefusedError
 from worldline.room.actions import Deeds
 from worldline.room.branch import Branch
 from worldline.room.dispatch import Means, run
+from worldline.room.event_records import FlowNumbers
 from worldline.room.events import (
     Arrival,
     Body,
@@ -41,7 +42,7 @@ from worldline.room.turns import mentioned_participants, next_speaker, over_budg
 from worldline.steps import StoppedError
 
 Watch: TypeAlias = Callable[[Event | Provisional], None]
-Attribute: TypeAlias = Callable[[Model, Usage], "dict[str, Any] | str"]
+Attribute: TypeAlias = Callable[[Model, Usage], "FlowNumbers | str"]
 
 
 class Room:

@@ -67,28 +67,34 @@ class Spending:
 class State:
     """A room at one event: everything that is not the words themselves.
 
-    `present` in the order of joining. `names`: everyone who ever spoke or was named as one who
-    would. `pending`: commands without an outcome yet. `commands` counts those given, `borrowed`
-    the passages each wrote in another's name, `replies` the messages of each. `people`
-    spoke without being models. `failures`: turns in a row that brought no whole reply.
+    `participants` by name, in the order of joining. `names`: everyone who ever spoke or was named
+    as one who would, in that order; the values say nothing. `pending`: commands without an outcome
+    yet, by number. `commands` counts those given, `borrowed` the passages each wrote in another's
+    name, `replies` the messages of each. `people`, as `names`, spoke without being models.
+    `failures`: turns in a row that brought no whole reply.
     """
 
     tip: int = 0
-    present: tuple[Participant, ...] = ()
-    names: tuple[str, ...] = ()
+    participants: dict[str, Participant] = field(default_factory=dict)
+    names: dict[str, None] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=lambda: dict(DEFAULTS))
     limits: Budget = field(default_factory=Budget)
     spent: Spending = Spending()
     playing: str = "playing"
-    pending: tuple[tuple[int, Command], ...] = ()
+    pending: dict[int, Command] = field(default_factory=dict)
     commands: int = 0
     last_speaker: str = ""
     last_message: int = 0
     last_text: str = ""
-    borrowed: Mapping[str, int] = field(default_factory=dict)
-    replies: Mapping[str, int] = field(default_factory=dict)
-    people: tuple[str, ...] = ()
+    borrowed: dict[str, int] = field(default_factory=dict)
+    replies: dict[str, int] = field(default_factory=dict)
+    people: dict[str, None] = field(default_factory=dict)
     failures: int = 0
+
+    @property
+    def present(self) -> tuple[Participant, ...]:
+        """Who is in the room, in the order of joining."""
+        return tuple(self.participants.values())
 
     def find(self, name: str) -> Participant | None:
         """Who is present under this name, letter case aside."""
@@ -107,27 +113,37 @@ def state_of(events: Iterable[Event]) -> State:
     """How the room stands after `events`, one branch from its beginning."""
     state = State()
     for event in events:
-        state = after(state, event)
+        state = _advance(state, event)
     return state
 
 
 def after(state: State, event: Event) -> State:
     """How the room stands after one more event."""
+    own_tables = {name: getattr(state, name).copy() for name in _TABLES}
+    return _advance(replace(state, **own_tables), event)
+
+
+_TABLES = ("participants", "names", "pending", "borrowed", "replies", "people")
+
+
+def _advance(state: State, event: Event) -> State:
+    """The state after one more event, its tables changed in place.
+
+    So an event costs the same however many have spoken.
+    """
     state = replace(state, tip=event.number)
     match event.body:
         case Arrival() as body:
-            return _after_join(state, body, event.number)
+            _seat(state, body, event.number)
         case Departure(name=name):
-            remaining = tuple(entry for entry in state.present if entry.name != name)
-            return replace(state, present=remaining)
+            state.participants.pop(name, None)
         case Message() as body:
             return _after_message(state, body, event.number)
         case Command() as body:
-            pending = (*state.pending, (event.number, body))
-            return replace(state, pending=pending, commands=state.commands + 1)
+            state.pending[event.number] = body
+            return replace(state, commands=state.commands + 1)
         case Outcome(command=number):
-            pending = tuple(entry for entry in state.pending if entry[0] != number)
-            return replace(state, pending=pending)
+            state.pending.pop(number, None)
         case Setting() as body:
             return _set(state, body)
         case Budget() as body:
@@ -136,28 +152,28 @@ def after(state: State, event: Event) -> State:
             failures = 0 if playing == "playing" else state.failures  # a person asks again
             return replace(state, playing=playing, failures=failures)
         case Notice(code="no_reply", who=who) as body:
+            _change(state, who, last=event.number)  # its turn is used up, though nothing came
             spending = _add_usage(state.spent, body)
-            new_state = _use_turn(state, who, event.number)
-            return replace(new_state, failures=state.failures + 1, spent=spending)
+            return replace(state, failures=state.failures + 1, spent=spending)
         case Notice(code="broken", who=who):
-            return _use_turn(state, who, event.number)
+            _change(state, who, last=event.number)
         case Notice(code="ended"):
             return replace(state, failures=0)
         case Notice() | FlowRecord():
-            return state
+            pass
+    return state
 
 
-def _use_turn(state: State, speaker: str, number: int) -> State:
-    """Its turn is used up, though nothing came."""
-    present = tuple(
-        replace(participant, last=number) if participant.name == speaker else participant
-        for participant in state.present
-    )
-    return replace(state, present=present)
+def _change(state: State, name: str, **values: Any) -> None:
+    """Give somebody who is present other values."""
+    participant = state.participants.get(name)
+    if participant is not None:
+        state.participants[name] = replace(participant, **values)
 
 
-def _after_join(state: State, body: Arrival, number: int) -> State:
-    newcomer = Participant(
+def _seat(state: State, body: Arrival, number: int) -> None:
+    state.names[body.name] = None
+    state.participants[body.name] = Participant(
         body.name,
         body.model,
         body.persona,
@@ -166,31 +182,25 @@ def _after_join(state: State, body: Arrival, number: int) -> State:
         number,
         turns=state.replies.get(body.name, 0),
     )
-    return replace(state, present=(*state.present, newcomer), names=_with(state.names, body.name))
 
 
 def _after_message(state: State, body: Message, number: int) -> State:
-    present = tuple(
-        replace(participant, turns=participant.turns + 1, last=number)
-        if participant.name == body.who
-        else participant
-        for participant in state.present
-    )
-    borrowed_counts = dict(state.borrowed)
+    speaker = state.participants.get(body.who)
+    if speaker is not None:
+        _change(state, body.who, turns=speaker.turns + 1, last=number)
+    state.names[body.who] = None
+    state.replies[body.who] = state.replies.get(body.who, 0) + 1
     if body.borrowed:
-        borrowed_counts[body.who] = borrowed_counts.get(body.who, 0) + len(body.borrowed)
+        state.borrowed[body.who] = state.borrowed.get(body.who, 0) + len(body.borrowed)
+    if not body.model:
+        state.people[body.who] = None
     return replace(
         state,
-        present=present,
-        names=_with(state.names, body.who),
         spent=_count_reply(state.spent, body) if body.model else state.spent,
-        people=state.people if body.model else _with(state.people, body.who),
         last_speaker=body.who,
         last_message=number,
         last_text=body.shown,
-        borrowed=borrowed_counts,
         failures=state.failures + 1 if body.ending == BROKEN_OFF else 0,
-        replies={**state.replies, body.who: state.replies.get(body.who, 0) + 1},
     )
 
 
@@ -208,16 +218,6 @@ def _add_usage(spending: Spending, body: Message | Notice) -> Spending:
 def _set(state: State, body: Setting) -> State:
     if not body.who:
         return replace(state, settings={**state.settings, body.what: body.value})
-    if body.what not in ("temperature", "muted", "prompt", "persona"):
-        return state
-    present = tuple(
-        replace(participant, **{body.what: body.value})
-        if participant.name == body.who
-        else participant
-        for participant in state.present
-    )
-    return replace(state, present=present)
-
-
-def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:
-    return names if name in names else (*names, name)
+    if body.what in ("temperature", "muted", "prompt", "persona"):
+        _change(state, body.who, **{body.what: body.value})
+    return state

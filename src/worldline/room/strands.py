@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from worldline.resolution import Precision, told, under_words
+from worldline.resolution import Precision, of_sum, told, under_words
 from worldline.room.events import Event, FlowRecord, Message
 from worldline.room.flow_strip import percent
 from worldline.room.html_text import escape
@@ -47,10 +47,13 @@ def strands(line: Sequence[Event]) -> str:
     hues = hues_of(line)
     height = TOP * 2 + ROW * len(message_events)
     pulls = [
-        (abs(entry["lost_nats"]), reply, entry)
+        (abs(entry["lost_nats"]), row_of[read], row_of[reply], entry)
         for reply, flow in flows.items()
         for entry in flow["messages"]
-        if entry["event"] in row_of and entry["speaker"] and abs(entry["lost_nats"]) >= FEWEST_NATS
+        if (read := entry["event"]) is not None
+        and read in row_of
+        and entry["speaker"]
+        and abs(entry["lost_nats"]) >= FEWEST_NATS
     ]
     pulls.sort(key=lambda pull: pull[0])
     most = pulls[-1][0] if pulls else 1.0
@@ -60,8 +63,8 @@ def strands(line: Sequence[Event]) -> str:
         f'<svg class="strands" viewBox="0 0 {WIDTH} {height}" role="img">'
         f"<title>Strands from each reply to the messages that it drew on{few}</title>"
     ]
-    for size, reply, entry in pulls[max(0, n_left_out) :]:
-        parts.append(_strand(size / most, row_of[entry["event"]], row_of[reply], entry, hues))
+    for size, read_row, reply_row, entry in pulls[max(0, n_left_out) :]:
+        parts.append(_strand(size / most, read_row, reply_row, entry, hues))
     for event in message_events:
         parts.append(_label(event, row_of[event.number], hues, flows))
     return "".join([*parts, "</svg>"])
@@ -106,7 +109,7 @@ def beside(line: Sequence[Event]) -> Callable[[Event], str]:
         flow_body = flow_bodies.get(event.number)
         if flow_body is None:
             return ""
-        if not flow_body.flow:
+        if "messages" not in flow_body.flow:
             return f'<p class="flow">{escape(flow_body.reason)}</p>'
         return _flow(flow_body.flow, hues)
 
@@ -190,13 +193,15 @@ def _link(message_flow: Mapping[str, Any]) -> str:
 
 
 def _cuts(message_flow: Mapping[str, Any], flow: Mapping[str, Any]) -> str:
-    if message_flow.get("cut_nats") is None:
+    cut_nats, whole_nats = message_flow.get("cut_nats"), message_flow.get("whole_nats")
+    if cut_nats is None or whole_nats is None:
         return ""
-    indirect_nats = message_flow["whole_nats"] - message_flow["cut_nats"]
     known = flow.get("cut_precision")
     precision = Precision(**known) if known else None
-    return "".join(
-        f"<td>{_lost(value, precision)}</td>" for value in (message_flow["cut_nats"], indirect_nats)
+    of_difference = precision and of_sum([precision, precision])
+    return (
+        f"<td>{_lost(cut_nats, precision)}</td>"
+        f"<td>{_lost(whole_nats - cut_nats, of_difference)}</td>"
     )
 
 

@@ -125,13 +125,12 @@ class Edits:
         self.nodes = [[e for e in edits if isinstance(e, NodeCut)] for edits in items]
         self.heads_before: dict[int, int] = {}
         self.edited_layers: set[int] = set()
-        self.n_heads = self.at_row = 0
+        self.at_row = 0
 
     def rewrite_read(self, call: AttentionCall) -> Tensor | None:
         """What an attention read returns under the edits; None where nothing changes."""
         first = 0 if call.index == 0 else self.heads_before[call.layer]
         self.heads_before[call.layer] = first + call.n_heads
-        self.n_heads = max(self.n_heads, first + call.n_heads)
         item_edits: list[tuple[int, RowEdit]] = []
         for item, edges in enumerate(self.edges):
             layer_edges = [e for e in edges if e.layers is None or call.layer in e.layers]

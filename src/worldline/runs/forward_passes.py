@@ -102,7 +102,7 @@ def run_plans(
     source_activations = {} if source_activations is None else source_activations
     report = checked_report(model)
     every = [edit for plan in plans for edit in plan.edits]
-    refuse_layers(every, report)
+    refuse_places(every, report)
     for patch_source in {
         edit.patch_source for edit in every if edit.patch_source is not None
     } - set(source_activations):
@@ -129,16 +129,13 @@ def refuse_nonfinite_logits(logits: Tensor) -> None:
 
 
 def _refuse_unreached(edits: Edits) -> None:
-    """Raise where an edit named a head or a layer's attention that did not come."""
+    """Raise where an edit named a layer whose attention did not come."""
     named_layers = {
         layer
         for edges in edits.edges
         for edge in edges
         for layer in edge.layers or edits.edited_layers
     }
-    for edge in (edge for edges in edits.edges for edge in edges):
-        if edge.heads and max(edge.heads) >= edits.n_heads:
-            raise InputError(f"head {max(edge.heads)}: accepted are heads 0 to {edits.n_heads - 1}")
     if missing_layers := sorted(named_layers - edits.edited_layers):
         raise RefusedError(f"layer {missing_layers[0]} reads no attention: its edges cannot be cut")
 
@@ -149,8 +146,30 @@ def _refuse_last_row(model: LoadedModel, edits: frozenset[Intervention]) -> None
         raise InputError(f"row {last} of a patch source: accepted are rows 0 to {last - 1}")
 
 
-def refuse_layers(edits: Sequence[Intervention], report: Report) -> None:
-    """Raise where an edit names a layer that is not there, or cannot be honoured."""
+def layer_heads(model: LoadedModel) -> tuple[int, ...]:
+    """How many heads the attention of each layer has, as the checks saw it; 0 where it has none."""
+    return tuple(checked_report(model).n_heads)
+
+
+def refuse_heads(edge: EdgeCut, n_heads: Sequence[int]) -> None:
+    """Raise InputError for a head that a named layer lacks, or that no layer has.
+
+    `n_heads` as `layer_heads` gives it. Where no layer is named a head is cut in those that have
+    it; a layer without attention is another's to refuse.
+    """
+    named_layers = [] if edge.layers is None else [at for at in edge.layers if n_heads[at]]
+    for layer in named_layers:
+        if edge.heads and max(edge.heads) >= n_heads[layer]:
+            raise InputError(
+                f"head {max(edge.heads)} of layer {layer}: accepted are heads 0 to "
+                f"{n_heads[layer] - 1}"
+            )
+    if edge.heads and max(edge.heads) >= max(n_heads):
+        raise InputError(f"head {max(edge.heads)}: accepted are heads 0 to {max(n_heads) - 1}")
+
+
+def refuse_places(edits: Sequence[Intervention], report: Report) -> None:
+    """Raise where an edit names a layer or head that is not there, or cannot be honoured."""
     n_layers = report.n_layers
     for edit in edits:
         if isinstance(edit, NodeCut):
@@ -159,6 +178,7 @@ def refuse_layers(edits: Sequence[Intervention], report: Report) -> None:
             continue
         if edit.layers and max(edit.layers) >= n_layers:
             raise InputError(f"layer {max(edit.layers)}: accepted are layers 0 to {n_layers - 1}")
+        refuse_heads(edit, report.n_heads)
         if words := report.mixing_words(range(n_layers) if edit.layers is None else edit.layers):
             raise RefusedError(
                 f"{words}, which no cut of edges stops; accepted are cuts in other layers"

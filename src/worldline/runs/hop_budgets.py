@@ -16,6 +16,7 @@ import torch
 from worldline.errors import InputError, RefusedError
 from worldline.models.validation import checked_report
 from worldline.runs.edit_hooks import Edits, QkvOverride, RowEdit
+from worldline.runs.forward_passes import refuse_places
 from worldline.runs.run_logits import Said, said_by
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def copies_of(
     else. Exactness: exact up to the rounding of two equivalent runs.
 
     Raises:
-        InputError: a layer of the budget is not there.
+        InputError: a layer of the budget, or a layer or head of an edit, is not there.
         RefusedError: a layer moves information between columns without K/V.
     """
     budget = plan.budget
@@ -86,6 +87,7 @@ def copies_of(
         raise InputError(
             f"layer {max(budget.layers)}: accepted are layers 0 to {report.n_layers - 1}"
         )
+    refuse_places(list(plan.edits), report)
     last_copy: _LastCopy | None = None
     for first in range(0, budget.hops + 1, at_once):
         n = min(at_once, budget.hops + 1 - first)

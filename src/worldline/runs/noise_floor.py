@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from worldline.models.identity import identify
-from worldline.resolution import Precision
+from worldline.resolution import Precision, of_sum
 from worldline.runs.edit_hooks import Edits, RowEdit
 from worldline.runs.execution import execute
 from worldline.runs.plan import Plan
 from worldline.runs.run_logits import Said, said_by
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
     from torch import Tensor
 
     from worldline.graph.edits import Intervention
@@ -55,13 +55,10 @@ class PlainRow:
     def of_logit(self, token: int, versus: int | None, *altered_logits: Tensor) -> Precision:
         """Of a logit, or of one less another."""
         change = _changes(self.logits, self.rerun_logits)
-        token_change, size = change[:, token], change
+        token_change, size = change[:, token], change.square().mean().sqrt()
         if versus is not None:
-            token_change = token_change - change[:, versus]
-            size = (change - change.mean(-1, keepdim=True)) * 2**0.5
-        floor = max(
-            float(token_change.abs().max()), FLOOR_SIGMAS * float(size.square().mean().sqrt())
-        )
+            token_change, size = token_change - change[:, versus], _pair_spread(change)
+        floor = max(float(token_change.abs().max()), FLOOR_SIGMAS * float(size))
         rows = torch.stack([self.logits, *(altered_logits or (self.logits,))])
         at = [token] if versus is None else [token, versus]
         bounds = spacing(rows)[:, at].sum(-1) / 2
@@ -171,6 +168,31 @@ def token_precisions(plain: Said, rerun_logits: Said, tokens: Sequence[int]) -> 
     return [Precision(floor, resolution, dtype) for floor, resolution in bounds]
 
 
+def likeliest_tokens(
+    plain: Said, rerun_logits: Said, n_pos: int
+) -> tuple[Int[Tensor, "pos token"], Float[Tensor, " pos"]]:
+    """(The tokens that may be the likeliest after each of the first positions; within what).
+
+    Those that rounding alone may put below the likeliest, which comes first and stands again where
+    there are fewer: the second is what a difference of two logits of a position has to exceed.
+    """
+    tokens: list[Tensor] = []
+    leasts: list[Tensor] = []
+    for part, (logits,) in plain.parts(n_pos):
+        spread = _pair_spread(_changes(logits, rerun_logits.at(part)))
+        highest, likeliest = logits.max(-1, keepdim=True)
+        steps = spacing(logits).gather(-1, likeliest)[:, 0]  # half of one, of two logits, twice
+        least = torch.maximum(FLOOR_SIGMAS * spread, 2 * steps)
+        n_near = int((highest - logits <= least[:, None]).sum(-1).max())
+        values, token_ids = logits.topk(n_near)
+        token_ids = torch.where(highest - values <= least[:, None], token_ids, likeliest)
+        tokens += token_ids.cpu().unbind()
+        leasts.append(least.cpu())
+    width = max(map(len, tokens))
+    padded = [torch.cat([row, row[:1].expand(width - len(row))]) for row in tokens]
+    return torch.stack(padded), torch.cat(leasts)
+
+
 def precision_at(
     model: LoadedModel, ids: Sequence[int], target: int | range, versus: int | None = None
 ) -> Precision:
@@ -196,18 +218,6 @@ def of_any_logprob(plain: Said, rerun_logits: Said) -> Precision:
         max_rounding = max(max_rounding, float(logprob_rounding(logits, sizes.argmax(-1)).max()))
         dtypes.add(dtype_of(logits))
     return Precision(floor, 2 * max_rounding, _finest(dtypes))
-
-
-def of_sum(parts: Sequence[Precision], over: float = 1.0) -> Precision:
-    """The precision of a sum of numbers, divided by `over`.
-
-    Roundings that know nothing of each other add up as their squares do.
-    """
-    floor, resolution = (
-        sum(getattr(part, name) ** 2 for part in parts) ** 0.5 / over
-        for name in ("floor", "resolution")
-    )
-    return Precision(floor, resolution, parts[0].dtype)
 
 
 def logprob_rounding(logits: Float[Tensor, "row d_vocab"], tokens: Tensor) -> Float[Tensor, " row"]:
@@ -251,6 +261,11 @@ def _held_by(values: Tensor) -> torch.dtype:
         if values.dtype == dtype or bool((values.to(dtype).to(values.dtype) == values).all()):
             return dtype
     return values.dtype
+
+
+def _pair_spread(change: Float[Tensor, "run *row d_vocab"]) -> Float[Tensor, " *row"]:
+    """Root mean square, over runs and tokens, of what a difference of two logits changes by."""
+    return (2 * change.var(-1, unbiased=False).mean(0)).sqrt()
 
 
 def _changes(logits: Tensor, rerun_logits: Tensor) -> Tensor:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from worldline.tokens.tokens import Tokens
     from worldline.views.schema.recipe import Recipe
 
-MOST_HEADS = 4096  # where the configuration does not say; the run itself refuses others
 THROUGH = ("residual", "kv", "both")
 Say = Callable[[str], None]
 
@@ -90,11 +89,10 @@ def run_altered(
 
 def edits_of_request(model: LoadedModel, tokens: Tokens, request: CutRequest) -> list[Intervention]:
     """The edits that a request writes: its edges one by one, one span, its nodes."""
-    from worldline.models.validation import checked_report
+    from worldline.runs.forward_passes import layer_heads
 
-    config: Any = model.module.config
-    n_heads = getattr(config.get_text_config(), "num_attention_heads", None) or MOST_HEADS
-    size = GraphSize(checked_report(model).n_layers, n_heads, len(tokens))
+    n_heads = layer_heads(model)
+    size = GraphSize(len(n_heads), max(n_heads), len(tokens))
     edits: list[Intervention] = []
     if request.how is not None:
         options = {

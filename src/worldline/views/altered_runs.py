@@ -93,6 +93,10 @@ def hops_lines(
     if precision := part.curves[0].precision.get("loss_nats"):
         notes.append(f"A difference of two losses is {floor_words(precision, 'nats')}")
     table = [clip_cells(line, width) for line in _losses(part, width)]
+    notes.append(
+        "Hops needed: from so many on, what comes first is what comes first without a limit; "
+        "tokens no further apart than rounding both come first."
+    )
     lines = [*_fold_sentences(headings, width), "", *table, *_fold_sentences(notes, width), ""]
     for curve in part.curves:
         title = f"Hops needed per token (column 0 {curve.sink}; – more, or the first):"

@@ -282,7 +282,8 @@ MEANINGS: dict[str, Meaning] = {
     ),
     "hops_needed": _hops(
         "Hops needed",
-        "the least h from which on, at every budget, the predicted token is the full model's",
+        "the least h from which on, at every budget, the predicted token is the full model's; "
+        "tokens whose logits are no further apart than rounding are both predicted",
         "hops",
         f"an integer, read off runs that are each an {COUNTERFACTUAL}",
         "hops_needed",

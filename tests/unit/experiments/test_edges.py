@@ -51,9 +51,9 @@ def test_the_powerless_do_nothing_and_others_do(how):
 
 
 def test_short_texts_are_cut_whole_and_long_ones_by_strata():
-    short = edges_to_cut(4, 3, 9, seed=1)
+    short = edges_to_cut([3] * 4, 9, seed=1)
     np.testing.assert_array_equal(short.layer, every_edge(4, 9))
-    edges = edges_to_cut(30, 9, 20, seed=1)
+    edges = edges_to_cut([9] * 30, 20, seed=1)
     for some in (edges.layer, edges.head):
         assert len(some) == len(np.unique(some, axis=0)) == SAMPLE
         per_layer = np.bincount(some[:-1, 0], minlength=30)
@@ -61,9 +61,16 @@ def test_short_texts_are_cut_whole_and_long_ones_by_strata():
         assert (some[:, -2] > some[:, -1]).all()
     for part in ("layer", "head"):
         np.testing.assert_array_equal(
-            getattr(edges_to_cut(30, 9, 20, seed=1), part), getattr(edges, part)
+            getattr(edges_to_cut([9] * 30, 20, seed=1), part), getattr(edges, part)
         )
-    assert (edges_to_cut(30, 9, 20, seed=2).head != edges.head).any()
+    assert (edges_to_cut([9] * 30, 20, seed=2).head != edges.head).any()
+
+
+def test_no_edge_is_chosen_of_a_head_that_its_layer_lacks():
+    edges = edges_to_cut([2, 3, 1], 4, seed=0).head
+    true = [(*edge[:1], head, *edge[1:]) for edge in every_edge(3, 4).tolist()
+            for head in range([2, 3, 1][edge[0]])]  # fmt: skip
+    assert sorted(map(tuple, edges.tolist())) == sorted(true)
 
 
 def test_edges_cut_together_are_those_and_no_others():

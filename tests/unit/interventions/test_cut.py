@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from worldline.interventions.cut_grammar import written_cuts
 
 import worldline as wl
 from tiny_runs import FLOAT64, loaded, some_tokens, tokens_of
 from worldline.errors import InputError
-from worldline.graph.edits import EdgeCut, NodeCut
+from worldline.graph.edits import EdgeCut, HopBudget, NodeCut
 from worldline.interventions.cut import cut, cut_scene, in_words, interaction, patch_source_of
 from worldline.models.known_circuits import cancelling, chain, induction
 from worldline.runs.execution import execute
+from worldline.runs.forward_passes import layer_heads
 from worldline.runs.plan import Plan
 
 MASK = EdgeCut("mask", (1,), (5,))
@@ -90,6 +92,10 @@ def test_a_chain_is_in_series_and_heads_that_cancel_are_not():
     assert found.word == "in series"
     assert found.interaction == pytest.approx(found.first + found.second - found.together)
     assert found.first == pytest.approx(found.together, abs=1e-3)
+    alone = cut(model, tokens, [one], **asked)
+    assert found.precision["first"] == alone.precision["change_logits"]
+    least = [found.precision[name].floor for name in ("first", "second", "together")]
+    assert found.precision["interaction"].floor == pytest.approx(np.hypot.reduce(least))
     pair = cancelling()
     model, tokens = opened(pair)
     one, two = (of(edge) for edge in list(pair.edges)[:2])
@@ -125,6 +131,36 @@ def test_the_picture_of_a_cut():
     assert shown["n_edges"] == 4
     whole = cut_scene(cut(model, tokens, [EdgeCut("mask", (0,), (2, 3))]))
     assert len(whole["edges"]) == whole["n_edges"] == 2 * seen.n_layers
+
+
+def test_a_head_that_a_layer_lacks_is_refused_and_not_cut_in_silence():
+    """laguna's layers have 4, 6 and 4 heads: the others count up to their own number."""
+    model, tokens = loaded("laguna", FLOAT64), some_tokens(8)
+    assert layer_heads(model) == (4, 6, 4)
+
+    def edge(head, layers):
+        return EdgeCut("zero", src=(3,), dst=(7,), layers=layers, heads=(head,))
+
+    for layers in ((0,), (2,), (0, 1), (1, 2)):
+        lacking = next(layer for layer in layers if layer != 1)
+        for head in (4, 5):
+            words = f"head {head} of layer {lacking}: accepted are heads 0 to 3"
+            with pytest.raises(InputError, match=words):
+                cut(model, tokens, edge(head, layers))
+            with pytest.raises(InputError, match=words):
+                execute(model, Plan(tokens.ids, frozenset([edge(head, layers)]), HopBudget(1)))
+    with pytest.raises(InputError, match="head 6 of layer 1: accepted are heads 0 to 5"):
+        cut(model, tokens, edge(6, (1,)))
+    with pytest.raises(InputError, match="head 6: accepted are heads 0 to 5"):
+        cut(model, tokens, edge(6, None))
+    everywhere, alone = (cut(model, tokens, edge(5, layers)) for layers in (None, (1,)))
+    assert everywhere.change_nats == pytest.approx(alone.change_nats, abs=1e-12)
+    assert abs(alone.change_nats) > 1e-6
+    for written, last in (("0.-1:3>7", 3), ("1.-1:3>7", 5), ("*.-1:3>7", 5)):
+        (cut_edge,) = written_cuts(model, tokens, edges=[written], how="zero")
+        assert cut_edge.heads == (last,)
+    with pytest.raises(InputError, match="head 4: accepted are 0 to 3"):
+        written_cuts(model, tokens, edges=["0.4:3>7"], how="zero")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ from worldline.interventions.hop_curve import curves_scene, hop_curve, hop_curve
 from worldline.models.known_circuits import chain
 from worldline.runs.execution import execute
 from worldline.runs.hop_budgets import copies_of
+from worldline.runs.noise_floor import likeliest_tokens
 from worldline.runs.plan import Plan
+from worldline.runs.run_logits import Said
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,26 @@ def test_the_largest_budget_is_the_model(curve):
     np.testing.assert_allclose(curve.norm_ratio[-1], 1, rtol=1e-5)
     assert "every larger budget is the full run" in curve.tail
     assert json.dumps(curve.json(), allow_nan=False)
+
+
+@pytest.mark.parametrize(("name", "seed"), [("llama", 1), ("opt", 3)])
+def test_rounding_does_not_decide_which_token_comes_first(name, seed):
+    """The largest budget is the full run and rounds otherwise: bitwise, other tokens come first."""
+    curve = hop_curve(loaded(name, torch.bfloat16), some_tokens(48, seed), at_once=8)
+    assert None not in curve.hops_needed[1:]
+    assert min(curve.likeliest_least_logits[1:]) > 0.0
+
+
+def test_the_likeliest_tokens_are_those_within_rounding():
+    rows = [[8.0, 7.9375, 3.0], [7.0, 8.0, 7.875], [8.0, 7.75, 7.8125], [1.0, 2.0, 8.0]]
+    plain = torch.tensor([rows], dtype=torch.bfloat16)  # steps of 1/16 below 16, at 8 and above
+    tokens, least = likeliest_tokens(Said(plain), Said(plain), 4)
+    assert tokens.tolist() == [[0, 1], [1, 2], [0, 0], [2, 2]]
+    assert least.tolist() == [0.125] * 4
+    change = torch.tensor([0.5, -0.5, 0.0])
+    tokens, least = likeliest_tokens(Said(plain), Said(plain.double() + change), 4)
+    assert least.tolist() == pytest.approx([3 * (2 * 1 / 6) ** 0.5] * 4)
+    assert tokens.tolist() == [[0, 1, 0], [1, 2, 0], [0, 2, 1], [2, 2, 2]]
 
 
 def test_a_chain_of_three_hops_needs_three():

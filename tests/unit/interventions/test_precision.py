@@ -128,7 +128,7 @@ def test_every_altered_number_carries_its_precision():
     both = interaction(model, tokens, [EdgeCut("zero", (1,))], [EdgeCut("zero", (2,))])
     span = wl.record(model, tokens).precision(range(2, 6))
     for one in (*seen.precision.values(), each.precision, curve.precision, cone.precision,
-                orders.precision, both.precision, span):  # fmt: skip
+                orders.precision, *both.precision.values(), span):  # fmt: skip
         assert isinstance(one, Precision)
         assert one.dtype == "float32"
         assert 0 <= one.floor < 1e-3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sqlite3
 from html.parser import HTMLParser
 
 import pytest
@@ -110,6 +111,34 @@ def test_the_page_needs_nothing_else_and_shows_text_as_text():
     assert marks == ["written in the name of Ada"]
     assert "it was not loaded" in page.text
     assert "scripted" in page.text
+
+
+def test_where_a_picture_is_lost_every_form_says_so_and_holds_the_rest(tmp_path):
+    path = tmp_path / "a.room"
+    room = room_of({"Ada": ['one !image "a"', 'two !image "b"', "three"]}, path)
+    room.play(3)
+    room.close()
+    base = sqlite3.connect(path)
+    base.execute("DELETE FROM contents WHERE bytes = ?", (b"picture of a",))
+    base.commit()
+    base.close()
+    log = Log(path)
+    events = log.events()
+    lost = "the picture is lost: the room's log does not hold it"
+    page, markdown = as_html(events, log.content), as_markdown(events, log.content)
+    plain = as_json(events, log.content)
+    assert page.count("the picture is lost") == markdown.count("the picture is lost") == 1
+    assert page.count("<img ") == 1
+    for text in (page, markdown):
+        assert "three" in text
+        assert text.index("the picture is lost") < text.index("two")
+    contents = json.loads(plain)["contents"].values()
+    assert [one.get("lost") for one in contents] == [lost, None]
+    again = Log()
+    assert from_json(plain, again) == events
+    assert as_json(events, again.content) == plain
+    assert as_markdown(events).count("the picture is lost") == 0  # where nobody could look
+    log.close()
 
 
 def test_a_picture_that_is_none_is_not_put_into_the_page():

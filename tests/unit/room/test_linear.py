@@ -6,21 +6,24 @@ Work is counted, not timed: the calls of Python and of its built-ins at two leng
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 
 import pytest
 
 from worldline.room.action_claims import claims
+from worldline.room.events import Arrival, Command, Event, Message
 from worldline.room.inert_regions import regions
 from worldline.room.mojibake import mend
 from worldline.room.other_formats import load_json
 from worldline.room.reasoning import ReasoningFilter
 from worldline.room.reply_commands import LONGEST_READ, MOST_FOUND, parse
 from worldline.room.speaker_labels import borrowed_passages, without_own_label, without_room_lines
-from worldline.room.state import Participant
+from worldline.room.state import Participant, after, state_of
 from worldline.room.turns import mentioned_participants
 from worldline.tokens.sanitize import visible
 
@@ -78,6 +81,37 @@ def test_work_grows_with_the_text(name):
         n = 400 // len(piece) + 1
         short, long = calls(read, piece * n), calls(read, piece * 8 * n)
         assert long <= 20 * short, piece  # eight times the text; 64 were its square
+
+
+def room_events(n: int) -> list[Event]:
+    """A room of n who come, speak, ask for something, and speak again."""
+    arrivals = [Arrival(f"P{at}", "m") for at in range(n)]
+    messages = [Message(f"P{at}", "x", "x") for at in range(n)]
+    bodies = [*arrivals, *messages, *[Command(1, "P0", 0, 1, "leave")] * n, *messages]
+    return [Event(at, at - 1, 0.0, body) for at, body in enumerate(bodies, 1)]
+
+
+def test_the_state_of_a_room_takes_time_that_grows_with_its_events():
+    """Timed, for what a copy of a table takes is no call."""
+
+    def seconds(n: int) -> float:
+        events, start = room_events(n), time.process_time()
+        state = state_of(events)
+        taken = time.process_time() - start
+        assert len(state.present) == len(state.pending) == len(state.replies) == n
+        return taken
+
+    short, long = (min(seconds(n) for _ in range(3)) for n in (500, 4000))
+    assert long <= 24 * short  # eight times the events; 64 were their square
+
+
+def test_one_more_event_leaves_the_state_before_it_as_it_was():
+    events = room_events(2)
+    states = [state_of(events[:n]) for n in range(len(events) + 1)]
+    for before, event, then in zip(states, events, states[1:], strict=False):
+        kept = copy.deepcopy(before)
+        assert after(before, event) == then
+        assert before == kept
 
 
 def test_a_reply_of_any_length_has_a_bounded_number_of_findings():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
 import sys
 import threading
 from contextlib import nullcontext
+from dataclasses import asdict
 from typing import get_args
 
 import pytest
@@ -42,13 +44,21 @@ def names_in(folder):
     return {one.name for one in folder.iterdir()}
 
 
+FLOW = {
+    "messages": [
+        {"event": 1, "speaker": "Bob", "lost_nats": 0.5, "attention": 0.25, "cut_nats": None}
+    ],
+    "speakers": {"Bob": {"lost_nats": 0.5, "attention": 0.25}},
+    "own_attention": 0.5,
+    "unplaced": [2],
+}
 BODIES = [
     Arrival("Ada", "m", "a persona", 0.5, "Bob", True),
     Departure("Ada", "why"),
     Message("Ada", "Ada: hé", "hé", (Span(0, 1, "Bob"),), (Span(1, 2, "action"),), price=0.25),
     Command(3, "Ada", 0, 5, "add_ai", ("a", 'b "c"')),
-    Outcome(4, "done", "it is", {"hits": [{"title": "t"}]}),
-    FlowRecord(3, {"messages": [{"event": 1, "lost_nats": 0.5}]}, ""),
+    Outcome(4, "done", "it is", {"hits": [{"title": "t", "text": "a", "url": "u"}]}),
+    FlowRecord(3, FLOW),
     Notice("near_miss", "text", 3, "Ada", Span(1, 2, "x")),
     Setting("temperature", 1.5, "Ada"),
     Budget(3, None, 0.5),
@@ -111,10 +121,57 @@ def hand_made(path, *bodies):
     Log(path).close()
     base = sqlite3.connect(path)
     for number, body in enumerate(bodies, 1):
-        row = (number, number - 1, float(number), body.kind, encode(body))
+        row = (number, number - 1, float(number), body.kind, json.dumps(asdict(body)))
         base.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)
     base.commit()
     base.close()
+
+
+def without(table, *path):
+    """A copy of a record in which what the path names is missing."""
+    first, *rest = path
+    if isinstance(table, list):
+        return [without(entry, *rest) if at == first else entry for at, entry in enumerate(table)]
+    if not rest:
+        return {name: value for name, value in table.items() if name != first}
+    return table | {first: without(table[first], *rest)}
+
+
+HITS = {"hits": [{"title": "t", "text": "a", "url": "u"}]}
+DAMAGED_PARTS = [
+    *(Outcome(1, "done", "", result) for result in (
+        without(HITS, "hits", 0, "title"), {"hits": 5}, {"hits": None}, {"hits": ["a"]},
+        {"hitz": []}, {"picture": [1]}, {"picture": "a", "about": {}}, {"before": "warm"},
+    )),
+    *(FlowRecord(1, flow) for flow in (
+        *(without(FLOW, name) for name in ("messages", "speakers", "own_attention", "unplaced")),
+        *(without(FLOW, "messages", 0, name) for name in ("event", "speaker", "attention")),
+        without(FLOW, "speakers", "Bob", "lost_nats"), FLOW | {"messages": 5}, FLOW | {"x": 1},
+        FLOW | {"cut_precision": {"floor": 0.1}}, FLOW | {"unplaced": ["x"]}, {"x": 1},
+    )),
+    *(Command(1, "Ada", 0, 1, name, arguments) for name, arguments in (
+        ("temperature", ()), ("add_ai", ("a",)), ("zap", ()), ("leave", ("x",)),
+    )),
+    Setting("persona", 5, "Ada"), Setting("muted", "x", "Ada"), Setting("topic", [1]),
+]  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+@pytest.mark.parametrize("body", DAMAGED_PARTS, ids=repr)
+def test_a_part_of_an_event_that_no_room_writes_is_damage_and_is_not_written(tmp_path, body):
+    path = tmp_path / "a.room"
+    hand_made(path, Message("Ada", "a", "a"), Departure("Ada"), body, Departure("Bob"))
+    reading = Reading(path)
+    assert [one.number for one in reading.events()] == [1, 2]
+    reading.close()
+    assert "damaged at event 3: " in reading.damage
+    assert "\n" not in reading.damage
+    log = Log(path)
+    assert (log.last, "a.room.damaged-1" in log.repair_note) == (2, True)
+    with pytest.raises(InputError):
+        log.append([body])
+    assert log.last == len(log.events()) == 2
+    log.close()
 
 
 BEYOND = [

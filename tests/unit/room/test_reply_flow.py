@@ -9,7 +9,7 @@ import pytest
 
 from scripted_rooms import of_kind, room_of, said
 from worldline.errors import RefusedError
-from worldline.room.events import FlowRecord, Message
+from worldline.room.events import Event, FlowRecord, Message
 from worldline.room.export_files import as_html, as_json, as_markdown
 from worldline.room.flow_strip import CELLS, strip
 from worldline.room.imports import from_json
@@ -157,6 +157,11 @@ def test_a_cut_of_no_more_than_rounding_is_no_number():
     room.play(1)
     page = "".join(map(beside(room.line), room.line))
     assert "<td>&lt; 0.06 (resolution of bfloat16)</td><td>+0.500</td>" in page
+    for by_others, cell in ((0.08, "&lt; 0.085 (resolution of bfloat16)"), (0.09, "+0.090")):
+        cut["whole_nats"] = cut["cut_nats"] + by_others  # of two altered runs: 0.06 times root 2
+        reply = Event(1, 0, 0.0, Message("Ada", "a", "a"))
+        drawn = FlowRecord(1, flow(cut) | {"cut_precision": known})
+        assert f"</td><td>{cell}</td></tr>" in beside([reply, Event(2, 1, 0.0, drawn)])(reply)
 
 
 def test_of_very_many_strands_the_strongest_are_drawn():

@@ -23,6 +23,10 @@ export function hopsPart({ altered, labels }: Store): Child[] {
     ...part.curves.map((curve, at) => needed(curve, labels, at === 0)),
     h("p", {
       class: "wl-hint",
+      text: "Hops needed: from so many on, what comes first is what comes first without a limit; tokens no further apart than rounding both come first.",
+    }),
+    h("p", {
+      class: "wl-hint",
       text: "State gain bounds from above what reading past inner states is worth; it includes the cost of being off the model's distribution.",
     }),
   ];

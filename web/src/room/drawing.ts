@@ -60,17 +60,18 @@ function row(one: Read, flow: Flow, exact: boolean, hues: Hues, onShow: (number:
   const name = event === null ? "the instructions" : seen(`${one.speaker || "the room"}, ${event}`);
   const link = event !== null && one.speaker ? h("button", { type: "button", class: "wl-why", text: name, on: { click: () => onShow(event) } }) : h("span", { text: name });
   const nats = (value: number | null): HTMLElement => h("td", {}, value === null ? "–" : figure(value, signed(value), signClass(value)));
-  const cutNats = (value: number | null): HTMLElement => {
-    const precision = flow.cut_precision ?? undefined;
-    return value === null || told(value, precision) ? nats(value) : h("td", { class: "wl-pale", text: changeWords(value, precision) });
-  };
+  const known = flow.cut_precision ?? undefined;
+  // Two altered runs round apart from each other, so that their difference does by more.
+  const ofDifference = known && { ...known, floor: known.floor * Math.SQRT2, resolution: known.resolution * Math.SQRT2 };
+  const cutNats = (value: number | null, precision = known): HTMLElement =>
+    value === null || told(value, precision) ? nats(value) : h("td", { class: "wl-pale", text: changeWords(value, precision) });
   return h(
     "tr",
     {},
     h("td", {}, chipOf(hues.get(one.speaker)), link),
     h("td", {}, figure(one.attention, percent(one.attention))),
     nats(one.lost_nats),
-    ...(exact ? [cutNats(cut ?? null), cutNats(typeof cut === "number" && typeof all === "number" ? all - cut : null)] : []),
+    ...(exact ? [cutNats(cut ?? null), cutNats(typeof cut === "number" && typeof all === "number" ? all - cut : null, ofDifference)] : []),
   );
 }
 

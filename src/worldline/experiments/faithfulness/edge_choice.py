@@ -49,17 +49,34 @@ def powerless(n_layers: int, n_pos: int) -> Int[np.ndarray, "edge 3"]:
     return np.stack([np.full_like(dst, n_layers - 1), dst, src], 1)
 
 
-def edges_to_cut(n_layers: int, n_heads: int, n_pos: int, seed: int) -> Edges:
+def edges_to_cut(n_heads: Sequence[int], n_pos: int, seed: int) -> Edges:
     """The edges to cut one at a time: all up to 14 tokens, else a sample; of single heads a sample.
 
+    `n_heads` are those of each layer.
     The strata are the layers, times whether the source is column 0, times whether the destination
     is the last column; each gives as many edges as the others, or all it has.
     """
     draw = np.random.default_rng(seed)
-    edges = every_edge(n_layers, n_pos)
-    heads = np.concatenate([np.insert(edges, 1, head, axis=1) for head in range(n_heads)])
+    edges = every_edge(len(n_heads), n_pos)
+    heads = edges_of_heads(edges, n_heads, 1)
     layer = edges if n_pos <= ALL_UP_TO else edges[_sample(edges, n_pos, draw)]
     return Edges(layer, heads[_sample(heads, n_pos, draw)])
+
+
+def heads_by_layer(trace: wl.Trace) -> tuple[int, ...]:
+    """How many heads the attention of each layer has, in a run that was recorded just now."""
+    return tuple(sum(call.n_heads for call in block.calls) for block in trace.live or ())
+
+
+def edges_of_heads(
+    edges: Int[np.ndarray, "edge 3"], n_heads: Sequence[int], column: int
+) -> Int[np.ndarray, "edge 4"]:
+    """These edges, their layer first, of every head that the layer has; the head is `column`."""
+    layer_heads = np.asarray(n_heads)[edges[:, 0]]
+    parts = [
+        np.insert(edges[layer_heads > head], column, head, axis=1) for head in range(max(n_heads))
+    ]
+    return np.concatenate(parts)
 
 
 def _sample(edges: np.ndarray, n_pos: int, draw: np.random.Generator) -> np.ndarray:

@@ -19,6 +19,7 @@ from worldline.experiments.faithfulness.curves import curve_plans, orders_of
 from worldline.experiments.faithfulness.edge_choice import (
     edges_to_cut,
     every_edge,
+    heads_by_layer,
     many_cut,
     one_cut,
     powerless,
@@ -113,6 +114,7 @@ class Attributions:
     seconds: dict[str, float]
     peak_mb: dict[str, float | None]
     record_seconds: float
+    heads_by_layer: tuple[int, ...]
     precision: dict[str, Any]  # what the effect of a cut has to exceed to be more than rounding
 
     @property
@@ -139,14 +141,14 @@ def _run_measures(case: Case, names: Sequence[str], say: Progress) -> Attributio
             seconds[name] = time.perf_counter() - start
         peak[name] = memory.mb
     precision = clean.precision(prompt.answer, prompt.wrong).json()
-    return Attributions(dense, seconds, peak, record_seconds, precision)
+    return Attributions(dense, seconds, peak, record_seconds, heads_by_layer(clean), precision)
 
 
 def _write_measures(
     case: Case, attributions: Attributions, names: Sequence[str], store: Store
 ) -> None:
     n_layers, n_heads, n_pos = attributions.shape
-    edges = edges_to_cut(n_layers, n_heads, n_pos, case.seed)
+    edges = edges_to_cut(attributions.heads_by_layer, n_pos, case.seed)
     every = every_edge(n_layers, n_pos)
     by_edge = [attributions.dense[name].sum(1) for name in names]
     powerless_edges = powerless(n_layers, n_pos)
@@ -183,9 +185,10 @@ def _write_cuts(
     store: Store,
     say: Progress,
 ) -> None:
-    n_layers, n_heads, n_pos = attributions.shape
+    n_layers, _, n_pos = attributions.shape
     prompt, start = case.prompt, time.perf_counter()
-    edges, every = edges_to_cut(n_layers, n_heads, n_pos, case.seed), every_edge(n_layers, n_pos)
+    edges = edges_to_cut(attributions.heads_by_layer, n_pos, case.seed)
+    every = every_edge(n_layers, n_pos)
     by_edge = {
         name: _at(attributions.dense[name].sum(1), every)
         for name in (*names, matched_gradient(how))

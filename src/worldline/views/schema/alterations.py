@@ -26,8 +26,9 @@ class SceneHopCurve(Part):
     """Loss by hop budget, for one convention on column 0.
 
     ``hops_needed`` has one number per token: the least budget from which on its prediction is the
-    full model's; null for the first, and where the largest budget does not do. ``precision`` says
-    of a difference of losses what it has to exceed to be more than rounding.
+    full model's, tokens no further apart than rounding being both predicted; null for the first,
+    and where the largest budget does not do. ``precision`` says of a difference of losses what it
+    has to exceed to be more than rounding.
     """
 
     sink: Literal["counted", "free"]
