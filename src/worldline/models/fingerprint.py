@@ -405,7 +405,8 @@ class Describer:
             return f"{name}#{digest}", ((name, self._object(value, depth + 1)),)
         code = code_of(value)
         if id(value) in self.visited:
-            return code.text, ()
+            is_told = isinstance(value, type) or not code.held  # by its code, from others
+            return code.text if is_told else f"{code.text} {self.visited[id(value)]}", ()
         self._visit(value)
         return code.text, tuple((name, self.plain(held, depth)) for name, held in code.held)
 
