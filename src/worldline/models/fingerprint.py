@@ -505,11 +505,12 @@ def _names_read(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
             for constant in code.co_consts
             if isinstance(constant, types.CodeType)
         ]
-        imports = (
-            [step.argval for step in dis.get_instructions(code) if step.opname == "IMPORT_NAME"]
-            if _IMPORT in code.co_code[::2]
-            else []
-        )
+        steps = list(dis.get_instructions(code)) if _IMPORT in code.co_code[::2] else []
+        imports = [  # two steps before stands 0, or how many packages up
+            f"{'' if level.argval == 0 else '.'}{step.argval}"
+            for level, step in zip(steps, steps[2:], strict=False)
+            if step.opname == "IMPORT_NAME"
+        ]
         cached_entry = _names_of[id(code)] = (
             code,
             frozenset(code.co_names).union(*(names for names, _ in inside)),
