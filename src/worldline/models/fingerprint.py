@@ -405,7 +405,8 @@ class Describer:
             return f"{name}#{digest}", ((name, self._object(value, depth + 1)),)
         code = code_of(value)
         if id(value) in self.visited:
-            return code.text, ()
+            is_told = isinstance(value, type) or not code.held  # by its code, from others
+            return code.text if is_told else f"{code.text} {self.visited[id(value)]}", ()
         self._visit(value)
         return code.text, tuple((name, self.plain(held, depth)) for name, held in code.held)
 
@@ -504,11 +505,12 @@ def _names_read(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
             for constant in code.co_consts
             if isinstance(constant, types.CodeType)
         ]
-        imports = (
-            [step.argval for step in dis.get_instructions(code) if step.opname == "IMPORT_NAME"]
-            if _IMPORT in code.co_code[::2]
-            else []
-        )
+        steps = list(dis.get_instructions(code)) if _IMPORT in code.co_code[::2] else []
+        imports = [  # two steps before stands 0, or how many packages up
+            f"{'' if level.argval == 0 else '.'}{step.argval}"
+            for level, step in zip(steps, steps[2:], strict=False)
+            if step.opname == "IMPORT_NAME"
+        ]
         cached_entry = _names_of[id(code)] = (
             code,
             frozenset(code.co_names).union(*(names for names, _ in inside)),

@@ -26,6 +26,7 @@ from worldline.attribution import gradient
 from worldline.claims import claim_runs as running
 from worldline.errors import InputError, RefusedError
 from worldline.models import validation as guard
+from worldline.models.fingerprint import Describer
 from worldline.models.identity import differences, identify, in_one_line, settings_now
 from worldline.models.laws import check_model
 from worldline.models.loader import load_model
@@ -288,6 +289,30 @@ def test_a_function_that_replaces_one_of_a_librarys_module_is_seen_in_what_its_f
     assert differences(before, identify(model)) == []
 
 
+@pytest.mark.parametrize("make", [lambda by: lambda x: x * by, lambda by: Slotted()])
+def test_which_of_two_alike_stands_in_a_place_is_told(make):
+    """Each is described where it is met first."""
+    first, second = make(1), make(2)
+    for thing in (first, second):
+        if isinstance(thing, Slotted):
+            thing.by = 1.0 if thing is first else 2.0
+    described = {
+        str(Describer().plain(things))
+        for things in ([first, second, first], [first, second, second], [second, first, first])
+    }
+    assert len(described) == 3
+
+
+def test_which_module_of_the_model_an_object_points_to_is_told():
+    model = tiny()
+    first, second, _ = model.module.model.layers
+    second.mlp.source = types.SimpleNamespace(layer=[first])
+    before = identify(model)
+    second.mlp.source.layer[0] = second
+    (difference,) = differences(before, identify(model))
+    assert "the module model.layers.0',) → ('the module model.layers.1" in difference.words
+
+
 def test_what_code_imports_as_it_runs_is_not_described_and_nothing_of_it_is_kept():
     model = tiny()
     mlp = model.module.model.layers[1].mlp
@@ -298,9 +323,15 @@ def test_what_code_imports_as_it_runs_is_not_described_and_nothing_of_it_is_kept
 
             return super().forward(x)
 
-    assert identify(model).complete
-    mlp.__class__ = Importing
-    assert not identify(model).complete
+    class OfALibrary(type(mlp)):
+        def forward(self, x):
+            import math
+
+            return super().forward(x) * math.cos(0)
+
+    for kind, is_complete in ((OfALibrary, True), (Importing, False)):
+        mlp.__class__ = kind
+        assert identify(model).complete is is_complete
 
 
 def test_equal_models_have_equal_identities_in_every_process(tmp_path):
