@@ -209,7 +209,7 @@ def encode(body: Body) -> str:
     '{"name":"Ada","reason":"","kind":"left"}'
     """
     try:
-        return _BODY.dump_json(body).decode("utf-8")
+        return _BODY.dump_json(body, warnings=False).decode("utf-8")
     except (ValueError, RecursionError) as error:  # pydantic's own error is a ValueError
         reason = (
             "half a character (a lone surrogate) in a text"

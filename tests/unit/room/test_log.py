@@ -156,7 +156,6 @@ DAMAGED_PARTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 @pytest.mark.parametrize("body", DAMAGED_PARTS, ids=repr)
 def test_a_part_of_an_event_that_no_room_writes_is_damage_and_is_not_written(tmp_path, body):
     path = tmp_path / "a.room"
