@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from worldline.errors import InputError as InputError
     from worldline.errors import RefusedError as RefusedError
     from worldline.graph.edits import EdgeCut as EdgeCut
+    from worldline.graph.edits import GraphSize as GraphSize
     from worldline.graph.edits import HopBudget as HopBudget
     from worldline.graph.edits import Intervention as Intervention
     from worldline.graph.edits import NodeCut as NodeCut

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PLACES = (ROOT, ROOT / "src" / "worldline", ROOT / "web", ROOT / "tests", ROOT / "docs")
+FOLDERS = ("", "src/worldline", "web", "web/src", "tests", "docs")
+PLACES = tuple(ROOT / folder for folder in FOLDERS)
 PAGES = sorted([ROOT / "README.md", *ROOT.joinpath("docs").rglob("*.md")])
 NAMED = re.compile(r"`([\w./-]*[\w-]+\.(?:py|ts|tsx|css|md|toml|mjs)|[\w-]+/(?:[\w-]+/)*)`")
 OF_USERS = re.compile(r"^(\.|/|~|my-|path/)")

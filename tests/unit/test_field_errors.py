@@ -30,7 +30,7 @@ class Form(BaseModel):
         ({"n": 12}, ("n 12:", "up to 9")),
         ({"edges": "0.0:1>2"}, ("edges 0.0:1>2:", "a list")),
         ({"edges": [{"layer": 1}]}, ('edges.0 {"layer": 1}:', "a text")),
-        ({"how": "snip"}, ("how snip:", "'mask' or 'zero'")),
+        ({"how": "snip"}, ("how snip:", "mask, zero")),
         ({"text": ""}, ('text "":', "at least 1")),
         ({"ratio": "much"}, ("ratio much:", "a number")),
         ({"own": "perhaps"}, ("own perhaps:", "true or false")),

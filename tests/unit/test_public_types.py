@@ -47,6 +47,8 @@ def types_in(annotation, module):
 
 def annotations_of(value):
     """Those of a function, or of what a class holds and does that has a public name."""
+    if isinstance(value, types.UnionType):
+        return
     if not inspect.isclass(value):
         yield from inspect.unwrap(value).__annotations__.values()
         return

@@ -25,11 +25,20 @@ NODE_FORM = "accepted is ROW,POS, such as 12,3"
 
 @dataclass(frozen=True)
 class GraphSize:
-    """How far the graph of a run goes: what numbers a written edit may name."""
+    """How far the graph of a run goes: what numbers a written edit may name.
 
-    n_layers: int
-    n_heads: int
+    Args:
+        n_heads: Heads of each layer; 0 where a layer has none.
+        n_pos: Tokens of the text.
+    """
+
+    n_heads: Places
     n_pos: int
+
+    def most_heads(self, layers: Places | None) -> int:
+        """Heads of the layer that has most, of these layers or of all."""
+        of_layers = self.n_heads if layers is None else [self.n_heads[layer] for layer in layers]
+        return max(of_layers) or max(self.n_heads)
 
 
 @dataclass(frozen=True)
@@ -122,15 +131,17 @@ class EdgeCut:
         Raises:
             InputError: another form, numbers outside the graph, what the class refuses.
 
-        >>> EdgeCut.parse("20-22.*:1>13", "mask", size=GraphSize(30, 9, 14)).layers
+        >>> EdgeCut.parse("20-22.*:1>13", "mask", size=GraphSize((9,) * 30, 14)).layers
         (20, 21, 22)
         """
         layers, heads, src, dst = _parts_of(EDGE_PATTERN, text, label, EDGE_FORM)
+        label = f"{label} {text[:60]}"
+        layer_span = _span_of(layers, len(size.n_heads), f"{label}: layer")
         place = {
-            "src": _span_of(src, size.n_pos, f"{label} {text[:60]}: position"),
-            "dst": _span_of(dst, size.n_pos, f"{label} {text[:60]}: position"),
-            "layers": _span_of(layers, size.n_layers, f"{label} {text[:60]}: layer"),
-            "heads": _span_of(heads, size.n_heads, f"{label} {text[:60]}: head"),
+            "src": _span_of(src, size.n_pos, f"{label}: position"),
+            "dst": _span_of(dst, size.n_pos, f"{label}: position"),
+            "layers": layer_span,
+            "heads": _span_of(heads, size.most_heads(layer_span), f"{label}: head"),
         }
         return cls(how, **place, **options)
 
@@ -222,7 +233,7 @@ class NodeCut:
         Raises:
             InputError: another form, positions outside the text, what the class refuses.
 
-        >>> NodeCut.parse("12,0-1", "zero", size=GraphSize(30, 9, 14)).positions
+        >>> NodeCut.parse("12,0-1", "zero", size=GraphSize((9,) * 30, 14)).positions
         (0, 1)
         """
         row, positions = _parts_of(NODE_PATTERN, text, label, NODE_FORM)

@@ -34,7 +34,7 @@ from worldline.models.torch_patches import around
 if TYPE_CHECKING:
     from worldline.models.loader import LoadedModel
 
-SCHEMA = 9  # raise when the checks change: older results no longer count
+SCHEMA = 10  # raise when the checks change: older results no longer count
 
 _reports: WeakKeyDictionary[torch.nn.Module, dict[Path, Report]] = WeakKeyDictionary()
 _anatomies: WeakKeyDictionary[torch.nn.Module, Anatomy] = WeakKeyDictionary()

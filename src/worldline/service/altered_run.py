@@ -91,8 +91,7 @@ def edits_of_request(model: LoadedModel, tokens: Tokens, request: CutRequest) ->
     """The edits that a request writes: its edges one by one, one span, its nodes."""
     from worldline.runs.forward_passes import layer_heads
 
-    n_heads = layer_heads(model)
-    size = GraphSize(len(n_heads), max(n_heads), len(tokens))
+    size = GraphSize(layer_heads(model), len(tokens))
     edits: list[Intervention] = []
     if request.how is not None:
         options = {
@@ -107,8 +106,8 @@ def edits_of_request(model: LoadedModel, tokens: Tokens, request: CutRequest) ->
         if request.has_spans:
             src = positions_of(tokens, request.from_ or "all", "--from")
             dst = positions_of(tokens, request.to or "all", "--to")
-            layers = _numbers(request.layers, size.n_layers, "--layers")
-            heads = _numbers(request.heads, size.n_heads, "--heads")
+            layers = _numbers(request.layers, len(size.n_heads), "--layers")
+            heads = _numbers(request.heads, size.most_heads(layers), "--heads")
             edits.append(EdgeCut(request.how, src, dst, layers, heads, **options))
     if request.node_how is not None:
         patch_source = _patch_source(model, tokens, request, request.node_how)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from worldline.interventions.cut_grammar import written_cuts
 
 import worldline as wl
 from tiny_runs import FLOAT64, loaded, some_tokens, tokens_of
@@ -13,9 +12,11 @@ from worldline.errors import InputError
 from worldline.graph.edits import EdgeCut, HopBudget, NodeCut
 from worldline.interventions.cut import cut, cut_scene, in_words, interaction, patch_source_of
 from worldline.models.known_circuits import cancelling, chain, induction
+from worldline.requests import CutRequest
 from worldline.runs.execution import execute
 from worldline.runs.forward_passes import layer_heads
 from worldline.runs.plan import Plan
+from worldline.service.altered_run import edits_of_request
 
 MASK = EdgeCut("mask", (1,), (5,))
 
@@ -157,10 +158,10 @@ def test_a_head_that_a_layer_lacks_is_refused_and_not_cut_in_silence():
     assert everywhere.change_nats == pytest.approx(alone.change_nats, abs=1e-12)
     assert abs(alone.change_nats) > 1e-6
     for written, last in (("0.-1:3>7", 3), ("1.-1:3>7", 5), ("*.-1:3>7", 5)):
-        (cut_edge,) = written_cuts(model, tokens, edges=[written], how="zero")
+        (cut_edge,) = edits_of_request(model, tokens, CutRequest(edges=(written,), how="zero"))
         assert cut_edge.heads == (last,)
     with pytest.raises(InputError, match="head 4: accepted are 0 to 3"):
-        written_cuts(model, tokens, edges=["0.4:3>7"], how="zero")
+        edits_of_request(model, tokens, CutRequest(edges=("0.4:3>7",), how="zero"))
 
 
 @pytest.mark.parametrize(

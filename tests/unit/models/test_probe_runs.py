@@ -15,6 +15,7 @@ import worldline as wl
 from looks import counted_looks
 from tiny_runs import NamesIds, some_tokens
 from worldline.errors import RefusedError
+from worldline.models import fingerprint
 from worldline.models import validation as guard
 from worldline.models.identity import identify
 from worldline.models.loader import load_model
@@ -160,6 +161,7 @@ def test_the_floor_is_of_the_model_that_runs(monkeypatch):
 
 
 def test_where_the_description_ends_the_probe_decides(monkeypatch, tmp_path):
+    monkeypatch.setattr(fingerprint, "DEEPEST_CALL", 2)
     model, tokens = hooked(mix_far_below), some_tokens(6)
     assert not model.identity.complete
     looks = counted_looks(monkeypatch)
