@@ -714,7 +714,7 @@ def an_argument_of_a_partial(module):
     return item(parts(module).filters, 0, functools.partial(twist, by=0.9))
 
 
-@change(r"layers\.0\.mlp\.turner\.shape bend#\w+ → twice_bent#")
+@change(r"layers\.0\.mlp\.turner\.shape bend#\w+( \d+)? → twice_bent#")
 def a_function_that_an_object_holds(module):
     return attribute(parts(module).turner, "shape", twice_bent)
 
