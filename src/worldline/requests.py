@@ -44,6 +44,11 @@ class Flag:
     is_explicit: bool = False
 
 
+Layers = Annotated[
+    Words | None, Flag("--layers"), Field(description="Layers, A-B or 0,3 (default: all).")
+]
+
+
 class Request(BaseModel):
     """What one command is asked to do. Its docstring is the command's help.
 
@@ -250,9 +255,7 @@ class CutRequest(TargetedRequest):
         Flag("--to"),
         Field(description='Tokens that read: 3, 2-5, "words of it" or all.'),
     ] = None
-    layers: Annotated[
-        Words | None, Flag("--layers"), Field(description="Layers, A-B or 0,3 (default: all).")
-    ] = None
+    layers: Layers = None
     heads: Annotated[
         Words | None, Flag("--heads"), Field(description="Heads, A-B or 0,3 (default: all).")
     ] = None
@@ -386,9 +389,7 @@ class HopsRequest(Request):
         Flag("--sink"),
         Field(description="Reads of column 0: counted, free or both (default: as the text asks)."),
     ] = None
-    layers: Annotated[
-        Words | None, Flag("--layers"), Field(description="Layers, A-B or 0,3 (default: all).")
-    ] = None
+    layers: Layers = None
     longest: Annotated[
         int | None,
         Flag("--longest"),

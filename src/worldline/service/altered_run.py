@@ -79,7 +79,9 @@ def run_altered(
         RefusedError: the model failed a check.
     """
     if isinstance(request, CutRequest):
-        return (_run_each if request.each else _run_cut)(model, tokens, request, run, say, patch)
+        if request.each:
+            return _run_each(model, tokens, request, run, say)
+        return _run_cut(model, tokens, request, run, say, patch)
     if isinstance(request, HopsRequest):
         return _run_hops(model, tokens, request, run, say, tokens_at_once)
     if isinstance(request, ConeRequest):
@@ -158,7 +160,6 @@ def _run_each(
     request: CutRequest,
     run: Recipe,
     say: Say,
-    _patch: WrittenText | None,
 ) -> AlteredRun:
     from worldline.interventions.cut import cut_sources
 
